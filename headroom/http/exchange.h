@@ -6,7 +6,9 @@
 // Limits: those of ServerOptions; one answer per request; 32 KiB of head written.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,6 +22,16 @@
 namespace headroom::http {
 
 struct ServerOptions;
+
+// The Date field's value, formatted once a second. One per server and worker.
+class DateText {
+ public:
+  [[nodiscard]] std::string_view now();
+
+ private:
+  std::time_t second_ = 0;
+  std::string text_;
+};
 
 // Who is at the other end.
 struct Peer {
@@ -38,7 +50,8 @@ struct Reply {
 
 class Exchange {
  public:
-  Exchange(net::TaskGroup& group, net::Stream& stream, net::Buffer& in, Peer peer);
+  Exchange(net::TaskGroup& group, net::Stream& stream, net::Buffer& in, Peer peer,
+           DateText& date);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
@@ -96,6 +109,8 @@ class Exchange {
  private:
   friend class ServerConnection;
   void reset(const ServerOptions& options, TimePoint now);
+  // Gives back what memory the last request needed.
+  void release();
   [[nodiscard]] bool must_close() const;
   void frame_piece(std::string_view piece, Last last);
 
@@ -103,6 +118,7 @@ class Exchange {
   net::Stream& stream_;
   net::Buffer& in_;
   Peer peer_;
+  DateText& date_;
   RequestHead request_;
   BodySource body_;
   const ServerOptions* options_ = nullptr;
@@ -116,6 +132,7 @@ class Exchange {
   unsigned status_ = 0;
   std::uint64_t bytes_sent_ = 0;
   bool chunked_ = false;
+  bool head_written_ = false;
   bool started_ = false;
   bool finished_ = false;
   bool close_after_ = false;

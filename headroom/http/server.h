@@ -59,6 +59,7 @@ class Server {
   std::shared_ptr<const ServerOptions> options_;
   std::function<SSL_CTX*()> tls_;
   ServerConnection* connections_ = nullptr;  // all open ones
+  DateText date_;
   std::size_t open_ = 0;
   bool draining_ = false;
 };
