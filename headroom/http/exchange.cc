@@ -28,6 +28,7 @@ void Exchange::reset(const ServerOptions& options, TimePoint now) {
 void Exchange::release() {
   out_ = {};
   trailers_ = {};
+  kept_head_ = {};
   request_.fields = {};
 }
 
@@ -37,7 +38,16 @@ void Exchange::limit_body(std::uint64_t bytes) {
 
 bool Exchange::must_close() const { return close_after_ || !request_.keep_alive || continue_wanted_; }
 
+// The head's bytes lie in the receive buffer, which the body is about to need.
+void Exchange::keep_head() {
+  if (head_bytes_.data() == kept_head_.data() || body_.done()) return;
+  kept_head_.assign(head_bytes_);
+  request_.rebase(head_bytes_, kept_head_.data());
+  head_bytes_ = kept_head_;
+}
+
 net::Task<Result<std::string_view>> Exchange::read() {
+  keep_head();
   if (continue_wanted_) {
     continue_wanted_ = false;
     if (!started_ && !body_.done()) {

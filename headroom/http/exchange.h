@@ -112,6 +112,7 @@ class Exchange {
   // Gives back what memory the last request needed.
   void release();
   [[nodiscard]] bool must_close() const;
+  void keep_head();
   void frame_piece(std::string_view piece, Last last);
 
   net::TaskGroup& group_;
@@ -120,6 +121,8 @@ class Exchange {
   Peer peer_;
   DateText& date_;
   RequestHead request_;
+  std::string_view head_bytes_;  // what request_ views: in the buffer, or in kept_head_
+  std::string kept_head_;
   BodySource body_;
   const ServerOptions* options_ = nullptr;
   TimePoint began_{};

@@ -151,14 +151,15 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
   bool first = true;
   for (;;) {
     if (!in_.empty()) {
-      const HeadParse parsed = parse_request_head(in_.data(), options_->head, scan_, exchange_.request_);
-      if (parsed.state == HeadParse::State::complete) {
-        // The views stay: nothing is read into the buffer before the body, which lies behind the head.
-        in_.consume_keeping(parsed.size);
+      const Parsed parsed = parse_request_head(in_.data(), options_->head, scan_, exchange_.request_);
+      if (parsed.state == Parsed::State::complete) {
+        // The bytes stay where they are until the next read: Exchange::read() moves the head away before it.
+        exchange_.head_bytes_ = in_.data().substr(0, parsed.size);
+        in_.consume(parsed.size);
         co_return Head::complete;
       }
-      if (parsed.state == HeadParse::State::refused) {
-        co_await refuse(parsed.status, parsed.reason);
+      if (parsed.state == Parsed::State::refused) {
+        co_await refuse(parsed.refusal.status, parsed.refusal.reason);
         co_return Head::refused;
       }
       if (first) {

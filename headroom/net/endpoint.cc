@@ -17,7 +17,7 @@ Endpoint::Endpoint(const IpAddress& address, std::uint16_t port) {
     sockaddr_in v4{};
     v4.sin_family = AF_INET;
     v4.sin_port = htons(port);
-    const auto bytes = address.v4_bytes();
+    const auto bytes = address.bytes();
     std::memcpy(&v4.sin_addr, bytes.data(), bytes.size());
     std::memcpy(&storage_, &v4, sizeof v4);
     size_ = sizeof v4;
@@ -25,7 +25,7 @@ Endpoint::Endpoint(const IpAddress& address, std::uint16_t port) {
     sockaddr_in6 v6{};
     v6.sin6_family = AF_INET6;
     v6.sin6_port = htons(port);
-    const auto bytes = address.v6_bytes();
+    const auto bytes = address.bytes();
     std::memcpy(&v6.sin6_addr, bytes.data(), bytes.size());
     std::memcpy(&storage_, &v6, sizeof v6);
     size_ = sizeof v6;
@@ -55,15 +55,18 @@ IpAddress Endpoint::ip() const {
   if (family() == AF_INET) {
     sockaddr_in v4{};
     std::memcpy(&v4, &storage_, sizeof v4);
-    return IpAddress::from_v4(reinterpret_cast<const std::uint8_t*>(&v4.sin_addr));
+    IpAddress::Bytes4 bytes;
+    std::memcpy(bytes.data(), &v4.sin_addr, bytes.size());
+    return IpAddress::v4(bytes);
   }
   if (family() == AF_INET6) {
     sockaddr_in6 v6{};
     std::memcpy(&v6, &storage_, sizeof v6);
-    return IpAddress::from_v6(reinterpret_cast<const std::uint8_t*>(&v6.sin6_addr));
+    IpAddress::Bytes16 bytes;
+    std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
+    return IpAddress::v6(bytes);
   }
-  static constexpr std::uint8_t kLoopback[4] = {127, 0, 0, 1};
-  return IpAddress::from_v4(kLoopback);
+  return IpAddress::v4({127, 0, 0, 1});
 }
 
 std::uint16_t Endpoint::port() const {
@@ -81,8 +84,8 @@ std::string Endpoint::to_string() const {
     std::memcpy(&address, &storage_, sizeof address);
     return "unix:" + std::string(address.sun_path);
   }
-  if (family() == AF_INET) return ip().to_string() + ":" + std::to_string(port());
-  if (family() == AF_INET6) return "[" + ip().to_string() + "]:" + std::to_string(port());
+  if (family() == AF_INET) return headroom::to_string(ip()) + ":" + std::to_string(port());
+  if (family() == AF_INET6) return "[" + headroom::to_string(ip()) + "]:" + std::to_string(port());
   return "none";
 }
 
