@@ -1,0 +1,3 @@
+#include "headroom/config/values.h"
+
+#include <gtest/gtest.h>
