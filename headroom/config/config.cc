@@ -221,7 +221,8 @@ void Schema::add(const Table& table, std::type_index type) {
     HR_ASSERT((std::ranges::find(variables, alias.path, &Variable::path) != variables.end()));
   }
   for (const Variable& variable : variables) {
-    HR_ASSERT((names.insert(variable.name).second || variable.name == "an unambiguous name"));
+    const std::string ambiguous = names.insert(variable.name).second ? "" : variable.name;
+    HR_ASSERT(ambiguous == "");
   }
   sections_.push_back({table, type});
 }

@@ -180,7 +180,7 @@ struct Shape {
   }
 };
 
-// An empty text (not in a file: leave the setting out there) is no value.
+// An empty text is no value.
 template <class T>
 struct Shape<std::optional<T>> {
   using Item = typename Shape<T>::Item;
@@ -188,7 +188,8 @@ struct Shape<std::optional<T>> {
   static std::string expected(const Limit<Item>& limit) { return Shape<T>::expected(limit); }
   static Read read(const Node& node, const Limit<Item>& limit, std::optional<T>& to) {
     to.reset();
-    if (node.kind == Node::Kind::text && node.text.empty()) return {};
+    const bool is_text = node.kind == Node::Kind::text || node.kind == Node::Kind::string;
+    if (is_text && node.text.empty()) return {};
     T value{};
     const Read done = Shape<T>::read(node, limit, value);
     if (done) to = std::move(value);

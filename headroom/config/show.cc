@@ -93,27 +93,33 @@ std::string alias_table(const std::vector<Alias>& aliases) {
   return out;
 }
 
-void schema_type(json::Writer& out, const Row& row) {
-  const auto is = [&row](std::string_view type) { return row.type == type; };
-  if (row.type.starts_with("list of ")) {
-    out.field("type", "array");
-  } else if (row.type.starts_with("map to ")) {
-    out.field("type", "object");
-  } else if (is("boolean") || is("integer") || is("number")) {
-    out.field("type", row.type);
-  } else if (is("size") || is("duration")) {
+// The members of a JSON Schema that say what a setting's type ("list of duration") looks like in
+// the file.
+void schema_type(json::Writer& out, std::string_view type,
+                 const std::vector<std::string>& choices) {
+  constexpr std::string_view kList = "list of ";
+  constexpr std::string_view kMap = "map to ";
+  const bool is_list = type.starts_with(kList);
+  if (is_list || type.starts_with(kMap)) {
+    out.field("type", is_list ? "array" : "object");
+    out.key(is_list ? "items" : "additionalProperties").begin_object();
+    schema_type(out, type.substr(is_list ? kList.size() : kMap.size()), choices);
+    out.end_object();
+  } else if (type == "boolean" || type == "integer" || type == "number") {
+    out.field("type", type);
+  } else if (type == "size" || type == "duration") {
     out.field("type", std::vector<std::string>{"string", "integer"});
   } else {
     out.field("type", "string");
+    if (!choices.empty()) out.field("enum", choices);
   }
-  if (is("choice")) out.field("enum", row.choices);
 }
 
 void schema_value(json::Writer& out, const Row& row, const std::string& path, bool in_list) {
   out.begin_object();
-  schema_type(out, row);
+  schema_type(out, row.type, row.choices);
   out.field("description", row.help + " Expected: " + row.accepted + ".");
-  if (row.standard && !row.secret) out.field("x-default", *row.standard);
+  if (row.standard && !row.secret) out.field("x-default", shown_default(row));
   out.field("x-reload", name_of(row.reload));
   if (!in_list) out.field("x-environment", variable_name(path));
   out.end_object();
@@ -142,6 +148,17 @@ void schema_section(json::Writer& out, const Table& table, const std::string& pa
   out.end_object();
 }
 
+std::string help_line(const std::string& path, const Row& row) {
+  std::string left = path;
+  const std::string standard = shown_default(row);
+  if (row.standard && !standard.empty()) left += " = " + standard;
+  if (!row.standard) left += " (required)";
+  const std::string choices =
+      row.choices.empty() ? "" : fmt::format(" One of {}.", fmt::join(row.choices, ", "));
+  if (left.size() >= kHelpColumn) left += "\n" + std::string(kHelpColumn + 2, ' ');
+  return fmt::format("  {:<{}}{}{}\n", left, kHelpColumn, row.help, choices);
+}
+
 }  // namespace
 
 std::string Schema::help_text() const {
@@ -149,14 +166,8 @@ std::string Schema::help_text() const {
   for (const TopSection& section : sections_) {
     out +=
         fmt::format("{}[{}] {}\n", out.empty() ? "" : "\n", section.table.name, section.table.help);
-    each_setting(
-        section.table, section.table.name, [&out](const std::string& path, const Row& row) {
-          const std::string left = row.standard ? fmt::format("{} = {}", path, shown_default(row))
-                                                : fmt::format("{} (required)", path);
-          const bool fits = left.size() < kHelpColumn;
-          out += fmt::format("  {:<{}}{}{}\n", left + (fits ? "" : "\n"), kHelpColumn,
-                             fits ? "" : std::string(kHelpColumn + 2, ' '), row.help);
-        });
+    each_setting(section.table, section.table.name,
+                 [&out](const std::string& path, const Row& row) { out += help_line(path, row); });
   }
   return out;
 }

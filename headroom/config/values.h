@@ -41,9 +41,9 @@ struct Rate {
 // Where to listen or connect: "127.0.0.1:8080", "[::1]:8080", "db.internal:5432", ":8080" (every
 // address), "unix:/run/a.sock".
 struct Address {
-  std::string host{};        // a name or an IP literal without brackets; empty: every address
-  std::uint16_t port = 0;  // 0: any free port
-  std::string unix_path{};   // not empty: a Unix socket, and host and port mean nothing
+  std::string host{};       // a name or an IP literal without brackets; empty: every address
+  std::uint16_t port = 0;   // 0: any free port
+  std::string unix_path{};  // not empty: a Unix socket, and host and port mean nothing
 
   [[nodiscard]] bool is_unix() const { return !unix_path.empty(); }
   bool operator==(const Address&) const = default;
