@@ -20,7 +20,8 @@ namespace {
 
 namespace bj = boost::json;
 
-// Builds the tree from the parser's events (Boost.JSON's own handler keeps the last of two members with one name).
+// Builds the tree from the parser's events (Boost.JSON's own handler keeps the last of two members
+// with one name).
 class Builder {
  public:
   static constexpr std::size_t max_object_size = static_cast<std::size_t>(-1);
@@ -154,12 +155,18 @@ Document::~Document() = default;
 
 Kind Value::kind() const {
   switch (tree_->kind()) {
-    case bj::kind::null: return Kind::null;
-    case bj::kind::bool_: return Kind::boolean;
-    case bj::kind::string: return Kind::string;
-    case bj::kind::array: return Kind::array;
-    case bj::kind::object: return Kind::object;
-    default: return Kind::number;
+    case bj::kind::null:
+      return Kind::null;
+    case bj::kind::bool_:
+      return Kind::boolean;
+    case bj::kind::string:
+      return Kind::string;
+    case bj::kind::array:
+      return Kind::array;
+    case bj::kind::object:
+      return Kind::object;
+    default:
+      return Kind::number;
   }
 }
 

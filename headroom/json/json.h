@@ -1,11 +1,14 @@
 // headroom/json/json.h - reads JSON texts: parse() gives a Document, Values are views on its parts.
 //
-// Owns: a Document owns its tree; a Value borrows a part of it and must not outlive it. A thin face over Boost.JSON, whose
+// Owns: a Document owns its tree; a Value borrows a part of it and must not outlive it. A thin face
+// over Boost.JSON, whose
 //   headers stay in the .cc files.
 // Threads: a Document may be read by several threads.
-// Invariants: (1) strict RFC 8259: one value, no comments, no trailing commas; (2) a name may stand once in an object: two
-//   readers that pick different ones of a pair are a known way past a check, so a second one is refused; (3) strings are
-//   valid UTF-8; (4) whole numbers of 64 bits are exact, all others are doubles.
+// Invariants: (1) strict RFC 8259: one value, no comments, no trailing commas; (2) a name may stand
+// once in an object: two
+//   readers that pick different ones of a pair are a known way past a check, so a second one is
+//   refused; (3) strings are valid UTF-8; (4) whole numbers of 64 bits are exact, all others are
+//   doubles.
 // Limits: Limits below. Values are read with reader.h, texts written with writer.h.
 #pragma once
 
@@ -35,7 +38,8 @@ class Value {
   [[nodiscard]] Kind kind() const;
   [[nodiscard]] bool is_null() const { return kind() == Kind::null; }
 
-  // Each gives nothing when the value is of another kind or does not fit; a number that is whole (3.0) fits an integer.
+  // Each gives nothing when the value is of another kind or does not fit; a number that is whole
+  // (3.0) fits an integer.
   [[nodiscard]] std::optional<bool> boolean() const;
   [[nodiscard]] std::optional<std::int64_t> integer() const;
   [[nodiscard]] std::optional<std::uint64_t> natural() const;
@@ -76,7 +80,8 @@ struct Limits {
   std::size_t depth = 32;  // arrays and objects within each other
 };
 
-// Errc::invalid with "line 3, column 7: ..."; Errc::overloaded when `text` is longer than limits.bytes.
+// Errc::invalid with "line 3, column 7: ..."; Errc::overloaded when `text` is longer than
+// limits.bytes.
 [[nodiscard]] Result<Document> parse(std::string_view text, const Limits& limits = {});
 
 }  // namespace headroom::json

@@ -1,14 +1,15 @@
-// headroom/json/reader.h - takes what a request's JSON object must hold into variables, with errors a client can act on.
+// headroom/json/reader.h - takes what a request's JSON object must hold into variables, with errors
+// a client can act on.
 //
 // Owns: the first error. Borrows: the Document behind the Value, until finish().
 // Threads: none; an object of one scope.
-// Invariants: (1) after the first error nothing more is stored; (2) finish() fails on members that nobody asked for.
-// Limits: those of the Document.
+// Invariants: (1) after the first error nothing more is stored; (2) finish() fails on members that
+// nobody asked for. Limits: those of the Document.
 //
 //   json::Reader in(document.root());
-//   in.required("tags", tags);           // std::vector<std::string>: "field 'tags': expected an array of strings"
-//   in.optional("ttl_seconds", ttl);     // left as it is when the member is missing or null
-//   if (auto read = in.finish(); !read) return pass(read);
+//   in.required("tags", tags);           // std::vector<std::string>: "field 'tags': expected an
+//   array of strings" in.optional("ttl_seconds", ttl);     // left as it is when the member is
+//   missing or null if (auto read = in.finish(); !read) return pass(read);
 #pragma once
 
 #include <concepts>
@@ -27,7 +28,8 @@
 
 namespace headroom::json {
 
-// How a type is read: take() stores the value or answers false; one() and many() are its English for errors.
+// How a type is read: take() stores the value or answers false; one() and many() are its English
+// for errors.
 template <class T>
 struct Type;
 

@@ -22,8 +22,9 @@ struct Sequence {
   bool valid;
 };
 
-// The UTF-8 sequence at the start of `text`, whose first byte is not ASCII. An invalid one spans its maximal valid part, as
-// the Unicode standard (3.9, "U+FFFD substitution of maximal subparts") and browsers do.
+// The UTF-8 sequence at the start of `text`, whose first byte is not ASCII. An invalid one spans
+// its maximal valid part, as the Unicode standard (3.9, "U+FFFD substitution of maximal subparts")
+// and browsers do.
 Sequence sequence_of(std::string_view text) {
   const unsigned lead = byte_at(text, 0);
   std::size_t size = 0;
@@ -48,12 +49,23 @@ bool opens_markup(std::string_view text) {
 void append_ascii(std::string& out, std::string_view rest) {
   const char c = rest[0];
   switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    case '\t': out += "\\t"; return;
-    default: break;
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      break;
   }
   if (static_cast<unsigned char>(c) < 0x20 || c == '\x7f' || opens_markup(rest)) {
     fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned char>(c));

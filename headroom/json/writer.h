@@ -2,9 +2,11 @@
 //
 // Owns: nothing but its place in the nesting; the text is the caller's. Knows nothing of Boost.
 // Threads: none; an object of one scope.
-// Invariants: (1) what is written between the first begin_ and the last end_ is valid JSON, whatever bytes the strings
-//   hold: invalid UTF-8 becomes U+FFFD; (2) it may stand inside an HTML <script>: `</`, `<!--`, U+2028 and U+2029 are escaped;
-//   (3) NaN and the infinities are null. A call in the wrong place (a value without its key) is a bug and ends the process.
+// Invariants: (1) what is written between the first begin_ and the last end_ is valid JSON,
+// whatever bytes the strings
+//   hold: invalid UTF-8 becomes U+FFFD; (2) it may stand inside an HTML <script>: `</`, `<!--`,
+//   U+2028 and U+2029 are escaped; (3) NaN and the infinities are null. A call in the wrong place
+//   (a value without its key) is a bug and ends the process.
 // Limits: none of its own; the caller bounds what it writes.
 #pragma once
 

@@ -23,8 +23,9 @@ TEST(JsonWriter, WritesObjectsArraysAndCommas) {
   json.begin_object().field("name", "edge").key("ports").begin_array().value(80).value(443U);
   json.end_array().key("empty").begin_object().end_object().field("up", true);
   json.key("nothing").null().key("list").value(std::vector<std::string>{"a", "b"}).end_object();
-  EXPECT_EQ(out,
-            R"({"name":"edge","ports":[80,443],"empty":{},"up":true,"nothing":null,"list":["a","b"]})");
+  EXPECT_EQ(
+      out,
+      R"({"name":"edge","ports":[80,443],"empty":{},"up":true,"nothing":null,"list":["a","b"]})");
 }
 
 TEST(JsonWriter, NumbersAreExactAndNonNumbersAreNull) {
@@ -40,7 +41,8 @@ TEST(JsonWriter, EscapesWhatJsonAndHtmlNeed) {
   EXPECT_EQ(escaped("a\"b\\c\n\r\t\x01\x7f"), R"("a\"b\\c\n\r\t\u0001\u007f")");
   EXPECT_EQ(escaped("</script><!-- a < b"), R"("\u003c/script>\u003c!-- a < b")");
   EXPECT_EQ(escaped("\xE2\x80\xA8\xE2\x80\xA9"), R"("\u2028\u2029")");
-  EXPECT_EQ(escaped("gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80"), "\"gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80\"");
+  EXPECT_EQ(escaped("gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80"),
+            "\"gr\xC3\xBC\xC3\x9F \xF0\x9F\x98\x80\"");
 }
 
 TEST(JsonWriter, InvalidUtf8BecomesTheReplacementCharacter) {
