@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::string_view kStandard =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr std::string_view kUrl = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+constexpr std::string_view kUrl =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 constexpr std::uint8_t kForeign = 0xff;
 
 using Values = std::array<std::uint8_t, 256>;
@@ -77,8 +78,8 @@ Digest sha256(std::string_view bytes) {
 Digest hmac_sha256(std::string_view key, std::string_view message) {
   Digest digest{};
   unsigned size = 0;
-  const auto* made = HMAC(EVP_sha256(), raw(key), static_cast<int>(key.size()), raw(message), message.size(),
-                          reinterpret_cast<unsigned char*>(digest.data()), &size);
+  const auto* made = HMAC(EVP_sha256(), raw(key), static_cast<int>(key.size()), raw(message),
+                          message.size(), reinterpret_cast<unsigned char*>(digest.data()), &size);
   HR_ASSERT(made != nullptr);
   HR_ASSERT(size == digest.size());
   return digest;
@@ -90,7 +91,8 @@ bool constant_time_equal(std::string_view a, std::string_view b) {
 
 std::string random_bytes(std::size_t size_bytes) {
   std::string bytes(size_bytes, '\0');
-  const int made = RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(size_bytes));
+  const int made =
+      RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(size_bytes));
   HR_ASSERT(made == 1);
   return bytes;
 }

@@ -31,11 +31,11 @@ enum class Via : std::uint8_t { token, jwt, session };
 [[nodiscard]] std::string_view to_string(Via via);
 
 struct Identity {
-  std::string name;  // printable ASCII or UTF-8 without control characters: safe in a log line
+  std::string name{};  // printable ASCII or UTF-8 without control characters: safe in a log line
   Role role = Role::none;
   Via via = Via::token;
-  std::string token_id;             // of an admin token (TokenTable::find_id), empty for a JWT
-  std::optional<WallTime> expires;  // when what proved it ends
+  std::string token_id{};             // of an admin token (TokenTable::find_id), empty for a JWT
+  std::optional<WallTime> expires{};  // when what proved it ends
 
   [[nodiscard]] bool may(Role needed) const { return role != Role::none && role >= needed; }
 };

@@ -29,7 +29,8 @@ std::string check_of(std::string_view secret) {
 
 Result<Digest> digest_of_hex(std::string_view hex) {
   Digest digest{};
-  if (hex.size() != 2 * digest.size()) return fail(Errc::invalid, "a SHA-256 has 64 hexadecimal digits");
+  if (hex.size() != 2 * digest.size())
+    return fail(Errc::invalid, "a SHA-256 has 64 hexadecimal digits");
   for (std::size_t i = 0; i < hex.size(); ++i) {
     constexpr std::string_view kDigits = "0123456789abcdef";
     const auto value = kDigits.find(hex[i]);
@@ -71,15 +72,17 @@ Result<> check_token_name(std::string_view name) {
                     });
   if (good) return {};
   return fail(Errc::invalid,
-              "a token's name has 1 to 64 letters, digits, '.', '_', '-' or '@' and begins with a letter or digit");
+              "a token's name has 1 to 64 letters, digits, '.', '_', '-' or '@' and begins with a "
+              "letter or digit");
 }
 
 Result<TokenEntry> configured_token(std::string_view name, Role role, std::string_view secret) {
   if (auto good = check_token_name(name); !good) return pass(good);
-  auto digest = secret.starts_with(kDigestPrefix) ? digest_of_hex(secret.substr(kDigestPrefix.size()))
-                                                  : digest_of_token(secret);
+  auto digest = secret.starts_with(kDigestPrefix)
+                    ? digest_of_hex(secret.substr(kDigestPrefix.size()))
+                    : digest_of_token(secret);
   if (!digest) return pass(digest, fmt::format("token '{}'", name));
-  return TokenEntry{.name = std::string(name), .role = role, .digest = *digest, .expires = {}};
+  return TokenEntry{.name = std::string(name), .role = role, .digest = *digest};
 }
 
 TokenTable::TokenTable(std::vector<TokenEntry> entries) {

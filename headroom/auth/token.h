@@ -36,15 +36,16 @@ namespace headroom::auth {
 [[nodiscard]] Result<Digest> digest_of_token(std::string_view plain);
 
 struct TokenEntry {
-  std::string name;
+  std::string name{};
   Role role = Role::none;
   Digest digest{};
-  std::optional<WallTime> expires;
+  std::optional<WallTime> expires{};
 };
 
 // A token of the settings file: `secret` is the token, or better "sha256:" and the 64 hex digits of its SHA-256
 // (`printf %s "$TOKEN" | sha256sum`). Errc::invalid for a bad name or secret, without the secret in the message.
-[[nodiscard]] Result<TokenEntry> configured_token(std::string_view name, Role role, std::string_view secret);
+[[nodiscard]] Result<TokenEntry> configured_token(std::string_view name, Role role,
+                                                  std::string_view secret);
 // 1 to 64 letters, digits, '.', '_', '-', '@'; begins with none of the last four.
 [[nodiscard]] Result<> check_token_name(std::string_view name);
 
@@ -71,8 +72,8 @@ class TokenTable {
   struct Slot {
     explicit Slot(TokenEntry from) : entry(std::move(from)) {}
     TokenEntry entry;
-    mutable std::atomic<std::int64_t> used{0};    // seconds since 1970
-    mutable std::atomic<std::int64_t> taken{0};   // the value of `used` that take_uses() gave last
+    mutable std::atomic<std::int64_t> used{0};   // seconds since 1970
+    mutable std::atomic<std::int64_t> taken{0};  // the value of `used` that take_uses() gave last
   };
   [[nodiscard]] std::optional<Identity> identity_of(const Slot& slot, WallTime now) const;
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -46,7 +47,7 @@ Role role_in(const sqlite::Statement& row, int column) {
 Digest digest_in(const sqlite::Statement& row, int column) {
   Digest digest{};
   const auto bytes = bytes_of(row.column<std::string_view>(column));
-  std::copy_n(bytes.begin(), std::min(bytes.size(), digest.size()), digest.begin());
+  std::ranges::copy(bytes.first(std::min(bytes.size(), digest.size())), digest.begin());
   return digest;
 }
 
@@ -62,8 +63,10 @@ Result<std::unique_ptr<TokenStore>> TokenStore::open(const std::filesystem::path
 
 Result<std::string> TokenStore::create(const TokenRequest& request, WallTime now) {
   if (auto good = check_token_name(request.name); !good) return pass(good);
-  if (request.role == Role::none) return fail(Errc::invalid, "a token needs a role: viewer, operator or admin");
-  if (request.expires && *request.expires <= now) return fail(Errc::invalid, "the token would be expired already");
+  if (request.role == Role::none)
+    return fail(Errc::invalid, "a token needs a role: viewer, operator or admin");
+  if (request.expires && *request.expires <= now)
+    return fail(Errc::invalid, "the token would be expired already");
   std::string plain = make_token();
   if (auto stored = insert(request, sha256(plain), now); !stored) return pass(stored);
   return plain;
@@ -73,8 +76,9 @@ Result<> TokenStore::insert(const TokenRequest& request, const Digest& digest, W
   auto transaction = sqlite::Transaction::begin(*database_);
   if (!transaction) return pass(transaction);
   if (auto room = check_room(request.name); !room) return room;
-  auto added = database_->run("INSERT INTO tokens(name, role, digest, created, expires) VALUES (?, ?, ?, ?, ?)",
-                              request.name, to_string(request.role), digest, number(now), number(request.expires));
+  auto added = database_->run(
+      "INSERT INTO tokens(name, role, digest, created, expires) VALUES (?, ?, ?, ?, ?)",
+      request.name, to_string(request.role), digest, number(now), number(request.expires));
   if (!added) return added;
   if (auto dropped = drop_oldest_ended(); !dropped) return dropped;
   changed_here_ = true;
@@ -82,14 +86,17 @@ Result<> TokenStore::insert(const TokenRequest& request, const Digest& digest, W
 }
 
 Result<> TokenStore::check_room(std::string_view name) {
-  auto row = database_->prepare("SELECT count(*), coalesce(sum(name = ?), 0) FROM tokens WHERE revoked IS NULL");
+  auto row = database_->prepare(
+      "SELECT count(*), coalesce(sum(name = ?), 0) FROM tokens WHERE revoked IS NULL");
   if (!row) return pass(row);
   if (auto read = row->bind(name).step(); !read) return pass(read);
   if (row->column<std::int64_t>(1) > 0)
-    return fail(Errc::conflict,
-                fmt::format("a token named '{}' exists; revoke it first or choose another name", name));
+    return fail(
+        Errc::conflict,
+        fmt::format("a token named '{}' exists; revoke it first or choose another name", name));
   if (row->column<std::size_t>(0) >= kMaxLiveTokens)
-    return fail(Errc::overloaded, fmt::format("there are {} tokens already; revoke some", kMaxLiveTokens));
+    return fail(Errc::overloaded,
+                fmt::format("there are {} tokens already; revoke some", kMaxLiveTokens));
   return {};
 }
 
@@ -119,9 +126,11 @@ Result<std::vector<TokenRecord>> TokenStore::list() {
 }
 
 Result<> TokenStore::revoke(std::string_view name, WallTime now) {
-  auto done = database_->run("UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL", number(now), name);
+  auto done = database_->run("UPDATE tokens SET revoked = ? WHERE name = ? AND revoked IS NULL",
+                             number(now), name);
   if (!done) return done;
-  if (database_->changes() == 0) return fail(Errc::not_found, fmt::format("no live token is named '{}'", name));
+  if (database_->changes() == 0)
+    return fail(Errc::not_found, fmt::format("no live token is named '{}'", name));
   changed_here_ = true;
   return {};
 }
@@ -140,7 +149,8 @@ void TokenStore::configure(std::vector<TokenEntry> entries) {
 }
 
 Result<std::vector<TokenEntry>> TokenStore::live_entries() {
-  auto row = database_->prepare("SELECT name, role, digest, expires FROM tokens WHERE revoked IS NULL");
+  auto row =
+      database_->prepare("SELECT name, role, digest, expires FROM tokens WHERE revoked IS NULL");
   if (!row) return pass(row);
   std::vector<TokenEntry> entries = configured_;
   for (;;) {
@@ -179,15 +189,17 @@ Result<> TokenStore::save_uses() {
   auto transaction = sqlite::Transaction::begin(*database_);
   if (!transaction) return pass(transaction);
   for (const TokenTable::Use& use : uses) {
-    auto saved = database_->run("UPDATE tokens SET last_used = max(coalesce(last_used, 0), ?) WHERE digest = ?",
-                                number(use.last), use.digest);
+    auto saved = database_->run(
+        "UPDATE tokens SET last_used = max(coalesce(last_used, 0), ?) WHERE digest = ?",
+        number(use.last), use.digest);
     if (!saved) return saved;
   }
   return transaction->commit();
 }
 
 Result<std::vector<std::string>> TokenStore::session_keys(WallTime now) {
-  auto transaction = sqlite::Transaction::begin(*database_);  // two servers that start at once make one key
+  auto transaction =
+      sqlite::Transaction::begin(*database_);  // two servers that start at once make one key
   if (!transaction) return pass(transaction);
   auto keys = fresh_session_keys(now);
   if (keys && keys->empty()) {
@@ -203,9 +215,11 @@ Result<std::vector<std::string>> TokenStore::session_keys(WallTime now) {
 
 // The keys still good, newest first; none when the newest is due for replacement, which also drops the oldest.
 Result<std::vector<std::string>> TokenStore::fresh_session_keys(WallTime now) {
-  auto dropped = database_->run("DELETE FROM session_keys WHERE created <= ?", number(now - 2 * kSessionKeyAge));
+  auto dropped = database_->run("DELETE FROM session_keys WHERE created <= ?",
+                                number(now - 2 * kSessionKeyAge));
   if (!dropped) return pass(dropped);
-  auto row = database_->prepare("SELECT key, created > ? FROM session_keys ORDER BY created DESC, id DESC");
+  auto row = database_->prepare(
+      "SELECT key, created > ? FROM session_keys ORDER BY created DESC, id DESC");
   if (!row) return pass(row);
   row->bind(number(now - kSessionKeyAge));
   std::vector<std::string> keys;

@@ -32,19 +32,19 @@ inline constexpr std::size_t kMaxLiveTokens = 1000;
 inline constexpr std::size_t kMaxEndedTokens = 1000;
 
 struct TokenRequest {
-  std::string name;
+  std::string name{};
   Role role = Role::viewer;
-  std::optional<WallTime> expires;
+  std::optional<WallTime> expires{};
 };
 
 // What may be shown of a token.
 struct TokenRecord {
-  std::string name;
+  std::string name{};
   Role role = Role::none;
   WallTime created{};
-  std::optional<WallTime> expires;
-  std::optional<WallTime> revoked;
-  std::optional<WallTime> last_used;  // to a minute or two
+  std::optional<WallTime> expires{};
+  std::optional<WallTime> revoked{};
+  std::optional<WallTime> last_used{};  // to a minute or two
 };
 
 class TokenStore {
@@ -73,10 +73,13 @@ class TokenStore {
   // it stays good for as long again.
   [[nodiscard]] Result<std::vector<std::string>> session_keys(WallTime now);
 
-  [[nodiscard]] Result<> backup_to(const std::filesystem::path& target) { return database_->backup_to(target); }
+  [[nodiscard]] Result<> backup_to(const std::filesystem::path& target) {
+    return database_->backup_to(target);
+  }
 
  private:
-  explicit TokenStore(std::unique_ptr<sqlite::Database> database) : database_(std::move(database)) {}
+  explicit TokenStore(std::unique_ptr<sqlite::Database> database)
+      : database_(std::move(database)) {}
   [[nodiscard]] Result<> insert(const TokenRequest& request, const Digest& digest, WallTime now);
   [[nodiscard]] Result<> check_room(std::string_view name);
   [[nodiscard]] Result<> drop_oldest_ended();
@@ -88,7 +91,7 @@ class TokenStore {
   std::vector<TokenEntry> configured_;
   std::shared_ptr<const TokenTable> table_;  // what poll() gave last
   std::int64_t seen_version_ = -1;           // the file's data version that table_ was read at
-  bool changed_here_ = true;                 // by this connection, which data_version does not count
+  bool changed_here_ = true;  // by this connection, which data_version does not count
   WallTime uses_saved_{};
 };
 

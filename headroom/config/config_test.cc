@@ -315,6 +315,17 @@ TEST(Config, SecretsAndPasswordsAreInNoError) {
             std::string::npos);
 }
 
+TEST(Config, WhatIsNotTomlIsNotRepeated) {
+  for (const std::string value :
+       {"tr0ub4dor", "5467382930172930475", "99999999999999999999", "'tr0u", "1e9999",
+        "0x99999999999999999", "tr0u 99", "-99999999999999999999", "2026-99-99"}) {
+    const std::string message = file_errors("[admin]\npassword = " + value);
+    EXPECT_TRUE(message.starts_with("h.toml:2: ")) << message;
+    EXPECT_EQ(message.find("tr0"), std::string::npos) << message;
+    EXPECT_EQ(message.find("99"), std::string::npos) << message;
+  }
+}
+
 TEST(Config, AFileThatCannotBeReadIsRefused) {
   EXPECT_EQ(read_document("/nonexistent/h.toml").error().message,
             "/nonexistent/h.toml: No such file or directory");

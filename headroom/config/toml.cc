@@ -74,6 +74,16 @@ class Translator {
   const std::string& file_;
 };
 
+// toml++'s words without what it quotes of a value (", saw 'tr0u"; "'99...9' is not
+// representable"): it may be a secret.
+std::string_view reason_of(const toml::parse_error& error) {
+  const std::string_view reason = error.description();
+  for (const std::string_view of_a_number : {"not representable", "could not be interpreted"}) {
+    if (reason.find(of_a_number) != std::string_view::npos) return "a number that cannot be held";
+  }
+  return reason.substr(0, reason.find(", saw "));
+}
+
 }  // namespace
 
 Result<Node> parse_toml(const Document& document) {
@@ -81,7 +91,7 @@ Result<Node> parse_toml(const Document& document) {
   if (!parsed) {
     const toml::parse_error& error = parsed.error();
     return fail(Errc::invalid, fmt::format("{}:{}: {}", document.name, error.source().begin.line,
-                                           error.description()));
+                                           reason_of(error)));
   }
   return Translator(document.name).table(parsed.table(), 1);
 }
