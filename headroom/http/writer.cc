@@ -87,7 +87,7 @@ const Status* find_status(std::uint16_t code) {
 static_assert(kStatuses[4].code == 200);
 
 char* put(char* at, std::string_view text) {
-  if (!text.empty()) std::memcpy(at, text.data(), text.size());
+  std::memcpy(at, text.data(), text.size());
   return at + text.size();
 }
 
