@@ -42,8 +42,10 @@ Result<StateDir> StateDir::open(const std::filesystem::path& path) {
     return std::unexpected(system_error(path.string() + ": not writable", errno).with("state_dir"));
   }
   struct stat status {};
-  if (::fstat(fd, &status) == 0 && (status.st_mode & 0077U) != 0 && ::fchmod(fd, 0700) != 0) {
-    return std::unexpected(system_error(path.string() + ": open to others", errno).with("state_dir"));
+  if (::fstat(fd, &status) == 0 && (status.st_mode & 0022U) != 0) {
+    return fail(Errc::unauthorized, fmt::format("state_dir: {}: others may write in it; chmod go-w it, or choose a "
+                                                "directory of Headroom's own",
+                                                path.string()));
   }
   return opened;
 }

@@ -1,7 +1,7 @@
 // headroom/server/state_dir.h - the directory where this server's state lives, and the lock that gives it one server.
 //
 // Owns: a descriptor of the directory; with lock(), the lock on it. Worker and threads: main's.
-// Invariants: (1) mode 0700, the files in it 0600; (2) one server at a time: flock() on the directory itself, so that nothing need be
+// Invariants: (1) made with mode 0700, the files in it 0600; one that others may write in is refused; (2) one server at a time: flock() on the directory itself, so that nothing need be
 //   written and a crash leaves nothing behind; (3) the lock belongs to the open file, not to the process: who is handed the descriptor
 //   (take-over) holds the lock too, without a moment in between.
 // Limits: local file systems.
