@@ -101,4 +101,16 @@ bool takes(const Written& written, Node::Kind kind) {
 }
 
 }  // namespace detail
+void set_defaults(const Table& table, void* object) {
+  for (const Row& row : table.rows) {
+    if (row.kind == Row::Kind::section) {
+      set_defaults(*row.table, row.enter(object));
+    } else if (row.kind == Row::Kind::value && row.standard) {
+      Node node;
+      node.text = *row.standard;
+      HR_ASSERT(row.read(node, object).has_value());
+    }
+  }
+}
+
 }  // namespace headroom::config

@@ -311,6 +311,9 @@ struct Table {
   void add(Row row);
 };
 
+// Gives every setting of `object`, the table's options struct, its default.
+void set_defaults(const Table& table, void* object);
+
 // For alias(): a variable that holds seconds as a bare number ("300").
 [[nodiscard]] std::string bare_seconds(std::string_view text);
 
@@ -382,6 +385,13 @@ class Section {
   }
 
   [[nodiscard]] const Table& table() const { return table_; }
+
+  // The options of a section in which nothing is written. What has no default stays as it was made.
+  [[nodiscard]] Options defaults() const {
+    Options options;
+    set_defaults(table_, &options);
+    return options;
+  }
 
  private:
   template <class T, class L>

@@ -10,6 +10,9 @@ namespace headroom::edge {
 using metrics::Family;
 using metrics::Kind;
 
+inline constexpr Family kAllBegun{"headroom_edge_all_requests_begun_total", Kind::counter, "Requests begun, routed or not."};
+inline constexpr Family kAllEnded{"headroom_edge_all_requests_total", Kind::counter, "Requests ended, routed or not."};
+inline constexpr Family kAllErrors{"headroom_edge_all_errors_total", Kind::counter, "Requests that ended with 5xx or without an answer."};
 inline constexpr Family kConnections{"headroom_edge_connections_total", Kind::counter, "Connections accepted."};
 inline constexpr Family kConnectionsRefused{"headroom_edge_connections_refused_total", Kind::counter,
                                             "Connections closed at once: over max_connections or the limit of an address.", {"reason"}};

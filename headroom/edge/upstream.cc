@@ -191,14 +191,14 @@ bool Server::enter() {
   return false;
 }
 
-void Server::retire(const net::Worker& worker) {
+void Server::forget(const net::Worker& worker) {
   auto& idle = slot(worker).idle;
   idle_connections.fetch_sub(static_cast<std::int64_t>(idle.size()), std::memory_order_relaxed);
   idle.clear();
 }
 
 Group::Group(UpstreamOptions options, std::vector<std::shared_ptr<Server>> servers,
-             std::shared_ptr<limit::Concurrency> concurrency, std::shared_ptr<net::TlsClient> tls)
+             std::shared_ptr<limit::Concurrency> concurrency, std::shared_ptr<const net::TlsClient> tls)
     : options_(std::move(options)),
       servers_(std::move(servers)),
       concurrency_(std::move(concurrency)),
@@ -295,6 +295,32 @@ Group::Pick Group::pick(TimePoint now, const Tried& tried, std::uint64_t hash, R
     }
   }
   return pick;
+}
+
+namespace {
+
+// The value of cookie `name` in "a=1; b=2", or "".
+std::string_view cookie(std::string_view header, std::string_view name) {
+  for (const std::string_view pair : text::split(header, ';')) {
+    const auto equals = pair.find('=');
+    if (equals != std::string_view::npos && pair.substr(0, equals) == name) return pair.substr(equals + 1);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::uint64_t Group::hash_of(const http::RequestHead& head, const IpAddress& client) const {
+  const std::string_view by = options_.hash_by;
+  std::string_view value;
+  if (by.starts_with("header:")) {
+    if (const http::Field* field = head.find(by.substr(7)); field != nullptr) value = field->value;
+  } else if (by.starts_with("cookie:")) {
+    value = cookie(head.value_of(http::Name::cookie), by.substr(7));
+  }
+  if (!value.empty()) return hash64(value);
+  const auto bytes = client.bytes();
+  return hash64({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 void Group::note_failure(Server& server, TimePoint now) const {

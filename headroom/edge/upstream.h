@@ -4,7 +4,7 @@
 // Worker: health and in-flight counts are atomics, read by all workers; `slot(worker)` belongs to that worker alone. A Group is made whole and
 //   never changes; a reload makes another and keeps the Servers that stay.
 // Invariants: (1) a server's in-flight count never exceeds its max_connections; (2) no more than max_ejected of a group is ejected at once;
-//   below half usable, all are used; (3) idle connections of a worker are made, used and ended on it (retire()).
+//   below half usable, all are used; (3) idle connections of a worker are made, used and ended on it (retire(), forget()).
 // Limits: keep_alive idle connections per server and worker; `queue` waiting requests per group and worker.
 #pragma once
 
@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "headroom/base/metrics.h"
+#include "headroom/base/address.h"
+#include "headroom/base/hash.h"
 #include "headroom/edge/options.h"
 #include "headroom/http/client.h"
 #include "headroom/limit/concurrency.h"
@@ -89,8 +91,10 @@ class Server {
   [[nodiscard]] metrics::Counter& failures() { return failures_; }
   [[nodiscard]] metrics::Histogram& first_byte() { return first_byte_; }
 
-  // Ends the idle connections of `worker`, on it.
-  void retire(const net::Worker& worker);
+  // The server is out of use: forget() the connections of each worker, on it, and keep no more.
+  void retire() { retired_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool retired() const { return retired_.load(std::memory_order_relaxed); }
+  void forget(const net::Worker& worker);
 
  private:
   const ServerSpec spec_;
@@ -102,6 +106,7 @@ class Server {
   metrics::GaugeHandle up_gauge_;
 
   alignas(128) std::atomic<std::uint32_t> in_flight_{0};
+  std::atomic<bool> retired_{false};
   std::atomic<bool> draining_{false};
   std::atomic<bool> probe_down_{false};
   std::atomic<bool> resolved_{false};
@@ -123,13 +128,13 @@ using Tried = std::vector<const Server*>;
 class Group {
  public:
   Group(UpstreamOptions options, std::vector<std::shared_ptr<Server>> servers,
-        std::shared_ptr<limit::Concurrency> concurrency, std::shared_ptr<net::TlsClient> tls);
+        std::shared_ptr<limit::Concurrency> concurrency, std::shared_ptr<const net::TlsClient> tls);
 
   [[nodiscard]] const UpstreamOptions& options() const { return options_; }
   [[nodiscard]] const std::vector<std::shared_ptr<Server>>& servers() const { return servers_; }
   [[nodiscard]] limit::Concurrency& concurrency() const { return *concurrency_; }
   [[nodiscard]] const std::shared_ptr<limit::Concurrency>& shared_concurrency() const { return concurrency_; }
-  [[nodiscard]] net::TlsClient* tls() const { return tls_.get(); }
+  [[nodiscard]] const net::TlsClient* tls() const { return tls_.get(); }
 
   struct Pick {
     Server* server = nullptr;
@@ -137,6 +142,8 @@ class Group {
   };
   // Chooses and enters a server (Server::enter). `hash` matters for Balance::hash only.
   [[nodiscard]] Pick pick(TimePoint now, const Tried& tried, std::uint64_t hash, Random& random) const;
+  // What Balance::hash goes by: hash_by of the request.
+  [[nodiscard]] std::uint64_t hash_of(const http::RequestHead& head, const IpAddress& client) const;
   // Takes a server out when it has failed too often and enough others are left.
   void note_failure(Server& server, TimePoint now) const;
 
@@ -152,7 +159,7 @@ class Group {
   const UpstreamOptions options_;
   const std::vector<std::shared_ptr<Server>> servers_;
   const std::shared_ptr<limit::Concurrency> concurrency_;
-  const std::shared_ptr<net::TlsClient> tls_;
+  const std::shared_ptr<const net::TlsClient> tls_;
   std::vector<std::pair<std::uint64_t, Server*>> ring_;  // for Balance::hash
   mutable std::atomic<std::uint64_t> turn_{0};
   mutable std::atomic<std::int64_t> retry_tokens_{10 * 1000};  // thousandths of a retry

@@ -94,7 +94,7 @@ inline void check_request(std::string_view bytes) {
   fields_are_sound(cut, buffer);
   HR_ASSERT(is_inside(cut.target, buffer));
   HR_ASSERT(is_inside(cut.authority, buffer));
-  HR_ASSERT(cut.path.empty() || cut.path.front() == '/' || cut.path == "*");
+  HR_ASSERT((cut.path.empty() || cut.path.front() == '/' || cut.path == "*"));
 
   std::string again;
   HeadWriter writer(again);

@@ -87,7 +87,7 @@ const Status* find_status(std::uint16_t code) {
 static_assert(kStatuses[4].code == 200);
 
 char* put(char* at, std::string_view text) {
-  std::memcpy(at, text.data(), text.size());
+  if (!text.empty()) std::memcpy(at, text.data(), text.size());
   return at + text.size();
 }
 
@@ -98,12 +98,13 @@ char* put_digits(char* at, unsigned value, unsigned digits) {
 
 }  // namespace
 
-// One growth, no zeroing: measured faster than four appends.
+// One growth, no zeroing: faster than four appends. libstdc++ 12 hands the callback the capacity instead of the size, hence `total`.
 void HeadWriter::append(std::string_view a, std::string_view b, std::string_view c, std::string_view d) {
   const std::size_t old = out_.size();
-  out_.resize_and_overwrite(old + a.size() + b.size() + c.size() + d.size(), [&](char* bytes, std::size_t size) {
+  const std::size_t total = old + a.size() + b.size() + c.size() + d.size();
+  out_.resize_and_overwrite(total, [&](char* bytes, std::size_t) {
     put(put(put(put(bytes + old, a), b), c), d);
-    return size;
+    return total;
   });
 }
 
