@@ -70,7 +70,9 @@ std::vector<net::HealthReport> Vitals::reports() const {
     auto reports = room->health();
     std::ranges::move(reports, std::back_inserter(all));
   }
-  std::ranges::stable_sort(all, std::greater{}, &net::HealthReport::state);
+  std::ranges::sort(all, [](const net::HealthReport& a, const net::HealthReport& b) {
+    return a.state != b.state ? a.state > b.state : a.component < b.component;
+  });
   return all;
 }
 

@@ -89,6 +89,9 @@ Result<std::unique_ptr<AdminDoor>> AdminDoor::open(net::Worker& worker, http::Se
   return door;
 }
 
+AdminDoor::AdminDoor(net::Worker& worker, net::Listener listener)
+    : worker_(worker), listener_(std::move(listener)) {}
+
 AdminDoor::~AdminDoor() { stop(); }
 
 edge::Door AdminDoor::door() const {

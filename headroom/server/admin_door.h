@@ -38,7 +38,7 @@ class AdminDoor {
 
  private:
   class Served;
-  AdminDoor(net::Worker& worker, net::Listener listener) : worker_(worker), listener_(std::move(listener)) {}
+  AdminDoor(net::Worker& worker, net::Listener listener);
 
   net::Worker& worker_;
   net::Listener listener_;

@@ -56,15 +56,15 @@ enum class Place : std::uint8_t { admin, admin_and_edge };
 
 struct Endpoint {
   http::Method method = http::Method::get;
-  std::string path;  // "/api/v1/upstreams/{group}/{server...}/drain": {x} is one segment, {x...} one or more
+  std::string path{};  // "/api/v1/upstreams/{group}/{server...}/drain": {x} is one segment, {x...} one or more
   auth::Role role = auth::Role::viewer;  // none: no credential is looked at
   Run run = Run::reading;
-  std::string_view tag;
-  std::string_view summary;
-  std::string_view request_schema;  // JSON Schema of the body; empty: none is taken
+  std::string_view tag{};
+  std::string_view summary{};
+  std::string_view request_schema{};  // JSON Schema of the body; empty: none is taken
   std::string_view content_type = "application/json";
   Place place = Place::admin;
-  std::function<http::Reply(const Call&)> answer;
+  std::function<http::Reply(const Call&)> answer{};
 };
 
 [[nodiscard]] http::Reply json_reply(std::string body, unsigned status = 200);

@@ -245,7 +245,6 @@ Reply fastnext_deep(const Sources& sources) {
   write_absent(out, "cache", {"hit_ratio", "memory_bytes"});
   write_components(out, sources);
   out.end_object();
-  write_reports(out, "reports", sources.vitals.reports());
   write_system(out, sources);
   out.key("requests").begin_object();
   write_requests(out, sources, sources.summary());

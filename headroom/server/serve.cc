@@ -205,7 +205,7 @@ Result<> Process::take_possession() {
   if (request_.take_over == TakeOver::yes) {
     auto begun = Takeover::begin(state_);
     if (!begun) return pass(begun);
-    takeover_ = std::move(*begun);
+    if (*begun) takeover_.emplace(std::move(**begun));
     if (!takeover_) log::info("server", "take-over: no server runs on {}; starting alone", state_.path().string());
   }
   if (!takeover_) return state_.lock();

@@ -26,19 +26,19 @@ struct Sources {
   TimePoint started = Clock::now();
 
   // Any thread but a worker's.
-  std::function<edge::Summary()> summary;
-  std::function<std::vector<edge::RouteStatus>()> routes;
-  std::function<std::vector<edge::GroupStatus>()> upstreams;
-  std::function<Result<>(std::string_view group, std::string_view server, bool draining)> set_draining;
+  std::function<edge::Summary()> summary{};
+  std::function<std::vector<edge::RouteStatus>()> routes{};
+  std::function<std::vector<edge::GroupStatus>()> upstreams{};
+  std::function<Result<>(std::string_view group, std::string_view server, bool draining)> set_draining{};
 
   // The reading thread.
   const monitor::Rates& rates;
 
   // The control thread.
-  std::function<std::shared_ptr<const config::Settings>()> settings;
-  std::function<Result<std::vector<config::Change>>()> reload;
-  std::function<Result<auth::TokenStore*>()> tokens;  // why not, when the file cannot be used
-  std::function<void()> tokens_changed;
+  std::function<std::shared_ptr<const config::Settings>()> settings{};
+  std::function<Result<std::vector<config::Change>>()> reload{};
+  std::function<Result<auth::TokenStore*>()> tokens{};  // why not, when the file cannot be used
+  std::function<void()> tokens_changed{};
 };
 
 }  // namespace headroom::server
