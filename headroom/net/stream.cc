@@ -5,12 +5,14 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <cerrno>
 #include <cstring>
 
 #include "headroom/base/assert.h"
-#include "headroom/base/text.h"
+#include "headroom/net/tls.h"
+#include "headroom/net/tls_socket.h"
 
 namespace headroom::net {
 namespace {
@@ -22,12 +24,45 @@ void send_at_once(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-std::string tls_reason() {
+// Why a call of OpenSSL failed for good. `error` is SSL_get_error()'s, `number` the errno it left.
+Error tls_error(SSL* tls, int error, int number) {
   const unsigned long code = ERR_get_error();
   ERR_clear_error();
-  if (code == 0) return "connection closed";
-  const char* reason = ERR_reason_error_string(code);
-  return reason != nullptr ? reason : "unknown failure";
+  const int reason = ERR_GET_REASON(code);
+  const bool cut = code == 0 || (ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_UNEXPECTED_EOF_WHILE_READING);
+  if (error == SSL_ERROR_SYSCALL && code == 0 && number != 0) return system_error("connection", number);
+  if (cut) return {Errc::unavailable, "TLS: the peer closed the connection without ending the session"};
+  const char* text = ERR_reason_error_string(code);
+  std::string message = text != nullptr ? text : "unknown failure";
+  const bool server = SSL_is_server(tls) == 1;
+  if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+    message += ": ";
+    message += X509_verify_cert_error_string(SSL_get_verify_result(tls));
+    return {server ? Errc::unauthorized : Errc::protocol, message};
+  }
+  const bool none_shown = ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
+  return {server && none_shown ? Errc::unauthorized : Errc::protocol, message};
+}
+
+// Before each call of OpenSSL whose outcome after_tls() reads: both are left over from other calls, of other connections too.
+void forget_errors() {
+  ERR_clear_error();
+  errno = 0;
+}
+
+// What goes into the next record: small pieces share one. `joined` is where they are put together.
+std::string_view next_record(const Gather& data, std::span<char, kTlsRecord> joined) {
+  const std::span<const iovec> pieces = data.pieces();
+  const std::string_view first{static_cast<const char*>(pieces[0].iov_base), pieces[0].iov_len};
+  if (first.size() >= kTlsRecord) return first.substr(0, kTlsRecord);
+  if (pieces.size() == 1) return first;
+  std::size_t size = 0;
+  for (const iovec& piece : pieces) {
+    const std::size_t take = std::min(piece.iov_len, joined.size() - size);
+    std::memcpy(joined.data() + size, piece.iov_base, take);
+    size += take;
+  }
+  return {joined.data(), size};
 }
 
 }  // namespace
@@ -121,7 +156,7 @@ Task<Result<std::size_t>> Stream::read_some(std::span<char> into) {
 
 Task<Result<>> Stream::wait_readable() {
   if (failed()) co_return why();
-  if (tls_ && SSL_pending(tls_.get()) > 0) co_return Result<>{};
+  if (tls_holds_input()) co_return Result<>{};
   const auto [code] = co_await socket_.async_wait(Socket::wait_read, kToken);
   if (failed()) co_return why();
   if (code) co_return failure(code);
@@ -138,6 +173,7 @@ Task<Result<>> Stream::wait_writable() {
 
 Result<bool> Stream::write_now(Gather& data) {
   if (failed()) return why();
+  if (write_cut_) return fail(*write_cut_, "an earlier write was cut");
   if (tls_) return write_tls(data);
   while (data.left() > 0) {
     msghdr message{};
@@ -159,7 +195,11 @@ Task<Result<>> Stream::write(Gather& data) {
     auto done = write_now(data);
     if (!done) co_return pass(done);
     if (*done) co_return Result<>{};
-    if (auto waited = co_await wait_writable(); !waited) co_return waited;
+    auto waited = co_await wait_writable();
+    if (!waited) {
+      write_cut_ = waited.error().code;
+      co_return waited;
+    }
   }
 }
 
@@ -171,15 +211,30 @@ Task<Result<>> Stream::write(std::string_view data) {
 
 void Stream::finish_writing() {
   if (!socket_.is_open()) return;
-  if (tls_ && !tls_broken_) SSL_shutdown(tls_.get());
+  if (tls_ && !tls_broken_ && SSL_is_init_finished(tls_.get()) == 1) {
+    SSL_shutdown(tls_.get());  // close_notify, if the socket takes it
+    ERR_clear_error();
+  }
   ::shutdown(native(), SHUT_WR);
 }
 
 bool Stream::idle_and_open() {
-  if (failed() || (tls_ && SSL_pending(tls_.get()) > 0)) return false;
+  if (failed() || tls_broken_ || tls_holds_input()) return false;
   char byte = 0;
   const ssize_t n = ::recv(native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+  if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
+  return n > 0 && tls_ && only_tls_tickets();
+}
+
+// What came may be no data but session tickets, which servers send when they like.
+bool Stream::only_tls_tickets() {
+  forget_errors();
+  char byte = 0;
+  std::size_t bytes = 0;
+  const int done = SSL_peek_ex(tls_.get(), &byte, 1, &bytes);
+  if (done == 1 || SSL_get_error(tls_.get(), done) == SSL_ERROR_ZERO_RETURN) return false;
+  const auto wait = after_tls(done);
+  return wait && *wait == TlsWait::read;
 }
 
 bool Stream::broken() {
@@ -190,28 +245,37 @@ bool Stream::broken() {
 
 void Stream::close() {
   WheelEntry::clear();
+  // Else OpenSSL would spoil the session for resuming, as TLS 1.0 wanted.
+  if (tls_ && !tls_broken_) SSL_set_shutdown(tls_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   boost::system::error_code ignored;
   socket_.close(ignored);
 }
 
 // --- TLS: OpenSSL works on the socket itself, so that an idle connection holds neither BIO nor record buffers. ---
 
-Task<Result<>> Stream::accept_tls(SSL_CTX* context) {
+Result<> Stream::start_tls(SSL_CTX* context, std::string_view received) {
+  forget_errors();
   tls_.reset(SSL_new(context));
-  if (!tls_ || SSL_set_fd(tls_.get(), native()) != 1) co_return fail(Errc::internal, tls_reason());
+  if (!tls_ || !attach_socket(tls_.get(), native(), received)) return fail(Errc::internal, "TLS: no memory");
+  return {};
+}
+
+Task<Result<>> Stream::accept_tls(SSL_CTX* context, std::string_view received) {
+  if (auto started = start_tls(context, received); !started) co_return started;
   SSL_set_accept_state(tls_.get());
   co_return co_await handshake();
 }
 
 Task<Result<>> Stream::connect_tls(SSL_CTX* context, std::string_view server_name) {
-  tls_.reset(SSL_new(context));
-  if (!tls_ || SSL_set_fd(tls_.get(), native()) != 1) co_return fail(Errc::internal, tls_reason());
+  if (auto started = start_tls(context, {}); !started) co_return started;
   const std::string name(server_name);
   if (IpAddress::parse(name)) {
     X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls_.get()), name.c_str());
   } else {
     SSL_set_tlsext_host_name(tls_.get(), name.c_str());
+    SSL_set_hostflags(tls_.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     SSL_set1_host(tls_.get(), name.c_str());
+    offer_tls_session(tls_.get(), name);
   }
   SSL_set_connect_state(tls_.get());
   co_return co_await handshake();
@@ -220,75 +284,72 @@ Task<Result<>> Stream::connect_tls(SSL_CTX* context, std::string_view server_nam
 Task<Result<>> Stream::handshake() {
   for (;;) {
     if (failed()) co_return why();
-    ERR_clear_error();
+    forget_errors();
     const int done = SSL_do_handshake(tls_.get());
     if (done == 1) co_return Result<>{};
-    const int error = SSL_get_error(tls_.get(), done);
-    auto waited = co_await wait_for_tls(error);
+    auto wait = after_tls(done);
+    if (!wait) co_return pass(wait, "TLS handshake");
+    auto waited = co_await wait_for_tls(*wait);
     if (!waited) co_return pass(waited, "TLS handshake");
   }
 }
 
-Task<Result<>> Stream::wait_for_tls(int tls_error) {
-  if (tls_error == SSL_ERROR_WANT_READ) {
-    const auto [code] = co_await socket_.async_wait(Socket::wait_read, kToken);
-    if (failed()) co_return why();
-    if (code) co_return failure(code);
-    co_return Result<>{};
-  }
-  if (tls_error == SSL_ERROR_WANT_WRITE) co_return co_await wait_writable();
+// What OpenSSL needs after a call that did not succeed, or why the stream has ended.
+Result<Stream::TlsWait> Stream::after_tls(int done) {
+  const int number = errno;
+  const int error = SSL_get_error(tls_.get(), done);
+  if (error == SSL_ERROR_WANT_READ) return TlsWait::read;
+  if (error == SSL_ERROR_WANT_WRITE) return TlsWait::write;
   tls_broken_ = true;
-  if (tls_error == SSL_ERROR_SYSCALL && errno != 0 && ERR_peek_error() == 0) {
-    co_return std::unexpected(system_error("connection", errno));
-  }
-  co_return fail(Errc::protocol, tls_reason());
+  return std::unexpected(tls_error(tls_.get(), error, number));
+}
+
+Task<Result<>> Stream::wait_for_tls(TlsWait wait) {
+  if (wait == TlsWait::write) co_return co_await wait_writable();
+  const auto [code] = co_await socket_.async_wait(Socket::wait_read, kToken);
+  if (failed()) co_return why();
+  if (code) co_return failure(code);
+  co_return Result<>{};
+}
+
+bool Stream::tls_holds_input() const {
+  return tls_ && (SSL_pending(tls_.get()) > 0 || BIO_pending(SSL_get_rbio(tls_.get())) > 0);
 }
 
 Task<Result<std::size_t>> Stream::read_tls(std::span<char> into) {
   for (;;) {
     if (failed()) co_return why();
-    ERR_clear_error();
-    errno = 0;
+    if (tls_broken_) co_return fail(Errc::unavailable, "TLS: the connection has failed before");
+    forget_errors();
     std::size_t bytes = 0;
     const int done = SSL_read_ex(tls_.get(), into.data(), into.size(), &bytes);
     if (done == 1) co_return bytes;
-    const int error = SSL_get_error(tls_.get(), done);
-    if (error == SSL_ERROR_ZERO_RETURN) co_return std::size_t{0};
-    auto waited = co_await wait_for_tls(error);
+    if (SSL_get_error(tls_.get(), done) == SSL_ERROR_ZERO_RETURN) co_return std::size_t{0};
+    auto wait = after_tls(done);
+    if (!wait) co_return pass(wait);
+    auto waited = co_await wait_for_tls(*wait);
     if (!waited) co_return pass(waited);
   }
 }
 
 Result<bool> Stream::write_tls(Gather& data) {
+  if (tls_broken_) return fail(Errc::unavailable, "TLS: the connection has failed before");
   std::array<char, kTlsRecord> joined;
   while (data.left() > 0) {
-    // Small pieces share a record; after a refusal the same bytes are offered again, from wherever they then lie.
-    std::string_view record{static_cast<const char*>(data.pieces()[0].iov_base),
-                            data.pieces()[0].iov_len};
-    if (record.size() < kTlsRecord && data.pieces().size() > 1) {
-      std::size_t size = 0;
-      for (const iovec& piece : data.pieces()) {
-        const std::size_t take = std::min(piece.iov_len, joined.size() - size);
-        std::memcpy(joined.data() + size, piece.iov_base, take);
-        size += take;
-      }
-      record = {joined.data(), size};
-    }
-    ERR_clear_error();
-    errno = 0;
+    // A record that the socket refused lies encrypted in OpenSSL: the same bytes are offered again, from wherever they then lie.
+    const std::string_view record = next_record(data, joined);
+    forget_errors();
     std::size_t written = 0;
     const int done = SSL_write_ex(tls_.get(), record.data(), record.size(), &written);
     if (done == 1) {
       data.advance(written);
       continue;
     }
-    const int error = SSL_get_error(tls_.get(), done);
-    if (error == SSL_ERROR_WANT_WRITE) return false;  // renegotiation is off: a write never waits for a read
+    auto wait = after_tls(done);
+    if (!wait) return pass(wait);
+    if (*wait == TlsWait::write) return false;
     tls_broken_ = true;
-    if (error == SSL_ERROR_SYSCALL && errno != 0) {
-      return std::unexpected(system_error("connection", errno));
-    }
-    return fail(Errc::protocol, "TLS: " + tls_reason());
+    return fail(Errc::protocol, "TLS: the peer asks for a new handshake");
   }
   return true;
 }

@@ -4,7 +4,8 @@
 // Worker: the group's; at most one reader and one writer at a time.
 // Invariants: (1) abort() is final: the pending and every later operation answer its code; (2) a passed deadline ends the pending operation
 //   with Errc::timeout, and later ones until expire_at() is called again, so that a last answer can still be written; (3) an idle stream holds
-//   no buffer of its own (TLS releases its buffers).
+//   no buffer of its own (TLS releases its buffers); (4) what write() could not finish is final: later writes answer the same; (5) the end
+//   of a TLS stream is its close_notify: a connection that ends without one may have been cut, and is Errc::unavailable.
 // Limits: the caller's spans; deadlines are as exact as the wheel (32 ms).
 #pragma once
 
@@ -13,6 +14,7 @@
 #include <array>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -58,8 +60,10 @@ class Stream final : private Stoppable, private WheelEntry {
   [[nodiscard]] static Task<Result<std::unique_ptr<Stream>>> connect(TaskGroup& group, const Endpoint& to,
                                                                      TimePoint deadline);
 
-  // TLS from here on. `server_name` also asks for the peer's certificate to match it when the context verifies peers.
-  [[nodiscard]] Task<Result<>> accept_tls(SSL_CTX* context);
+  // TLS from here on (tls.h makes contexts). `received`: bytes that were read already and belong to it. `server_name` also asks for the peer's
+  // certificate to match it when the context verifies peers. Errc::unauthorized: the client's certificate is missing or not valid;
+  // protocol: the handshake failed, the message says why; unavailable: the peer went away.
+  [[nodiscard]] Task<Result<>> accept_tls(SSL_CTX* context, std::string_view received = {});
   [[nodiscard]] Task<Result<>> connect_tls(SSL_CTX* context, std::string_view server_name);
   [[nodiscard]] SSL* tls() const { return tls_.get(); }
 
@@ -67,7 +71,7 @@ class Stream final : private Stoppable, private WheelEntry {
   [[nodiscard]] Task<Result<std::size_t>> read_some(std::span<char> into);
   // Until a read would not wait, without holding a buffer for it.
   [[nodiscard]] Task<Result<>> wait_readable();
-  // Without waiting: whether all of `data` has been written; what was not stays in it.
+  // Without waiting: whether all of `data` has been written; what was not stays in it and must be the next that is written.
   [[nodiscard]] Result<bool> write_now(Gather& data);
   // Until all of `data` has been written.
   [[nodiscard]] Task<Result<>> write(Gather& data);
@@ -99,18 +103,24 @@ class Stream final : private Stoppable, private WheelEntry {
   [[nodiscard]] bool failed() const { return aborted_ || timed_out_; }
   [[nodiscard]] std::unexpected<Error> why() const;
   [[nodiscard]] std::unexpected<Error> failure(const boost::system::error_code& code) const;
-  [[nodiscard]] Task<Result<>> handshake();
   [[nodiscard]] Task<Result<>> wait_writable();
-  [[nodiscard]] Task<Result<>> wait_for_tls(int tls_error);
+  [[nodiscard]] Result<> start_tls(SSL_CTX* context, std::string_view received);
+  [[nodiscard]] Task<Result<>> handshake();
+  enum class TlsWait : std::uint8_t { read, write };
+  [[nodiscard]] Result<TlsWait> after_tls(int done);
+  [[nodiscard]] Task<Result<>> wait_for_tls(TlsWait wait);
   [[nodiscard]] Task<Result<std::size_t>> read_tls(std::span<char> into);
   [[nodiscard]] Result<bool> write_tls(Gather& data);
+  [[nodiscard]] bool tls_holds_input() const;
+  [[nodiscard]] bool only_tls_tickets();
 
   Socket socket_;
   std::unique_ptr<SSL, FreeTls> tls_;
   Errc why_ = Errc::cancelled;
   bool aborted_ = false;
   bool timed_out_ = false;
-  bool tls_broken_ = false;
+  bool tls_broken_ = false;  // OpenSSL must not be called again but to free
+  std::optional<Errc> write_cut_;  // why a write() ended in the middle of its data
 };
 
 }  // namespace headroom::net
