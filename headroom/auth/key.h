@@ -1,8 +1,8 @@
 // headroom/auth/key.h - a key that verifies signatures: one key, one algorithm.
 //
 // Owns: the secret, or a share of OpenSSL's public key.
-// Worker and threads: immutable; verifies() may be called by all workers at once. Nothing blocks. About 1 us
-//   for HS256, 30 us for RS256, 100 us for ES256 and EdDSA.
+// Worker and threads: immutable; verifies() may be called by all workers at once. Nothing blocks. It costs
+//   (OpenSSL 3.0) 2 us for HS256, 40 for RS256 of 2048 bits, 140 for ES256, 210 for EdDSA.
 // Invariants: (1) the algorithm comes from the key and never from a token (RFC 8725 section 3.1), so a public
 //   key cannot be used as an HMAC secret; (2) no weak key exists: HMAC secrets have 32 bytes or more
 //   (RFC 7518 section 3.2), RSA 2048 to 8192 bits and an odd exponent of 3 or more, EC is P-256 with the point on

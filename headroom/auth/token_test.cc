@@ -11,6 +11,8 @@
 #include <iterator>
 #include <set>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "headroom/auth/token_store.h"
 #include "headroom/base/text.h"
@@ -112,6 +114,21 @@ TEST(TokenTable, NotesUsesToTheMinute) {
   EXPECT_TRUE(table.take_uses().empty());
   ASSERT_TRUE(table.find(token, kNow + seconds(61)));
   EXPECT_EQ(table.take_uses().at(0).last, kNow + seconds(61));
+}
+
+TEST(TokenTable, ManyWorkersReadItWhileUsesAreTaken) {
+  const std::string token = make_token();
+  const TokenTable table({{.name = "a", .role = Role::viewer, .digest = sha256(token)}});
+  std::vector<std::thread> workers;
+  for (int worker = 0; worker < 4; ++worker)
+    workers.emplace_back([&, worker] {
+      for (int i = 0; i < 500; ++i)
+        EXPECT_TRUE(table.find(token, kNow + seconds(100 * i + worker)));
+    });
+  std::size_t taken = 0;
+  for (int i = 0; i < 100; ++i) taken += table.take_uses().size();
+  for (std::thread& worker : workers) worker.join();
+  EXPECT_GE(taken + table.take_uses().size(), 1U);
 }
 
 class Store : public testing::Test {

@@ -16,10 +16,10 @@ class Checker {
  public:
   Checker(net::Worker& worker, net::Resolver& resolver) : resolver_(resolver), group_(worker) {}
 
-  // Looks after the servers of `view` until stop(). Once.
+  // Looks after the servers of `view` until stop_and_join(). Once.
   void watch(const std::shared_ptr<const View>& view);
-  void stop() { group_.stop(); }
-  [[nodiscard]] net::Task<> join() { co_await group_.join(); }
+  // From another thread.
+  void stop_and_join() { group_.stop_and_join(); }
 
  private:
   [[nodiscard]] net::Task<> follow_name(std::shared_ptr<Server> server);

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <latch>
 #include <mutex>
 
 #include "headroom/base/assert.h"
@@ -210,17 +209,8 @@ void Edge::Body::use(const std::shared_ptr<const View>& view, const std::shared_
 
 void Edge::Body::end_checker() {
   if (!checker_) return;
-  std::latch done(1);
-  workers_[0].post([&] {
-    checker_->stop();
-    asio::co_spawn(
-        workers_[0].executor(), [&]() { return checker_->join(); },
-        [&](const std::exception_ptr&) {
-          checker_.reset();
-          done.count_down();
-        });
-  });
-  done.wait();
+  checker_->stop_and_join();
+  workers_[0].run_and_wait([&] { checker_.reset(); });
 }
 
 void Edge::Body::watch(const std::shared_ptr<const View>& view) {
@@ -330,17 +320,7 @@ std::string Edge::tls_ticket_keys() const { return body_->keys_ ? body_->keys_->
 void Edge::stop_accepting() {
   Body& b = *body_;
   if (!std::exchange(b.accepting_, false)) return;
-  b.each_part([](Part& part) { part.acceptors.stop(); });
-  // The acceptors' tasks use the listeners: wait for them before these close.
-  for (auto& part : b.parts_) {
-    std::latch done(1);
-    net::Worker& worker = part->group.worker();
-    worker.post([&] {
-      asio::co_spawn(
-          worker.executor(), [&]() { return part->acceptors.join(); }, [&](const std::exception_ptr&) { done.count_down(); });
-    });
-    done.wait();
-  }
+  for (auto& part : b.parts_) part->acceptors.stop_and_join();  // their tasks use the listeners
   b.doors_.clear();
 }
 
@@ -360,21 +340,14 @@ void Edge::stop() {
   const auto view = b.view();
   for (auto& part : b.parts_) {
     if (!part) continue;
-    std::latch done(1);
+    part->group.stop_and_join();
     net::Worker& worker = part->group.worker();
-    worker.post([&] {
-      part->group.stop();
-      asio::co_spawn(
-          worker.executor(), [&]() { return part->group.join(); },
-          [&](const std::exception_ptr&) {
-            for (const auto& pool : view->pools) {
-              for (const auto& server : pool->group.servers()) server->forget(worker);
-            }
-            part.reset();
-            done.count_down();
-          });
+    worker.run_and_wait([&] {
+      for (const auto& pool : view->pools) {
+        for (const auto& server : pool->group.servers()) server->forget(worker);
+      }
+      part.reset();
     });
-    done.wait();
   }
   b.parts_.clear();
 }

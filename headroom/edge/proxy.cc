@@ -27,7 +27,6 @@ constexpr std::string_view kPseudonym = "headroom";
 constexpr Duration kTrustIdle = 5ms;        // a connection idle for longer is looked at before it is used
 constexpr Duration kLookAtClient = 1s;      // how often a waiting request's client is looked at
 constexpr unsigned kClientGone = 499;       // as nginx counts it; never sent
-constexpr std::uint64_t kLargeBody = 64U << 10U;
 
 // Whether a client that should be waiting has closed its side, as nginx judges it.
 bool client_gone(net::Stream& stream) {

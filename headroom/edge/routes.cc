@@ -42,9 +42,10 @@ RouteMetrics::RouteMetrics(const std::string& route, std::size_t workers, metric
 RouteTable::RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {
   const auto rank = [](const Route& route) {
     const int host = route.host.empty() ? 2 : route.wildcard ? 1 : 0;
-    return std::tuple(host, -static_cast<int>(route.host.size()), -static_cast<int>(route.path.size()));
+    return std::tuple(host, -static_cast<int>(route.host.size()), -static_cast<int>(route.path.size()), route.order);
   };
-  std::ranges::stable_sort(routes_, {}, rank);
+  for (std::size_t i = 0; i < routes_.size(); ++i) routes_[i].order = i;
+  std::ranges::sort(routes_, {}, rank);
 }
 
 namespace {

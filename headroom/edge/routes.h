@@ -21,7 +21,9 @@ namespace headroom::edge {
 
 // A group with those who wait for it.
 struct Pool {
-  Pool(Group made, std::uint32_t queue) : group(std::move(made)), waiting(queue) {}
+  Pool(const UpstreamOptions& options, std::vector<std::shared_ptr<Server>> servers, std::shared_ptr<limit::Concurrency> concurrency,
+       std::shared_ptr<const net::TlsClient> tls)
+      : group(options, std::move(servers), std::move(concurrency), std::move(tls)), waiting(options.queue) {}
   Group group;
   Waiting waiting;
 };
@@ -52,6 +54,7 @@ struct RouteMetrics {
 };
 
 struct Route {
+  std::size_t order = 0;  // as configured: the first of equals wins
   std::string name;
   std::string host;  // lower case; "*.example.org" as ".example.org"
   bool wildcard = false;

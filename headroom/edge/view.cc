@@ -99,8 +99,7 @@ class Maker {
       if (!made) return pass(made);
       client = std::move(*made);
     }
-    Group group(upstream, std::move(servers), concurrency(upstream), std::move(client));
-    return std::make_shared<Pool>(std::move(group), upstream.queue);
+    return std::make_shared<Pool>(upstream, std::move(servers), concurrency(upstream), std::move(client));
   }
 
   std::shared_ptr<limit::Concurrency> concurrency(const UpstreamOptions& upstream) const {
