@@ -1,0 +1,11 @@
+#include "headroom/base/hash.h"
+
+#include <xxhash.h>
+
+namespace headroom {
+
+std::uint64_t hash64(std::string_view bytes, std::uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
+
+}  // namespace headroom

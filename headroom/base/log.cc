@@ -1,0 +1,79 @@
+#include "headroom/base/log.h"
+
+#include <spdlog/async.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+namespace headroom::log {
+namespace {
+
+constexpr std::size_t kQueueLines = 8192;
+
+// The process has one standard error, so it has one log.
+std::atomic<Level> least_level{Level::info};
+std::shared_ptr<spdlog::details::thread_pool> pool;
+std::shared_ptr<spdlog::logger> logger;
+
+spdlog::level::level_enum spdlog_level(Level level) {
+  switch (level) {
+    case Level::debug: return spdlog::level::debug;
+    case Level::info: return spdlog::level::info;
+    case Level::warn: return spdlog::level::warn;
+    case Level::error: return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
+std::shared_ptr<spdlog::sinks::sink> make_sink() {
+  auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  sink->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+  return sink;
+}
+
+}  // namespace
+
+void start(Level least) {
+  set_level(least);
+  pool = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
+  auto made = std::make_shared<spdlog::async_logger>("headroom", make_sink(), pool,
+                                                     spdlog::async_overflow_policy::overrun_oldest);
+  made->set_level(spdlog::level::debug);
+  made->flush_on(spdlog::level::warn);
+  logger = std::move(made);
+}
+
+void set_level(Level least) { least_level.store(least, std::memory_order_relaxed); }
+
+void stop() {
+  logger.reset();
+  pool.reset();
+}
+
+bool enabled(Level level) { return level >= least_level.load(std::memory_order_relaxed); }
+
+void write(Level level, std::string_view tag, std::string_view message) {
+  if (logger) {
+    logger->log(spdlog_level(level), "{}: {}", tag, message);
+  } else {
+    fmt::print(stderr, "{} {}: {}\n", spdlog::level::to_string_view(spdlog_level(level)), tag,
+               message);
+  }
+}
+
+void announce(std::string_view line) {
+  std::string text(line);
+  text += '\n';
+  std::size_t written = 0;
+  while (written < text.size()) {
+    const ssize_t n = ::write(STDERR_FILENO, text.data() + written, text.size() - written);
+    if (n <= 0) return;
+    written += static_cast<std::size_t>(n);
+  }
+}
+
+}  // namespace headroom::log
