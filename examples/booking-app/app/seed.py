@@ -219,10 +219,11 @@ def write_sqlite(cursor, table: str, columns: List[str], rows: Iterator[tuple]) 
 
 
 def write_postgresql(cursor, table: str, columns: List[str], rows: Iterator[tuple]) -> None:
-    command = f"COPY {table} ({', '.join(columns)}) FROM STDIN WITH (FORMAT csv)"
+    command = f"COPY {table} ({', '.join(columns)}) FROM STDIN WITH (FORMAT csv, NULL '\\N')"
     while batch := list(itertools.islice(rows, 20_000)):
         buffer = io.StringIO()
-        csv.writer(buffer).writerows(batch)
+        # The csv module writes None and "" alike, COPY tells NULL from an empty text.
+        csv.writer(buffer).writerows([r"\N" if v is None else v for v in row] for row in batch)
         buffer.seek(0)
         cursor.copy_expert(command, buffer)
 

@@ -3,7 +3,8 @@ from typing import List, Optional
 
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, Field
-from sqlalchemy import String, cast
+from sqlalchemy import String, cast, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
 
 from ..database import get_session, is_sqlite
 from ..models import Note, User
@@ -32,7 +33,7 @@ def to_json(note: Note) -> dict:
 def has_tag(tag: str):
     if is_sqlite:
         return cast(Note.tags, String).contains(f'"{tag}"', autoescape=True)
-    return Note.tags.contains([tag])
+    return type_coerce(Note.tags, JSONB).contains([tag])
 
 
 @router.get("")
