@@ -194,7 +194,7 @@ class Seeder:
             day = self.days[self.below(850)]
             title = f"{self.pick(KINDS)} {n + 1}"
             place = 1 + self.below(self.size["locations"])
-            yield place, title, self.sentences(5), f"{day} 18:00:00.000000", 10 + self.below(30)
+            yield place, title, self.sentences(5), f"{day} 18:00:00.000000", 15 + self.below(30)
 
     def registrations(self) -> Iterator[tuple]:
         for n in range(self.size["registrations"]):
