@@ -1,0 +1,114 @@
+// headroom/edge/edge.h - the HTTP proxy: accepts users' requests, chooses an upstream that can answer, streams both ways, measures.
+//
+// Owns: its doors (listen, tls.listen), the routes, the upstream groups with their connections and health, the metrics `headroom_edge_*`.
+//   Borrows: the workers, the resolver, the registry, hosted services.
+// Worker: each worker has its own server, idle upstream connections and waiting requests; what is shared between workers (in-flight
+//   counts, health, routes) is atomic or an immutable snapshot swapped on each worker.
+// Invariants: (1) the framing of every message is validated and written anew; (2) a request is sent again only when it is idempotent or
+//   nothing of it was sent, and never after its answer began; (3) client addresses are believed only from trusted_proxies; (4) a reload
+//   never touches an open connection; (5) every queue and wait is bounded.
+// Limits: EdgeOptions; 100,000 addresses counted for connection caps.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "headroom/base/error.h"
+#include "headroom/base/metrics.h"
+#include "headroom/edge/options.h"
+#include "headroom/http/service.h"
+#include "headroom/net/interfaces.h"
+#include "headroom/net/resolver.h"
+#include "headroom/net/worker.h"
+
+namespace headroom::edge {
+
+// One server of a group, as `/api/v1/upstreams` shows it.
+struct ServerStatus {
+  std::string address;  // as configured
+  std::string state;    // "up", "down" (health checks), "ejected", "draining", "unresolved"
+  std::string reason;
+  unsigned weight = 1;
+  std::uint64_t in_flight = 0;
+  std::uint64_t idle = 0;
+  std::uint64_t requests = 0;
+  std::uint64_t failures = 0;
+  double p50_ms = 0, p90_ms = 0, p95_ms = 0, p99_ms = 0;  // first byte
+};
+
+struct GroupStatus {
+  std::string name;
+  std::uint64_t in_flight = 0;
+  std::uint64_t in_flight_limit = 0;  // the adaptive limit now
+  std::uint64_t queued = 0;
+  std::vector<ServerStatus> servers;
+};
+
+// Milliseconds.
+struct Quantiles {
+  double mean = 0, p50 = 0, p90 = 0, p95 = 0, p99 = 0;
+};
+
+struct RouteStatus {
+  std::string name;
+  std::uint64_t requests = 0;
+  std::array<std::uint64_t, 6> by_class{};  // [2] = 2xx; [0] = ended without an answer
+  std::uint64_t bytes_in = 0;
+  std::uint64_t bytes_out = 0;
+  std::uint64_t in_flight = 0;
+  Quantiles queue, connect, first_byte, total;
+};
+
+// All requests since the start.
+struct Summary {
+  std::uint64_t requests = 0;
+  std::uint64_t errors = 0;  // 5xx and requests ended without an answer
+  std::uint64_t connections = 0;
+  std::uint64_t in_flight = 0;
+  Quantiles total;
+};
+
+// A listening socket set, for a take-over: the section's name with what it listens on.
+struct Door {
+  std::string name;  // "edge", "edge.tls"
+  std::string address;
+  std::vector<int> sockets;
+};
+
+class Edge final : public net::Health {
+ public:
+  Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry);
+  ~Edge() override;
+
+  // Opens the doors (those of `inherited` are used as they are) and serves. From main's thread, workers running. Errc::invalid (an address,
+  // a certificate), unavailable (an address in use).
+  [[nodiscard]] Result<> start(std::shared_ptr<const EdgeOptions> options, std::vector<Door> inherited = {});
+  // Routes, upstreams, limits and certificates from now on; on an error nothing changes. From main's thread or any that is no worker's.
+  [[nodiscard]] Result<> reload(std::shared_ptr<const EdgeOptions> options);
+
+  // Requests for `prefix` and below are answered by `service` on the worker they came to. Before start().
+  void host(std::string prefix, http::Service& service);
+
+  [[nodiscard]] std::vector<Door> doors() const;
+  // Shutdown, in this order; each from main's thread. The doors' sockets stay open when another process has taken them over.
+  void stop_accepting();
+  void drain();                             // no more keep-alive
+  [[nodiscard]] std::size_t open() const;   // connections still open
+  void stop();                              // ends what is left and waits for it
+
+  // From any thread.
+  [[nodiscard]] std::vector<net::HealthReport> health() const override;
+  [[nodiscard]] std::vector<GroupStatus> upstreams() const;
+  [[nodiscard]] std::vector<RouteStatus> routes() const;
+  [[nodiscard]] Summary summary() const;
+  // Errc::not_found. `server` as in ServerStatus::address.
+  [[nodiscard]] Result<> set_draining(std::string_view group, std::string_view server, bool draining);
+
+ private:
+  class Body;
+  std::unique_ptr<Body> body_;
+};
+
+}  // namespace headroom::edge

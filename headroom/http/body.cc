@@ -1,0 +1,100 @@
+#include "headroom/http/body.h"
+
+#include <algorithm>
+
+namespace headroom::http {
+namespace {
+constexpr std::size_t kLargeRead = 64U << 10U;
+}
+
+void BodySource::start(Body kind, std::uint64_t length, std::uint64_t limit, const BodyPace& pace) {
+  kind_ = kind;
+  left_ = length;
+  limit_ = limit;
+  pace_ = pace;
+  received_ = 0;
+  pending_ = 0;
+  began_ = {};
+  large_reads_ = length >= kLargeRead;
+  done_ = kind == Body::none || (kind == Body::length && length == 0);
+  if (kind == Body::chunked) chunks_.reset();
+}
+
+Result<std::string_view> BodySource::count(std::string_view piece) {
+  received_ += piece.size();
+  if (limit_ != 0 && received_ > limit_) return fail(Errc::overloaded, "body too large");
+  return piece;
+}
+
+Result<std::string_view> BodySource::take_counted() {
+  std::string_view piece = in_.data();
+  if (kind_ == Body::length) {
+    piece = piece.substr(0, std::min<std::uint64_t>(piece.size(), left_));
+    left_ -= piece.size();
+  }
+  pending_ = piece.size();
+  return count(piece);
+}
+
+Result<std::string_view> BodySource::take_chunked() {
+  while (!in_.empty()) {
+    const auto step = chunks_.step(in_.data());
+    if (!step) return fail(Errc::protocol, std::string(step.error().message));
+    if (!step->data.empty()) {
+      pending_ = step->consumed;
+      if (step->finished) done_ = true;
+      return count(step->data);
+    }
+    in_.consume(step->consumed);
+    if (step->finished) {
+      done_ = true;
+      return std::string_view{};
+    }
+    if (step->consumed == 0) break;
+  }
+  return std::string_view{};
+}
+
+Result<std::string_view> BodySource::buffered() {
+  in_.consume(std::exchange(pending_, 0));
+  if (kind_ == Body::length && left_ == 0) done_ = true;
+  if (done_ || in_.empty()) return std::string_view{};
+  return kind_ == Body::chunked ? take_chunked() : take_counted();
+}
+
+net::Task<Result<std::string_view>> BodySource::next() {
+  for (;;) {
+    auto piece = buffered();
+    if (!piece || !piece->empty() || done_) co_return piece;
+    auto bytes = co_await fill();
+    if (!bytes) co_return pass(bytes);
+    if (*bytes == 0) {
+      if (kind_ != Body::until_close) co_return fail(Errc::protocol, "closed in the middle of a body");
+      done_ = true;
+      co_return std::string_view{};
+    }
+  }
+}
+
+net::Task<Result<std::size_t>> BodySource::fill() {
+  const TimePoint now = Clock::now();
+  if (began_ == TimePoint{}) began_ = now;
+  stream_.expire_at(deadline(now));
+  const std::span<char> room = in_.space(large_reads_ ? kLargeRead : 1);
+  auto bytes = co_await stream_.read_some(room);
+  if (bytes) {
+    in_.commit(*bytes);
+    if (*bytes == room.size()) large_reads_ = true;
+  }
+  co_return bytes;
+}
+
+TimePoint BodySource::deadline(TimePoint now) const {
+  const TimePoint idle = now + pace_.idle;
+  if (pace_.least_bytes_per_second == 0) return idle;
+  const double earned = static_cast<double>(received_) / static_cast<double>(pace_.least_bytes_per_second);
+  const auto allowed = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(earned));
+  return std::min(idle, began_ + pace_.grace + allowed);
+}
+
+}  // namespace headroom::http

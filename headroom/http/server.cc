@@ -1,0 +1,289 @@
+#include "headroom/http/server.h"
+
+#include <unistd.h>
+
+#include "headroom/base/log.h"
+#include "headroom/http/proxy_protocol.h"
+#include "headroom/http/writer.h"
+
+namespace headroom::http {
+namespace {
+
+constexpr Duration kHoldBuffers = 1s;     // how long an idle connection keeps its buffers
+constexpr Duration kLinger = 2s;          // how long a refused sender is read, so that it sees the answer
+constexpr std::uint64_t kDrainBytes = 64U << 10U;
+
+}  // namespace
+
+// One connection: linked into its server while its task runs; everything it owns is in that task's frame.
+class ServerConnection {
+ public:
+  ServerConnection(Server& server, int fd, Peer peer)
+      : server_(server),
+        options_(server.options_),
+        stream_(server.group_, fd, peer.address.family()),
+        in_(server.group_.worker().buffers()),
+        exchange_(server.group_, stream_, in_, std::move(peer), server.date_),
+        next_(server.connections_) {
+    if (next_ != nullptr) next_->previous_ = this;
+    server.connections_ = this;
+  }
+  ServerConnection(const ServerConnection&) = delete;
+  ServerConnection& operator=(const ServerConnection&) = delete;
+  ~ServerConnection() {
+    (previous_ != nullptr ? previous_->next_ : server_.connections_) = next_;
+    if (next_ != nullptr) next_->previous_ = previous_;
+  }
+
+  [[nodiscard]] net::Task<> run();
+  void drain();
+  [[nodiscard]] ServerConnection* next() const { return next_; }
+
+ private:
+  enum class Head : std::uint8_t { complete, closed, refused };
+
+  [[nodiscard]] net::Task<bool> open();
+  [[nodiscard]] net::Task<Result<>> read_proxy_header();
+  [[nodiscard]] net::Task<Head> read_head();
+  [[nodiscard]] net::Task<Result<std::size_t>> read_more();
+  [[nodiscard]] net::Task<Result<std::size_t>> read_first();
+  [[nodiscard]] net::Task<bool> answer();
+  [[nodiscard]] net::Task<> refuse(unsigned status, std::string_view reason);
+  [[nodiscard]] net::Task<bool> drain_body();
+  [[nodiscard]] net::Task<> linger();
+
+  Server& server_;
+  std::shared_ptr<const ServerOptions> options_;  // of the current request
+  net::Stream stream_;
+  net::Buffer in_;
+  Exchange exchange_;
+  ScanState scan_;
+  TimePoint head_began_{};
+  std::uint64_t answered_ = 0;
+  bool idle_ = false;
+  ServerConnection* previous_ = nullptr;
+  ServerConnection* next_;
+};
+
+net::Task<> ServerConnection::run() {
+  if (!co_await open()) co_return;
+  for (;;) {
+    const Head head = co_await read_head();
+    if (head != Head::complete) {
+      if (head == Head::refused) co_await linger();
+      co_return;
+    }
+    const bool go_on = co_await answer();
+    if (!go_on) co_return;
+  }
+}
+
+net::Task<bool> ServerConnection::open() {
+  if (options_->accept_proxy_protocol) {
+    auto header = co_await read_proxy_header();
+    if (!header) {
+      log::debug("http", "{}: {}", exchange_.peer().address.to_string(), header.error().message);
+      co_return false;
+    }
+  }
+  if (SSL_CTX* context = server_.tls_ ? server_.tls_() : nullptr; context != nullptr) {
+    stream_.expire_at(Clock::now() + options_->header_timeout);
+    auto shaken = co_await stream_.accept_tls(context);
+    if (!shaken) {
+      log::debug("http", "{}: {}", exchange_.peer().address.to_string(), shaken.error().message);
+      co_return false;
+    }
+    exchange_.peer_.tls = true;
+  }
+  co_return true;
+}
+
+net::Task<Result<>> ServerConnection::read_proxy_header() {
+  stream_.expire_at(Clock::now() + options_->header_timeout);
+  for (;;) {
+    const auto parsed = parse_proxy_header(in_.data());
+    if (parsed.state == ProxyParse::State::refused) co_return fail(Errc::protocol, "bad PROXY header");
+    if (parsed.state == ProxyParse::State::complete) {
+      if (parsed.header.has_addresses) {
+        exchange_.peer_.address = net::Endpoint(parsed.header.source, parsed.header.source_port);
+        exchange_.peer_.local = net::Endpoint(parsed.header.destination, parsed.header.destination_port);
+      }
+      in_.consume(parsed.size);
+      co_return Result<>{};
+    }
+    const std::span<char> room = in_.space();
+    auto bytes = co_await stream_.read_some(room);
+    if (!bytes) co_return pass(bytes);
+    if (*bytes == 0) co_return fail(Errc::protocol, "closed before the PROXY header");
+    in_.commit(*bytes);
+  }
+}
+
+// Waits for the first bytes of a request; buffers are given back while nothing comes.
+net::Task<Result<std::size_t>> ServerConnection::read_first() {
+  idle_ = true;
+  if (server_.draining_ && answered_ > 0) co_return std::size_t{0};
+  stream_.expire_at(Clock::now() + kHoldBuffers);
+  auto bytes = co_await read_more();
+  if (bytes || bytes.error().code != Errc::timeout) {
+    idle_ = false;
+    co_return bytes;
+  }
+  in_.release();
+  exchange_.release();
+  stream_.expire_at(Clock::now() + options_->keep_alive_timeout);
+  auto readable = co_await stream_.wait_readable();
+  idle_ = false;
+  if (!readable) co_return pass(readable);
+  co_return co_await read_more();
+}
+
+net::Task<Result<std::size_t>> ServerConnection::read_more() {
+  const std::span<char> room = in_.space();
+  auto bytes = co_await stream_.read_some(room);
+  if (bytes) in_.commit(*bytes);
+  co_return bytes;
+}
+
+net::Task<ServerConnection::Head> ServerConnection::read_head() {
+  options_ = server_.options_;
+  scan_ = {};
+  bool first = true;
+  for (;;) {
+    if (!in_.empty()) {
+      const Parsed parsed = parse_request_head(in_.data(), options_->head, scan_, exchange_.request_);
+      if (parsed.state == Parsed::State::complete) {
+        // The bytes stay where they are until the next read: Exchange::read() moves the head away before it.
+        exchange_.head_bytes_ = in_.data().substr(0, parsed.size);
+        in_.consume(parsed.size);
+        co_return Head::complete;
+      }
+      if (parsed.state == Parsed::State::refused) {
+        co_await refuse(parsed.refusal.status, parsed.refusal.reason);
+        co_return Head::refused;
+      }
+      if (first) {
+        first = false;
+        stream_.expire_at(Clock::now() + options_->header_timeout);
+      }
+    }
+    Result<std::size_t> bytes = std::size_t{0};
+    if (in_.empty()) {
+      bytes = co_await read_first();
+    } else {
+      bytes = co_await read_more();
+    }
+    if (bytes && *bytes > 0) continue;
+    if (!in_.empty() && !bytes && bytes.error().code == Errc::timeout) {
+      co_await refuse(408, "the request's head took too long");
+      co_return Head::refused;
+    }
+    co_return Head::closed;
+  }
+}
+
+net::Task<bool> ServerConnection::answer() {
+  exchange_.reset(*options_, Clock::now());
+  ++answered_;
+  if (server_.draining_ ||
+      (options_->requests_per_connection != 0 && answered_ >= options_->requests_per_connection)) {
+    exchange_.close_after();
+  }
+  co_await server_.service_.serve(exchange_);
+  if (exchange_.hijacked_) co_return false;
+  if (!exchange_.started_) {
+    const Reply reply{500, "application/json",
+                      R"({"error":{"code":"internal","message":"the request was left without an answer"}})", {}};
+    exchange_.close_after();
+    (void)co_await exchange_.reply(reply);
+  }
+  if (!exchange_.finished_ || stream_.native() < 0) co_return false;
+  if (exchange_.close_after_ || !exchange_.request_.keep_alive) {
+    co_await linger();
+    co_return false;
+  }
+  if (!exchange_.body_.done()) {
+    const bool drained = co_await drain_body();
+    if (!drained) {
+      co_await linger();
+      co_return false;
+    }
+  }
+  co_return true;
+}
+
+// What the service left of a small body; a large one costs the connection.
+net::Task<bool> ServerConnection::drain_body() {
+  BodySource& body = exchange_.body_;
+  if (body.left() > kDrainBytes) co_return false;
+  const std::uint64_t most = body.received() + kDrainBytes;
+  while (!body.done()) {
+    auto piece = co_await body.next();
+    if (!piece || body.received() > most) co_return false;
+  }
+  co_return true;
+}
+
+net::Task<> ServerConnection::refuse(unsigned status, std::string_view reason) {
+  exchange_.request_.reset();
+  exchange_.request_.minor_version = 1;
+  exchange_.reset(*options_, Clock::now());
+  exchange_.close_after();
+  server_.service_.refused(exchange_, status, reason);
+  Reply reply{status, "text/plain; charset=utf-8", {}, {}};
+  reply.body = std::to_string(status) + " " + std::string(reason_of(status)) + ": " + std::string(reason) + "\n";
+  stream_.expire_at(Clock::now() + kLinger);
+  (void)co_await exchange_.reply(reply);
+}
+
+// Reads on for a moment: closing with bytes unread would reset the connection and could cost the peer our answer.
+net::Task<> ServerConnection::linger() {
+  stream_.finish_writing();
+  stream_.expire_at(Clock::now() + kLinger);
+  std::uint64_t read = 0;
+  while (read < (1U << 20U)) {
+    in_.clear();
+    auto bytes = co_await read_more();
+    if (!bytes || *bytes == 0) co_return;
+    read += *bytes;
+  }
+}
+
+void ServerConnection::drain() {
+  if (idle_) {
+    stream_.abort(Errc::cancelled);
+  } else if (!exchange_.started_) {
+    exchange_.close_after();
+  }
+}
+
+Server::Server(net::TaskGroup& group, Service& service, std::shared_ptr<const ServerOptions> options,
+               std::function<SSL_CTX*()> tls)
+    : group_(group), service_(service), options_(std::move(options)), tls_(std::move(tls)) {}
+
+Server::~Server() = default;
+
+void Server::take(net::Listener::Accepted accepted, std::move_only_function<void()> ended) {
+  const int fd = accepted.fd;
+  auto task = [this, accepted, ended = std::move(ended)]() mutable -> net::Task<> {
+    // Values of the callable live as long as the task (TaskGroup::spawn).
+    ++open_;
+    co_await run(accepted);
+    --open_;
+    if (ended) ended();
+  };
+  if (!group_.spawn(std::move(task))) ::close(fd);
+}
+
+net::Task<> Server::run(net::Listener::Accepted accepted) {
+  Peer peer{accepted.peer, {}, false};
+  ServerConnection connection(*this, accepted.fd, std::move(peer));
+  co_await connection.run();
+}
+
+void Server::drain() {
+  draining_ = true;
+  for (ServerConnection* c = connections_; c != nullptr; c = c->next()) c->drain();
+}
+
+}  // namespace headroom::http

@@ -1,0 +1,24 @@
+// headroom/http/service.h - what answers requests: the proxy, the admin API, the hub.
+#pragma once
+
+#include <string_view>
+
+#include "headroom/net/task.h"
+
+namespace headroom::http {
+
+class Exchange;
+
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  // Answers one request. The exchange holds until the returned task ends. A service that leaves the answer unbegun gets a 500 written for it;
+  // one that leaves it unfinished gets the connection closed.
+  [[nodiscard]] virtual net::Task<> serve(Exchange& exchange) = 0;
+
+  // A request that never became one (bad framing, too large, too slow): it is answered with `status` and the connection closes. For counting.
+  virtual void refused(Exchange& /*exchange*/, unsigned /*status*/, std::string_view /*reason*/) {}
+};
+
+}  // namespace headroom::http

@@ -1,0 +1,69 @@
+// headroom/net/buffer.h - receive and send buffers: contiguous bytes in blocks that a worker recycles.
+//
+// Owns: its block, taken from the worker's pool on first use and given back by release(). Worker: the one whose pool it was made with.
+// Invariants: (1) an empty released buffer holds no memory; (2) data() is contiguous; (3) views into data() end with the next space(),
+//   append() or release().
+// Limits: blocks of 16 KiB; a buffer grows by doubling only as far as its caller asks.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace headroom::net {
+
+class BufferPool {
+ public:
+  static constexpr std::size_t kBlockBytes = 16U << 10U;
+  static constexpr std::size_t kMaxFree = 256;
+  using Block = std::unique_ptr<char[]>;
+
+  [[nodiscard]] Block take();
+  void give(Block block);
+
+ private:
+  std::vector<Block> free_;
+};
+
+class Buffer {
+ public:
+  explicit Buffer(BufferPool& pool) : pool_(&pool) {}
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { release(); }
+
+  [[nodiscard]] std::string_view data() const { return {block_.get() + begin_, end_ - begin_}; }
+  [[nodiscard]] std::size_t size() const { return end_ - begin_; }
+  [[nodiscard]] bool empty() const { return begin_ == end_; }
+  [[nodiscard]] std::size_t capacity() const { return capacity_; }
+
+  // Room for at least `least` more bytes behind data(); may move the data. Follow with commit().
+  [[nodiscard]] std::span<char> space(std::size_t least = 1);
+  void commit(std::size_t bytes) { end_ += bytes; }
+  void consume(std::size_t bytes) {
+    begin_ += bytes;
+    if (begin_ == end_) begin_ = end_ = 0;
+  }
+  void append(std::string_view text) {
+    const std::span<char> room = space(text.size());
+    std::memcpy(room.data(), text.data(), text.size());
+    commit(text.size());
+  }
+  void clear() { begin_ = end_ = 0; }
+  // Forgets the data and gives the memory back.
+  void release();
+
+ private:
+  void grow(std::size_t least);
+
+  BufferPool* pool_;
+  BufferPool::Block block_;
+  std::size_t capacity_ = 0;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+}  // namespace headroom::net

@@ -1,0 +1,161 @@
+#include "headroom/net/listener.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <cerrno>
+
+#include "headroom/base/log.h"
+
+namespace headroom::net {
+namespace {
+
+constexpr int kBacklog = 4096;
+constexpr int kAcceptsPerRound = 64;
+constexpr Duration kPauseWithoutDescriptors = 100ms;
+
+Result<int> listen_at(const Endpoint& at) {
+  const int fd = ::socket(at.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return std::unexpected(system_error("socket", errno));
+  const int on = 1;
+  if (!at.is_unix()) {
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (at.family() == AF_INET6) {
+      const int off = 0;  // "[::]:80" takes IPv4 too
+      setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    }
+  }
+  if (::bind(fd, at.data(), at.size()) != 0 || ::listen(fd, kBacklog) != 0) {
+    const Error error = system_error("listen on " + at.to_string(), errno);
+    ::close(fd);
+    return std::unexpected(error);
+  }
+  return fd;
+}
+
+// A port that another process serves would be shared silently under SO_REUSEPORT: one bind without it tells.
+Result<> refuse_shared_port(const Endpoint& at) {
+  if (at.is_unix() || at.port() == 0) return {};
+  const int fd = ::socket(at.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return std::unexpected(system_error("socket", errno));
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  const int bound = ::bind(fd, at.data(), at.size());
+  const int number = errno;
+  ::close(fd);
+  if (bound != 0) return std::unexpected(system_error("listen on " + at.to_string(), number));
+  return {};
+}
+
+// A socket file nobody listens on any more is a leftover of a crash.
+void remove_leftover(const Endpoint& at) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  const bool dead = ::connect(fd, at.data(), at.size()) != 0 && errno == ECONNREFUSED;
+  ::close(fd);
+  if (dead) ::unlink(at.to_string().substr(5).c_str());
+}
+
+}  // namespace
+
+Result<Listener> Listener::open(const Endpoint& at, std::size_t workers, std::vector<int> inherited) {
+  Listener listener;
+  listener.owns_path_ = at.is_unix();
+  listener.endpoint_ = at;
+  if (!inherited.empty()) {
+    listener.sockets_ = std::move(inherited);
+    listener.endpoint_ = Endpoint::local_of(listener.sockets_[0]);
+  } else {
+    if (at.is_unix()) remove_leftover(at);
+    if (auto free = refuse_shared_port(at); !free) return pass(free);
+  }
+  while (listener.sockets_.size() < workers) {
+    Result<int> fd = 0;
+    if (at.is_unix() && !listener.sockets_.empty()) {
+      fd = ::fcntl(listener.sockets_[0], F_DUPFD_CLOEXEC, 0);
+      if (*fd < 0) return std::unexpected(system_error("dup", errno));
+    } else {
+      fd = listen_at(listener.endpoint_);
+      if (!fd) return pass(fd);
+    }
+    listener.sockets_.push_back(*fd);
+    if (listener.sockets_.size() == 1) listener.endpoint_ = Endpoint::local_of(*fd);
+  }
+  return listener;
+}
+
+Listener::Listener(Listener&& other) noexcept
+    : endpoint_(other.endpoint_),
+      sockets_(std::exchange(other.sockets_, {})),
+      owns_path_(std::exchange(other.owns_path_, false)) {}
+
+Listener::~Listener() { close(); }
+
+void Listener::close() {
+  for (const int fd : std::exchange(sockets_, {})) ::close(fd);
+  if (std::exchange(owns_path_, false)) ::unlink(endpoint_.to_string().substr(5).c_str());
+}
+
+namespace {
+
+// The wait of one accepting socket, woken by its group's stop.
+class AcceptWait final : private Stoppable {
+ public:
+  AcceptWait(TaskGroup& group, int fd) : Stoppable(group), descriptor_(group.worker().context(), fd) {}
+  ~AcceptWait() override { descriptor_.release(); }
+  [[nodiscard]] Task<bool> readable() {
+    if (group().stopped()) co_return false;
+    const auto [code] = co_await descriptor_.async_wait(descriptor_.wait_read, kToken);
+    co_return !code && !group().stopped();
+  }
+
+ private:
+  void on_stop() override {
+    boost::system::error_code ignored;
+    descriptor_.cancel(ignored);
+  }
+  asio::posix::basic_stream_descriptor<Executor> descriptor_;
+};
+
+// Accepts what is there; false when descriptors or memory ran out.
+bool accept_round(int listening, const std::function<void(Listener::Accepted)>& take) {
+  for (int i = 0; i < kAcceptsPerRound; ++i) {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    const int fd = ::accept4(listening, reinterpret_cast<sockaddr*>(&peer), &size,
+                             SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      take({fd, Endpoint(reinterpret_cast<const sockaddr*>(&peer), size)});
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      return false;
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      return true;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+Task<> Listener::accept(TaskGroup& group, std::function<void(Accepted)> take) {
+  const int listening = sockets_[group.worker().index() % sockets_.size()];
+  AcceptWait wait(group, listening);
+  bool warned = false;
+  while (co_await wait.readable()) {
+    if (accept_round(listening, take)) {
+      warned = false;
+      continue;
+    }
+    if (!std::exchange(warned, true)) {
+      log::warn("net", "{}: no more file descriptors; accepting pauses", endpoint_.to_string());
+    }
+    (void)co_await sleep(group, kPauseWithoutDescriptors);
+  }
+}
+
+}  // namespace headroom::net

@@ -1,0 +1,96 @@
+// headroom/net/worker.h - a worker: one thread, one io_context, and what its connections share.
+//
+// Owns: the thread, the io_context, the wheel of deadlines, the pool of buffers. Main makes all workers before anything runs on them and
+//   ends them last.
+// Worker: everything but post(), heartbeat() and index() is for the worker's own thread.
+// Invariants: (1) what is made on a worker runs, is used and ends on it; other threads reach it by post() only; (2) nothing on a worker
+//   blocks: the heartbeat tells when something did.
+// Limits: 64 workers; free buffers kept per worker: 256 of 16 KiB.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "headroom/base/clock.h"
+#include "headroom/base/hash.h"
+#include "headroom/net/buffer.h"
+#include "headroom/net/task.h"
+#include "headroom/net/wheel.h"
+
+namespace headroom::net {
+
+class Worker {
+ public:
+  explicit Worker(std::size_t index);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  ~Worker();
+
+  // Also the worker's slot in metric cells.
+  [[nodiscard]] std::size_t index() const { return index_; }
+  [[nodiscard]] Executor executor() { return context_.get_executor(); }
+  [[nodiscard]] asio::io_context& context() { return context_; }
+  [[nodiscard]] Wheel& wheel() { return wheel_; }
+  [[nodiscard]] BufferPool& buffers() { return buffers_; }
+  [[nodiscard]] Random& random() { return random_; }
+
+  // From any thread: runs `work` on this worker, in the order posted by each thread.
+  template <class F>
+  void post(F&& work) {
+    asio::post(context_, std::forward<F>(work));
+  }
+  // From any other thread: runs `work` on this worker and waits for it. For main and tests; not before start().
+  void run_and_wait(std::function<void()> work);
+
+  // When the worker last went round; older than a second means that something blocks it.
+  [[nodiscard]] TimePoint heartbeat() const { return heartbeat_.load(std::memory_order_relaxed); }
+
+  void start();
+  // Lets the loop end once nothing is left to do, or at once with `now`; join() waits for it.
+  void stop();
+  void join();
+
+ private:
+  void tick();
+
+  const std::size_t index_;
+  asio::io_context context_{1};
+  std::optional<asio::executor_work_guard<Executor>> guard_;
+  Wheel wheel_;
+  BufferPool buffers_;
+  Random random_;
+  asio::steady_timer ticker_;
+  std::atomic<TimePoint> heartbeat_;
+  std::thread thread_;
+};
+
+// All workers of the process.
+class Workers {
+ public:
+  explicit Workers(std::size_t count);
+  ~Workers();
+  [[nodiscard]] std::size_t size() const { return workers_.size(); }
+  [[nodiscard]] Worker& operator[](std::size_t i) { return *workers_[i]; }
+  void start();
+  void stop_and_join();
+  // Runs `work` on every worker and waits for all; not from a worker.
+  void each(const std::function<void(Worker&)>& work);
+
+  [[nodiscard]] auto begin() const { return workers_.begin(); }
+  [[nodiscard]] auto end() const { return workers_.end(); }
+
+ private:
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+// The processors this process may use: affinity, and the quota of its cgroup (v2) rounded up.
+[[nodiscard]] std::size_t usable_cpus();
+
+}  // namespace headroom::net
