@@ -225,7 +225,6 @@ Result<Report> Engine::go() {
     if (auto connected = connect_all(); !connected) return pass(connected);
   }
   start();
-  const Duration cpu_before = cpu_time(CLOCK_THREAD_CPUTIME_ID);
   TimePoint now = start_;
   while (!is_over(now)) {
     wait(now);
@@ -235,7 +234,6 @@ Result<Report> Engine::go() {
     if (schedule_) dispatch(now);
   }
   finish(now);
-  report_.generator_cpu = cpu_time(CLOCK_THREAD_CPUTIME_ID) - cpu_before;
   return std::move(report_);
 }
 
@@ -284,6 +282,7 @@ void Engine::measure_from(TimePoint now) {
   report_.connects = connects;
   report_.target_rate = plan_.rate;
   report_.watched_cpu = -cpu_time(plan_.watch);
+  report_.generator_cpu = -cpu_time(CLOCK_THREAD_CPUTIME_ID);
 }
 
 bool Engine::may_begin(TimePoint intended) const {
@@ -351,8 +350,10 @@ void Engine::finish(TimePoint now) {
       ++report_.failures[static_cast<std::size_t>(Failure::unsent)];
     }
   }
+  if (!measuring_) measure_from(now);  // stopped in the warm-up: all zero
   report_.elapsed = elapsed(measured_from_, std::max(last_answer_, measured_from_));
   report_.watched_cpu += cpu_time(plan_.watch);
+  report_.generator_cpu += cpu_time(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void Engine::begin(Connection& c, TimePoint intended, TimePoint now) {
