@@ -1,6 +1,5 @@
 #include "bench/origin/origin.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

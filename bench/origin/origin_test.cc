@@ -1,9 +1,9 @@
 #include "bench/origin/origin.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,6 +35,7 @@ class OriginTest : public testing::Test {
   // Sends all, then reads until the server closes or `whole` bytes have come.
   [[nodiscard]] std::string talk(std::string_view bytes, std::size_t whole = SIZE_MAX) const {
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0) return "no socket";
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(origin_->port());

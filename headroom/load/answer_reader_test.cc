@@ -2,13 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <vector>
 
 namespace headroom::load {
 namespace {
 
-struct Case {
+struct Case {  // NOLINT(clang-analyzer-optin.performance.Padding): read as it is written
   std::string_view bytes;
   unsigned status;
   std::uint64_t body_bytes;

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <ctime>
 #include <deque>
-#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
