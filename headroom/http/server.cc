@@ -184,6 +184,7 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
 }
 
 net::Task<bool> ServerConnection::answer() {
+  stream_.expire_at(kNever);  // from here on the service's own waits have deadlines
   exchange_.reset(*options_, Clock::now());
   ++answered_;
   if (server_.draining_ ||
