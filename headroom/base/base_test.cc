@@ -33,6 +33,9 @@ TEST(Text, NearestFindsTypingErrorsOnly) {
   EXPECT_EQ(text::nearest("lisen", names), "listen");
   EXPECT_EQ(text::nearest("header_time_out", names), "header_timeout");
   EXPECT_EQ(text::nearest("zebra", names), std::nullopt);
+  const std::vector<std::string> sections{"sql", "edge"};
+  EXPECT_EQ(text::nearest("egde", sections), "edge");
+  EXPECT_EQ(text::nearest("slq", sections), "sql");
 }
 
 TEST(Text, SplitKeepsEmptyParts) {

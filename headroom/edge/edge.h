@@ -77,6 +77,12 @@ struct Door {
   std::vector<int> sockets;
 };
 
+// What a running process hands to the next one.
+struct Inherited {
+  std::vector<Door> doors;
+  std::string tls_ticket_keys;  // secret
+};
+
 class Edge final : public net::Health {
  public:
   Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry);
@@ -84,14 +90,16 @@ class Edge final : public net::Health {
 
   // Opens the doors (those of `inherited` are used as they are) and serves. From main's thread, workers running. Errc::invalid (an address,
   // a certificate), unavailable (an address in use).
-  [[nodiscard]] Result<> start(std::shared_ptr<const EdgeOptions> options, std::vector<Door> inherited = {});
+  [[nodiscard]] Result<> start(std::shared_ptr<const EdgeOptions> options, Inherited inherited = {});
   // Routes, upstreams, limits and certificates from now on; on an error nothing changes. From main's thread or any that is no worker's.
   [[nodiscard]] Result<> reload(std::shared_ptr<const EdgeOptions> options);
 
   // Requests for `prefix` and below are answered by `service` on the worker they came to. Before start().
   void host(std::string prefix, http::Service& service);
 
+  // For a take-over.
   [[nodiscard]] std::vector<Door> doors() const;
+  [[nodiscard]] std::string tls_ticket_keys() const;
   // Shutdown, in this order; each from main's thread. The doors' sockets stay open when another process has taken them over.
   void stop_accepting();
   void drain();                             // no more keep-alive

@@ -190,5 +190,7 @@ struct EdgeOptions {
 };
 
 [[nodiscard]] const config::Section<EdgeOptions>& edge_section();
+[[nodiscard]] const config::Section<UpstreamOptions>& upstream_section();
+[[nodiscard]] const config::Section<RouteOptions>& route_section();
 
 }  // namespace headroom::edge

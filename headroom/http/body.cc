@@ -38,19 +38,15 @@ Result<std::string_view> BodySource::take_counted() {
 
 Result<std::string_view> BodySource::take_chunked() {
   while (!in_.empty()) {
-    const auto step = chunks_.step(in_.data());
-    if (!step) return fail(Errc::protocol, std::string(step.error().message));
-    if (!step->data.empty()) {
-      pending_ = step->consumed;
-      if (step->finished) done_ = true;
-      return count(step->data);
+    const ChunkedReader::Step step = chunks_.step(in_.data());
+    if (step.refusal) return fail(Errc::protocol, step.refusal.reason);
+    done_ = step.finished;
+    if (!step.data.empty()) {
+      pending_ = step.consumed;
+      return count(step.data);
     }
-    in_.consume(step->consumed);
-    if (step->finished) {
-      done_ = true;
-      return std::string_view{};
-    }
-    if (step->consumed == 0) break;
+    in_.consume(step.consumed);
+    if (done_ || step.consumed == 0) break;
   }
   return std::string_view{};
 }

@@ -1,7 +1,5 @@
 #include "headroom/http/exchange.h"
 
-#include <fmt/format.h>
-
 #include "headroom/base/assert.h"
 #include "headroom/http/server.h"
 #include "headroom/http/writer.h"
@@ -64,12 +62,13 @@ void Exchange::start(unsigned status, std::string_view reason, Length length) {
   status_ = status;
   length_ = length;
   if (length.kind == Length::Kind::unknown && request_.minor_version == 0) close_after_ = true;
-  append_status_line(out_, status, reason);
+  HeadWriter head(out_);
+  head.status_line(static_cast<std::uint16_t>(status), reason);
   if (length.kind == Length::Kind::known) {
-    append_content_length(out_, length.bytes);
+    head.framing(Body::length, length.bytes);
   } else if (length.kind == Length::Kind::unknown && request_.minor_version > 0 &&
              request_.method != Method::head) {
-    out_ += "Transfer-Encoding: chunked\r\n";
+    head.framing(Body::chunked, 0);
     chunked_ = true;
   }
   if (must_close()) {
@@ -80,8 +79,8 @@ void Exchange::start(unsigned status, std::string_view reason, Length length) {
   }
 }
 
-void Exchange::trailer(std::string_view name, std::string_view value) {
-  if (chunked_) append_field(trailers_, name, value);
+void Exchange::trailers(std::span<const Field> fields) {
+  if (chunked_ && !fields.empty()) append_last_chunk(trailers_, fields);
 }
 
 void Exchange::frame_piece(std::string_view piece, Last last) {
@@ -96,15 +95,13 @@ void Exchange::frame_piece(std::string_view piece, Last last) {
     gather_.add(piece);
   } else {
     if (!piece.empty()) {
-      const std::size_t size = write_chunk_size(chunk_, piece.size());
-      gather_.add({chunk_.data(), size});
+      chunk_ = ChunkHeader(piece.size());
+      gather_.add(chunk_.view());
       gather_.add(piece);
-      gather_.add("\r\n");
+      gather_.add(kChunkEnd);
     }
     if (last == Last::yes) {
-      gather_.add("0\r\n");
-      gather_.add(trailers_);
-      gather_.add("\r\n");
+      gather_.add(trailers_.empty() ? kLastChunk : trailers_);
     }
   }
   if (last == Last::yes) finished_ = true;
@@ -137,27 +134,28 @@ net::Task<Result<>> Exchange::send(std::string_view piece, Last last) {
 
 net::Task<Result<>> Exchange::reply(const Reply& reply) {
   const bool bodiless = reply.status == 204 || reply.status == 304;
-  start(reply.status, reason_of(reply.status),
+  start(reply.status, {},
         bodiless ? Length{} : Length{Length::Kind::known, reply.body.size()});
-  if (!bodiless) append_field(out_, "Content-Type", reply.content_type);
-  append_field(out_, "Date", date_.now());
+  HeadWriter head(out_);
+  if (!bodiless) head.field(Name::content_type, reply.content_type);
+  head.field(Name::date, date_.now());
   out_ += reply.fields;
   co_return co_await send(reply.body, Last::yes);
 }
 
 std::string_view DateText::now() {
-  const std::time_t now = std::time(nullptr);
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
   if (now != second_) {
     second_ = now;
-    text_ = http_date(now);
+    text_ = HttpDate(now);
   }
-  return text_;
+  return text_.view();
 }
 
 net::Task<Result<>> Exchange::informational(unsigned status, std::string_view lines) {
   if (request_.minor_version == 0) co_return Result<>{};
   std::string text;
-  append_status_line(text, status, reason_of(status));
+  HeadWriter(text).status_line(static_cast<std::uint16_t>(status));
   text += lines;
   text += "\r\n";
   stream_.expire_at(Clock::now() + options_->write_timeout);

@@ -8,7 +8,6 @@
 
 #include <array>
 #include <cstdint>
-#include <ctime>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 #include "headroom/base/error.h"
 #include "headroom/http/body.h"
 #include "headroom/http/message.h"
+#include "headroom/http/writer.h"
 #include "headroom/net/stream.h"
 
 namespace headroom::http {
@@ -29,8 +29,8 @@ class DateText {
   [[nodiscard]] std::string_view now();
 
  private:
-  std::time_t second_ = 0;
-  std::string text_;
+  std::chrono::sys_seconds second_{};
+  HttpDate text_{second_};
 };
 
 // Who is at the other end.
@@ -85,8 +85,8 @@ class Exchange {
   // The same without waiting: nothing when all of it is written; otherwise what remains is for finish_send().
   [[nodiscard]] Result<bool> send_now(std::string_view piece, Last last);
   [[nodiscard]] net::Task<Result<>> finish_send();
-  // Trailer lines for a chunked answer, before the last send.
-  void trailer(std::string_view name, std::string_view value);
+  // The trailers of a chunked answer, before the last send; dropped where the answer is not chunked.
+  void trailers(std::span<const Field> fields);
   [[nodiscard]] net::Task<Result<>> reply(const Reply& reply);
   // A 1xx answer; `lines` are its field lines.
   [[nodiscard]] net::Task<Result<>> informational(unsigned status, std::string_view lines);
@@ -129,7 +129,7 @@ class Exchange {
 
   std::string out_;       // the head, until it is written
   std::string trailers_;
-  std::array<char, 24> chunk_{};
+  ChunkHeader chunk_{1};
   net::Gather gather_;
   Length length_;
   unsigned status_ = 0;

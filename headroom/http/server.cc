@@ -101,12 +101,13 @@ net::Task<bool> ServerConnection::open() {
 net::Task<Result<>> ServerConnection::read_proxy_header() {
   stream_.expire_at(Clock::now() + options_->header_timeout);
   for (;;) {
-    const auto parsed = parse_proxy_header(in_.data());
-    if (parsed.state == ProxyParse::State::refused) co_return fail(Errc::protocol, "bad PROXY header");
-    if (parsed.state == ProxyParse::State::complete) {
-      if (parsed.header.has_addresses) {
-        exchange_.peer_.address = net::Endpoint(parsed.header.source, parsed.header.source_port);
-        exchange_.peer_.local = net::Endpoint(parsed.header.destination, parsed.header.destination_port);
+    ProxyAddresses addresses;
+    const Parsed parsed = parse_proxy_header(in_.data(), addresses);
+    if (parsed.state == Parsed::State::refused) co_return fail(Errc::protocol, parsed.refusal.reason);
+    if (parsed.state == Parsed::State::complete) {
+      if (addresses.known) {
+        exchange_.peer_.address = net::Endpoint(addresses.source, addresses.source_port);
+        exchange_.peer_.local = net::Endpoint(addresses.destination, addresses.destination_port);
       }
       in_.consume(parsed.size);
       co_return Result<>{};
@@ -231,7 +232,7 @@ net::Task<> ServerConnection::refuse(unsigned status, std::string_view reason) {
   exchange_.close_after();
   server_.service_.refused(exchange_, status, reason);
   Reply reply{status, "text/plain; charset=utf-8", {}, {}};
-  reply.body = std::to_string(status) + " " + std::string(reason_of(status)) + ": " + std::string(reason) + "\n";
+  reply.body = std::to_string(status) + " " + std::string(reason_of(static_cast<std::uint16_t>(status))) + ": " + std::string(reason) + "\n";
   stream_.expire_at(Clock::now() + kLinger);
   (void)co_await exchange_.reply(reply);
 }

@@ -1,6 +1,7 @@
 #include "headroom/net/task_group.h"
 
 #include <boost/asio/async_result.hpp>
+#include <latch>
 
 #include "headroom/base/assert.h"
 #include "headroom/base/log.h"
@@ -63,6 +64,15 @@ Task<> TaskGroup::join() {
     auto keep = [this](auto resume) { joiners_.emplace_back(std::move(resume)); };
     co_await suspend(worker_, std::move(keep));
   }
+}
+
+void TaskGroup::stop_and_join() {
+  std::latch done(1);
+  worker_.post([&] {
+    stop();
+    asio::co_spawn(worker_.executor(), [this] { return join(); }, [&](const std::exception_ptr&) { done.count_down(); });
+  });
+  done.wait();
 }
 
 void Event::wake() {

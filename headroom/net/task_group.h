@@ -70,6 +70,8 @@ class TaskGroup {
   void stop();
   // Suspends until no task runs. Not from a task of the group itself.
   [[nodiscard]] Task<> join();
+  // From another thread: stops the group and waits until no task runs.
+  void stop_and_join();
 
  private:
   friend class Stoppable;

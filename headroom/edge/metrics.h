@@ -1,0 +1,46 @@
+// headroom/edge/metrics.h - the table of the edge's metrics.
+#pragma once
+
+#include <array>
+
+#include "headroom/base/metrics.h"
+
+namespace headroom::edge {
+
+using metrics::Family;
+using metrics::Kind;
+
+inline constexpr Family kAllBegun{"headroom_edge_all_requests_begun_total", Kind::counter, "Requests begun, routed or not."};
+inline constexpr Family kAllEnded{"headroom_edge_all_requests_total", Kind::counter, "Requests ended, routed or not."};
+inline constexpr Family kAllErrors{"headroom_edge_all_errors_total", Kind::counter, "Requests that ended with 5xx or without an answer."};
+inline constexpr Family kConnections{"headroom_edge_connections_total", Kind::counter, "Connections accepted."};
+inline constexpr Family kConnectionsRefused{"headroom_edge_connections_refused_total", Kind::counter,
+                                            "Connections closed at once: over max_connections or the limit of an address.", {"reason"}};
+inline constexpr Family kConnectionsOpen{"headroom_edge_connections_open", Kind::gauge, "Connections open now."};
+inline constexpr Family kBadRequests{"headroom_edge_bad_requests_total", Kind::counter,
+                                     "Requests refused before routing, by the status they got.", {"status"}};
+inline constexpr Family kRequests{"headroom_edge_requests_total", Kind::counter,
+                                  "Requests ended, by route and class of status (none: ended without an answer).", {"route", "class"}};
+inline constexpr Family kRequestsBegun{"headroom_edge_requests_begun_total", Kind::counter, "Requests begun, by route.", {"route"}};
+inline constexpr Family kBytesIn{"headroom_edge_request_body_bytes_total", Kind::counter, "Bytes of request bodies.", {"route"}};
+inline constexpr Family kBytesOut{"headroom_edge_response_body_bytes_total", Kind::counter, "Bytes of response bodies.", {"route"}};
+inline constexpr Family kQueueTime{"headroom_edge_queue_seconds", Kind::histogram, "Waiting for a free upstream.", {"route"}};
+inline constexpr Family kConnectTime{"headroom_edge_connect_seconds", Kind::histogram, "Connecting to the upstream (0 when a connection was kept).", {"route"}};
+inline constexpr Family kFirstByteTime{"headroom_edge_first_byte_seconds", Kind::histogram,
+                                       "From the request sent to the first byte of the answer.", {"route"}};
+inline constexpr Family kTotalTime{"headroom_edge_request_seconds", Kind::histogram,
+                                   "From the whole request head to the last byte of the answer written.", {"route"}};
+inline constexpr Family kShed{"headroom_edge_shed_total", Kind::counter, "Requests answered 503 by overload protection.", {"route", "cause"}};
+inline constexpr Family kRetries{"headroom_edge_retries_total", Kind::counter, "Requests sent again to another upstream.", {"upstream"}};
+inline constexpr Family kUpgrades{"headroom_edge_upgrades_total", Kind::counter, "Connections changed to another protocol (WebSocket).", {"route"}};
+inline constexpr Family kServerRequests{"headroom_edge_upstream_requests_total", Kind::counter, "Requests sent to a server.", {"upstream", "server"}};
+inline constexpr Family kServerFailures{"headroom_edge_upstream_failures_total", Kind::counter,
+                                        "Connections refused or broken, time-outs and malformed answers of a server.", {"upstream", "server"}};
+inline constexpr Family kServerConnects{"headroom_edge_upstream_connects_total", Kind::counter, "Connections made to a server.", {"upstream", "server"}};
+inline constexpr Family kServerFirstByte{"headroom_edge_upstream_first_byte_seconds", Kind::histogram, "First byte of a server's answers.", {"upstream", "server"}};
+inline constexpr Family kServerConnect{"headroom_edge_upstream_connect_seconds", Kind::histogram, "Connecting to a server.", {"upstream", "server"}};
+inline constexpr Family kServerInFlight{"headroom_edge_upstream_in_flight", Kind::gauge, "Requests a server is answering.", {"upstream", "server"}};
+inline constexpr Family kServerUp{"headroom_edge_upstream_up", Kind::gauge, "1 when a server can be used.", {"upstream", "server"}};
+inline constexpr Family kInFlightLimit{"headroom_edge_in_flight_limit", Kind::gauge, "The adaptive limit of a group.", {"upstream"}};
+
+}  // namespace headroom::edge

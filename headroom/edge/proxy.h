@@ -1,0 +1,84 @@
+// headroom/edge/proxy.h - one worker's part of the edge: answers each request by a route's policy or an upstream.
+//
+// Owns: the worker's view of routes and groups. Borrows: the group of the edge's tasks, hosted services.
+// Worker: one; every call on its thread.
+// Invariants and limits: those of edge.h.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "headroom/edge/access_log.h"
+#include "headroom/edge/request_id.h"
+#include "headroom/edge/view.h"
+#include "headroom/http/exchange.h"
+#include "headroom/http/service.h"
+
+namespace headroom::edge {
+
+// A service of another room that answers a path and what lies below it.
+struct Hosted {
+  std::string prefix;
+  http::Service* service;
+};
+
+// What the whole edge counts, beside its routes.
+struct ProxyCells {
+  metrics::Cell* begun = nullptr;
+  metrics::Cell* ended = nullptr;
+  metrics::Cell* errors = nullptr;
+  std::map<unsigned, metrics::Cell*> bad_requests;  // by status; 0: any other
+};
+
+class Proxy final : public http::Service {
+ public:
+  Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells);
+
+  void set_view(const std::shared_ptr<const View>& view);
+  [[nodiscard]] const View& view() const { return *view_; }
+
+  [[nodiscard]] net::Task<> serve(http::Exchange& exchange) override;
+  void refused(http::Exchange& exchange, unsigned status, std::string_view reason) override;
+
+ private:
+  struct Request;
+  class Lease;
+  enum class Attempt : std::uint8_t;
+  struct Pump;
+
+  [[nodiscard]] net::Task<> answer(Request& request);
+  [[nodiscard]] const Hosted* hosted(std::string_view path) const;
+  [[nodiscard]] Result<> identify(Request& request);
+  [[nodiscard]] net::Task<> forward(Request& request);
+  [[nodiscard]] net::Task<bool> admit(Request& request);
+  [[nodiscard]] net::Task<Server*> choose(Request& request);
+  [[nodiscard]] net::Task<> try_servers(Request& request);
+  [[nodiscard]] bool may_retry(Request& request, Attempt attempt);
+  [[nodiscard]] net::Task<bool> store_body(Request& request);
+  [[nodiscard]] net::Task<Attempt> attempt(Request& request, Server& server);
+  [[nodiscard]] net::Task<Result<>> lease(Request& request, Lease& lease);
+  [[nodiscard]] net::Task<Result<>> connect(Request& request, Lease& lease);
+  [[nodiscard]] net::Task<Result<>> send(Request& request, Lease& lease);
+  void write_head(Request& request, const Server& server, std::string& out);
+  [[nodiscard]] net::Task<> pump(Request& request, http::ClientConnection& connection);
+  [[nodiscard]] net::Task<Attempt> exchange(Request& request, Lease& lease);
+  [[nodiscard]] net::Task<Result<>> await_head(Request& request, http::ClientConnection& connection);
+  [[nodiscard]] net::Task<bool> relay(Request& request, http::ClientConnection& connection);
+  void begin_answer(Request& request, const http::ResponseHead& head);
+  [[nodiscard]] net::Task<> tunnel(Request& request, http::ClientConnection& connection);
+  [[nodiscard]] net::Task<> fail_with(Request& request, unsigned status, std::string_view code, std::string_view message,
+                                      Duration retry_after = {});
+  void account(Request& request);
+
+  net::TaskGroup& group_;
+  const std::vector<Hosted>& hosted_;
+  AccessLog& log_;
+  const ProxyCells cells_;
+  std::shared_ptr<const View> view_;
+  RequestIds ids_;
+  std::string scratch_path_;
+};
+
+}  // namespace headroom::edge

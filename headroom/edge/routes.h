@@ -1,0 +1,86 @@
+// headroom/edge/routes.h - which group answers a request: by host, then by the longest path prefix.
+//
+// Owns: the routes, immutable once made; counters are the registry's. Worker: read by all.
+// Invariants: (1) an exact host comes before a wildcard, a wildcard before any host; within a host the longest prefix wins; (2) a prefix
+//   matches whole segments; (3) matching sees the normalised path (http/path.h).
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "headroom/base/metrics.h"
+#include "headroom/edge/options.h"
+#include "headroom/edge/policy.h"
+#include "headroom/edge/upstream.h"
+#include "headroom/edge/waiting.h"
+
+namespace headroom::edge {
+
+// A group with those who wait for it.
+struct Pool {
+  Pool(const UpstreamOptions& options, std::vector<std::shared_ptr<Server>> servers, std::shared_ptr<limit::Concurrency> concurrency,
+       std::shared_ptr<const net::TlsClient> tls)
+      : group(options, std::move(servers), std::move(concurrency), std::move(tls)), waiting(options.queue) {}
+  Group group;
+  Waiting waiting;
+};
+
+// What one worker counts for a route.
+struct RouteCells {
+  metrics::Cell* begun = nullptr;
+  std::array<metrics::Cell*, 6> ended{};  // by class of status
+  metrics::Cell* bytes_in = nullptr;
+  metrics::Cell* bytes_out = nullptr;
+  metrics::Cell* shed_queue = nullptr;
+  metrics::Cell* shed_limit = nullptr;
+  metrics::Cell* upgrades = nullptr;
+  metrics::Histogram::Recorder queue, connect, first_byte, total;
+};
+
+struct RouteMetrics {
+  RouteMetrics(const std::string& route, std::size_t workers, metrics::Registry& registry);
+  metrics::Counter& begun;
+  std::array<metrics::Counter*, 6> ended;
+  metrics::Counter& bytes_in;
+  metrics::Counter& bytes_out;
+  metrics::Histogram& queue;
+  metrics::Histogram& connect;
+  metrics::Histogram& first_byte;
+  metrics::Histogram& total;
+  std::vector<RouteCells> cells;  // by worker
+};
+
+struct Route {
+  std::size_t order = 0;  // as configured: the first of equals wins
+  std::string name;
+  std::string host;  // lower case; "*.example.org" as ".example.org"
+  bool wildcard = false;
+  std::string path;
+  Priority priority = Priority::normal;
+  std::shared_ptr<Pool> pool;
+  RoutePolicy policy;
+  std::uint64_t body_limit = 0;
+  Duration first_byte_timeout{};
+  Duration idle_timeout{};
+  std::uint32_t retries = 0;
+  std::unique_ptr<RouteMetrics> metrics;
+};
+
+class RouteTable {
+ public:
+  explicit RouteTable(std::vector<Route> routes);
+  // `path` normalised, `host` without port, any case; nullptr: no route.
+  [[nodiscard]] const Route* match(std::string_view host, std::string_view path) const;
+  [[nodiscard]] const std::vector<Route>& all() const { return routes_; }
+
+ private:
+  std::vector<Route> routes_;  // most specific first
+};
+
+// "example.org:8080" -> "example.org".
+[[nodiscard]] std::string_view without_port(std::string_view authority);
+
+}  // namespace headroom::edge

@@ -1,0 +1,170 @@
+#include "headroom/edge/view.h"
+
+#include <algorithm>
+
+#include "headroom/base/text.h"
+
+namespace headroom::edge {
+namespace {
+
+constexpr std::size_t kMostServers = 64;
+
+std::shared_ptr<Server> same_server(const View* before, std::string_view group, const ServerSpec& spec) {
+  if (before == nullptr) return nullptr;
+  for (const auto& pool : before->pools) {
+    if (pool->group.options().name != group) continue;
+    for (const auto& server : pool->group.servers()) {
+      if (server->spec() == spec) return server;
+    }
+  }
+  return nullptr;
+}
+
+std::shared_ptr<Pool> pool_named(const std::vector<std::shared_ptr<Pool>>& pools, std::string_view name) {
+  const auto at = std::ranges::find(pools, name, [](const auto& pool) { return pool->group.options().name; });
+  return at == pools.end() ? nullptr : *at;
+}
+
+class Maker {
+ public:
+  Maker(const EdgeOptions& options, const View* before, std::size_t workers, metrics::Registry& registry)
+      : options_(options), before_(before), workers_(workers), registry_(registry) {}
+
+  Result<std::vector<std::shared_ptr<Pool>>> pools() const {
+    std::vector<std::shared_ptr<Pool>> pools;
+    for (const UpstreamOptions& upstream : all_upstreams()) {
+      if (pool_named(pools, upstream.name)) {
+        return fail(Errc::invalid, "edge.upstreams: two groups are named '" + upstream.name + "'");
+      }
+      auto made = pool(upstream);
+      if (!made) return pass(made, "edge.upstreams '" + upstream.name + "'");
+      pools.push_back(std::move(*made));
+    }
+    return pools;
+  }
+
+  Result<std::vector<Route>> routes(const std::vector<std::shared_ptr<Pool>>& pools) const {
+    std::vector<Route> routes;
+    for (const RouteOptions& option : options_.routes) {
+      auto made = route(option, pools);
+      if (!made) return pass(made, "edge.routes '" + option.path + "'");
+      routes.push_back(std::move(*made));
+    }
+    const bool whole = std::ranges::any_of(routes, [](const Route& r) { return r.host.empty() && r.path == "/"; });
+    if (!whole && !pools.empty() && (routes.empty() || !options_.app.empty())) {
+      RouteOptions rest = route_section().defaults();
+      rest.name = "default";
+      rest.path = "/";
+      auto made = route(rest, pools);
+      if (!made) return pass(made);
+      routes.push_back(std::move(*made));
+    }
+    return routes;
+  }
+
+ private:
+  // `app` is the group "app" with the defaults of [[edge.upstreams]].
+  std::vector<UpstreamOptions> all_upstreams() const {
+    std::vector<UpstreamOptions> all;
+    if (!options_.app.empty()) {
+      UpstreamOptions app = upstream_section().defaults();
+      app.name = "app";
+      app.servers = options_.app;
+      all.push_back(std::move(app));
+    }
+    all.insert(all.end(), options_.upstreams.begin(), options_.upstreams.end());
+    return all;
+  }
+
+  Result<std::shared_ptr<Pool>> pool(const UpstreamOptions& upstream) const {
+    if (upstream.servers.empty()) return fail(Errc::invalid, "a group needs servers");
+    if (upstream.servers.size() > kMostServers) return fail(Errc::invalid, "a group has at most 64 servers");
+    std::vector<std::shared_ptr<Server>> servers;
+    bool tls = false;
+    for (const std::string& line : upstream.servers) {
+      auto spec = ServerSpec::parse(line);
+      if (!spec) return pass(spec);
+      if (spec->max_connections == 0) spec->max_connections = upstream.max_connections;
+      tls = tls || spec->tls;
+      auto server = same_server(before_, upstream.name, *spec);
+      if (!server) server = std::make_shared<Server>(*spec, upstream.name, workers_, registry_);
+      servers.push_back(std::move(server));
+    }
+    std::shared_ptr<const net::TlsClient> client;
+    if (tls) {
+      net::TlsClientOptions wanted;
+      wanted.verify = upstream.tls.verify;
+      wanted.ca = upstream.tls.ca;
+      auto made = net::TlsClient::make(wanted, workers_);
+      if (!made) return pass(made);
+      client = std::move(*made);
+    }
+    return std::make_shared<Pool>(upstream, std::move(servers), concurrency(upstream), std::move(client));
+  }
+
+  std::shared_ptr<limit::Concurrency> concurrency(const UpstreamOptions& upstream) const {
+    const auto old = before_ == nullptr ? nullptr : pool_named(before_->pools, upstream.name);
+    if (old && old->group.options().adaptive == upstream.adaptive &&
+        old->group.options().max_in_flight == upstream.max_in_flight) {
+      return old->group.shared_concurrency();
+    }
+    limit::Concurrency::Options wanted;
+    wanted.adaptive = upstream.adaptive;
+    if (upstream.max_in_flight != 0) {
+      wanted.most = upstream.max_in_flight;
+      wanted.initial = std::min<std::uint64_t>(wanted.initial, wanted.most);
+      wanted.least = std::min(wanted.least, wanted.most);
+    }
+    if (!upstream.adaptive) wanted.initial = wanted.most;
+    return std::make_shared<limit::Concurrency>(wanted);
+  }
+
+  Result<Route> route(const RouteOptions& option, const std::vector<std::shared_ptr<Pool>>& pools) const {
+    Route route;
+    route.name = !option.name.empty() ? option.name : option.host + option.path;
+    route.wildcard = option.host.starts_with("*.");
+    route.host = text::lowered(route.wildcard ? option.host.substr(1) : option.host);
+    route.path = option.path;
+    route.priority = option.priority;
+    if (!option.upstream.empty()) {
+      route.pool = pool_named(pools, option.upstream);
+      if (!route.pool) return fail(Errc::invalid, "there is no upstream group '" + option.upstream + "'");
+    } else if (!pools.empty()) {
+      route.pool = pools.front();
+    }
+    if (!route.pool && option.redirect.empty()) return fail(Errc::invalid, "the route has no upstream group and no redirect");
+    auto policy = RoutePolicy::compile(option);
+    if (!policy) return pass(policy);
+    route.policy = std::move(*policy);
+    route.body_limit = option.body_limit.value_or(options_.body_limit).count;
+    if (route.pool) {
+      const UpstreamOptions& upstream = route.pool->group.options();
+      route.first_byte_timeout = option.first_byte_timeout.value_or(upstream.first_byte_timeout);
+      route.idle_timeout = option.idle_timeout.value_or(upstream.idle_timeout);
+      route.retries = option.retries.value_or(upstream.retries);
+    }
+    route.metrics = std::make_unique<RouteMetrics>(route.name, workers_, registry_);
+    return route;
+  }
+
+  const EdgeOptions& options_;
+  const View* before_;
+  const std::size_t workers_;
+  metrics::Registry& registry_;
+};
+
+}  // namespace
+
+Result<std::shared_ptr<const View>> make_view(std::shared_ptr<const EdgeOptions> options, const View* before,
+                                              std::size_t workers, metrics::Registry& registry) {
+  const Maker maker(*options, before, workers, registry);
+  auto pools = maker.pools();
+  if (!pools) return pass(pools);
+  auto routes = maker.routes(*pools);
+  if (!routes) return pass(routes);
+  const auto threshold = static_cast<std::uint64_t>(options->access_log * 4294967296.0);
+  return std::make_shared<const View>(
+      View{std::move(options), std::move(*pools), RouteTable(std::move(*routes)), threshold});
+}
+
+}  // namespace headroom::edge

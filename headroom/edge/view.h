@@ -1,0 +1,24 @@
+// headroom/edge/view.h - what a reload replaces: options, routes and groups, as one immutable snapshot.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "headroom/edge/options.h"
+#include "headroom/edge/routes.h"
+
+namespace headroom::edge {
+
+struct View {
+  std::shared_ptr<const EdgeOptions> options;
+  std::vector<std::shared_ptr<Pool>> pools;
+  RouteTable routes;
+  std::uint64_t log_threshold = 0;  // of 2^32: the share of requests logged
+};
+
+// Makes the groups and routes of `options`; servers, counters and learnt limits of `before` go on where they are the same.
+// Errc::invalid with the setting's name. May read files (certificates): not on a worker.
+[[nodiscard]] Result<std::shared_ptr<const View>> make_view(std::shared_ptr<const EdgeOptions> options, const View* before,
+                                                            std::size_t workers, metrics::Registry& registry);
+
+}  // namespace headroom::edge

@@ -1,0 +1,99 @@
+#include "headroom/monitor/process.h"
+
+#include <dirent.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+namespace headroom::monitor {
+namespace {
+
+using metrics::Family;
+using metrics::Kind;
+
+struct Row {
+  Family family;
+  double (*value)(const ProcessUse& use);
+};
+
+constexpr std::array kRows{
+    Row{{"headroom_monitor_process_cpu_seconds_total", Kind::counter, "Processor time used, user and system."},
+        [](const ProcessUse& use) { return use.cpu_seconds; }},
+    Row{{"headroom_monitor_process_resident_bytes", Kind::gauge, "Memory resident."},
+        [](const ProcessUse& use) { return static_cast<double>(use.resident.count); }},
+    Row{{"headroom_monitor_process_threads", Kind::gauge, "Threads."},
+        [](const ProcessUse& use) { return static_cast<double>(use.threads); }},
+    Row{{"headroom_monitor_process_open_descriptors", Kind::gauge, "File descriptors open."},
+        [](const ProcessUse& use) { return static_cast<double>(use.open_descriptors); }},
+    Row{{"headroom_monitor_process_most_descriptors", Kind::gauge, "File descriptors allowed."},
+        [](const ProcessUse& use) { return static_cast<double>(use.most_descriptors); }},
+    Row{{"headroom_monitor_process_start_time_seconds", Kind::gauge, "When the process began, since 1970."},
+        [](const ProcessUse& use) { return use.started_at; }},
+};
+
+// The fields of /proc/self/stat behind the name, which may hold anything; the first is field 3 (proc(5)).
+std::vector<std::string> stat_fields() {
+  std::ifstream file("/proc/self/stat");
+  std::string line;
+  std::getline(file, line);
+  const std::size_t end = line.rfind(')');
+  if (end == std::string::npos) return {};
+  std::istringstream rest(line.substr(end + 1));
+  std::vector<std::string> fields;
+  for (std::string field; rest >> field;) fields.push_back(field);
+  return fields;
+}
+
+double boot_time() {
+  std::ifstream file("/proc/stat");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("btime ")) return std::stod(line.substr(6));
+  }
+  return 0;
+}
+
+std::uint64_t count_descriptors() {
+  DIR* directory = ::opendir("/proc/self/fd");
+  if (directory == nullptr) return 0;
+  std::uint64_t entries = 0;
+  while (::readdir(directory) != nullptr) ++entries;  // NOLINT(concurrency-mt-unsafe): a directory of our own
+  ::closedir(directory);
+  return entries < 3 ? 0 : entries - 3;  // ".", ".." and the directory itself
+}
+
+}  // namespace
+
+ProcessUse read_process_use() {
+  ProcessUse use;
+  rusage usage{};
+  if (::getrusage(RUSAGE_SELF, &usage) == 0) {
+    const auto seconds_of = [](const timeval& t) {
+      return static_cast<double>(t.tv_sec) + (static_cast<double>(t.tv_usec) * 1e-6);
+    };
+    use.cpu_seconds = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+  }
+  const auto fields = stat_fields();
+  if (fields.size() > 21) {
+    use.threads = std::stoull(fields[17]);
+    const double ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
+    use.started_at = boot_time() + (std::stod(fields[19]) / ticks);
+    use.resident = Bytes{std::stoull(fields[21]) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE))};
+  }
+  use.open_descriptors = count_descriptors();
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) use.most_descriptors = limit.rlim_cur;
+  return use;
+}
+
+std::vector<SampleFamily> samples_of(const ProcessUse& use) {
+  std::vector<SampleFamily> families;
+  families.reserve(kRows.size());
+  for (const Row& row : kRows) families.push_back({&row.family, {{{}, row.value(use)}}});
+  return families;
+}
+
+}  // namespace headroom::monitor

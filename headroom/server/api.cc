@@ -1,0 +1,324 @@
+#include "headroom/server/api.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "headroom/auth/source.h"
+#include "headroom/base/log.h"
+#include "headroom/base/text.h"
+#include "headroom/json/writer.h"
+
+namespace headroom::server {
+namespace {
+
+using http::Method;
+using http::Name;
+using http::Reply;
+using metrics::Family;
+using metrics::Kind;
+
+constexpr Family kRequests{.name = "headroom_server_requests_total",
+                           .kind = Kind::counter,
+                           .help = "Admin requests answered, by the class of their status.",
+                           .labels = {"status"}};
+constexpr Family kRefused{.name = "headroom_server_refused_total",
+                          .kind = Kind::counter,
+                          .help = "Admin requests refused before they were handled, by reason.",
+                          .labels = {"reason"}};
+constexpr std::array<std::string_view, 6> kReasons{"source", "not_found", "method", "credential", "role", "rate"};
+
+struct CodeRow {
+  Errc code;
+  unsigned status;
+};
+constexpr std::array kStatuses{
+    CodeRow{Errc::invalid, 400},     CodeRow{Errc::not_found, 404},   CodeRow{Errc::conflict, 409},
+    CodeRow{Errc::timeout, 504},     CodeRow{Errc::cancelled, 503},   CodeRow{Errc::overloaded, 503},
+    CodeRow{Errc::unavailable, 503}, CodeRow{Errc::unauthorized, 403}, CodeRow{Errc::protocol, 502},
+    CodeRow{Errc::internal, 500},
+};
+
+std::vector<std::string_view> segments_of(std::string_view path) {
+  std::vector<std::string_view> segments;
+  std::size_t from = 1;  // behind the first '/'
+  while (from <= path.size()) {
+    const std::size_t end = std::min(path.find('/', from), path.size());
+    segments.push_back(path.substr(from, end - from));
+    from = end + 1;
+  }
+  return segments;
+}
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char low = text::lower(c);
+  return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
+std::optional<std::string> decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    if (i + 2 >= text.size()) return std::nullopt;
+    const int high = hex_digit(text[i + 1]);
+    const int low = hex_digit(text[i + 2]);
+    if (high < 0 || low < 0) return std::nullopt;
+    out += static_cast<char>((high << 4) | low);
+    i += 2;
+  }
+  return out;
+}
+
+using Parameters = std::vector<std::pair<std::string_view, std::string>>;
+
+// The parameters of `path` if it is one that `pattern` means.
+std::optional<Parameters> match_path(std::string_view pattern, const std::vector<std::string_view>& path) {
+  const auto wanted = segments_of(pattern);
+  Parameters parameters;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    std::string_view name = wanted[i];
+    const std::size_t behind = wanted.size() - i - 1;
+    if (at + behind >= path.size()) return std::nullopt;
+    if (!name.starts_with('{')) {
+      if (path[at++] != name) return std::nullopt;
+      continue;
+    }
+    name = name.substr(1, name.size() - 2);
+    const bool many = name.ends_with("...");
+    if (many) name.remove_suffix(3);
+    const std::size_t end = many ? path.size() - behind : at + 1;
+    std::string raw(path[at++]);
+    while (at < end) raw.append("/").append(path[at++]);
+    auto value = decoded(raw);
+    if (!value || value->empty()) return std::nullopt;
+    parameters.emplace_back(name, std::move(*value));
+  }
+  if (at != path.size()) return std::nullopt;
+  return parameters;
+}
+
+std::optional<std::string_view> given(const http::RequestHead& head, Name name) {
+  const http::Field* field = head.find(name);
+  return field == nullptr ? std::nullopt : std::optional(field->value);
+}
+
+bool stands_twice(const http::RequestHead& head, Name name) {
+  return std::ranges::count(head.fields, name, &http::Field::id) > 1;
+}
+
+// The edge answers by any name its users call it.
+std::vector<std::string> own_name(std::string_view authority) {
+  const std::size_t colon = authority.rfind(':');
+  return {std::string(authority.substr(0, authority.ends_with(']') ? std::string_view::npos : colon))};
+}
+
+}  // namespace
+
+std::string_view Call::parameter(std::string_view name) const {
+  for (const auto& [key, value] : parameters) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+std::string Call::query_value(std::string_view name) const {
+  for (const std::string_view pair : text::split(query, '&')) {
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string_view::npos || pair.substr(0, equals) != name) continue;
+    return decoded(pair.substr(equals + 1)).value_or("");
+  }
+  return {};
+}
+
+Reply json_reply(std::string body, unsigned status) {
+  body += '\n';
+  return {.status = status, .content_type = "application/json", .body = std::move(body), .fields = {}};
+}
+
+Reply error_reply(unsigned status, std::string_view code, std::string_view message) {
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().key("error").begin_object();
+  out.field("code", code).field("message", message);
+  out.end_object().end_object();
+  return json_reply(std::move(body), status);
+}
+
+Reply error_reply(const Error& error) {
+  const auto* row = std::ranges::find(kStatuses, error.code, &CodeRow::code);
+  const unsigned status = row == kStatuses.end() ? 500 : row->status;
+  Reply reply = error_reply(status, to_string(error.code), error.message);
+  if (status == 503) reply.fields = "Retry-After: 1\r\n";
+  return reply;
+}
+
+struct Api::Match {
+  const Endpoint* endpoint = nullptr;
+  Parameters parameters;
+};
+
+Api::Api(net::Workers& workers, net::Offload& reading, net::Offload& control, metrics::Registry& registry)
+    : workers_(workers), reading_(reading), control_(control) {
+  const auto no_hosts = std::make_shared<const std::vector<std::string>>();
+  for (std::size_t i = 0; i < workers.size(); ++i) {
+    state_.push_back(std::make_unique<PerWorker>());
+    state_.back()->hosts = no_hosts;
+  }
+  for (std::size_t i = 1; i < answered_.size(); ++i) {
+    answered_[i] = &registry.counter(kRequests, {fmt::format("{}xx", i)});
+  }
+  for (const std::string_view reason : kReasons) {
+    refused_.emplace(reason, &registry.counter(kRefused, {std::string(reason)}));
+  }
+}
+
+void Api::add(Endpoint endpoint) { endpoints_.push_back(std::move(endpoint)); }
+
+void Api::give_access(const std::shared_ptr<const auth::Access>& access) {
+  for (const auto& worker : workers_) {
+    worker->post([mine = state_[worker->index()].get(), access] { mine->access = access; });
+  }
+}
+
+void Api::set_hosts(std::vector<std::string> hosts) {
+  const auto shared = std::make_shared<const std::vector<std::string>>(std::move(hosts));
+  for (const auto& worker : workers_) {
+    worker->post([mine = state_[worker->index()].get(), shared] { mine->hosts = shared; });
+  }
+}
+
+net::Task<> Api::serve(http::Exchange& exchange, Place place) {
+  Reply reply = co_await answer(exchange, place);
+  reply.fields += "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+  answered_[std::clamp(reply.status / 100, 1U, 5U)]->at(exchange.worker().index()).add();
+  (void)co_await exchange.reply(reply);
+}
+
+net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
+  const http::RequestHead& head = exchange.request();
+  if (auto refusal = check_source(exchange, place)) co_return std::move(*refusal);
+  auto found = match(head, place);
+  if (!found) {
+    refused(exchange, found.error().status == 405 ? "method" : "not_found");
+    co_return std::move(found.error());
+  }
+  const Endpoint& endpoint = *found->endpoint;
+  auto who = identify(exchange, endpoint.role);
+  if (!who) co_return std::move(who.error());
+
+  Call call;
+  call.parameters = std::move(found->parameters);
+  call.query = head.query;
+  call.accept = head.value_of(Name::accept);
+  call.who = std::move(*who);
+  const std::string what = fmt::format("{} {}", head.method_text, head.path);  // the head may move with the body
+  auto body = co_await read_body(exchange);
+  if (!body) {
+    exchange.close_after();
+    co_return body.error().code == Errc::overloaded ? error_reply(413, "invalid", body.error().message)
+                                                    : error_reply(body.error());
+  }
+  call.body = std::move(*body);
+  if (endpoint.run == Run::here) co_return endpoint.answer(call);
+
+  net::Offload& pool = endpoint.run == Run::control ? control_ : reading_;
+  auto work = [&endpoint, &call] { return endpoint.answer(call); };
+  auto reply = co_await pool.run(exchange.worker(), std::move(work));
+  if (!reply) co_return error_reply(reply.error());
+  if (endpoint.method != Method::get) {
+    log::info("server", "{} ({}): {} -> {}", call.who.name, auth::to_string(call.who.role), what, reply->status);
+  }
+  co_return std::move(*reply);
+}
+
+std::optional<Reply> Api::check_source(const http::Exchange& exchange, Place place) {
+  const http::RequestHead& head = exchange.request();
+  for (const Name name : {Name::authorization, Name::origin, Name::sec_fetch_site, Name::content_type}) {
+    if (stands_twice(head, name)) {
+      refused(exchange, "source");
+      return error_reply(400, "invalid", fmt::format("{} stands twice", http::to_string(name)));
+    }
+  }
+  auth::Source source;
+  source.act = head.method == Method::get || head.method == Method::head ? auth::Act::read : auth::Act::change;
+  source.host = head.authority;
+  source.origin = given(head, Name::origin);
+  source.fetch_site = given(head, Name::sec_fetch_site);
+  if (exchange.has_body()) source.content_type = given(head, Name::content_type).value_or("");
+  const auto own = place == Place::admin ? std::vector<std::string>{} : own_name(head.authority);
+  const auto& hosts = place == Place::admin ? *mine(exchange).hosts : own;
+  auto good = auth::check_source(source, hosts);
+  if (good) return std::nullopt;
+  refused(exchange, "source");
+  return error_reply(403, "forbidden", good.error().message);
+}
+
+std::expected<Api::Match, Reply> Api::match(const http::RequestHead& head, Place place) const {
+  const auto path = segments_of(head.path);
+  const Method method = head.method == Method::head ? Method::get : head.method;
+  std::string allowed;
+  for (const Endpoint& endpoint : endpoints_) {
+    if (place == Place::admin_and_edge && endpoint.place == Place::admin) continue;
+    auto parameters = match_path(endpoint.path, path);
+    if (!parameters) continue;
+    if (endpoint.method == method) return Match{&endpoint, std::move(*parameters)};
+    allowed += fmt::format("{}{}", allowed.empty() ? "" : ", ", http::to_string(endpoint.method));
+    if (endpoint.method == Method::get) allowed += ", HEAD";
+  }
+  if (allowed.empty()) return std::unexpected(error_reply(404, "not_found", "there is no such path"));
+  Reply reply = error_reply(405, "method_not_allowed", fmt::format("this path answers {}", allowed));
+  reply.fields = fmt::format("Allow: {}\r\n", allowed);
+  return std::unexpected(std::move(reply));
+}
+
+std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, auth::Role role) {
+  if (role == auth::Role::none) return auth::Identity{};
+  PerWorker& state = mine(exchange);
+  if (!state.access) return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
+  const auto authorization = given(exchange.request(), Name::authorization);
+  const std::string address = to_string(exchange.peer().address.ip());
+  const TimePoint now = Clock::now();
+  if (const auto wait = authorization ? state.logins.blocked_for(address, now) : std::nullopt) {
+    refused(exchange, "rate");
+    Reply reply = error_reply(429, "too_many_failures", "too many bad credentials from this address");
+    reply.fields = fmt::format("Retry-After: {:.0f}\r\n", std::ceil(seconds(*wait)));
+    return std::unexpected(std::move(reply));
+  }
+  auto who = state.access->identify({.authorization = authorization, .session = {}}, auth::wall_now());
+  if (!who) {
+    if (authorization) state.logins.failed(address, now);
+    refused(exchange, "credential");
+    Reply reply = error_reply(401, "unauthorized", who.error().message);
+    reply.fields = "WWW-Authenticate: Bearer realm=\"headroom\"\r\n";
+    return std::unexpected(std::move(reply));
+  }
+  state.logins.succeeded(address);
+  if (!who->may(role)) {
+    refused(exchange, "role");
+    return std::unexpected(error_reply(
+        403, "forbidden", fmt::format("this needs the role {}, not {}", to_string(role), to_string(who->role))));
+  }
+  return std::move(*who);
+}
+
+net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange) {
+  std::string body;
+  if (!exchange.has_body()) co_return body;
+  exchange.limit_body(kBodyLimit);
+  for (;;) {
+    auto piece = co_await exchange.read();
+    if (!piece) co_return pass(piece, "body");
+    if (piece->empty()) co_return body;
+    body += *piece;
+  }
+}
+
+void Api::refused(const http::Exchange& exchange, std::string_view reason) {
+  refused_.find(reason)->second->at(exchange.worker().index()).add();
+}
+
+}  // namespace headroom::server

@@ -1,0 +1,133 @@
+// headroom/server/api.h - a table of endpoints as a Service: who may ask what, answered in JSON.
+//
+// Owns: the endpoints, and for each worker who may ask (auth::Access) and the addresses that failed to log in.
+//   Borrows: the two pools of threads.
+// Worker: serve() on any worker, each with its own state; add() before the first request; give_access() and set_hosts() from any thread.
+// Invariants: (1) the order of refusals is source (Host, Origin, content type), path, method, credential, role, body: nothing is read
+//   from who may not ask; (2) a handler that may block never runs on a worker; (3) a change is logged with who made it; (4) errors are
+//   {"error": {"code", "message"}} and hold no secret.
+// Limits: bodies of kBodyLimit, auth::LoginLimits failures of an address on each worker.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "headroom/auth/access.h"
+#include "headroom/auth/login_limit.h"
+#include "headroom/base/metrics.h"
+#include "headroom/http/exchange.h"
+#include "headroom/http/service.h"
+#include "headroom/net/offload.h"
+#include "headroom/net/worker.h"
+
+namespace headroom::server {
+
+// A request that may be answered.
+struct Call {
+  std::vector<std::pair<std::string_view, std::string>> parameters;  // of the path, decoded
+  std::string query;
+  std::string body;
+  std::string accept;
+  auth::Identity who;  // Role::none where none is needed
+
+  [[nodiscard]] std::string_view parameter(std::string_view name) const;
+  // The decoded value of a query's `name=value`, or "".
+  [[nodiscard]] std::string query_value(std::string_view name) const;
+};
+
+// Where a handler runs.
+enum class Run : std::uint8_t {
+  here,     // on the worker: bounded, no I/O, no locks
+  reading,  // a thread that reads metrics and states
+  control,  // one thread for what changes something or may wait for the disk; never two at once
+};
+
+// Whether the edge answers it too, when [admin] on_edge says so.
+enum class Place : std::uint8_t { admin, admin_and_edge };
+
+struct Endpoint {
+  http::Method method = http::Method::get;
+  std::string path{};  // "/api/v1/upstreams/{group}/{server...}/drain": {x} is one segment, {x...} one or more
+  auth::Role role = auth::Role::viewer;  // none: no credential is looked at
+  Run run = Run::reading;
+  std::string_view tag{};
+  std::string_view summary{};
+  std::string_view request_schema{};  // JSON Schema of the body; empty: none is taken
+  std::string_view content_type = "application/json";
+  Place place = Place::admin;
+  std::function<http::Reply(const Call&)> answer{};
+};
+
+[[nodiscard]] http::Reply json_reply(std::string body, unsigned status = 200);
+// {"error": {"code", "message"}}.
+[[nodiscard]] http::Reply error_reply(unsigned status, std::string_view code, std::string_view message);
+// By the one table of codes and statuses.
+[[nodiscard]] http::Reply error_reply(const Error& error);
+
+class Api {
+ public:
+  static constexpr std::uint64_t kBodyLimit = 64U << 10U;
+
+  Api(net::Workers& workers, net::Offload& reading, net::Offload& control, metrics::Registry& registry);
+  Api(const Api&) = delete;
+  Api& operator=(const Api&) = delete;
+
+  void add(Endpoint endpoint);
+  [[nodiscard]] const std::vector<Endpoint>& endpoints() const { return endpoints_; }
+
+  // Who may ask from now on; before the first, requests that need a credential are answered 503.
+  void give_access(const std::shared_ptr<const auth::Access>& access);
+  // Host names beside IP addresses and localhost.
+  void set_hosts(std::vector<std::string> hosts);
+
+  // For the admin listener, and for the edge (which has no Host of its own to check and answers Place::admin_and_edge only).
+  [[nodiscard]] http::Service& on_admin() { return on_admin_; }
+  [[nodiscard]] http::Service& on_edge() { return on_edge_; }
+
+ private:
+  class Door final : public http::Service {
+   public:
+    Door(Api& api, Place place) : api_(api), place_(place) {}
+    [[nodiscard]] net::Task<> serve(http::Exchange& exchange) override { return api_.serve(exchange, place_); }
+
+   private:
+    Api& api_;
+    Place place_;
+  };
+  struct PerWorker {
+    std::shared_ptr<const auth::Access> access;
+    std::shared_ptr<const std::vector<std::string>> hosts;
+    auth::LoginLimit logins;
+  };
+  struct Match;
+
+  [[nodiscard]] net::Task<> serve(http::Exchange& exchange, Place place);
+  [[nodiscard]] net::Task<http::Reply> answer(http::Exchange& exchange, Place place);
+  [[nodiscard]] net::Task<Result<std::string>> read_body(http::Exchange& exchange);
+  [[nodiscard]] std::expected<Match, http::Reply> match(const http::RequestHead& head, Place place) const;
+  [[nodiscard]] std::expected<auth::Identity, http::Reply> identify(http::Exchange& exchange, auth::Role role);
+  [[nodiscard]] std::optional<http::Reply> check_source(const http::Exchange& exchange, Place place);
+  [[nodiscard]] PerWorker& mine(const http::Exchange& exchange) { return *state_[exchange.worker().index()]; }
+  void refused(const http::Exchange& exchange, std::string_view reason);
+
+  net::Workers& workers_;
+  net::Offload& reading_;
+  net::Offload& control_;
+  std::vector<Endpoint> endpoints_;
+  std::vector<std::unique_ptr<PerWorker>> state_;
+  std::array<metrics::Counter*, 6> answered_{};  // by the status's first digit
+  std::map<std::string, metrics::Counter*, std::less<>> refused_;
+  Door on_admin_{*this, Place::admin};
+  Door on_edge_{*this, Place::admin_and_edge};
+};
+
+}  // namespace headroom::server

@@ -1,0 +1,152 @@
+#include "headroom/server/commands.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "headroom/auth/token_store.h"
+#include "headroom/config/values.h"
+#include "headroom/server/admin.h"
+#include "headroom/server/openapi.h"
+#include "headroom/server/options.h"
+#include "headroom/server/report.h"
+#include "headroom/server/seeds.h"
+#include "headroom/server/state_dir.h"
+#include "headroom/server/tokens.h"
+
+namespace headroom::server {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kBadUsage = 2;
+
+int say(int code, std::string_view message) {
+  fmt::print(stderr, "{}\n", message);
+  return code;
+}
+
+int code_of(const Error& error) { return error.code == Errc::invalid ? kBadUsage : kFailed; }
+int say(const Error& error) { return say(code_of(error), error.message); }
+
+// The state directory that the settings mean.
+Result<std::filesystem::path> state_path(const SettingsRequest& request) {
+  auto settings = load_settings(request);
+  if (!settings) return pass(settings);
+  const auto& options = (*settings)->get<ServerOptions>();
+  return options.state_dir.empty() ? default_state_dir() : options.state_dir;
+}
+
+Result<std::unique_ptr<auth::TokenStore>> open_tokens(const SettingsRequest& request) {
+  ::umask(077);
+  auto path = state_path(request);
+  if (!path) return pass(path);
+  if (auto directory = StateDir::open(*path); !directory) return pass(directory);
+  return auth::TokenStore::open(tokens_path(*path));
+}
+
+Result<auth::TokenRequest> token_request(const TokenFlags& flags) {
+  auto role = auth::parse_role(flags.role);
+  if (!role) return pass(role, "--role");
+  auth::TokenRequest request{.name = flags.name, .role = *role, .expires = {}};
+  if (flags.expires_in.empty()) return request;
+  const auto life = config::Value<Duration>::parse(flags.expires_in);
+  if (!life) return fail(Errc::invalid, "--expires-in: expected " + config::Value<Duration>::accepted());
+  request.expires = auth::wall_now() + std::chrono::duration_cast<std::chrono::seconds>(*life);
+  return request;
+}
+
+std::string date_or_never(const std::optional<auth::WallTime>& when) { return when ? utc_text(*when) : "never"; }
+
+// The endpoints without anything behind them, for their document.
+std::string openapi_document() {
+  net::Workers workers(1);
+  metrics::Registry registry(1);
+  net::Offload pool("docs", 1);
+  const monitor::Vitals vitals(workers);
+  const monitor::Rates rates;
+  const Sources sources{.vitals = vitals, .registry = registry, .rates = rates};
+  Api api(workers, pool, pool, registry);
+  add_admin_endpoints(api, sources);
+  add_seed_endpoints(api, sources);
+  return openapi(api.endpoints()) + "\n";
+}
+
+}  // namespace
+
+int check_settings(const SettingsRequest& request) {
+  auto settings = load_settings(request);
+  if (!settings) return say(settings.error());
+  if (auto keys = admin_keys((*settings)->get<AdminOptions>()); !keys) return say(keys.error());
+  fmt::print("{}: fine\n", request.file);
+  return 0;
+}
+
+int create_token(const SettingsRequest& request, const TokenFlags& flags) {
+  auto wanted = token_request(flags);
+  if (!wanted) return say(wanted.error());
+  auto store = open_tokens(request);
+  if (!store) return say(store.error());
+  auto plain = (*store)->create(*wanted, auth::wall_now());
+  if (!plain) return say(plain.error());
+  fmt::print("{}\n", *plain);
+  return 0;
+}
+
+int list_tokens(const SettingsRequest& request) {
+  auto store = open_tokens(request);
+  if (!store) return say(store.error());
+  auto records = (*store)->list();
+  if (!records) return say(records.error());
+  fmt::print("{:24} {:9} {:21} {:21} {:21} {}\n", "name", "role", "created", "expires", "last used", "revoked");
+  for (const auth::TokenRecord& record : *records) {
+    fmt::print("{:24} {:9} {:21} {:21} {:21} {}\n", record.name, auth::to_string(record.role), utc_text(record.created),
+               date_or_never(record.expires), date_or_never(record.last_used),
+               record.revoked ? utc_text(*record.revoked) : "");
+  }
+  return 0;
+}
+
+int revoke_token(const SettingsRequest& request, const std::string& name) {
+  auto store = open_tokens(request);
+  if (!store) return say(store.error());
+  auto revoked = (*store)->revoke(name, auth::wall_now());
+  return revoked ? 0 : say(revoked.error());
+}
+
+int backup(const SettingsRequest& request, const std::string& directory) {
+  auto path = state_path(request);
+  if (!path) return say(path.error());
+  if (::access(tokens_path(*path).c_str(), F_OK) != 0) {
+    return say(kFailed, fmt::format("{}: there is nothing to back up", path->string()));
+  }
+  auto store = open_tokens(request);
+  if (!store) return say(store.error());
+  std::error_code failed;
+  std::filesystem::create_directories(directory, failed);
+  if (failed) return say(kFailed, fmt::format("{}: {}", directory, failed.message()));
+  auto done = (*store)->backup_to(tokens_path(directory));
+  if (!done) return say(done.error());
+  fmt::print("{}\n", tokens_path(directory).string());
+  return 0;
+}
+
+int print_docs(const std::string& what) {
+  std::string text;
+  if (what == "settings") {
+    text = schema().help_text();
+  } else if (what == "config") {
+    text = schema().markdown();
+  } else if (what == "schema") {
+    text = schema().json_schema();
+  } else if (what == "openapi") {
+    text = openapi_document();
+  } else {
+    return say(kBadUsage, fmt::format("'{}': expected settings, config, schema or openapi", what));
+  }
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return 0;
+}
+
+}  // namespace headroom::server

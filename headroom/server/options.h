@@ -1,0 +1,80 @@
+// headroom/server/options.h - the settings of `[server]` and `[admin]` as values; the tables that read them are in options.cc.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "headroom/auth/identity.h"
+#include "headroom/base/clock.h"
+#include "headroom/base/log.h"
+#include "headroom/config/section.h"
+#include "headroom/config/values.h"
+
+namespace headroom::log {
+
+inline constexpr std::array<config::Choice<Level>, 4> kLevels{
+    {{"debug", Level::debug}, {"info", Level::info}, {"warn", Level::warn}, {"error", Level::error}}};
+constexpr const auto& setting_choices(Level /*of*/) { return kLevels; }
+
+}  // namespace headroom::log
+
+namespace headroom::auth {
+
+inline constexpr std::array<config::Choice<Role>, 3> kRoles{
+    {{"viewer", Role::viewer}, {"operator", Role::operator_}, {"admin", Role::admin}}};
+constexpr const auto& setting_choices(Role /*of*/) { return kRoles; }
+
+}  // namespace headroom::auth
+
+namespace headroom::server {
+
+// [server]
+struct ServerOptions {
+  std::string state_dir;      // empty: default_state_dir()
+  std::uint32_t workers = 0;  // 0: usable_cpus()
+  Duration drain_delay{};
+  Duration shutdown_timeout{};
+  log::Level log_level = log::Level::info;
+};
+
+// [admin.jwt]
+struct JwtSettings {
+  std::string secret;      // HS256
+  std::string public_key;  // file, PEM
+  std::string jwks;        // file, a JWK Set
+  std::string issuer;
+  std::vector<std::string> audience;
+  std::string name_claim;
+  std::string role_claim;
+  std::map<std::string, auth::Role> roles;
+  Duration leeway{};
+  [[nodiscard]] bool enabled() const { return !secret.empty() || !public_key.empty() || !jwks.empty(); }
+};
+
+// [[admin.tokens]]
+struct TokenSettings {
+  std::string name;
+  auth::Role role{};
+  std::string secret;
+};
+
+// [admin]
+struct AdminOptions {
+  bool enabled = true;
+  config::Address listen;
+  std::vector<std::string> hosts;
+  bool on_edge = false;
+  std::vector<TokenSettings> tokens;
+  JwtSettings jwt;
+};
+
+[[nodiscard]] const config::Section<ServerOptions>& server_section();
+[[nodiscard]] const config::Section<AdminOptions>& admin_section();
+
+// Root: /var/lib/headroom; else ~/.local/state/headroom.
+[[nodiscard]] std::string default_state_dir();
+
+}  // namespace headroom::server

@@ -1,0 +1,449 @@
+#include "headroom/server/serve.h"
+
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <latch>
+#include <thread>
+
+#include "headroom/base/log.h"
+#include "headroom/edge/edge.h"
+#include "headroom/monitor/options.h"
+#include "headroom/monitor/rates.h"
+#include "headroom/monitor/vitals.h"
+#include "headroom/net/offload.h"
+#include "headroom/net/resolver.h"
+#include "headroom/net/worker.h"
+#include "headroom/server/admin.h"
+#include "headroom/server/admin_door.h"
+#include "headroom/server/api.h"
+#include "headroom/server/options.h"
+#include "headroom/server/seeds.h"
+#include "headroom/server/sources.h"
+#include "headroom/server/state_dir.h"
+#include "headroom/server/takeover.h"
+#include "headroom/server/tokens.h"
+
+namespace headroom::server {
+namespace {
+
+constexpr Duration kTick = 1s;
+constexpr Duration kLook = 20ms;  // how often a drain looks whether all is done
+
+using SettingsPointer = std::shared_ptr<const config::Settings>;
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Signals come to main's thread as readable bytes; every thread started later inherits the mask.
+int signals_descriptor() {
+  std::signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  return ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+// systemd's Type=notify and Type=notify-reload (sd_notify(3)).
+void tell_supervisor(std::string_view state) {
+  const char* path = std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nothing sets it
+  if (path == nullptr || *path == '\0') return;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::size_t size = std::min(std::strlen(path), sizeof address.sun_path - 1);
+  std::memcpy(address.sun_path, path, size);
+  if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size);
+  (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), length);
+  ::close(fd);
+}
+
+template <class Options>
+std::shared_ptr<const Options> part_of(const SettingsPointer& settings) {
+  return {settings, &settings->get<Options>()};
+}
+
+std::size_t worker_count(const ServerOptions& options) {
+  return options.workers == 0 ? net::usable_cpus() : options.workers;
+}
+
+// Runs `work` on a pool's thread and waits for it; from main's thread.
+template <class F>
+auto run_on(net::Offload& pool, F work) {
+  std::optional<std::invoke_result_t<F>> answer;
+  std::latch done(1);
+  const bool accepted = pool.submit([&] {
+    answer = work();
+    done.count_down();
+  });
+  if (!accepted) {
+    answer = work();
+  } else {
+    done.wait();
+  }
+  return std::move(*answer);
+}
+
+class Process {
+ public:
+  Process(const ServeRequest& request, SettingsPointer settings, AdminKeys keys, StateDir state, int signals);
+
+  [[nodiscard]] int run();
+
+ private:
+  enum class End : std::uint8_t { shutdown, handed_over };
+
+  [[nodiscard]] Sources sources();
+  [[nodiscard]] Result<> take_possession();
+  [[nodiscard]] Result<> start();
+  [[nodiscard]] Result<> open_edge();
+  [[nodiscard]] Result<> open_admin();
+  void open_control();
+  void announce() const;
+  [[nodiscard]] End wait();
+  void tick();
+  void hand_over();
+  void finish(End end);
+  void drain(End end);
+  // True when a second signal asks for haste.
+  [[nodiscard]] bool hasty_wait(Duration time);
+  [[nodiscard]] std::optional<int> next_signal();
+  [[nodiscard]] Result<std::vector<config::Change>> reload();
+  [[nodiscard]] std::vector<edge::Door> inherited(std::string_view room);
+  [[nodiscard]] const ServerOptions& server_options() const { return settings_->get<ServerOptions>(); }
+
+  const ServeRequest request_;
+  SettingsPointer settings_;  // replaced by the control thread; others look on while it rests
+  AdminKeys keys_;
+  StateDir state_;
+  const int signals_;
+  net::Workers workers_;
+  metrics::Registry registry_;
+  net::Resolver resolver_;
+  edge::Edge edge_;
+  monitor::Vitals vitals_{workers_};
+  monitor::Rates rates_;
+  Sources sources_;
+  net::Offload reading_{"reading", 1};
+  net::Offload control_{"control", 1};
+  Api api_;
+  Tokens tokens_;
+  std::unique_ptr<AdminDoor> admin_;
+  std::optional<TakeoverDoor> control_door_;
+  std::optional<Takeover> takeover_;
+  Handover handover_;
+  bool edge_runs_ = false;
+};
+
+Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKeys keys, StateDir state, int signals)
+    : request_(request),
+      settings_(std::move(settings)),
+      keys_(std::move(keys)),
+      state_(std::move(state)),
+      signals_(signals),
+      workers_(worker_count(server_options())),
+      registry_(workers_.size()),
+      edge_(workers_, resolver_, registry_),
+      sources_(sources()),
+      api_(workers_, reading_, control_, registry_),
+      tokens_(api_, tokens_path(state_.path())) {
+  vitals_.add(edge_);
+  vitals_.add(tokens_);
+  add_admin_endpoints(api_, sources_);
+  add_seed_endpoints(api_, sources_);
+}
+
+Sources Process::sources() {
+  return {.vitals = vitals_,
+          .registry = registry_,
+          .summary = [this] { return edge_.summary(); },
+          .routes = [this] { return edge_.routes(); },
+          .upstreams = [this] { return edge_.upstreams(); },
+          .set_draining = [this](std::string_view group, std::string_view server,
+                                 bool draining) { return edge_.set_draining(group, server, draining); },
+          .rates = rates_,
+          .settings = [this] { return settings_; },
+          .reload = [this] { return reload(); },
+          .tokens = [this] { return tokens_.store(); },
+          .tokens_changed = [this] { tokens_.refresh(); }};
+}
+
+int Process::run() {
+  if (auto owned = take_possession(); !owned) {
+    log::error("server", "{}", owned.error().message);
+    return 1;
+  }
+  workers_.start();
+  auto started = start();
+  if (!started) {
+    log::error("server", "{}", started.error().message);
+    finish(End::handed_over);
+    return started.error().code == Errc::invalid ? 2 : 1;
+  }
+  finish(wait());
+  return 0;
+}
+
+// The state directory is ours: by its lock, or from the server that holds it.
+Result<> Process::take_possession() {
+  if (request_.take_over == TakeOver::yes) {
+    auto begun = Takeover::begin(state_);
+    if (!begun) return pass(begun);
+    if (*begun) takeover_.emplace(std::move(**begun));
+    if (!takeover_) log::info("server", "take-over: no server runs on {}; starting alone", state_.path().string());
+  }
+  if (!takeover_) return state_.lock();
+  auto received = takeover_->receive();
+  if (!received) return pass(received);
+  handover_ = std::move(*received);
+  return state_.adopt_lock(handover_.lock);
+}
+
+Result<> Process::start() {
+  tokens_.configure(std::move(keys_));
+  std::latch tokens_loaded(1);
+  const bool loading = control_.submit([&] {
+    tokens_.refresh();
+    tokens_loaded.count_down();
+  });
+  auto edge_opened = open_edge();
+  if (loading) tokens_loaded.wait();
+  if (!edge_opened) return edge_opened;
+  if (auto opened = open_admin(); !opened) return opened;
+  if (takeover_) {
+    auto yielded = takeover_->ready();
+    if (!yielded) return yielded;
+    takeover_.reset();
+    log::info("server", "take-over: done");
+  }
+  open_control();
+  vitals_.enter(monitor::Stage::serving);
+  announce();
+  tell_supervisor(fmt::format("READY=1\nMAINPID={}", ::getpid()));
+  return {};
+}
+
+Result<> Process::open_edge() {
+  const auto options = part_of<edge::EdgeOptions>(settings_);
+  if (!options->enabled) return {};
+  if (options->app.empty() && options->upstreams.empty()) {
+    log::announce("headroom: edge does not listen: no app is given (--app URL)");
+    return {};
+  }
+  if (settings_->get<AdminOptions>().on_edge) {
+    for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
+  }
+  auto started = edge_.start(options, inherited("edge"));
+  edge_runs_ = started.has_value();
+  return started;
+}
+
+Result<> Process::open_admin() {
+  const AdminOptions& options = settings_->get<AdminOptions>();
+  auto doors = inherited("admin");
+  if (!options.enabled) return {};
+  api_.set_hosts(options.hosts);
+  std::vector<int> sockets;
+  if (!doors.empty()) sockets = std::move(doors[0].sockets);
+  auto opened = AdminDoor::open(workers_[0], api_.on_admin(), options.listen, std::move(sockets));
+  if (!opened) return pass(opened);
+  admin_ = std::move(*opened);
+  return {};
+}
+
+// Without it there is no take-over, but all else.
+void Process::open_control() {
+  auto opened = TakeoverDoor::open(state_);
+  if (!opened) return log::warn("server", "no take-over from this server: {}", opened.error().message);
+  control_door_.emplace(std::move(*opened));
+}
+
+// The doors of a section and of those below it ("edge", "edge.tls"), taken out of the handover.
+std::vector<edge::Door> Process::inherited(std::string_view room) {
+  std::vector<edge::Door> mine;
+  const std::string below = std::string(room) + ".";
+  std::erase_if(handover_.doors, [&](edge::Door& door) {
+    if (door.name != room && !door.name.starts_with(below)) return false;
+    mine.push_back(std::move(door));
+    return true;
+  });
+  return mine;
+}
+
+void Process::announce() const {
+  const auto tell = [](const edge::Door& door) {
+    log::announce(fmt::format("headroom: {} listening on {}", door.name, door.address));
+  };
+  if (edge_runs_) std::ranges::for_each(edge_.doors(), tell);
+  if (admin_) tell(admin_->door());
+}
+
+Process::End Process::wait() {
+  TimePoint next_tick = Clock::now() + kTick;
+  for (;;) {
+    std::array<pollfd, 3> watched{{{.fd = signals_, .events = POLLIN, .revents = 0},
+                                   {.fd = control_door_ ? control_door_->knocking() : -1, .events = POLLIN, .revents = 0},
+                                   {.fd = control_door_ ? control_door_->talking() : -1, .events = POLLIN, .revents = 0}}};
+    const auto time = std::chrono::ceil<std::chrono::milliseconds>(elapsed(Clock::now(), next_tick));
+    ::poll(watched.data(), watched.size(), static_cast<int>(time.count()));
+    while (const auto number = next_signal()) {
+      if (*number != SIGHUP) return End::shutdown;
+      (void)control_.submit([this] {
+        if (auto done = reload(); !done) log::error("server", "reload: nothing changed: {}", done.error().message);
+      });
+    }
+    if (watched[2].revents != 0) {
+      auto heard = control_door_->heard();
+      if (heard && *heard) return End::handed_over;
+      if (!heard) log::warn("server", "take-over: the new server has gone ({}); going on", heard.error().message);
+    } else if (watched[1].revents != 0) {
+      hand_over();
+    }
+    if (Clock::now() < next_tick) continue;
+    tick();
+    next_tick = Clock::now() + kTick;
+  }
+}
+
+std::optional<int> Process::next_signal() {
+  signalfd_siginfo info{};
+  if (::read(signals_, &info, sizeof info) != sizeof info) return std::nullopt;
+  return static_cast<int>(info.ssi_signo);
+}
+
+void Process::tick() {
+  (void)control_.submit([this] { tokens_.refresh(); });
+  (void)reading_.submit([this] {
+    const edge::Summary summary = edge_.summary();
+    rates_.sample(Clock::now(), {summary.requests, summary.errors});
+  });
+}
+
+void Process::hand_over() {
+  Handover what;
+  what.lock = state_.descriptor();
+  if (edge_runs_) what.doors = edge_.doors();
+  if (admin_) what.doors.push_back(admin_->door());
+  auto done = control_door_->hand_over(what);
+  if (!done) return log::warn("server", "take-over: {}", done.error().message);
+  log::info("server", "take-over: a new server has the doors' sockets; going on until it is ready");
+}
+
+Result<std::vector<config::Change>> Process::reload() {
+  auto loaded = load_settings(request_.settings);
+  if (!loaded) return pass(loaded);
+  auto keys = admin_keys((*loaded)->get<AdminOptions>());
+  if (!keys) return pass(keys);
+  if (edge_runs_) {
+    auto done = edge_.reload(part_of<edge::EdgeOptions>(*loaded));
+    if (!done) return pass(done);
+  }
+  tokens_.configure(std::move(*keys));
+  tokens_.refresh();
+  api_.set_hosts((*loaded)->get<AdminOptions>().hosts);
+  log::set_level((*loaded)->get<ServerOptions>().log_level);
+  auto changes = config::differences(*settings_, **loaded);
+  settings_ = std::move(*loaded);
+  for (const config::Change& change : changes) {
+    log::info("server", "reload: {} = {}{}", change.path, change.after,
+              change.reload == config::Reload::live ? "" : " (needs a restart)");
+  }
+  if (changes.empty()) log::info("server", "reload: nothing has changed");
+  return changes;
+}
+
+bool Process::hasty_wait(Duration time) {
+  pollfd signals{.fd = signals_, .events = POLLIN, .revents = 0};
+  ::poll(&signals, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(time).count()));
+  while (const auto number = next_signal()) {
+    if (*number != SIGHUP) return true;
+  }
+  return false;
+}
+
+void Process::drain(End end) {
+  const auto settings = run_on(control_, [this] { return settings_; });
+  const auto& options = settings->get<ServerOptions>();
+  bool haste = false;
+  if (end == End::shutdown) {
+    log::info("server", "shutting down: not ready; accepting for {} more", config::Value<Duration>::show(options.drain_delay));
+    for (const TimePoint due = Clock::now() + options.drain_delay; !haste && Clock::now() < due;) {
+      haste = hasty_wait(elapsed(Clock::now(), due));
+    }
+  }
+  if (edge_runs_) edge_.stop_accepting();
+  if (end == End::handed_over) {
+    if (admin_) admin_->stop_accepting(true);
+    control_door_->yield();
+    log::info("server", "take-over: the new server accepts; ending what is open");
+  }
+  if (!edge_runs_) return;
+  edge_.drain();
+  for (const TimePoint due = Clock::now() + options.shutdown_timeout; !haste && edge_.open() > 0 && Clock::now() < due;) {
+    haste = hasty_wait(kLook);
+  }
+  if (const std::size_t left = edge_.open(); left > 0) log::warn("server", "{} connections are cut off", left);
+}
+
+void Process::finish(End end) {
+  if (vitals_.stage() == monitor::Stage::serving) {
+    vitals_.enter(monitor::Stage::draining);
+    tell_supervisor("STOPPING=1");
+    drain(end);
+  }
+  if (edge_runs_) edge_.stop();
+  if (admin_) admin_->stop();
+  run_on(control_, [] { return true; });  // what was submitted has run
+  run_on(reading_, [] { return true; });
+  workers_.stop_and_join();
+}
+
+}  // namespace
+
+int serve(const ServeRequest& request) {
+  const int signals = signals_descriptor();
+  raise_descriptor_limit();
+  ::umask(077);
+  auto settings = load_settings(request.settings);
+  if (!settings) {
+    log::announce(settings.error().message);
+    return 2;
+  }
+  auto keys = admin_keys((*settings)->get<AdminOptions>());
+  if (!keys) {
+    log::announce(keys.error().message);
+    return 2;
+  }
+  const auto& options = (*settings)->get<ServerOptions>();
+  auto state = StateDir::open(options.state_dir.empty() ? default_state_dir() : options.state_dir);
+  if (!state) {
+    log::announce("headroom: " + state.error().message);
+    return 1;
+  }
+  log::start(options.log_level);
+  int code = 0;
+  {
+    Process process(request, std::move(*settings), std::move(*keys), std::move(*state), signals);
+    code = process.run();
+  }
+  log::stop();
+  return code;
+}
+
+}  // namespace headroom::server

@@ -1,0 +1,36 @@
+#include "headroom/server/settings.h"
+
+#include "headroom/edge/options.h"
+#include "headroom/monitor/options.h"
+#include "headroom/server/options.h"
+
+namespace headroom::server {
+
+const config::Schema& schema() {
+  static const auto made = [] {
+    config::Schema all;
+    all.add(server_section());
+    all.add(admin_section());
+    all.add(edge::edge_section());
+    all.add(monitor::monitor_section());
+    all.allow_variable("HEADROOM_CONFIG");
+    return all;
+  }();
+  return made;
+}
+
+Result<std::shared_ptr<const config::Settings>> load_settings(const SettingsRequest& request) {
+  config::Sources sources{.environment = config::process_environment(), .flags = request.flags};
+  std::string file = request.file;
+  for (const auto& [name, value] : sources.environment) {
+    if (file.empty() && name == "HEADROOM_CONFIG") file = value;
+  }
+  if (!file.empty()) {
+    auto document = config::read_document(file);
+    if (!document) return fail(Errc::invalid, document.error().message);
+    sources.file = std::move(*document);
+  }
+  return schema().load(sources);
+}
+
+}  // namespace headroom::server

@@ -1,0 +1,44 @@
+// headroom/server/sources.h - what the endpoints ask of the rooms and of the process: functions, so that tests can give others.
+//
+// Owns: nothing; a value of functions and references. Worker and threads: each member says on which thread it may be called.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "headroom/auth/token_store.h"
+#include "headroom/base/error.h"
+#include "headroom/config/config.h"
+#include "headroom/edge/edge.h"
+#include "headroom/monitor/rates.h"
+#include "headroom/monitor/vitals.h"
+
+namespace headroom::server {
+
+inline constexpr std::string_view kVersion = HEADROOM_VERSION;
+
+struct Sources {
+  const monitor::Vitals& vitals;
+  const metrics::Registry& registry;
+  TimePoint started = Clock::now();
+
+  // Any thread but a worker's.
+  std::function<edge::Summary()> summary{};
+  std::function<std::vector<edge::RouteStatus>()> routes{};
+  std::function<std::vector<edge::GroupStatus>()> upstreams{};
+  std::function<Result<>(std::string_view group, std::string_view server, bool draining)> set_draining{};
+
+  // The reading thread.
+  const monitor::Rates& rates;
+
+  // The control thread.
+  std::function<std::shared_ptr<const config::Settings>()> settings{};
+  std::function<Result<std::vector<config::Change>>()> reload{};
+  std::function<Result<auth::TokenStore*>()> tokens{};  // why not, when the file cannot be used
+  std::function<void()> tokens_changed{};
+};
+
+}  // namespace headroom::server

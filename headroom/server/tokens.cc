@@ -1,0 +1,122 @@
+#include "headroom/server/tokens.h"
+
+#include "headroom/auth/jwks.h"
+#include "headroom/base/log.h"
+#include "headroom/config/config.h"
+
+namespace headroom::server {
+namespace {
+
+Result<std::vector<auth::Key>> jwt_keys(const JwtSettings& jwt) {
+  std::vector<auth::Key> keys;
+  if (!jwt.secret.empty()) {
+    auto key = auth::Key::hmac(jwt.secret);
+    if (!key) return pass(key, "admin.jwt.secret");
+    keys.push_back(std::move(*key));
+  }
+  if (!jwt.public_key.empty()) {
+    auto text = config::read_document(jwt.public_key);
+    if (!text) return pass(text, "admin.jwt.public_key");
+    auto key = auth::Key::from_pem(text->text);
+    if (!key) return pass(key, "admin.jwt.public_key");
+    keys.push_back(std::move(*key));
+  }
+  if (!jwt.jwks.empty()) {
+    auto text = config::read_document(jwt.jwks);
+    if (!text) return pass(text, "admin.jwt.jwks");
+    auto set = auth::parse_jwks(text->text, auth::SecretKeys::accepted);
+    if (!set) return pass(set, "admin.jwt.jwks");
+    for (const std::string& refused : set->refused) log::warn("server", "admin.jwt.jwks: {}", refused);
+    std::ranges::move(set->keys, std::back_inserter(keys));
+  }
+  return keys;
+}
+
+Result<std::shared_ptr<const auth::JwtVerifier>> verifier_of(const JwtSettings& jwt) {
+  if (!jwt.enabled()) return nullptr;
+  auto keys = jwt_keys(jwt);
+  if (!keys) return pass(keys);
+  auth::JwtOptions options;
+  options.issuer = jwt.issuer;
+  options.audience = jwt.audience;
+  options.leeway = std::chrono::duration_cast<std::chrono::seconds>(jwt.leeway);
+  options.name_claim = jwt.name_claim;
+  options.role_claim = jwt.role_claim;
+  options.roles.insert(jwt.roles.begin(), jwt.roles.end());
+  auto verifier = auth::JwtVerifier::make(std::move(options), std::move(*keys));
+  if (!verifier) return pass(verifier, "admin.jwt");
+  return verifier;
+}
+
+}  // namespace
+
+std::filesystem::path tokens_path(const std::filesystem::path& state_dir) { return state_dir / "tokens.db"; }
+
+Result<AdminKeys> admin_keys(const AdminOptions& options) {
+  AdminKeys keys;
+  for (const TokenSettings& token : options.tokens) {
+    auto entry = auth::configured_token(token.name, token.role, token.secret);
+    if (!entry) return pass(entry, fmt::format("admin.tokens '{}'", token.name));
+    keys.tokens.push_back(std::move(*entry));
+  }
+  auto verifier = verifier_of(options.jwt);
+  if (!verifier) return pass(verifier);
+  keys.verifier = std::move(*verifier);
+  return keys;
+}
+
+void Tokens::configure(AdminKeys keys) {
+  keys_ = std::move(keys);
+  changed_ = true;
+  if (store_) store_->configure(keys_.tokens);
+}
+
+Result<> Tokens::open() {
+  if (store_) return {};
+  auto opened = auth::TokenStore::open(file_);
+  if (!opened) return pass(opened);
+  store_ = std::move(*opened);
+  store_->configure(keys_.tokens);
+  return {};
+}
+
+void Tokens::refresh() {
+  if (auto opened = open(); !opened) {
+    failed(opened.error());
+  } else if (auto table = store_->poll(auth::wall_now()); !table) {
+    failed(table.error());
+  } else {
+    if (*table) {
+      table_ = std::move(*table);
+      changed_ = true;
+    }
+    if (failing_.exchange(false)) log::info("server", "the tokens can be read again");
+    last_error_.clear();
+  }
+  if (changed_) give();
+}
+
+void Tokens::failed(const Error& error) {
+  failing_ = true;
+  if (error.message != last_error_) log::error("server", "tokens: {}", error.message);
+  last_error_ = error.message;
+}
+
+void Tokens::give() {
+  changed_ = false;
+  auto table = table_ ? table_ : std::make_shared<const auth::TokenTable>(keys_.tokens);
+  api_.give_access(std::make_shared<const auth::Access>(std::move(table), keys_.verifier, nullptr));
+}
+
+Result<auth::TokenStore*> Tokens::store() {
+  if (auto opened = open(); !opened) return pass(opened);
+  return store_.get();
+}
+
+std::vector<net::HealthReport> Tokens::health() const {
+  using State = net::HealthReport::State;
+  if (!failing_) return {{"tokens", State::ok, ""}};
+  return {{"tokens", State::degraded, "the file of tokens cannot be used; see the log"}};
+}
+
+}  // namespace headroom::server
