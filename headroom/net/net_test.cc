@@ -187,10 +187,10 @@ TEST_F(OffloadTest, WorkRunsElsewhereAndItsAnswerComesBackToTheWorker) {
 
 TEST_F(OffloadTest, TooMuchWaitingWorkIsRefusedAndWhatWasAcceptedIsRun) {
   std::atomic<int> done = 0;
+  std::latch running(1);
+  std::latch release(1);
   {
     Offload offload("test", 1, 2);
-    std::latch running(1);
-    std::latch release(1);
     EXPECT_TRUE(offload.submit([&] {
       running.count_down();
       release.wait();
