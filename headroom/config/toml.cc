@@ -5,6 +5,12 @@
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
+// toml++ 3.3 assumes of "[`]" what it has not checked: an abort in a debug build, undefined
+// behaviour in a release build. The code behind the assumption handles it, so the assumption goes
+// (fuzz/seeds/config_values/bad_header.toml).
+#include <toml++/impl/preprocessor.h>
+#undef TOML_ASSERT_ASSUME
+#define TOML_ASSERT_ASSUME(expression) static_assert(true)
 #include <toml++/toml.h>
 
 #include <map>

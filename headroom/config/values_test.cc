@@ -82,7 +82,7 @@ TEST(Values, SizesAreIn1024s) {
   accepts<Bytes>("10KiB", Bytes::kib(10));
   accepts<Bytes>("64k", Bytes::kib(64));
   accepts<Bytes>("17B", Bytes{17});
-  accepts<Bytes>("1T", Bytes::mib(1024 * 1024));
+  accepts<Bytes>("1T", Bytes::mib(1024ULL * 1024));
   refuses<Bytes>({"", "k", "-1", "1.5k", "1 k", "1kbit", "16777216TiB", "18446744073709551616"});
 }
 
