@@ -9,10 +9,15 @@
 #include <cstdio>
 #include <set>
 
+#include "headroom/base/assert.h"
+#include "headroom/base/bytes.h"
+#include "headroom/base/error.h"
 #include "headroom/base/hash.h"
 #include "headroom/base/text.h"
+#include "headroom/config/section.h"
 #include "headroom/config/toml.h"
 #include "headroom/config/variables.h"
+#include "headroom/json/writer.h"
 
 extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to the program
 

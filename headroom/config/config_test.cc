@@ -8,7 +8,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "headroom/base/bytes.h"
+#include "headroom/base/clock.h"
+#include "headroom/base/error.h"
 #include "headroom/config/sample_test.h"
+#include "headroom/config/section.h"
+#include "headroom/config/values.h"
 
 namespace headroom::config {
 namespace {

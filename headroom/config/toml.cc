@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "headroom/base/error.h"
+#include "headroom/config/config.h"
+#include "headroom/config/section.h"
+
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0

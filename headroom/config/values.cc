@@ -7,6 +7,8 @@
 #include <cmath>
 #include <span>
 
+#include "headroom/base/bytes.h"
+#include "headroom/base/clock.h"
 #include "headroom/base/text.h"
 
 namespace headroom::config {

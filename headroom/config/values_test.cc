@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "headroom/base/bytes.h"
+#include "headroom/base/clock.h"
 #include "headroom/base/hash.h"
 
 namespace headroom::config {
