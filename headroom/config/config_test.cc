@@ -282,6 +282,7 @@ TEST(Config, WhatIsNotTomlIsRefusedWithItsLine) {
   EXPECT_EQ(file_errors("[edge]\n[edge]\n").substr(0, 10), "h.toml:2: ");
   EXPECT_EQ(file_errors("[edge\n").substr(0, 10), "h.toml:1: ");
   EXPECT_EQ(file_errors("[`]\n").substr(0, 10), "h.toml:1: ");
+  EXPECT_EQ(file_errors("\xCF\x8D = 1").substr(0, 10), "h.toml:1: ");
   EXPECT_EQ(file_errors("[edge]\nlisten = \"\xFF\"").substr(0, 10), "h.toml:2: ");
 }
 
