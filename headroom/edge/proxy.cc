@@ -7,6 +7,7 @@
 
 #include "headroom/base/hash.h"
 #include "headroom/base/log.h"
+#include "headroom/base/text.h"
 #include "headroom/base/assert.h"
 #include "headroom/edge/error_page.h"
 #include "headroom/edge/tunnel.h"
@@ -66,6 +67,10 @@ struct Proxy::Request {
   Request(Exchange& exchange, const View& seen) : x(exchange), view(seen), began(exchange.began()) {}
   [[nodiscard]] const http::RequestHead& head() const { return x.request(); }
   [[nodiscard]] Group& group() const { return route->pool->group; }
+  // Whether the client speaks TLS, to us or to a trusted proxy before us.
+  [[nodiscard]] bool secure() const {
+    return x.peer().tls || (trusted && text::equal_ignoring_case(head().value_of(Name::x_forwarded_proto), "https"));
+  }
   [[nodiscard]] bool streams_body() const { return !body_stored && x.has_body(); }
 };
 
@@ -200,7 +205,7 @@ net::Task<> Proxy::answer(Request& r) {
   if (r.route == nullptr) co_return co_await fail_with(r, 404, "no_route", "no route matches this host and path");
   const RoutePolicy& policy = r.route->policy;
   if (policy.active()) {
-    const auto early = policy.early_reply(r.head(), {r.x.peer().tls, r.view.options->tls.listen.port});
+    const auto early = policy.early_reply(r.head(), {r.secure(), r.view.options->tls.listen.port});
     if (early) {
       (void)co_await r.x.reply(*early);
       co_return;
@@ -407,6 +412,7 @@ void Proxy::write_head(Request& r, const Server& server, std::string& out) {
   const RoutePolicy& policy = r.route->policy;
   const http::Head* received = r.trusted ? &head : nullptr;
   const std::string_view scheme = r.x.peer().tls ? "https" : "http";
+  const std::string client = to_string(r.client);
 
   http::HeadWriter writer(out);
   if (policy.active()) {
@@ -438,12 +444,12 @@ void Proxy::write_head(Request& r, const Server& server, std::string& out) {
   append_line(out, "X-Forwarded-Host", told_host.empty() ? head.authority : told_host);
   out.append("Forwarded: ");
   http::append_forwarded(out, received, {r.trusted ? r.x.peer().address.ip() : r.client, head.authority, scheme});
-  out.append("\r\nX-Real-IP: ").append(to_string(r.client));
+  out.append("\r\nX-Real-IP: ").append(client);
   out.append("\r\nX-Request-Id: ").append(r.id);
   out.append("\r\nVia: ");
   http::append_via(out, head, kPseudonym);
   out.append("\r\n");
-  if (policy.active()) policy.append_request_lines(out, {to_string(r.client), r.id, head.authority, scheme});
+  if (policy.active()) policy.append_request_lines(out, {client, r.id, head.authority, r.secure() ? "https" : "http"});
   if (r.body_stored) {
     writer.framing(http::Body::length, r.body.size());
   } else {
@@ -632,7 +638,7 @@ void Proxy::begin_answer(Request& r, const http::ResponseHead& head) {
   const RoutePolicy& policy = r.route->policy;
   if (policy.active()) {
     writer.forward(head.fields, [&](const http::Field& f) { return f.id != Name::via && policy.keeps_response_field(f); });
-    policy.append_response_lines(out, r.head(), r.x.peer().tls);
+    policy.append_response_lines(out, r.head(), r.secure());
   } else {
     writer.forward(head.fields, [](const http::Field& f) { return f.id != Name::via; });
   }
@@ -672,7 +678,8 @@ net::Task<> Proxy::fail_with(Request& r, unsigned status, std::string_view code,
                              Duration retry_after) {
   if (r.x.started()) co_return;
   if (r.streams_body()) r.x.close_after();
-  const http::Reply page = error_page(r.head(), {status, code, message, r.id, retry_after});
+  http::Reply page = error_page(r.head(), {status, code, message, r.id, retry_after});
+  if (r.route != nullptr && r.route->policy.active()) r.route->policy.append_response_lines(page.fields, r.head(), r.secure());
   r.x.stream().expire_at(kNever);
   (void)co_await r.x.reply(page);
 }
@@ -683,15 +690,42 @@ void Proxy::account(Request& r) {
   const bool answered = r.x.finished() || r.status != 0;
   const std::size_t group = answered ? std::min(status / 100, 5U) : 0;
   if (group == 0 || group == 5) cells_.errors->add();
-  if (r.cells == nullptr) return;
   const TimePoint now = Clock::now();
-  r.cells->ended[group]->add();
-  if (r.bytes_in > 0) r.cells->bytes_in->add(r.bytes_in);
-  r.cells->bytes_out->add(r.x.bytes_sent());
-  r.cells->total.record(elapsed(r.began, now));
-  if (r.chosen != TimePoint{}) r.cells->queue.record(elapsed(r.began, r.chosen));
-  if (r.connected != TimePoint{}) r.cells->connect.record(elapsed(r.chosen, r.connected));
-  if (r.first_byte != TimePoint{}) r.cells->first_byte.record(elapsed(r.connected, r.first_byte));
+  if (r.cells != nullptr) {
+    r.cells->ended[group]->add();
+    if (r.bytes_in > 0) r.cells->bytes_in->add(r.bytes_in);
+    r.cells->bytes_out->add(r.x.bytes_sent());
+    r.cells->total.record(elapsed(r.began, now));
+    if (r.chosen != TimePoint{}) r.cells->queue.record(elapsed(r.began, r.chosen));
+    if (r.connected != TimePoint{}) r.cells->connect.record(elapsed(r.chosen, r.connected));
+    if (r.first_byte != TimePoint{}) r.cells->first_byte.record(elapsed(r.connected, r.first_byte));
+  }
+  const std::uint64_t threshold = r.view.log_threshold;
+  if (threshold > 0 && is_sampled(r.id, threshold)) write_log(r, answered ? status : 0, now);
+}
+
+void Proxy::write_log(const Request& r, unsigned status, TimePoint now) {
+  const auto phase = [](TimePoint from, TimePoint to) {
+    return to == TimePoint{} ? std::nullopt : std::optional(elapsed(from, to));
+  };
+  const std::string client = to_string(r.client);
+  AccessLine line;
+  line.time = std::chrono::system_clock::now() - std::chrono::duration_cast<std::chrono::system_clock::duration>(elapsed(r.began, now));
+  line.id = r.id;
+  line.client = client;
+  line.method = r.head().method_text;
+  line.host = r.head().authority;
+  line.target = r.head().target;
+  line.status = status;
+  line.bytes_in = r.bytes_in;
+  line.bytes_out = r.x.bytes_sent();
+  if (r.route != nullptr) line.route = r.route->name;
+  if (r.server != nullptr) line.upstream = r.server->spec().text;
+  line.queue = phase(r.began, r.chosen);
+  line.connect = phase(r.chosen, r.connected);
+  line.first_byte = phase(r.connected, r.first_byte);
+  line.total = elapsed(r.began, now);
+  log_.write(group_.worker().index(), line);
 }
 
 }  // namespace headroom::edge

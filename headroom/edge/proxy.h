@@ -72,6 +72,7 @@ class Proxy final : public http::Service {
   [[nodiscard]] net::Task<> fail_with(Request& request, unsigned status, std::string_view code, std::string_view message,
                                       Duration retry_after = {});
   void account(Request& request);
+  void write_log(const Request& request, unsigned status, TimePoint now);
 
   net::TaskGroup& group_;
   const std::vector<Hosted>& hosted_;
