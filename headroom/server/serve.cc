@@ -36,6 +36,7 @@
 namespace headroom::server {
 namespace {
 
+constexpr std::string_view kTicketKeys = "edge.tls.ticket_keys";
 constexpr Duration kTick = 1s;
 constexpr Duration kLook = 20ms;  // how often a drain looks whether all is done
 
@@ -249,7 +250,11 @@ Result<> Process::open_edge() {
   if (settings_->get<AdminOptions>().on_edge) {
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
-  auto started = edge_.start(options, inherited("edge"));
+  edge::Inherited from_running{.doors = inherited("edge"), .tls_ticket_keys = {}};
+  for (const Secret& secret : handover_.secrets) {
+    if (secret.name == kTicketKeys) from_running.tls_ticket_keys = secret.value;
+  }
+  auto started = edge_.start(options, std::move(from_running));
   edge_runs_ = started.has_value();
   return started;
 }
@@ -286,12 +291,9 @@ std::vector<edge::Door> Process::inherited(std::string_view room) {
   return mine;
 }
 
+// The edge announces its doors itself.
 void Process::announce() const {
-  const auto tell = [](const edge::Door& door) {
-    log::announce(fmt::format("headroom: {} listening on {}", door.name, door.address));
-  };
-  if (edge_runs_) std::ranges::for_each(edge_.doors(), tell);
-  if (admin_) tell(admin_->door());
+  if (admin_) log::announce(fmt::format("headroom: admin listening on {}", admin_->door().address));
 }
 
 Process::End Process::wait() {
@@ -338,7 +340,10 @@ void Process::tick() {
 void Process::hand_over() {
   Handover what;
   what.lock = state_.descriptor();
-  if (edge_runs_) what.doors = edge_.doors();
+  if (edge_runs_) {
+    what.doors = edge_.doors();
+    if (std::string keys = edge_.tls_ticket_keys(); !keys.empty()) what.secrets.push_back({std::string(kTicketKeys), std::move(keys)});
+  }
   if (admin_) what.doors.push_back(admin_->door());
   auto done = control_door_->hand_over(what);
   if (!done) return log::warn("server", "take-over: {}", done.error().message);
