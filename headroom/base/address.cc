@@ -74,13 +74,15 @@ std::optional<IpAddress> parse_address_with_port(std::string_view text) {
   };
   if (text.starts_with('[')) {
     const auto close = text.find(']');
-    if (close == std::string_view::npos || !text.substr(0, close).contains(':')) return std::nullopt;
+    if (close == std::string_view::npos || !text.substr(0, close).contains(':'))
+      return std::nullopt;
     const std::string_view rest = text.substr(close + 1);
     if (!rest.empty() && (rest.front() != ':' || !is_port(rest.substr(1)))) return std::nullopt;
     return IpAddress::parse(text.substr(1, close - 1));
   }
   const auto colon = text.find(':');
-  const bool v4_and_port = colon != std::string_view::npos && text.find(':', colon + 1) == std::string_view::npos;
+  const bool v4_and_port =
+      colon != std::string_view::npos && text.find(':', colon + 1) == std::string_view::npos;
   if (!v4_and_port) return IpAddress::parse(text);
   if (!is_port(text.substr(colon + 1))) return std::nullopt;
   return IpAddress::parse(text.substr(0, colon));
@@ -102,12 +104,14 @@ Result<Cidr> Cidr::parse(std::string_view text) {
   if (!bits || *bits > (written_v4 ? 32U : 128U)) return wrong("has a bad prefix length");
   cidr.prefix_ = static_cast<unsigned>(*bits) + (written_v4 ? 96U : 0U);
   if (address->is_v4() && cidr.prefix_ < 96) return wrong("mixes IPv4 and IPv6");
-  if (!is_zero_behind(address->mapped(), cidr.prefix_)) return wrong("has bits set behind its prefix");
+  if (!is_zero_behind(address->mapped(), cidr.prefix_))
+    return wrong("has bits set behind its prefix");
   return cidr;
 }
 
 bool Cidr::contains(const IpAddress& address) const {
-  return address.is_v4() == address_.is_v4() && same_prefix(address.mapped(), address_.mapped(), prefix_);
+  return address.is_v4() == address_.is_v4() &&
+         same_prefix(address.mapped(), address_.mapped(), prefix_);
 }
 
 std::string to_string(const Cidr& cidr) {

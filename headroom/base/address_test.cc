@@ -8,12 +8,14 @@ namespace headroom {
 namespace {
 
 TEST(IpAddress, IsReadAndShown) {
-  for (const char* text : {"0.0.0.0", "1.2.3.4", "255.255.255.255", "::", "::1", "2001:db8::ff00:42:8329"}) {
+  for (const char* text :
+       {"0.0.0.0", "1.2.3.4", "255.255.255.255", "::", "::1", "2001:db8::ff00:42:8329"}) {
     const auto address = IpAddress::parse(text);
     ASSERT_TRUE(address) << text;
     EXPECT_EQ(to_string(*address), text);
   }
-  for (const char* text : {"", "1.2.3", "1.2.3.4.5", "01.2.3.4", "256.1.1.1", "1.2.3.4 ", "[::1]", "::1%eth0", "a", ":::", "1.2.3.4:80"}) {
+  for (const char* text : {"", "1.2.3", "1.2.3.4.5", "01.2.3.4", "256.1.1.1", "1.2.3.4 ", "[::1]",
+                           "::1%eth0", "a", ":::", "1.2.3.4:80"}) {
     EXPECT_FALSE(IpAddress::parse(text)) << text;
   }
 }
@@ -38,7 +40,8 @@ TEST(IpAddress, MayStandWithAPort) {
   for (const char* text : {"::1", "[::1]", "[::1]:65535"}) {
     EXPECT_EQ(parse_address_with_port(text), IpAddress::parse("::1")) << text;
   }
-  for (const char* text : {"1.2.3.4:", "1.2.3.4:x", "1.2.3.4:65536", "[::1", "[::1]x", "[1.2.3.4]", "a:1", ""}) {
+  for (const char* text :
+       {"1.2.3.4:", "1.2.3.4:x", "1.2.3.4:65536", "[::1", "[::1]x", "[1.2.3.4]", "a:1", ""}) {
     EXPECT_FALSE(parse_address_with_port(text)) << text;
   }
 }
@@ -67,7 +70,8 @@ TEST(Cidr, ContainsItsNetwork) {
 }
 
 TEST(Cidr, RefusesTypingErrors) {
-  for (const char* text : {"10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "fd00::/129", "fd00::1/64", "x/8", "", "::ffff:0.0.0.0/95"}) {
+  for (const char* text : {"10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "fd00::/129",
+                           "fd00::1/64", "x/8", "", "::ffff:0.0.0.0/95"}) {
     EXPECT_FALSE(Cidr::parse(text)) << text;
   }
 }

@@ -48,12 +48,18 @@ const char* ChunkedReader::take(char c) {
     case State::size_first:
     case State::size: return take_size(c);
     case State::size_lf: return end_of_size_line(c);
-    case State::data_cr: state_ = State::data_lf; return c == '\r' ? nullptr : "no line end after a chunk";
-    case State::data_lf: state_ = State::size_first; return c == '\n' ? nullptr : "no line end after a chunk";
+    case State::data_cr:
+      state_ = State::data_lf;
+      return c == '\r' ? nullptr : "no line end after a chunk";
+    case State::data_lf:
+      state_ = State::size_first;
+      return c == '\n' ? nullptr : "no line end after a chunk";
     case State::trailer_first:
     case State::trailer:
     case State::trailer_lf: return take_trailer(c);
-    case State::end_lf: state_ = State::done; return c == '\n' ? nullptr : "bad end of the trailers";
+    case State::end_lf:
+      state_ = State::done;
+      return c == '\n' ? nullptr : "bad end of the trailers";
     default: return take_extension(c);
   }
 }
@@ -79,7 +85,8 @@ const char* ChunkedReader::take_size(char c) {
 
 const char* ChunkedReader::take_extension(char c) {
   if (++extension_bytes_ > kMaxExtensionBytes) return "chunk extensions too long";
-  const bool ends_item = state_ == State::ext_name || state_ == State::ext_value || state_ == State::ext_quoted_end;
+  const bool ends_item =
+      state_ == State::ext_name || state_ == State::ext_value || state_ == State::ext_quoted_end;
   if (ends_item && (c == '\r' || c == ';')) {
     state_ = c == '\r' ? State::size_lf : State::ext_name_first;
     return nullptr;
@@ -91,7 +98,8 @@ const char* ChunkedReader::take_extension(char c) {
   switch (state_) {
     case State::ext_name_first: return go(scan::is_token_byte(c), State::ext_name);
     case State::ext_name:
-      return c == '=' ? go(true, State::ext_value_first) : go(scan::is_token_byte(c), State::ext_name);
+      return c == '=' ? go(true, State::ext_value_first)
+                      : go(scan::is_token_byte(c), State::ext_name);
     case State::ext_value_first:
       return c == '"' ? go(true, State::ext_quoted) : go(scan::is_token_byte(c), State::ext_value);
     case State::ext_value: return go(scan::is_token_byte(c), State::ext_value);
@@ -136,7 +144,8 @@ ChunkedReader::Step ChunkedReader::refused(std::size_t consumed, const Refusal& 
 }
 
 ChunkedReader::Step ChunkedReader::finish(std::size_t consumed) {
-  if (const Refusal refusal = parse_trailers(section_, limits_.fields, trailers_)) return refused(consumed, refusal);
+  if (const Refusal refusal = parse_trailers(section_, limits_.fields, trailers_))
+    return refused(consumed, refusal);
   return {consumed, {}, true, {}};
 }
 

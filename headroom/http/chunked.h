@@ -62,8 +62,24 @@ class ChunkedReader {
 
  private:
   enum class State : std::uint8_t {
-    size_first, size, ext_name_first, ext_name, ext_value_first, ext_value, ext_quoted, ext_escaped,
-    ext_quoted_end, size_lf, data, data_cr, data_lf, trailer_first, trailer, trailer_lf, end_lf, done,
+    size_first,
+    size,
+    ext_name_first,
+    ext_name,
+    ext_value_first,
+    ext_value,
+    ext_quoted,
+    ext_escaped,
+    ext_quoted_end,
+    size_lf,
+    data,
+    data_cr,
+    data_lf,
+    trailer_first,
+    trailer,
+    trailer_lf,
+    end_lf,
+    done,
     failed,
   };
 

@@ -24,7 +24,8 @@ const std::vector<Row>& rows() {
   static const std::vector<Row> kRows{
       {"no data", "0\r\n\r\n", "|"},
       {"two chunks", "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", "abcde|"},
-      {"digits in both letter cases", "A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789|"},
+      {"digits in both letter cases", "A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n",
+       "01234567890123456789|"},
       {"data may hold line ends", "4\r\n\r\n\r\n\r\n0\r\n\r\n", "\r\n\r\n|"},
       {"zeros in front", "0003\r\nabc\r\n000\r\n\r\n", "abc|"},
       {"what follows is left alone", "0\r\n\r\nGET /", "|"},
@@ -33,7 +34,8 @@ const std::vector<Row>& rows() {
       {"extensions are skipped", "3;a;b=c;d=\"e;\\\"f\"\r\nabc\r\n0;x\r\n\r\n", "abc|"},
       {"trailers", "0\r\nGrpc-Status: 0\r\nETag: \"x\"\r\n\r\n", "|Grpc-Status: 0\nETag: \"x\"\n"},
       {"trailers that must not be are dropped",
-       "0\r\nAuthorization: a\r\nSet-Cookie: b\r\nContent-Type: c\r\nContent-Foo: c\r\nX-Forwarded-For: d\r\nX-Forwarded-Own: d\r\nConnection: e\r\nTE: f\r\nX: y\r\n\r\n",
+       "0\r\nAuthorization: a\r\nSet-Cookie: b\r\nContent-Type: c\r\nContent-Foo: "
+       "c\r\nX-Forwarded-For: d\r\nX-Forwarded-Own: d\r\nConnection: e\r\nTE: f\r\nX: y\r\n\r\n",
        "|X: y\n"},
 
       {"no size", "\r\n\r\n", "400"},
@@ -66,12 +68,15 @@ const std::vector<Row>& rows() {
       {"a space in an extension", "3;a b\r\nabc\r\n0\r\n\r\n", "400"},
       {"obs-text in an extension", "3;a=\"\xff\"\r\nabc\r\n0\r\n\r\n", "400"},
       {"text behind a quoted value", "3;a=\"b\"c\r\nabc\r\n0\r\n\r\n", "400"},
-      {"extensions beyond the limit", "3;" + std::string(5000, 'a') + "\r\nabc\r\n0\r\n\r\n", "400"},
-      {"many small extensions beyond the limit", [] {
+      {"extensions beyond the limit", "3;" + std::string(5000, 'a') + "\r\nabc\r\n0\r\n\r\n",
+       "400"},
+      {"many small extensions beyond the limit",
+       [] {
          std::string bytes;
          for (int i = 0; i < 50; ++i) bytes += "1;" + std::string(100, 'a') + "\r\nx\r\n";
          return bytes + "0\r\n\r\n";
-       }(), "400"},
+       }(),
+       "400"},
       {"Content-Length as a trailer", "0\r\nContent-Length: 5\r\n\r\n", "400"},
       {"Transfer-Encoding as a trailer", "0\r\nTransfer-Encoding: chunked\r\n\r\n", "400"},
       {"Host as a trailer", "0\r\nHost: b\r\n\r\n", "400"},
@@ -82,11 +87,13 @@ const std::vector<Row>& rows() {
       {"a bare LF in the trailers", "0\r\nX: a\n\r\n", "400"},
       {"a bare CR in the trailers", "0\r\nX: a\rb\r\n\r\n", "400"},
       {"trailers beyond the limit", "0\r\nX: " + std::string(9000, 'a') + "\r\n\r\n", "431"},
-      {"too many trailers", [] {
+      {"too many trailers",
+       [] {
          std::string bytes = "0\r\n";
          for (int i = 0; i < 33; ++i) bytes += "X: y\r\n";
          return bytes + "\r\n";
-       }(), "431"},
+       }(),
+       "431"},
   };
   return kRows;
 }
@@ -96,7 +103,8 @@ TEST(ChunkedReader, EveryRowHasItsOutcomeAtEverySplit) {
     SCOPED_TRACE(row.sentence);
     EXPECT_EQ(outcome_of(checks::read_chunked(row.bytes, row.bytes.size())), row.outcome);
     for (std::size_t piece = 1; piece < std::min<std::size_t>(row.bytes.size(), 64); ++piece) {
-      ASSERT_EQ(outcome_of(checks::read_chunked(row.bytes, piece)), row.outcome) << "pieces of " << piece;
+      ASSERT_EQ(outcome_of(checks::read_chunked(row.bytes, piece)), row.outcome)
+          << "pieces of " << piece;
     }
     checks::check_chunked(row.bytes);
   }

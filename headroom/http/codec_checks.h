@@ -24,7 +24,8 @@ inline std::size_t place_to_cut(std::string_view bytes) {
 }
 
 inline bool is_inside(std::string_view view, std::string_view buffer) {
-  return view.empty() || (view.data() >= buffer.data() && view.data() + view.size() <= buffer.data() + buffer.size());
+  return view.empty() || (view.data() >= buffer.data() &&
+                          view.data() + view.size() <= buffer.data() + buffer.size());
 }
 
 inline void same_outcome(const Parsed& a, const Parsed& b) {
@@ -36,17 +37,20 @@ inline void same_outcome(const Parsed& a, const Parsed& b) {
 
 // Everything of a head that does not depend on where it is.
 inline std::string shown(const Head& head) {
-  std::string text = fmt::format("1.{} body {} length {} {} {} upgrade '{}'\n", head.minor_version,
-                                 static_cast<int>(head.body), head.has_content_length, head.content_length,
-                                 head.keep_alive ? "keep" : "close", head.upgrade);
+  std::string text =
+      fmt::format("1.{} body {} length {} {} {} upgrade '{}'\n", head.minor_version,
+                  static_cast<int>(head.body), head.has_content_length, head.content_length,
+                  head.keep_alive ? "keep" : "close", head.upgrade);
   for (const Field& field : head.fields) {
-    text += fmt::format("{} {} {}: {}\n", static_cast<int>(field.id), field.hop_by_hop, field.name, field.value);
+    text += fmt::format("{} {} {}: {}\n", static_cast<int>(field.id), field.hop_by_hop, field.name,
+                        field.value);
   }
   return text;
 }
 inline std::string shown(const RequestHead& head) {
-  return fmt::format("{} {} {} '{}' '{}' '{}' '{}' {}\n", static_cast<int>(head.method), head.method_text, head.target,
-                     head.authority, head.path_and_query, head.path, head.query, head.expect_continue) +
+  return fmt::format("{} {} {} '{}' '{}' '{}' '{}' {}\n", static_cast<int>(head.method),
+                     head.method_text, head.target, head.authority, head.path_and_query, head.path,
+                     head.query, head.expect_continue) +
          shown(static_cast<const Head&>(head));
 }
 inline std::string shown(const ResponseHead& head) {
@@ -55,7 +59,8 @@ inline std::string shown(const ResponseHead& head) {
 
 // Parses the first `cut` bytes in one buffer, then all in another.
 template <class AnyHead, class Parse>
-Parsed parse_in_two(std::string_view bytes, std::size_t cut, AnyHead& head, std::string& second, Parse parse) {
+Parsed parse_in_two(std::string_view bytes, std::size_t cut, AnyHead& head, std::string& second,
+                    Parse parse) {
   ScanState state;
   const std::string first(bytes.substr(0, cut));
   second = bytes;
@@ -137,7 +142,8 @@ inline void check_response(std::string_view bytes, Method method) {
   ResponseHead reread;
   ScanState fresh;
   const Parsed second = parse(forwarded, fresh, reread);
-  if (forwarded.size() > limits.head_bytes || whole.status == 101 || second.refusal.status != 0) return;
+  if (forwarded.size() > limits.head_bytes || whole.status == 101 || second.refusal.status != 0)
+    return;
   HR_ASSERT(second.state == Parsed::State::complete);
   HR_ASSERT(static_cast<int>(reread.body) == static_cast<int>(whole.body));
 }
@@ -170,7 +176,8 @@ inline ChunkedOutcome read_chunked(std::string_view bytes, std::size_t piece) {
       input.remove_prefix(step.consumed);
     }
   }
-  for (const Field& field : reader.trailers()) outcome.trailers += fmt::format("{}: {}\n", field.name, field.value);
+  for (const Field& field : reader.trailers())
+    outcome.trailers += fmt::format("{}: {}\n", field.name, field.value);
   return outcome;
 }
 

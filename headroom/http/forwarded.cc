@@ -14,7 +14,8 @@ constexpr std::size_t kForwardedElements = 32;
 // Takes one step to the left: `address` is the next element. Whether the walk goes on.
 class ClientWalk {
  public:
-  ClientWalk(const IpAddress& peer, std::span<const Cidr> trusted) : client_(peer), trusted_(trusted) {}
+  ClientWalk(const IpAddress& peer, std::span<const Cidr> trusted)
+      : client_(peer), trusted_(trusted) {}
 
   [[nodiscard]] bool goes_on() const { return contains_any(trusted_, client_); }
   bool take(const std::optional<IpAddress>& address) {
@@ -42,7 +43,8 @@ bool walk_list(std::string_view list, ClientWalk& walk) {
 
 // The end of a token or a quoted string that begins at `at`.
 std::size_t skip_value(std::string_view text, std::size_t at) {
-  if (at >= text.size() || text[at] != '"') return std::min(text.find_first_of(";,", at), text.size());
+  if (at >= text.size() || text[at] != '"')
+    return std::min(text.find_first_of(";,", at), text.size());
   for (++at; at < text.size() && text[at] != '"'; ++at) {
     if (text[at] == '\\') ++at;
   }
@@ -76,7 +78,8 @@ class ForwardedNodes {
   // From the right.
   bool walk(ClientWalk& walk) const {
     for (std::size_t back = 1; back <= std::min(count_, kForwardedElements); ++back) {
-      if (!walk.take(parse_address_with_port(nodes_[(count_ - back) % kForwardedElements]))) return false;
+      if (!walk.take(parse_address_with_port(nodes_[(count_ - back) % kForwardedElements])))
+        return false;
     }
     return true;
   }

@@ -21,12 +21,14 @@ namespace headroom::http {
 enum class ClientHeader : std::uint8_t { x_forwarded_for, forwarded };
 
 // The client's address for a request that came from `peer`.
-[[nodiscard]] IpAddress client_address(const IpAddress& peer, const Head& head, std::span<const Cidr> trusted,
+[[nodiscard]] IpAddress client_address(const IpAddress& peer, const Head& head,
+                                       std::span<const Cidr> trusted,
                                        ClientHeader header = ClientHeader::x_forwarded_for);
 
 // What the next hop is told of this one.
 struct Hop {
-  IpAddress client;         // of the connection to us, after the walk or before it as the caller's policy says
+  IpAddress
+      client;  // of the connection to us, after the walk or before it as the caller's policy says
   std::string_view host;    // the authority asked for; may be empty
   std::string_view scheme;  // "http" or "https"
 };

@@ -19,10 +19,12 @@ Head head_of(Name name, std::vector<std::string_view> values) {
 }
 
 std::string client(std::string_view peer, std::vector<std::string_view> values) {
-  return to_string(client_address(ip(peer), head_of(Name::x_forwarded_for, std::move(values)), kTrusted));
+  return to_string(
+      client_address(ip(peer), head_of(Name::x_forwarded_for, std::move(values)), kTrusted));
 }
 std::string client_of_forwarded(std::string_view peer, std::vector<std::string_view> values) {
-  return to_string(client_address(ip(peer), head_of(Name::forwarded, std::move(values)), kTrusted, ClientHeader::forwarded));
+  return to_string(client_address(ip(peer), head_of(Name::forwarded, std::move(values)), kTrusted,
+                                  ClientHeader::forwarded));
 }
 
 TEST(ClientAddress, IsThePeerUnlessThePeerIsTrusted) {
@@ -53,7 +55,10 @@ TEST(ClientAddress, MayComeWithAPort) {
 
 TEST(ClientAddress, IsReadFromForwarded) {
   EXPECT_EQ(client_of_forwarded("10.0.0.1", {"for=1.1.1.1"}), "1.1.1.1");
-  EXPECT_EQ(client_of_forwarded("10.0.0.1", {"for=6.6.6.6, for=\"[2001:db8::1]:4711\";proto=http;by=10.0.0.9, proto=http;For=10.0.0.2"}), "2001:db8::1");
+  EXPECT_EQ(client_of_forwarded("10.0.0.1",
+                                {"for=6.6.6.6, for=\"[2001:db8::1]:4711\";proto=http;by=10.0.0.9, "
+                                 "proto=http;For=10.0.0.2"}),
+            "2001:db8::1");
   EXPECT_EQ(client_of_forwarded("10.0.0.1", {"for=6.6.6.6;host=\"a, for=7.7.7.7\""}), "6.6.6.6");
   EXPECT_EQ(client_of_forwarded("10.0.0.1", {"for=1.1.1.1, for=_hidden"}), "10.0.0.1");
   EXPECT_EQ(client_of_forwarded("10.0.0.1", {"for=1.1.1.1, proto=http"}), "10.0.0.1");

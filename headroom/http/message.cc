@@ -171,7 +171,8 @@ consteval Table make_table() {
     Entry& entry = table.entries[i];
     entry.name = kKnown[i].name;
     entry.size = static_cast<std::uint8_t>(text.size());
-    for (std::size_t c = 0; c < text.size(); ++c) entry.lowered[c] = static_cast<char>(fold(text[c]));
+    for (std::size_t c = 0; c < text.size(); ++c)
+      entry.lowered[c] = static_cast<char>(fold(text[c]));
     table.slots[slot_of(text, table.multiplier)] = static_cast<std::uint8_t>(i);
   }
   return table;
@@ -181,7 +182,8 @@ constexpr Table kTable = make_table();
 
 consteval bool in_order() {
   for (std::size_t i = 0; i < kNames; ++i) {
-    if (static_cast<std::size_t>(kKnown[i].name) != i || kKnown[i].text.size() > kLongest) return false;
+    if (static_cast<std::size_t>(kKnown[i].name) != i || kKnown[i].text.size() > kLongest)
+      return false;
   }
   return true;
 }
@@ -202,20 +204,23 @@ bool equal_folded(std::string_view text, const char* lowered) {
   if (n >= 8) {
     std::size_t at = 0;
     for (; at + 8 <= n; at += 8) {
-      if (load_folded<std::uint64_t>(text.data() + at) != load_folded<std::uint64_t>(lowered + at)) return false;
+      if (load_folded<std::uint64_t>(text.data() + at) != load_folded<std::uint64_t>(lowered + at))
+        return false;
     }
-    return load_folded<std::uint64_t>(text.data() + n - 8) == load_folded<std::uint64_t>(lowered + n - 8);
+    return load_folded<std::uint64_t>(text.data() + n - 8) ==
+           load_folded<std::uint64_t>(lowered + n - 8);
   }
   if (n >= 4) {
     return load_folded<std::uint32_t>(text.data()) == load_folded<std::uint32_t>(lowered) &&
-           load_folded<std::uint32_t>(text.data() + n - 4) == load_folded<std::uint32_t>(lowered + n - 4);
+           load_folded<std::uint32_t>(text.data() + n - 4) ==
+               load_folded<std::uint32_t>(lowered + n - 4);
   }
   return load_folded<std::uint16_t>(text.data()) == load_folded<std::uint16_t>(lowered) &&
          fold(text[n - 1]) == fold(lowered[n - 1]);
 }
 
-constexpr std::array<std::string_view, 10> kMethods{"GET",     "HEAD",  "POST",    "PUT",   "DELETE",
-                                                    "OPTIONS", "PATCH", "CONNECT", "TRACE", ""};
+constexpr std::array<std::string_view, 10> kMethods{
+    "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", ""};
 
 void move_view(std::string_view& view, std::string_view from, const char* to) {
   const auto at = reinterpret_cast<std::uintptr_t>(view.data());
@@ -240,21 +245,6 @@ Name name_of(std::string_view token) {
 }
 
 std::string_view to_string(Name name) { return kKnown[static_cast<std::size_t>(name)].text; }
-
-bool is_hop_by_hop(Name name) {
-  switch (name) {
-    case Name::connection:
-    case Name::http2_settings:
-    case Name::keep_alive:
-    case Name::proxy_authenticate:
-    case Name::proxy_authorization:
-    case Name::proxy_connection:
-    case Name::te:
-    case Name::transfer_encoding:
-    case Name::upgrade: return true;
-    default: return false;
-  }
-}
 
 const Field* Head::find(Name name) const {
   if (!has(name)) return nullptr;
@@ -296,7 +286,8 @@ void RequestHead::reset() {
 
 void RequestHead::rebase(std::string_view from, const char* to) {
   rebase_head(from, to);
-  for (std::string_view* view : {&method_text, &target, &authority, &path_and_query, &path, &query}) {
+  for (std::string_view* view :
+       {&method_text, &target, &authority, &path_and_query, &path, &query}) {
     move_view(*view, from, to);
   }
 }

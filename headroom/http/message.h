@@ -18,7 +18,16 @@
 namespace headroom::http {
 
 enum class Method : std::uint8_t {
-  get, head, post, put, delete_, options, patch, connect, trace, other
+  get,
+  head,
+  post,
+  put,
+  delete_,
+  options,
+  patch,
+  connect,
+  trace,
+  other
 };
 
 // By RFC 9110 9.2.1 and 9.2.2. An unknown method is neither.
@@ -35,6 +44,7 @@ enum class Method : std::uint8_t {
 [[nodiscard]] std::string_view to_string(Method method);
 
 // The field names that some room asks for. The order is that of the table in message.cc.
+// clang-format off
 enum class Name : std::uint8_t {
   other,
   accept, accept_charset, accept_encoding, accept_language, accept_ranges,
@@ -60,6 +70,7 @@ enum class Name : std::uint8_t {
   x_api_key, x_content_type_options, x_forwarded_for, x_forwarded_host, x_forwarded_port,
   x_forwarded_prefix, x_forwarded_proto, x_frame_options, x_real_ip, x_request_id, x_requested_with,
 };
+// clang-format on
 inline constexpr std::size_t kNames = static_cast<std::size_t>(Name::x_requested_with) + 1;
 
 // Any letter case. `token` must hold no control but TAB (every name a parser passed does); a few ns.
@@ -68,7 +79,20 @@ inline constexpr std::size_t kNames = static_cast<std::size_t>(Name::x_requested
 [[nodiscard]] std::string_view to_string(Name name);
 
 // Hop-by-hop by itself (RFC 9110 7.6.1, with Proxy-Authenticate and Proxy-Authorization): never forwarded.
-[[nodiscard]] bool is_hop_by_hop(Name name);
+[[nodiscard]] constexpr bool is_hop_by_hop(Name name) {
+  switch (name) {
+    case Name::connection:
+    case Name::http2_settings:
+    case Name::keep_alive:
+    case Name::proxy_authenticate:
+    case Name::proxy_authorization:
+    case Name::proxy_connection:
+    case Name::te:
+    case Name::transfer_encoding:
+    case Name::upgrade: return true;
+    default: return false;
+  }
+}
 // Content-Length and Transfer-Encoding: written anew from `body`, never forwarded as received.
 [[nodiscard]] constexpr bool is_framing(Name name) {
   return name == Name::content_length || name == Name::transfer_encoding;
@@ -85,7 +109,7 @@ struct Field {
 
 enum class Body : std::uint8_t {
   none,
-  length,       // exactly content_length bytes, perhaps 0
+  length,  // exactly content_length bytes, perhaps 0
   chunked,
   until_close,  // responses only
 };
@@ -119,9 +143,13 @@ struct Head {
   }
 
   void add(const Field& field) {
-    const auto bit = static_cast<unsigned>(field.id);
-    present_[bit / 64U] |= 1ULL << (bit % 64U);
     fields.push_back(field);
+    mark(field.id);
+  }
+  // has(name) from now on. For a parser that fills its field in place; others call add().
+  void mark(Name name) {
+    const auto bit = static_cast<unsigned>(name);
+    present_[bit / 64U] |= 1ULL << (bit % 64U);
   }
 
  protected:
@@ -137,13 +165,14 @@ struct RequestHead : Head {
   Method method = Method::other;
   bool expect_continue = false;  // the sender waits for 100 before it sends the body
   std::string_view method_text;
-  std::string_view target;       // as received, any of the four forms
+  std::string_view target;  // as received, any of the four forms
   // Host, or the authority of an absolute-form target (which must be the same); of CONNECT its target. Valid by RFC 3986, no userinfo;
   // letter case as received. Empty only in HTTP/1.0.
   std::string_view authority;
   // What to forward as target: origin-form, or "*". An absolute-form target is cut to it. Empty for CONNECT.
   std::string_view path_and_query;
-  std::string_view path;   // begins with '/', or is "*" (OPTIONS) or empty (CONNECT); raw, see path.h for matching
+  std::string_view
+      path;  // begins with '/', or is "*" (OPTIONS) or empty (CONNECT); raw, see path.h for matching
   std::string_view query;  // behind the first '?', without it
 
   // Ready for the next message; keeps the memory of `fields`.

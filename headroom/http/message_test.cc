@@ -27,7 +27,8 @@ TEST(Name, NearlyKnownIsOther) {
       for (const char c : {'!', '*', '^', '~', '`', '@', 'z', '\x8d'}) {
         std::string other = text;
         other[at] = c;
-        if (!text::equal_ignoring_case(other, text)) EXPECT_EQ(name_of(other), Name::other) << other;
+        if (!text::equal_ignoring_case(other, text))
+          EXPECT_EQ(name_of(other), Name::other) << other;
       }
     }
     EXPECT_EQ(name_of(text + "x"), Name::other);
@@ -52,7 +53,8 @@ TEST(Head, FollowsABufferThatMoves) {
   RequestHead head;
   head.authority = std::string_view(before).substr(6, 1);
   head.path = "/";  // not in the buffer
-  head.add({Name::cookie, false, std::string_view(before).substr(8, 6), std::string_view(before).substr(16, 1)});
+  head.add({Name::cookie, false, std::string_view(before).substr(8, 6),
+            std::string_view(before).substr(16, 1)});
   const std::string after = before;
   head.rebase(before, after.data());
   EXPECT_EQ(static_cast<const void*>(head.authority.data()), after.data() + 6);

@@ -34,7 +34,8 @@ bool each_element(std::string_view list, Visit visit) {
 
 Refusal take_content_length(Head& head, std::string_view value) {
   if (head.has(Name::content_length)) return bad_request("more than one Content-Length");
-  const bool digits = !value.empty() && std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });
+  const bool digits =
+      !value.empty() && std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });
   if (!digits) return bad_request("Content-Length is not a number");
   const auto [end, error] =
       std::from_chars(value.data(), value.data() + value.size(), head.content_length);
@@ -58,8 +59,8 @@ Refusal take_transfer_encoding(Head& head, std::string_view value) {
     return is_token(coding);
   });
   const bool known_end = tokens && chunked == 1 && last.data() != value.data() &&
-                         text::equal_ignoring_case(last, "chunked") &&
-                         value.back() != ',' && value.front() != ',';
+                         text::equal_ignoring_case(last, "chunked") && value.back() != ',' &&
+                         value.front() != ',';
   if (known_end) return {501, "unknown transfer coding"};
   return bad_request("Transfer-Encoding is not exactly chunked");
 }
@@ -74,7 +75,8 @@ struct ConnectionOptions {
 void mark_hop_by_hop(Head& head, std::string_view option) {
   if (name_of(option) != Name::other) return;
   for (Field& field : head.fields) {
-    if (field.id == Name::other && text::equal_ignoring_case(field.name, option)) field.hop_by_hop = true;
+    if (field.id == Name::other && text::equal_ignoring_case(field.name, option))
+      field.hop_by_hop = true;
   }
 }
 
@@ -186,7 +188,8 @@ Refusal take_absolute_form(RequestHead& head, std::size_t scheme_size) {
 Refusal take_target(RequestHead& head) {
   if (head.method == Method::connect) {
     head.authority = head.target;
-    const bool host_and_port = is_authority(head.target) && head.target.back() != ']' && head.target.contains(':');
+    const bool host_and_port =
+        is_authority(head.target) && head.target.back() != ']' && head.target.contains(':');
     return host_and_port ? Refusal{} : bad_request("CONNECT needs host:port");
   }
   if (head.target.front() == '/') {
@@ -246,7 +249,8 @@ struct RequestRules {
     if (!is_authority(value)) return bad_request("bad Host");
     if (head.authority.empty()) {
       head.authority = value;
-    } else if (head.method != Method::connect && !text::equal_ignoring_case(head.authority, value)) {
+    } else if (head.method != Method::connect &&
+               !text::equal_ignoring_case(head.authority, value)) {
       return bad_request("Host differs from the target");
     }
     return {};
@@ -265,7 +269,8 @@ struct RequestRules {
     head.keep_alive = keeps_alive(head, options);
     const bool has_body = head.body == Body::chunked || head.content_length > 0;
     if (head.minor_version == 0 || !has_body) head.expect_continue = false;
-    if (options.upgrade && head.minor_version == 1 && !has_body) head.upgrade = single_upgrade(head);
+    if (options.upgrade && head.minor_version == 1 && !has_body)
+      head.upgrade = single_upgrade(head);
     return {};
   }
 };
@@ -282,12 +287,15 @@ struct ResponseRules {
   [[nodiscard]] Refusal first_line(std::string_view line) const {
     const auto digit = [](char c) { return c >= '0' && c <= '9'; };
     const Version version = version_of(line.substr(0, 8));
-    if (version != Version::one_one && version != Version::one_zero) return bad_gateway("bad version");
+    if (version != Version::one_one && version != Version::one_zero)
+      return bad_gateway("bad version");
     head.minor_version = version == Version::one_one ? 1 : 0;
-    if (line.size() < 12 || line[8] != ' ' || !digit(line[9]) || !digit(line[10]) || !digit(line[11])) {
+    if (line.size() < 12 || line[8] != ' ' || !digit(line[9]) || !digit(line[10]) ||
+        !digit(line[11])) {
       return bad_gateway("bad status");
     }
-    head.status = static_cast<std::uint16_t>((line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0'));
+    head.status = static_cast<std::uint16_t>((line[9] - '0') * 100 + (line[10] - '0') * 10 +
+                                             (line[11] - '0'));
     if (head.status < 100) return bad_gateway("bad status");
     if (line.size() == 12) return {};
     if (line[12] != ' ') return bad_gateway("bad status");
@@ -305,7 +313,8 @@ struct ResponseRules {
 
   [[nodiscard]] Refusal finish() const {
     const bool chunked = head.has(Name::transfer_encoding);
-    if (chunked && head.has_content_length) return bad_gateway("Content-Length with Transfer-Encoding");
+    if (chunked && head.has_content_length)
+      return bad_gateway("Content-Length with Transfer-Encoding");
     ConnectionOptions options;
     if (const Refusal refusal = read_connection(head, options)) return refusal;
     head.keep_alive = keeps_alive(head, options);
@@ -380,7 +389,8 @@ class Walk {
   }
 
   Refusal take(std::string_view line) {
-    if (state_.phase == ScanState::Phase::fields) [[likely]] return take_field(line);
+    if (state_.phase == ScanState::Phase::fields) [[likely]]
+      return take_field(line);
     if (line.empty() && Rules::kSkipsEmptyLine && state_.phase == ScanState::Phase::start) {
       state_.phase = ScanState::Phase::first_line;
       return {};
@@ -389,12 +399,15 @@ class Walk {
     return rules_.first_line(line);
   }
 
+  // Filled where it stays: a copy would wait for its own stores.
   Refusal take_field(std::string_view line) {
-    Field field;
-    if (const Refusal refusal = split_field(line, input_.data() + input_.size(), field)) return refusal;
-    if (rules_.head.fields.size() >= limits_.fields) return {431, "too many fields"};
+    Head& head = rules_.head;
+    if (head.fields.size() >= limits_.fields) return {431, "too many fields"};
+    Field& field = head.fields.emplace_back();
+    if (const Refusal refusal = split_field(line, input_.data() + input_.size(), field))
+      return refusal;
     if (const Refusal refusal = rules_.field(field)) return refusal;
-    rules_.head.add(field);
+    head.mark(field.id);
     return {};
   }
 
@@ -500,7 +513,8 @@ bool may_be_trailer(const Field& field) {
     case Name::other: break;
     default: return false;
   }
-  static constexpr std::string_view kForbidden[] = {"content-", "x-forwarded-", "proxy-", "sec-", "access-control-", "if-"};
+  static constexpr std::string_view kForbidden[] = {"content-", "x-forwarded-",    "proxy-",
+                                                    "sec-",     "access-control-", "if-"};
   return std::ranges::none_of(kForbidden, [&](std::string_view prefix) {
     return text::equal_ignoring_case(field.name.substr(0, prefix.size()), prefix);
   });
@@ -508,7 +522,8 @@ bool may_be_trailer(const Field& field) {
 
 }  // namespace
 
-Refusal parse_trailers(std::string_view section, std::size_t max_fields, std::vector<Field>& fields) {
+Refusal parse_trailers(std::string_view section, std::size_t max_fields,
+                       std::vector<Field>& fields) {
   const char* const readable = section.data() + section.size();
   for (std::size_t count = 0; !section.empty(); ++count) {
     if (count == max_fields) return {431, "too many trailers"};
@@ -519,7 +534,8 @@ Refusal parse_trailers(std::string_view section, std::size_t max_fields, std::ve
     Field field;
     if (!is_field_value(line)) return bad_request("control character");
     if (const Refusal refusal = split_field(line, readable, field)) return refusal;
-    if (is_framing(field.id) || field.id == Name::host) return bad_request("framing field in the trailers");
+    if (is_framing(field.id) || field.id == Name::host)
+      return bad_request("framing field in the trailers");
     if (may_be_trailer(field)) fields.push_back(field);
   }
   return {};

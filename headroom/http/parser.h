@@ -33,9 +33,10 @@ struct HeadLimits {
 
 // How far the parsing of one head has come. A new one (`= {}`) for each message.
 struct ScanState {
-  const char* base = nullptr;  // where the input began at the last call, only to notice that it moved
-  std::size_t line = 0;        // start of the line not yet whole
-  std::size_t scanned = 0;     // no end of line before this
+  const char* base =
+      nullptr;              // where the input began at the last call, only to notice that it moved
+  std::size_t line = 0;     // start of the line not yet whole
+  std::size_t scanned = 0;  // no end of line before this
   enum class Phase : std::uint8_t { start, first_line, fields } phase = Phase::start;
 };
 

@@ -13,15 +13,16 @@ constexpr int hex_value(char c) {
 }
 
 constexpr bool is_unreserved(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-         c == '_' || c == '~';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '.' || c == '_' || c == '~';
 }
 
 // Nothing in `path` can need work: no escape, backslash or ';', and no segment that is empty or begins with a dot.
 bool is_plain(std::string_view path) {
   char before = 'x';
   for (const char c : path) {
-    if (c == '%' || c == '\\' || c == ';' || (before == '/' && (c == '/' || c == '.'))) return false;
+    if (c == '%' || c == '\\' || c == ';' || (before == '/' && (c == '/' || c == '.')))
+      return false;
     before = c;
   }
   return true;

@@ -61,7 +61,8 @@ Parsed parse_v1(std::string_view input, ProxyAddresses& addresses) {
   const std::string_view head = input.substr(0, kMaxV1Bytes);
   const auto stop = std::ranges::find_if(head, [](char c) { return c < 0x20 || c == 0x7f; });
   const auto size = static_cast<std::size_t>(stop - head.begin());
-  if (size == head.size()) return head.size() < kMaxV1Bytes ? Parsed{} : refused("PROXY header too long");
+  if (size == head.size())
+    return head.size() < kMaxV1Bytes ? Parsed{} : refused("PROXY header too long");
   if (head[size] != '\r') return refused("control character");
   if (size + 1 == kMaxV1Bytes) return refused("PROXY header too long");
   if (size + 1 == head.size()) return {};
@@ -69,7 +70,9 @@ Parsed parse_v1(std::string_view input, ProxyAddresses& addresses) {
   return parse_v1_line(head.substr(0, size), size + 2, addresses);
 }
 
-std::uint8_t byte_at(std::string_view text, std::size_t at) { return static_cast<std::uint8_t>(text[at]); }
+std::uint8_t byte_at(std::string_view text, std::size_t at) {
+  return static_cast<std::uint8_t>(text[at]);
+}
 std::uint16_t u16_at(std::string_view text, std::size_t at) {
   return static_cast<std::uint16_t>((byte_at(text, at) << 8U) | byte_at(text, at + 1));
 }
@@ -84,12 +87,14 @@ IpAddress address_at(std::string_view text, std::size_t at, bool v6) {
   return IpAddress::v4(four);
 }
 
-Parsed parse_v2_block(std::string_view block, std::uint8_t family, std::size_t size, ProxyAddresses& addresses) {
+Parsed parse_v2_block(std::string_view block, std::uint8_t family, std::size_t size,
+                      ProxyAddresses& addresses) {
   if (family != kTcp4 && family != kTcp6) return complete(size);
   const std::size_t width = family == kTcp6 ? 16 : 4;
   if (block.size() < 2 * width + 4) return refused("PROXY header too short");
-  addresses = {true, address_at(block, 0, family == kTcp6), address_at(block, width, family == kTcp6),
-               u16_at(block, 2 * width), u16_at(block, 2 * width + 2)};
+  addresses = {true, address_at(block, 0, family == kTcp6),
+               address_at(block, width, family == kTcp6), u16_at(block, 2 * width),
+               u16_at(block, 2 * width + 2)};
   return complete(size);
 }
 
@@ -107,7 +112,8 @@ Parsed parse_v2(std::string_view input, ProxyAddresses& addresses) {
   if (size > kMaxV2Bytes) return refused("PROXY header too long");
   if (input.size() < size) return {};
   if (byte_at(input, 12) == 0x20) return complete(size);
-  return parse_v2_block(input.substr(kV2Fixed, size - kV2Fixed), byte_at(input, 13), size, addresses);
+  return parse_v2_block(input.substr(kV2Fixed, size - kV2Fixed), byte_at(input, 13), size,
+                        addresses);
 }
 
 bool may_start_with(std::string_view input, std::string_view start) {
@@ -143,7 +149,8 @@ void append_proxy_v1(std::string& out, const ProxyAddresses& addresses) {
   };
   out += v4 ? "PROXY TCP4 " : "PROXY TCP6 ";
   out += text_of(addresses.source) + " " + text_of(addresses.destination) + " " +
-         std::to_string(addresses.source_port) + " " + std::to_string(addresses.destination_port) + "\r\n";
+         std::to_string(addresses.source_port) + " " + std::to_string(addresses.destination_port) +
+         "\r\n";
 }
 
 void append_proxy_v2(std::string& out, const ProxyAddresses& addresses) {

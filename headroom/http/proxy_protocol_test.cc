@@ -24,7 +24,8 @@ std::string v2(std::string_view fixed, std::size_t length, std::string_view bloc
 }
 
 const std::string kBlock4("\x01\x02\x03\x04\x05\x06\x07\x08\x00\x50\x01\xbb", 12);
-const std::string kBlock6 = std::string(15, '\0') + "\x01" + std::string(15, '\0') + "\x02" + std::string("\x00\x50\x01\xbb", 4);
+const std::string kBlock6 = std::string(15, '\0') + "\x01" + std::string(15, '\0') + "\x02" +
+                            std::string("\x00\x50\x01\xbb", 4);
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> kRows{
@@ -75,8 +76,8 @@ std::string outcome_of(std::string_view bytes) {
   if (parsed.state == Parsed::State::incomplete) return "more";
   if (parsed.state == Parsed::State::refused) return std::to_string(parsed.refusal.status);
   if (!addresses.known) return "unknown";
-  return fmt::format("{}:{} {}:{}", to_string(addresses.source), addresses.source_port, to_string(addresses.destination),
-                     addresses.destination_port);
+  return fmt::format("{}:{} {}:{}", to_string(addresses.source), addresses.source_port,
+                     to_string(addresses.destination), addresses.destination_port);
 }
 
 TEST(ProxyProtocol, EveryRowHasItsOutcomeAtEverySplit) {
@@ -92,7 +93,8 @@ TEST(ProxyProtocol, EveryRowHasItsOutcomeAtEverySplit) {
 }
 
 TEST(ProxyProtocol, MixedFamiliesAreWrittenAsIpv6) {
-  const ProxyAddresses mixed{true, *IpAddress::parse("1.2.3.4"), *IpAddress::parse("2001:db8::1"), 1, 2};
+  const ProxyAddresses mixed{true, *IpAddress::parse("1.2.3.4"), *IpAddress::parse("2001:db8::1"),
+                             1, 2};
   std::string out;
   append_proxy_v1(out, mixed);
   EXPECT_EQ(out, "PROXY TCP6 ::ffff:1.2.3.4 2001:db8::1 1 2\r\n");

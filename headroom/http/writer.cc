@@ -80,7 +80,8 @@ static_assert(std::ranges::is_sorted(kStatuses, {}, &Status::code));
 constexpr std::size_t kBeforeReason = std::string_view("HTTP/1.1 200 ").size();
 
 const Status* find_status(std::uint16_t code) {
-  if (code == 200) [[likely]] return &kStatuses[4];
+  if (code == 200) [[likely]]
+    return &kStatuses[4];
   const auto* const at = std::ranges::lower_bound(kStatuses, code, {}, &Status::code);
   return at != kStatuses.end() && at->code == code ? at : nullptr;
 }
@@ -92,14 +93,16 @@ char* put(char* at, std::string_view text) {
 }
 
 char* put_digits(char* at, unsigned value, unsigned digits) {
-  for (unsigned i = digits; i > 0; --i, value /= 10) at[i - 1] = static_cast<char>('0' + value % 10);
+  for (unsigned i = digits; i > 0; --i, value /= 10)
+    at[i - 1] = static_cast<char>('0' + value % 10);
   return at + digits;
 }
 
 }  // namespace
 
 // One growth, no zeroing: faster than four appends. libstdc++ 12 hands the callback the capacity instead of the size, hence `total`.
-void HeadWriter::append(std::string_view a, std::string_view b, std::string_view c, std::string_view d) {
+void HeadWriter::append(std::string_view a, std::string_view b, std::string_view c,
+                        std::string_view d) {
   const std::size_t old = out_.size();
   const std::size_t total = old + a.size() + b.size() + c.size() + d.size();
   out_.resize_and_overwrite(total, [&](char* bytes, std::size_t) {
@@ -122,12 +125,14 @@ void HeadWriter::status_line(std::uint16_t status, std::string_view reason) {
   if (status < 100 || status > 999) return refuse("the status");
   std::array<char, 4> code{};
   *put_digits(code.data(), status, 3) = ' ';
-  append("HTTP/1.1 ", {code.data(), code.size()}, reason.empty() ? reason_of(status) : reason, "\r\n");
+  append("HTTP/1.1 ", {code.data(), code.size()}, reason.empty() ? reason_of(status) : reason,
+         "\r\n");
 }
 
 void HeadWriter::request_line(std::string_view method, std::string_view target) {
   if (!is_token(method)) return refuse("the method");
-  const bool fine = !target.empty() && std::ranges::all_of(target, [](char c) { return c > 0x20 && c < 0x7f; });
+  const bool fine =
+      !target.empty() && std::ranges::all_of(target, [](char c) { return c > 0x20 && c < 0x7f; });
   if (!fine) return refuse("the target");
   append(method, " ", target, " HTTP/1.1\r\n");
 }

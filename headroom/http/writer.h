@@ -105,7 +105,8 @@ void HeadWriter::forward(const std::vector<Field>& fields, Keep keep) {
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const Field& field = fields[i];
     const bool wanted = !field.hop_by_hop && !is_framing(field.id) && keep(field);
-    const char* const end = wanted && i + 1 < fields.size() ? canonical_end(field, fields[i + 1]) : nullptr;
+    const char* const end =
+        wanted && i + 1 < fields.size() ? canonical_end(field, fields[i + 1]) : nullptr;
     if (end != nullptr) {
       if (run_end != field.name.data()) {
         flush();

@@ -17,7 +17,9 @@ TEST(HeadWriter, WritesAResponse) {
   writer.field(Name::content_type, "text/plain");
   writer.field("X-Own", "");
   ASSERT_TRUE(writer.end());
-  EXPECT_EQ(out, "beforeHTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\nContent-Type: text/plain\r\nX-Own: \r\n\r\n");
+  EXPECT_EQ(out,
+            "beforeHTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\nContent-Type: "
+            "text/plain\r\nX-Own: \r\n\r\n");
 }
 
 TEST(HeadWriter, KeepsTheUpstreamsReason) {
@@ -28,7 +30,9 @@ TEST(HeadWriter, KeepsTheUpstreamsReason) {
   writer.status_line(404, "Not Found");
   writer.framing(Body::chunked, 0);
   ASSERT_TRUE(writer.end());
-  EXPECT_EQ(out, "HTTP/1.1 200 Fine\r\nHTTP/1.1 299 Unknown\r\nHTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n");
+  EXPECT_EQ(out,
+            "HTTP/1.1 200 Fine\r\nHTTP/1.1 299 Unknown\r\nHTTP/1.1 404 Not "
+            "Found\r\nTransfer-Encoding: chunked\r\n\r\n");
 }
 
 TEST(HeadWriter, RefusesWhatIsNotFitForTheWire) {
@@ -57,7 +61,8 @@ TEST(HeadWriter, RefusesWhatIsNotFitForTheWire) {
 
 TEST(HeadWriter, ForwardsOnlyWhatIsNotOfThisHop) {
   const std::string bytes =
-      "GET / HTTP/1.1\r\nHost: a\r\nA:1\r\nConnection: x-own\r\nB: 2  \r\nC: 3\r\nD: 4\r\nX-Own: 5\r\nContent-Length: 6\r\nE:\t7\r\nF: 8\r\n\r\n";
+      "GET / HTTP/1.1\r\nHost: a\r\nA:1\r\nConnection: x-own\r\nB: 2  \r\nC: 3\r\nD: 4\r\nX-Own: "
+      "5\r\nContent-Length: 6\r\nE:\t7\r\nF: 8\r\n\r\n";
   RequestHead head;
   ScanState state;
   ASSERT_EQ(parse_request_head(bytes, {}, state, head).state, Parsed::State::complete);
@@ -71,14 +76,15 @@ TEST(HeadWriter, ForwardsOnlyWhatIsNotOfThisHop) {
 TEST(HeadWriter, ForwardsFieldsMadeByHand) {
   std::string out;
   HeadWriter writer(out);
-  writer.forward({{Name::other, false, "A", "1"}, {Name::other, false, "B", ""}, {Name::te, true, "TE", "x"}});
+  writer.forward(
+      {{Name::other, false, "A", "1"}, {Name::other, false, "B", ""}, {Name::te, true, "TE", "x"}});
   ASSERT_TRUE(writer.end());
   EXPECT_EQ(out, "A: 1\r\nB: \r\n\r\n");
 }
 
 TEST(HttpDate, IsAnImfFixdate) {
-  using std::chrono::sys_seconds;
   using std::chrono::seconds;
+  using std::chrono::sys_seconds;
   EXPECT_EQ(HttpDate(sys_seconds(seconds(784111777))).view(), "Sun, 06 Nov 1994 08:49:37 GMT");
   EXPECT_EQ(HttpDate(sys_seconds(seconds(0))).view(), "Thu, 01 Jan 1970 00:00:00 GMT");
   EXPECT_EQ(HttpDate(sys_seconds(seconds(1709251199))).view(), "Thu, 29 Feb 2024 23:59:59 GMT");
