@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <charconv>
 #include <algorithm>
 #include <cstring>
 
@@ -63,7 +64,15 @@ bool IpAddress::is_loopback() const {
 
 std::string to_string(const IpAddress& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
-  inet_ntop(address.is_v4() ? AF_INET : AF_INET6, address.bytes().data(), text.data(), text.size());
+  if (address.is_v4()) {  // written for every request: inet_ntop formats through printf
+    char* end = text.data();
+    for (const std::uint8_t byte : address.bytes()) {
+      if (end != text.data()) *end++ = '.';
+      end = std::to_chars(end, text.data() + text.size(), byte).ptr;
+    }
+    return {text.data(), end};
+  }
+  inet_ntop(AF_INET6, address.bytes().data(), text.data(), text.size());
   return text.data();
 }
 

@@ -121,5 +121,14 @@ TEST(Metrics, AGaugeEndsWithItsHandle) {
   EXPECT_EQ(count.gauges, 0);
 }
 
+TEST(Metrics, AGaugeMayHoldWhatEndsAnotherGauge) {
+  static constexpr metrics::Family kOuter{"outer", metrics::Kind::gauge, "help"};
+  static constexpr metrics::Family kInner{"inner", metrics::Kind::gauge, "help"};
+  metrics::Registry registry(1);
+  auto inner = std::make_shared<metrics::GaugeHandle>(registry.gauge(kInner, {}, [] { return 1.0; }));
+  auto outer = registry.gauge(kOuter, {}, [held = std::move(inner)] { return 2.0; });
+  outer = {};  // a deadlock once
+}
+
 }  // namespace
 }  // namespace headroom

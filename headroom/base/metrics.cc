@@ -124,9 +124,13 @@ GaugeHandle& GaugeHandle::operator=(GaugeHandle&& other) noexcept {
 
 void GaugeHandle::end() {
   if (registry_ == nullptr) return;
+  std::function<double()> ended;  // ends outside the lock: what it holds may end gauges of its own
   const std::scoped_lock lock(registry_->mutex_);
   for (auto& series : registry_->families_) {
-    std::erase_if(series->gauges, [&](const auto& gauge) { return gauge.id == id_; });
+    const auto at = std::ranges::find(series->gauges, id_, &Registry::Gauge::id);
+    if (at == series->gauges.end()) continue;
+    ended = std::move(at->read);
+    series->gauges.erase(at);
   }
   registry_ = nullptr;
 }

@@ -55,14 +55,33 @@ Quantiles quantiles_of(const metrics::HistogramValues& values) {
 
 }  // namespace
 
+// Closes what idles for too long, every second.
+class Trimmer final : net::WheelEntry {
+ public:
+  Trimmer(net::Wheel& wheel, Proxy& proxy) : WheelEntry(wheel), proxy_(proxy) { set(Clock::now() + kTrim); }
+
+ private:
+  static constexpr Duration kTrim = 1s;
+  void expired() override {
+    proxy_.trim();
+    set(Clock::now() + kTrim);
+  }
+  Proxy& proxy_;
+};
+
 // One worker's part.
 struct Part {
   Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells)
       : acceptors(worker), group(worker), proxy(group, hosted, log, std::move(cells)) {}
+  void begin(const std::shared_ptr<const View>& view) {
+    proxy.set_view(view);
+    if (!trimmer) trimmer.emplace(group.worker().wheel(), proxy);
+  }
 
   net::TaskGroup acceptors;  // stopped first
   net::TaskGroup group;      // connections, upstream connections and what serves them
   Proxy proxy;
+  std::optional<Trimmer> trimmer;
   std::shared_ptr<const net::TlsServer> tls;
   std::unique_ptr<http::Server> plain;
   std::unique_ptr<http::Server> secure;
@@ -193,7 +212,7 @@ void Edge::Body::use(const std::shared_ptr<const View>& view, const std::shared_
   limits_.set_limits(options.max_connections, options.max_connections_per_address);
   const auto http_options = server_options(options);
   each_part([&](Part& part) {
-    part.proxy.set_view(view);
+    part.begin(view);
     if (tls) part.tls = tls;
     part.plain->set_options(http_options);
     part.secure->set_options(http_options);

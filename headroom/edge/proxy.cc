@@ -105,7 +105,8 @@ class Proxy::Lease {
 
  private:
   void give_back() {
-    const bool keep = connection && connection->reusable() && !server_.retired() && slot_.idle.size() < options().keep_alive &&
+    const bool keep = connection && connection->reusable() && !server_.retired() && options().keep_alive > 0 &&
+                      slot_.idle.size() < Server::kMostIdle &&
                       options().proxy_protocol == ProxyHeader::off;
     if (!keep) return;
     connection->rest();
@@ -136,6 +137,13 @@ void Proxy::set_view(const std::shared_ptr<const View>& view) {
   auto holder = std::make_shared<std::shared_ptr<const View>>(view);
   const View* raw = holder->get();
   view_ = std::shared_ptr<const View>(std::move(holder), raw);
+}
+
+void Proxy::trim() {
+  const TimePoint now = Clock::now();
+  for (const auto& pool : view_->pools) {
+    for (const auto& server : pool->group.servers()) server->trim(group_.worker(), now, pool->group.options());
+  }
 }
 
 net::Task<> Proxy::serve(Exchange& exchange) {

@@ -37,7 +37,8 @@ class Proxy final : public http::Service {
   Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells);
 
   void set_view(const std::shared_ptr<const View>& view);
-  [[nodiscard]] const View& view() const { return *view_; }
+  // Closes idle upstream connections that are no longer wanted. Every second.
+  void trim();
 
   [[nodiscard]] net::Task<> serve(http::Exchange& exchange) override;
   void refused(http::Exchange& exchange, unsigned status, std::string_view reason) override;

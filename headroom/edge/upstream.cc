@@ -12,6 +12,7 @@
 namespace headroom::edge {
 namespace {
 
+constexpr Duration kSpareRest = 1s;
 constexpr std::size_t kRingPoints = 128;  // of a server of weight 1
 constexpr std::int64_t kRetryUnit = 1000;
 constexpr std::int64_t kMostRetryTokens = 100 * kRetryUnit;
@@ -195,6 +196,19 @@ void Server::forget(const net::Worker& worker) {
   auto& idle = slot(worker).idle;
   idle_connections.fetch_sub(static_cast<std::int64_t>(idle.size()), std::memory_order_relaxed);
   idle.clear();
+}
+
+void Server::trim(const net::Worker& worker, TimePoint now, const UpstreamOptions& options) {
+  auto& idle = slot(worker).idle;
+  // The longest at rest come first.
+  std::size_t drop = 0;
+  for (; drop < idle.size(); ++drop) {
+    const Duration rested = elapsed(idle[drop]->idle_since, now);
+    const bool spare = idle.size() - drop > options.keep_alive && rested > kSpareRest;
+    if (!spare && rested <= options.keep_alive_timeout) break;
+  }
+  idle.erase(idle.begin(), idle.begin() + static_cast<std::ptrdiff_t>(drop));
+  idle_connections.fetch_sub(static_cast<std::int64_t>(drop), std::memory_order_relaxed);
 }
 
 Group::Group(UpstreamOptions options, std::vector<std::shared_ptr<Server>> servers,

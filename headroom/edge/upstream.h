@@ -5,7 +5,7 @@
 //   never changes; a reload makes another and keeps the Servers that stay.
 // Invariants: (1) a server's in-flight count never exceeds its max_connections; (2) no more than max_ejected of a group is ejected at once;
 //   below half usable, all are used; (3) idle connections of a worker are made, used and ended on it (retire(), forget()).
-// Limits: keep_alive idle connections per server and worker; `queue` waiting requests per group and worker.
+// Limits: keep_alive idle connections per server and worker (1,024 for a second); `queue` waiting requests per group and worker.
 #pragma once
 
 #include <atomic>
@@ -46,6 +46,8 @@ using Endpoints = std::vector<net::Endpoint>;
 
 class Server {
  public:
+  static constexpr std::size_t kMostIdle = 1024;
+
   // What one worker keeps of a server.
   struct alignas(128) Slot {
     std::vector<std::unique_ptr<http::ClientConnection>> idle;  // the last used is last
@@ -95,6 +97,9 @@ class Server {
   void retire() { retired_.store(true, std::memory_order_relaxed); }
   [[nodiscard]] bool retired() const { return retired_.load(std::memory_order_relaxed); }
   void forget(const net::Worker& worker);
+  // Closes what has rested for longer than the keep-alive time, and beyond keep_alive what has rested for longer than a second: so a
+  // burst does not make connections over and over. Every second, on the worker.
+  void trim(const net::Worker& worker, TimePoint now, const UpstreamOptions& options);
 
  private:
   const ServerSpec spec_;

@@ -88,7 +88,9 @@ net::Task<bool> ServerConnection::open() {
   }
   if (SSL_CTX* context = server_.tls_ ? server_.tls_() : nullptr; context != nullptr) {
     stream_.expire_at(Clock::now() + options_->header_timeout);
-    auto shaken = co_await stream_.accept_tls(context);
+    const std::string_view received = in_.data();  // the handshake's first bytes may have come with the PROXY header
+    auto shaken = co_await stream_.accept_tls(context, received);
+    in_.clear();
     if (!shaken) {
       log::debug("http", "{}: {}", exchange_.peer().address.to_string(), shaken.error().message);
       co_return false;
@@ -184,6 +186,7 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
 }
 
 net::Task<bool> ServerConnection::answer() {
+  stream_.expire_at(kNever);  // from here on the service's own waits have deadlines
   exchange_.reset(*options_, Clock::now());
   ++answered_;
   if (server_.draining_ ||

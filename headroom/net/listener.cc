@@ -52,24 +52,28 @@ Result<> refuse_shared_port(const Endpoint& at) {
   return {};
 }
 
-// A socket file nobody listens on any more is a leftover of a crash.
+// A socket file nobody listens on any more is a leftover of a crash. Connecting to any other file is refused too: it stays.
 void remove_leftover(const Endpoint& at) {
+  const std::string path = at.to_string().substr(5);
+  struct stat status{};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return;
   const bool dead = ::connect(fd, at.data(), at.size()) != 0 && errno == ECONNREFUSED;
   ::close(fd);
-  if (dead) ::unlink(at.to_string().substr(5).c_str());
+  if (dead) ::unlink(path.c_str());
 }
 
 }  // namespace
 
 Result<Listener> Listener::open(const Endpoint& at, std::size_t workers, std::vector<int> inherited) {
   Listener listener;
-  listener.owns_path_ = at.is_unix();
   listener.endpoint_ = at;
+  listener.workers_ = workers;
   if (!inherited.empty()) {
     listener.sockets_ = std::move(inherited);
     listener.endpoint_ = Endpoint::local_of(listener.sockets_[0]);
+    listener.owns_path_ = at.is_unix();
   } else {
     if (at.is_unix()) remove_leftover(at);
     if (auto free = refuse_shared_port(at); !free) return pass(free);
@@ -84,6 +88,7 @@ Result<Listener> Listener::open(const Endpoint& at, std::size_t workers, std::ve
       if (!fd) return pass(fd);
     }
     listener.sockets_.push_back(*fd);
+    listener.owns_path_ = at.is_unix();  // not before: a path in use is another's
     if (listener.sockets_.size() == 1) listener.endpoint_ = Endpoint::local_of(*fd);
   }
   return listener;
@@ -92,6 +97,7 @@ Result<Listener> Listener::open(const Endpoint& at, std::size_t workers, std::ve
 Listener::Listener(Listener&& other) noexcept
     : endpoint_(other.endpoint_),
       sockets_(std::exchange(other.sockets_, {})),
+      workers_(other.workers_),
       owns_path_(std::exchange(other.owns_path_, false)) {}
 
 Listener::~Listener() { close(); }
@@ -143,7 +149,16 @@ bool accept_round(int listening, const std::function<void(Listener::Accepted)>& 
 }  // namespace
 
 Task<> Listener::accept(TaskGroup& group, std::function<void(Accepted)> take) {
-  const int listening = sockets_[group.worker().index() % sockets_.size()];
+  const std::size_t first = group.worker().index() % workers_;
+  // Another process may have handed over more sockets than there are workers here: each of them has a queue.
+  for (std::size_t i = first + workers_; i < sockets_.size(); i += workers_) {
+    auto more = [this, &group, i, take] { return accept_from(group, sockets_[i], take); };
+    if (!group.spawn(more)) co_return;
+  }
+  co_await accept_from(group, sockets_[first], std::move(take));
+}
+
+Task<> Listener::accept_from(TaskGroup& group, int listening, std::function<void(Accepted)> take) {
   AcceptWait wait(group, listening);
   bool warned = false;
   while (co_await wait.readable()) {

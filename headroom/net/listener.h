@@ -34,7 +34,7 @@ class Listener {
     int fd;  // non-blocking; belongs to the receiver
     Endpoint peer;
   };
-  // Hands every connection to `take` until the group stops. A task of the group's worker.
+  // Hands every connection to `take` until the group stops. A task of the group's worker; once on every worker.
   [[nodiscard]] Task<> accept(TaskGroup& group, std::function<void(Accepted)> take);
 
   // A socket that outlives this process keeps its Unix path.
@@ -43,8 +43,11 @@ class Listener {
 
  private:
   Listener() = default;
+  [[nodiscard]] Task<> accept_from(TaskGroup& group, int listening, std::function<void(Accepted)> take);
+
   Endpoint endpoint_;
   std::vector<int> sockets_;
+  std::size_t workers_ = 1;
   bool owns_path_ = false;
 };
 

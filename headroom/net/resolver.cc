@@ -79,9 +79,9 @@ void wait_for_answer(ares_channel channel, const Lookup& lookup) {
   }
 }
 
-Result<Resolution> look_up(const std::string& servers, const std::string& host, std::uint16_t port) {
+Result<Resolution> look_up(const std::string& servers, Duration patience, const std::string& host, std::uint16_t port) {
   ares_options options{};
-  options.timeout = 2500;
+  options.timeout = static_cast<int>(milliseconds(patience) / 3);  // the second try waits twice as long
   options.tries = 2;
   ares_channel channel = nullptr;
   const int made = ares_init_options(&channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES);
@@ -100,7 +100,8 @@ Result<Resolution> look_up(const std::string& servers, const std::string& host, 
 
 }  // namespace
 
-Resolver::Resolver(std::string servers) : servers_(std::move(servers)), threads_("resolver", 2) {
+Resolver::Resolver(std::string servers, Duration patience)
+    : servers_(std::move(servers)), patience_(patience), threads_("resolver", 2) {
   HR_ASSERT(ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS);
 }
 
@@ -108,7 +109,7 @@ Resolver::~Resolver() { ares_library_cleanup(); }
 
 Task<Result<Resolution>> Resolver::resolve(Worker& worker, std::string host, std::uint16_t port) {
   if (auto literal = Endpoint::literal(host, port)) co_return Resolution{{*literal}, kMostTtl};
-  auto work = [this, host, port] { return look_up(servers_, host, port); };
+  auto work = [this, host, port] { return look_up(servers_, patience_, host, port); };
   auto answer = co_await threads_.run(worker, std::move(work));
   if (!answer) co_return pass(answer);
   if (!*answer) co_return pass(*answer, "look up " + host);
