@@ -40,10 +40,16 @@ class Scenario(unittest.TestCase):
         return made
 
     def settings(self, text, name="headroom.toml"):
-        """Writes a settings file; gives its path."""
+        """Writes a settings file, whole at once as a server may read it at any moment; gives its path."""
         path = self.directory / name
-        path.write_text(text)
+        part = self.directory / (name + ".part")
+        part.write_text(text)
+        part.rename(path)
         return path
+
+    def assert_no_failures(self, *loads):
+        for load in loads:
+            self.assertEqual((len(load.failures), load.failures[:5]), (0, []), f"{load.done} requests were answered")
 
     def headroom(self, app=(), config=None, arguments=(), set=None, env=None, state_dir=None, wait=True):
         """Starts `headroom serve` on free ports. `app`: Upstreams or URLs; `set`: settings by name; `wait=False`: do not wait for it."""
