@@ -9,7 +9,7 @@ It fails on
   - an include of a room that is not in DEPENDS, or of another room's header that is not in its PUBLIC list;
   - an include that does not exist, or is not written from the source root;
   - Asio or Boost in base, Asio in a room that is declared NO_ASIO;
-  - a .cc file that is in neither SOURCES nor TESTS, a PUBLIC header that is not there, a private header nobody includes.
+  - a .cc file that is in neither SOURCES nor TESTS nor a program of the room, a PUBLIC header that is not there, a private header nobody includes.
 Tests may include their own room's private headers; they see other rooms as their room does.
 """
 
@@ -34,6 +34,7 @@ PRODUCTS = 5
 LISTS = ("PUBLIC", "SOURCES", "TESTS", "DEPENDS", "LIBS")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 MODULE = re.compile(r"\bhr_module\s*\(([^)]*)\)", re.DOTALL)
+PROGRAM = re.compile(r"\badd_executable\s*\(([^)]*)\)", re.DOTALL)
 ASIO = re.compile(r"^(boost/)?asio(/|\.hpp)")
 
 
@@ -48,6 +49,7 @@ class Room:
         self.declared_name = None
         self.no_asio = False
         self.lists = {name: [] for name in LISTS}
+        self.programs = []  # files of add_executable()
         self.lines = {}  # word -> line in the CMakeLists.txt
 
     def line_of(self, word):
@@ -59,6 +61,8 @@ def read_room(folder):
     cmake = folder / "CMakeLists.txt"
     room = Room(folder, cmake)
     text = re.sub(r"#[^\n]*", "", cmake.read_text(encoding="utf-8"))
+    for program in PROGRAM.finditer(text):
+        room.programs += program.group(1).split()[1:]
     call = MODULE.search(text)
     if call is None:
         return room
@@ -185,7 +189,7 @@ class Checker:
         return None
 
     def check_files(self, room):
-        listed = set(room.lists["SOURCES"]) | set(room.lists["TESTS"])
+        listed = set(room.lists["SOURCES"]) | set(room.lists["TESTS"]) | set(room.programs)
         for path in self.files_of(room):
             name = str(path.relative_to(room.folder))
             if path.suffix == ".cc":

@@ -99,6 +99,10 @@ class RoomsTest(unittest.TestCase):
                          ["headroom/edge/lost.cc:1: in neither SOURCES nor TESTS of headroom/edge/CMakeLists.txt",
                           "headroom/edge/parts/lost.h:1: a private header that nobody includes"])
 
+    def test_a_program_of_the_room_is_listed(self):
+        cmake = GOOD["headroom/sql/CMakeLists.txt"] + "add_executable(prog main.cc)\n"
+        self.assertEqual(self.errors({"headroom/sql/CMakeLists.txt": cmake, "headroom/sql/main.cc": ""}), [])
+
     def test_a_listed_file_that_is_missing_fails(self):
         self.assertEqual(self.errors(removed=["headroom/sql/sql.h"]),
                          ["headroom/sql/CMakeLists.txt:1: 'sql.h' does not exist"])

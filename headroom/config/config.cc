@@ -9,10 +9,15 @@
 #include <cstdio>
 #include <set>
 
+#include "headroom/base/assert.h"
+#include "headroom/base/bytes.h"
+#include "headroom/base/error.h"
 #include "headroom/base/hash.h"
 #include "headroom/base/text.h"
+#include "headroom/config/section.h"
 #include "headroom/config/toml.h"
 #include "headroom/config/variables.h"
+#include "headroom/json/writer.h"
 
 extern char** environ;  // NOLINT(readability-redundant-declaration): POSIX leaves it to the program
 
@@ -37,6 +42,7 @@ std::string place_of(const Origin& origin) {
 
 std::vector<std::string> names_of(const Table& table) {
   std::vector<std::string> names;
+  names.reserve(table.rows.size());
   for (const Row& row : table.rows) names.push_back(row.name);
   return names;
 }
@@ -174,17 +180,14 @@ Result<Document> read_document(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"),
                                                              std::fclose);
   if (!file) return std::unexpected(system_error(path, errno));
-  Document document{path, {}};
-  std::array<char, 4096> block{};
-  for (;;) {
-    const std::size_t size = std::fread(block.data(), 1, block.size(), file.get());
-    document.text.append(block.data(), size);
-    if (document.text.size() > kFileLimit.count) {
-      return fail(Errc::overloaded, fmt::format("{}: longer than {}", path, to_string(kFileLimit)));
-    }
-    if (size < block.size()) break;
-  }
+  Document document{path, std::string(kFileLimit.count + 1, '\0')};
+  const std::size_t size = std::fread(document.text.data(), 1, document.text.size(), file.get());
   if (std::ferror(file.get()) != 0) return std::unexpected(system_error(path, errno));
+  if (size > kFileLimit.count) {
+    return fail(Errc::overloaded, fmt::format("{}: longer than {}", path, to_string(kFileLimit)));
+  }
+  document.text.resize(size);
+  document.text.shrink_to_fit();
   return document;
 }
 
@@ -238,7 +241,7 @@ Result<std::shared_ptr<const Settings>> Schema::load(const Sources& sources) con
   std::vector<std::string> errors;
   lay_variables(root, sources, errors);
   refuse_unknown_sections(root, errors);
-  const auto settings = std::make_shared<Settings>();
+  auto settings = std::make_shared<Settings>();
   Loader loader(*settings, errors);
   for (const auto& [table, type] : sections_) {
     const std::shared_ptr<void> object = table.make();
@@ -270,6 +273,7 @@ void Schema::lay_variables(Node& root, const Sources& sources,
 
 void Schema::refuse_unknown_sections(const Node& root, std::vector<std::string>& errors) const {
   std::vector<std::string> names;
+  names.reserve(sections_.size());
   for (const TopSection& section : sections_) names.push_back(section.table.name);
   for (const Node& child : root.children) {
     if (std::ranges::find(names, child.name) != names.end()) continue;

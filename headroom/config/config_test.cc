@@ -8,7 +8,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "headroom/base/bytes.h"
+#include "headroom/base/clock.h"
+#include "headroom/base/error.h"
 #include "headroom/config/sample_test.h"
+#include "headroom/config/section.h"
+#include "headroom/config/values.h"
 
 namespace headroom::config {
 namespace {
@@ -276,6 +281,8 @@ TEST(Config, WhatIsNotTomlIsRefusedWithItsLine) {
   EXPECT_EQ(file_errors("[edge]\nlisten = \":1\"\nlisten = \":2\"").substr(0, 10), "h.toml:3: ");
   EXPECT_EQ(file_errors("[edge]\n[edge]\n").substr(0, 10), "h.toml:2: ");
   EXPECT_EQ(file_errors("[edge\n").substr(0, 10), "h.toml:1: ");
+  EXPECT_EQ(file_errors("[`]\n").substr(0, 10), "h.toml:1: ");
+  EXPECT_EQ(file_errors("\xCF\x8D = 1").substr(0, 10), "h.toml:1: ");
   EXPECT_EQ(file_errors("[edge]\nlisten = \"\xFF\"").substr(0, 10), "h.toml:2: ");
 }
 
@@ -340,12 +347,12 @@ TEST(Config, AFileThatCannotBeReadIsRefused) {
 }
 
 TEST(Config, TheProcessEnvironmentIsRead) {
-  ::setenv("HEADROOM_CONFIG_TEST", "a=b", 1);
+  ::setenv("HEADROOM_CONFIG_TEST", "a=b", 1);  // NOLINT(concurrency-mt-unsafe): one thread
   const Environment environment = process_environment();
   EXPECT_TRUE(std::ranges::find(environment, std::pair<std::string, std::string>(
                                                  "HEADROOM_CONFIG_TEST", "a=b")) !=
               environment.end());
-  ::unsetenv("HEADROOM_CONFIG_TEST");
+  ::unsetenv("HEADROOM_CONFIG_TEST");  // NOLINT(concurrency-mt-unsafe)
 }
 
 std::string changes(const Sources& before, const Sources& after) {

@@ -4,6 +4,8 @@
 
 #include "headroom/base/assert.h"
 #include "headroom/base/text.h"
+#include "headroom/config/values.h"
+#include "headroom/json/writer.h"
 
 namespace headroom::config {
 namespace {

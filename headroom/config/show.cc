@@ -5,7 +5,10 @@
 #include <algorithm>
 
 #include "headroom/config/config.h"
+#include "headroom/config/section.h"
+#include "headroom/config/values.h"
 #include "headroom/config/variables.h"
+#include "headroom/json/writer.h"
 
 namespace headroom::config {
 namespace {

@@ -1,6 +1,7 @@
 // Golden texts: what people and programs see of the sample's tables.
 #include <gtest/gtest.h>
 
+#include "headroom/config/config.h"
 #include "headroom/config/sample_test.h"
 #include "headroom/json/json.h"
 

@@ -4,6 +4,7 @@
 
 #include "headroom/base/error.h"
 #include "headroom/config/config.h"
+#include "headroom/config/section.h"
 
 namespace headroom::config {
 

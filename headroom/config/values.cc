@@ -7,6 +7,8 @@
 #include <cmath>
 #include <span>
 
+#include "headroom/base/bytes.h"
+#include "headroom/base/clock.h"
 #include "headroom/base/text.h"
 
 namespace headroom::config {
@@ -123,8 +125,9 @@ std::optional<bool> Value<bool>::parse(std::string_view text) {
 
 std::optional<double> Value<double>::parse(std::string_view text) {
   double value = 0;
-  const char* end = text.data() + text.size();
-  const auto read = std::from_chars(text.data(), end, value);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto read = std::from_chars(begin, end, value);
   if (read.ec != std::errc{} || read.ptr != end || !std::isfinite(value)) return std::nullopt;
   return value;
 }

@@ -103,8 +103,9 @@ struct Value<T> {
   }
   static std::optional<T> parse(std::string_view text) {
     T value{};
-    const char* end = text.data() + text.size();
-    const auto read = std::from_chars(text.data(), end, value);
+    const char* const begin = text.data();
+    const char* const end = begin + text.size();
+    const auto read = std::from_chars(begin, end, value);
     return read.ec == std::errc{} && read.ptr == end ? std::optional(value) : std::nullopt;
   }
   static std::string show(T value) { return std::to_string(value); }

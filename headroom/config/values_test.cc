@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "headroom/base/bytes.h"
+#include "headroom/base/clock.h"
 #include "headroom/base/hash.h"
 
 namespace headroom::config {
@@ -82,7 +84,7 @@ TEST(Values, SizesAreIn1024s) {
   accepts<Bytes>("10KiB", Bytes::kib(10));
   accepts<Bytes>("64k", Bytes::kib(64));
   accepts<Bytes>("17B", Bytes{17});
-  accepts<Bytes>("1T", Bytes::mib(1024 * 1024));
+  accepts<Bytes>("1T", Bytes::mib(1024ULL * 1024));
   refuses<Bytes>({"", "k", "-1", "1.5k", "1 k", "1kbit", "16777216TiB", "18446744073709551616"});
 }
 

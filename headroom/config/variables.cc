@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <optional>
 
+#include "headroom/base/error.h"
 #include "headroom/base/text.h"
+#include "headroom/config/config.h"
+#include "headroom/config/section.h"
 
 namespace headroom::config {
 namespace {

@@ -7,7 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "headroom/base/error.h"
 #include "headroom/config/config.h"
+#include "headroom/config/section.h"
 
 namespace headroom::config {
 

@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "headroom/base/assert.h"
+#include "headroom/base/bytes.h"
+#include "headroom/base/error.h"
 #include "headroom/base/hash.h"
 
 namespace headroom::json {

@@ -24,7 +24,7 @@
 #include "headroom/base/error.h"
 
 namespace boost::json {
-class value;
+class value;  // NOLINT(readability-identifier-naming): Boost's name
 }
 
 namespace headroom::json {

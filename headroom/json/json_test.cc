@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "headroom/base/error.h"
 #include "headroom/json/reader.h"
 
 namespace headroom::json {

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "headroom/base/error.h"
 #include "headroom/base/text.h"
+#include "headroom/json/json.h"
 
 namespace headroom::json {
 
