@@ -354,6 +354,7 @@ def median(values):
 
 
 def main(run):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through the finally clauses, which end the servers
     go_first()
     try:
         sys.exit(run() or 0)
