@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BENCH = ROOT / "bench"
 RESULTS = BENCH / "results"
 BUILD = ROOT / "build" / "release"
+HEADROOM_TOML = BENCH / "proxy" / "headroom.toml.in"
 
 PROXY_CORE, LOAD_CORE = 0, 1
 START_LIMIT_S = 10
@@ -212,14 +213,19 @@ class Proxy:
             time.sleep(0.0005)
         return found
 
-    def launch_configured(self, template, command, origin_port):
-        """For proxies that read a file and cannot tell which port they took."""
-        self.port = free_port()
+    def configure(self, template, origin_port):
+        """The file made of the template."""
         text = template.read_text()
         for key, value in {"PORT": self.port, "ORIGIN": origin_port, "DIR": self.directory}.items():
             text = text.replace(f"@{key}@", str(value))
         file = self.directory / template.name.removesuffix(".in")
         file.write_text(text)
+        return file
+
+    def launch_configured(self, template, command, origin_port):
+        """For proxies that read a file and cannot tell which port they took."""
+        self.port = free_port()
+        file = self.configure(template, origin_port)
         self.spawn([part.replace("@FILE@", str(file)) for part in command])
         self.await_ready(lambda: can_connect(self.port))
 
@@ -258,7 +264,11 @@ class Headroom(Proxy):
             "HEADROOM_SERVER_WORKERS": "1",
             "HEADROOM_SERVER_STATE_DIR": str(self.directory),
         } | self.options.headroom_env
-        self.spawn([str(self.binary), "serve", "--app", f"http://127.0.0.1:{origin_port}"], env=environment)
+        if self.options.app:
+            given = ["--app", f"http://127.0.0.1:{origin_port}"]
+        else:
+            given = ["--config", str(self.configure(HEADROOM_TOML, origin_port))]
+        self.spawn([str(self.binary), "serve", *given], env=environment)
         found = self.await_ready(lambda: re.search(r"headroom: edge listening on 127\.0\.0\.1:(\d+)\n", self.log()))
         self.port = int(found[1])
 
@@ -290,6 +300,7 @@ def parser(description, default_only):
     options.add_argument("--patience", type=float, default=600, help="seconds, over the whole run, to wait for a quiet machine and "
                          "to repeat what was disturbed")
     options.add_argument("--headroom", type=pathlib.Path, default=BUILD / "headroom", help="the binary")
+    options.add_argument("--app", action="store_true", help="Headroom with --app alone, not with bench/proxy/headroom.toml.in")
     options.add_argument("--headroom-env", action="append", default=[], metavar="NAME=VALUE", help="a setting of Headroom")
     options.add_argument("--out", type=pathlib.Path, help="the file of results (default: bench/results/<bench>.json; "
                          "with --quick or --only: none)")
@@ -312,7 +323,7 @@ def parse(options):
     return given
 
 
-def surroundings(names):
+def surroundings(given):
     """What the figures depend on."""
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
@@ -323,7 +334,8 @@ def surroundings(names):
         "cpu": model[1] if model else platform.machine(),
         "cores": os.cpu_count(),
         "commit": commit.stdout.strip(),
-        "versions": {name: PROXIES[name].version() for name in names},
+        "versions": {name: PROXIES[name].version() for name in given.only},
+        "headroom_settings": {"by": "--app" if given.app else HEADROOM_TOML.name, "environment": given.headroom_env},
     }
 
 
