@@ -75,6 +75,8 @@ void tell_supervisor(std::string_view state) {
   ::close(fd);
 }
 
+bool has_app(const edge::EdgeOptions& options) { return !options.app.empty() || !options.upstreams.empty(); }
+
 template <class Options>
 std::shared_ptr<const Options> part_of(const SettingsPointer& settings) {
   return {settings, &settings->get<Options>()};
@@ -243,7 +245,7 @@ Result<> Process::start() {
 Result<> Process::open_edge() {
   const auto options = part_of<edge::EdgeOptions>(settings_);
   if (!options->enabled) return {};
-  if (options->app.empty() && options->upstreams.empty()) {
+  if (!has_app(*options)) {
     log::announce("headroom: edge does not listen: no app is given (--app URL)");
     return {};
   }
@@ -356,7 +358,9 @@ Result<std::vector<config::Change>> Process::reload() {
   auto keys = admin_keys((*loaded)->get<AdminOptions>());
   if (!keys) return pass(keys);
   if (edge_runs_) {
-    auto done = edge_.reload(part_of<edge::EdgeOptions>(*loaded));
+    const auto options = part_of<edge::EdgeOptions>(*loaded);
+    if (!has_app(*options)) return fail(Errc::invalid, "no app is given any more (edge.app, [[edge.upstreams]])");
+    auto done = edge_.reload(options);
     if (!done) return pass(done);
   }
   tokens_.configure(std::move(*keys));

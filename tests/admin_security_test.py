@@ -1,0 +1,178 @@
+"""Who may ask the admin API what: Host and Origin, tokens, roles, methods, and a rate limit for guesses."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+import unittest
+
+from harness import Connection, Scenario, get, request
+
+SECRET = "a secret of the app, of 32 bytes or more"
+
+
+def jwt(claims, secret=SECRET, algorithm="HS256"):
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+    text = part(json.dumps({"alg": algorithm, "typ": "JWT"}).encode()) + b"." + part(json.dumps(claims).encode())
+    return (text + b"." + part(hmac.new(secret.encode(), text, hashlib.sha256).digest())).decode()
+
+
+class AdminSecurity(Scenario):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+
+    def start(self, **settings):
+        self.server = self.headroom([self.upstream()], set=settings)
+        return self.server
+
+    def ask(self, method, path, token=None, body=None, **headers):
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token:
+            named["Authorization"] = f"Bearer {token}"
+        return request(self.server.admin, method, path, named, body)
+
+    def test_a_name_that_is_not_ours_is_refused(self):
+        self.start(**{"admin.hosts": "headroom.internal"})
+        for host in ["127.0.0.1", "127.0.0.1:9090", "localhost:1", "[::1]:9090", "10.0.0.9", "headroom.internal:9090", "HEADROOM.internal"]:
+            self.assertEqual(self.ask("GET", "/livez", Host=host).status, 200, host)
+        for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "headroom.internal.evil.example"]:
+            answer = self.ask("GET", "/livez", Host=host)
+            self.assertEqual((answer.status, answer.json()["error"]["code"]), (403, "forbidden"), host)
+
+    def test_a_page_of_another_site_cannot_change_anything(self):
+        admin = self.start().token("admin")
+        body = {"group": "app", "server": self.drainable()}
+        for headers in [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": f"http://127.0.0.1:{self.server.admin[1] + 1}"},
+                        {"Sec_Fetch_Site": "cross-site"}, {"Content_Type": "text/plain"}, {"Content_Type": "application/x-www-form-urlencoded"}]:
+            self.assertEqual(self.ask("POST", "/api/v1/upstreams/drain", admin, body, **headers).status, 403, headers)
+        own = f"http://127.0.0.1:{self.server.admin[1]}"
+        for headers in [{}, {"Origin": own}, {"Origin": own, "Sec_Fetch_Site": "same-origin"}]:
+            self.assertEqual(self.ask("POST", "/api/v1/upstreams/drain", admin, body, **headers).status, 200, headers)
+
+    def drainable(self):
+        return self.server.api("GET", "/api/v1/upstreams").json()["groups"][0]["servers"][0]["address"]
+
+    def test_roles_allow_what_the_contract_says(self):
+        server = self.start()
+        tokens = {role: server.token(role) for role in ("viewer", "operator", "admin")}
+        drain = {"group": "app", "server": self.drainable()}
+        rows = [  # method, path, body, then what viewer, operator and admin get
+            ("GET", "/api/v1/overview", None, 200, 200, 200),
+            ("GET", "/api/v1/upstreams", None, 200, 200, 200),
+            ("GET", "/api/v1/routes", None, 200, 200, 200),
+            ("GET", "/api/performance-stats", None, 200, 200, 200),
+            ("POST", "/api/v1/upstreams/undrain", drain, 403, 200, 200),
+            ("POST", "/api/phase14/scalability/cache/warm", None, 403, 409, 409),
+            ("GET", "/api/v1/config", None, 403, 403, 200),
+            ("POST", "/api/v1/reload", None, 403, 403, 200),
+            ("GET", "/api/v1/tokens", None, 403, 403, 200),
+            ("POST", "/api/v1/tokens", {"name": "made", "role": "viewer"}, 403, 403, 201),
+            ("DELETE", "/api/v1/tokens/made", None, 403, 403, 200),
+        ]
+        for method, path, body, *wanted in rows:
+            self.assertEqual(self.ask(method, path, None, body).status, 401, path)
+            got = [self.ask(method, path, tokens[role], body).status for role in ("viewer", "operator", "admin")]
+            self.assertEqual(got, wanted, (method, path))
+
+    def test_what_needs_no_token_needs_none(self):
+        self.start()
+        for path in ["/livez", "/readyz", "/startupz", "/metrics", "/openapi.json", "/health", "/api/phase14/scalability/health",
+                     "/api/v1/scaling/health/liveness", "/api/v1/scaling/health/readiness", "/api/v1/scaling/health/deep"]:
+            self.assertEqual(self.ask("GET", path).status, 200, path)
+
+    def test_errors_have_one_form_and_name_no_secret(self):
+        self.start()
+        wrong = "hr_" + "A" * 48
+        for method, path, token, status, code in [("GET", "/api/v1/overview", None, 401, "unauthorized"),
+                                                  ("GET", "/api/v1/overview", wrong, 401, "unauthorized"),
+                                                  ("GET", "/nothing", None, 404, "not_found"),
+                                                  ("GET", "/api/v1/overview/", None, 404, "not_found"),
+                                                  ("DELETE", "/livez", None, 405, "method_not_allowed"),
+                                                  ("PUT", "/api/v1/tokens", None, 405, "method_not_allowed")]:
+            answer = self.ask(method, path, token)
+            self.assertEqual((answer.status, answer.json()["error"]["code"]), (status, code), path)
+            self.assertIsInstance(answer.json()["error"]["message"], str)
+            self.assertNotIn(wrong, answer.text())
+            self.assertEqual(answer.field("Content-Type"), "application/json")
+            self.assertEqual(answer.field("Cache-Control"), "no-store")
+        self.assertEqual(self.ask("GET", "/api/v1/overview").field("WWW-Authenticate"), 'Bearer realm="headroom"')
+        self.assertEqual(self.ask("DELETE", "/livez").field("Allow"), "GET, HEAD")
+        self.assertEqual(self.ask("PUT", "/api/v1/tokens").field("Allow"), "GET, HEAD, POST")
+
+    def test_head_answers_as_get_without_the_body(self):
+        self.start()
+        answer = self.ask("HEAD", "/livez")
+        self.assertEqual((answer.status, answer.body, answer.field("Content-Length")), (200, b"", "3"))
+
+    def test_who_guesses_must_wait(self):
+        server = self.start()
+        good = server.token("viewer")
+        statuses = [self.ask("GET", "/api/v1/overview", "hr_" + "B" * 48).status for _ in range(12)]
+        self.assertEqual(statuses[0], 401)
+        self.assertEqual(statuses[-1], 429)
+        blocked = self.ask("GET", "/api/v1/overview", good)
+        self.assertEqual(blocked.status, 429)
+        self.assertGreater(int(blocked.field("Retry-After")), 0)
+        self.assertEqual(self.ask("GET", "/livez").status, 200)
+        self.assertIn('headroom_server_refused_total{reason="rate"}', self.ask("GET", "/metrics").text())
+
+    def test_a_field_that_stands_twice_is_refused(self):
+        server = self.start()
+        token = server.token("viewer")
+        with Connection(server.admin) as connection:
+            connection.send(f"GET /api/v1/overview HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+                            f"Authorization: Bearer x\r\n\r\n".encode())
+            self.assertEqual(connection.answer().status, 400)
+
+    def test_bodies_are_bounded_and_checked(self):
+        admin = self.start().token("admin")
+        self.assertEqual(self.ask("POST", "/api/v1/tokens", admin, '{"name": "' + "x" * 70000 + '"}', Content_Type="application/json").status, 413)
+        for body in ["", "{", "[]", '{"name": "a"}', '{"name": "a", "role": "king"}', '{"name": "a", "role": "viewer", "more": 1}']:
+            answer = self.ask("POST", "/api/v1/tokens", admin, body, Content_Type="application/json")
+            self.assertEqual((answer.status, answer.json()["error"]["code"]), (400, "invalid"), body)
+
+    def test_the_apps_own_jwts_are_honoured(self):
+        path = self.settings(f'[admin.jwt]\nsecret = "{SECRET}"\nroles = {{ super_admin = "admin", staff = "viewer" }}\n')
+        self.server = self.headroom([self.upstream()], config=path)
+        claims = {"sub": "ann", "role": "super_admin", "exp": int(time.time()) + 600}
+        self.assertEqual(self.ask("GET", "/api/v1/config", jwt(claims)).status, 200)
+        self.assertEqual(self.ask("GET", "/api/v1/overview", jwt({**claims, "role": "staff"})).status, 200)
+        self.assertEqual(self.ask("GET", "/api/v1/config", jwt({**claims, "role": "staff"})).status, 403)
+        self.assertEqual(self.ask("GET", "/api/v1/overview", jwt({**claims, "role": "guest"})).status, 403)
+        self.assertEqual(self.ask("GET", "/api/v1/overview", jwt({**claims, "exp": 1})).status, 401)
+        self.assertEqual(self.ask("GET", "/api/v1/overview", jwt(claims, "another secret of 32 bytes or more...")).status, 401)
+        self.assertEqual(self.ask("GET", "/api/v1/overview", jwt(claims, algorithm="none")).status, 401)
+        self.assertNotIn(SECRET, self.ask("GET", "/api/v1/config", jwt(claims)).text())
+
+    def test_a_configured_token_is_honoured(self):
+        digest = hashlib.sha256(b"hr_anything").hexdigest()
+        made = self.headroom([]).token("viewer")
+        digest = hashlib.sha256(made.encode()).hexdigest()
+        path = self.settings(f'[[admin.tokens]]\nname = "ci"\nrole = "operator"\nsecret = "sha256:{digest}"\n')
+        self.server = self.headroom([], config=path, state_dir=self.directory / "other")
+        self.assertEqual(self.ask("GET", "/api/v1/overview", made).status, 200)
+        self.assertEqual(self.ask("GET", "/api/v1/tokens", made).status, 403)
+
+
+class OnEdge(Scenario):
+    def test_the_edge_answers_the_seeds_paths_only_when_told(self):
+        app = self.upstream()
+        off = self.headroom([app])
+        self.assertEqual(get(off.edge, "/health").text(), "app\n")
+        self.assertEqual(get(off.edge, "/readyz").text(), "app\n")
+        off.stop()
+        on = self.headroom([app], set={"admin.on_edge": "true"})
+        self.assertEqual(get(on.edge, "/health", {"Host": "shop.example"}).json()["status"], "healthy")
+        self.assertEqual(get(on.edge, "/api/performance-stats", {"Host": "shop.example"}).status, 401)
+        token = on.token("viewer")
+        self.assertEqual(get(on.edge, "/api/performance-stats", {"Authorization": f"Bearer {token}"}).status, 200)
+        self.assertEqual(get(on.edge, "/api/v1/overview", {"Authorization": f"Bearer {token}"}).text(), "app\n")
+        self.assertEqual(get(on.edge, "/anything").text(), "app\n")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,135 @@
+"""`headroom serve --take-over`: a new process takes the doors of the running one; no request is lost."""
+
+import os
+import pathlib
+import socket
+import time
+import unittest
+
+from harness import Connection, Load, Reply, Scenario, get, run
+
+
+class TakeOver(Scenario):
+    def doors(self, server):
+        return {"edge.listen": "127.0.0.1:%d" % server.edge[1], "admin.listen": "127.0.0.1:%d" % server.admin[1]}
+
+    def successor(self, server, app, **settings):
+        return self.headroom(app, arguments=["--take-over"], set={**self.doors(server), **settings}, wait=False)
+
+    def test_20_take_overs_under_load_lose_no_request(self):
+        app = self.upstream(answer=lambda request: Reply(delay=0.002))
+        server = self.headroom([app])
+        address = server.edge
+        with Load(address, connections=4) as kept, Load(address, connections=4, keep_alive=False) as fresh:
+            fresh.wait_for(20)
+            for _ in range(20):
+                old, server = server, self.successor(server, [app])
+                server.wait_ready()
+                self.assertEqual(server.edge, address)
+                fresh.wait_for(10)
+                self.assertEqual(old.wait(), 0)
+        self.assert_no_failures(kept, fresh)
+
+    def test_the_old_one_ends_what_it_has_begun(self):
+        app = self.upstream(answer=lambda request: Reply(body=request.path, delay=0.8 if request.path == "/slow" else 0))
+        old = self.headroom([app])
+        with Connection(old.edge) as slow:
+            slow.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            new = self.successor(old, [app]).wait_ready()
+            self.assertEqual(get(new.edge, "/fast").text(), "/fast")
+            self.assertEqual(slow.answer().text(), "/slow")
+        self.assertEqual(old.wait(), 0)
+        self.assertEqual(get(new.edge, "/after").text(), "/after")
+
+    def test_the_new_one_may_have_another_number_of_workers(self):
+        app = self.upstream()
+        server = self.headroom([app], set={"server.workers": "4"})
+        for workers in (1, 3):
+            old, server = server, self.successor(server, [app], **{"server.workers": workers})
+            server.wait_ready()
+            self.assertEqual(old.wait(), 0)
+            for _ in range(40):
+                self.assertEqual(get(server.edge, "/", timeout=3).status, 200)
+
+    def test_if_the_new_one_fails_the_old_one_goes_on(self):
+        app = self.upstream()
+        old = self.headroom([app])
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            new = self.successor(old, [app], **{"admin.listen": "127.0.0.1:%d" % taken.getsockname()[1]})
+            self.assertEqual(new.wait(), 1)
+        old.wait_for_line("take-over: the new server has gone")
+        self.assertEqual(get(old.edge, "/").status, 200)
+        self.assertEqual(get(old.admin, "/readyz").status, 200)
+        after = self.successor(old, [app]).wait_ready()
+        self.assertEqual(old.wait(), 0)
+        self.assertEqual(get(after.edge, "/").status, 200)
+
+    def test_alone_it_starts_as_usual_so_a_unit_can_always_pass_the_flag(self):
+        server = self.headroom([self.upstream()], arguments=["--take-over"])
+        server.wait_for_line("take-over: no server runs")
+        self.assertEqual(get(server.edge, "/").status, 200)
+
+    def test_without_the_flag_a_second_server_is_refused(self):
+        self.headroom([self.upstream()])
+        done = run("serve", "--set", f"server.state_dir={self.state_dir}", "--set", "admin.listen=127.0.0.1:0")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("in use by another headroom", done.stderr)
+
+    def test_the_socket_is_for_its_owner_alone(self):
+        self.headroom([self.upstream()])
+        path = self.state_dir / "control.sock"
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
+    def test_another_user_is_not_answered(self):
+        server = self.headroom([self.upstream()])
+        for path in (self.directory, self.state_dir, self.state_dir / "control.sock"):
+            path.chmod(0o777)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                os.setuid(65534)
+                with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+                    asking.connect(str(self.state_dir / "control.sock"))
+                    asking.settimeout(3)
+                    asking.send(b'{"take_over":1}')
+                    code = 0 if asking.recv(1000) == b"" else 2
+            except OSError:
+                code = 0
+            finally:
+                os._exit(code)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+        server.wait_for_line("belongs to another user")
+
+    def test_nonsense_on_the_socket_changes_nothing(self):
+        server = self.headroom([self.upstream()])
+        for words in (b"hello", b"{}", b'{"take_over":"x"}', b"\x00" * 1000):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+                asking.connect(str(self.state_dir / "control.sock"))
+                asking.send(words)
+                asking.settimeout(5)
+                self.assertEqual(asking.recv(1000), b"")
+        # Who asks and then goes away, or says nothing for a while, holds nothing up.
+        silent = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        silent.connect(str(self.state_dir / "control.sock"))
+        self.assertEqual(get(server.edge, "/").status, 200)
+        time.sleep(2.2)
+        silent.close()
+        self.assertEqual(get(server.admin, "/readyz").status, 200)
+
+    def test_a_long_state_dir_works(self):
+        deep = self.directory / ("d" * 100) / ("e" * 100)
+        app = self.upstream()
+        old = self.headroom([app], state_dir=deep)
+        new = self.headroom([app], state_dir=deep, arguments=["--take-over"], set=self.doors(old), wait=False).wait_ready()
+        self.assertEqual(old.wait(), 0)
+        self.assertTrue((pathlib.Path(deep) / "control.sock").is_socket())
+        self.assertEqual(new.stop(), 0)
+        self.assertFalse((pathlib.Path(deep) / "control.sock").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
