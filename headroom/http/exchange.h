@@ -36,8 +36,9 @@ class DateText {
 // Who is at the other end.
 struct Peer {
   net::Endpoint address;  // of the connection, or what a trusted PROXY header said
-  net::Endpoint local;
+  net::Endpoint local;    // what that header said; else of no port
   bool tls = false;
+  bool known = true;      // false: the PROXY header said no address, so this is only the proxy's
 };
 
 // A whole small answer.
@@ -112,6 +113,8 @@ class Exchange {
   // Gives back what memory the last request needed.
   void release();
   [[nodiscard]] bool must_close() const;
+  // Only the connection's end says where the answer ends: one that is cut must not look whole.
+  [[nodiscard]] bool ends_with_connection() const { return head_written_ && length_.kind == Length::Kind::unknown && !chunked_; }
   void keep_head();
   void frame_piece(std::string_view piece, Last last);
 
