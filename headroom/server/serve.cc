@@ -151,6 +151,7 @@ class Process {
   std::optional<TakeoverDoor> control_door_;
   std::optional<Takeover> takeover_;
   Handover handover_;
+  std::atomic<bool> metrics_enabled_;
   bool edge_runs_ = false;
 };
 
@@ -165,7 +166,8 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       edge_(workers_, resolver_, registry_),
       sources_(sources()),
       api_(workers_, reading_, control_, registry_),
-      tokens_(api_, tokens_path(state_.path())) {
+      tokens_(api_, tokens_path(state_.path())),
+      metrics_enabled_(settings_->get<monitor::MonitorOptions>().enabled) {
   vitals_.add(edge_);
   vitals_.add(tokens_);
   add_admin_endpoints(api_, sources_);
@@ -181,6 +183,7 @@ Sources Process::sources() {
           .set_draining = [this](std::string_view group, std::string_view server,
                                  bool draining) { return edge_.set_draining(group, server, draining); },
           .rates = rates_,
+          .metrics_enabled = [this] { return metrics_enabled_.load(); },
           .settings = [this] { return settings_; },
           .reload = [this] { return reload(); },
           .tokens = [this] { return tokens_.store(); },
@@ -236,6 +239,7 @@ Result<> Process::start() {
     log::info("server", "take-over: done");
   }
   open_control();
+  tick();  // the first sample: rates count from here
   vitals_.enter(monitor::Stage::serving);
   announce();
   tell_supervisor(fmt::format("READY=1\nMAINPID={}", ::getpid()));
@@ -367,6 +371,7 @@ Result<std::vector<config::Change>> Process::reload() {
   tokens_.refresh();
   api_.set_hosts((*loaded)->get<AdminOptions>().hosts);
   log::set_level((*loaded)->get<ServerOptions>().log_level);
+  metrics_enabled_ = (*loaded)->get<monitor::MonitorOptions>().enabled;
   auto changes = config::differences(*settings_, **loaded);
   settings_ = std::move(*loaded);
   for (const config::Change& change : changes) {
