@@ -7,6 +7,7 @@
 
 #include "headroom/base/hash.h"
 #include "headroom/base/log.h"
+#include "headroom/base/text.h"
 #include "headroom/base/assert.h"
 #include "headroom/edge/error_page.h"
 #include "headroom/edge/tunnel.h"
@@ -60,12 +61,16 @@ struct Proxy::Request {
   unsigned status = 0;      // for counting, when it is not the exchange's
   std::uint64_t bytes_in = 0;
   const Server* server = nullptr;
-  std::string_view failure;  // why the last attempt failed
+  http::Refusal refusal;  // a method that is never forwarded
   bool timed_out = false;
 
   Request(Exchange& exchange, const View& seen) : x(exchange), view(seen), began(exchange.began()) {}
   [[nodiscard]] const http::RequestHead& head() const { return x.request(); }
   [[nodiscard]] Group& group() const { return route->pool->group; }
+  // Whether the client speaks TLS, to us or to a trusted proxy before us.
+  [[nodiscard]] bool secure() const {
+    return x.peer().tls || (trusted && text::equal_ignoring_case(head().value_of(Name::x_forwarded_proto), "https"));
+  }
   [[nodiscard]] bool streams_body() const { return !body_stored && x.has_body(); }
 };
 
@@ -150,7 +155,14 @@ net::Task<> Proxy::serve(Exchange& exchange) {
   const std::shared_ptr<const View> view = view_;
   Request request(exchange, *view);
   cells_.begun->add();
-  co_await answer(request);
+  if (auto known = identify(request); !known) {
+    exchange.close_after();
+    co_await fail_with(request, 400, "bad_request", known.error().message);
+  } else if (goes_to_server(request)) {
+    co_await forward(request);
+  } else {
+    co_await answer_here(request);
+  }
   account(request);
 }
 
@@ -176,6 +188,7 @@ Result<> Proxy::identify(Request& r) {
   r.trusted = !options.trusted_proxies.empty() && contains_any(options.trusted_proxies, peer);
   r.client = r.trusted ? http::client_address(peer, r.head(), options.trusted_proxies) : peer;
   r.id = ids_.take(r.trusted ? r.head().value_of(Name::x_request_id) : std::string_view{});
+  r.refusal = http::refusal_by_policy(r.head());
   auto path = http::normalised_path(r.head().path, scratch_path_);
   if (!path) return pass(path);
   r.route = r.view.routes.match(without_port(r.head().authority), *path);
@@ -186,28 +199,29 @@ Result<> Proxy::identify(Request& r) {
   return {};
 }
 
-net::Task<> Proxy::answer(Request& r) {
-  if (const http::Refusal refusal = http::refusal_by_policy(r.head())) {
-    co_return co_await fail_with(r, refusal.status, "method_not_allowed", refusal.reason);
-  }
-  if (auto known = identify(r); !known) {
-    r.x.close_after();
-    co_return co_await fail_with(r, 400, "bad_request", known.error().message);
-  }
+// The common case, decided without a coroutine: nothing but a server of the route's group can answer.
+bool Proxy::goes_to_server(const Request& r) const {
+  return r.route != nullptr && r.route->pool && !r.route->policy.active() && !r.refusal && !body_too_large(r) &&
+         (hosted_.empty() || hosted(r.head().path) == nullptr);
+}
+
+bool Proxy::body_too_large(const Request& r) {
+  return r.head().body == http::Body::length && r.route->body_limit != 0 && r.head().content_length > r.route->body_limit;
+}
+
+net::Task<> Proxy::answer_here(Request& r) {
+  if (r.refusal) co_return co_await fail_with(r, r.refusal.status, "method_not_allowed", r.refusal.reason);
   if (const Hosted* service = hosted_.empty() ? nullptr : hosted(r.head().path)) {
     co_return co_await service->service->serve(r.x);
   }
   if (r.route == nullptr) co_return co_await fail_with(r, 404, "no_route", "no route matches this host and path");
-  const RoutePolicy& policy = r.route->policy;
-  if (policy.active()) {
-    const auto early = policy.early_reply(r.head(), {r.x.peer().tls, r.view.options->tls.listen.port});
-    if (early) {
-      (void)co_await r.x.reply(*early);
-      co_return;
-    }
+  const auto early = r.route->policy.early_reply(r.head(), {r.secure(), r.view.options->tls.listen.port});
+  if (early) {
+    if (r.streams_body()) r.x.close_after();
+    (void)co_await r.x.reply(*early);
+    co_return;
   }
-  if (r.head().body == http::Body::length && r.route->body_limit != 0 &&
-      r.head().content_length > r.route->body_limit) {
+  if (body_too_large(r)) {
     r.x.close_after();
     co_return co_await fail_with(r, 413, "body_too_large", "the request's body is larger than this route accepts");
   }
@@ -220,17 +234,19 @@ net::Task<> Proxy::forward(Request& r) {
     const bool stored = co_await store_body(r);
     if (!stored) co_return;
   }
-  Group& group = r.group();
-  const bool admitted = co_await admit(r);
-  if (!admitted) co_return;
+  limit::Concurrency& concurrency = r.group().concurrency();
+  if (!concurrency.enter(static_cast<limit::Priority>(r.route->priority))) {
+    const bool admitted = co_await wait_for_place(r);
+    if (!admitted) co_return;
+  }
   co_await try_servers(r);
   const TimePoint now = Clock::now();
+  const bool answered = r.first_byte != TimePoint{};
   const bool overloaded = r.timed_out || r.x.status() == 503 || r.x.status() == 504;
-  const auto outcome = r.first_byte == TimePoint{} && !overloaded ? limit::Concurrency::Outcome::ignored
-                       : overloaded                               ? limit::Concurrency::Outcome::overloaded
-                                                                  : limit::Concurrency::Outcome::answered;
-  const Duration time = r.first_byte == TimePoint{} ? elapsed(r.began, now) : elapsed(r.chosen, r.first_byte);
-  group.concurrency().leave(time, outcome, now);
+  const auto outcome = overloaded ? limit::Concurrency::Outcome::overloaded
+                       : answered ? limit::Concurrency::Outcome::answered
+                                  : limit::Concurrency::Outcome::ignored;
+  concurrency.leave(answered ? elapsed(r.chosen, r.first_byte) : elapsed(r.began, now), outcome, now);
   r.route->pool->waiting.free();
 }
 
@@ -253,52 +269,47 @@ net::Task<bool> Proxy::store_body(Request& r) {
   co_return true;
 }
 
-// Enters the group's in-flight limit, waiting for a place where that helps.
-net::Task<bool> Proxy::admit(Request& r) {
+// Over the group's in-flight limit: a place may come free.
+net::Task<bool> Proxy::wait_for_place(Request& r) {
   Pool& pool = *r.route->pool;
-  const auto priority = static_cast<limit::Priority>(r.route->priority);
-  if (pool.group.concurrency().enter(priority)) co_return true;
   const TimePoint deadline = Clock::now() + pool.group.options().queue_timeout;
   for (;;) {
     auto waited = co_await pool.waiting.wait(group_, r.route->priority, deadline);
     if (!waited) break;
-    if (pool.group.concurrency().enter(priority)) co_return true;
+    if (pool.group.concurrency().enter(static_cast<limit::Priority>(r.route->priority))) co_return true;
   }
   r.cells->shed_limit->add();
   co_await fail_with(r, 503, "overloaded", "too many requests at once; try again soon", 1s);
   co_return false;
 }
 
-// A server that has been entered, or nullptr after an error answer.
-net::Task<Server*> Proxy::choose(Request& r) {
+net::Task<> Proxy::try_servers(Request& r) {
   Pool& pool = *r.route->pool;
-  const TimePoint deadline = r.began + pool.group.options().queue_timeout;
+  const Group& group = pool.group;
+  group.earn_retry();
+  if (group.options().balance == Balance::hash) r.hash = group.hash_of(r.head(), r.client);
   for (;;) {
-    const auto pick = pool.group.pick(Clock::now(), r.tried, r.hash, group_.worker().random());
-    if (pick.server != nullptr) co_return pick.server;
-    if (!pick.all_full) co_return nullptr;
-    auto waited = co_await pool.waiting.wait(group_, r.route->priority, deadline);
+    r.chosen = Clock::now();
+    const Group::Pick pick = group.pick(r.chosen, r.tried, r.hash, group_.worker().random());
+    if (pick.server != nullptr) {
+      r.server = pick.server;
+      const Attempt outcome = co_await attempt(r, *pick.server);
+      if (outcome == Attempt::answered) co_return;
+      if (!may_retry(r, outcome)) break;
+      continue;
+    }
+    if (!pick.all_full) break;
+    auto waited = co_await pool.waiting.wait(group_, r.route->priority, r.began + group.options().queue_timeout);
     if (!waited) {
       r.cells->shed_queue->add();
-      r.failure = "every server is at its limit";
-      co_return nullptr;
+      break;
     }
   }
+  co_await give_up(r);
 }
 
-net::Task<> Proxy::try_servers(Request& r) {
-  Group& group = r.group();
-  group.earn_retry();
-  r.hash = group.options().balance == Balance::hash ? group.hash_of(r.head(), r.client) : 0;
-  for (;;) {
-    Server* server = co_await choose(r);
-    if (server == nullptr) break;
-    r.chosen = Clock::now();
-    r.server = server;
-    const Attempt outcome = co_await attempt(r, *server);
-    if (outcome == Attempt::answered) co_return;
-    if (!may_retry(r, outcome)) break;
-  }
+// Every way to an answer has failed.
+net::Task<> Proxy::give_up(Request& r) {
   if (r.timed_out) {
     co_await fail_with(r, 504, "upstream_timeout", "the application did not answer in time", 1s);
   } else if (!r.tried.empty()) {
@@ -324,24 +335,22 @@ bool Proxy::may_retry(Request& r, Attempt outcome) {
 net::Task<Proxy::Attempt> Proxy::attempt(Request& r, Server& server) {
   Lease lease(server, *r.route->pool, group_.worker());
   lease.slot().requests->add();
-  auto connected = co_await this->lease(r, lease);
-  if (!connected) {
-    r.timed_out = connected.error().code == Errc::timeout;
-    log::debug("edge", "{}: {}", server.spec().text, connected.error().message);
-    r.group().note_failure(server, Clock::now());
-    co_return Attempt::not_sent;
+  lease.take_idle(r.chosen);
+  r.connected = r.chosen;
+  if (!lease.connection) {
+    auto connected = co_await connect(r, lease);
+    if (!connected) {
+      r.timed_out = connected.error().code == Errc::timeout;
+      log::debug("edge", "{}: {}", server.spec().text, connected.error().message);
+      r.group().note_failure(server, Clock::now());
+      co_return Attempt::not_sent;
+    }
+    r.connected = Clock::now();
   }
-  r.connected = lease.reused ? r.chosen : Clock::now();
   const Attempt outcome = co_await exchange(r, lease);
   if (outcome == Attempt::unanswered || outcome == Attempt::broken) r.group().note_failure(server, Clock::now());
   if (outcome == Attempt::answered && r.first_byte != TimePoint{}) server.answered();
   co_return outcome;
-}
-
-net::Task<Result<>> Proxy::lease(Request& r, Lease& lease) {
-  lease.take_idle(r.chosen);
-  if (lease.connection) co_return Result<>{};
-  co_return co_await connect(r, lease);
 }
 
 net::Task<Result<>> Proxy::connect(Request& r, Lease& lease) {
@@ -407,6 +416,7 @@ void Proxy::write_head(Request& r, const Server& server, std::string& out) {
   const RoutePolicy& policy = r.route->policy;
   const http::Head* received = r.trusted ? &head : nullptr;
   const std::string_view scheme = r.x.peer().tls ? "https" : "http";
+  const std::string client = to_string(r.client);
 
   http::HeadWriter writer(out);
   if (policy.active()) {
@@ -438,12 +448,12 @@ void Proxy::write_head(Request& r, const Server& server, std::string& out) {
   append_line(out, "X-Forwarded-Host", told_host.empty() ? head.authority : told_host);
   out.append("Forwarded: ");
   http::append_forwarded(out, received, {r.trusted ? r.x.peer().address.ip() : r.client, head.authority, scheme});
-  out.append("\r\nX-Real-IP: ").append(to_string(r.client));
+  out.append("\r\nX-Real-IP: ").append(client);
   out.append("\r\nX-Request-Id: ").append(r.id);
   out.append("\r\nVia: ");
   http::append_via(out, head, kPseudonym);
   out.append("\r\n");
-  if (policy.active()) policy.append_request_lines(out, {to_string(r.client), r.id, head.authority, scheme});
+  if (policy.active()) policy.append_request_lines(out, {client, r.id, head.authority, r.secure() ? "https" : "http"});
   if (r.body_stored) {
     writer.framing(http::Body::length, r.body.size());
   } else {
@@ -452,18 +462,8 @@ void Proxy::write_head(Request& r, const Server& server, std::string& out) {
   out.append("\r\n");
 }
 
-net::Task<Result<>> Proxy::send(Request& r, Lease& lease) {
-  // The head is in memory only for as long as it is being written.
-  std::string out;
-  out.reserve(1024);
-  write_head(r, lease.server(), out);
-  net::Gather data;
-  data.add(out);
-  if (r.body_stored) data.add(r.body);
-  net::Stream& stream = lease.connection->stream();
-  auto done = stream.write_now(data);
-  if (!done) co_return pass(done);
-  if (*done) co_return Result<>{};
+// What did not fit into the socket at once.
+net::Task<Result<>> Proxy::send_rest(Request& r, net::Stream& stream, net::Gather& data) {
   stream.expire_at(Clock::now() + r.route->idle_timeout);
   co_return co_await stream.write(data);
 }
@@ -509,8 +509,23 @@ net::Task<Proxy::Attempt> Proxy::exchange(Request& r, Lease& lease) {
   http::ClientConnection& connection = *lease.connection;
   connection.start(r.head().method);
   net::TaskGroup pumps(group_.worker(), 1);  // never stopped: its streams are stopped by the edge's group
-  auto sent = co_await send(r, lease);
+  Result<> sent = Result<>{};
   Result<> read = Result<>{};
+  {
+    // The head is in memory only for as long as it is being written.
+    std::string out;
+    out.reserve(1024);
+    write_head(r, lease.server(), out);
+    net::Gather data;
+    data.add(out);
+    if (r.body_stored) data.add(r.body);
+    auto done = connection.stream().write_now(data);
+    if (!done) {
+      sent = pass(done);
+    } else if (!*done) {
+      sent = co_await send_rest(r, connection.stream(), data);
+    }
+  }
   if (sent) {
     if (r.streams_body()) {
       HR_ASSERT(pumps.spawn([this, &r, &connection]() { return pump(r, connection); }));
@@ -520,7 +535,6 @@ net::Task<Proxy::Attempt> Proxy::exchange(Request& r, Lease& lease) {
   Attempt outcome = Attempt::answered;
   if (!sent || !read) {
     const Error& why = sent ? read.error() : sent.error();
-    r.failure = "no answer";
     r.timed_out = why.code == Errc::timeout;
     connection.spoil();
     connection.stream().abort(Errc::cancelled);
@@ -632,7 +646,7 @@ void Proxy::begin_answer(Request& r, const http::ResponseHead& head) {
   const RoutePolicy& policy = r.route->policy;
   if (policy.active()) {
     writer.forward(head.fields, [&](const http::Field& f) { return f.id != Name::via && policy.keeps_response_field(f); });
-    policy.append_response_lines(out, r.head(), r.x.peer().tls);
+    policy.append_response_lines(out, r.head(), r.secure());
   } else {
     writer.forward(head.fields, [](const http::Field& f) { return f.id != Name::via; });
   }
@@ -672,7 +686,8 @@ net::Task<> Proxy::fail_with(Request& r, unsigned status, std::string_view code,
                              Duration retry_after) {
   if (r.x.started()) co_return;
   if (r.streams_body()) r.x.close_after();
-  const http::Reply page = error_page(r.head(), {status, code, message, r.id, retry_after});
+  http::Reply page = error_page(r.head(), {status, code, message, r.id, retry_after});
+  if (r.route != nullptr && r.route->policy.active()) r.route->policy.append_response_lines(page.fields, r.head(), r.secure());
   r.x.stream().expire_at(kNever);
   (void)co_await r.x.reply(page);
 }
@@ -683,15 +698,42 @@ void Proxy::account(Request& r) {
   const bool answered = r.x.finished() || r.status != 0;
   const std::size_t group = answered ? std::min(status / 100, 5U) : 0;
   if (group == 0 || group == 5) cells_.errors->add();
-  if (r.cells == nullptr) return;
   const TimePoint now = Clock::now();
-  r.cells->ended[group]->add();
-  if (r.bytes_in > 0) r.cells->bytes_in->add(r.bytes_in);
-  r.cells->bytes_out->add(r.x.bytes_sent());
-  r.cells->total.record(elapsed(r.began, now));
-  if (r.chosen != TimePoint{}) r.cells->queue.record(elapsed(r.began, r.chosen));
-  if (r.connected != TimePoint{}) r.cells->connect.record(elapsed(r.chosen, r.connected));
-  if (r.first_byte != TimePoint{}) r.cells->first_byte.record(elapsed(r.connected, r.first_byte));
+  if (r.cells != nullptr) {
+    r.cells->ended[group]->add();
+    if (r.bytes_in > 0) r.cells->bytes_in->add(r.bytes_in);
+    r.cells->bytes_out->add(r.x.bytes_sent());
+    r.cells->total.record(elapsed(r.began, now));
+    if (r.chosen != TimePoint{}) r.cells->queue.record(elapsed(r.began, r.chosen));
+    if (r.connected != TimePoint{}) r.cells->connect.record(elapsed(r.chosen, r.connected));
+    if (r.first_byte != TimePoint{}) r.cells->first_byte.record(elapsed(r.connected, r.first_byte));
+  }
+  const std::uint64_t threshold = r.view.log_threshold;
+  if (threshold > 0 && is_sampled(r.id, threshold)) write_log(r, answered ? status : 0, now);
+}
+
+void Proxy::write_log(const Request& r, unsigned status, TimePoint now) {
+  const auto phase = [](TimePoint from, TimePoint to) {
+    return to == TimePoint{} ? std::nullopt : std::optional(elapsed(from, to));
+  };
+  const std::string client = to_string(r.client);
+  AccessLine line;
+  line.time = std::chrono::system_clock::now() - std::chrono::duration_cast<std::chrono::system_clock::duration>(elapsed(r.began, now));
+  line.id = r.id;
+  line.client = client;
+  line.method = r.head().method_text;
+  line.host = r.head().authority;
+  line.target = r.head().target;
+  line.status = status;
+  line.bytes_in = r.bytes_in;
+  line.bytes_out = r.x.bytes_sent();
+  if (r.route != nullptr) line.route = r.route->name;
+  if (r.server != nullptr) line.upstream = r.server->spec().text;
+  line.queue = phase(r.began, r.chosen);
+  line.connect = phase(r.chosen, r.connected);
+  line.first_byte = phase(r.connected, r.first_byte);
+  line.total = elapsed(r.began, now);
+  log_.write(group_.worker().index(), line);
 }
 
 }  // namespace headroom::edge

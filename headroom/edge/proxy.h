@@ -49,19 +49,20 @@ class Proxy final : public http::Service {
   enum class Attempt : std::uint8_t;
   struct Pump;
 
-  [[nodiscard]] net::Task<> answer(Request& request);
+  [[nodiscard]] bool goes_to_server(const Request& request) const;
+  [[nodiscard]] static bool body_too_large(const Request& request);
+  [[nodiscard]] net::Task<> answer_here(Request& request);
   [[nodiscard]] const Hosted* hosted(std::string_view path) const;
   [[nodiscard]] Result<> identify(Request& request);
   [[nodiscard]] net::Task<> forward(Request& request);
-  [[nodiscard]] net::Task<bool> admit(Request& request);
-  [[nodiscard]] net::Task<Server*> choose(Request& request);
+  [[nodiscard]] net::Task<bool> wait_for_place(Request& request);
   [[nodiscard]] net::Task<> try_servers(Request& request);
+  [[nodiscard]] net::Task<> give_up(Request& request);
   [[nodiscard]] bool may_retry(Request& request, Attempt attempt);
   [[nodiscard]] net::Task<bool> store_body(Request& request);
   [[nodiscard]] net::Task<Attempt> attempt(Request& request, Server& server);
-  [[nodiscard]] net::Task<Result<>> lease(Request& request, Lease& lease);
   [[nodiscard]] net::Task<Result<>> connect(Request& request, Lease& lease);
-  [[nodiscard]] net::Task<Result<>> send(Request& request, Lease& lease);
+  [[nodiscard]] static net::Task<Result<>> send_rest(Request& request, net::Stream& stream, net::Gather& data);
   void write_head(Request& request, const Server& server, std::string& out);
   [[nodiscard]] net::Task<> pump(Request& request, http::ClientConnection& connection);
   [[nodiscard]] net::Task<Attempt> exchange(Request& request, Lease& lease);
@@ -72,6 +73,7 @@ class Proxy final : public http::Service {
   [[nodiscard]] net::Task<> fail_with(Request& request, unsigned status, std::string_view code, std::string_view message,
                                       Duration retry_after = {});
   void account(Request& request);
+  void write_log(const Request& request, unsigned status, TimePoint now);
 
   net::TaskGroup& group_;
   const std::vector<Hosted>& hosted_;

@@ -46,7 +46,7 @@ class ServerConnection {
   [[nodiscard]] net::Task<Result<>> read_proxy_header();
   [[nodiscard]] net::Task<Head> read_head();
   [[nodiscard]] net::Task<Result<std::size_t>> read_more();
-  [[nodiscard]] net::Task<Result<std::size_t>> read_first();
+  [[nodiscard]] net::Task<Result<std::size_t>> rest();
   [[nodiscard]] net::Task<bool> answer();
   [[nodiscard]] net::Task<> refuse(unsigned status, std::string_view reason);
   [[nodiscard]] net::Task<bool> drain_body();
@@ -122,21 +122,12 @@ net::Task<Result<>> ServerConnection::read_proxy_header() {
   }
 }
 
-// Waits for the first bytes of a request; buffers are given back while nothing comes.
-net::Task<Result<std::size_t>> ServerConnection::read_first() {
-  idle_ = true;
-  if (server_.draining_ && answered_ > 0) co_return std::size_t{0};
-  stream_.expire_at(Clock::now() + kHoldBuffers);
-  auto bytes = co_await read_more();
-  if (bytes || bytes.error().code != Errc::timeout) {
-    idle_ = false;
-    co_return bytes;
-  }
+// Nothing has come for a while: waits for the next request without holding a buffer.
+net::Task<Result<std::size_t>> ServerConnection::rest() {
   in_.release();
   exchange_.release();
   stream_.expire_at(Clock::now() + options_->keep_alive_timeout);
   auto readable = co_await stream_.wait_readable();
-  idle_ = false;
   if (!readable) co_return pass(readable);
   co_return co_await read_more();
 }
@@ -170,12 +161,19 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
         stream_.expire_at(Clock::now() + options_->header_timeout);
       }
     }
-    Result<std::size_t> bytes = std::size_t{0};
     if (in_.empty()) {
-      bytes = co_await read_first();
-    } else {
-      bytes = co_await read_more();
+      if (server_.draining_ && answered_ > 0) co_return Head::closed;
+      idle_ = true;
+      stream_.expire_at(Clock::now() + kHoldBuffers);
     }
+    const std::span<char> room = in_.space();
+    Result<std::size_t> bytes = co_await stream_.read_some(room);
+    if (bytes) {
+      in_.commit(*bytes);
+    } else if (idle_ && bytes.error().code == Errc::timeout) {
+      bytes = co_await rest();
+    }
+    idle_ = false;
     if (bytes && *bytes > 0) continue;
     if (!in_.empty() && !bytes && bytes.error().code == Errc::timeout) {
       co_await refuse(408, "the request's head took too long");
