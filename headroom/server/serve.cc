@@ -118,6 +118,7 @@ class Process {
   [[nodiscard]] Result<> open_edge();
   [[nodiscard]] Result<> open_admin();
   void open_control();
+  void close_unused_doors();
   void announce() const;
   [[nodiscard]] End wait();
   void tick();
@@ -232,6 +233,7 @@ Result<> Process::start() {
   if (loading) tokens_loaded.wait();
   if (!edge_opened) return edge_opened;
   if (auto opened = open_admin(); !opened) return opened;
+  close_unused_doors();
   if (takeover_) {
     auto yielded = takeover_->ready();
     if (!yielded) return yielded;
@@ -283,6 +285,13 @@ void Process::open_control() {
   auto opened = TakeoverDoor::open(state_);
   if (!opened) return log::warn("server", "no take-over from this server: {}", opened.error().message);
   control_door_.emplace(std::move(*opened));
+}
+
+// Of sections that no longer listen: connections must not queue where nobody accepts.
+void Process::close_unused_doors() {
+  for (const edge::Door& door : std::exchange(handover_.doors, {})) {
+    for (const int fd : door.sockets) ::close(fd);
+  }
 }
 
 // The doors of a section and of those below it ("edge", "edge.tls"), taken out of the handover.
@@ -401,9 +410,10 @@ void Process::drain(End end) {
       haste = hasty_wait(elapsed(Clock::now(), due));
     }
   }
-  if (edge_runs_) edge_.stop_accepting();
+  const auto doors = end == End::handed_over ? edge::Doors::handed_over : edge::Doors::closed;
+  if (edge_runs_) edge_.stop_accepting(doors);
   if (end == End::handed_over) {
-    if (admin_) admin_->stop_accepting(true);
+    if (admin_) admin_->stop_accepting(doors);
     control_door_->yield();
     log::info("server", "take-over: the new server accepts; ending what is open");
   }
