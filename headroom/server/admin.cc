@@ -36,6 +36,7 @@ Reply probe(const monitor::Verdict& verdict) {
 }
 
 Reply metrics_text(const Sources& sources, const Call& call) {
+  if (!sources.metrics_enabled()) return error_reply(404, "not_found", "[monitor] enabled is false");
   const monitor::TextFormat format = monitor::format_for(call.accept);
   auto own = sources.vitals.samples();
   std::ranges::move(monitor::samples_of(monitor::read_process_use()), std::back_inserter(own));

@@ -22,11 +22,6 @@ std::shared_ptr<const http::ServerOptions> door_options() {
   return options;
 }
 
-bool same_place(const net::Endpoint& wanted, const net::Endpoint& is) {
-  if (wanted.is_unix() || is.is_unix()) return wanted == is;
-  return wanted.family() == is.family() && wanted.ip() == is.ip() && (wanted.port() == 0 || wanted.port() == is.port());
-}
-
 }  // namespace
 
 Result<net::Endpoint> endpoint_of(const config::Address& address) {
@@ -79,9 +74,6 @@ Result<std::unique_ptr<AdminDoor>> AdminDoor::open(net::Worker& worker, http::Se
                                                    const config::Address& address, std::vector<int> inherited) {
   auto endpoint = endpoint_of(address);
   if (!endpoint) return pass(endpoint, "admin.listen");
-  if (!inherited.empty() && !same_place(*endpoint, net::Endpoint::local_of(inherited[0]))) {
-    for (const int fd : std::exchange(inherited, {})) ::close(fd);
-  }
   auto listener = net::Listener::open(*endpoint, 1, std::move(inherited));
   if (!listener) return pass(listener, "admin");
   std::unique_ptr<AdminDoor> door(new AdminDoor(worker, std::move(*listener)));
@@ -99,10 +91,10 @@ edge::Door AdminDoor::door() const {
   return {"admin", listener_.endpoint().to_string(), {sockets.begin(), sockets.end()}};
 }
 
-void AdminDoor::stop_accepting(bool keep_path) {
+void AdminDoor::stop_accepting(edge::Doors doors) {
   if (!served_) return;
   end_group(worker_, served_->accepting);
-  if (keep_path) listener_.keep_path();
+  if (doors == edge::Doors::handed_over) listener_.keep_path();
   listener_.close();
 }
 

@@ -32,7 +32,7 @@ class AdminDoor {
 
   [[nodiscard]] edge::Door door() const;
   // Accepts no more; connections go on.
-  void stop_accepting(bool keep_path);
+  void stop_accepting(edge::Doors doors);
   // Lets answers end for a moment, then ends what is left.
   void stop();
 

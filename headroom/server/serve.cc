@@ -118,6 +118,7 @@ class Process {
   [[nodiscard]] Result<> open_edge();
   [[nodiscard]] Result<> open_admin();
   void open_control();
+  void close_unused_doors();
   void announce() const;
   [[nodiscard]] End wait();
   void tick();
@@ -151,6 +152,7 @@ class Process {
   std::optional<TakeoverDoor> control_door_;
   std::optional<Takeover> takeover_;
   Handover handover_;
+  std::atomic<bool> metrics_enabled_;
   bool edge_runs_ = false;
 };
 
@@ -165,7 +167,8 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       edge_(workers_, resolver_, registry_),
       sources_(sources()),
       api_(workers_, reading_, control_, registry_),
-      tokens_(api_, tokens_path(state_.path())) {
+      tokens_(api_, tokens_path(state_.path())),
+      metrics_enabled_(settings_->get<monitor::MonitorOptions>().enabled) {
   vitals_.add(edge_);
   vitals_.add(tokens_);
   add_admin_endpoints(api_, sources_);
@@ -181,6 +184,7 @@ Sources Process::sources() {
           .set_draining = [this](std::string_view group, std::string_view server,
                                  bool draining) { return edge_.set_draining(group, server, draining); },
           .rates = rates_,
+          .metrics_enabled = [this] { return metrics_enabled_.load(); },
           .settings = [this] { return settings_; },
           .reload = [this] { return reload(); },
           .tokens = [this] { return tokens_.store(); },
@@ -229,6 +233,7 @@ Result<> Process::start() {
   if (loading) tokens_loaded.wait();
   if (!edge_opened) return edge_opened;
   if (auto opened = open_admin(); !opened) return opened;
+  close_unused_doors();
   if (takeover_) {
     auto yielded = takeover_->ready();
     if (!yielded) return yielded;
@@ -236,6 +241,7 @@ Result<> Process::start() {
     log::info("server", "take-over: done");
   }
   open_control();
+  tick();  // the first sample: rates count from here
   vitals_.enter(monitor::Stage::serving);
   announce();
   tell_supervisor(fmt::format("READY=1\nMAINPID={}", ::getpid()));
@@ -279,6 +285,13 @@ void Process::open_control() {
   auto opened = TakeoverDoor::open(state_);
   if (!opened) return log::warn("server", "no take-over from this server: {}", opened.error().message);
   control_door_.emplace(std::move(*opened));
+}
+
+// Of sections that no longer listen: connections must not queue where nobody accepts.
+void Process::close_unused_doors() {
+  for (const edge::Door& door : std::exchange(handover_.doors, {})) {
+    for (const int fd : door.sockets) ::close(fd);
+  }
 }
 
 // The doors of a section and of those below it ("edge", "edge.tls"), taken out of the handover.
@@ -367,6 +380,7 @@ Result<std::vector<config::Change>> Process::reload() {
   tokens_.refresh();
   api_.set_hosts((*loaded)->get<AdminOptions>().hosts);
   log::set_level((*loaded)->get<ServerOptions>().log_level);
+  metrics_enabled_ = (*loaded)->get<monitor::MonitorOptions>().enabled;
   auto changes = config::differences(*settings_, **loaded);
   settings_ = std::move(*loaded);
   for (const config::Change& change : changes) {
@@ -396,9 +410,10 @@ void Process::drain(End end) {
       haste = hasty_wait(elapsed(Clock::now(), due));
     }
   }
-  if (edge_runs_) edge_.stop_accepting();
+  const auto doors = end == End::handed_over ? edge::Doors::handed_over : edge::Doors::closed;
+  if (edge_runs_) edge_.stop_accepting(doors);
   if (end == End::handed_over) {
-    if (admin_) admin_->stop_accepting(true);
+    if (admin_) admin_->stop_accepting(doors);
     control_door_->yield();
     log::info("server", "take-over: the new server accepts; ending what is open");
   }

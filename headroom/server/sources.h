@@ -33,6 +33,7 @@ struct Sources {
 
   // The reading thread.
   const monitor::Rates& rates;
+  std::function<bool()> metrics_enabled = [] { return true; };
 
   // The control thread.
   std::function<std::shared_ptr<const config::Settings>()> settings{};
