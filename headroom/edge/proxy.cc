@@ -292,6 +292,7 @@ net::Task<> Proxy::try_servers(Request& r) {
     r.chosen = Clock::now();
     const Group::Pick pick = group.pick(r.chosen, r.tried, r.hash, group_.worker().random());
     if (pick.server != nullptr) {
+      if (r.server != nullptr) r.cells->retries->add();
       r.server = pick.server;
       const Attempt outcome = co_await attempt(r, *pick.server);
       if (outcome == Attempt::answered) co_return;
