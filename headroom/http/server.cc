@@ -109,7 +109,8 @@ net::Task<Result<>> ServerConnection::read_proxy_header() {
     if (parsed.state == Parsed::State::complete) {
       if (addresses.known) {
         exchange_.peer_.address = net::Endpoint(addresses.source, addresses.source_port);
-        exchange_.peer_.local = net::Endpoint(addresses.destination, addresses.destination_port);
+        exchange_.peer_.told_local =
+            std::make_unique<const net::Endpoint>(addresses.destination, addresses.destination_port);
       }
       in_.consume(parsed.size);
       co_return Result<>{};
@@ -280,7 +281,7 @@ void Server::take(net::Listener::Accepted accepted, std::move_only_function<void
 }
 
 net::Task<> Server::run(net::Listener::Accepted accepted) {
-  Peer peer{accepted.peer, {}, false};
+  Peer peer{accepted.peer, nullptr, false};
   ServerConnection connection(*this, accepted.fd, std::move(peer));
   co_await connection.run();
 }

@@ -8,12 +8,11 @@
 
 #include "headroom/base/assert.h"
 #include "headroom/base/text.h"
+#include "headroom/monitor/metrics.h"
 
 namespace headroom::monitor {
 namespace {
 
-using metrics::Family;
-using metrics::Kind;
 using metrics::Labels;
 using metrics::Scale;
 
@@ -22,10 +21,6 @@ constexpr std::string_view kTotal = "_total";
 // Powers of two of the scale's unit: 0.131 ms to 68.7 s.
 constexpr unsigned kFirstBorderBit = 7;
 constexpr unsigned kLastBorderBit = 26;
-
-constexpr metrics::Family kLeftOut{.name = "headroom_monitor_series_left_out",
-                                   .kind = Kind::gauge,
-                                   .help = "Series that this answer had no room for."};
 
 bool valid_name(std::string_view name) {
   return !name.empty() && (name[0] < '0' || name[0] > '9') &&

@@ -4,23 +4,12 @@
 
 #include <algorithm>
 
+#include "headroom/monitor/metrics.h"
+
 namespace headroom::monitor {
 namespace {
 
-using metrics::Family;
-using metrics::Kind;
 using State = net::HealthReport::State;
-
-constexpr Family kHeartbeatAge{.name = "headroom_monitor_worker_heartbeat_age_seconds",
-                               .kind = Kind::gauge,
-                               .help = "Since the worker last went round.",
-                               .labels = {"worker"}};
-constexpr Family kComponentState{.name = "headroom_monitor_component_state",
-                                 .kind = Kind::gauge,
-                                 .help = "0 = ok, 1 = degraded, 2 = failed.",
-                                 .labels = {"component"}};
-constexpr Family kReady{
-    .name = "headroom_monitor_ready", .kind = Kind::gauge, .help = "Whether /readyz says yes."};
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
 #include "headroom/json/writer.h"
+#include "headroom/server/metrics.h"
 
 namespace headroom::server {
 namespace {
@@ -14,17 +15,7 @@ namespace {
 using http::Method;
 using http::Name;
 using http::Reply;
-using metrics::Family;
-using metrics::Kind;
 
-constexpr Family kRequests{.name = "headroom_server_requests_total",
-                           .kind = Kind::counter,
-                           .help = "Admin requests answered, by the class of their status.",
-                           .labels = {"status"}};
-constexpr Family kRefused{.name = "headroom_server_refused_total",
-                          .kind = Kind::counter,
-                          .help = "Admin requests refused before they were handled, by reason.",
-                          .labels = {"reason"}};
 constexpr std::array<std::string_view, 6> kReasons{"source", "not_found", "method", "credential", "role", "rate"};
 
 struct CodeRow {

@@ -145,8 +145,8 @@ class CommandLine {
   }
 
   void add_docs() {
-    CLI::App& command = *app_.add_subcommand("docs", "Print generated documents: settings, config (Markdown), schema (JSON Schema), openapi");
-    command.add_option("WHAT", file_, "settings, config, schema or openapi")->required();
+    CLI::App& command = *app_.add_subcommand("docs", "Print generated documents: settings, config and metrics (Markdown), schema (JSON Schema), openapi");
+    command.add_option("WHAT", file_, "settings, config, metrics, schema or openapi")->required();
     command.callback([this] { run_ = [this] { return print_docs(file_); }; });
   }
 
