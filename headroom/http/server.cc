@@ -163,7 +163,7 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
       }
     }
     if (in_.empty()) {
-      if (server_.draining_ && answered_ > 0) co_return Head::closed;
+      if (server_.draining_ && answered_ > 0 && stream_.idle_and_open()) co_return Head::closed;
       idle_ = true;
       stream_.expire_at(Clock::now() + kHoldBuffers);
     }
@@ -171,7 +171,7 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
     Result<std::size_t> bytes = co_await stream_.read_some(room);
     if (bytes) {
       in_.commit(*bytes);
-    } else if (idle_ && bytes.error().code == Errc::timeout) {
+    } else if (idle_ && bytes.error().code == Errc::timeout && !server_.draining_) {
       bytes = co_await rest();
     }
     idle_ = false;
@@ -253,11 +253,13 @@ net::Task<> ServerConnection::linger() {
 }
 
 void ServerConnection::drain() {
-  if (idle_) {
+  if (!idle_) {
+    if (!exchange_.started_) exchange_.close_after();
+  } else if (answered_ == 0) {
+    stream_.expire_at(Clock::now() + kHoldBuffers);  // its first request is under way
+  } else if (stream_.idle_and_open()) {
     stream_.abort(Errc::cancelled);
-  } else if (!exchange_.started_) {
-    exchange_.close_after();
-  }
+  }  // else its next request is here already: it is answered, the last one
 }
 
 Server::Server(net::TaskGroup& group, Service& service, std::shared_ptr<const ServerOptions> options,

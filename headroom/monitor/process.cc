@@ -23,8 +23,10 @@ constexpr std::array kRows{
     Row{&kCpu, [](const ProcessUse& use) { return use.cpu_seconds; }},
     Row{&kResident, [](const ProcessUse& use) { return static_cast<double>(use.resident.count); }},
     Row{&kThreads, [](const ProcessUse& use) { return static_cast<double>(use.threads); }},
-    Row{&kOpenDescriptors, [](const ProcessUse& use) { return static_cast<double>(use.open_descriptors); }},
-    Row{&kMostDescriptors, [](const ProcessUse& use) { return static_cast<double>(use.most_descriptors); }},
+    Row{&kOpenDescriptors,
+        [](const ProcessUse& use) { return static_cast<double>(use.open_descriptors); }},
+    Row{&kMostDescriptors,
+        [](const ProcessUse& use) { return static_cast<double>(use.most_descriptors); }},
     Row{&kStartTime, [](const ProcessUse& use) { return use.started_at; }},
 };
 
@@ -53,7 +55,8 @@ std::uint64_t count_descriptors() {
   DIR* directory = ::opendir("/proc/self/fd");
   if (directory == nullptr) return 0;
   std::uint64_t entries = 0;
-  while (::readdir(directory) != nullptr) ++entries;  // NOLINT(concurrency-mt-unsafe): a directory of our own
+  while (::readdir(directory) != nullptr)
+    ++entries;  // NOLINT(concurrency-mt-unsafe): a directory of our own
   ::closedir(directory);
   return entries < 3 ? 0 : entries - 3;  // ".", ".." and the directory itself
 }
@@ -74,7 +77,8 @@ ProcessUse read_process_use() {
     use.threads = std::stoull(fields[17]);
     const double ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
     use.started_at = boot_time() + (std::stod(fields[19]) / ticks);
-    use.resident = Bytes{std::stoull(fields[21]) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE))};
+    use.resident =
+        Bytes{std::stoull(fields[21]) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE))};
   }
   use.open_descriptors = count_descriptors();
   rlimit limit{};

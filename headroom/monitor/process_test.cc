@@ -13,7 +13,8 @@ TEST(ProcessUse, IsThatOfThisProcess) {
   EXPECT_GE(use.threads, 1U);
   EXPECT_GE(use.open_descriptors, 3U);
   EXPECT_GE(use.most_descriptors, use.open_descriptors);
-  const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const double now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   EXPECT_NEAR(use.started_at, now, 600);
 }
 
@@ -26,7 +27,8 @@ TEST(ProcessUse, CountsProcessorTime) {
 }
 
 TEST(ProcessUse, BecomesOneSampleAFamily) {
-  for (const SampleFamily& family : samples_of(read_process_use())) EXPECT_EQ(family.samples.size(), 1U) << family.family->name;
+  for (const SampleFamily& family : samples_of(read_process_use()))
+    EXPECT_EQ(family.samples.size(), 1U) << family.family->name;
 }
 
 }  // namespace

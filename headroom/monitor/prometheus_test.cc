@@ -11,7 +11,8 @@ using metrics::Kind;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr Family kHits{"headroom_test_hits_total", Kind::counter, "Hits \\ of\nall \"kinds\".", {"path", "kind"}};
+constexpr Family kHits{
+    "headroom_test_hits_total", Kind::counter, "Hits \\ of\nall \"kinds\".", {"path", "kind"}};
 constexpr Family kDepth{"headroom_test_depth", Kind::gauge, "Depth."};
 constexpr Family kTime{"headroom_test_time_seconds", Kind::histogram, "Time.", {"route"}};
 constexpr Family kOwn{"headroom_test_own_total", Kind::counter, "Own."};
@@ -19,10 +20,13 @@ constexpr Family kOwn{"headroom_test_own_total", Kind::counter, "Own."};
 struct Fixture : testing::Test {
   metrics::Registry registry{2};
 
-  std::string text(TextFormat format = TextFormat::prometheus) const { return render(registry, {}, format); }
+  std::string text(TextFormat format = TextFormat::prometheus) const {
+    return render(registry, {}, format);
+  }
   static std::size_t count(const std::string& text, std::string_view part) {
     std::size_t found = 0;
-    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
+      ++found;
     return found;
   }
 };
@@ -60,10 +64,14 @@ TEST_F(PrometheusText, OfAHistogramHasExactBucketsAndACountThatIsTheLastOne) {
   recorder.record(1s);
   recorder.record(std::chrono::hours(1));
   const std::string all = text();
-  EXPECT_THAT(all, HasSubstr("headroom_test_time_seconds_bucket{route=\"r\",le=\"0.000131072\"} 1\n"));
-  EXPECT_THAT(all, HasSubstr("headroom_test_time_seconds_bucket{route=\"r\",le=\"0.000262144\"} 2\n"));
-  EXPECT_THAT(all, HasSubstr("headroom_test_time_seconds_bucket{route=\"r\",le=\"1.073741824\"} 3\n"));
-  EXPECT_THAT(all, HasSubstr("headroom_test_time_seconds_bucket{route=\"r\",le=\"68.719476736\"} 3\n"));
+  EXPECT_THAT(all,
+              HasSubstr("headroom_test_time_seconds_bucket{route=\"r\",le=\"0.000131072\"} 1\n"));
+  EXPECT_THAT(all,
+              HasSubstr("headroom_test_time_seconds_bucket{route=\"r\",le=\"0.000262144\"} 2\n"));
+  EXPECT_THAT(all,
+              HasSubstr("headroom_test_time_seconds_bucket{route=\"r\",le=\"1.073741824\"} 3\n"));
+  EXPECT_THAT(all,
+              HasSubstr("headroom_test_time_seconds_bucket{route=\"r\",le=\"68.719476736\"} 3\n"));
   EXPECT_THAT(all, HasSubstr("headroom_test_time_seconds_bucket{route=\"r\",le=\"+Inf\"} 4\n"));
   EXPECT_THAT(all, HasSubstr("headroom_test_time_seconds_count{route=\"r\"} 4\n"));
   EXPECT_EQ(count(all, "_bucket{"), 21U);
@@ -81,7 +89,8 @@ TEST_F(PrometheusText, KeepsAFamilyInOneBlock) {
 TEST_F(PrometheusText, HasValuesReadBesideTheRegistry) {
   const SampleFamily own{&kOwn, {{{}, 1e7}}};
   EXPECT_EQ(render(registry, std::span(&own, 1), TextFormat::prometheus),
-            "# HELP headroom_test_own_total Own.\n# TYPE headroom_test_own_total counter\nheadroom_test_own_total 10000000\n");
+            "# HELP headroom_test_own_total Own.\n# TYPE headroom_test_own_total "
+            "counter\nheadroom_test_own_total 10000000\n");
 }
 
 TEST_F(PrometheusText, IsBoundedAndCountsWhatItLeavesOut) {
@@ -94,7 +103,8 @@ TEST_F(PrometheusText, IsBoundedAndCountsWhatItLeavesOut) {
 }
 
 TEST_F(PrometheusText, ShowsInfinitiesAndNoNumber) {
-  const auto depth = registry.gauge(kDepth, {}, [] { return std::numeric_limits<double>::infinity(); });
+  const auto depth =
+      registry.gauge(kDepth, {}, [] { return std::numeric_limits<double>::infinity(); });
   EXPECT_THAT(text(), HasSubstr("headroom_test_depth +Inf\n"));
 }
 
@@ -103,8 +113,11 @@ TEST(PrometheusFormat, FollowsAccept) {
   EXPECT_EQ(chosen(""), TextFormat::prometheus);
   EXPECT_EQ(chosen("*/*"), TextFormat::prometheus);
   EXPECT_EQ(chosen("text/html, text/plain"), TextFormat::prometheus);
-  EXPECT_EQ(chosen("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"), TextFormat::open_metrics);
-  EXPECT_EQ(chosen("application/openmetrics-text; q=0.2, text/plain; q=0.9"), TextFormat::prometheus);
+  EXPECT_EQ(
+      chosen("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"),
+      TextFormat::open_metrics);
+  EXPECT_EQ(chosen("application/openmetrics-text; q=0.2, text/plain; q=0.9"),
+            TextFormat::prometheus);
   EXPECT_EQ(chosen("application/openmetrics-text;q=0"), TextFormat::prometheus);
   EXPECT_EQ(chosen("application/openmetrics-text;q=banana"), TextFormat::prometheus);
 }

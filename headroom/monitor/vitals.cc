@@ -35,7 +35,8 @@ Verdict Vitals::live(TimePoint now) const {
   for (const auto& worker : workers_) {
     const Duration age = elapsed(worker->heartbeat(), now);
     if (age >= kStuck) {
-      return {false, fmt::format("worker {} has not gone round for {:.1f} s", worker->index(), seconds(age))};
+      return {false, fmt::format("worker {} has not gone round for {:.1f} s", worker->index(),
+                                 seconds(age))};
     }
   }
   return {};
@@ -73,7 +74,8 @@ State Vitals::state() const {
 std::vector<SampleFamily> Vitals::samples(TimePoint now) const {
   SampleFamily heartbeats{&kHeartbeatAge, {}};
   for (const auto& worker : workers_) {
-    heartbeats.samples.push_back({{fmt::to_string(worker->index())}, seconds(elapsed(worker->heartbeat(), now))});
+    heartbeats.samples.push_back(
+        {{fmt::to_string(worker->index())}, seconds(elapsed(worker->heartbeat(), now))});
   }
   // Reports of one component become one series: its worst.
   std::map<std::string, double> worst;

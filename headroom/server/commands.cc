@@ -56,12 +56,15 @@ Result<auth::TokenRequest> token_request(const TokenFlags& flags) {
   auth::TokenRequest request{.name = flags.name, .role = *role, .expires = {}};
   if (flags.expires_in.empty()) return request;
   const auto life = config::Value<Duration>::parse(flags.expires_in);
-  if (!life) return fail(Errc::invalid, "--expires-in: expected " + config::Value<Duration>::accepted());
+  if (!life)
+    return fail(Errc::invalid, "--expires-in: expected " + config::Value<Duration>::accepted());
   request.expires = auth::wall_now() + std::chrono::duration_cast<std::chrono::seconds>(*life);
   return request;
 }
 
-std::string date_or_never(const std::optional<auth::WallTime>& when) { return when ? utc_text(*when) : "never"; }
+std::string date_or_never(const std::optional<auth::WallTime>& when) {
+  return when ? utc_text(*when) : "never";
+}
 
 // The endpoints without anything behind them, for their document.
 std::string openapi_document() {
@@ -86,19 +89,23 @@ std::string_view kind_name(metrics::Kind kind) {
   return "?";
 }
 
-void append_families(std::string& out, std::string_view room, std::span<const metrics::Family* const> families) {
+void append_families(std::string& out, std::string_view room,
+                     std::span<const metrics::Family* const> families) {
   out += fmt::format("\n## {}\n\n| metric | kind | labels | |\n|---|---|---|---|\n", room);
   for (const metrics::Family* family : families) {
     const std::span labels(family->labels.data(), family->label_count());
-    out += fmt::format("| `{}` | {} | {} | {} |\n", family->name, kind_name(family->kind), fmt::join(labels, ", "), family->help);
+    out += fmt::format("| `{}` | {} | {} | {} |\n", family->name, kind_name(family->kind),
+                       fmt::join(labels, ", "), family->help);
   }
 }
 
 std::string metrics_document() {
   std::string out =
       "# Metrics\n\n"
-      "Generated from the tables in the code; do not edit. `GET /metrics` on the admin address has them as Prometheus text, or as "
-      "OpenMetrics where `Accept` asks for it. Times are in seconds, sizes in bytes. Counters begin at 0 with the process. A "
+      "Generated from the tables in the code; do not edit. `GET /metrics` on the admin address has "
+      "them as Prometheus text, or as "
+      "OpenMetrics where `Accept` asks for it. Times are in seconds, sizes in bytes. Counters "
+      "begin at 0 with the process. A "
       "family has at most 1,000 series; further label values share one series labelled `_other`.\n";
   append_families(out, "edge", edge::all_families());
   append_families(out, "monitor", monitor::all_families());
@@ -132,11 +139,12 @@ int list_tokens(const SettingsRequest& request) {
   if (!store) return say(store.error());
   auto records = (*store)->list();
   if (!records) return say(records.error());
-  fmt::print("{:24} {:9} {:21} {:21} {:21} {}\n", "name", "role", "created", "expires", "last used", "revoked");
+  fmt::print("{:24} {:9} {:21} {:21} {:21} {}\n", "name", "role", "created", "expires", "last used",
+             "revoked");
   for (const auth::TokenRecord& record : *records) {
-    fmt::print("{:24} {:9} {:21} {:21} {:21} {}\n", record.name, auth::to_string(record.role), utc_text(record.created),
-               date_or_never(record.expires), date_or_never(record.last_used),
-               record.revoked ? utc_text(*record.revoked) : "");
+    fmt::print("{:24} {:9} {:21} {:21} {:21} {}\n", record.name, auth::to_string(record.role),
+               utc_text(record.created), date_or_never(record.expires),
+               date_or_never(record.last_used), record.revoked ? utc_text(*record.revoked) : "");
   }
   return 0;
 }
@@ -178,7 +186,8 @@ int print_docs(const std::string& what) {
   } else if (what == "openapi") {
     text = openapi_document();
   } else {
-    return say(kBadUsage, fmt::format("'{}': expected settings, config, metrics, schema or openapi", what));
+    return say(kBadUsage,
+               fmt::format("'{}': expected settings, config, metrics, schema or openapi", what));
   }
   std::fwrite(text.data(), 1, text.size(), stdout);
   return 0;

@@ -20,7 +20,9 @@ struct SeedsTest : testing::Test {
     HR_ASSERT((found != api.endpoints().end()));
     return *found;
   }
-  json::Document ask(std::string_view path) { return std::move(*json::parse(endpoint(path).answer({}).body)); }
+  json::Document ask(std::string_view path) {
+    return std::move(*json::parse(endpoint(path).answer({}).body));
+  }
 };
 
 TEST_F(SeedsTest, ACubesMetricsStandAtTheTopInItsUnits) {
@@ -46,7 +48,8 @@ TEST_F(SeedsTest, HealthFollowsTheWorstComponent) {
   };
   const Ill ill;
   rooms.vitals.add(ill);
-  for (const std::string_view path : {"/health", "/api/phase14/scalability/health", "/api/v1/scaling/health/deep"}) {
+  for (const std::string_view path :
+       {"/health", "/api/phase14/scalability/health", "/api/v1/scaling/health/deep"}) {
     const http::Reply reply = endpoint(path).answer({});
     EXPECT_EQ(reply.status, 503U) << path;
     EXPECT_THAT(reply.body, testing::HasSubstr(R"("status":"unhealthy")")) << path;
@@ -58,19 +61,23 @@ TEST_F(SeedsTest, HealthFollowsTheWorstComponent) {
 
 TEST_F(SeedsTest, PublicAreTheHealthPathsAlone) {
   for (const Endpoint& each : api.endpoints()) {
-    EXPECT_EQ(each.role == auth::Role::none, each.path.find("health") != std::string::npos && each.path.find("pool") == std::string::npos)
+    EXPECT_EQ(each.role == auth::Role::none, each.path.find("health") != std::string::npos &&
+                                                 each.path.find("pool") == std::string::npos)
         << each.path;
   }
 }
 
 TEST_F(SeedsTest, ConfigShowsNoSecret) {
-  EXPECT_THAT(endpoint("/api/phase14/scalability/config").answer({}).body, testing::Not(testing::HasSubstr("ssss")));
+  EXPECT_THAT(endpoint("/api/phase14/scalability/config").answer({}).body,
+              testing::Not(testing::HasSubstr("ssss")));
 }
 
 TEST_F(SeedsTest, EveryEndpointIsHostedOnTheEdge) {
   const auto paths = seed_paths();
   for (const Endpoint& each : api.endpoints()) {
-    EXPECT_TRUE(std::ranges::any_of(paths, [&](const std::string& path) { return each.path.starts_with(path); })) << each.path;
+    EXPECT_TRUE(std::ranges::any_of(paths, [&](const std::string& path) {
+      return each.path.starts_with(path);
+    })) << each.path;
   }
 }
 

@@ -12,14 +12,15 @@ namespace headroom::server {
 namespace {
 
 struct StateDirTest : testing::Test {
-  std::filesystem::path root = std::filesystem::temp_directory_path() / ("headroom-" + text::random_hex(8));
+  std::filesystem::path root =
+      std::filesystem::temp_directory_path() / ("headroom-" + text::random_hex(8));
   ~StateDirTest() override { std::filesystem::remove_all(root); }
 };
 
 TEST_F(StateDirTest, IsMadeWithItsParentsForItsOwnerAlone) {
   auto made = StateDir::open(root / "a" / "b");
   ASSERT_TRUE(made) << made.error().message;
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::stat((root / "a" / "b").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777U, 0700U);
 }

@@ -15,7 +15,8 @@ namespace {
 
 // An old server with its door, and a new one on the same directory.
 struct TakeoverTest : testing::Test {
-  std::filesystem::path root = std::filesystem::temp_directory_path() / ("headroom-" + text::random_hex(8));
+  std::filesystem::path root =
+      std::filesystem::temp_directory_path() / ("headroom-" + text::random_hex(8));
   StateDir old_dir = open();
   StateDir new_dir = open();
   TakeoverDoor door = std::move(*TakeoverDoor::open(old_dir));
@@ -43,9 +44,10 @@ struct TakeoverTest : testing::Test {
 TEST_F(TakeoverTest, HandsOverEveryDoorSecretAndTheLock) {
   ASSERT_TRUE(old_dir.lock());
   const std::string keys("\x00\x01\xff key", 8);
-  const Handover what{.doors = {make_door("edge", 150), make_door("edge.tls", 1), make_door("admin", 2)},
-                      .secrets = {{"edge.tls.ticket_keys", keys}},
-                      .lock = old_dir.descriptor()};
+  const Handover what{
+      .doors = {make_door("edge", 150), make_door("edge.tls", 1), make_door("admin", 2)},
+      .secrets = {{"edge.tls.ticket_keys", keys}},
+      .lock = old_dir.descriptor()};
   std::optional<Takeover> takeover;
   auto got = take(what, takeover);
   ASSERT_TRUE(got) << got.error().message;
@@ -85,7 +87,8 @@ TEST_F(TakeoverTest, EndsWhenTheOldOneHasYielded) {
 TEST_F(TakeoverTest, LetsTheOldOneGoOnWhenTheNewOneGoes) {
   {
     std::optional<Takeover> takeover;
-    auto got = take({.doors = {make_door("edge", 1)}, .secrets = {}, .lock = old_dir.descriptor()}, takeover);
+    auto got = take({.doors = {make_door("edge", 1)}, .secrets = {}, .lock = old_dir.descriptor()},
+                    takeover);
     ASSERT_TRUE(got);
     ::close(got->lock);
     for (const int fd : got->doors[0].sockets) ::close(fd);
