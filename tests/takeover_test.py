@@ -3,6 +3,8 @@
 import os
 import pathlib
 import socket
+import ssl
+import subprocess
 import time
 import unittest
 
@@ -50,6 +52,55 @@ class TakeOver(Scenario):
             self.assertEqual(old.wait(), 0)
             for _ in range(40):
                 self.assertEqual(get(server.edge, "/", timeout=3).status, 200)
+
+    def test_a_unix_socket_keeps_its_path(self):
+        app = self.upstream()
+        path = str(self.directory / "edge.sock")
+        old = self.headroom([app], set={"edge.listen": f"unix:{path}"})
+        with Load(path, connections=3, keep_alive=False) as load:
+            for _ in range(3):
+                new = self.headroom([app], arguments=["--take-over"], wait=False,
+                                    set={"edge.listen": f"unix:{path}", "admin.listen": "127.0.0.1:%d" % old.admin[1]}).wait_ready()
+                load.wait_for(10)
+                self.assertEqual(old.wait(), 0)
+                load.wait_for(10)
+                old = new
+        self.assert_no_failures(load)
+        self.assertEqual(new.stop(), 0)
+        self.assertFalse(os.path.exists(path))
+
+    def test_the_new_one_may_listen_elsewhere(self):
+        app = self.upstream()
+        old = self.headroom([app])
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        new = self.successor(old, [app], **{"edge.listen": f"127.0.0.1:{port}"}).wait_ready()
+        self.assertEqual(old.wait(), 0)
+        self.assertEqual(new.edge, ("127.0.0.1", port))
+        self.assertEqual(get(new.edge, "/").status, 200)
+        with self.assertRaises(ConnectionRefusedError):
+            Connection(old.edge)
+
+    def test_tls_sessions_are_resumed_by_the_new_one(self):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"], cwd=self.directory, check=True, capture_output=True)
+        app = self.upstream()
+        tls = {"edge.tls.cert": self.directory / "cert.pem", "edge.tls.key": self.directory / "key.pem", "edge.tls.listen": "127.0.0.1:0"}
+        old = self.headroom([app], set=tls)
+        context = ssl.create_default_context(cafile=self.directory / "cert.pem")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # of 1.3 Python shows a session only after it has read
+
+        def connect(session=None):
+            return context.wrap_socket(socket.create_connection(old.doors["edge.tls"], timeout=5), server_hostname="localhost", session=session)
+
+        with connect() as first:
+            session = first.session
+        new = self.successor(old, [app], **{**tls, "edge.tls.listen": "127.0.0.1:%d" % old.doors["edge.tls"][1]}).wait_ready()
+        self.assertEqual(old.wait(), 0)
+        self.assertEqual(new.doors["edge.tls"], old.doors["edge.tls"])
+        with connect(session) as again:
+            self.assertTrue(again.session_reused)
 
     def test_if_the_new_one_fails_the_old_one_goes_on(self):
         app = self.upstream()

@@ -12,7 +12,7 @@
 namespace headroom::log {
 namespace {
 
-constexpr std::size_t kQueueLines = 8192;
+constexpr std::size_t kQueueLines = 1024;  // each takes 350 bytes from the start
 
 // The process has one standard error, so it has one log.
 std::atomic<Level> least_level{Level::info};

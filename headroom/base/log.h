@@ -1,7 +1,7 @@
 // headroom/base/log.h - what the process tells its operator, on standard error.
 //
 // A line is "2026-11-21T10:38:57.123 warn edge: message"; the tag is the room. Lines are written by one thread of the
-// log's own through a queue of 8192 lines; when it is full the oldest are dropped, so that a blocked terminal never blocks
+// log's own through a queue of 1024 lines; when it is full the oldest are dropped, so that a blocked terminal never blocks
 // a worker. Secrets are never logged: a caller passes names, not values.
 #pragma once
 

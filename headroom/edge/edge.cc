@@ -292,6 +292,9 @@ Result<> Edge::start(std::shared_ptr<const EdgeOptions> options, Inherited inher
   if (*tls) {
     if (auto opened = b.open_door("edge.tls", options->tls.listen, inherited.doors); !opened) return opened;
   }
+  for (Door& unused : inherited.doors) {
+    for (const int fd : unused.sockets) ::close(fd);
+  }
   b.make_parts(*options, *tls);
   place_literals(**view);
   b.use(*view, *tls);
@@ -337,10 +340,13 @@ std::vector<Door> Edge::doors() const {
 
 std::string Edge::tls_ticket_keys() const { return body_->keys_ ? body_->keys_->bytes() : std::string(); }
 
-void Edge::stop_accepting() {
+void Edge::stop_accepting(Doors doors) {
   Body& b = *body_;
   if (!std::exchange(b.accepting_, false)) return;
   for (auto& part : b.parts_) part->acceptors.stop_and_join();  // their tasks use the listeners
+  if (doors == Doors::handed_over) {
+    for (auto& [name, listener] : b.doors_) listener.keep_path();
+  }
   b.doors_.clear();
 }
 

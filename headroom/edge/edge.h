@@ -83,6 +83,9 @@ struct Inherited {
   std::string tls_ticket_keys;  // secret
 };
 
+// Whether another process goes on listening at the doors (a Unix socket's path is then its own).
+enum class Doors : std::uint8_t { closed, handed_over };
+
 class Edge final : public net::Health {
  public:
   Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry);
@@ -101,7 +104,7 @@ class Edge final : public net::Health {
   [[nodiscard]] std::vector<Door> doors() const;
   [[nodiscard]] std::string tls_ticket_keys() const;
   // Shutdown, in this order; each from main's thread. The doors' sockets stay open when another process has taken them over.
-  void stop_accepting();
+  void stop_accepting(Doors doors = Doors::closed);
   void drain();                             // no more keep-alive
   [[nodiscard]] std::size_t open() const;   // connections still open
   void stop();                              // ends what is left and waits for it

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 
 #include "headroom/base/metrics.h"
 
@@ -31,7 +32,7 @@ inline constexpr Family kFirstByteTime{"headroom_edge_first_byte_seconds", Kind:
 inline constexpr Family kTotalTime{"headroom_edge_request_seconds", Kind::histogram,
                                    "From the whole request head to the last byte of the answer written.", {"route"}};
 inline constexpr Family kShed{"headroom_edge_shed_total", Kind::counter, "Requests answered 503 by overload protection.", {"route", "cause"}};
-inline constexpr Family kRetries{"headroom_edge_retries_total", Kind::counter, "Requests sent again to another upstream.", {"upstream"}};
+inline constexpr Family kRetries{"headroom_edge_retries_total", Kind::counter, "Requests sent again after a failed attempt.", {"route"}};
 inline constexpr Family kUpgrades{"headroom_edge_upgrades_total", Kind::counter, "Connections changed to another protocol (WebSocket).", {"route"}};
 inline constexpr Family kServerRequests{"headroom_edge_upstream_requests_total", Kind::counter, "Requests sent to a server.", {"upstream", "server"}};
 inline constexpr Family kServerFailures{"headroom_edge_upstream_failures_total", Kind::counter,
@@ -42,5 +43,13 @@ inline constexpr Family kServerConnect{"headroom_edge_upstream_connect_seconds",
 inline constexpr Family kServerInFlight{"headroom_edge_upstream_in_flight", Kind::gauge, "Requests a server is answering.", {"upstream", "server"}};
 inline constexpr Family kServerUp{"headroom_edge_upstream_up", Kind::gauge, "1 when a server can be used.", {"upstream", "server"}};
 inline constexpr Family kInFlightLimit{"headroom_edge_in_flight_limit", Kind::gauge, "The adaptive limit of a group.", {"upstream"}};
+
+inline constexpr std::array<const Family*, 26> kFamilies{
+    &kAllBegun, &kAllEnded, &kAllErrors, &kConnections, &kConnectionsRefused, &kConnectionsOpen,
+    &kBadRequests, &kRequests, &kRequestsBegun, &kBytesIn, &kBytesOut, &kQueueTime, &kConnectTime,
+    &kFirstByteTime, &kTotalTime, &kShed, &kRetries, &kUpgrades, &kServerRequests,
+    &kServerFailures, &kServerConnects, &kServerFirstByte, &kServerConnect, &kServerInFlight,
+    &kServerUp, &kInFlightLimit};
+[[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::edge

@@ -294,6 +294,7 @@ net::Task<> Proxy::try_servers(Request& r) {
     r.chosen = Clock::now();
     const Group::Pick pick = group.pick(r.chosen, r.tried, r.hash, group_.worker().random());
     if (pick.server != nullptr) {
+      if (r.server != nullptr) r.cells->retries->add();
       r.server = pick.server;
       const Attempt outcome = co_await attempt(r, *pick.server);
       if (outcome == Attempt::answered) co_return;
@@ -369,9 +370,8 @@ net::Task<Result<>> Proxy::connect(Request& r, Lease& lease) {
   lease.slot().connects->add();
   const ProxyHeader header = lease.options().proxy_protocol;
   if (header != ProxyHeader::off) {
-    const auto& peer = r.x.peer();
-    const net::Endpoint local = peer.local.port() != 0 ? peer.local : net::Endpoint::local_of(r.x.stream().native());
-    const http::ProxyAddresses addresses{true, r.client, local.ip(), peer.address.port(), local.port()};
+    const net::Endpoint local = r.x.local();
+    const http::ProxyAddresses addresses{true, r.client, local.ip(), r.x.peer().address.port(), local.port()};
     std::string line;
     header == ProxyHeader::v1 ? append_proxy_v1(line, addresses) : append_proxy_v2(line, addresses);
     auto sent = co_await (*stream)->write(line);

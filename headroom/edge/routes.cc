@@ -23,6 +23,7 @@ RouteMetrics::RouteMetrics(const std::string& route, std::size_t workers, metric
   auto& shed_queue = registry.counter(kShed, {route, "queue"});
   auto& shed_limit = registry.counter(kShed, {route, "limit"});
   auto& upgrades = registry.counter(kUpgrades, {route});
+  auto& retries = registry.counter(kRetries, {route});
   for (std::size_t w = 0; w < workers; ++w) {
     RouteCells& own = cells[w];
     own.begun = &begun.at(w);
@@ -32,6 +33,7 @@ RouteMetrics::RouteMetrics(const std::string& route, std::size_t workers, metric
     own.shed_queue = &shed_queue.at(w);
     own.shed_limit = &shed_limit.at(w);
     own.upgrades = &upgrades.at(w);
+    own.retries = &retries.at(w);
     own.queue = queue.at(w);
     own.connect = connect.at(w);
     own.first_byte = first_byte.at(w);

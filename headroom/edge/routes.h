@@ -37,6 +37,7 @@ struct RouteCells {
   metrics::Cell* shed_queue = nullptr;
   metrics::Cell* shed_limit = nullptr;
   metrics::Cell* upgrades = nullptr;
+  metrics::Cell* retries = nullptr;
   metrics::Histogram::Recorder queue, connect, first_byte, total;
 };
 

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,7 +37,7 @@ class DateText {
 // Who is at the other end.
 struct Peer {
   net::Endpoint address;  // of the connection, or what a trusted PROXY header said
-  net::Endpoint local;    // what that header said; else of no port
+  std::unique_ptr<const net::Endpoint> told_local;  // where it connected to, if a PROXY header said
   bool tls = false;
   bool known = true;      // false: the PROXY header said no address, so this is only the proxy's
 };
@@ -58,6 +59,8 @@ class Exchange {
 
   [[nodiscard]] const RequestHead& request() const { return request_; }
   [[nodiscard]] const Peer& peer() const { return peer_; }
+  // Where the client connected to. A system call unless a PROXY header said.
+  [[nodiscard]] net::Endpoint local() { return peer_.told_local ? *peer_.told_local : net::Endpoint::local_of(stream_.native()); }
   [[nodiscard]] net::TaskGroup& group() const { return group_; }
   [[nodiscard]] net::Worker& worker() const { return group_.worker(); }
   // When the head was complete.

@@ -111,7 +111,8 @@ net::Task<Result<>> ServerConnection::read_proxy_header() {
       exchange_.peer_.known = addresses.known || !believed;
       if (addresses.known && believed) {
         exchange_.peer_.address = net::Endpoint(addresses.source, addresses.source_port);
-        exchange_.peer_.local = net::Endpoint(addresses.destination, addresses.destination_port);
+        exchange_.peer_.told_local =
+            std::make_unique<const net::Endpoint>(addresses.destination, addresses.destination_port);
       }
       in_.consume(parsed.size);
       co_return Result<>{};
@@ -164,7 +165,7 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
       }
     }
     if (in_.empty()) {
-      if (server_.draining_ && answered_ > 0) co_return Head::closed;
+      if (server_.draining_ && answered_ > 0 && stream_.idle_and_open()) co_return Head::closed;
       idle_ = true;
       stream_.expire_at(Clock::now() + kHoldBuffers);
     }
@@ -172,7 +173,7 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
     Result<std::size_t> bytes = co_await stream_.read_some(room);
     if (bytes) {
       in_.commit(*bytes);
-    } else if (idle_ && bytes.error().code == Errc::timeout) {
+    } else if (idle_ && bytes.error().code == Errc::timeout && !server_.draining_) {
       bytes = co_await rest();
     }
     idle_ = false;
@@ -255,11 +256,13 @@ net::Task<> ServerConnection::linger() {
 }
 
 void ServerConnection::drain() {
-  if (idle_) {
+  if (!idle_) {
+    if (!exchange_.started_) exchange_.close_after();
+  } else if (answered_ == 0) {
+    stream_.expire_at(Clock::now() + kHoldBuffers);  // its first request is under way
+  } else if (stream_.idle_and_open()) {
     stream_.abort(Errc::cancelled);
-  } else if (!exchange_.started_) {
-    exchange_.close_after();
-  }
+  }  // else its next request is here already: it is answered, the last one
 }
 
 Server::Server(net::TaskGroup& group, Service& service, std::shared_ptr<const ServerOptions> options,
@@ -281,7 +284,7 @@ void Server::take(net::Listener::Accepted accepted, std::move_only_function<void
 }
 
 net::Task<> Server::run(net::Listener::Accepted accepted) {
-  Peer peer{accepted.peer, {}, false};
+  Peer peer{accepted.peer, nullptr, false};
   ServerConnection connection(*this, accepted.fd, std::move(peer));
   co_await connection.run();
 }

@@ -9,30 +9,25 @@
 #include <sstream>
 #include <string>
 
+#include "headroom/monitor/metrics.h"
+
 namespace headroom::monitor {
 namespace {
 
-using metrics::Family;
-using metrics::Kind;
-
 struct Row {
-  Family family;
+  const Family* family;
   double (*value)(const ProcessUse& use);
 };
 
 constexpr std::array kRows{
-    Row{{"headroom_monitor_process_cpu_seconds_total", Kind::counter, "Processor time used, user and system."},
-        [](const ProcessUse& use) { return use.cpu_seconds; }},
-    Row{{"headroom_monitor_process_resident_bytes", Kind::gauge, "Memory resident."},
-        [](const ProcessUse& use) { return static_cast<double>(use.resident.count); }},
-    Row{{"headroom_monitor_process_threads", Kind::gauge, "Threads."},
-        [](const ProcessUse& use) { return static_cast<double>(use.threads); }},
-    Row{{"headroom_monitor_process_open_descriptors", Kind::gauge, "File descriptors open."},
+    Row{&kCpu, [](const ProcessUse& use) { return use.cpu_seconds; }},
+    Row{&kResident, [](const ProcessUse& use) { return static_cast<double>(use.resident.count); }},
+    Row{&kThreads, [](const ProcessUse& use) { return static_cast<double>(use.threads); }},
+    Row{&kOpenDescriptors,
         [](const ProcessUse& use) { return static_cast<double>(use.open_descriptors); }},
-    Row{{"headroom_monitor_process_most_descriptors", Kind::gauge, "File descriptors allowed."},
+    Row{&kMostDescriptors,
         [](const ProcessUse& use) { return static_cast<double>(use.most_descriptors); }},
-    Row{{"headroom_monitor_process_start_time_seconds", Kind::gauge, "When the process began, since 1970."},
-        [](const ProcessUse& use) { return use.started_at; }},
+    Row{&kStartTime, [](const ProcessUse& use) { return use.started_at; }},
 };
 
 // The fields of /proc/self/stat behind the name, which may hold anything; the first is field 3 (proc(5)).
@@ -60,7 +55,8 @@ std::uint64_t count_descriptors() {
   DIR* directory = ::opendir("/proc/self/fd");
   if (directory == nullptr) return 0;
   std::uint64_t entries = 0;
-  while (::readdir(directory) != nullptr) ++entries;  // NOLINT(concurrency-mt-unsafe): a directory of our own
+  while (::readdir(directory) != nullptr)
+    ++entries;  // NOLINT(concurrency-mt-unsafe): a directory of our own
   ::closedir(directory);
   return entries < 3 ? 0 : entries - 3;  // ".", ".." and the directory itself
 }
@@ -81,7 +77,8 @@ ProcessUse read_process_use() {
     use.threads = std::stoull(fields[17]);
     const double ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
     use.started_at = boot_time() + (std::stod(fields[19]) / ticks);
-    use.resident = Bytes{std::stoull(fields[21]) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE))};
+    use.resident =
+        Bytes{std::stoull(fields[21]) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE))};
   }
   use.open_descriptors = count_descriptors();
   rlimit limit{};
@@ -92,7 +89,7 @@ ProcessUse read_process_use() {
 std::vector<SampleFamily> samples_of(const ProcessUse& use) {
   std::vector<SampleFamily> families;
   families.reserve(kRows.size());
-  for (const Row& row : kRows) families.push_back({&row.family, {{{}, row.value(use)}}});
+  for (const Row& row : kRows) families.push_back({row.family, {{{}, row.value(use)}}});
   return families;
 }
 

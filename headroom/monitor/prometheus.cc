@@ -8,12 +8,11 @@
 
 #include "headroom/base/assert.h"
 #include "headroom/base/text.h"
+#include "headroom/monitor/metrics.h"
 
 namespace headroom::monitor {
 namespace {
 
-using metrics::Family;
-using metrics::Kind;
 using metrics::Labels;
 using metrics::Scale;
 
@@ -23,15 +22,10 @@ constexpr std::string_view kTotal = "_total";
 constexpr unsigned kFirstBorderBit = 7;
 constexpr unsigned kLastBorderBit = 26;
 
-constexpr metrics::Family kLeftOut{.name = "headroom_monitor_series_left_out",
-                                   .kind = Kind::gauge,
-                                   .help = "Series that this answer had no room for."};
-
 bool valid_name(std::string_view name) {
-  return !name.empty() && (name[0] < '0' || name[0] > '9') &&
-         std::ranges::all_of(name, [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-         });
+  return !name.empty() && (name[0] < '0' || name[0] > '9') && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  });
 }
 
 void append_escaped(std::string& out, std::string_view text, bool quotes) {
@@ -57,7 +51,9 @@ std::string number(double value) {
 
 class Text final : public metrics::Registry::Visitor {
  public:
-  Text(TextFormat format, std::size_t most) : format_(format), most_(most) { out_.reserve(64U << 10U); }
+  Text(TextFormat format, std::size_t most) : format_(format), most_(most) {
+    out_.reserve(64U << 10U);
+  }
 
   void family(const Family& family) override {
     HR_ASSERT(valid_name(family.name));
@@ -65,17 +61,22 @@ class Text final : public metrics::Registry::Visitor {
     family_ = &family;
     if (full()) return;
     std::string_view name = family.name;
-    if (format_ == TextFormat::open_metrics && family.kind == Kind::counter) name.remove_suffix(kTotal.size());
+    if (format_ == TextFormat::open_metrics && family.kind == Kind::counter)
+      name.remove_suffix(kTotal.size());
     out_ += "# HELP ";
     out_ += name;
     out_ += ' ';
     append_escaped(out_, family.help, format_ == TextFormat::open_metrics);
     out_ += "\n# TYPE ";
     out_ += name;
-    out_ += family.kind == Kind::counter ? " counter\n" : family.kind == Kind::gauge ? " gauge\n" : " histogram\n";
+    out_ += family.kind == Kind::counter ? " counter\n"
+            : family.kind == Kind::gauge ? " gauge\n"
+                                         : " histogram\n";
   }
 
-  void counter(const Labels& labels, std::uint64_t value) override { line("", labels, "", fmt::to_string(value)); }
+  void counter(const Labels& labels, std::uint64_t value) override {
+    line("", labels, "", fmt::to_string(value));
+  }
   void gauge(const Labels& labels, double value) override { line("", labels, "", number(value)); }
 
   void histogram(const Labels& labels, const metrics::HistogramValues& values) override {
@@ -113,7 +114,8 @@ class Text final : public metrics::Registry::Visitor {
  private:
   [[nodiscard]] bool full() const { return out_.size() >= most_; }
 
-  void line(std::string_view suffix, const Labels& labels, std::string_view border, std::string_view value) {
+  void line(std::string_view suffix, const Labels& labels, std::string_view border,
+            std::string_view value) {
     if (full() && suffix.empty()) {
       ++left_out_;
       return;
@@ -165,16 +167,18 @@ double quality_of(std::string_view accept, std::string_view type) {
 
 TextFormat format_for(std::string_view accept) {
   const double open = quality_of(accept, "application/openmetrics-text");
-  return open > 0 && open >= quality_of(accept, "text/plain") ? TextFormat::open_metrics : TextFormat::prometheus;
+  return open > 0 && open >= quality_of(accept, "text/plain") ? TextFormat::open_metrics
+                                                              : TextFormat::prometheus;
 }
 
 std::string_view content_type(TextFormat format) {
-  return format == TextFormat::open_metrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-                                            : "text/plain; version=0.0.4; charset=utf-8";
+  return format == TextFormat::open_metrics
+             ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+             : "text/plain; version=0.0.4; charset=utf-8";
 }
 
-std::string render(const metrics::Registry& registry, std::span<const SampleFamily> own, TextFormat format,
-                   Bytes most) {
+std::string render(const metrics::Registry& registry, std::span<const SampleFamily> own,
+                   TextFormat format, Bytes most) {
   Text text(format, most.count);
   registry.visit(text);
   for (const SampleFamily& row : own) {

@@ -37,7 +37,8 @@ struct SampleFamily {
 };
 
 // `own` must not name a family of the registry.
-[[nodiscard]] std::string render(const metrics::Registry& registry, std::span<const SampleFamily> own,
-                                 TextFormat format, Bytes most = Bytes::mib(32));
+[[nodiscard]] std::string render(const metrics::Registry& registry,
+                                 std::span<const SampleFamily> own, TextFormat format,
+                                 Bytes most = Bytes::mib(32));
 
 }  // namespace headroom::monitor

@@ -5,7 +5,9 @@
 namespace headroom::monitor {
 namespace {
 
-double growth(std::uint64_t from, std::uint64_t to) { return to > from ? static_cast<double>(to - from) : 0.0; }
+double growth(std::uint64_t from, std::uint64_t to) {
+  return to > from ? static_cast<double>(to - from) : 0.0;
+}
 
 }  // namespace
 

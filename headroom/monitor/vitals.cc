@@ -4,23 +4,12 @@
 
 #include <algorithm>
 
+#include "headroom/monitor/metrics.h"
+
 namespace headroom::monitor {
 namespace {
 
-using metrics::Family;
-using metrics::Kind;
 using State = net::HealthReport::State;
-
-constexpr Family kHeartbeatAge{.name = "headroom_monitor_worker_heartbeat_age_seconds",
-                               .kind = Kind::gauge,
-                               .help = "Since the worker last went round.",
-                               .labels = {"worker"}};
-constexpr Family kComponentState{.name = "headroom_monitor_component_state",
-                                 .kind = Kind::gauge,
-                                 .help = "0 = ok, 1 = degraded, 2 = failed.",
-                                 .labels = {"component"}};
-constexpr Family kReady{
-    .name = "headroom_monitor_ready", .kind = Kind::gauge, .help = "Whether /readyz says yes."};
 
 }  // namespace
 
@@ -46,7 +35,8 @@ Verdict Vitals::live(TimePoint now) const {
   for (const auto& worker : workers_) {
     const Duration age = elapsed(worker->heartbeat(), now);
     if (age >= kStuck) {
-      return {false, fmt::format("worker {} has not gone round for {:.1f} s", worker->index(), seconds(age))};
+      return {false, fmt::format("worker {} has not gone round for {:.1f} s", worker->index(),
+                                 seconds(age))};
     }
   }
   return {};
@@ -84,7 +74,8 @@ State Vitals::state() const {
 std::vector<SampleFamily> Vitals::samples(TimePoint now) const {
   SampleFamily heartbeats{&kHeartbeatAge, {}};
   for (const auto& worker : workers_) {
-    heartbeats.samples.push_back({{fmt::to_string(worker->index())}, seconds(elapsed(worker->heartbeat(), now))});
+    heartbeats.samples.push_back(
+        {{fmt::to_string(worker->index())}, seconds(elapsed(worker->heartbeat(), now))});
   }
   // Reports of one component become one series: its worst.
   std::map<std::string, double> worst;

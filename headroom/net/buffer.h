@@ -3,9 +3,10 @@
 // Owns: its block, taken from the worker's pool on first use and given back by release(). Worker: the one whose pool it was made with.
 // Invariants: (1) an empty released buffer holds no memory; (2) data() is contiguous; (3) views into data() end with the next space(),
 //   append() or release().
-// Limits: blocks of 16 KiB; a buffer grows by doubling only as far as its caller asks.
+// Limits: blocks of 16 and 64 KiB; a buffer grows by doubling only as far as its caller asks.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -15,17 +16,29 @@
 
 namespace headroom::net {
 
+// Whole pages from the kernel, so that what a burst needed goes back when it is over (a heap would keep it).
 class BufferPool {
  public:
-  static constexpr std::size_t kBlockBytes = 16U << 10U;
-  static constexpr std::size_t kMaxFree = 256;
-  using Block = std::unique_ptr<char[]>;
+  static constexpr std::size_t kSmallBytes = 16U << 10U;
+  static constexpr std::size_t kLargeBytes = 64U << 10U;
+  static constexpr std::size_t kMostFree = 4U << 20U;  // bytes kept of each size
 
-  [[nodiscard]] Block take();
+  struct Free {
+    std::size_t bytes = 0;
+    void operator()(char* block) const;
+  };
+  using Block = std::unique_ptr<char[], Free>;
+
+  BufferPool() = default;
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+
+  // At least `bytes`; the block's real size is get_deleter().bytes.
+  [[nodiscard]] Block take(std::size_t bytes);
   void give(Block block);
 
  private:
-  std::vector<Block> free_;
+  std::array<std::vector<Block>, 2> free_;  // small, large
 };
 
 class Buffer {
@@ -61,7 +74,7 @@ class Buffer {
 
   BufferPool* pool_;
   BufferPool::Block block_;
-  std::size_t capacity_ = 0;
+  std::size_t capacity_ = 0;  // of block_
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
 };

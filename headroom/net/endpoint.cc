@@ -3,13 +3,15 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
 namespace headroom::net {
 
-Endpoint::Endpoint(const sockaddr* address, socklen_t size) : size_(size) {
-  std::memcpy(&storage_, address, size);
+Endpoint::Endpoint(const sockaddr* address, socklen_t size)
+    : size_(std::min(size, static_cast<socklen_t>(sizeof(sockaddr_un)))) {
+  std::memcpy(storage_.data(), address, size_);
 }
 
 Endpoint::Endpoint(const IpAddress& address, std::uint16_t port) {
@@ -19,7 +21,7 @@ Endpoint::Endpoint(const IpAddress& address, std::uint16_t port) {
     v4.sin_port = htons(port);
     const auto bytes = address.bytes();
     std::memcpy(&v4.sin_addr, bytes.data(), bytes.size());
-    std::memcpy(&storage_, &v4, sizeof v4);
+    std::memcpy(storage_.data(), &v4, sizeof v4);
     size_ = sizeof v4;
   } else {
     sockaddr_in6 v6{};
@@ -27,7 +29,7 @@ Endpoint::Endpoint(const IpAddress& address, std::uint16_t port) {
     v6.sin6_port = htons(port);
     const auto bytes = address.bytes();
     std::memcpy(&v6.sin6_addr, bytes.data(), bytes.size());
-    std::memcpy(&storage_, &v6, sizeof v6);
+    std::memcpy(storage_.data(), &v6, sizeof v6);
     size_ = sizeof v6;
   }
 }
@@ -41,7 +43,7 @@ Result<Endpoint> Endpoint::unix_path(std::string_view path) {
   std::memcpy(address.sun_path, path.data(), path.size());
   Endpoint endpoint;
   endpoint.size_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + 1);
-  std::memcpy(&endpoint.storage_, &address, sizeof address);
+  std::memcpy(endpoint.storage_.data(), &address, sizeof address);
   return endpoint;
 }
 
@@ -54,14 +56,14 @@ Result<Endpoint> Endpoint::literal(std::string_view host, std::uint16_t port) {
 IpAddress Endpoint::ip() const {
   if (family() == AF_INET) {
     sockaddr_in v4{};
-    std::memcpy(&v4, &storage_, sizeof v4);
+    std::memcpy(&v4, storage_.data(), sizeof v4);
     IpAddress::Bytes4 bytes;
     std::memcpy(bytes.data(), &v4.sin_addr, bytes.size());
     return IpAddress::v4(bytes);
   }
   if (family() == AF_INET6) {
     sockaddr_in6 v6{};
-    std::memcpy(&v6, &storage_, sizeof v6);
+    std::memcpy(&v6, storage_.data(), sizeof v6);
     IpAddress::Bytes16 bytes;
     std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
     return IpAddress::v6(bytes);
@@ -72,7 +74,7 @@ IpAddress Endpoint::ip() const {
 std::uint16_t Endpoint::port() const {
   if (family() == AF_INET || family() == AF_INET6) {
     sockaddr_in v4{};  // the port stands at the same place in both
-    std::memcpy(&v4, &storage_, sizeof v4);
+    std::memcpy(&v4, storage_.data(), sizeof v4);
     return ntohs(v4.sin_port);
   }
   return 0;
@@ -81,8 +83,8 @@ std::uint16_t Endpoint::port() const {
 std::string Endpoint::to_string() const {
   if (is_unix()) {
     sockaddr_un address{};
-    std::memcpy(&address, &storage_, sizeof address);
-    return "unix:" + std::string(address.sun_path);
+    std::memcpy(&address, storage_.data(), sizeof address);
+    return "unix:" + std::string(address.sun_path, ::strnlen(address.sun_path, sizeof address.sun_path));
   }
   if (family() == AF_INET) return headroom::to_string(ip()) + ":" + std::to_string(port());
   if (family() == AF_INET6) return "[" + headroom::to_string(ip()) + "]:" + std::to_string(port());
@@ -90,20 +92,20 @@ std::string Endpoint::to_string() const {
 }
 
 bool Endpoint::operator==(const Endpoint& other) const {
-  return size_ == other.size_ && std::memcmp(&storage_, &other.storage_, size_) == 0;
+  return size_ == other.size_ && std::memcmp(storage_.data(), &other.storage_, size_) == 0;
 }
 
 Endpoint Endpoint::local_of(int fd) {
   Endpoint endpoint;
-  endpoint.size_ = sizeof endpoint.storage_;
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&endpoint.storage_), &endpoint.size_) != 0) return {};
+  endpoint.size_ = static_cast<socklen_t>(endpoint.storage_.size());
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(endpoint.storage_.data()), &endpoint.size_) != 0) return {};
   return endpoint;
 }
 
 Endpoint Endpoint::peer_of(int fd) {
   Endpoint endpoint;
-  endpoint.size_ = sizeof endpoint.storage_;
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&endpoint.storage_), &endpoint.size_) != 0) return {};
+  endpoint.size_ = static_cast<socklen_t>(endpoint.storage_.size());
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(endpoint.storage_.data()), &endpoint.size_) != 0) return {};
   return endpoint;
 }
 

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <sys/socket.h>
+#include <sys/un.h>
 
-#include <boost/asio/generic/stream_protocol.hpp>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -22,9 +24,9 @@ class Endpoint {
   // An IP literal; names need the resolver.
   [[nodiscard]] static Result<Endpoint> literal(std::string_view host, std::uint16_t port);
 
-  [[nodiscard]] const sockaddr* data() const { return reinterpret_cast<const sockaddr*>(&storage_); }
+  [[nodiscard]] const sockaddr* data() const { return reinterpret_cast<const sockaddr*>(storage_.data()); }
   [[nodiscard]] socklen_t size() const { return size_; }
-  [[nodiscard]] int family() const { return storage_.ss_family; }
+  [[nodiscard]] int family() const { return data()->sa_family; }
   [[nodiscard]] bool is_unix() const { return family() == AF_UNIX; }
   [[nodiscard]] IpAddress ip() const;  // of a Unix socket: 127.0.0.1
   [[nodiscard]] std::uint16_t port() const;
@@ -37,7 +39,7 @@ class Endpoint {
   [[nodiscard]] static Endpoint peer_of(int fd);
 
  private:
-  sockaddr_storage storage_{};
+  alignas(8) std::array<std::byte, sizeof(sockaddr_un) + 2> storage_{};  // the largest of the three kinds; one lies in every connection
   socklen_t size_ = 0;
 };
 

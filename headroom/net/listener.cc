@@ -64,12 +64,21 @@ void remove_leftover(const Endpoint& at) {
   if (dead) ::unlink(path.c_str());
 }
 
+// Whether a socket that listens at `is` is what a setting of `wanted` asks for; port 0 is any.
+bool same_place(const Endpoint& wanted, const Endpoint& is) {
+  if (wanted.is_unix() || is.is_unix()) return wanted == is;
+  return wanted.ip() == is.ip() && wanted.family() == is.family() && (wanted.port() == 0 || wanted.port() == is.port());
+}
+
 }  // namespace
 
 Result<Listener> Listener::open(const Endpoint& at, std::size_t workers, std::vector<int> inherited) {
   Listener listener;
   listener.endpoint_ = at;
   listener.workers_ = workers;
+  if (!inherited.empty() && !same_place(at, Endpoint::local_of(inherited[0]))) {
+    for (const int fd : std::exchange(inherited, {})) ::close(fd);
+  }
   if (!inherited.empty()) {
     listener.sockets_ = std::move(inherited);
     listener.endpoint_ = Endpoint::local_of(listener.sockets_[0]);

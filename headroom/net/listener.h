@@ -20,7 +20,7 @@ namespace headroom::net {
 class Listener {
  public:
   // Listens at `at`; port 0 chooses a free one, shared by all workers. `inherited`: listening sockets of that address from another process;
-  // they are used first. Errc::unavailable (address in use, no such path), unauthorized (a port below 1024).
+  // they are used first; those of another address are closed. Errc::unavailable (address in use, no such path), unauthorized (a port below 1024).
   [[nodiscard]] static Result<Listener> open(const Endpoint& at, std::size_t workers,
                                              std::vector<int> inherited = {});
   Listener(Listener&& other) noexcept;

@@ -5,7 +5,7 @@
 // Worker: everything but post(), heartbeat() and index() is for the worker's own thread.
 // Invariants: (1) what is made on a worker runs, is used and ends on it; other threads reach it by post() only; (2) nothing on a worker
 //   blocks: the heartbeat tells when something did.
-// Limits: 64 workers; free buffers kept per worker: 256 of 16 KiB.
+// Limits: 64 workers; free buffers kept per worker: 4 MiB of each size.
 #pragma once
 
 #include <atomic>

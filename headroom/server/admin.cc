@@ -17,15 +17,18 @@ using auth::Role;
 using http::Method;
 using http::Reply;
 
-constexpr std::string_view kServerSchema = R"({"type":"object","required":["group","server"],"properties":{)"
-                                           R"("group":{"type":"string"},"server":{"type":"string"}},)"
-                                           R"("additionalProperties":false})";
+constexpr std::string_view kServerSchema =
+    R"({"type":"object","required":["group","server"],"properties":{)"
+    R"("group":{"type":"string"},"server":{"type":"string"}},)"
+    R"("additionalProperties":false})";
 constexpr std::string_view kTokenSchema =
     R"({"type":"object","required":["name","role"],"properties":{"name":{"type":"string"},)"
     R"("role":{"type":"string","enum":["viewer","operator","admin"]},)"
     R"("expires_in":{"type":"string","description":"A duration such as 30d."}},"additionalProperties":false})";
 
-std::string_view code_of(const monitor::Verdict& verdict) { return verdict.yes ? "ok" : "unavailable"; }
+std::string_view code_of(const monitor::Verdict& verdict) {
+  return verdict.yes ? "ok" : "unavailable";
+}
 
 // Probes read the status; people read the text.
 Reply probe(const monitor::Verdict& verdict) {
@@ -36,6 +39,8 @@ Reply probe(const monitor::Verdict& verdict) {
 }
 
 Reply metrics_text(const Sources& sources, const Call& call) {
+  if (!sources.metrics_enabled())
+    return error_reply(404, "not_found", "[monitor] enabled is false");
   const monitor::TextFormat format = monitor::format_for(call.accept);
   auto own = sources.vitals.samples();
   std::ranges::move(monitor::samples_of(monitor::read_process_use()), std::back_inserter(own));
@@ -50,7 +55,8 @@ void write_process(json::Writer& out) {
   out.key("process").begin_object();
   out.key("cpu_seconds").fixed(use.cpu_seconds, 3);
   out.field("resident_bytes", use.resident.count).field("threads", use.threads);
-  out.field("open_descriptors", use.open_descriptors).field("most_descriptors", use.most_descriptors);
+  out.field("open_descriptors", use.open_descriptors)
+      .field("most_descriptors", use.most_descriptors);
   out.end_object();
 }
 
@@ -60,11 +66,14 @@ Reply overview(const Sources& sources) {
   json::Writer out(body);
   out.begin_object();
   out.field("version", kVersion).field("stage", monitor::to_string(sources.vitals.stage()));
-  out.field("ready", sources.vitals.ready().yes).field("state", monitor::to_string(sources.vitals.state()));
+  out.field("ready", sources.vitals.ready().yes)
+      .field("state", monitor::to_string(sources.vitals.state()));
   out.key("uptime_seconds").fixed(seconds(elapsed(sources.started, Clock::now())), 3);
   out.field("workers", sources.registry.workers());
   out.key("requests").begin_object();
-  out.field("total", summary.requests).field("errors", summary.errors).field("in_flight", summary.in_flight);
+  out.field("total", summary.requests)
+      .field("errors", summary.errors)
+      .field("in_flight", summary.in_flight);
   out.key("error_rate").fixed(percentage(summary.errors, summary.requests), 3);
   out.key("per_second").fixed(sources.rates.over(10s).requests, 3);
   write_quantiles(out, "latency_ms", summary.total);
@@ -73,7 +82,10 @@ Reply overview(const Sources& sources) {
   out.key("upstreams").begin_array();
   for (const edge::GroupStatus& group : sources.upstreams()) {
     const auto up = std::ranges::count(group.servers, "up", &edge::ServerStatus::state);
-    out.begin_object().field("name", group.name).field("servers", group.servers.size()).field("up", up);
+    out.begin_object()
+        .field("name", group.name)
+        .field("servers", group.servers.size())
+        .field("up", up);
     out.field("in_flight", group.in_flight).field("queued", group.queued).end_object();
   }
   out.end_array();
@@ -108,7 +120,11 @@ Reply drain(const Sources& sources, std::string_view group, std::string_view ser
   if (!done) return error_reply(done.error());
   std::string body;
   json::Writer out(body);
-  out.begin_object().field("group", group).field("server", server).field("draining", drain == Drain::yes).end_object();
+  out.begin_object()
+      .field("group", group)
+      .field("server", server)
+      .field("draining", drain == Drain::yes)
+      .end_object();
   return json_reply(std::move(body));
 }
 
@@ -134,14 +150,20 @@ Reply reload(const Sources& sources) {
   for (const config::Change& change : *changes) {
     const bool live = change.reload == config::Reload::live;
     restart = restart || !live;
-    out.begin_object().field("name", change.path).key("before").raw(change.before).key("after").raw(change.after);
+    out.begin_object()
+        .field("name", change.path)
+        .key("before")
+        .raw(change.before)
+        .key("after")
+        .raw(change.after);
     out.field("applied", live).end_object();
   }
   out.end_array().field("restart_needed", restart).end_object();
   return json_reply(std::move(body));
 }
 
-void write_time(json::Writer& out, std::string_view name, const std::optional<auth::WallTime>& when) {
+void write_time(json::Writer& out, std::string_view name,
+                const std::optional<auth::WallTime>& when) {
   out.key(name);
   if (when) {
     out.value(utc_text(*when));
@@ -186,7 +208,9 @@ Result<auth::TokenRequest> token_request(const Call& call) {
   request.role = *role;
   if (expires_in) {
     const auto life = config::Value<Duration>::parse(*expires_in);
-    if (!life) return fail(Errc::invalid, "field 'expires_in': expected " + config::Value<Duration>::accepted());
+    if (!life)
+      return fail(Errc::invalid,
+                  "field 'expires_in': expected " + config::Value<Duration>::accepted());
     request.expires = auth::wall_now() + std::chrono::duration_cast<std::chrono::seconds>(*life);
   }
   return request;
@@ -222,56 +246,113 @@ Reply revoke_token(const Sources& sources, const Call& call) {
 
 void add_probes(Api& api, const Sources& sources) {
   const std::string_view text = "text/plain";
-  api.add({.path = "/livez", .role = Role::none, .run = Run::here, .tag = "health",
-           .summary = "Whether every worker goes round; asks nothing else.", .content_type = text,
+  api.add({.path = "/livez",
+           .role = Role::none,
+           .run = Run::here,
+           .tag = "health",
+           .summary = "Whether every worker goes round; asks nothing else.",
+           .content_type = text,
            .answer = [&](const Call&) { return probe(sources.vitals.live()); }});
-  api.add({.path = "/readyz", .role = Role::none, .run = Run::here, .tag = "health",
-           .summary = "Whether to send requests here: started, not draining, nothing failed.", .content_type = text,
+  api.add({.path = "/readyz",
+           .role = Role::none,
+           .run = Run::here,
+           .tag = "health",
+           .summary = "Whether to send requests here: started, not draining, nothing failed.",
+           .content_type = text,
            .answer = [&](const Call&) { return probe(sources.vitals.ready()); }});
-  api.add({.path = "/startupz", .role = Role::none, .run = Run::here, .tag = "health",
-           .summary = "Whether it has started.", .content_type = text,
+  api.add({.path = "/startupz",
+           .role = Role::none,
+           .run = Run::here,
+           .tag = "health",
+           .summary = "Whether it has started.",
+           .content_type = text,
            .answer = [&](const Call&) { return probe(sources.vitals.started()); }});
-  api.add({.path = "/metrics", .role = Role::none, .tag = "metrics",
-           .summary = "All metrics: Prometheus text, or OpenMetrics by Accept.", .content_type = text,
+  api.add({.path = "/metrics",
+           .role = Role::none,
+           .tag = "metrics",
+           .summary = "All metrics: Prometheus text, or OpenMetrics by Accept.",
+           .content_type = text,
            .answer = [&](const Call& call) { return metrics_text(sources, call); }});
-  api.add({.path = "/openapi.json", .role = Role::none, .tag = "api", .summary = "This document.",
+  api.add({.path = "/openapi.json",
+           .role = Role::none,
+           .tag = "api",
+           .summary = "This document.",
            .answer = [&api](const Call&) { return json_reply(openapi(api.endpoints())); }});
 }
 
 void add_reading(Api& api, const Sources& sources) {
-  api.add({.path = "/api/v1/overview", .tag = "overview", .summary = "Requests, errors, latency, health, in one answer.",
+  api.add({.path = "/api/v1/overview",
+           .tag = "overview",
+           .summary = "Requests, errors, latency, health, in one answer.",
            .answer = [&](const Call&) { return overview(sources); }});
-  api.add({.path = "/api/v1/routes", .tag = "edge", .summary = "Every route with its counts and four phases of latency.",
+  api.add({.path = "/api/v1/routes",
+           .tag = "edge",
+           .summary = "Every route with its counts and four phases of latency.",
            .answer = [&](const Call&) { return routes(sources); }});
-  api.add({.path = "/api/v1/upstreams", .tag = "edge", .summary = "Every group of servers, and how each server is.",
+  api.add({.path = "/api/v1/upstreams",
+           .tag = "edge",
+           .summary = "Every group of servers, and how each server is.",
            .answer = [&](const Call&) { return upstreams(sources); }});
-  api.add({.path = "/api/v1/config", .role = Role::admin, .run = Run::control, .tag = "settings",
+  api.add({.path = "/api/v1/config",
+           .role = Role::admin,
+           .run = Run::control,
+           .tag = "settings",
            .summary = "Every setting with its value and where it comes from; secrets hidden.",
            .answer = [&](const Call&) { return json_reply(sources.settings()->to_json()); }});
-  api.add({.path = "/api/v1/tokens", .role = Role::admin, .run = Run::control, .tag = "tokens",
-           .summary = "Every token, without its text.", .answer = [&](const Call&) { return list_tokens(sources); }});
+  api.add({.path = "/api/v1/tokens",
+           .role = Role::admin,
+           .run = Run::control,
+           .tag = "tokens",
+           .summary = "Every token, without its text.",
+           .answer = [&](const Call&) { return list_tokens(sources); }});
 }
 
 void add_changing(Api& api, const Sources& sources) {
-  for (const auto& [verb, wanted] : {std::pair("drain", Drain::yes), std::pair("undrain", Drain::no)}) {
-    const std::string_view summary = wanted == Drain::yes ? "Gives a server no new requests." : "Gives it requests again.";
-    api.add({.method = Method::post, .path = fmt::format("/api/v1/upstreams/{{group}}/{{server...}}/{}", verb),
-             .role = Role::operator_, .run = Run::control, .tag = "edge", .summary = summary,
+  for (const auto& [verb, wanted] :
+       {std::pair("drain", Drain::yes), std::pair("undrain", Drain::no)}) {
+    const std::string_view summary =
+        wanted == Drain::yes ? "Gives a server no new requests." : "Gives it requests again.";
+    api.add({.method = Method::post,
+             .path = fmt::format("/api/v1/upstreams/{{group}}/{{server...}}/{}", verb),
+             .role = Role::operator_,
+             .run = Run::control,
+             .tag = "edge",
+             .summary = summary,
              .answer = [&sources, wanted](const Call& call) {
                return drain(sources, call.parameter("group"), call.parameter("server"), wanted);
              }});
-    api.add({.method = Method::post, .path = fmt::format("/api/v1/upstreams/{}", verb), .role = Role::operator_,
-             .run = Run::control, .tag = "edge", .summary = summary, .request_schema = kServerSchema,
-             .answer = [&sources, wanted](const Call& call) { return drain_by_body(sources, call, wanted); }});
+    api.add({.method = Method::post,
+             .path = fmt::format("/api/v1/upstreams/{}", verb),
+             .role = Role::operator_,
+             .run = Run::control,
+             .tag = "edge",
+             .summary = summary,
+             .request_schema = kServerSchema,
+             .answer = [&sources, wanted](const Call& call) {
+               return drain_by_body(sources, call, wanted);
+             }});
   }
-  api.add({.method = Method::post, .path = "/api/v1/reload", .role = Role::admin, .run = Run::control, .tag = "settings",
+  api.add({.method = Method::post,
+           .path = "/api/v1/reload",
+           .role = Role::admin,
+           .run = Run::control,
+           .tag = "settings",
            .summary = "Reads the settings again; tells what changed and what needs a restart.",
            .answer = [&](const Call&) { return reload(sources); }});
-  api.add({.method = Method::post, .path = "/api/v1/tokens", .role = Role::admin, .run = Run::control, .tag = "tokens",
-           .summary = "Makes a token; its text is in this answer and nowhere else.", .request_schema = kTokenSchema,
+  api.add({.method = Method::post,
+           .path = "/api/v1/tokens",
+           .role = Role::admin,
+           .run = Run::control,
+           .tag = "tokens",
+           .summary = "Makes a token; its text is in this answer and nowhere else.",
+           .request_schema = kTokenSchema,
            .answer = [&](const Call& call) { return create_token(sources, call); }});
-  api.add({.method = Method::delete_, .path = "/api/v1/tokens/{name}", .role = Role::admin, .run = Run::control,
-           .tag = "tokens", .summary = "Revokes a token.",
+  api.add({.method = Method::delete_,
+           .path = "/api/v1/tokens/{name}",
+           .role = Role::admin,
+           .run = Run::control,
+           .tag = "tokens",
+           .summary = "Revokes a token.",
            .answer = [&](const Call& call) { return revoke_token(sources, call); }});
 }
 

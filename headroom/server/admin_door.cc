@@ -22,23 +22,25 @@ std::shared_ptr<const http::ServerOptions> door_options() {
   return options;
 }
 
-bool same_place(const net::Endpoint& wanted, const net::Endpoint& is) {
-  if (wanted.is_unix() || is.is_unix()) return wanted == is;
-  return wanted.family() == is.family() && wanted.ip() == is.ip() && (wanted.port() == 0 || wanted.port() == is.port());
-}
-
 }  // namespace
 
 Result<net::Endpoint> endpoint_of(const config::Address& address) {
   if (address.is_unix()) return net::Endpoint::unix_path(address.unix_path);
   if (address.host.empty()) return net::Endpoint::literal("::", address.port);
   if (auto literal = net::Endpoint::literal(address.host, address.port)) return literal;
-  const addrinfo wanted{.ai_flags = AI_PASSIVE, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = 0,
-                        .ai_addrlen = 0, .ai_addr = nullptr, .ai_canonname = nullptr, .ai_next = nullptr};
+  const addrinfo wanted{.ai_flags = AI_PASSIVE,
+                        .ai_family = AF_UNSPEC,
+                        .ai_socktype = SOCK_STREAM,
+                        .ai_protocol = 0,
+                        .ai_addrlen = 0,
+                        .ai_addr = nullptr,
+                        .ai_canonname = nullptr,
+                        .ai_next = nullptr};
   addrinfo* found = nullptr;
   const std::string port = std::to_string(address.port);
   const int failed = ::getaddrinfo(address.host.c_str(), port.c_str(), &wanted, &found);
-  if (failed != 0) return fail(Errc::invalid, fmt::format("{}: {}", address.host, ::gai_strerror(failed)));
+  if (failed != 0)
+    return fail(Errc::invalid, fmt::format("{}: {}", address.host, ::gai_strerror(failed)));
   const net::Endpoint endpoint(found->ai_addr, found->ai_addrlen);
   ::freeaddrinfo(found);
   return endpoint;
@@ -48,9 +50,12 @@ Result<net::Endpoint> endpoint_of(const config::Address& address) {
 class AdminDoor::Served {
  public:
   Served(net::Worker& worker, net::Listener& listener, http::Service& service)
-      : accepting(worker), connections(worker, kConnections), server(connections, service, door_options()) {
+      : accepting(worker),
+        connections(worker, kConnections),
+        server(connections, service, door_options()) {
     auto accept = [this, &listener] {
-      return listener.accept(accepting, [this](net::Listener::Accepted accepted) { server.take(accepted); });
+      return listener.accept(accepting,
+                             [this](net::Listener::Accepted accepted) { server.take(accepted); });
     };
     HR_ASSERT(accepting.spawn(std::move(accept)));
   }
@@ -68,7 +73,8 @@ void end_group(net::Worker& worker, net::TaskGroup& group) {
   worker.post([&] {
     group.stop();
     auto join = [&group]() -> net::Task<> { co_await group.join(); };
-    net::asio::co_spawn(worker.executor(), std::move(join), [&done](const std::exception_ptr&) { done.count_down(); });
+    net::asio::co_spawn(worker.executor(), std::move(join),
+                        [&done](const std::exception_ptr&) { done.count_down(); });
   });
   done.wait();
 }
@@ -76,16 +82,15 @@ void end_group(net::Worker& worker, net::TaskGroup& group) {
 }  // namespace
 
 Result<std::unique_ptr<AdminDoor>> AdminDoor::open(net::Worker& worker, http::Service& service,
-                                                   const config::Address& address, std::vector<int> inherited) {
+                                                   const config::Address& address,
+                                                   std::vector<int> inherited) {
   auto endpoint = endpoint_of(address);
   if (!endpoint) return pass(endpoint, "admin.listen");
-  if (!inherited.empty() && !same_place(*endpoint, net::Endpoint::local_of(inherited[0]))) {
-    for (const int fd : std::exchange(inherited, {})) ::close(fd);
-  }
   auto listener = net::Listener::open(*endpoint, 1, std::move(inherited));
   if (!listener) return pass(listener, "admin");
   std::unique_ptr<AdminDoor> door(new AdminDoor(worker, std::move(*listener)));
-  worker.run_and_wait([&] { door->served_ = std::make_unique<Served>(worker, door->listener_, service); });
+  worker.run_and_wait(
+      [&] { door->served_ = std::make_unique<Served>(worker, door->listener_, service); });
   return door;
 }
 
@@ -99,10 +104,10 @@ edge::Door AdminDoor::door() const {
   return {"admin", listener_.endpoint().to_string(), {sockets.begin(), sockets.end()}};
 }
 
-void AdminDoor::stop_accepting(bool keep_path) {
+void AdminDoor::stop_accepting(edge::Doors doors) {
   if (!served_) return;
   end_group(worker_, served_->accepting);
-  if (keep_path) listener_.keep_path();
+  if (doors == edge::Doors::handed_over) listener_.keep_path();
   listener_.close();
 }
 

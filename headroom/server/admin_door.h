@@ -25,14 +25,15 @@ class AdminDoor {
   static constexpr std::size_t kConnections = 256;
 
   // `inherited`: the sockets of a server that is taken over, used when they listen where `address` says, else closed.
-  [[nodiscard]] static Result<std::unique_ptr<AdminDoor>> open(net::Worker& worker, http::Service& service,
+  [[nodiscard]] static Result<std::unique_ptr<AdminDoor>> open(net::Worker& worker,
+                                                               http::Service& service,
                                                                const config::Address& address,
                                                                std::vector<int> inherited);
   ~AdminDoor();
 
   [[nodiscard]] edge::Door door() const;
   // Accepts no more; connections go on.
-  void stop_accepting(bool keep_path);
+  void stop_accepting(edge::Doors doors);
   // Lets answers end for a moment, then ends what is left.
   void stop();
 

@@ -7,6 +7,7 @@
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
 #include "headroom/json/writer.h"
+#include "headroom/server/metrics.h"
 
 namespace headroom::server {
 namespace {
@@ -14,28 +15,20 @@ namespace {
 using http::Method;
 using http::Name;
 using http::Reply;
-using metrics::Family;
-using metrics::Kind;
 
-constexpr Family kRequests{.name = "headroom_server_requests_total",
-                           .kind = Kind::counter,
-                           .help = "Admin requests answered, by the class of their status.",
-                           .labels = {"status"}};
-constexpr Family kRefused{.name = "headroom_server_refused_total",
-                          .kind = Kind::counter,
-                          .help = "Admin requests refused before they were handled, by reason.",
-                          .labels = {"reason"}};
-constexpr std::array<std::string_view, 6> kReasons{"source", "not_found", "method", "credential", "role", "rate"};
+constexpr std::array<std::string_view, 6> kReasons{"source",     "not_found", "method",
+                                                   "credential", "role",      "rate"};
 
 struct CodeRow {
   Errc code;
   unsigned status;
 };
 constexpr std::array kStatuses{
-    CodeRow{Errc::invalid, 400},     CodeRow{Errc::not_found, 404},   CodeRow{Errc::conflict, 409},
-    CodeRow{Errc::timeout, 504},     CodeRow{Errc::cancelled, 503},   CodeRow{Errc::overloaded, 503},
-    CodeRow{Errc::unavailable, 503}, CodeRow{Errc::unauthorized, 403}, CodeRow{Errc::protocol, 502},
-    CodeRow{Errc::internal, 500},
+    CodeRow{Errc::invalid, 400},     CodeRow{Errc::not_found, 404},
+    CodeRow{Errc::conflict, 409},    CodeRow{Errc::timeout, 504},
+    CodeRow{Errc::cancelled, 503},   CodeRow{Errc::overloaded, 503},
+    CodeRow{Errc::unavailable, 503}, CodeRow{Errc::unauthorized, 403},
+    CodeRow{Errc::protocol, 502},    CodeRow{Errc::internal, 500},
 };
 
 std::vector<std::string_view> segments_of(std::string_view path) {
@@ -75,7 +68,8 @@ std::optional<std::string> decoded(std::string_view text) {
 using Parameters = std::vector<std::pair<std::string_view, std::string>>;
 
 // The parameters of `path` if it is one that `pattern` means.
-std::optional<Parameters> match_path(std::string_view pattern, const std::vector<std::string_view>& path) {
+std::optional<Parameters> match_path(std::string_view pattern,
+                                     const std::vector<std::string_view>& path) {
   const auto wanted = segments_of(pattern);
   Parameters parameters;
   std::size_t at = 0;
@@ -113,7 +107,8 @@ bool stands_twice(const http::RequestHead& head, Name name) {
 // The edge answers by any name its users call it.
 std::vector<std::string> own_name(std::string_view authority) {
   const std::size_t colon = authority.rfind(':');
-  return {std::string(authority.substr(0, authority.ends_with(']') ? std::string_view::npos : colon))};
+  return {
+      std::string(authority.substr(0, authority.ends_with(']') ? std::string_view::npos : colon))};
 }
 
 }  // namespace
@@ -136,7 +131,8 @@ std::string Call::query_value(std::string_view name) const {
 
 Reply json_reply(std::string body, unsigned status) {
   body += '\n';
-  return {.status = status, .content_type = "application/json", .body = std::move(body), .fields = {}};
+  return {
+      .status = status, .content_type = "application/json", .body = std::move(body), .fields = {}};
 }
 
 Reply error_reply(unsigned status, std::string_view code, std::string_view message) {
@@ -161,7 +157,8 @@ struct Api::Match {
   Parameters parameters;
 };
 
-Api::Api(net::Workers& workers, net::Offload& reading, net::Offload& control, metrics::Registry& registry)
+Api::Api(net::Workers& workers, net::Offload& reading, net::Offload& control,
+         metrics::Registry& registry)
     : workers_(workers), reading_(reading), control_(control) {
   const auto no_hosts = std::make_shared<const std::vector<std::string>>();
   for (std::size_t i = 0; i < workers.size(); ++i) {
@@ -215,12 +212,14 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   call.query = head.query;
   call.accept = head.value_of(Name::accept);
   call.who = std::move(*who);
-  const std::string what = fmt::format("{} {}", head.method_text, head.path);  // the head may move with the body
+  const std::string what =
+      fmt::format("{} {}", head.method_text, head.path);  // the head may move with the body
   auto body = co_await read_body(exchange);
   if (!body) {
     exchange.close_after();
-    co_return body.error().code == Errc::overloaded ? error_reply(413, "invalid", body.error().message)
-                                                    : error_reply(body.error());
+    co_return body.error().code == Errc::overloaded
+        ? error_reply(413, "invalid", body.error().message)
+        : error_reply(body.error());
   }
   call.body = std::move(*body);
   if (endpoint.run == Run::here) co_return endpoint.answer(call);
@@ -230,21 +229,24 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   auto reply = co_await pool.run(exchange.worker(), std::move(work));
   if (!reply) co_return error_reply(reply.error());
   if (endpoint.method != Method::get) {
-    log::info("server", "{} ({}): {} -> {}", call.who.name, auth::to_string(call.who.role), what, reply->status);
+    log::info("server", "{} ({}): {} -> {}", call.who.name, auth::to_string(call.who.role), what,
+              reply->status);
   }
   co_return std::move(*reply);
 }
 
 std::optional<Reply> Api::check_source(const http::Exchange& exchange, Place place) {
   const http::RequestHead& head = exchange.request();
-  for (const Name name : {Name::authorization, Name::origin, Name::sec_fetch_site, Name::content_type}) {
+  for (const Name name :
+       {Name::authorization, Name::origin, Name::sec_fetch_site, Name::content_type}) {
     if (stands_twice(head, name)) {
       refused(exchange, "source");
       return error_reply(400, "invalid", fmt::format("{} stands twice", http::to_string(name)));
     }
   }
   auth::Source source;
-  source.act = head.method == Method::get || head.method == Method::head ? auth::Act::read : auth::Act::change;
+  source.act = head.method == Method::get || head.method == Method::head ? auth::Act::read
+                                                                         : auth::Act::change;
   source.host = head.authority;
   source.origin = given(head, Name::origin);
   source.fetch_site = given(head, Name::sec_fetch_site);
@@ -269,8 +271,10 @@ std::expected<Api::Match, Reply> Api::match(const http::RequestHead& head, Place
     allowed += fmt::format("{}{}", allowed.empty() ? "" : ", ", http::to_string(endpoint.method));
     if (endpoint.method == Method::get) allowed += ", HEAD";
   }
-  if (allowed.empty()) return std::unexpected(error_reply(404, "not_found", "there is no such path"));
-  Reply reply = error_reply(405, "method_not_allowed", fmt::format("this path answers {}", allowed));
+  if (allowed.empty())
+    return std::unexpected(error_reply(404, "not_found", "there is no such path"));
+  Reply reply =
+      error_reply(405, "method_not_allowed", fmt::format("this path answers {}", allowed));
   reply.fields = fmt::format("Allow: {}\r\n", allowed);
   return std::unexpected(std::move(reply));
 }
@@ -278,17 +282,20 @@ std::expected<Api::Match, Reply> Api::match(const http::RequestHead& head, Place
 std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, auth::Role role) {
   if (role == auth::Role::none) return auth::Identity{};
   PerWorker& state = mine(exchange);
-  if (!state.access) return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
+  if (!state.access)
+    return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
   const auto authorization = given(exchange.request(), Name::authorization);
   const std::string address = to_string(exchange.peer().address.ip());
   const TimePoint now = Clock::now();
   if (const auto wait = authorization ? state.logins.blocked_for(address, now) : std::nullopt) {
     refused(exchange, "rate");
-    Reply reply = error_reply(429, "too_many_failures", "too many bad credentials from this address");
+    Reply reply =
+        error_reply(429, "too_many_failures", "too many bad credentials from this address");
     reply.fields = fmt::format("Retry-After: {:.0f}\r\n", std::ceil(seconds(*wait)));
     return std::unexpected(std::move(reply));
   }
-  auto who = state.access->identify({.authorization = authorization, .session = {}}, auth::wall_now());
+  auto who =
+      state.access->identify({.authorization = authorization, .session = {}}, auth::wall_now());
   if (!who) {
     if (authorization) state.logins.failed(address, now);
     refused(exchange, "credential");
@@ -300,7 +307,8 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   if (!who->may(role)) {
     refused(exchange, "role");
     return std::unexpected(error_reply(
-        403, "forbidden", fmt::format("this needs the role {}, not {}", to_string(role), to_string(who->role))));
+        403, "forbidden",
+        fmt::format("this needs the role {}, not {}", to_string(role), to_string(who->role))));
   }
   return std::move(*who);
 }

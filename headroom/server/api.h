@@ -56,7 +56,8 @@ enum class Place : std::uint8_t { admin, admin_and_edge };
 
 struct Endpoint {
   http::Method method = http::Method::get;
-  std::string path{};  // "/api/v1/upstreams/{group}/{server...}/drain": {x} is one segment, {x...} one or more
+  std::string
+      path{};  // "/api/v1/upstreams/{group}/{server...}/drain": {x} is one segment, {x...} one or more
   auth::Role role = auth::Role::viewer;  // none: no credential is looked at
   Run run = Run::reading;
   std::string_view tag{};
@@ -69,7 +70,8 @@ struct Endpoint {
 
 [[nodiscard]] http::Reply json_reply(std::string body, unsigned status = 200);
 // {"error": {"code", "message"}}.
-[[nodiscard]] http::Reply error_reply(unsigned status, std::string_view code, std::string_view message);
+[[nodiscard]] http::Reply error_reply(unsigned status, std::string_view code,
+                                      std::string_view message);
 // By the one table of codes and statuses.
 [[nodiscard]] http::Reply error_reply(const Error& error);
 
@@ -77,7 +79,8 @@ class Api {
  public:
   static constexpr std::uint64_t kBodyLimit = 64U << 10U;
 
-  Api(net::Workers& workers, net::Offload& reading, net::Offload& control, metrics::Registry& registry);
+  Api(net::Workers& workers, net::Offload& reading, net::Offload& control,
+      metrics::Registry& registry);
   Api(const Api&) = delete;
   Api& operator=(const Api&) = delete;
 
@@ -97,7 +100,9 @@ class Api {
   class Door final : public http::Service {
    public:
     Door(Api& api, Place place) : api_(api), place_(place) {}
-    [[nodiscard]] net::Task<> serve(http::Exchange& exchange) override { return api_.serve(exchange, place_); }
+    [[nodiscard]] net::Task<> serve(http::Exchange& exchange) override {
+      return api_.serve(exchange, place_);
+    }
 
    private:
     Api& api_;
@@ -113,10 +118,15 @@ class Api {
   [[nodiscard]] net::Task<> serve(http::Exchange& exchange, Place place);
   [[nodiscard]] net::Task<http::Reply> answer(http::Exchange& exchange, Place place);
   [[nodiscard]] net::Task<Result<std::string>> read_body(http::Exchange& exchange);
-  [[nodiscard]] std::expected<Match, http::Reply> match(const http::RequestHead& head, Place place) const;
-  [[nodiscard]] std::expected<auth::Identity, http::Reply> identify(http::Exchange& exchange, auth::Role role);
-  [[nodiscard]] std::optional<http::Reply> check_source(const http::Exchange& exchange, Place place);
-  [[nodiscard]] PerWorker& mine(const http::Exchange& exchange) { return *state_[exchange.worker().index()]; }
+  [[nodiscard]] std::expected<Match, http::Reply> match(const http::RequestHead& head,
+                                                        Place place) const;
+  [[nodiscard]] std::expected<auth::Identity, http::Reply> identify(http::Exchange& exchange,
+                                                                    auth::Role role);
+  [[nodiscard]] std::optional<http::Reply> check_source(const http::Exchange& exchange,
+                                                        Place place);
+  [[nodiscard]] PerWorker& mine(const http::Exchange& exchange) {
+    return *state_[exchange.worker().index()];
+  }
   void refused(const http::Exchange& exchange, std::string_view reason);
 
   net::Workers& workers_;

@@ -5,10 +5,14 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <span>
 
 #include "headroom/auth/token_store.h"
 #include "headroom/config/values.h"
+#include "headroom/edge/metrics.h"
+#include "headroom/monitor/metrics.h"
 #include "headroom/server/admin.h"
+#include "headroom/server/metrics.h"
 #include "headroom/server/openapi.h"
 #include "headroom/server/options.h"
 #include "headroom/server/report.h"
@@ -52,12 +56,15 @@ Result<auth::TokenRequest> token_request(const TokenFlags& flags) {
   auth::TokenRequest request{.name = flags.name, .role = *role, .expires = {}};
   if (flags.expires_in.empty()) return request;
   const auto life = config::Value<Duration>::parse(flags.expires_in);
-  if (!life) return fail(Errc::invalid, "--expires-in: expected " + config::Value<Duration>::accepted());
+  if (!life)
+    return fail(Errc::invalid, "--expires-in: expected " + config::Value<Duration>::accepted());
   request.expires = auth::wall_now() + std::chrono::duration_cast<std::chrono::seconds>(*life);
   return request;
 }
 
-std::string date_or_never(const std::optional<auth::WallTime>& when) { return when ? utc_text(*when) : "never"; }
+std::string date_or_never(const std::optional<auth::WallTime>& when) {
+  return when ? utc_text(*when) : "never";
+}
 
 // The endpoints without anything behind them, for their document.
 std::string openapi_document() {
@@ -71,6 +78,39 @@ std::string openapi_document() {
   add_admin_endpoints(api, sources);
   add_seed_endpoints(api, sources);
   return openapi(api.endpoints()) + "\n";
+}
+
+std::string_view kind_name(metrics::Kind kind) {
+  switch (kind) {
+    case metrics::Kind::counter: return "counter";
+    case metrics::Kind::gauge: return "gauge";
+    case metrics::Kind::histogram: return "histogram";
+  }
+  return "?";
+}
+
+void append_families(std::string& out, std::string_view room,
+                     std::span<const metrics::Family* const> families) {
+  out += fmt::format("\n## {}\n\n| metric | kind | labels | |\n|---|---|---|---|\n", room);
+  for (const metrics::Family* family : families) {
+    const std::span labels(family->labels.data(), family->label_count());
+    out += fmt::format("| `{}` | {} | {} | {} |\n", family->name, kind_name(family->kind),
+                       fmt::join(labels, ", "), family->help);
+  }
+}
+
+std::string metrics_document() {
+  std::string out =
+      "# Metrics\n\n"
+      "Generated from the tables in the code; do not edit. `GET /metrics` on the admin address has "
+      "them as Prometheus text, or as "
+      "OpenMetrics where `Accept` asks for it. Times are in seconds, sizes in bytes. Counters "
+      "begin at 0 with the process. A "
+      "family has at most 1,000 series; further label values share one series labelled `_other`.\n";
+  append_families(out, "edge", edge::all_families());
+  append_families(out, "monitor", monitor::all_families());
+  append_families(out, "server", all_families());
+  return out;
 }
 
 }  // namespace
@@ -99,11 +139,12 @@ int list_tokens(const SettingsRequest& request) {
   if (!store) return say(store.error());
   auto records = (*store)->list();
   if (!records) return say(records.error());
-  fmt::print("{:24} {:9} {:21} {:21} {:21} {}\n", "name", "role", "created", "expires", "last used", "revoked");
+  fmt::print("{:24} {:9} {:21} {:21} {:21} {}\n", "name", "role", "created", "expires", "last used",
+             "revoked");
   for (const auth::TokenRecord& record : *records) {
-    fmt::print("{:24} {:9} {:21} {:21} {:21} {}\n", record.name, auth::to_string(record.role), utc_text(record.created),
-               date_or_never(record.expires), date_or_never(record.last_used),
-               record.revoked ? utc_text(*record.revoked) : "");
+    fmt::print("{:24} {:9} {:21} {:21} {:21} {}\n", record.name, auth::to_string(record.role),
+               utc_text(record.created), date_or_never(record.expires),
+               date_or_never(record.last_used), record.revoked ? utc_text(*record.revoked) : "");
   }
   return 0;
 }
@@ -138,12 +179,15 @@ int print_docs(const std::string& what) {
     text = schema().help_text();
   } else if (what == "config") {
     text = schema().markdown();
+  } else if (what == "metrics") {
+    text = metrics_document();
   } else if (what == "schema") {
     text = schema().json_schema();
   } else if (what == "openapi") {
     text = openapi_document();
   } else {
-    return say(kBadUsage, fmt::format("'{}': expected settings, config, schema or openapi", what));
+    return say(kBadUsage,
+               fmt::format("'{}': expected settings, config, metrics, schema or openapi", what));
   }
   std::fwrite(text.data(), 1, text.size(), stdout);
   return 0;

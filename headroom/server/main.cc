@@ -19,8 +19,11 @@ struct SettingsFlags {
   std::vector<std::string> set;
 
   void add_to(CLI::App& command) {
-    command.add_option("-c,--config", file, "Settings file (TOML); HEADROOM_CONFIG names one too")->type_name("FILE");
-    command.add_option("--set", set, "One setting, as in edge.listen=:9000; wins over all")->type_name("KEY=VALUE")->allow_extra_args(false);
+    command.add_option("-c,--config", file, "Settings file (TOML); HEADROOM_CONFIG names one too")
+        ->type_name("FILE");
+    command.add_option("--set", set, "One setting, as in edge.listen=:9000; wins over all")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false);
   }
 };
 
@@ -61,8 +64,10 @@ int run_serve(const ServeFlags& flags) {
   if (!flags.redis.empty()) return bad_usage("--redis: this version has no cache room yet");
   auto settings = request_of(flags.settings);
   if (!settings) return bad_usage(settings.error().message);
-  if (!flags.app.empty()) settings->flags.push_back({.path = "edge.app", .value = joined(flags.app), .flag = "--app"});
-  return serve({.settings = std::move(*settings), .take_over = flags.take_over ? TakeOver::yes : TakeOver::no});
+  if (!flags.app.empty())
+    settings->flags.push_back({.path = "edge.app", .value = joined(flags.app), .flag = "--app"});
+  return serve({.settings = std::move(*settings),
+                .take_over = flags.take_over ? TakeOver::yes : TakeOver::no});
 }
 
 template <class Command>
@@ -82,7 +87,8 @@ class CommandLine {
     add_token();
     add_backup();
     add_docs();
-    app_.footer("Settings: headroom docs settings. Exit codes: 0 fine, 1 failed, 2 bad usage or settings.");
+    app_.footer(
+        "Settings: headroom docs settings. Exit codes: 0 fine, 1 failed, 2 bad usage or settings.");
   }
 
   int run(int argc, char** argv) {
@@ -96,21 +102,32 @@ class CommandLine {
 
  private:
   void add_serve() {
-    CLI::App& command = *app_.add_subcommand("serve", "Serve until SIGTERM or SIGINT; SIGHUP reads the settings again");
+    CLI::App& command = *app_.add_subcommand(
+        "serve", "Serve until SIGTERM or SIGINT; SIGHUP reads the settings again");
     serve_.settings.add_to(command);
-    command.add_option("--app", serve_.app, "An address of the app, http://host:port, https://... or unix:/path; once for each")
-        ->type_name("URL")->allow_extra_args(false);
+    command
+        .add_option(
+            "--app", serve_.app,
+            "An address of the app, http://host:port, https://... or unix:/path; once for each")
+        ->type_name("URL")
+        ->allow_extra_args(false);
     command.add_option("--postgres", serve_.postgres, "The PostgreSQL primary")->type_name("URL");
-    command.add_option("--replica", serve_.replica, "A PostgreSQL replica; once for each")->type_name("URL")->allow_extra_args(false);
+    command.add_option("--replica", serve_.replica, "A PostgreSQL replica; once for each")
+        ->type_name("URL")
+        ->allow_extra_args(false);
     command.add_option("--redis", serve_.redis, "Redis, or a Redis Cluster")->type_name("URL");
-    command.add_flag("--take-over", serve_.take_over, "Take the listening sockets of the server that runs on the same state_dir, if any");
+    command.add_flag(
+        "--take-over", serve_.take_over,
+        "Take the listening sockets of the server that runs on the same state_dir, if any");
     command.callback([this] { run_ = [this] { return run_serve(serve_); }; });
   }
 
   void add_check() {
-    CLI::App& command = *app_.add_subcommand("check", "Say whether a settings file is right, and what is wrong with it");
+    CLI::App& command = *app_.add_subcommand(
+        "check", "Say whether a settings file is right, and what is wrong with it");
     command.add_option("FILE", file_, "Settings file (TOML)")->required();
-    command.callback([this] { run_ = [this] { return check_settings({.file = file_, .flags = {}}); }; });
+    command.callback(
+        [this] { run_ = [this] { return check_settings({.file = file_, .flags = {}}); }; });
   }
 
   void add_token() {
@@ -118,11 +135,18 @@ class CommandLine {
     token.require_subcommand(1);
     CLI::App& create = *token.add_subcommand("create", "Make a token and print it alone");
     create.add_option("--name", token_.name, "Whose it is")->required();
-    create.add_option("--role", token_.role, "What it may do")->required()->type_name("viewer|operator|admin");
-    create.add_option("--expires-in", token_.expires_in, "How long it is good, as in 30d; else for ever")->type_name("DURATION");
+    create.add_option("--role", token_.role, "What it may do")
+        ->required()
+        ->type_name("viewer|operator|admin");
+    create
+        .add_option("--expires-in", token_.expires_in,
+                    "How long it is good, as in 30d; else for ever")
+        ->type_name("DURATION");
     settings_.add_to(create);
     create.callback([this] {
-      run_ = [this] { return with_settings(settings_, [this](const auto& s) { return create_token(s, token_); }); };
+      run_ = [this] {
+        return with_settings(settings_, [this](const auto& s) { return create_token(s, token_); });
+      };
     });
     CLI::App& list = *token.add_subcommand("list", "List the tokens, without their text");
     settings_.add_to(list);
@@ -131,22 +155,30 @@ class CommandLine {
     revoke.add_option("--name", token_.name, "Whose it is")->required();
     settings_.add_to(revoke);
     revoke.callback([this] {
-      run_ = [this] { return with_settings(settings_, [this](const auto& s) { return revoke_token(s, token_.name); }); };
+      run_ = [this] {
+        return with_settings(settings_,
+                             [this](const auto& s) { return revoke_token(s, token_.name); });
+      };
     });
   }
 
   void add_backup() {
-    CLI::App& command = *app_.add_subcommand("backup", "Copy the state into a directory; also beside a running server");
+    CLI::App& command = *app_.add_subcommand(
+        "backup", "Copy the state into a directory; also beside a running server");
     command.add_option("DIR", file_, "Where to; made if need be")->required();
     settings_.add_to(command);
     command.callback([this] {
-      run_ = [this] { return with_settings(settings_, [this](const auto& s) { return backup(s, file_); }); };
+      run_ = [this] {
+        return with_settings(settings_, [this](const auto& s) { return backup(s, file_); });
+      };
     });
   }
 
   void add_docs() {
-    CLI::App& command = *app_.add_subcommand("docs", "Print generated documents: settings, config (Markdown), schema (JSON Schema), openapi");
-    command.add_option("WHAT", file_, "settings, config, schema or openapi")->required();
+    CLI::App& command = *app_.add_subcommand("docs",
+                                             "Print generated documents: settings, config and "
+                                             "metrics (Markdown), schema (JSON Schema), openapi");
+    command.add_option("WHAT", file_, "settings, config, metrics, schema or openapi")->required();
     command.callback([this] { run_ = [this] { return print_docs(file_); }; });
   }
 

@@ -16,7 +16,8 @@ constexpr std::string_view kErrorSchema =
     R"("properties":{"code":{"type":"string"},"message":{"type":"string"}}}}})";
 
 std::string public_path(std::string path) {
-  for (std::size_t at = path.find("...}"); at != std::string::npos; at = path.find("...}")) path.erase(at, 3);
+  for (std::size_t at = path.find("...}"); at != std::string::npos; at = path.find("...}"))
+    path.erase(at, 3);
   return path;
 }
 
@@ -36,7 +37,10 @@ void write_parameters(json::Writer& out, const std::string& path) {
   out.key("parameters").begin_array();
   for (std::size_t at = path.find('{'); at != std::string::npos; at = path.find('{', at + 1)) {
     const std::size_t end = path.find('}', at);
-    out.begin_object().field("name", path.substr(at + 1, end - at - 1)).field("in", "path").field("required", true);
+    out.begin_object()
+        .field("name", path.substr(at + 1, end - at - 1))
+        .field("in", "path")
+        .field("required", true);
     out.key("schema").begin_object().field("type", "string").end_object().end_object();
   }
   out.end_array();
@@ -69,9 +73,10 @@ void write_operation(json::Writer& out, const Endpoint& endpoint) {
   }
   const bool json = endpoint.content_type == "application/json";
   out.key("responses").begin_object();
-  write_response(out, endpoint.method == http::Method::post ? "2XX" : "200", "The answer.", endpoint.content_type,
-                 json ? R"({"type":"object"})" : R"({"type":"string"})");
-  write_response(out, "default", "Why not.", "application/json", R"({"$ref":"#/components/schemas/Error"})");
+  write_response(out, endpoint.method == http::Method::post ? "2XX" : "200", "The answer.",
+                 endpoint.content_type, json ? R"({"type":"object"})" : R"({"type":"string"})");
+  write_response(out, "default", "Why not.", "application/json",
+                 R"({"$ref":"#/components/schemas/Error"})");
   out.end_object().end_object();
 }
 
@@ -79,7 +84,8 @@ void write_operation(json::Writer& out, const Endpoint& endpoint) {
 
 std::string openapi(const std::vector<Endpoint>& endpoints) {
   std::map<std::string, std::vector<const Endpoint*>> by_path;
-  for (const Endpoint& endpoint : endpoints) by_path[public_path(endpoint.path)].push_back(&endpoint);
+  for (const Endpoint& endpoint : endpoints)
+    by_path[public_path(endpoint.path)].push_back(&endpoint);
   std::string text;
   json::Writer out(text);
   out.begin_object().field("openapi", "3.1.0");

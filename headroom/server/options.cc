@@ -13,15 +13,18 @@ using config::Reload;
 config::Section<JwtSettings> jwt_section() {
   config::Section<JwtSettings> s("jwt", "The app's own JSON Web Tokens as admin credentials.");
   s.secret("secret", &JwtSettings::secret, "", Reload::live, "The HS256 secret, 32 bytes or more.",
-           config::satisfying("of at least 32 bytes",
-                              [](const std::string& text) { return text.empty() || text.size() >= 32; }));
+           config::satisfying("of at least 32 bytes", [](const std::string& text) {
+             return text.empty() || text.size() >= 32;
+           }));
   s.setting("public_key", &JwtSettings::public_key, "", Reload::live,
             "A PEM file with a public key or certificate (RS256, ES256, EdDSA).");
   s.setting("jwks", &JwtSettings::jwks, "", Reload::live, "A file with a JWK Set.");
-  s.setting("issuer", &JwtSettings::issuer, "", Reload::live, "The `iss` tokens must have; empty: any.");
+  s.setting("issuer", &JwtSettings::issuer, "", Reload::live,
+            "The `iss` tokens must have; empty: any.");
   s.setting("audience", &JwtSettings::audience, "", Reload::live,
             "One of these must be in `aud`; empty: tokens with an `aud` are refused.");
-  s.setting("name_claim", &JwtSettings::name_claim, "sub", Reload::live, "The claim that names the user.");
+  s.setting("name_claim", &JwtSettings::name_claim, "sub", Reload::live,
+            "The claim that names the user.");
   s.setting("role_claim", &JwtSettings::role_claim, "role", Reload::live,
             "The claim that holds the app's role, or a path to it by dots.");
   s.setting("roles", &JwtSettings::roles, "", Reload::live,
@@ -38,7 +41,8 @@ config::Section<JwtSettings> jwt_section() {
 }
 
 config::Section<TokenSettings> token_section() {
-  config::Section<TokenSettings> s("tokens", "A bearer token that is written here instead of made by `headroom token create`.");
+  config::Section<TokenSettings> s(
+      "tokens", "A bearer token that is written here instead of made by `headroom token create`.");
   s.required("name", &TokenSettings::name, Reload::live, "Whose it is, for the log.");
   s.required("role", &TokenSettings::role, Reload::live, "What it may do.");
   s.secret("secret", &TokenSettings::secret, "", Reload::live,
@@ -52,17 +56,22 @@ const config::Section<ServerOptions>& server_section() {
   static const auto section = [] {
     config::Section<ServerOptions> s("server", "The process.");
     s.setting("state_dir", &ServerOptions::state_dir, "", Reload::restart,
-              "Where tokens and other state are kept; empty: /var/lib/headroom for root, else ~/.local/state/headroom.",
-              config::satisfying("that starts with /",
-                                 [](const std::string& path) { return path.empty() || path.starts_with('/'); }));
+              "Where tokens and other state are kept; empty: /var/lib/headroom for root, else "
+              "~/.local/state/headroom.",
+              config::satisfying("that starts with /", [](const std::string& path) {
+                return path.empty() || path.starts_with('/');
+              }));
     s.setting("workers", &ServerOptions::workers, "0", Reload::restart,
-              "Threads that serve; 0: one for each processor this process may use.", config::between(0, 64));
+              "Threads that serve; 0: one for each processor this process may use.",
+              config::between(0, 64));
     s.setting("drain_delay", &ServerOptions::drain_delay, "0s", Reload::live,
-              "How long `/readyz` says no before a shutdown stops accepting: as long as load balancers need to notice.",
+              "How long `/readyz` says no before a shutdown stops accepting: as long as load "
+              "balancers need to notice.",
               config::between(0s, 600s));
     s.setting("shutdown_timeout", &ServerOptions::shutdown_timeout, "30s", Reload::live,
               "How long a shutdown lets open requests end.", config::between(0s, 3600s));
-    s.setting("log_level", &ServerOptions::log_level, "info", Reload::live, "The least that is logged.");
+    s.setting("log_level", &ServerOptions::log_level, "info", Reload::live,
+              "The least that is logged.");
     return s;
   }();
   return section;
@@ -71,8 +80,10 @@ const config::Section<ServerOptions>& server_section() {
 const config::Section<AdminOptions>& admin_section() {
   static const auto section = [] {
     config::Section<AdminOptions> s("admin", "The admin API, health and metrics.");
-    s.setting("enabled", &AdminOptions::enabled, "true", Reload::restart, "Off: none of it listens.");
-    s.setting("listen", &AdminOptions::listen, "127.0.0.1:9090", Reload::restart, "Where it listens.");
+    s.setting("enabled", &AdminOptions::enabled, "true", Reload::restart,
+              "Off: none of it listens.");
+    s.setting("listen", &AdminOptions::listen, "127.0.0.1:9090", Reload::restart,
+              "Where it listens.");
     s.setting("hosts", &AdminOptions::hosts, "", Reload::live,
               "Host names it may be asked by, beside IP addresses and localhost.");
     s.setting("on_edge", &AdminOptions::on_edge, "false", Reload::restart,

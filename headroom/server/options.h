@@ -15,8 +15,10 @@
 
 namespace headroom::log {
 
-inline constexpr std::array<config::Choice<Level>, 4> kLevels{
-    {{"debug", Level::debug}, {"info", Level::info}, {"warn", Level::warn}, {"error", Level::error}}};
+inline constexpr std::array<config::Choice<Level>, 4> kLevels{{{"debug", Level::debug},
+                                                               {"info", Level::info},
+                                                               {"warn", Level::warn},
+                                                               {"error", Level::error}}};
 constexpr const auto& setting_choices(Level /*of*/) { return kLevels; }
 
 }  // namespace headroom::log
@@ -51,7 +53,9 @@ struct JwtSettings {
   std::string role_claim;
   std::map<std::string, auth::Role> roles;
   Duration leeway{};
-  [[nodiscard]] bool enabled() const { return !secret.empty() || !public_key.empty() || !jwks.empty(); }
+  [[nodiscard]] bool enabled() const {
+    return !secret.empty() || !public_key.empty() || !jwks.empty();
+  }
 };
 
 // [[admin.tokens]]

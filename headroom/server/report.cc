@@ -9,7 +9,8 @@
 namespace headroom::server {
 
 std::string utc_text(std::chrono::sys_seconds when) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(when)));
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(when)));
 }
 
 std::string utc_now() { return utc_text(auth::wall_now()); }
@@ -33,11 +34,14 @@ void write_route(json::Writer& out, const edge::RouteStatus& route) {
   out.field("name", route.name).field("requests", route.requests);
   out.key("by_status").begin_object();
   out.field("none", route.by_class[0]);
-  for (std::size_t i = 1; i < route.by_class.size(); ++i) out.field(fmt::format("{}xx", i), route.by_class[i]);
+  for (std::size_t i = 1; i < route.by_class.size(); ++i)
+    out.field(fmt::format("{}xx", i), route.by_class[i]);
   out.end_object();
   const std::uint64_t errors = route.by_class[0] + route.by_class[5];
   out.key("error_rate").fixed(percentage(errors, route.requests), 3);
-  out.field("bytes_in", route.bytes_in).field("bytes_out", route.bytes_out).field("in_flight", route.in_flight);
+  out.field("bytes_in", route.bytes_in)
+      .field("bytes_out", route.bytes_out)
+      .field("in_flight", route.in_flight);
   out.key("latency_ms").begin_object();
   write_quantiles(out, "queue", route.queue);
   write_quantiles(out, "connect", route.connect);
@@ -53,8 +57,12 @@ void write_group(json::Writer& out, const edge::GroupStatus& group) {
   out.key("servers").begin_array();
   for (const edge::ServerStatus& server : group.servers) {
     out.begin_object();
-    out.field("address", server.address).field("state", server.state).field("reason", server.reason);
-    out.field("weight", server.weight).field("in_flight", server.in_flight).field("idle", server.idle);
+    out.field("address", server.address)
+        .field("state", server.state)
+        .field("reason", server.reason);
+    out.field("weight", server.weight)
+        .field("in_flight", server.in_flight)
+        .field("idle", server.idle);
     out.field("requests", server.requests).field("failures", server.failures);
     out.key("latency_ms").begin_object();
     out.key("p50").fixed(server.p50_ms, 3);
@@ -66,7 +74,8 @@ void write_group(json::Writer& out, const edge::GroupStatus& group) {
   out.end_array().end_object();
 }
 
-void write_reports(json::Writer& out, std::string_view name, const std::vector<net::HealthReport>& reports) {
+void write_reports(json::Writer& out, std::string_view name,
+                   const std::vector<net::HealthReport>& reports) {
   out.key(name).begin_array();
   for (const net::HealthReport& report : reports) {
     out.begin_object();

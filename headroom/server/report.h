@@ -26,6 +26,7 @@ void write_quantiles(json::Writer& out, std::string_view name, const edge::Quant
 void write_route(json::Writer& out, const edge::RouteStatus& route);
 void write_group(json::Writer& out, const edge::GroupStatus& group);
 // "name": [{"component", "state", "reason"}].
-void write_reports(json::Writer& out, std::string_view name, const std::vector<net::HealthReport>& reports);
+void write_reports(json::Writer& out, std::string_view name,
+                   const std::vector<net::HealthReport>& reports);
 
 }  // namespace headroom::server

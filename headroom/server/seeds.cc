@@ -33,7 +33,8 @@ std::string_view seed_status(State state) {
 }
 
 // "name": {"status": "not_configured", <field>: null, ...}.
-void write_absent(json::Writer& out, std::string_view name, std::initializer_list<std::string_view> fields) {
+void write_absent(json::Writer& out, std::string_view name,
+                  std::initializer_list<std::string_view> fields) {
   out.key(name).begin_object().field("status", kNotConfigured);
   for (const std::string_view field : fields) out.key(field).null();
   out.end_object();
@@ -127,8 +128,9 @@ Reply acube_config(const Sources& sources) {
   std::string body;
   json::Writer out(body);
   out.begin_object();
-  write_absent(out, "connection_pool", {"max_pool_size", "min_pool_size", "max_idle_time_ms", "connect_timeout_ms",
-                                        "socket_timeout_ms", "retry_writes", "retry_reads"});
+  write_absent(out, "connection_pool",
+               {"max_pool_size", "min_pool_size", "max_idle_time_ms", "connect_timeout_ms",
+                "socket_timeout_ms", "retry_writes", "retry_reads"});
   write_absent(out, "cache_ttl", {"static", "semi_dynamic", "analytics", "statistics", "realtime"});
   out.key("optimization").begin_object();
   out.field("max_connections", edge.max_connections);
@@ -138,7 +140,9 @@ Reply acube_config(const Sources& sources) {
   out.field("body_limit_bytes", edge.body_limit.count);
   out.key("upstreams").begin_array();
   for (const edge::UpstreamOptions& group : edge.upstreams) {
-    out.begin_object().field("name", group.name).field("balance", config::Value<edge::Balance>::show(group.balance));
+    out.begin_object()
+        .field("name", group.name)
+        .field("balance", config::Value<edge::Balance>::show(group.balance));
     out.field("keep_alive", group.keep_alive).field("max_connections", group.max_connections);
     out.key("connect_timeout_ms").fixed(milliseconds(group.connect_timeout), 0);
     out.field("retries", group.retries).end_object();
@@ -177,7 +181,8 @@ Reply sixfb_performance(const Sources& sources) {
   out.key("endpoints").begin_array();
   for (const edge::RouteStatus& route : sources.routes()) {
     out.begin_object().field("endpoint", route.name).field("requests", route.requests);
-    out.key("error_rate").fixed(percentage(route.by_class[0] + route.by_class[5], route.requests), 3);
+    out.key("error_rate")
+        .fixed(percentage(route.by_class[0] + route.by_class[5], route.requests), 3);
     out.key("avg_response_time_ms").fixed(route.total.mean, 3);
     out.key("p50_response_time_ms").fixed(route.total.p50, 3);
     out.key("p95_response_time_ms").fixed(route.total.p95, 3);
@@ -223,7 +228,9 @@ Reply fastnext_readiness(const Sources& sources) {
   const monitor::Verdict ready = sources.vitals.ready();
   std::string body;
   json::Writer out(body);
-  out.begin_object().field("status", ready.yes ? "ready" : "not_ready").field("reason", ready.reason);
+  out.begin_object()
+      .field("status", ready.yes ? "ready" : "not_ready")
+      .field("reason", ready.reason);
   write_common(out, sources);
   out.key("checks").begin_object();
   write_absent(out, "database", {});
@@ -260,17 +267,23 @@ struct AbsentRow {
   std::string_view fields;  // separated by spaces: null in a GET's answer
 };
 constexpr std::array kAbsent{
-    AbsentRow{Method::get, "/api/phase14/scalability/connection-pool/health", "response_time_ms pool query_stats"},
-    AbsentRow{Method::get, "/api/phase14/scalability/cache/stats", "hit_rate cache_size total_requests hits misses"},
-    AbsentRow{Method::get, "/api/phase14/scalability/database/stats", "size_bytes collections indexes"},
+    AbsentRow{Method::get, "/api/phase14/scalability/connection-pool/health",
+              "response_time_ms pool query_stats"},
+    AbsentRow{Method::get, "/api/phase14/scalability/cache/stats",
+              "hit_rate cache_size total_requests hits misses"},
+    AbsentRow{Method::get, "/api/phase14/scalability/database/stats",
+              "size_bytes collections indexes"},
     AbsentRow{Method::post, "/api/phase14/scalability/cache/warm", ""},
     AbsentRow{Method::post, "/api/phase14/scalability/cache/clear/{entity_type}", ""},
     AbsentRow{Method::post, "/api/phase14/scalability/database/cleanup-sessions", ""},
     AbsentRow{Method::post, "/api/phase14/scalability/database/optimize-indexes", ""},
     AbsentRow{Method::delete_, "/api/phase14/scalability/cache/cleanup", ""},
-    AbsentRow{Method::get, "/api/v1/performance/scalability/database", "pool_usage slow_queries indexes"},
-    AbsentRow{Method::get, "/api/v1/performance/scalability/cache", "hit_rate memory_bytes entries"},
-    AbsentRow{Method::get, "/api/v1/performance/scalability/realtime", "connections rooms messages_per_second"},
+    AbsentRow{Method::get, "/api/v1/performance/scalability/database",
+              "pool_usage slow_queries indexes"},
+    AbsentRow{Method::get, "/api/v1/performance/scalability/cache",
+              "hit_rate memory_bytes entries"},
+    AbsentRow{Method::get, "/api/v1/performance/scalability/realtime",
+              "connections rooms messages_per_second"},
     AbsentRow{Method::get, "/api/v1/performance/scalability/trends", "trends"},
     AbsentRow{Method::post, "/api/v1/performance/scalability/optimize-database", ""},
     AbsentRow{Method::post, "/api/v1/performance/scalability/warm-cache", ""},
@@ -309,18 +322,25 @@ struct SeedRow {
 
 const std::vector<SeedRow>& seed_rows() {
   static const std::vector<SeedRow> rows{
-      {fmt::format("{}/health", kACube), Role::none, Run::reading, "A-Cube: health of all components.", acube_health},
-      {fmt::format("{}/performance/metrics", kACube), Role::viewer, Run::reading, "A-Cube: requests and response times.",
-       acube_metrics},
-      {fmt::format("{}/overview", kACube), Role::viewer, Run::reading, "A-Cube: cache, pool and performance.",
-       acube_overview},
-      {fmt::format("{}/config", kACube), Role::viewer, Run::control, "A-Cube: what is set.", acube_config},
+      {fmt::format("{}/health", kACube), Role::none, Run::reading,
+       "A-Cube: health of all components.", acube_health},
+      {fmt::format("{}/performance/metrics", kACube), Role::viewer, Run::reading,
+       "A-Cube: requests and response times.", acube_metrics},
+      {fmt::format("{}/overview", kACube), Role::viewer, Run::reading,
+       "A-Cube: cache, pool and performance.", acube_overview},
+      {fmt::format("{}/config", kACube), Role::viewer, Run::control, "A-Cube: what is set.",
+       acube_config},
       {"/health", Role::none, Run::reading, "6FB: health with metrics.", sixfb_health},
-      {"/api/performance-stats", Role::viewer, Run::reading, "6FB: requests and routes.", sixfb_performance},
-      {fmt::format("{}/overview", k6FB), Role::viewer, Run::reading, "6FB: everything in one answer.", sixfb_overview},
-      {"/api/v1/scaling/health/liveness", Role::none, Run::reading, "FastNext: liveness.", fastnext_liveness},
-      {"/api/v1/scaling/health/readiness", Role::none, Run::reading, "FastNext: readiness.", fastnext_readiness},
-      {"/api/v1/scaling/health/deep", Role::none, Run::reading, "FastNext: every component.", fastnext_deep},
+      {"/api/performance-stats", Role::viewer, Run::reading, "6FB: requests and routes.",
+       sixfb_performance},
+      {fmt::format("{}/overview", k6FB), Role::viewer, Run::reading,
+       "6FB: everything in one answer.", sixfb_overview},
+      {"/api/v1/scaling/health/liveness", Role::none, Run::reading, "FastNext: liveness.",
+       fastnext_liveness},
+      {"/api/v1/scaling/health/readiness", Role::none, Run::reading, "FastNext: readiness.",
+       fastnext_readiness},
+      {"/api/v1/scaling/health/deep", Role::none, Run::reading, "FastNext: every component.",
+       fastnext_deep},
   };
   return rows;
 }
@@ -329,13 +349,22 @@ const std::vector<SeedRow>& seed_rows() {
 
 void add_seed_endpoints(Api& api, const Sources& sources) {
   for (const SeedRow& row : seed_rows()) {
-    api.add({.path = row.path, .role = row.role, .run = row.run, .tag = "seeds", .summary = row.summary,
-             .place = Place::admin_and_edge, .answer = [&](const Call&) { return row.answer(sources); }});
+    api.add({.path = row.path,
+             .role = row.role,
+             .run = row.run,
+             .tag = "seeds",
+             .summary = row.summary,
+             .place = Place::admin_and_edge,
+             .answer = [&](const Call&) { return row.answer(sources); }});
   }
   for (const AbsentRow& row : kAbsent) {
-    api.add({.method = row.method, .path = std::string(row.path),
-             .role = row.method == Method::get ? Role::viewer : Role::operator_, .run = Run::here, .tag = "seeds",
-             .summary = "A seed's path whose engine has no room yet.", .place = Place::admin_and_edge,
+    api.add({.method = row.method,
+             .path = std::string(row.path),
+             .role = row.method == Method::get ? Role::viewer : Role::operator_,
+             .run = Run::here,
+             .tag = "seeds",
+             .summary = "A seed's path whose engine has no room yet.",
+             .place = Place::admin_and_edge,
              .answer = [&row](const Call&) { return absent_answer(row); }});
   }
 }

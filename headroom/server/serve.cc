@@ -61,7 +61,8 @@ int signals_descriptor() {
 
 // systemd's Type=notify and Type=notify-reload (sd_notify(3)).
 void tell_supervisor(std::string_view state) {
-  const char* path = std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nothing sets it
+  const char* path =
+      std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nothing sets it
   if (path == nullptr || *path == '\0') return;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -71,11 +72,14 @@ void tell_supervisor(std::string_view state) {
   const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return;
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size);
-  (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), length);
+  (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL,
+                 reinterpret_cast<const sockaddr*>(&address), length);
   ::close(fd);
 }
 
-bool has_app(const edge::EdgeOptions& options) { return !options.app.empty() || !options.upstreams.empty(); }
+bool has_app(const edge::EdgeOptions& options) {
+  return !options.app.empty() || !options.upstreams.empty();
+}
 
 template <class Options>
 std::shared_ptr<const Options> part_of(const SettingsPointer& settings) {
@@ -105,7 +109,8 @@ auto run_on(net::Offload& pool, F work) {
 
 class Process {
  public:
-  Process(const ServeRequest& request, SettingsPointer settings, AdminKeys keys, StateDir state, int signals);
+  Process(const ServeRequest& request, SettingsPointer settings, AdminKeys keys, StateDir state,
+          int signals);
 
   [[nodiscard]] int run();
 
@@ -118,6 +123,7 @@ class Process {
   [[nodiscard]] Result<> open_edge();
   [[nodiscard]] Result<> open_admin();
   void open_control();
+  void close_unused_doors();
   void announce() const;
   [[nodiscard]] End wait();
   void tick();
@@ -129,7 +135,9 @@ class Process {
   [[nodiscard]] std::optional<int> next_signal();
   [[nodiscard]] Result<std::vector<config::Change>> reload();
   [[nodiscard]] std::vector<edge::Door> inherited(std::string_view room);
-  [[nodiscard]] const ServerOptions& server_options() const { return settings_->get<ServerOptions>(); }
+  [[nodiscard]] const ServerOptions& server_options() const {
+    return settings_->get<ServerOptions>();
+  }
 
   const ServeRequest request_;
   SettingsPointer settings_;  // replaced by the control thread; others look on while it rests
@@ -151,10 +159,12 @@ class Process {
   std::optional<TakeoverDoor> control_door_;
   std::optional<Takeover> takeover_;
   Handover handover_;
+  std::atomic<bool> metrics_enabled_;
   bool edge_runs_ = false;
 };
 
-Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKeys keys, StateDir state, int signals)
+Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKeys keys,
+                 StateDir state, int signals)
     : request_(request),
       settings_(std::move(settings)),
       keys_(std::move(keys)),
@@ -165,7 +175,8 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       edge_(workers_, resolver_, registry_),
       sources_(sources()),
       api_(workers_, reading_, control_, registry_),
-      tokens_(api_, tokens_path(state_.path())) {
+      tokens_(api_, tokens_path(state_.path())),
+      metrics_enabled_(settings_->get<monitor::MonitorOptions>().enabled) {
   vitals_.add(edge_);
   vitals_.add(tokens_);
   add_admin_endpoints(api_, sources_);
@@ -173,18 +184,20 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
 }
 
 Sources Process::sources() {
-  return {.vitals = vitals_,
-          .registry = registry_,
-          .summary = [this] { return edge_.summary(); },
-          .routes = [this] { return edge_.routes(); },
-          .upstreams = [this] { return edge_.upstreams(); },
-          .set_draining = [this](std::string_view group, std::string_view server,
-                                 bool draining) { return edge_.set_draining(group, server, draining); },
-          .rates = rates_,
-          .settings = [this] { return settings_; },
-          .reload = [this] { return reload(); },
-          .tokens = [this] { return tokens_.store(); },
-          .tokens_changed = [this] { tokens_.refresh(); }};
+  return {
+      .vitals = vitals_,
+      .registry = registry_,
+      .summary = [this] { return edge_.summary(); },
+      .routes = [this] { return edge_.routes(); },
+      .upstreams = [this] { return edge_.upstreams(); },
+      .set_draining = [this](std::string_view group, std::string_view server,
+                             bool draining) { return edge_.set_draining(group, server, draining); },
+      .rates = rates_,
+      .metrics_enabled = [this] { return metrics_enabled_.load(); },
+      .settings = [this] { return settings_; },
+      .reload = [this] { return reload(); },
+      .tokens = [this] { return tokens_.store(); },
+      .tokens_changed = [this] { tokens_.refresh(); }};
 }
 
 int Process::run() {
@@ -209,7 +222,9 @@ Result<> Process::take_possession() {
     auto begun = Takeover::begin(state_);
     if (!begun) return pass(begun);
     if (*begun) takeover_.emplace(std::move(**begun));
-    if (!takeover_) log::info("server", "take-over: no server runs on {}; starting alone", state_.path().string());
+    if (!takeover_)
+      log::info("server", "take-over: no server runs on {}; starting alone",
+                state_.path().string());
   }
   if (!takeover_) return state_.lock();
   auto received = takeover_->receive();
@@ -229,6 +244,7 @@ Result<> Process::start() {
   if (loading) tokens_loaded.wait();
   if (!edge_opened) return edge_opened;
   if (auto opened = open_admin(); !opened) return opened;
+  close_unused_doors();
   if (takeover_) {
     auto yielded = takeover_->ready();
     if (!yielded) return yielded;
@@ -236,6 +252,7 @@ Result<> Process::start() {
     log::info("server", "take-over: done");
   }
   open_control();
+  tick();  // the first sample: rates count from here
   vitals_.enter(monitor::Stage::serving);
   announce();
   tell_supervisor(fmt::format("READY=1\nMAINPID={}", ::getpid()));
@@ -277,8 +294,16 @@ Result<> Process::open_admin() {
 // Without it there is no take-over, but all else.
 void Process::open_control() {
   auto opened = TakeoverDoor::open(state_);
-  if (!opened) return log::warn("server", "no take-over from this server: {}", opened.error().message);
+  if (!opened)
+    return log::warn("server", "no take-over from this server: {}", opened.error().message);
   control_door_.emplace(std::move(*opened));
+}
+
+// Of sections that no longer listen: connections must not queue where nobody accepts.
+void Process::close_unused_doors() {
+  for (const edge::Door& door : std::exchange(handover_.doors, {})) {
+    for (const int fd : door.sockets) ::close(fd);
+  }
 }
 
 // The doors of a section and of those below it ("edge", "edge.tls"), taken out of the handover.
@@ -301,21 +326,26 @@ void Process::announce() const {
 Process::End Process::wait() {
   TimePoint next_tick = Clock::now() + kTick;
   for (;;) {
-    std::array<pollfd, 3> watched{{{.fd = signals_, .events = POLLIN, .revents = 0},
-                                   {.fd = control_door_ ? control_door_->knocking() : -1, .events = POLLIN, .revents = 0},
-                                   {.fd = control_door_ ? control_door_->talking() : -1, .events = POLLIN, .revents = 0}}};
-    const auto time = std::chrono::ceil<std::chrono::milliseconds>(elapsed(Clock::now(), next_tick));
+    std::array<pollfd, 3> watched{
+        {{.fd = signals_, .events = POLLIN, .revents = 0},
+         {.fd = control_door_ ? control_door_->knocking() : -1, .events = POLLIN, .revents = 0},
+         {.fd = control_door_ ? control_door_->talking() : -1, .events = POLLIN, .revents = 0}}};
+    const auto time =
+        std::chrono::ceil<std::chrono::milliseconds>(elapsed(Clock::now(), next_tick));
     ::poll(watched.data(), watched.size(), static_cast<int>(time.count()));
     while (const auto number = next_signal()) {
       if (*number != SIGHUP) return End::shutdown;
       (void)control_.submit([this] {
-        if (auto done = reload(); !done) log::error("server", "reload: nothing changed: {}", done.error().message);
+        if (auto done = reload(); !done)
+          log::error("server", "reload: nothing changed: {}", done.error().message);
       });
     }
     if (watched[2].revents != 0) {
       auto heard = control_door_->heard();
       if (heard && *heard) return End::handed_over;
-      if (!heard) log::warn("server", "take-over: the new server has gone ({}); going on", heard.error().message);
+      if (!heard)
+        log::warn("server", "take-over: the new server has gone ({}); going on",
+                  heard.error().message);
     } else if (watched[1].revents != 0) {
       hand_over();
     }
@@ -344,7 +374,8 @@ void Process::hand_over() {
   what.lock = state_.descriptor();
   if (edge_runs_) {
     what.doors = edge_.doors();
-    if (std::string keys = edge_.tls_ticket_keys(); !keys.empty()) what.secrets.push_back({std::string(kTicketKeys), std::move(keys)});
+    if (std::string keys = edge_.tls_ticket_keys(); !keys.empty())
+      what.secrets.push_back({std::string(kTicketKeys), std::move(keys)});
   }
   if (admin_) what.doors.push_back(admin_->door());
   auto done = control_door_->hand_over(what);
@@ -359,7 +390,8 @@ Result<std::vector<config::Change>> Process::reload() {
   if (!keys) return pass(keys);
   if (edge_runs_) {
     const auto options = part_of<edge::EdgeOptions>(*loaded);
-    if (!has_app(*options)) return fail(Errc::invalid, "no app is given any more (edge.app, [[edge.upstreams]])");
+    if (!has_app(*options))
+      return fail(Errc::invalid, "no app is given any more (edge.app, [[edge.upstreams]])");
     auto done = edge_.reload(options);
     if (!done) return pass(done);
   }
@@ -367,6 +399,7 @@ Result<std::vector<config::Change>> Process::reload() {
   tokens_.refresh();
   api_.set_hosts((*loaded)->get<AdminOptions>().hosts);
   log::set_level((*loaded)->get<ServerOptions>().log_level);
+  metrics_enabled_ = (*loaded)->get<monitor::MonitorOptions>().enabled;
   auto changes = config::differences(*settings_, **loaded);
   settings_ = std::move(*loaded);
   for (const config::Change& change : changes) {
@@ -391,23 +424,27 @@ void Process::drain(End end) {
   const auto& options = settings->get<ServerOptions>();
   bool haste = false;
   if (end == End::shutdown) {
-    log::info("server", "shutting down: not ready; accepting for {} more", config::Value<Duration>::show(options.drain_delay));
+    log::info("server", "shutting down: not ready; accepting for {} more",
+              config::Value<Duration>::show(options.drain_delay));
     for (const TimePoint due = Clock::now() + options.drain_delay; !haste && Clock::now() < due;) {
       haste = hasty_wait(elapsed(Clock::now(), due));
     }
   }
-  if (edge_runs_) edge_.stop_accepting();
+  const auto doors = end == End::handed_over ? edge::Doors::handed_over : edge::Doors::closed;
+  if (edge_runs_) edge_.stop_accepting(doors);
   if (end == End::handed_over) {
-    if (admin_) admin_->stop_accepting(true);
+    if (admin_) admin_->stop_accepting(doors);
     control_door_->yield();
     log::info("server", "take-over: the new server accepts; ending what is open");
   }
   if (!edge_runs_) return;
   edge_.drain();
-  for (const TimePoint due = Clock::now() + options.shutdown_timeout; !haste && edge_.open() > 0 && Clock::now() < due;) {
+  for (const TimePoint due = Clock::now() + options.shutdown_timeout;
+       !haste && edge_.open() > 0 && Clock::now() < due;) {
     haste = hasty_wait(kLook);
   }
-  if (const std::size_t left = edge_.open(); left > 0) log::warn("server", "{} connections are cut off", left);
+  if (const std::size_t left = edge_.open(); left > 0)
+    log::warn("server", "{} connections are cut off", left);
 }
 
 void Process::finish(End end) {

@@ -20,6 +20,7 @@ struct SettingsRequest {
 [[nodiscard]] const config::Schema& schema();
 
 // Errc::invalid with every error, one a line; also when the file cannot be read.
-[[nodiscard]] Result<std::shared_ptr<const config::Settings>> load_settings(const SettingsRequest& request);
+[[nodiscard]] Result<std::shared_ptr<const config::Settings>> load_settings(
+    const SettingsRequest& request);
 
 }  // namespace headroom::server

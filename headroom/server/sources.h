@@ -29,10 +29,12 @@ struct Sources {
   std::function<edge::Summary()> summary{};
   std::function<std::vector<edge::RouteStatus>()> routes{};
   std::function<std::vector<edge::GroupStatus>()> upstreams{};
-  std::function<Result<>(std::string_view group, std::string_view server, bool draining)> set_draining{};
+  std::function<Result<>(std::string_view group, std::string_view server, bool draining)>
+      set_draining{};
 
   // The reading thread.
   const monitor::Rates& rates;
+  std::function<bool()> metrics_enabled = [] { return true; };
 
   // The control thread.
   std::function<std::shared_ptr<const config::Settings>()> settings{};

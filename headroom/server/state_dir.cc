@@ -18,15 +18,16 @@ Result<> make_directories(const std::filesystem::path& path) {
     so_far /= part;
     if (::mkdir(so_far.c_str(), 0700) == 0 || errno == EEXIST || errno == EISDIR) continue;
     const int number = errno;
-    if (::access(so_far.c_str(), F_OK) == 0) continue;  // a read-only parent says EROFS or EACCES for what exists
+    if (::access(so_far.c_str(), F_OK) == 0)
+      continue;  // a read-only parent says EROFS or EACCES for what exists
     return std::unexpected(system_error(so_far.string(), number).with("state_dir"));
   }
   return {};
 }
 
 bool same_directory(int a, int b) {
-  struct stat left {};
-  struct stat right {};
+  struct stat left{};
+  struct stat right{};
   return ::fstat(a, &left) == 0 && ::fstat(b, &right) == 0 && left.st_dev == right.st_dev &&
          left.st_ino == right.st_ino;
 }
@@ -41,11 +42,12 @@ Result<StateDir> StateDir::open(const std::filesystem::path& path) {
   if (::faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) != 0) {
     return std::unexpected(system_error(path.string() + ": not writable", errno).with("state_dir"));
   }
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) == 0 && (status.st_mode & 0022U) != 0) {
-    return fail(Errc::unauthorized, fmt::format("state_dir: {}: others may write in it; chmod go-w it, or choose a "
-                                                "directory of Headroom's own",
-                                                path.string()));
+    return fail(Errc::unauthorized,
+                fmt::format("state_dir: {}: others may write in it; chmod go-w it, or choose a "
+                            "directory of Headroom's own",
+                            path.string()));
   }
   return opened;
 }
@@ -59,11 +61,12 @@ StateDir::~StateDir() {
 
 Result<> StateDir::lock() {
   if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return {};
-  if (errno != EWOULDBLOCK) return std::unexpected(system_error(path_.string(), errno).with("state_dir"));
-  return fail(Errc::conflict,
-              fmt::format("state_dir {} is in use by another headroom; stop it, use `--take-over`, or give this one "
-                          "another directory (--set server.state_dir=/path)",
-                          path_.string()));
+  if (errno != EWOULDBLOCK)
+    return std::unexpected(system_error(path_.string(), errno).with("state_dir"));
+  return fail(Errc::conflict, fmt::format("state_dir {} is in use by another headroom; stop it, "
+                                          "use `--take-over`, or give this one "
+                                          "another directory (--set server.state_dir=/path)",
+                                          path_.string()));
 }
 
 Result<> StateDir::adopt_lock(int descriptor) {

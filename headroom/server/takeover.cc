@@ -32,7 +32,8 @@ sockaddr_un address_of(const std::string& path) {
 Result<int> make_socket() {
   const int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0) return std::unexpected(system_error("control socket", errno));
-  const timeval patience{.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(kPatience).count(), .tv_usec = 0};
+  const timeval patience{
+      .tv_sec = std::chrono::duration_cast<std::chrono::seconds>(kPatience).count(), .tv_usec = 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return fd;
@@ -70,7 +71,8 @@ Result<> send_packet(int fd, const std::string& text, std::span<const int> descr
     header->cmsg_len = CMSG_LEN(descriptors.size_bytes());
     std::memcpy(CMSG_DATA(header), descriptors.data(), descriptors.size_bytes());
   }
-  if (::sendmsg(fd, &message, MSG_NOSIGNAL) < 0) return std::unexpected(system_error("control socket", errno));
+  if (::sendmsg(fd, &message, MSG_NOSIGNAL) < 0)
+    return std::unexpected(system_error("control socket", errno));
   return {};
 }
 
@@ -86,14 +88,17 @@ Result<Packet> receive_packet(int fd) {
   message.msg_controllen = control.size();
   const ssize_t size = ::recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
   if (size < 0) return std::unexpected(system_error("control socket", errno));
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     packet.descriptors.resize((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    std::memcpy(packet.descriptors.data(), CMSG_DATA(header), packet.descriptors.size() * sizeof(int));
+    std::memcpy(packet.descriptors.data(), CMSG_DATA(header),
+                packet.descriptors.size() * sizeof(int));
   }
   if (size == 0) return fail(Errc::unavailable, "the other process has gone");
   packet.text.resize(static_cast<std::size_t>(size));
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return fail(Errc::protocol, "a packet was cut off");
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+    return fail(Errc::protocol, "a packet was cut off");
   return packet;
 }
 
@@ -119,14 +124,18 @@ Result<> send_door(int fd, const edge::Door& door) {
 }
 
 Result<> send_all(int fd, const Handover& what) {
-  if (auto sent = send_packet(fd, member("lock", true), std::span(&what.lock, 1)); !sent) return sent;
+  if (auto sent = send_packet(fd, member("lock", true), std::span(&what.lock, 1)); !sent)
+    return sent;
   for (const edge::Door& door : what.doors) {
     if (auto sent = send_door(fd, door); !sent) return sent;
   }
   for (const Secret& secret : what.secrets) {
     std::string text;
     json::Writer out(text);
-    out.begin_object().field("secret", secret.name).field("value", text::hex(secret.value)).end_object();
+    out.begin_object()
+        .field("secret", secret.name)
+        .field("value", text::hex(secret.value))
+        .end_object();
     if (auto sent = send_packet(fd, text); !sent) return sent;
   }
   return send_packet(fd, member("end", true));
@@ -207,7 +216,8 @@ Result<TakeoverDoor> TakeoverDoor::open(const StateDir& directory) {
   ::unlink(path.c_str());  // a leftover: the directory's lock is ours
   const sockaddr_un address = address_of(path);
   // The umask of a server is 077, so the socket's mode is 0700 or less from its first moment.
-  if (::bind(*made, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(*made, 4) != 0) {
+  if (::bind(*made, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(*made, 4) != 0) {
     return std::unexpected(system_error((directory.path() / kName).string(), errno));
   }
   ::chmod(path.c_str(), 0600);
@@ -241,9 +251,11 @@ Result<> TakeoverDoor::hand_over(const Handover& what) {
   auto done = check_peer(fd);
   if (done) {
     auto said = hear(fd);
-    done = !said                    ? Result<>(pass(said))
-           : !said->take_over ? Result<>(fail(Errc::protocol, "the control socket was asked for something unknown"))
-                              : send_all(fd, what);
+    done =
+        !said ? Result<>(pass(said))
+        : !said->take_over
+            ? Result<>(fail(Errc::protocol, "the control socket was asked for something unknown"))
+            : send_all(fd, what);
   }
   if (!done) hang_up();
   return done;

@@ -26,7 +26,8 @@ Result<std::vector<auth::Key>> jwt_keys(const JwtSettings& jwt) {
     if (!text) return pass(text, "admin.jwt.jwks");
     auto set = auth::parse_jwks(text->text, auth::SecretKeys::accepted);
     if (!set) return pass(set, "admin.jwt.jwks");
-    for (const std::string& refused : set->refused) log::warn("server", "admin.jwt.jwks: {}", refused);
+    for (const std::string& refused : set->refused)
+      log::warn("server", "admin.jwt.jwks: {}", refused);
     std::ranges::move(set->keys, std::back_inserter(keys));
   }
   return keys;
@@ -50,7 +51,9 @@ Result<std::shared_ptr<const auth::JwtVerifier>> verifier_of(const JwtSettings& 
 
 }  // namespace
 
-std::filesystem::path tokens_path(const std::filesystem::path& state_dir) { return state_dir / "tokens.db"; }
+std::filesystem::path tokens_path(const std::filesystem::path& state_dir) {
+  return state_dir / "tokens.db";
+}
 
 Result<AdminKeys> admin_keys(const AdminOptions& options) {
   AdminKeys keys;

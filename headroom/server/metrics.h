@@ -1,0 +1,24 @@
+// headroom/server/metrics.h - the table of the server's own metrics: those of the admin API.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "headroom/base/metrics.h"
+
+namespace headroom::server {
+
+inline constexpr metrics::Family kRequests{"headroom_server_requests_total",
+                                           metrics::Kind::counter,
+                                           "Admin requests answered, by the class of their status.",
+                                           {"status"}};
+inline constexpr metrics::Family kRefused{
+    "headroom_server_refused_total",
+    metrics::Kind::counter,
+    "Admin requests refused before they were handled, by reason.",
+    {"reason"}};
+
+inline constexpr std::array<const metrics::Family*, 2> kFamilies{&kRequests, &kRefused};
+[[nodiscard]] constexpr std::span<const metrics::Family* const> all_families() { return kFamilies; }
+
+}  // namespace headroom::server
