@@ -18,7 +18,7 @@
 namespace headroom::edge {
 namespace {
 
-constexpr Duration kFirstLookups = 2s;  // how long a start waits for names to be looked up
+constexpr Duration kFirstLookups = 2s;  // how long a start or a reload waits for new names to be looked up
 constexpr std::array<unsigned, 7> kRefusals{400, 408, 413, 414, 431, 501, 505};
 
 Result<net::Endpoint> endpoint_of(const config::Address& address) {
@@ -220,6 +220,8 @@ void Edge::Body::use(const std::shared_ptr<const View>& view, const std::shared_
   });
   std::vector<metrics::GaugeHandle> gauges;
   for (const auto& pool : view->pools) {
+    pool->admission->renew(pool->group.options().queue);
+    pool->places->renew(pool->group.options().queue);
     gauges.push_back(registry_.gauge(kInFlightLimit, {pool->group.options().name}, [pool] {
       return static_cast<double>(pool->group.concurrency().limit());
     }));
@@ -241,12 +243,11 @@ void Edge::Body::watch(const std::shared_ptr<const View>& view) {
   });
 }
 
-// A start that listens before it knows where the application is would answer 503 for no reason.
+// Who serves before knowing where the application is would answer 503 for no reason.
 void Edge::Body::wait_for_names(const View& view) const {
   const TimePoint deadline = Clock::now() + kFirstLookups;
   while (!all_placed(view) && Clock::now() < deadline) {
-    workers_[0].run_and_wait([] {});
-    std::this_thread::yield();
+    std::this_thread::sleep_for(1ms);
   }
 }
 
@@ -320,12 +321,13 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options) {
   auto tls = b.make_tls(options->tls);
   if (!tls) return pass(tls);
   place_literals(**view);
+  b.watch(*view);
+  b.wait_for_names(**view);
   b.use(*view, *tls);
   {
     const std::scoped_lock lock(b.mutex_);
     b.view_ = *view;
   }
-  b.watch(*view);
   b.retire(*before, **view);
   return {};
 }
@@ -406,7 +408,7 @@ std::vector<GroupStatus> Edge::upstreams() const {
   const TimePoint now = Clock::now();
   for (const auto& pool : view->pools) {
     GroupStatus group{pool->group.options().name, pool->group.concurrency().in_flight(), pool->group.concurrency().limit(),
-                      pool->waiting.size(), {}};
+                      pool->admission->size() + pool->places->size(), {}};
     for (const auto& server : pool->group.servers()) {
       const Quantiles first = quantiles_of(server->first_byte().values());
       group.servers.push_back({server->spec().text, server->state(now), server->reason(), server->spec().weight, server->in_flight(),

@@ -84,7 +84,7 @@ class Proxy::Lease {
   ~Lease() {
     give_back();
     server_.leave();
-    pool_.waiting.free();
+    pool_.places->free();
   }
 
   std::unique_ptr<http::ClientConnection> connection;
@@ -237,19 +237,21 @@ net::Task<> Proxy::forward(Request& r) {
     if (!stored) co_return;
   }
   limit::Concurrency& concurrency = r.group().concurrency();
-  if (!concurrency.enter(static_cast<limit::Priority>(r.route->priority))) {
+  const bool queued = r.route->pool->admission->ahead(r.route->priority);
+  if (queued || !concurrency.enter(static_cast<limit::Priority>(r.route->priority))) {
     const bool admitted = co_await wait_for_place(r);
     if (!admitted) co_return;
   }
   co_await try_servers(r);
   const TimePoint now = Clock::now();
   const bool answered = r.first_byte != TimePoint{};
-  const bool overloaded = r.timed_out || r.x.status() == 503 || r.x.status() == 504;
+  // What was turned away here says nothing of the servers.
+  const bool overloaded = r.timed_out || (answered && (r.x.status() == 503 || r.x.status() == 504));
   const auto outcome = overloaded ? limit::Concurrency::Outcome::overloaded
                        : answered ? limit::Concurrency::Outcome::answered
                                   : limit::Concurrency::Outcome::ignored;
   concurrency.leave(answered ? elapsed(r.chosen, r.first_byte) : elapsed(r.began, now), outcome, now);
-  r.route->pool->waiting.free();
+  r.route->pool->admission->free();
 }
 
 // A small body is read whole before a server is taken: a slow client then holds none, and the request can be sent again.
@@ -271,18 +273,54 @@ net::Task<bool> Proxy::store_body(Request& r) {
   co_return true;
 }
 
-// Over the group's in-flight limit: a place may come free.
+// Over the group's in-flight limit, or others wait already: a place may come free.
 net::Task<bool> Proxy::wait_for_place(Request& r) {
   Pool& pool = *r.route->pool;
-  const TimePoint deadline = Clock::now() + pool.group.options().queue_timeout;
-  for (;;) {
-    auto waited = co_await pool.waiting.wait(group_, r.route->priority, deadline);
-    if (!waited) break;
-    if (pool.group.concurrency().enter(static_cast<limit::Priority>(r.route->priority))) co_return true;
+  limit::Concurrency& concurrency = pool.group.concurrency();
+  const Waiting::Turn turn{r.route->priority, Waiting::Turn::Needs::any, Clock::now() + pool.group.options().queue_timeout};
+  const std::function<bool()> take = [&] { return concurrency.enter(static_cast<limit::Priority>(r.route->priority)); };
+  auto admitted = co_await pool.admission->wait(group_, turn, take);
+  if (admitted && !gone_meanwhile(r)) co_return true;
+  if (admitted) {
+    concurrency.leave({}, limit::Concurrency::Outcome::ignored, Clock::now());
+    pool.admission->free();
+    co_return false;
   }
   r.cells->shed_limit->add();
   co_await fail_with(r, 503, "overloaded", "too many requests at once; try again soon", 1s);
   co_return false;
+}
+
+// Every server is full, or others wait already.
+net::Task<Result<Server*>> Proxy::wait_for_server(Request& r) {
+  Pool& pool = *r.route->pool;
+  const auto needs = r.tried.empty() ? Waiting::Turn::Needs::any : Waiting::Turn::Needs::some;
+  const Waiting::Turn turn{r.route->priority, needs, Clock::now() + pool.group.options().queue_timeout};
+  Group::Pick pick;
+  const std::function<bool()> take = [&] {
+    r.chosen = Clock::now();
+    pick = pool.group.pick(r.chosen, r.tried, r.hash, group_.worker().random());
+    return pick.server != nullptr || !pick.all_full;
+  };
+  auto waited = co_await pool.places->wait(group_, turn, take);
+  if (!waited) {
+    r.cells->shed_queue->add();
+    co_return pass(waited);
+  }
+  if (pick.server != nullptr && gone_meanwhile(r)) {
+    pick.server->leave();
+    pool.places->free();
+    co_return fail(Errc::cancelled, "the client has gone");
+  }
+  co_return pick.server;
+}
+
+// Nobody is there any more to hear an answer: the place is for others.
+bool Proxy::gone_meanwhile(Request& r) {
+  if (!client_gone(r.x.stream())) return false;
+  r.status = kClientGone;
+  r.x.hijack();
+  return true;
 }
 
 net::Task<> Proxy::try_servers(Request& r) {
@@ -291,22 +329,22 @@ net::Task<> Proxy::try_servers(Request& r) {
   group.earn_retry();
   if (group.options().balance == Balance::hash) r.hash = group.hash_of(r.head(), r.client);
   for (;;) {
-    r.chosen = Clock::now();
-    const Group::Pick pick = group.pick(r.chosen, r.tried, r.hash, group_.worker().random());
-    if (pick.server != nullptr) {
-      if (r.server != nullptr) r.cells->retries->add();
-      r.server = pick.server;
-      const Attempt outcome = co_await attempt(r, *pick.server);
-      if (outcome == Attempt::answered) co_return;
-      if (!may_retry(r, outcome)) break;
-      continue;
+    Group::Pick pick{nullptr, true};
+    if (!pool.places->ahead(r.route->priority)) {
+      r.chosen = Clock::now();
+      pick = group.pick(r.chosen, r.tried, r.hash, group_.worker().random());
     }
-    if (!pick.all_full) break;
-    auto waited = co_await pool.waiting.wait(group_, r.route->priority, r.began + group.options().queue_timeout);
-    if (!waited) {
-      r.cells->shed_queue->add();
-      break;
+    if (pick.server == nullptr && pick.all_full) {
+      auto found = co_await wait_for_server(r);
+      if (r.status == kClientGone) co_return;
+      if (found) pick.server = *found;
     }
+    if (pick.server == nullptr) break;
+    if (r.server != nullptr) r.cells->retries->add();
+    r.server = pick.server;
+    const Attempt outcome = co_await attempt(r, *pick.server);
+    if (outcome == Attempt::answered) co_return;
+    if (!may_retry(r, outcome)) break;
   }
   co_await give_up(r);
 }
@@ -599,9 +637,7 @@ net::Task<Result<>> Proxy::await_head(Request& r, http::ClientConnection& connec
     auto read = co_await connection.read_head(limits, pace);
     if (!read) {
       if (read.error().code != Errc::timeout || Clock::now() >= due) co_return read;
-      if (!r.pumping && client_gone(r.x.stream())) {
-        r.status = kClientGone;
-        r.x.hijack();
+      if (!r.pumping && gone_meanwhile(r)) {
         co_return fail(Errc::cancelled, "the client has gone");
       }
       continue;

@@ -56,6 +56,8 @@ class Proxy final : public http::Service {
   [[nodiscard]] Result<> identify(Request& request);
   [[nodiscard]] net::Task<> forward(Request& request);
   [[nodiscard]] net::Task<bool> wait_for_place(Request& request);
+  [[nodiscard]] net::Task<Result<Server*>> wait_for_server(Request& request);
+  [[nodiscard]] bool gone_meanwhile(Request& request);
   [[nodiscard]] net::Task<> try_servers(Request& request);
   [[nodiscard]] net::Task<> give_up(Request& request);
   [[nodiscard]] bool may_retry(Request& request, Attempt attempt);

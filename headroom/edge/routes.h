@@ -19,13 +19,16 @@
 
 namespace headroom::edge {
 
-// A group with those who wait for it.
+// A group with those who wait for it: to be let in at all, and for a server with a free place. A reload keeps the queues.
 struct Pool {
   Pool(const UpstreamOptions& options, std::vector<std::shared_ptr<Server>> servers, std::shared_ptr<limit::Concurrency> concurrency,
-       std::shared_ptr<const net::TlsClient> tls)
-      : group(options, std::move(servers), std::move(concurrency), std::move(tls)), waiting(options.queue) {}
+       std::shared_ptr<const net::TlsClient> tls, const Pool* before)
+      : group(options, std::move(servers), std::move(concurrency), std::move(tls)),
+        admission(before != nullptr ? before->admission : std::make_shared<Waiting>(options.queue)),
+        places(before != nullptr ? before->places : std::make_shared<Waiting>(options.queue)) {}
   Group group;
-  Waiting waiting;
+  const std::shared_ptr<Waiting> admission;
+  const std::shared_ptr<Waiting> places;
 };
 
 // What one worker counts for a route.

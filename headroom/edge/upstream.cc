@@ -165,6 +165,19 @@ void Server::set_probe(bool up, std::string reason, TimePoint now) {
   probe_reason_ = std::move(reason);
 }
 
+void Server::inherit(const Server& before) {
+  const auto copy = [](auto& to, const auto& from) { to.store(from.load(std::memory_order_relaxed), std::memory_order_relaxed); };
+  copy(draining_, before.draining_);
+  copy(probe_down_, before.probe_down_);
+  copy(ejected_until_, before.ejected_until_);
+  copy(up_since_, before.up_since_);
+  copy(consecutive_ejections_, before.consecutive_ejections_);
+  if (const auto known = before.endpoints()) set_endpoints(*known, {});
+  std::string reason = before.reason();
+  const std::scoped_lock lock(mutex_);
+  probe_reason_ = std::move(reason);
+}
+
 double Server::warmth(TimePoint now, Duration slow_start) const {
   const TimePoint since = up_since_.load(std::memory_order_relaxed);
   if (slow_start <= Duration::zero() || since == TimePoint{}) return 1.0;
@@ -186,7 +199,7 @@ std::string Server::reason() const {
 }
 
 bool Server::enter() {
-  const std::uint32_t before = in_flight_.fetch_add(1, std::memory_order_relaxed);
+  const std::uint32_t before = in_flight_.fetch_add(1, std::memory_order_seq_cst);
   if (spec_.max_connections == 0 || before < spec_.max_connections) return true;
   leave();
   return false;
@@ -330,7 +343,9 @@ std::uint64_t Group::hash_of(const http::RequestHead& head, const IpAddress& cli
   if (by.starts_with("header:")) {
     if (const http::Field* field = head.find(by.substr(7)); field != nullptr) value = field->value;
   } else if (by.starts_with("cookie:")) {
-    value = cookie(head.value_of(http::Name::cookie), by.substr(7));
+    for (const http::Field& field : head.fields) {
+      if (field.id == http::Name::cookie && value.empty()) value = cookie(field.value, by.substr(7));
+    }
   }
   if (!value.empty()) return hash64(value);
   const auto bytes = client.bytes();

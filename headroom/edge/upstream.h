@@ -75,6 +75,8 @@ class Server {
   void answered() { consecutive_ejections_.store(0, std::memory_order_relaxed); }
   void eject(TimePoint now, const UpstreamOptions& options);
   void set_probe(bool up, std::string reason, TimePoint now);
+  // What is known of the same server under its attributes of before a reload.
+  void inherit(const Server& before);
   void set_draining(bool draining) { draining_.store(draining, std::memory_order_relaxed); }
   // 0 to 1: what share of its weight a server that has just come up gets.
   [[nodiscard]] double warmth(TimePoint now, Duration slow_start) const;
@@ -83,10 +85,11 @@ class Server {
 
   // --- how much it does ---
   [[nodiscard]] bool enter();
-  void leave() { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
+  // Ordered against those who begin to wait (waiting.h).
+  void leave() { in_flight_.fetch_sub(1, std::memory_order_seq_cst); }
   [[nodiscard]] std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool full() const {
-    return spec_.max_connections != 0 && in_flight() >= spec_.max_connections;
+    return spec_.max_connections != 0 && in_flight_.load(std::memory_order_seq_cst) >= spec_.max_connections;
   }
   std::atomic<std::int64_t> idle_connections{0};
   [[nodiscard]] metrics::Counter& requests() { return requests_; }

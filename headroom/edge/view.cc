@@ -9,15 +9,20 @@ namespace {
 
 constexpr std::size_t kMostServers = 64;
 
-std::shared_ptr<Server> same_server(const View* before, std::string_view group, const ServerSpec& spec) {
-  if (before == nullptr) return nullptr;
-  for (const auto& pool : before->pools) {
+// The server of before a reload, if it is still what it was; else a new one that knows what is known of it.
+std::shared_ptr<Server> server_of(const View* before, const std::string& group, const ServerSpec& spec, std::size_t workers,
+                                  metrics::Registry& registry) {
+  const Server* namesake = nullptr;
+  for (const auto& pool : before == nullptr ? std::vector<std::shared_ptr<Pool>>{} : before->pools) {
     if (pool->group.options().name != group) continue;
     for (const auto& server : pool->group.servers()) {
       if (server->spec() == spec) return server;
+      if (server->spec().text == spec.text) namesake = server.get();
     }
   }
-  return nullptr;
+  auto made = std::make_shared<Server>(spec, group, workers, registry);
+  if (namesake != nullptr) made->inherit(*namesake);
+  return made;
 }
 
 std::shared_ptr<Pool> pool_named(const std::vector<std::shared_ptr<Pool>>& pools, std::string_view name) {
@@ -86,9 +91,7 @@ class Maker {
       if (!spec) return pass(spec);
       if (spec->max_connections == 0) spec->max_connections = upstream.max_connections;
       tls = tls || spec->tls;
-      auto server = same_server(before_, upstream.name, *spec);
-      if (!server) server = std::make_shared<Server>(*spec, upstream.name, workers_, registry_);
-      servers.push_back(std::move(server));
+      servers.push_back(server_of(before_, upstream.name, *spec, workers_, registry_));
     }
     std::shared_ptr<const net::TlsClient> client;
     if (tls) {
@@ -99,7 +102,8 @@ class Maker {
       if (!made) return pass(made);
       client = std::move(*made);
     }
-    return std::make_shared<Pool>(upstream, std::move(servers), concurrency(upstream), std::move(client));
+    const auto old = before_ == nullptr ? nullptr : pool_named(before_->pools, upstream.name);
+    return std::make_shared<Pool>(upstream, std::move(servers), concurrency(upstream), std::move(client), old.get());
   }
 
   std::shared_ptr<limit::Concurrency> concurrency(const UpstreamOptions& upstream) const {

@@ -28,7 +28,7 @@ Concurrency::Concurrency(const Options& options)
     : options_(options), limit_(std::clamp(options.initial, options.least, options.most)) {}
 
 bool Concurrency::enter(Priority priority) {
-  const std::uint64_t before = in_flight_.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t before = in_flight_.fetch_add(1, std::memory_order_seq_cst);
   if (before >= share_of(limit(), priority)) {
     in_flight_.fetch_sub(1, std::memory_order_relaxed);
     return false;
@@ -40,7 +40,7 @@ bool Concurrency::enter(Priority priority) {
 }
 
 void Concurrency::leave(Duration answer_time, Outcome outcome, TimePoint now) {
-  in_flight_.fetch_sub(1, std::memory_order_relaxed);
+  in_flight_.fetch_sub(1, std::memory_order_seq_cst);  // ordered against those who begin to wait for it
   if (!options_.adaptive || outcome == Outcome::ignored) return;
   if (outcome == Outcome::overloaded) overloads_.fetch_add(1, std::memory_order_relaxed);
   answers_.fetch_add(1, std::memory_order_relaxed);
