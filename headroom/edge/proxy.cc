@@ -62,6 +62,7 @@ struct Proxy::Request {
   std::uint64_t bytes_in = 0;
   const Server* server = nullptr;
   http::Refusal refusal;  // a method that is never forwarded
+  bool reached = false;  // by at least one attempt, a server
   bool timed_out = false;
 
   Request(Exchange& exchange, const View& seen) : x(exchange), view(seen), began(exchange.began()) {}
@@ -296,6 +297,7 @@ net::Task<> Proxy::try_servers(Request& r) {
       r.server = pick.server;
       const Attempt outcome = co_await attempt(r, *pick.server);
       if (outcome == Attempt::answered) co_return;
+      r.reached = r.reached || outcome != Attempt::not_sent;
       if (!may_retry(r, outcome)) break;
       continue;
     }
@@ -313,8 +315,8 @@ net::Task<> Proxy::try_servers(Request& r) {
 net::Task<> Proxy::give_up(Request& r) {
   if (r.timed_out) {
     co_await fail_with(r, 504, "upstream_timeout", "the application did not answer in time", 1s);
-  } else if (!r.tried.empty()) {
-    co_await fail_with(r, 502, "bad_gateway", "the application could not be reached or broke off", 1s);
+  } else if (r.reached) {
+    co_await fail_with(r, 502, "bad_gateway", "the application broke off or answered what is no HTTP", 1s);
   } else {
     co_await fail_with(r, 503, "unavailable", "no server of the application can take this request now", 1s);
   }
