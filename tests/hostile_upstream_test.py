@@ -67,6 +67,7 @@ CUT = {
 EXCESS = {
     "behind a length": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello" + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
     "behind chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"hello") + b"0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    "behind 70,000 bytes": b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + b"a" * 70000 + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
     "behind an empty body": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
     "behind a 204": b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
     "behind a 304": b"HTTP/1.1 304 Not Modified\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
@@ -140,7 +141,7 @@ class Hostile(EdgeScenario):
                 connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 
         self.app.script = script
-        for delay, rest in ((0.0, 0.02), (0.01, 0.05), (0.05, 0.15)):
+        for delay, rest in ((0.0, 0.003), (0.0, 0.02), (0.01, 0.05), (0.05, 0.15)):
             with self.subTest(delay=delay):
                 client = self.client(self.server)
                 for _ in range(3):
@@ -148,25 +149,6 @@ class Hostile(EdgeScenario):
                     time.sleep(rest)
                     self.assertEqual(client.ask(target="/good").body, b"good")
                 client.close()
-
-    def test_what_follows_an_answer_at_once_is_nobodys_answer(self):
-        """The next request is there already when the answer ends: the connection is used again within microseconds."""
-
-        def script(connection):
-            while request := connection.read():
-                if request.target == "/good":
-                    connection.send(GOOD)
-                    continue
-                connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n" + b"a" * 70000)
-                connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
-
-        self.app.script = script
-        for _ in range(20):
-            client = self.client(self.server)
-            client.send(b"GET /bad HTTP/1.1\r\nHost: a\r\n\r\nGET /good HTTP/1.1\r\nHost: a\r\n\r\n")
-            self.assertEqual(len(client.answer().body), 70000)
-            self.assertEqual(client.answer().body, b"good")
-            client.close()
 
     def test_a_close_without_an_answer(self):
         for name, how in (("a close", lambda connection: None), ("a reset", lambda connection: connection.reset())):

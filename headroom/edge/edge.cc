@@ -36,6 +36,7 @@ std::shared_ptr<const http::ServerOptions> server_options(const EdgeOptions& opt
   made.body_limit = 0;  // the route's
   made.body = {options.body_timeout, options.body_rate.count, options.header_timeout};
   made.accept_proxy_protocol = options.proxy_protocol;
+  made.trusted_proxies = options.trusted_proxies;
   return std::make_shared<const http::ServerOptions>(made);
 }
 

@@ -159,8 +159,8 @@ const Section<EdgeOptions>& edge_section() {
     s.setting("listen", &EdgeOptions::listen, ":8080", Reload::restart, "Where clients connect.");
     s.section("tls", &EdgeOptions::tls, tls_section());
     s.setting("app", &EdgeOptions::app, "", Reload::live, "Servers of the group \"app\", which gets what no route takes (--app).", kServer);
-    s.setting("trusted_proxies", &EdgeOptions::trusted_proxies, "", Reload::live, "Networks whose X-Forwarded-* and X-Request-Id are believed.");
-    s.setting("proxy_protocol", &EdgeOptions::proxy_protocol, "false", Reload::live, "Whether every connection begins with a PROXY header (v1 or v2).");
+    s.setting("trusted_proxies", &EdgeOptions::trusted_proxies, "", Reload::live, "Networks whose X-Forwarded-*, X-Request-Id and PROXY headers are believed.");
+    s.setting("proxy_protocol", &EdgeOptions::proxy_protocol, "false", Reload::live, "Whether every connection begins with a PROXY header (v1 or v2); its address is believed from trusted_proxies.");
     s.setting("max_connections", &EdgeOptions::max_connections, "16000", Reload::live, "Client connections at once; 0: any number.");
     s.setting("max_connections_per_address", &EdgeOptions::max_connections_per_address, "0", Reload::live, "The same for one address (IPv6: one /64); 0: any number.");
     s.setting("header_timeout", &EdgeOptions::header_timeout, "10s", Reload::live, "How long a request's head may take.", between(10ms, 600s));

@@ -25,8 +25,8 @@ using http::Name;
 namespace {
 
 constexpr std::string_view kPseudonym = "headroom";
-constexpr Duration kTrustIdle = 5ms;        // a connection idle for longer is looked at before it is used
 constexpr Duration kLookAtClient = 1s;      // how often a waiting request's client is looked at
+constexpr unsigned kMostInterim = 32;       // 1xx answers passed on before the real one
 constexpr unsigned kClientGone = 499;       // as nginx counts it; never sent
 
 // Whether a client that should be waiting has closed its side, as nginx judges it.
@@ -57,6 +57,7 @@ struct Proxy::Request {
   std::string body;  // read before a server was taken
   bool body_stored = false;
   bool body_begun = false;  // part of it went to a server straight from the client
+  bool pumping = false;     // and more is on its way
   unsigned body_error = 0;  // the status for a client's broken body
   unsigned status = 0;      // for counting, when it is not the exchange's
   std::uint64_t bytes_in = 0;
@@ -102,7 +103,8 @@ class Proxy::Lease {
       server_.idle_connections.fetch_sub(1, std::memory_order_relaxed);
       const Duration rested = elapsed(candidate->idle_since, now);
       if (rested > options().keep_alive_timeout) continue;
-      if (rested > kTrustIdle && !candidate->stream().idle_and_open()) continue;
+      // What a server sent behind its last answer must not be taken for the next one (0.3 us).
+      if (!candidate->stream().idle_and_open()) continue;
       connection = std::move(candidate);
       reused = true;
       return;
@@ -186,7 +188,7 @@ const Hosted* Proxy::hosted(std::string_view path) const {
 Result<> Proxy::identify(Request& r) {
   const EdgeOptions& options = *r.view.options;
   const IpAddress peer = r.x.peer().address.ip();
-  r.trusted = !options.trusted_proxies.empty() && contains_any(options.trusted_proxies, peer);
+  r.trusted = r.x.peer().known && !options.trusted_proxies.empty() && contains_any(options.trusted_proxies, peer);
   r.client = r.trusted ? http::client_address(peer, r.head(), options.trusted_proxies) : peer;
   r.id = ids_.take(r.trusted ? r.head().value_of(Name::x_request_id) : std::string_view{});
   r.refusal = http::refusal_by_policy(r.head());
@@ -467,22 +469,22 @@ void Proxy::write_head(Request& r, const Server& server, std::string& out) {
 
 // What did not fit into the socket at once.
 net::Task<Result<>> Proxy::send_rest(Request& r, net::Stream& stream, net::Gather& data) {
-  stream.expire_at(Clock::now() + r.route->idle_timeout);
+  stream.expire_writes_at(Clock::now() + r.route->idle_timeout);
   co_return co_await stream.write(data);
 }
 
 // Carries the body from the client to the server, piece by piece.
 net::Task<> Proxy::pump(Request& r, http::ClientConnection& connection) {
   const bool chunked = r.head().body == http::Body::chunked;
-  r.body_begun = true;
-  for (;;) {
+  while (r.pumping) {
     auto piece = co_await r.x.read();
+    if (!r.pumping) break;
     if (!piece) {
       const Errc code = piece.error().code;
       r.body_error = code == Errc::overloaded ? 413 : code == Errc::protocol ? 400 : code == Errc::timeout ? 408 : kClientGone;
       connection.spoil();
       connection.stream().abort(Errc::cancelled);
-      co_return;
+      break;
     }
     r.bytes_in += piece->size();
     net::Gather data;
@@ -499,13 +501,17 @@ net::Task<> Proxy::pump(Request& r, http::ClientConnection& connection) {
       data.add(*piece);
       data.add(http::kChunkEnd);
     }
+    connection.stream().expire_writes_at(Clock::now() + r.route->idle_timeout);
     auto written = co_await connection.stream().write(data);
     if (!written) {
       connection.spoil();
-      co_return;  // an answer may still come: it says why
+      // A server that takes nothing will not answer either; one that has closed may have said why.
+      if (written.error().code == Errc::timeout) connection.stream().abort(Errc::timeout);
+      break;
     }
-    if (piece->empty()) co_return;
+    if (piece->empty()) break;
   }
+  r.pumping = false;
 }
 
 net::Task<Proxy::Attempt> Proxy::exchange(Request& r, Lease& lease) {
@@ -531,6 +537,7 @@ net::Task<Proxy::Attempt> Proxy::exchange(Request& r, Lease& lease) {
   }
   if (sent) {
     if (r.streams_body()) {
+      r.body_begun = r.pumping = true;
       HR_ASSERT(pumps.spawn([this, &r, &connection]() { return pump(r, connection); }));
     }
     read = co_await await_head(r, connection);
@@ -557,10 +564,11 @@ net::Task<Proxy::Attempt> Proxy::exchange(Request& r, Lease& lease) {
   }
   if (pumps.running() > 0) {
     // The answer is over before the request is: nobody wants the rest.
+    r.pumping = false;
     connection.spoil();
     connection.stream().abort(Errc::cancelled);
     r.x.close_after();
-    r.x.stream().expire_at(Clock::now());
+    r.x.stream().expire_reads_at(Clock::now());
     co_await pumps.join();
   }
   if (r.body_error != 0 && !r.x.started()) {
@@ -584,15 +592,16 @@ net::Task<Result<>> Proxy::await_head(Request& r, http::ClientConnection& connec
   http::BodyPace pace;
   pace.idle = r.route->idle_timeout;
   TimePoint due = Clock::now() + r.route->first_byte_timeout;
+  unsigned interim = 0;
   for (;;) {
-    // While a body is carried the two directions share no deadline: the pump's reading tells of a client that has gone.
+    // The time to answer begins when the request is whole. Until then the pump has deadlines, and sees whether the client has gone.
     const TimePoint now = Clock::now();
-    if (r.streams_body()) due = now + r.route->first_byte_timeout;
-    connection.stream().expire_at(std::min(due, now + kLookAtClient));
+    if (r.pumping) due = now + r.route->first_byte_timeout;
+    connection.stream().expire_reads_at(std::min(due, now + kLookAtClient));
     auto read = co_await connection.read_head(limits, pace);
     if (!read) {
       if (read.error().code != Errc::timeout || Clock::now() >= due) co_return read;
-      if (!r.streams_body() && client_gone(r.x.stream())) {
+      if (!r.pumping && client_gone(r.x.stream())) {
         r.status = kClientGone;
         r.x.hijack();
         co_return fail(Errc::cancelled, "the client has gone");
@@ -600,7 +609,11 @@ net::Task<Result<>> Proxy::await_head(Request& r, http::ClientConnection& connec
       continue;
     }
     const http::ResponseHead& head = connection.head();
+    if (head.status == 101 && !text::equal_ignoring_case(head.upgrade, r.head().upgrade)) {
+      co_return fail(Errc::protocol, "an upgrade that was not asked for");
+    }
     if (head.status >= 200 || head.status == 101) break;
+    if (++interim > kMostInterim) co_return fail(Errc::protocol, "too many 1xx answers");
     if (head.status == 100) continue;  // the client has had ours
     std::string lines;
     http::HeadWriter(lines).forward(head.fields);
@@ -642,7 +655,7 @@ void Proxy::begin_answer(Request& r, const http::ResponseHead& head) {
   if (r.streams_body()) r.x.close_after();  // the answer overtakes the request: what follows on this connection is in doubt
   r.x.start(head.status, head.reason, length);
   std::string& out = r.x.head();
-  if (head.body == http::Body::none && head.has_content_length) {
+  if (head.body == http::Body::none && head.has_content_length && head.status != 204) {
     append_line(out, "Content-Length", http::Digits(head.content_length).view());
   }
   http::HeadWriter writer(out);

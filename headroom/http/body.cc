@@ -75,7 +75,7 @@ net::Task<Result<std::string_view>> BodySource::next() {
 net::Task<Result<std::size_t>> BodySource::fill() {
   const TimePoint now = Clock::now();
   if (began_ == TimePoint{}) began_ = now;
-  stream_.expire_at(deadline(now));
+  stream_.expire_reads_at(deadline(now));
   const std::span<char> room = in_.space(large_reads_ ? kLargeRead : 1);
   auto bytes = co_await stream_.read_some(room);
   if (bytes) {

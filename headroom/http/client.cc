@@ -33,7 +33,7 @@ net::Task<Result<>> ClientConnection::read_head(const HeadLimits& limits, const 
     const std::span<char> room = in_.space();
     auto bytes = co_await stream_->read_some(room);
     if (!bytes) {
-      spoiled_ = true;
+      if (bytes.error().code != Errc::timeout) spoiled_ = true;  // after a time-out the caller may wait on
       co_return pass(bytes);
     }
     if (*bytes == 0) {

@@ -121,7 +121,7 @@ Result<bool> Exchange::send_now(std::string_view piece, Last last) {
 }
 
 net::Task<Result<>> Exchange::finish_send() {
-  stream_.expire_at(Clock::now() + options_->write_timeout);
+  stream_.expire_writes_at(Clock::now() + options_->write_timeout);
   co_return co_await stream_.write(gather_);
 }
 
@@ -158,7 +158,7 @@ net::Task<Result<>> Exchange::informational(unsigned status, std::string_view li
   HeadWriter(text).status_line(static_cast<std::uint16_t>(status));
   text += lines;
   text += "\r\n";
-  stream_.expire_at(Clock::now() + options_->write_timeout);
+  stream_.expire_writes_at(Clock::now() + options_->write_timeout);
   co_return co_await stream_.write(text);
 }
 

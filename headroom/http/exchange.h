@@ -36,9 +36,10 @@ class DateText {
 
 // Who is at the other end.
 struct Peer {
-  net::Endpoint address;  // of the connection, or what a PROXY header said
+  net::Endpoint address;  // of the connection, or what a trusted PROXY header said
   std::unique_ptr<const net::Endpoint> told_local;  // where it connected to, if a PROXY header said
   bool tls = false;
+  bool known = true;      // false: the PROXY header said no address, so this is only the proxy's
 };
 
 // A whole small answer.
@@ -115,6 +116,8 @@ class Exchange {
   // Gives back what memory the last request needed.
   void release();
   [[nodiscard]] bool must_close() const;
+  // Only the connection's end says where the answer ends: one that is cut must not look whole.
+  [[nodiscard]] bool ends_with_connection() const { return head_written_ && length_.kind == Length::Kind::unknown && !chunked_; }
   void keep_head();
   void frame_piece(std::string_view piece, Last last);
 

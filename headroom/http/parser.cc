@@ -271,6 +271,8 @@ struct RequestRules {
     if (head.minor_version == 0 || !has_body) head.expect_continue = false;
     if (options.upgrade && head.minor_version == 1 && !has_body)
       head.upgrade = single_upgrade(head);
+    // Gone since RFC 9113; through a proxy it was a way around it.
+    if (text::equal_ignoring_case(head.upgrade, "h2c")) head.upgrade = {};
     return {};
   }
 };

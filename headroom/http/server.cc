@@ -108,7 +108,9 @@ net::Task<Result<>> ServerConnection::read_proxy_header() {
     const Parsed parsed = parse_proxy_header(in_.data(), addresses);
     if (parsed.state == Parsed::State::refused) co_return fail(Errc::protocol, parsed.refusal.reason);
     if (parsed.state == Parsed::State::complete) {
-      if (addresses.known) {
+      const bool believed = contains_any(options_->trusted_proxies, exchange_.peer_.address.ip());
+      exchange_.peer_.known = addresses.known || !believed;
+      if (addresses.known && believed) {
         exchange_.peer_.address = net::Endpoint(addresses.source, addresses.source_port);
         exchange_.peer_.told_local =
             std::make_unique<const net::Endpoint>(addresses.destination, addresses.destination_port);
@@ -201,6 +203,7 @@ net::Task<bool> ServerConnection::answer() {
     exchange_.close_after();
     (void)co_await exchange_.reply(reply);
   }
+  if (!exchange_.finished_ && exchange_.ends_with_connection()) stream_.reset();
   if (!exchange_.finished_ || stream_.native() < 0) co_return false;
   if (exchange_.close_after_ || !exchange_.request_.keep_alive) {
     co_await linger();
@@ -281,7 +284,7 @@ void Server::take(net::Listener::Accepted accepted, std::move_only_function<void
 }
 
 net::Task<> Server::run(net::Listener::Accepted accepted) {
-  Peer peer{accepted.peer, nullptr, false};
+  Peer peer{accepted.peer, nullptr, false, true};
   ServerConnection connection(*this, accepted.fd, std::move(peer));
   co_await connection.run();
 }

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 
+#include "headroom/base/address.h"
 #include "headroom/http/exchange.h"
 #include "headroom/http/parser.h"
 #include "headroom/http/service.h"
@@ -26,6 +27,7 @@ struct ServerOptions {
   BodyPace body;
   std::uint64_t requests_per_connection = 0;  // 0 = any
   bool accept_proxy_protocol = false;
+  std::vector<Cidr> trusted_proxies;  // whose PROXY header is believed; that of others is only read
   std::string server_name = "headroom";
 };
 

@@ -85,8 +85,9 @@ void Stream::FreeTls::operator()(SSL* tls) const { SSL_free(tls); }
 
 Stream::Stream(TaskGroup& group, int fd, int family)
     : Stoppable(group),
-      WheelEntry(group.worker().wheel()),
-      socket_(group.worker().context(), asio::generic::stream_protocol(family, 0), fd) {
+      socket_(group.worker().context(), asio::generic::stream_protocol(family, 0), fd),
+      reading_(group.worker().wheel(), *this),
+      writing_(group.worker().wheel(), *this) {
   if (family != AF_UNIX) send_at_once(fd);
   if (group.stopped()) abort(Errc::cancelled);
 }
@@ -102,7 +103,7 @@ Task<Result<std::unique_ptr<Stream>>> Stream::connect(TaskGroup& group, const En
   if (::connect(fd, to.data(), to.size()) == 0) co_return stream;
   if (errno != EINPROGRESS) co_return std::unexpected(system_error("connect to " + to.to_string(), errno));
   stream->expire_at(deadline);
-  if (auto waited = co_await stream->wait_writable(); !waited) {
+  if (auto waited = co_await stream->wait(Socket::wait_write, stream->writing_); !waited) {
     co_return pass(waited, "connect to " + to.to_string());
   }
   int error = 0;
@@ -113,14 +114,9 @@ Task<Result<std::unique_ptr<Stream>>> Stream::connect(TaskGroup& group, const En
   co_return stream;
 }
 
-void Stream::expire_at(TimePoint due) {
-  timed_out_ = false;
-  WheelEntry::set(due);
-}
-
-void Stream::expired() {
-  timed_out_ = true;
-  wake();
+void Stream::Deadline::expired() {
+  passed_ = true;
+  stream_.wake();
 }
 
 void Stream::abort(Errc why) {
@@ -129,6 +125,7 @@ void Stream::abort(Errc why) {
   wake();
 }
 
+// Ends the waits of both directions; the one that has nothing to give up for goes on waiting.
 void Stream::wake() {
   boost::system::error_code ignored;
   socket_.cancel(ignored);
@@ -139,40 +136,36 @@ std::unexpected<Error> Stream::why() const {
   return fail(Errc::timeout, "deadline passed");
 }
 
-std::unexpected<Error> Stream::failure(const boost::system::error_code& code) const {
-  if (failed()) return why();
-  return std::unexpected(system_error("connection", code.value()));
-}
-
 Task<Result<std::size_t>> Stream::read_some(std::span<char> into) {
-  if (failed()) co_return why();
   if (tls_) co_return co_await read_tls(into);
   const asio::mutable_buffer buffer(into.data(), into.size());
-  const auto [code, bytes] = co_await socket_.async_receive(buffer, kToken);
-  if (!code) co_return bytes;
-  if (code == asio::error::eof) co_return std::size_t{0};
-  co_return failure(code);
+  while (!failed(reading_)) {
+    const auto [code, bytes] = co_await socket_.async_receive(buffer, kToken);
+    if (!code) co_return bytes;
+    if (code == asio::error::eof) co_return std::size_t{0};
+    if (code != asio::error::operation_aborted) co_return std::unexpected(system_error("connection", code.value()));
+  }
+  co_return why();
+}
+
+Task<Result<>> Stream::wait(Socket::wait_type what, const Deadline& deadline) {
+  while (!failed(deadline)) {
+    const auto [code] = co_await socket_.async_wait(what, kToken);
+    if (failed(deadline)) break;
+    if (!code) co_return Result<>{};
+    if (code != asio::error::operation_aborted) co_return std::unexpected(system_error("connection", code.value()));
+  }
+  co_return why();
 }
 
 Task<Result<>> Stream::wait_readable() {
-  if (failed()) co_return why();
+  if (failed(reading_)) co_return why();
   if (tls_holds_input()) co_return Result<>{};
-  const auto [code] = co_await socket_.async_wait(Socket::wait_read, kToken);
-  if (failed()) co_return why();
-  if (code) co_return failure(code);
-  co_return Result<>{};
-}
-
-Task<Result<>> Stream::wait_writable() {
-  if (failed()) co_return why();
-  const auto [code] = co_await socket_.async_wait(Socket::wait_write, kToken);
-  if (failed()) co_return why();
-  if (code) co_return failure(code);
-  co_return Result<>{};
+  co_return co_await wait(Socket::wait_read, reading_);
 }
 
 Result<bool> Stream::write_now(Gather& data) {
-  if (failed()) return why();
+  if (failed(writing_)) return why();
   if (write_cut_) return fail(*write_cut_, "an earlier write was cut");
   if (tls_) return write_tls(data);
   while (data.left() > 0) {
@@ -195,7 +188,7 @@ Task<Result<>> Stream::write(Gather& data) {
     auto done = write_now(data);
     if (!done) co_return pass(done);
     if (*done) co_return Result<>{};
-    auto waited = co_await wait_writable();
+    auto waited = co_await wait(Socket::wait_write, writing_);
     if (!waited) {
       write_cut_ = waited.error().code;
       co_return waited;
@@ -219,7 +212,7 @@ void Stream::finish_writing() {
 }
 
 bool Stream::idle_and_open() {
-  if (failed() || tls_broken_ || tls_holds_input()) return false;
+  if (failed(reading_) || tls_broken_ || tls_holds_input()) return false;
   char byte = 0;
   const ssize_t n = ::recv(native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
@@ -240,15 +233,23 @@ bool Stream::only_tls_tickets() {
 bool Stream::broken() {
   int error = 0;
   socklen_t size = sizeof error;
-  return failed() || getsockopt(native(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0;
+  return aborted_ || getsockopt(native(), SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0;
 }
 
 void Stream::close() {
-  WheelEntry::clear();
+  reading_.clear();
+  writing_.clear();
   // Else OpenSSL would spoil the session for resuming, as TLS 1.0 wanted.
   if (tls_ && !tls_broken_) SSL_set_shutdown(tls_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
   boost::system::error_code ignored;
   socket_.close(ignored);
+}
+
+void Stream::reset() {
+  if (!socket_.is_open()) return;
+  const linger at_once{1, 0};
+  setsockopt(native(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close();
 }
 
 // --- TLS: OpenSSL works on the socket itself, so that an idle connection holds neither BIO nor record buffers. ---
@@ -283,7 +284,7 @@ Task<Result<>> Stream::connect_tls(SSL_CTX* context, std::string_view server_nam
 
 Task<Result<>> Stream::handshake() {
   for (;;) {
-    if (failed()) co_return why();
+    if (failed(reading_)) co_return why();
     forget_errors();
     const int done = SSL_do_handshake(tls_.get());
     if (done == 1) co_return Result<>{};
@@ -304,21 +305,13 @@ Result<Stream::TlsWait> Stream::after_tls(int done) {
   return std::unexpected(tls_error(tls_.get(), error, number));
 }
 
-Task<Result<>> Stream::wait_for_tls(TlsWait wait) {
-  if (wait == TlsWait::write) co_return co_await wait_writable();
-  const auto [code] = co_await socket_.async_wait(Socket::wait_read, kToken);
-  if (failed()) co_return why();
-  if (code) co_return failure(code);
-  co_return Result<>{};
-}
-
 bool Stream::tls_holds_input() const {
   return tls_ && (SSL_pending(tls_.get()) > 0 || BIO_pending(SSL_get_rbio(tls_.get())) > 0);
 }
 
 Task<Result<std::size_t>> Stream::read_tls(std::span<char> into) {
   for (;;) {
-    if (failed()) co_return why();
+    if (failed(reading_)) co_return why();
     if (tls_broken_) co_return fail(Errc::unavailable, "TLS: the connection has failed before");
     forget_errors();
     std::size_t bytes = 0;

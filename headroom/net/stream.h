@@ -3,7 +3,8 @@
 // Owns: the socket and its TLS state. Borrows: the TaskGroup it was made with, whose stop() ends its waits.
 // Worker: the group's; at most one reader and one writer at a time.
 // Invariants: (1) abort() is final: the pending and every later operation answer its code; (2) a passed deadline ends the pending operation
-//   with Errc::timeout, and later ones until expire_at() is called again, so that a last answer can still be written; (3) an idle stream holds
+//   of its direction with Errc::timeout, and later ones until a new one is set, so that a last answer can still be written; reading and
+//   writing have one each, for a body may go one way while an answer goes the other; (3) an idle stream holds
 //   no buffer of its own (TLS releases its buffers); (4) what write() could not finish is final: later writes answer the same; (5) the end
 //   of a TLS stream is its close_notify: a connection that ends without one may have been cut, and is Errc::unavailable.
 // Limits: the caller's spans; deadlines are as exact as the wheel (32 ms).
@@ -50,7 +51,7 @@ class Gather {
   std::size_t left_ = 0;
 };
 
-class Stream final : private Stoppable, private WheelEntry {
+class Stream final : private Stoppable {
  public:
   // Takes over a connected, non-blocking socket.
   Stream(TaskGroup& group, int fd, int family);
@@ -77,8 +78,13 @@ class Stream final : private Stoppable, private WheelEntry {
   [[nodiscard]] Task<Result<>> write(Gather& data);
   [[nodiscard]] Task<Result<>> write(std::string_view data);
 
-  // When pending and later operations give up; kNever for no deadline.
-  void expire_at(TimePoint due);
+  // When pending and later operations give up; kNever for no deadline. Both directions, or one.
+  void expire_at(TimePoint due) {
+    expire_reads_at(due);
+    expire_writes_at(due);
+  }
+  void expire_reads_at(TimePoint due) { reading_.set(due); }
+  void expire_writes_at(TimePoint due) { writing_.set(due); }
   void abort(Errc why);
   // Tells the peer that nothing more comes (TLS: close_notify); reading goes on.
   void finish_writing();
@@ -90,6 +96,8 @@ class Stream final : private Stoppable, private WheelEntry {
   [[nodiscard]] int native() { return socket_.native_handle(); }
   [[nodiscard]] bool is_open() const { return socket_.is_open(); }
   void close();
+  // Closes so that the peer sees a broken connection, not an end.
+  void reset();
 
  private:
   using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
@@ -97,18 +105,36 @@ class Stream final : private Stoppable, private WheelEntry {
     void operator()(SSL* tls) const;
   };
 
+  // The deadline of one direction.
+  class Deadline final : private WheelEntry {
+   public:
+    Deadline(Wheel& wheel, Stream& stream) : WheelEntry(wheel), stream_(stream) {}
+    void set(TimePoint due) {
+      passed_ = false;
+      WheelEntry::set(due);
+    }
+    void clear() { WheelEntry::clear(); }
+    [[nodiscard]] bool passed() const { return passed_; }
+
+   private:
+    void expired() override;
+    Stream& stream_;
+    bool passed_ = false;
+  };
+
   void on_stop() override { abort(Errc::cancelled); }
-  void expired() override;
   void wake();
-  [[nodiscard]] bool failed() const { return aborted_ || timed_out_; }
+  [[nodiscard]] bool failed(const Deadline& deadline) const { return aborted_ || deadline.passed(); }
   [[nodiscard]] std::unexpected<Error> why() const;
-  [[nodiscard]] std::unexpected<Error> failure(const boost::system::error_code& code) const;
-  [[nodiscard]] Task<Result<>> wait_writable();
+  // Until the socket is ready for `what`, for an operation with this deadline.
+  [[nodiscard]] Task<Result<>> wait(Socket::wait_type what, const Deadline& deadline);
   [[nodiscard]] Result<> start_tls(SSL_CTX* context, std::string_view received);
   [[nodiscard]] Task<Result<>> handshake();
   enum class TlsWait : std::uint8_t { read, write };
   [[nodiscard]] Result<TlsWait> after_tls(int done);
-  [[nodiscard]] Task<Result<>> wait_for_tls(TlsWait wait);
+  [[nodiscard]] Task<Result<>> wait_for_tls(TlsWait wait) {
+    return this->wait(wait == TlsWait::read ? Socket::wait_read : Socket::wait_write, reading_);
+  }
   [[nodiscard]] Task<Result<std::size_t>> read_tls(std::span<char> into);
   [[nodiscard]] Result<bool> write_tls(Gather& data);
   [[nodiscard]] bool tls_holds_input() const;
@@ -116,9 +142,10 @@ class Stream final : private Stoppable, private WheelEntry {
 
   Socket socket_;
   std::unique_ptr<SSL, FreeTls> tls_;
+  Deadline reading_;  // and handshakes
+  Deadline writing_;
   Errc why_ = Errc::cancelled;
   bool aborted_ = false;
-  bool timed_out_ = false;
   bool tls_broken_ = false;  // OpenSSL must not be called again but to free
   std::optional<Errc> write_cut_;  // why a write() ended in the middle of its data
 };
