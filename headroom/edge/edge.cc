@@ -19,6 +19,7 @@ namespace headroom::edge {
 namespace {
 
 constexpr Duration kFirstLookups = 2s;  // how long a start or a reload waits for new names to be looked up
+constexpr Duration kRotateTickets = net::TlsTicketKeys::kLifetime / 2;
 constexpr std::array<unsigned, 7> kRefusals{400, 408, 413, 414, 431, 501, 505};
 
 Result<net::Endpoint> endpoint_of(const config::Address& address) {
@@ -99,7 +100,8 @@ class Edge::Body {
         errors_(registry.counter(kAllErrors)),
         connections_(registry.counter(kConnections)),
         over_limit_(registry.counter(kConnectionsRefused, {"limit"})),
-        open_gauge_(registry.gauge(kConnectionsOpen, {}, [this] { return static_cast<double>(limits_.open()); })) {}
+        open_gauge_(registry.gauge(kConnectionsOpen, {}, [this] { return static_cast<double>(limits_.open()); })),
+        log_gauge_(registry.gauge(kLogDropped, {}, [this] { return static_cast<double>(log_.dropped()); })) {}
 
   net::Workers& workers_;
   net::Resolver& resolver_;
@@ -110,14 +112,17 @@ class Edge::Body {
   metrics::Counter& connections_;
   metrics::Counter& over_limit_;
   limit::Connections limits_;
+  AccessLog log_;
   metrics::GaugeHandle open_gauge_;
+  metrics::GaugeHandle log_gauge_;
   std::vector<metrics::GaugeHandle> group_gauges_;
   std::vector<Hosted> hosted_;
-  AccessLog log_;
   std::vector<std::unique_ptr<Part>> parts_;  // made, used and ended on their workers
   std::unique_ptr<Checker> checker_;          // on worker 0
   std::vector<std::pair<std::string, net::Listener>> doors_;
   std::shared_ptr<const net::TlsTicketKeys> keys_;
+  TimePoint rotate_at_ = Clock::now() + kRotateTickets;
+  std::mutex change_;         // one reload or rotation at a time
   mutable std::mutex mutex_;  // the view and the checker change at a reload, which any thread but a worker may ask for
   std::shared_ptr<const View> view_;
   bool accepting_ = false;
@@ -315,6 +320,7 @@ Result<> Edge::start(std::shared_ptr<const EdgeOptions> options, Inherited inher
 
 Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options) {
   Body& b = *body_;
+  const std::scoped_lock change(b.change_);
   const auto before = b.view();
   auto view = make_view(options, before.get(), b.workers_.size(), b.registry_);
   if (!view) return pass(view);
@@ -330,6 +336,19 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options) {
   }
   b.retire(*before, **view);
   return {};
+}
+
+void Edge::upkeep(TimePoint now) {
+  Body& b = *body_;
+  const auto view = b.view();
+  if (!view || now < b.rotate_at_) return;
+  const std::scoped_lock change(b.change_);
+  b.rotate_at_ = now + kRotateTickets;
+  const auto before = std::exchange(b.keys_, std::make_shared<const net::TlsTicketKeys>(b.keys_->rotated()));
+  auto tls = b.make_tls(view->options->tls);
+  if (tls) return b.use(view, *tls);
+  b.keys_ = before;
+  log::warn("edge", "ticket keys are not rotated: {}", tls.error().message);
 }
 
 std::vector<Door> Edge::doors() const {

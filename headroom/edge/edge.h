@@ -97,6 +97,9 @@ class Edge final : public net::Health {
   // Routes, upstreams, limits and certificates from now on; on an error nothing changes. From main's thread or any that is no worker's.
   [[nodiscard]] Result<> reload(std::shared_ptr<const EdgeOptions> options);
 
+  // Every second or so, from main's thread: rotates the keys of TLS tickets when their time has come (and so takes up renewed certificates).
+  void upkeep(TimePoint now);
+
   // Requests for `prefix` and below are answered by `service` on the worker they came to. Before start().
   void host(std::string prefix, http::Service& service);
 

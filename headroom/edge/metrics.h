@@ -42,14 +42,15 @@ inline constexpr Family kServerFirstByte{"headroom_edge_upstream_first_byte_seco
 inline constexpr Family kServerConnect{"headroom_edge_upstream_connect_seconds", Kind::histogram, "Connecting to a server.", {"upstream", "server"}};
 inline constexpr Family kServerInFlight{"headroom_edge_upstream_in_flight", Kind::gauge, "Requests a server is answering.", {"upstream", "server"}};
 inline constexpr Family kServerUp{"headroom_edge_upstream_up", Kind::gauge, "1 when a server can be used.", {"upstream", "server"}};
+inline constexpr Family kLogDropped{"headroom_edge_access_log_dropped_lines", Kind::gauge, "Lines of the access log that nobody read in time, since the start."};
 inline constexpr Family kInFlightLimit{"headroom_edge_in_flight_limit", Kind::gauge, "The adaptive limit of a group.", {"upstream"}};
 
-inline constexpr std::array<const Family*, 26> kFamilies{
+inline constexpr std::array<const Family*, 27> kFamilies{
     &kAllBegun, &kAllEnded, &kAllErrors, &kConnections, &kConnectionsRefused, &kConnectionsOpen,
     &kBadRequests, &kRequests, &kRequestsBegun, &kBytesIn, &kBytesOut, &kQueueTime, &kConnectTime,
     &kFirstByteTime, &kTotalTime, &kShed, &kRetries, &kUpgrades, &kServerRequests,
     &kServerFailures, &kServerConnects, &kServerFirstByte, &kServerConnect, &kServerInFlight,
-    &kServerUp, &kInFlightLimit};
+    &kServerUp, &kLogDropped, &kInFlightLimit};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::edge

@@ -63,6 +63,7 @@ struct Proxy::Request {
   std::uint64_t bytes_in = 0;
   const Server* server = nullptr;
   http::Refusal refusal;  // a method that is never forwarded
+  bool reached = false;  // by at least one attempt, a server
   bool timed_out = false;
 
   Request(Exchange& exchange, const View& seen) : x(exchange), view(seen), began(exchange.began()) {}
@@ -344,6 +345,7 @@ net::Task<> Proxy::try_servers(Request& r) {
     r.server = pick.server;
     const Attempt outcome = co_await attempt(r, *pick.server);
     if (outcome == Attempt::answered) co_return;
+    r.reached = r.reached || outcome != Attempt::not_sent;
     if (!may_retry(r, outcome)) break;
   }
   co_await give_up(r);
@@ -353,8 +355,8 @@ net::Task<> Proxy::try_servers(Request& r) {
 net::Task<> Proxy::give_up(Request& r) {
   if (r.timed_out) {
     co_await fail_with(r, 504, "upstream_timeout", "the application did not answer in time", 1s);
-  } else if (!r.tried.empty()) {
-    co_await fail_with(r, 502, "bad_gateway", "the application could not be reached or broke off", 1s);
+  } else if (r.reached) {
+    co_await fail_with(r, 502, "bad_gateway", "the application broke off or answered what is no HTTP", 1s);
   } else {
     co_await fail_with(r, 503, "unavailable", "no server of the application can take this request now", 1s);
   }
@@ -366,10 +368,7 @@ bool Proxy::may_retry(Request& r, Attempt outcome) {
   if (outcome != Attempt::stale) r.tried.push_back(r.server);
   if (r.body_begun || outcome == Attempt::broken) return false;
   if (outcome == Attempt::not_sent) return r.tried.size() <= r.route->retries;
-  if (!http::is_idempotent(r.head().method)) {
-    if (r.tried.empty()) r.tried.push_back(r.server);
-    return false;
-  }
+  if (!http::is_idempotent(r.head().method)) return false;
   return r.tried.size() <= r.route->retries && group.spend_retry();
 }
 

@@ -10,7 +10,8 @@ namespace headroom::http {
 namespace {
 
 constexpr Duration kHoldBuffers = 1s;     // how long an idle connection keeps its buffers
-constexpr Duration kLinger = 2s;          // how long a refused sender is read, so that it sees the answer
+constexpr Duration kLinger = 10s;         // how long a sender that was answered early is read, so that it sees the answer
+constexpr Duration kLingerIdle = 2s;      // and how long when it is silent
 constexpr std::uint64_t kDrainBytes = 64U << 10U;
 
 }  // namespace
@@ -242,16 +243,15 @@ net::Task<> ServerConnection::refuse(unsigned status, std::string_view reason) {
   (void)co_await exchange_.reply(reply);
 }
 
-// Reads on for a moment: closing with bytes unread would reset the connection and could cost the peer our answer.
+// Reads on for a while: closing with bytes unread would reset the connection and could cost the peer our answer.
 net::Task<> ServerConnection::linger() {
   stream_.finish_writing();
-  stream_.expire_at(Clock::now() + kLinger);
-  std::uint64_t read = 0;
-  while (read < (1U << 20U)) {
+  const TimePoint last = Clock::now() + kLinger;
+  for (TimePoint now = Clock::now(); now < last; now = Clock::now()) {
+    stream_.expire_at(std::min(now + kLingerIdle, last));
     in_.clear();
     auto bytes = co_await read_more();
     if (!bytes || *bytes == 0) co_return;
-    read += *bytes;
   }
 }
 
@@ -284,7 +284,7 @@ void Server::take(net::Listener::Accepted accepted, std::move_only_function<void
 }
 
 net::Task<> Server::run(net::Listener::Accepted accepted) {
-  Peer peer{accepted.peer, nullptr, false};
+  Peer peer{accepted.peer, nullptr, false, true};
   ServerConnection connection(*this, accepted.fd, std::move(peer));
   co_await connection.run();
 }

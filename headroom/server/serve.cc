@@ -362,6 +362,7 @@ std::optional<int> Process::next_signal() {
 }
 
 void Process::tick() {
+  if (edge_runs_) edge_.upkeep(Clock::now());
   (void)control_.submit([this] { tokens_.refresh(); });
   (void)reading_.submit([this] {
     const edge::Summary summary = edge_.summary();
