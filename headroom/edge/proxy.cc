@@ -709,6 +709,7 @@ void Proxy::begin_answer(Request& r, const http::ResponseHead& head) {
 net::Task<bool> Proxy::relay(Request& r, http::ClientConnection& connection) {
   begin_answer(r, connection.head());
   http::BodySource& body = connection.body();
+  body.top_up();
   Result<std::string_view> piece = body.buffered();
   for (;;) {
     if (!piece) co_return false;

@@ -4,7 +4,8 @@
 
 namespace headroom::http {
 namespace {
-constexpr std::size_t kLargeRead = 64U << 10U;
+constexpr std::uint64_t kWorthARead = 16U << 10U;
+constexpr std::size_t kLargeRead = 64U << 10U;  // at least: a large block of the pool holds 128 KiB
 }
 
 void BodySource::start(Body kind, std::uint64_t length, std::uint64_t limit, const BodyPace& pace) {
@@ -56,6 +57,12 @@ Result<std::string_view> BodySource::buffered() {
   if (kind_ == Body::length && left_ == 0) done_ = true;
   if (done_ || in_.empty()) return std::string_view{};
   return kind_ == Body::chunked ? take_chunked() : take_counted();
+}
+
+void BodySource::top_up() {
+  if (kind_ != Body::length || left_ <= in_.size() + kWorthARead) return;
+  const std::span<char> room = in_.space(kLargeRead);
+  in_.commit(stream_.read_now(room));
 }
 
 net::Task<Result<std::string_view>> BodySource::next() {

@@ -3,7 +3,7 @@
 // Borrows: the stream and its receive buffer, which may hold the next message behind the body. Worker: the stream's.
 // Invariants: (1) nothing is read beyond what the sender was asked for: back-pressure is the caller not asking; (2) after an error the
 //   connection is not reused; (3) a piece holds until the next call.
-// Limits: `limit` bytes in all (0 = none), idle time and average rate of arrival (BodyPace), read in pieces of at most 64 KiB.
+// Limits: `limit` bytes in all (0 = none), idle time and average rate of arrival (BodyPace), read in pieces of at most 128 KiB.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +36,9 @@ class BodySource {
   [[nodiscard]] bool done() const { return done_; }
   // What of the body is in the buffer already, or "" (done, or more must be read).
   [[nodiscard]] Result<std::string_view> buffered();
+  // Before the first piece of a large body is taken: reads what has arrived besides, without waiting, so that it is passed on in fewer and
+  // larger writes. Views of the head end here.
+  void top_up();
   // The next piece; "" at the end of the body. Errc::protocol (bad framing, closed early), overloaded (over the limit), timeout, cancelled.
   [[nodiscard]] net::Task<Result<std::string_view>> next();
 

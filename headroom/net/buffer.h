@@ -3,7 +3,7 @@
 // Owns: its block, taken from the worker's pool on first use and given back by release(). Worker: the one whose pool it was made with.
 // Invariants: (1) an empty released buffer holds no memory; (2) data() is contiguous; (3) views into data() end with the next space(),
 //   append() or release().
-// Limits: blocks of 16 and 64 KiB; a buffer grows by doubling only as far as its caller asks.
+// Limits: blocks of 16 and 128 KiB; a buffer grows by doubling only as far as its caller asks.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@ namespace headroom::net {
 class BufferPool {
  public:
   static constexpr std::size_t kSmallBytes = 16U << 10U;
-  static constexpr std::size_t kLargeBytes = 64U << 10U;
+  static constexpr std::size_t kLargeBytes = 128U << 10U;
   static constexpr std::size_t kMostFree = 4U << 20U;  // bytes kept of each size
 
   struct Free {

@@ -164,6 +164,12 @@ Task<Result<>> Stream::wait_readable() {
   co_return co_await wait(Socket::wait_read, reading_);
 }
 
+std::size_t Stream::read_now(std::span<char> into) {
+  if (tls_ || failed(reading_)) return 0;
+  const ssize_t bytes = ::recv(native(), into.data(), into.size(), MSG_DONTWAIT);
+  return bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
+}
+
 Result<bool> Stream::write_now(Gather& data) {
   if (failed(writing_)) return why();
   if (write_cut_) return fail(*write_cut_, "an earlier write was cut");

@@ -70,6 +70,8 @@ class Stream final : private Stoppable {
 
   // The bytes read, at least one; 0 at the end of the stream.
   [[nodiscard]] Task<Result<std::size_t>> read_some(std::span<char> into);
+  // What has arrived, without waiting; 0 when nothing has, at the end, after an error, and with TLS: read_some() then tells.
+  [[nodiscard]] std::size_t read_now(std::span<char> into);
   // Until a read would not wait, without holding a buffer for it.
   [[nodiscard]] Task<Result<>> wait_readable();
   // Without waiting: whether all of `data` has been written; what was not stays in it and must be the next that is written.
