@@ -278,9 +278,10 @@ class Health(EdgeScenario):
 
     def test_all_unhealthy_is_not_nobody(self):
         """Below half, checks are doubted: requests still go out."""
-        answer = lambda request: reply(500 if request.target == "/health" else 200, b"app")  # noqa: E731
-        apps = [self.answers(answer) for _ in range(2)]
+        status = [200]
+        apps = [self.answers(lambda request: reply(status[0] if request.target == "/health" else 200, b"app")) for _ in range(2)]
         server = self.serve(config=group(*apps) + '[edge.upstreams.health]\npath = "/health"\ninterval = "100ms"\nfall = 1\n')
+        status[0] = 500
         eventually(lambda: {each["state"] for each in server.api("GET", "/api/v1/upstreams").json()["groups"][0]["servers"]} == {"down"})
         self.assert_serves(server)
 
