@@ -226,6 +226,43 @@ TEST_F(StreamTest, ATimedOutReadCanStillWrite) {
   });
 }
 
+TEST_F(StreamTest, ADeadlineOfOneDirectionDoesNotEndTheOther) {
+  run([](TaskGroup& group) -> Task<> {
+    Pair pair(group);
+    const std::string much(8U << 20U, 'x');
+    auto writer = [&]() -> Task<> { EXPECT_TRUE(co_await pair.server.write(much)); };
+    EXPECT_TRUE(group.spawn(writer));
+    pair.server.expire_reads_at(Clock::now() + 40ms);
+    EXPECT_EQ((co_await read_bytes(pair.server, 1)).error().code, Errc::timeout);  // while the write is waiting
+    EXPECT_TRUE(co_await pair.client.write("y"));
+    pair.server.expire_reads_at(kNever);
+    pair.server.expire_writes_at(kNever);
+    EXPECT_EQ((co_await read_bytes(pair.client, much.size())).value_or("").size(), much.size());
+    co_await group.join();
+    EXPECT_EQ((co_await read_bytes(pair.server, 1)).value_or(""), "y");
+  });
+  run([](TaskGroup& group) -> Task<> {
+    Pair pair(group);
+    const std::string much(8U << 20U, 'x');
+    auto reader = [&]() -> Task<> { EXPECT_EQ((co_await read_bytes(pair.server, 1)).value_or(""), "y"); };
+    EXPECT_TRUE(group.spawn(reader));
+    pair.server.expire_writes_at(Clock::now() + 40ms);
+    EXPECT_EQ((co_await pair.server.write(much)).error().code, Errc::timeout);  // while the read is waiting
+    EXPECT_TRUE(co_await pair.client.write("y"));
+    co_await group.join();
+  });
+}
+
+TEST_F(StreamTest, AResetIsSeenAsOne) {
+  run([](TaskGroup& group) -> Task<> {
+    Pair pair(group);
+    EXPECT_TRUE(co_await pair.server.write("cut"));
+    EXPECT_EQ((co_await read_bytes(pair.client, 3)).value_or(""), "cut");
+    pair.server.reset();
+    EXPECT_EQ((co_await read_bytes(pair.client, 1)).error().code, Errc::unavailable);
+  });
+}
+
 TEST_F(StreamTest, AnAbortIsFinal) {
   run([](TaskGroup& group) -> Task<> {
     Pair pair(group);
