@@ -1,9 +1,9 @@
 #include "headroom/edge/proxy.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cerrno>
 
 #include "headroom/base/hash.h"
 #include "headroom/base/log.h"
@@ -29,11 +29,16 @@ constexpr Duration kLookAtClient = 1s;      // how often a waiting request's cli
 constexpr unsigned kMostInterim = 32;       // 1xx answers passed on before the real one
 constexpr unsigned kClientGone = 499;       // as nginx counts it; never sent
 
-// Whether a client that should be waiting has closed its side, as nginx judges it.
-bool client_gone(net::Stream& stream) {
+// Whether a client that should be waiting has gone: reset, or closed with nothing more to read, as nginx judges it. One whose body is on
+// its way has gone only when it was reset: what it has sent may be all.
+enum class Sending : bool { no, yes };
+bool client_gone(net::Stream& stream, Sending sending) {
+  pollfd look{stream.native(), POLLRDHUP, 0};
+  if (::poll(&look, 1, 0) != 1) return false;
+  if ((look.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return true;
+  if (sending == Sending::yes) return false;
   char byte = 0;
-  const ssize_t n = ::recv(stream.native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+  return stream.tls() != nullptr || ::recv(stream.native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 }  // namespace
@@ -318,7 +323,7 @@ net::Task<Result<Server*>> Proxy::wait_for_server(Request& r) {
 
 // Nobody is there any more to hear an answer: the place is for others.
 bool Proxy::gone_meanwhile(Request& r) {
-  if (!client_gone(r.x.stream())) return false;
+  if (!client_gone(r.x.stream(), r.pumping ? Sending::yes : Sending::no)) return false;
   r.status = kClientGone;
   r.x.hijack();
   return true;
@@ -382,7 +387,9 @@ net::Task<Proxy::Attempt> Proxy::attempt(Request& r, Server& server) {
     if (!connected) {
       r.timed_out = connected.error().code == Errc::timeout;
       log::debug("edge", "{}: {}", server.spec().text, connected.error().message);
-      r.group().note_failure(server, Clock::now());
+      // Without descriptors, or stopped: not the server's fault.
+      const Errc why = connected.error().code;
+      if (why != Errc::overloaded && why != Errc::cancelled) r.group().note_failure(server, Clock::now());
       co_return Attempt::not_sent;
     }
     r.connected = Clock::now();
@@ -625,7 +632,7 @@ net::Task<Result<>> Proxy::await_head(Request& r, http::ClientConnection& connec
   const http::HeadLimits limits{r.view.options->head_limit.count, r.view.options->line_limit.count,
                                 r.view.options->field_limit};
   http::BodyPace pace;
-  pace.idle = r.route->idle_timeout;
+  pace.idle = std::min(r.route->idle_timeout, kLookAtClient);  // relay() adds them up
   TimePoint due = Clock::now() + r.route->first_byte_timeout;
   unsigned interim = 0;
   for (;;) {
@@ -636,7 +643,7 @@ net::Task<Result<>> Proxy::await_head(Request& r, http::ClientConnection& connec
     auto read = co_await connection.read_head(limits, pace);
     if (!read) {
       if (read.error().code != Errc::timeout || Clock::now() >= due) co_return read;
-      if (!r.pumping && gone_meanwhile(r)) {
+      if (gone_meanwhile(r)) {
         co_return fail(Errc::cancelled, "the client has gone");
       }
       continue;
@@ -727,7 +734,12 @@ net::Task<bool> Proxy::relay(Request& r, http::ClientConnection& connection) {
       co_return false;
     }
     if (last) co_return true;
-    if (following && following->empty() && !body.done()) following = co_await body.next();
+    for (Duration quiet{}; following && following->empty() && !body.done();) {
+      following = co_await body.next();
+      if (following || following.error().code != Errc::timeout) break;
+      quiet += kLookAtClient;
+      if (quiet < r.route->idle_timeout && !gone_meanwhile(r)) following = std::string_view{};
+    }
     piece = std::move(following);
   }
 }
