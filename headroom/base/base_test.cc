@@ -121,6 +121,24 @@ TEST(Metrics, AGaugeEndsWithItsHandle) {
   EXPECT_EQ(count.gauges, 0);
 }
 
+TEST(Metrics, OnlyTheNewestOfEqualGaugesIsShown) {
+  static constexpr metrics::Family kTwice{"twice", metrics::Kind::gauge, "help", {"server"}};
+  struct Values : metrics::Registry::Visitor {
+    std::vector<double> seen;
+    void family(const metrics::Family&) override {}
+    void counter(const metrics::Labels&, std::uint64_t) override {}
+    void gauge(const metrics::Labels&, double value) override { seen.push_back(value); }
+    void histogram(const metrics::Labels&, const metrics::HistogramValues&) override {}
+  };
+  metrics::Registry registry(1);
+  const auto before = registry.gauge(kTwice, {"a"}, [] { return 1.0; });
+  const auto after = registry.gauge(kTwice, {"a"}, [] { return 2.0; });
+  const auto other = registry.gauge(kTwice, {"b"}, [] { return 3.0; });
+  Values values;
+  registry.visit(values);
+  EXPECT_EQ(values.seen, (std::vector<double>{2.0, 3.0}));
+}
+
 TEST(Metrics, AGaugeMayHoldWhatEndsAnotherGauge) {
   static constexpr metrics::Family kOuter{"outer", metrics::Kind::gauge, "help"};
   static constexpr metrics::Family kInner{"inner", metrics::Kind::gauge, "help"};

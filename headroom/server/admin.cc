@@ -244,8 +244,21 @@ Reply revoke_token(const Sources& sources, const Call& call) {
   return json_reply(std::move(body));
 }
 
+// For who opens the address in a browser; the dashboard will stand here.
+constexpr std::string_view kFirstPage =
+    "Headroom's own address. Without a token: /livez /readyz /startupz /metrics /openapi.json\n"
+    "With one (Authorization: Bearer ..., from `headroom token create --name N --role viewer`):\n"
+    "/api/v1/overview /api/v1/upstreams /api/v1/routes; all paths are in /openapi.json.\n";
+
 void add_probes(Api& api, const Sources& sources) {
   const std::string_view text = "text/plain";
+  api.add({.path = "/",
+           .role = Role::none,
+           .run = Run::here,
+           .tag = "health",
+           .summary = "What there is at this address.",
+           .content_type = text,
+           .answer = [](const Call&) { return Reply{200, "text/plain; charset=utf-8", std::string(kFirstPage), {}}; }});
   api.add({.path = "/livez",
            .role = Role::none,
            .run = Run::here,

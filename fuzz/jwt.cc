@@ -1,4 +1,4 @@
-// fuzz/fuzz_jwt.cc - any bytes as a token, as claims with a good signature, as a JWK Set, as a PEM key, as a signed value.
+// fuzz/jwt.cc - any bytes as a token, as claims with a good signature, as a JWK Set, as a PEM key, as a signed value.
 //
 // The first byte chooses: '0' the rest is a token; '1' the rest is claims, which are signed here, so that what lies behind
 // the signature is reached; '2' a header and claims, split at the first line end, signed; '3' a JWK Set; '4' a PEM text;
