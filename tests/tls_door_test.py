@@ -144,7 +144,7 @@ class TlsDoor(EdgeScenario):
             last = sent[0]
             time.sleep(0.5)
         self.assertLess(sent[0], 16 << 20)
-        self.assertLess(server.resident_bytes() - before, 2 << 20)
+        self.assert_grows_less(server, before, 2 << 20)
         client.reset()
         app.wait_closed(10)
 
