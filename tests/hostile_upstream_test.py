@@ -207,7 +207,7 @@ class Floods(EdgeScenario):
         before = server.resident_bytes()
         while taken < 100 << 20:
             taken += len(client.sock.recv(1 << 20))
-        self.assertLess(server.resident_bytes() - before, 16 << 20)
+        self.assert_grows_less(server, before, 16 << 20)
         client.close()
         app.wait_closed()
         app.script = answering()

@@ -273,7 +273,7 @@ class ByHand(EdgeScenario):
             last = sent[0]
             threading.Event().wait(0.5)
         self.assertLess(sent[0], 32 << 20)
-        self.assertLess(server.resident_bytes() - before, 4 << 20)
+        self.assert_grows_less(server, before, 4 << 20)
         client.reset()
         app.wait_closed()
 

@@ -23,6 +23,7 @@ from .raw import PATIENCE, Malformed, Raw, ask
 from .scenario import Scenario, eventually
 from .scripted import Upstream, answering, chunk, reply
 
+SANITIZED = bool(os.environ.get("HEADROOM_SANITIZED"))  # the binary's memory is then not its own
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|assertion", re.I)
 
 
@@ -69,6 +70,10 @@ class EdgeScenario(Scenario):
         self.assertEqual(answer.status, 200, answer)
         return answer
 
+    def assert_grows_less(self, server, before, limit):
+        """Its memory, since it was `before`."""
+        self.assertLess(server.resident_bytes() - before, limit * (8 if SANITIZED else 1))
+
     def _end(self, server):
         died = server.process.poll() is not None
         try:
@@ -110,15 +115,9 @@ def metric(server, name, **labels):
     return total
 
 
-def resident(server):
-    """Bytes of memory now."""
-    with open(f"/proc/{server.pid}/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS:"))
-
-
 def descriptors(server):
     return len(os.listdir(f"/proc/{server.pid}/fd"))
 
 
-__all__ = ["EdgeScenario", "Headroom", "Load", "Malformed", "PATIENCE", "Raw", "Upstream", "answering", "ask", "chunk", "descriptors",
-           "eventually", "metric", "reply", "resident", "servers"]
+__all__ = ["EdgeScenario", "Headroom", "Load", "Malformed", "PATIENCE", "Raw", "SANITIZED", "Upstream", "answering", "ask", "chunk", "descriptors",
+           "eventually", "metric", "reply", "servers"]
