@@ -101,15 +101,16 @@ class Proxy::Lease {
   [[nodiscard]] const UpstreamOptions& options() const { return pool_.group.options(); }
 
   // A kept connection that still looks open, the last used first.
-  void take_idle(TimePoint now) {
+  void take_idle(TimePoint now, http::Method method) {
     while (!slot_.idle.empty()) {
       auto candidate = std::move(slot_.idle.back());
       slot_.idle.pop_back();
       server_.idle_connections.fetch_sub(1, std::memory_order_relaxed);
       const Duration rested = elapsed(candidate->idle_since, now);
       if (rested > options().keep_alive_timeout) continue;
-      // What a server sent behind its last answer must not be taken for the next one (0.3 us).
-      if (!candidate->stream().idle_and_open()) continue;
+      // What a server sent behind its last answer must not be taken for the next one. A request that could not be sent again looks closer.
+      net::Stream& stream = candidate->stream();
+      if (!(http::is_idempotent(method) ? stream.silent() : stream.idle_and_open())) continue;
       connection = std::move(candidate);
       reused = true;
       return;
@@ -380,7 +381,7 @@ bool Proxy::may_retry(Request& r, Attempt outcome) {
 net::Task<Proxy::Attempt> Proxy::attempt(Request& r, Server& server) {
   Lease lease(server, *r.route->pool, group_.worker());
   lease.slot().requests->add();
-  lease.take_idle(r.chosen);
+  lease.take_idle(r.chosen, r.head().method);
   r.connected = r.chosen;
   if (!lease.connection) {
     auto connected = co_await connect(r, lease);
@@ -604,15 +605,15 @@ net::Task<Proxy::Attempt> Proxy::exchange(Request& r, Lease& lease) {
     const bool whole = co_await relay(r, connection);
     if (!whole) connection.spoil();
   }
-  if (pumps.running() > 0) {
+  if (r.pumping) {
     // The answer is over before the request is: nobody wants the rest.
     r.pumping = false;
     connection.spoil();
     connection.stream().abort(Errc::cancelled);
     r.x.close_after();
     r.x.stream().expire_reads_at(Clock::now());
-    co_await pumps.join();
   }
+  co_await pumps.join();
   if (r.body_error != 0 && !r.x.started()) {
     if (r.body_error == kClientGone) {
       r.status = kClientGone;

@@ -83,12 +83,8 @@ net::Task<Result<std::size_t>> BodySource::fill() {
   const TimePoint now = Clock::now();
   if (began_ == TimePoint{}) began_ = now;
   stream_.expire_reads_at(deadline(now));
-  const std::span<char> room = in_.space(large_reads_ ? kLargeRead : 1);
-  auto bytes = co_await stream_.read_some(room);
-  if (bytes) {
-    in_.commit(*bytes);
-    if (*bytes == room.size()) large_reads_ = true;
-  }
+  auto bytes = co_await stream_.read_into(in_, large_reads_ ? kLargeRead : 1);
+  if (bytes && in_.size() == in_.capacity()) large_reads_ = true;
   co_return bytes;
 }
 

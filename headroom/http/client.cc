@@ -30,8 +30,7 @@ net::Task<Result<>> ClientConnection::read_head(const HeadLimits& limits, const 
         co_return Result<>{};
       }
     }
-    const std::span<char> room = in_.space();
-    auto bytes = co_await stream_->read_some(room);
+    auto bytes = co_await stream_->read_into(in_);
     if (!bytes) {
       if (bytes.error().code != Errc::timeout) spoiled_ = true;  // after a time-out the caller may wait on
       co_return pass(bytes);
@@ -40,7 +39,6 @@ net::Task<Result<>> ClientConnection::read_head(const HeadLimits& limits, const 
       spoiled_ = true;
       co_return fail(Errc::unavailable, "closed before its answer");
     }
-    in_.commit(*bytes);
   }
 }
 

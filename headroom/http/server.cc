@@ -9,7 +9,7 @@
 namespace headroom::http {
 namespace {
 
-constexpr Duration kHoldBuffers = 1s;     // how long an idle connection keeps its buffers
+constexpr Duration kHoldMemory = 1s;      // how long an idle connection keeps memory for its next request
 constexpr Duration kLinger = 10s;         // how long a sender that was answered early is read, so that it sees the answer
 constexpr Duration kLingerIdle = 2s;      // and how long when it is silent
 constexpr std::uint64_t kDrainBytes = 64U << 10U;
@@ -46,7 +46,6 @@ class ServerConnection {
   [[nodiscard]] net::Task<bool> open();
   [[nodiscard]] net::Task<Result<>> read_proxy_header();
   [[nodiscard]] net::Task<Head> read_head();
-  [[nodiscard]] net::Task<Result<std::size_t>> read_more();
   [[nodiscard]] net::Task<Result<std::size_t>> rest();
   [[nodiscard]] net::Task<bool> answer();
   [[nodiscard]] net::Task<> refuse(unsigned status, std::string_view reason);
@@ -118,29 +117,17 @@ net::Task<Result<>> ServerConnection::read_proxy_header() {
       in_.consume(parsed.size);
       co_return Result<>{};
     }
-    const std::span<char> room = in_.space();
-    auto bytes = co_await stream_.read_some(room);
+    auto bytes = co_await stream_.read_into(in_);
     if (!bytes) co_return pass(bytes);
     if (*bytes == 0) co_return fail(Errc::protocol, "closed before the PROXY header");
-    in_.commit(*bytes);
   }
 }
 
-// Nothing has come for a while: waits for the next request without holding a buffer.
+// Nothing has come for a while: waits for the next request without holding memory.
 net::Task<Result<std::size_t>> ServerConnection::rest() {
-  in_.release();
   exchange_.release();
   stream_.expire_at(Clock::now() + options_->keep_alive_timeout);
-  auto readable = co_await stream_.wait_readable();
-  if (!readable) co_return pass(readable);
-  co_return co_await read_more();
-}
-
-net::Task<Result<std::size_t>> ServerConnection::read_more() {
-  const std::span<char> room = in_.space();
-  auto bytes = co_await stream_.read_some(room);
-  if (bytes) in_.commit(*bytes);
-  co_return bytes;
+  co_return co_await stream_.read_into(in_);
 }
 
 net::Task<ServerConnection::Head> ServerConnection::read_head() {
@@ -168,15 +155,10 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
     if (in_.empty()) {
       if (server_.draining_ && answered_ > 0 && stream_.idle_and_open()) co_return Head::closed;
       idle_ = true;
-      stream_.expire_at(Clock::now() + kHoldBuffers);
+      stream_.expire_at(Clock::now() + kHoldMemory);
     }
-    const std::span<char> room = in_.space();
-    Result<std::size_t> bytes = co_await stream_.read_some(room);
-    if (bytes) {
-      in_.commit(*bytes);
-    } else if (idle_ && bytes.error().code == Errc::timeout && !server_.draining_) {
-      bytes = co_await rest();
-    }
+    Result<std::size_t> bytes = co_await stream_.read_into(in_);
+    if (!bytes && idle_ && bytes.error().code == Errc::timeout && !server_.draining_) bytes = co_await rest();
     idle_ = false;
     if (bytes && *bytes > 0) continue;
     if (!in_.empty() && !bytes && bytes.error().code == Errc::timeout) {
@@ -250,7 +232,7 @@ net::Task<> ServerConnection::linger() {
   for (TimePoint now = Clock::now(); now < last; now = Clock::now()) {
     stream_.expire_at(std::min(now + kLingerIdle, last));
     in_.clear();
-    auto bytes = co_await read_more();
+    auto bytes = co_await stream_.read_into(in_);
     if (!bytes || *bytes == 0) co_return;
   }
 }
@@ -259,7 +241,7 @@ void ServerConnection::drain() {
   if (!idle_) {
     if (!exchange_.started_) exchange_.close_after();
   } else if (answered_ == 0) {
-    stream_.expire_at(Clock::now() + kHoldBuffers);  // its first request is under way
+    stream_.expire_at(Clock::now() + kHoldMemory);  // its first request is under way
   } else if (stream_.idle_and_open()) {
     stream_.abort(Errc::cancelled);
   }  // else its next request is here already: it is answered, the last one

@@ -25,7 +25,7 @@ class Concurrency {
  public:
   struct Options {
     bool adaptive = true;
-    std::uint64_t initial = 1000;
+    std::uint64_t initial = 2000;
     std::uint64_t least = 16;
     std::uint64_t most = 100000;
   };

@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <cerrno>
 
 #include "headroom/base/log.h"
+#include "headroom/net/poller.h"
 
 namespace headroom::net {
 namespace {
@@ -121,24 +121,23 @@ namespace {
 // The wait of one accepting socket, woken by its group's stop.
 class AcceptWait final : private Stoppable {
  public:
-  AcceptWait(TaskGroup& group, int fd) : Stoppable(group), descriptor_(group.worker().context(), fd) {}
-  ~AcceptWait() override { descriptor_.release(); }
+  AcceptWait(TaskGroup& group, int fd) : Stoppable(group), watch_(group.worker(), fd) {}
+  // False: stopped.
   [[nodiscard]] Task<bool> readable() {
-    if (group().stopped()) co_return false;
-    const auto [code] = co_await descriptor_.async_wait(descriptor_.wait_read, kToken);
-    co_return !code && !group().stopped();
+    while (!watch_.ready(Direction::read) && !group().stopped()) co_await watch_.wait(Direction::read);
+    co_return !group().stopped();
   }
+  void drained() { watch_.drained(Direction::read); }
 
  private:
-  void on_stop() override {
-    boost::system::error_code ignored;
-    descriptor_.cancel(ignored);
-  }
-  asio::posix::basic_stream_descriptor<Executor> descriptor_;
+  void on_stop() override { watch_.cancel(); }
+  Watch watch_;
 };
 
-// Accepts what is there; false when descriptors or memory ran out.
-bool accept_round(int listening, const std::function<void(Listener::Accepted)>& take) {
+enum class Round : std::uint8_t { drained, more, no_room };
+
+// Accepts what is there.
+Round accept_round(int listening, const std::function<void(Listener::Accepted)>& take) {
   for (int i = 0; i < kAcceptsPerRound; ++i) {
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
@@ -147,12 +146,12 @@ bool accept_round(int listening, const std::function<void(Listener::Accepted)>& 
     if (fd >= 0) {
       take({fd, Endpoint(reinterpret_cast<const sockaddr*>(&peer), size)});
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      return false;
+      return Round::no_room;
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      return true;
+      return Round::drained;
     }
   }
-  return true;
+  return Round::more;
 }
 
 }  // namespace
@@ -171,7 +170,10 @@ Task<> Listener::accept_from(TaskGroup& group, int listening, std::function<void
   AcceptWait wait(group, listening);
   bool warned = false;
   while (co_await wait.readable()) {
-    if (accept_round(listening, take)) {
+    const Round round = accept_round(listening, take);
+    if (round == Round::drained) wait.drained();
+    if (round == Round::more) co_await asio::post(group.worker().executor(), kToken);
+    if (round != Round::no_room) {
       warned = false;
       continue;
     }

@@ -4,9 +4,12 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 
@@ -18,6 +21,7 @@ namespace headroom::net {
 namespace {
 
 constexpr std::size_t kTlsRecord = 16U << 10U;
+constexpr unsigned kReadsInTurn = 16;  // then others have theirs
 
 void send_at_once(int fd) {
   const int on = 1;
@@ -85,10 +89,13 @@ void Stream::FreeTls::operator()(SSL* tls) const { SSL_free(tls); }
 
 Stream::Stream(TaskGroup& group, int fd, int family)
     : Stoppable(group),
-      socket_(group.worker().context(), asio::generic::stream_protocol(family, 0), fd),
+      fd_(fd),
+      local_(family == AF_UNIX),
+      watch_(group.worker(), fd),
       reading_(group.worker().wheel(), *this),
       writing_(group.worker().wheel(), *this) {
-  if (family != AF_UNIX) send_at_once(fd);
+  if (!local_) send_at_once(fd);
+  if (!watch_.attached()) abort(Errc::overloaded);
   if (group.stopped()) abort(Errc::cancelled);
 }
 
@@ -103,7 +110,8 @@ Task<Result<std::unique_ptr<Stream>>> Stream::connect(TaskGroup& group, const En
   if (::connect(fd, to.data(), to.size()) == 0) co_return stream;
   if (errno != EINPROGRESS) co_return std::unexpected(system_error("connect to " + to.to_string(), errno));
   stream->expire_at(deadline);
-  if (auto waited = co_await stream->wait(Socket::wait_write, stream->writing_); !waited) {
+  stream->watch_.drained(Direction::write);
+  if (auto waited = co_await stream->wait(Direction::write, stream->writing_); !waited) {
     co_return pass(waited, "connect to " + to.to_string());
   }
   int error = 0;
@@ -125,35 +133,69 @@ void Stream::abort(Errc why) {
   wake();
 }
 
-// Ends the waits of both directions; the one that has nothing to give up for goes on waiting.
-void Stream::wake() {
-  boost::system::error_code ignored;
-  socket_.cancel(ignored);
-}
-
 std::unexpected<Error> Stream::why() const {
   if (aborted_) return fail(why_, why_ == Errc::cancelled ? "stopped" : "aborted");
   return fail(Errc::timeout, "deadline passed");
 }
 
+// Who always finds something to read lets others go first now and then.
+bool Stream::has_had_its_turn() {
+  if (++reads_in_turn_ <= kReadsInTurn) return false;
+  reads_in_turn_ = 0;
+  return true;
+}
+
 Task<Result<std::size_t>> Stream::read_some(std::span<char> into) {
-  if (tls_) co_return co_await read_tls(into);
-  const asio::mutable_buffer buffer(into.data(), into.size());
   while (!failed(reading_)) {
-    const auto [code, bytes] = co_await socket_.async_receive(buffer, kToken);
-    if (!code) co_return bytes;
-    if (code == asio::error::eof) co_return std::size_t{0};
-    if (code != asio::error::operation_aborted) co_return std::unexpected(system_error("connection", code.value()));
+    if (may_read()) {
+      if (has_had_its_turn()) co_await asio::post(group().worker().executor(), kToken);
+      auto bytes = receive(into);
+      if (!bytes) co_return pass(bytes);
+      if (*bytes) co_return **bytes;
+    }
+    reads_in_turn_ = 0;
+    co_await watch_.wait(Direction::read);
   }
   co_return why();
 }
 
-Task<Result<>> Stream::wait(Socket::wait_type what, const Deadline& deadline) {
+Task<Result<std::size_t>> Stream::read_into(Buffer& in, std::size_t least) {
+  while (!failed(reading_)) {
+    if (may_read()) {
+      if (has_had_its_turn()) co_await asio::post(group().worker().executor(), kToken);
+      auto bytes = receive(in.space(least));
+      if (!bytes) co_return pass(bytes);
+      if (*bytes) {
+        in.commit(**bytes);
+        co_return **bytes;
+      }
+    }
+    if (in.empty()) in.release();
+    reads_in_turn_ = 0;
+    co_await watch_.wait(Direction::read);
+  }
+  co_return why();
+}
+
+// Nothing: nothing is there; 0: the end of the stream.
+Result<std::optional<std::size_t>> Stream::receive(std::span<char> into) {
+  if (tls_) return receive_tls(into);
+  for (;;) {
+    const ssize_t bytes = ::recv(fd_, into.data(), into.size(), MSG_DONTWAIT);
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return std::unexpected(system_error("connection", errno));
+    // Less than there was room for: that was all, unless an end or an error comes behind it.
+    const bool all = bytes < 0 || (bytes > 0 && !local_ && !watch_.hung_up() && static_cast<std::size_t>(bytes) < into.size());
+    if (all) watch_.drained(Direction::read);
+    if (bytes < 0) return std::nullopt;
+    return static_cast<std::size_t>(bytes);
+  }
+}
+
+Task<Result<>> Stream::wait(Direction direction, const Deadline& deadline) {
   while (!failed(deadline)) {
-    const auto [code] = co_await socket_.async_wait(what, kToken);
-    if (failed(deadline)) break;
-    if (!code) co_return Result<>{};
-    if (code != asio::error::operation_aborted) co_return std::unexpected(system_error("connection", code.value()));
+    if (watch_.ready(direction)) co_return Result<>{};
+    co_await watch_.wait(direction);
   }
   co_return why();
 }
@@ -161,12 +203,14 @@ Task<Result<>> Stream::wait(Socket::wait_type what, const Deadline& deadline) {
 Task<Result<>> Stream::wait_readable() {
   if (failed(reading_)) co_return why();
   if (tls_holds_input()) co_return Result<>{};
-  co_return co_await wait(Socket::wait_read, reading_);
+  pollfd look{fd_, POLLIN, 0};
+  if (watch_.ready(Direction::read) && ::poll(&look, 1, 0) == 0) watch_.drained(Direction::read);
+  co_return co_await wait(Direction::read, reading_);
 }
 
 std::size_t Stream::read_now(std::span<char> into) {
   if (tls_ || failed(reading_)) return 0;
-  const ssize_t bytes = ::recv(native(), into.data(), into.size(), MSG_DONTWAIT);
+  const ssize_t bytes = ::recv(fd_, into.data(), into.size(), MSG_DONTWAIT);
   return bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
 }
 
@@ -194,7 +238,8 @@ Task<Result<>> Stream::write(Gather& data) {
     auto done = write_now(data);
     if (!done) co_return pass(done);
     if (*done) co_return Result<>{};
-    auto waited = co_await wait(Socket::wait_write, writing_);
+    watch_.drained(Direction::write);
+    auto waited = co_await wait(Direction::write, writing_);
     if (!waited) {
       write_cut_ = waited.error().code;
       co_return waited;
@@ -209,7 +254,7 @@ Task<Result<>> Stream::write(std::string_view data) {
 }
 
 void Stream::finish_writing() {
-  if (!socket_.is_open()) return;
+  if (!is_open()) return;
   if (tls_ && !tls_broken_ && SSL_is_init_finished(tls_.get()) == 1) {
     SSL_shutdown(tls_.get());  // close_notify, if the socket takes it
     ERR_clear_error();
@@ -236,6 +281,11 @@ bool Stream::only_tls_tickets() {
   return wait && *wait == TlsWait::read;
 }
 
+bool Stream::silent() {
+  if (tls_ || watch_.ready(Direction::read)) return idle_and_open();
+  return !failed(reading_);
+}
+
 bool Stream::broken() {
   int error = 0;
   socklen_t size = sizeof error;
@@ -247,12 +297,14 @@ void Stream::close() {
   writing_.clear();
   // Else OpenSSL would spoil the session for resuming, as TLS 1.0 wanted.
   if (tls_ && !tls_broken_) SSL_set_shutdown(tls_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-  boost::system::error_code ignored;
-  socket_.close(ignored);
+  watch_.forget();
+  if (fd_ < 0) return;
+  abort(Errc::cancelled);  // who waits in it
+  ::close(std::exchange(fd_, -1));
 }
 
 void Stream::reset() {
-  if (!socket_.is_open()) return;
+  if (!is_open()) return;
   const linger at_once{1, 0};
   setsockopt(native(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   close();
@@ -315,20 +367,17 @@ bool Stream::tls_holds_input() const {
   return tls_ && (SSL_pending(tls_.get()) > 0 || BIO_pending(SSL_get_rbio(tls_.get())) > 0);
 }
 
-Task<Result<std::size_t>> Stream::read_tls(std::span<char> into) {
-  for (;;) {
-    if (failed(reading_)) co_return why();
-    if (tls_broken_) co_return fail(Errc::unavailable, "TLS: the connection has failed before");
-    forget_errors();
-    std::size_t bytes = 0;
-    const int done = SSL_read_ex(tls_.get(), into.data(), into.size(), &bytes);
-    if (done == 1) co_return bytes;
-    if (SSL_get_error(tls_.get(), done) == SSL_ERROR_ZERO_RETURN) co_return std::size_t{0};
-    auto wait = after_tls(done);
-    if (!wait) co_return pass(wait);
-    auto waited = co_await wait_for_tls(*wait);
-    if (!waited) co_return pass(waited);
-  }
+Result<std::optional<std::size_t>> Stream::receive_tls(std::span<char> into) {
+  if (tls_broken_) return fail(Errc::unavailable, "TLS: the connection has failed before");
+  forget_errors();
+  std::size_t bytes = 0;
+  const int done = SSL_read_ex(tls_.get(), into.data(), into.size(), &bytes);
+  if (done == 1) return bytes;
+  if (SSL_get_error(tls_.get(), done) == SSL_ERROR_ZERO_RETURN) return std::size_t{0};
+  // Wanting to write: an answer to new keys, which goes out with the next write.
+  if (auto wait = after_tls(done); !wait) return pass(wait);
+  watch_.drained(Direction::read);
+  return std::nullopt;
 }
 
 Result<bool> Stream::write_tls(Gather& data) {

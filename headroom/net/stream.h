@@ -13,14 +13,15 @@
 #include <sys/uio.h>
 
 #include <array>
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
 
 #include "headroom/base/error.h"
+#include "headroom/net/buffer.h"
 #include "headroom/net/endpoint.h"
+#include "headroom/net/poller.h"
 #include "headroom/net/task.h"
 #include "headroom/net/task_group.h"
 #include "headroom/net/worker.h"
@@ -70,6 +71,9 @@ class Stream final : private Stoppable {
 
   // The bytes read, at least one; 0 at the end of the stream.
   [[nodiscard]] Task<Result<std::size_t>> read_some(std::span<char> into);
+  // The same into a buffer with room for at least `least`; an empty one holds no memory while nothing has come, and what it then takes is
+  // what was used last, still in the processor's cache.
+  [[nodiscard]] Task<Result<std::size_t>> read_into(Buffer& in, std::size_t least = 1);
   // What has arrived, without waiting; 0 when nothing has, at the end, after an error, and with TLS: read_some() then tells.
   [[nodiscard]] std::size_t read_now(std::span<char> into);
   // Until a read would not wait, without holding a buffer for it.
@@ -92,17 +96,18 @@ class Stream final : private Stoppable {
   void finish_writing();
   // Whether a peer that should be silent has closed the stream or sent something. One system call.
   [[nodiscard]] bool idle_and_open();
+  // The same by what the worker's last round of events said: no system call in the common case.
+  [[nodiscard]] bool silent();
   // Whether the peer has reset the connection (an error is pending). One system call.
   [[nodiscard]] bool broken();
 
-  [[nodiscard]] int native() { return socket_.native_handle(); }
-  [[nodiscard]] bool is_open() const { return socket_.is_open(); }
+  [[nodiscard]] int native() const { return fd_; }
+  [[nodiscard]] bool is_open() const { return fd_ >= 0; }
   void close();
   // Closes so that the peer sees a broken connection, not an end.
   void reset();
 
  private:
-  using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
   struct FreeTls {
     void operator()(SSL* tls) const;
   };
@@ -125,29 +130,38 @@ class Stream final : private Stoppable {
   };
 
   void on_stop() override { abort(Errc::cancelled); }
-  void wake();
+  // Ends the waits of both directions; the one that has nothing to give up for goes on waiting.
+  void wake() { watch_.cancel(); }
   [[nodiscard]] bool failed(const Deadline& deadline) const { return aborted_ || deadline.passed(); }
   [[nodiscard]] std::unexpected<Error> why() const;
-  // Until the socket is ready for `what`, for an operation with this deadline.
-  [[nodiscard]] Task<Result<>> wait(Socket::wait_type what, const Deadline& deadline);
+  // Until the socket may be ready, for an operation with this deadline.
+  [[nodiscard]] Task<Result<>> wait(Direction direction, const Deadline& deadline);
+  [[nodiscard]] bool may_read() const { return watch_.ready(Direction::read) || tls_holds_input(); }
+  [[nodiscard]] Result<std::optional<std::size_t>> receive(std::span<char> into);
+  [[nodiscard]] Result<std::optional<std::size_t>> receive_tls(std::span<char> into);
+  [[nodiscard]] bool has_had_its_turn();
   [[nodiscard]] Result<> start_tls(SSL_CTX* context, std::string_view received);
   [[nodiscard]] Task<Result<>> handshake();
   enum class TlsWait : std::uint8_t { read, write };
   [[nodiscard]] Result<TlsWait> after_tls(int done);
   [[nodiscard]] Task<Result<>> wait_for_tls(TlsWait wait) {
-    return this->wait(wait == TlsWait::read ? Socket::wait_read : Socket::wait_write, reading_);
+    const Direction direction = wait == TlsWait::read ? Direction::read : Direction::write;
+    watch_.drained(direction);
+    return this->wait(direction, reading_);
   }
-  [[nodiscard]] Task<Result<std::size_t>> read_tls(std::span<char> into);
   [[nodiscard]] Result<bool> write_tls(Gather& data);
   [[nodiscard]] bool tls_holds_input() const;
   [[nodiscard]] bool only_tls_tickets();
 
-  Socket socket_;
+  int fd_;
+  const bool local_;  // a Unix socket
+  Watch watch_;
   std::unique_ptr<SSL, FreeTls> tls_;
   Deadline reading_;  // and handshakes
   Deadline writing_;
   Errc why_ = Errc::cancelled;
   bool aborted_ = false;
+  unsigned reads_in_turn_ = 0;  // without a wait between them
   bool tls_broken_ = false;  // OpenSSL must not be called again but to free
   std::optional<Errc> write_cut_;  // why a write() ended in the middle of its data
 };

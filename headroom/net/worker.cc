@@ -13,32 +13,47 @@
 
 namespace headroom::net {
 
+namespace {
+
+constexpr int kHandlersPerRound = 1024;  // then descriptors have their turn
+
+}  // namespace
+
 Worker::Worker(std::size_t index)
     : index_(index),
       guard_(asio::make_work_guard(context_)),
       wheel_(Clock::now()),
       random_(hash64(std::to_string(Clock::now().time_since_epoch().count()), index)),
-      ticker_(context_),
-      heartbeat_(Clock::now()) {}
+      next_tick_(Clock::now()),
+      heartbeat_(next_tick_) {}
 
 Worker::~Worker() { join(); }
 
 void Worker::start() {
-  tick();
   thread_ = std::thread([this] {
     pthread_setname_np(pthread_self(), ("worker-" + std::to_string(index_)).c_str());
-    context_.run();
+    run();
   });
 }
 
-void Worker::tick() {
-  const TimePoint now = Clock::now();
+void Worker::run() {
+  current_ = this;
+  bool more = false;
+  while (!ended_) {
+    const TimePoint now = Clock::now();
+    if (now >= next_tick_) tick(now);
+    poller_.wait(more ? Duration::zero() : next_tick_ - now);
+    asio::post(context_, [this] { poller_.round(); });  // within the queue, whose thread keeps memory for coroutines
+    int handled = 0;
+    while (handled < kHandlersPerRound && context_.poll_one() > 0) ++handled;
+    more = handled == kHandlersPerRound;
+  }
+}
+
+void Worker::tick(TimePoint now) {
   heartbeat_.store(now, std::memory_order_relaxed);
   wheel_.advance(now);
-  ticker_.expires_at(now + Wheel::kTick);
-  ticker_.async_wait([this](const boost::system::error_code& failed) {
-    if (!failed) tick();
-  });
+  next_tick_ = now + Wheel::kTick;
 }
 
 void Worker::run_and_wait(std::function<void()> work) {
@@ -51,11 +66,7 @@ void Worker::run_and_wait(std::function<void()> work) {
 }
 
 void Worker::stop() {
-  post([this] {
-    ticker_.cancel();
-    guard_.reset();
-    context_.stop();
-  });
+  post([this] { ended_ = true; });
 }
 
 void Worker::join() {

@@ -1,6 +1,6 @@
-// headroom/net/worker.h - a worker: one thread, one io_context, and what its connections share.
+// headroom/net/worker.h - a worker: one thread, its queue, its descriptors, and what its connections share.
 //
-// Owns: the thread, the io_context, the wheel of deadlines, the pool of buffers. Main makes all workers before anything runs on them and
+// Owns: the thread, the io_context (a queue: coroutines and what is posted), the poller, the wheel of deadlines, the pool of buffers. Main makes all workers before anything runs on them and
 //   ends them last.
 // Worker: everything but post(), heartbeat() and index() is for the worker's own thread.
 // Invariants: (1) what is made on a worker runs, is used and ends on it; other threads reach it by post() only; (2) nothing on a worker
@@ -11,7 +11,6 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -21,6 +20,7 @@
 #include "headroom/base/clock.h"
 #include "headroom/base/hash.h"
 #include "headroom/net/buffer.h"
+#include "headroom/net/poller.h"
 #include "headroom/net/task.h"
 #include "headroom/net/wheel.h"
 
@@ -36,7 +36,7 @@ class Worker {
   // Also the worker's slot in metric cells.
   [[nodiscard]] std::size_t index() const { return index_; }
   [[nodiscard]] Executor executor() { return context_.get_executor(); }
-  [[nodiscard]] asio::io_context& context() { return context_; }
+  [[nodiscard]] Poller& poller() { return poller_; }
   [[nodiscard]] Wheel& wheel() { return wheel_; }
   [[nodiscard]] BufferPool& buffers() { return buffers_; }
   [[nodiscard]] Random& random() { return random_; }
@@ -45,6 +45,7 @@ class Worker {
   template <class F>
   void post(F&& work) {
     asio::post(context_, std::forward<F>(work));
+    if (current_ != this) poller_.wake();
   }
   // From any other thread: runs `work` on this worker and waits for it. For main and tests; not before start().
   void run_and_wait(std::function<void()> work);
@@ -58,15 +59,20 @@ class Worker {
   void join();
 
  private:
-  void tick();
+  void run();
+  void tick(TimePoint now);
+
+  static inline thread_local const Worker* current_ = nullptr;  // whose thread this is
 
   const std::size_t index_;
   asio::io_context context_{1};
-  std::optional<asio::executor_work_guard<Executor>> guard_;
+  asio::executor_work_guard<Executor> guard_;
+  Poller poller_;
   Wheel wheel_;
   BufferPool buffers_;
   Random random_;
-  asio::steady_timer ticker_;
+  TimePoint next_tick_;
+  bool ended_ = false;
   std::atomic<TimePoint> heartbeat_;
   std::thread thread_;
 };
