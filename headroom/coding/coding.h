@@ -28,7 +28,7 @@ inline constexpr std::size_t kCodings = 4;
 // One number for each coding, as settings give them. gzip 1 to 12 (libdeflate; streams 1 to 9, zlib), br 0 to 11, zstd 1 to 19.
 struct Levels {
   int gzip = 1;
-  int br = 4;
+  int br = 3;
   int zstd = 3;
 };
 
