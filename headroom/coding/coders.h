@@ -5,7 +5,7 @@
 // Invariants: (1) what is lent comes back by itself when the lease ends; (2) at most `streams` are lent at a time; (3) a context that
 //   comes back is kept for the next, up to `idle` for each coding and direction.
 // Limits: Options. Memory of one context, measured by coding_test (ContextsStayWithinTheMemoryThatTheFaceStates):
-//     encoder   gzip 268 KB · br at most 1.7 MB · zstd at most 1.7 MB      (levels and windows of the defaults)
+//     encoder   gzip 268 KB · br at most 2 MB · zstd at most 1.9 MB      (levels of the defaults, 256 KiB windows)
 //     decoder   gzip 40 KB  · br at most 16 MB  · zstd at most 8.5 MB      (as the sender's window asks; typically under 1 MB)
 //   Beyond `streams` a body goes out as it is.
 #pragma once

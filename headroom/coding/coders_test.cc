@@ -200,7 +200,7 @@ TEST_P(Codec, ContextsStayWithinTheMemoryThatTheFaceStates) {
     encode_piece(**lease, body, Flush::no, 65536, bytes);
     const std::size_t now = coders_.memory_bytes() - before + (*lease)->memory_bytes();
     RecordProperty("encoder_bytes", static_cast<int>(now));
-    EXPECT_LE(now, coding() == Coding::gzip ? 280'000U : 4'000'000U);
+    EXPECT_LE(now, coding() == Coding::gzip ? 280'000U : 2'000'000U);
     encode_piece(**lease, "", Flush::end, 65536, bytes);
   }
   auto lease = coders_.decoder(coding());
