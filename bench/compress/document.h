@@ -46,28 +46,34 @@ class Document {
 };
 
 inline std::string Document::item() {
-  static constexpr std::array<std::string_view, 12> kFirst{
-      "Anna", "Jamal", "Mei", "Oskar", "Priya", "Lucía", "Tom", "Aisha", "Noah", "Ewa", "Kofi", "Sara"};
-  static constexpr std::array<std::string_view, 10> kLast{"Keller", "Okafor",   "Chen", "Lindqvist", "Sharma",
-                                                          "García", "Robinson", "Nowak", "Haddad",    "Ito"};
+  static constexpr std::array<std::string_view, 12> kFirst{"Anna",  "Jamal", "Mei",  "Oskar",
+                                                           "Priya", "Lucía", "Tom",  "Aisha",
+                                                           "Noah",  "Ewa",   "Kofi", "Sara"};
+  static constexpr std::array<std::string_view, 10> kLast{
+      "Keller", "Okafor",   "Chen",  "Lindqvist", "Sharma",
+      "García", "Robinson", "Nowak", "Haddad",    "Ito"};
   static constexpr std::array<std::string_view, 5> kStatus{"confirmed", "pending", "cancelled",
                                                            "completed", "no_show"};
   static constexpr std::array<std::string_view, 8> kService{
-      "Haircut",  "Beard trim",   "Colour and cut",  "Consultation, 30 minutes",
-      "Massage",  "Hot towel shave", "Kids' haircut", "Follow-up by video"};
-  static constexpr std::array<std::string_view, 6> kNote{
-      "", "prefers mornings", "first visit, came through the newsletter", "please call before",
-      "allergic to latex", "moved from last week because of illness"};
+      "Haircut", "Beard trim",      "Colour and cut", "Consultation, 30 minutes",
+      "Massage", "Hot towel shave", "Kids' haircut",  "Follow-up by video"};
+  static constexpr std::array<std::string_view, 6> kNote{"",
+                                                         "prefers mornings",
+                                                         "first visit, came through the newsletter",
+                                                         "please call before",
+                                                         "allergic to latex",
+                                                         "moved from last week because of illness"};
   const auto first = one_of(kFirst);
   const auto last = one_of(kLast);
   return fmt::format(
       R"({{"id":"{}","number":{},"status":"{}","starts_at":"{}","duration_minutes":{},"service":{{"id":{},"name":"{}",)"
       R"("price":{{"amount":"{}.{:02}","currency":"EUR"}}}},"client":{{"id":{},"name":"{} {}","email":"{}.{}{}@example.com",)"
       R"("phone":"+49 30 {:08}","vip":{}}},"location_id":{},"notes":{},"created_at":"{}","updated_at":"{}"}})",
-      uuid(), random_.below(900000) + 100000, one_of(kStatus), moment(), 15 * (1 + random_.below(8)),
-      random_.below(40), one_of(kService), 10 + random_.below(190), random_.below(100),
-      random_.below(20000), first, last, first, last, random_.below(100), random_.below(100000000),
-      random_.below(8) == 0, random_.below(12), fmt::format("\"{}\"", one_of(kNote)), moment(), moment());
+      uuid(), random_.below(900000) + 100000, one_of(kStatus), moment(),
+      15 * (1 + random_.below(8)), random_.below(40), one_of(kService), 10 + random_.below(190),
+      random_.below(100), random_.below(20000), first, last, first, last, random_.below(100),
+      random_.below(100000000), random_.below(8) == 0, random_.below(12),
+      fmt::format("\"{}\"", one_of(kNote)), moment(), moment());
 }
 
 }  // namespace headroom::bench

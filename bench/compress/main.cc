@@ -110,8 +110,9 @@ void measure(std::vector<Row>& rows, std::string_view body, int rounds, Duration
 void print(const std::vector<Row>& rows, std::size_t body_bytes) {
   fmt::print("{{\"body_bytes\": {}, \"rows\": [", body_bytes);
   for (const Row& row : rows) {
-    fmt::print("{}{{\"name\": \"{}\", \"bytes\": {}, \"us\": [{:.2f}]}}", &row == rows.data() ? "" : ", ",
-               row.name, row.bytes, fmt::join(row.microseconds, ", "));
+    fmt::print("{}{{\"name\": \"{}\", \"bytes\": {}, \"us\": [{:.2f}]}}",
+               &row == rows.data() ? "" : ", ", row.name, row.bytes,
+               fmt::join(row.microseconds, ", "));
   }
   fmt::print("]}}\n");
 }

@@ -74,20 +74,13 @@ struct Spelling {
 using enum Coding;
 // Every order of every non-empty set; unused places are identity.
 constexpr std::array kSpellings{
-    Spelling{{zstd, br, gzip}, "zstd, br, gzip"},
-    Spelling{{zstd, gzip, br}, "zstd, gzip, br"},
-    Spelling{{br, zstd, gzip}, "br, zstd, gzip"},
-    Spelling{{br, gzip, zstd}, "br, gzip, zstd"},
-    Spelling{{gzip, zstd, br}, "gzip, zstd, br"},
-    Spelling{{gzip, br, zstd}, "gzip, br, zstd"},
-    Spelling{{zstd, br, identity}, "zstd, br"},
-    Spelling{{zstd, gzip, identity}, "zstd, gzip"},
-    Spelling{{br, zstd, identity}, "br, zstd"},
-    Spelling{{br, gzip, identity}, "br, gzip"},
-    Spelling{{gzip, zstd, identity}, "gzip, zstd"},
-    Spelling{{gzip, br, identity}, "gzip, br"},
-    Spelling{{zstd, identity, identity}, "zstd"},
-    Spelling{{br, identity, identity}, "br"},
+    Spelling{{zstd, br, gzip}, "zstd, br, gzip"},   Spelling{{zstd, gzip, br}, "zstd, gzip, br"},
+    Spelling{{br, zstd, gzip}, "br, zstd, gzip"},   Spelling{{br, gzip, zstd}, "br, gzip, zstd"},
+    Spelling{{gzip, zstd, br}, "gzip, zstd, br"},   Spelling{{gzip, br, zstd}, "gzip, br, zstd"},
+    Spelling{{zstd, br, identity}, "zstd, br"},     Spelling{{zstd, gzip, identity}, "zstd, gzip"},
+    Spelling{{br, zstd, identity}, "br, zstd"},     Spelling{{br, gzip, identity}, "br, gzip"},
+    Spelling{{gzip, zstd, identity}, "gzip, zstd"}, Spelling{{gzip, br, identity}, "gzip, br"},
+    Spelling{{zstd, identity, identity}, "zstd"},   Spelling{{br, identity, identity}, "br"},
     Spelling{{gzip, identity, identity}, "gzip"},
 };
 

@@ -27,7 +27,9 @@ int level_in(const Levels& levels, Coding coding) {
 }
 
 struct FreeCompressor {
-  void operator()(libdeflate_compressor* compressor) const { libdeflate_free_compressor(compressor); }
+  void operator()(libdeflate_compressor* compressor) const {
+    libdeflate_free_compressor(compressor);
+  }
 };
 struct FreeContext {
   void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
@@ -146,7 +148,8 @@ Result<> Coders::decode(Coding coding, std::string_view body, Bytes most, std::s
 }
 
 Result<Coders::EncoderLease> Coders::encoder(Coding coding) {
-  if (lent_ >= options_.streams) return fail(Errc::overloaded, "all compression contexts are in use");
+  if (lent_ >= options_.streams)
+    return fail(Errc::overloaded, "all compression contexts are in use");
   auto& idle = encoders_[static_cast<std::size_t>(coding)];
   std::unique_ptr<Encoder> found;
   if (!idle.empty()) {

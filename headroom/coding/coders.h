@@ -36,8 +36,8 @@ class Coders {
     Levels live{};
     Levels stored{.gzip = 9, .br = 6, .zstd = 9};
     Levels stream{};
-    std::size_t streams = 256;  // lent at a time
-    std::size_t idle = 4;       // kept for each coding and direction
+    std::size_t streams = 256;          // lent at a time
+    std::size_t idle = 4;               // kept for each coding and direction
     Bytes idle_blocks = Bytes::mib(8);  // of brotli's, kept
     DecodeLimits decode{};
   };

@@ -15,8 +15,9 @@ std::string sample_json(std::size_t at_least) {
   Random random(7);
   std::string text = "[";
   while (text.size() < at_least) {
-    text += R"({"id":)" + std::to_string(random.below(1000000)) + R"(,"status":"confirmed","name":"client )" +
-            std::to_string(random.below(97)) + R"("},)";
+    text += R"({"id":)" + std::to_string(random.below(1000000)) +
+            R"(,"status":"confirmed","name":"client )" + std::to_string(random.below(97)) +
+            R"("},)";
   }
   text.back() = ']';
   return text;
@@ -186,7 +187,9 @@ TEST_P(Codec, ContextServesTheNextAfterAnError) {
   for (int i = 0; i < 3; ++i) {
     EXPECT_FALSE(read("no such thing at all, and some more").fine);
     EXPECT_EQ(read(bytes).body, body);
-    { auto given_up = coders_.encoder(coding()); }
+    {
+      auto given_up = coders_.encoder(coding());
+    }
     EXPECT_EQ(read(streamed(body, 9, Flush::no, 64)).body, body);
   }
 }

@@ -126,8 +126,8 @@ class BrotliDecoder final : public Decoder {
     const auto* next_in = reinterpret_cast<const std::uint8_t*>(in.data());
     std::size_t out_left = out.size();
     auto* next_out = reinterpret_cast<std::uint8_t*>(out.data());
-    const BrotliDecoderResult done = BrotliDecoderDecompressStream(state_, &in_left, &next_in,
-                                                                   &out_left, &next_out, nullptr);
+    const BrotliDecoderResult done =
+        BrotliDecoderDecompressStream(state_, &in_left, &next_in, &out_left, &next_out, nullptr);
     if (done == BROTLI_DECODER_RESULT_ERROR) return broken("brotli");
     whole_ = done == BROTLI_DECODER_RESULT_SUCCESS;
     return Step{in.size() - in_left, out.size() - out_left,

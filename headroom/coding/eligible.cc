@@ -47,7 +47,7 @@ constexpr std::array<std::string_view, 33> kShrinking{
 };
 
 constexpr std::array<std::string_view, 6> kEventStreams{
-    "text/event-stream",    "application/x-ndjson",   "application/ndjson",
+    "text/event-stream",    "application/x-ndjson",    "application/ndjson",
     "application/json-seq", "application/stream+json", "application/jsonl",
 };
 

@@ -35,7 +35,8 @@ inline constexpr std::uint64_t kLeastBytes = 1024;
 [[nodiscard]] std::string weakened(std::string_view etag);
 
 // The Vary value with `name` in it; as it is where "*" or the name (in any letter case) stands in it already.
-[[nodiscard]] std::string merged_vary(std::string_view vary, std::string_view name = "Accept-Encoding");
+[[nodiscard]] std::string merged_vary(std::string_view vary,
+                                      std::string_view name = "Accept-Encoding");
 
 // Fields that describe the bytes sent: they go when the coding changes. Content-Length, Content-MD5, Digest, Content-Digest,
 // Repr-Digest, Accept-Ranges, Content-Encoding (the new one is written by the caller).

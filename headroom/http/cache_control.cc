@@ -46,8 +46,10 @@ Directive directive_of(std::string_view text) {
   directive.has_argument = true;
   const std::string_view argument = text.substr(equals + 1);
   directive.argument = text::trimmed(argument);
-  directive.broken = directive.name.size() != equals || argument.size() != directive.argument.size();
-  if (directive.argument.size() >= 2 && directive.argument.starts_with('"') && directive.argument.ends_with('"'))
+  directive.broken =
+      directive.name.size() != equals || argument.size() != directive.argument.size();
+  if (directive.argument.size() >= 2 && directive.argument.starts_with('"') &&
+      directive.argument.ends_with('"'))
     directive.argument = directive.argument.substr(1, directive.argument.size() - 2);
   return directive;
 }
@@ -162,7 +164,8 @@ void add_targeted(const structured::Member& member, CacheControl& to) {
   if (member.key == "no-cache") return void(to.no_cache = is_on);
   if (member.key == "private") return void(to.is_private = is_on);
   for (const Flag& flag : kFlags) {
-    if (member.key == flag.name) return void(to.*flag.member = value.kind == Kind::boolean && is_on);
+    if (member.key == flag.name)
+      return void(to.*flag.member = value.kind == Kind::boolean && is_on);
   }
   for (const Seconds& seconds : kSeconds) {
     if (member.key != seconds.name || value.kind != Kind::integer || value.integer < 0) continue;
@@ -188,7 +191,8 @@ std::optional<Directives> targeted_directives(const ResponseHead& head) {
 }  // namespace
 
 void add_cache_control(std::string_view value, CacheControl& to) {
-  const bool whole = each_directive(value, [&](const Directive& directive) { add_directive(directive, to); });
+  const bool whole =
+      each_directive(value, [&](const Directive& directive) { add_directive(directive, to); });
   if (!whole) to.no_store = true;
 }
 
@@ -204,7 +208,8 @@ Directives response_directives(const ResponseHead& head) {
 std::vector<std::string_view> withheld_fields(const ResponseHead& head) {
   std::vector<std::string_view> names;
   const auto see = [&names](const Directive& directive) {
-    if (!equal_ignoring_case(directive.name, "no-cache") && !equal_ignoring_case(directive.name, "private"))
+    if (!equal_ignoring_case(directive.name, "no-cache") &&
+        !equal_ignoring_case(directive.name, "private"))
       return;
     for (const std::string_view name : text::split(directive.argument, ',')) {
       if (!name.empty()) names.push_back(name);

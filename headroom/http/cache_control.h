@@ -28,7 +28,7 @@ struct CacheControl {
   std::uint32_t max_stale = kNone;  // requests
   std::uint32_t min_fresh = kNone;  // requests
   bool no_store = false;
-  bool no_cache = false;  // without field names
+  bool no_cache = false;    // without field names
   bool is_private = false;  // without field names
   bool is_public = false;
   bool must_revalidate = false;
@@ -36,7 +36,7 @@ struct CacheControl {
   bool must_understand = false;
   bool no_transform = false;
   bool immutable = false;
-  bool only_if_cached = false;  // requests
+  bool only_if_cached = false;    // requests
   bool withholds_fields = false;  // no-cache="..." or private="...": withheld_fields() names them
 
   bool operator==(const CacheControl&) const = default;

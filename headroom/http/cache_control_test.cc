@@ -23,37 +23,37 @@ struct Age {
 };
 
 TEST(MaxAge, IsReadTheStrictWay) {
-  for (const Age& row : std::initializer_list<Age>{
-           {"", kNone},
-           {"max-age=3600", 3600},
-           {"MaX-aGe=3600", 3600},
-           {"max-age=\"3600\"", 3600},
-           {"max-age=003600", 3600},
-           {"foobar, max-age=3600", 3600},
-           {"max-age=3600,", 3600},
-           {" , max-age=3600", 3600},
-           {"max-age=2147483648", kMost},
-           {"max-age=2147483649", kMost},
-           {"max-age=99999999999", kMost},
-           {"max-age=99999999999999999999999", kMost},
-           {"max-age", 0},
-           {"max-age=", 0},
-           {"max-age=-1", 0},
-           {"max-age=+1", 0},
-           {"max-age=1.5", 0},
-           {"max-age='3600'", 0},
-           {"max-age=a3600", 0},
-           {"max-age=3600a", 0},
-           {"max-age =3600", 0},
-           {"max-age= 3600", 0},
-           {"max-age=3600, max-age=1800", 1800},
-           {"max-age=1800, max-age=3600", 1800},
-           {"max-age=x, max-age=3600", 0},
-           {"extension=\"max-age=3600\", max-age=1", 1},
-           {"max-age=1, extension=\"max-age=3600\"", 1},
-           {"extension=\"a, max-age=3600\"", kNone},
-           {"extension=\"a\\\", max-age=3600\", max-age=5", 5},
-           {"x-max-age=3600", kNone}})
+  for (const Age& row :
+       std::initializer_list<Age>{{"", kNone},
+                                  {"max-age=3600", 3600},
+                                  {"MaX-aGe=3600", 3600},
+                                  {"max-age=\"3600\"", 3600},
+                                  {"max-age=003600", 3600},
+                                  {"foobar, max-age=3600", 3600},
+                                  {"max-age=3600,", 3600},
+                                  {" , max-age=3600", 3600},
+                                  {"max-age=2147483648", kMost},
+                                  {"max-age=2147483649", kMost},
+                                  {"max-age=99999999999", kMost},
+                                  {"max-age=99999999999999999999999", kMost},
+                                  {"max-age", 0},
+                                  {"max-age=", 0},
+                                  {"max-age=-1", 0},
+                                  {"max-age=+1", 0},
+                                  {"max-age=1.5", 0},
+                                  {"max-age='3600'", 0},
+                                  {"max-age=a3600", 0},
+                                  {"max-age=3600a", 0},
+                                  {"max-age =3600", 0},
+                                  {"max-age= 3600", 0},
+                                  {"max-age=3600, max-age=1800", 1800},
+                                  {"max-age=1800, max-age=3600", 1800},
+                                  {"max-age=x, max-age=3600", 0},
+                                  {"extension=\"max-age=3600\", max-age=1", 1},
+                                  {"max-age=1, extension=\"max-age=3600\"", 1},
+                                  {"extension=\"a, max-age=3600\"", kNone},
+                                  {"extension=\"a\\\", max-age=3600\", max-age=5", 5},
+                                  {"x-max-age=3600", kNone}})
     EXPECT_EQ(parsed(row.value).max_age, row.max_age) << row.value;
 }
 
@@ -111,8 +111,8 @@ TEST(Pragma, CountsOnlyWithoutCacheControl) {
 }
 
 TEST(CdnCacheControl, ReplacesCacheControlWhereItIsADictionary) {
-  const Directives directives = response_directives(
-      Response("Cache-Control: no-store, private\nCDN-Cache-Control: max-age=600, must-revalidate"));
+  const Directives directives = response_directives(Response(
+      "Cache-Control: no-store, private\nCDN-Cache-Control: max-age=600, must-revalidate"));
   EXPECT_TRUE(directives.targeted);
   EXPECT_EQ(directives.max_age, 600U);
   EXPECT_TRUE(directives.must_revalidate);
@@ -121,7 +121,8 @@ TEST(CdnCacheControl, ReplacesCacheControlWhereItIsADictionary) {
 }
 
 TEST(CdnCacheControl, ThatIsEmptyOrMalformedIsIgnored) {
-  for (const std::string_view value : {"", "max-age = 600", "max-age=600,", "Max-Age=600", "max-age=\"6", "&"}) {
+  for (const std::string_view value :
+       {"", "max-age = 600", "max-age=600,", "Max-Age=600", "max-age=\"6", "&"}) {
     const Response response("Cache-Control: no-store\nCDN-Cache-Control: " + std::string(value));
     EXPECT_TRUE(response_directives(response).no_store) << value;
     EXPECT_FALSE(response_directives(response).targeted) << value;
@@ -129,8 +130,8 @@ TEST(CdnCacheControl, ThatIsEmptyOrMalformedIsIgnored) {
 }
 
 TEST(CdnCacheControl, MemberOfTheWrongTypeIsIgnored) {
-  const Directives directives = response_directives(
-      Response("CDN-Cache-Control: max-age=6.5, s-maxage=\"4\", no-store=?0, private, stale-if-error=-1"));
+  const Directives directives = response_directives(Response(
+      "CDN-Cache-Control: max-age=6.5, s-maxage=\"4\", no-store=?0, private, stale-if-error=-1"));
   EXPECT_TRUE(directives.targeted);
   EXPECT_EQ(directives.max_age, kNone);
   EXPECT_EQ(directives.s_maxage, kNone);
@@ -152,10 +153,12 @@ TEST(HttpDateText, IsReadInAllThreeFormats) {
 
 TEST(HttpDateText, ThatIsNoneIsRefused) {
   for (const std::string_view text :
-       {"", "0", "-1", "now", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994 08:49:37", "sun, 06 nov 1994 08:49:37 gmt",
-        "Sun, 6 Nov 1994 08:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT",
-        "Sun, 06 Nov 1994 08:61:37 GMT", "Sun, 06 Nov 1994  08:49:37 GMT", "Sun, 06 Nov 94 08:49:37 GMT",
-        "Sun, 06 Nov 1994 08:49:37 GMT ", "Sun, 06-Nov-1994 08:49:37 GMT", "784111777"})
+       {"", "0", "-1", "now", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994 08:49:37",
+        "sun, 06 nov 1994 08:49:37 gmt", "Sun, 6 Nov 1994 08:49:37 GMT",
+        "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT",
+        "Sun, 06 Nov 1994 08:61:37 GMT", "Sun, 06 Nov 1994  08:49:37 GMT",
+        "Sun, 06 Nov 94 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT ",
+        "Sun, 06-Nov-1994 08:49:37 GMT", "784111777"})
     EXPECT_EQ(parse_http_date(text, 1'700'000'000), std::nullopt) << text;
 }
 

@@ -8,8 +8,8 @@
 namespace headroom::http {
 namespace {
 
-constexpr std::array<std::string_view, 9> kReasons{"",     "bypass",  "method", "uri-miss", "vary-miss",
-                                                   "miss", "request", "stale",  "partial"};
+constexpr std::array<std::string_view, 9> kReasons{
+    "", "bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"};
 
 void append_string(std::string& to, std::string_view name, std::string_view value) {
   to.append("; ").append(name).append("=\"");

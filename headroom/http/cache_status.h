@@ -11,11 +11,22 @@
 namespace headroom::http {
 
 // Why a request was forwarded; none: it was a hit.
-enum class Forwarded : std::uint8_t { none, bypass, method, uri_miss, vary_miss, miss, request, stale, partial };
+enum class Forwarded : std::uint8_t {
+  none,
+  bypass,
+  method,
+  uri_miss,
+  vary_miss,
+  miss,
+  request,
+  stale,
+  partial
+};
 
 struct CacheStatus {
   Forwarded forwarded = Forwarded::none;
-  std::uint16_t forwarded_status = 0;  // fwd-status, where it differs from what the client got; 0: left out
+  std::uint16_t forwarded_status =
+      0;  // fwd-status, where it differs from what the client got; 0: left out
   bool stored = false;
   bool collapsed = false;
   std::optional<std::int64_t> ttl{};  // seconds; may be negative

@@ -43,7 +43,8 @@ std::string joined(const ResponseHead& response, Name name) {
 }
 
 // False beyond the limits.
-bool add_groups(const ResponseHead& response, Name name, Budget& budget, std::vector<std::string>& to) {
+bool add_groups(const ResponseHead& response, Name name, Budget& budget,
+                std::vector<std::string>& to) {
   if (!response.has(name)) return true;
   const std::string field = joined(response, name);
   const auto values = structured::parse_list(field);
@@ -63,7 +64,8 @@ Tags tags_of(const ResponseHead& response, const TagLimits& limits) {
   Tags found;
   Budget budget(limits);
   for (const Field& field : response.fields) {
-    if (field.id == Name::surrogate_key || field.id == Name::xkey) add_tags(field.value, ' ', budget, found);
+    if (field.id == Name::surrogate_key || field.id == Name::xkey)
+      add_tags(field.value, ' ', budget, found);
     if (field.id == Name::cache_tag) add_tags(field.value, ',', budget, found);
   }
   if (!add_groups(response, Name::cache_groups, budget, found.groups)) found.complete = false;

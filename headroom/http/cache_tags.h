@@ -29,11 +29,13 @@ struct Tags {
 [[nodiscard]] Tags tags_of(const ResponseHead& response, const TagLimits& limits = {});
 
 // Cache-Group-Invalidation of an answer to an unsafe request (RFC 9875 3): these groups of its origin are invalidated.
-[[nodiscard]] std::vector<std::string> invalidated_groups(const ResponseHead& response, const TagLimits& limits = {});
+[[nodiscard]] std::vector<std::string> invalidated_groups(const ResponseHead& response,
+                                                          const TagLimits& limits = {});
 
 // The fields that end here: they are for caches in front of the server, not for clients. Cache-Groups stays (RFC 9875 is for every cache).
 [[nodiscard]] constexpr bool is_for_surrogates(Name name) {
-  return name == Name::surrogate_key || name == Name::surrogate_control || name == Name::cache_tag || name == Name::xkey;
+  return name == Name::surrogate_key || name == Name::surrogate_control ||
+         name == Name::cache_tag || name == Name::xkey;
 }
 
 }  // namespace headroom::http

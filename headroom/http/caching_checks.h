@@ -54,7 +54,8 @@ inline void check_range(std::string_view bytes) {
   std::uint64_t size = 0;
   for (const char c : bytes.substr(0, 8)) size = (size << 8U) | static_cast<unsigned char>(c);
   size >>= 1U + size % 60;
-  const RangeAnswer answer = parse_range(bytes.substr(std::min<std::size_t>(8, bytes.size())), size);
+  const RangeAnswer answer =
+      parse_range(bytes.substr(std::min<std::size_t>(8, bytes.size())), size);
   HR_ASSERT((answer.kind == RangeAnswer::Kind::partial) == !answer.parts.empty());
   HR_ASSERT(answer.parts.size() <= 8U);
   std::uint64_t sum = 0;

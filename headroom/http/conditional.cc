@@ -9,7 +9,9 @@
 namespace headroom::http {
 namespace {
 
-std::string_view opaque(std::string_view tag) { return tag.starts_with("W/") ? tag.substr(2) : tag; }
+std::string_view opaque(std::string_view tag) {
+  return tag.starts_with("W/") ? tag.substr(2) : tag;
+}
 
 bool is_opaque_tag(std::string_view tag) {
   return tag.size() >= 2 && tag.starts_with('"') && tag.ends_with('"');
@@ -19,7 +21,8 @@ bool is_opaque_tag(std::string_view tag) {
 std::string_view take_tag(std::string_view& list) {
   list.remove_prefix(std::min(list.find_first_not_of(", \t"), list.size()));
   const std::size_t open = list.starts_with("W/") ? 2 : 0;
-  const std::size_t close = list.substr(open).starts_with('"') ? list.find('"', open + 1) : std::string_view::npos;
+  const std::size_t close =
+      list.substr(open).starts_with('"') ? list.find('"', open + 1) : std::string_view::npos;
   if (close == std::string_view::npos) {
     list = {};
     return {};
@@ -106,7 +109,8 @@ Condition evaluate(const RequestHead& request, const Validators& stored) {
     if (!lists(request, Name::if_none_match, stored.etag, same_weakly)) return Condition::holds;
     return is_get_or_head(request) ? Condition::not_modified : Condition::failed;
   }
-  if (request.has(Name::if_modified_since) && is_get_or_head(request) && !modified_since(request, stored))
+  if (request.has(Name::if_modified_since) && is_get_or_head(request) &&
+      !modified_since(request, stored))
     return Condition::not_modified;
   return Condition::holds;
 }
@@ -138,10 +142,12 @@ bool write_validation(const Validators& stored, HeadWriter& to) {
 bool confirms(const ResponseHead& not_modified, const Validators& stored) {
   if (const Field* const etag = not_modified.find(Name::etag)) {
     const bool is_weak = etag->value.starts_with("W/");
-    return is_weak ? same_weakly(etag->value, stored.etag) : same_strongly(etag->value, stored.etag);
+    return is_weak ? same_weakly(etag->value, stored.etag)
+                   : same_strongly(etag->value, stored.etag);
   }
   if (const Field* const modified = not_modified.find(Name::last_modified))
-    return stored.last_modified.empty() ? !stored.etag.empty() : modified->value == stored.last_modified;
+    return stored.last_modified.empty() ? !stored.etag.empty()
+                                        : modified->value == stored.last_modified;
   return true;
 }
 

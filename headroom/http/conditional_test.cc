@@ -37,7 +37,8 @@ TEST(ClientsConditions, AreEvaluatedByPrecedence) {
            {"If-None-Match: \"abc\"", not_modified, kWeak},
            {"If-None-Match: \"abc\"", holds, kNone},
            {"If-None-Match: \"x\"\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT", holds},
-           {"If-None-Match: \"abc\"\nIf-Modified-Since: Sun, 06 Nov 1984 08:49:37 GMT", not_modified},
+           {"If-None-Match: \"abc\"\nIf-Modified-Since: Sun, 06 Nov 1984 08:49:37 GMT",
+            not_modified},
            {"If-Modified-Since: Sun, 06 Nov 1994 07:49:37 GMT", not_modified},
            {"If-Modified-Since: Sunday, 06-Nov-94 07:49:37 GMT", not_modified},
            {"If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT", not_modified},
@@ -79,7 +80,8 @@ std::string written(const Validators& stored) {
 }
 
 TEST(Validation, NamesAllValidators) {
-  EXPECT_EQ(written(kBoth), "If-None-Match: \"abc\"\r\nIf-Modified-Since: Sun, 06 Nov 1994 07:49:37 GMT\r\n");
+  EXPECT_EQ(written(kBoth),
+            "If-None-Match: \"abc\"\r\nIf-Modified-Since: Sun, 06 Nov 1994 07:49:37 GMT\r\n");
   EXPECT_EQ(written(kWeak), "If-None-Match: W/\"abc\"\r\n");
   EXPECT_EQ(written(kNone), "");
   EXPECT_EQ(written({"unquoted", "", kDate}), "");
@@ -98,10 +100,12 @@ TEST(NotModified, ConfirmsWhatItNamesOrAll) {
 
 TEST(NotModified, UpdatesAllButWhatDescribesTheBytes) {
   const Response stored(
-      "Content-Type: text/plain\nContent-Encoding: br\nContent-Length: 5\nETag: \"abc\"\nAge: 3\nX-A: 1\nX-A: 2\nX-B: 3\n"
+      "Content-Type: text/plain\nContent-Encoding: br\nContent-Length: 5\nETag: \"abc\"\nAge: "
+      "3\nX-A: 1\nX-A: 2\nX-B: 3\n"
       "Cache-Control: max-age=1\nContent-MD5: old");
   const Response fresh(
-      "Content-Type: text/html\nContent-Encoding: gzip\nETag: \"abc\"\nAge: 9\nx-a: 7\nX-C: 4\nCache-Control: max-age=60\n"
+      "Content-Type: text/html\nContent-Encoding: gzip\nETag: \"abc\"\nAge: 9\nx-a: 7\nX-C: "
+      "4\nCache-Control: max-age=60\n"
       "Connection: x-hop\nX-Hop: 1\nContent-MD5: new\nContent-Range: bytes 0-1/2",
       304);
   std::string out;
@@ -114,7 +118,9 @@ TEST(NotModified, UpdatesAllButWhatDescribesTheBytes) {
 
 TEST(NotModifiedToAClient, LeavesOutWhatDescribesTheContent) {
   std::string kept;
-  const Response stored("Content-Type: a/b\nContent-Length: 3\nContent-Encoding: br\nContent-Location: /x\nETag: \"a\"\nVary: a");
+  const Response stored(
+      "Content-Type: a/b\nContent-Length: 3\nContent-Encoding: br\nContent-Location: /x\nETag: "
+      "\"a\"\nVary: a");
   for (const Field& field : static_cast<const ResponseHead&>(stored).fields) {
     if (goes_into_304(field)) kept += std::string(field.name) + " ";
   }

@@ -102,7 +102,8 @@ std::optional<Parts> rfc_850(std::string_view text, std::int64_t now) {
   read_time(reader, parts);
   reader.literal(" GMT");
   if (!reader.at_end()) return std::nullopt;
-  const auto today = std::chrono::floor<std::chrono::days>(std::chrono::sys_seconds(std::chrono::seconds(now)));
+  const auto today =
+      std::chrono::floor<std::chrono::days>(std::chrono::sys_seconds(std::chrono::seconds(now)));
   const int year = static_cast<int>(std::chrono::year_month_day(today).year());
   parts.year += year / 100 * 100;
   if (parts.year > year + 50) parts.year -= 100;
@@ -136,7 +137,8 @@ std::optional<std::int64_t> parse_http_date(std::string_view text, std::int64_t 
   const year_month_day date(year(parts->year), month(static_cast<unsigned>(parts->month)),
                             day(static_cast<unsigned>(parts->day)));
   if (!date.ok()) return std::nullopt;
-  const sys_seconds when = sys_days(date) + hours(parts->hour) + minutes(parts->minute) + seconds(parts->second);
+  const sys_seconds when =
+      sys_days(date) + hours(parts->hour) + minutes(parts->minute) + seconds(parts->second);
   return when.time_since_epoch().count();
 }
 

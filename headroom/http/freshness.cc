@@ -9,7 +9,8 @@ namespace headroom::http {
 namespace {
 
 constexpr std::uint32_t kMost = CacheControl::kMostSeconds;
-constexpr std::int64_t kHeuristicShare = 10;  // a tenth of its age when it was sent (RFC 9111 4.2.2)
+constexpr std::int64_t kHeuristicShare =
+    10;  // a tenth of its age when it was sent (RFC 9111 4.2.2)
 
 std::uint32_t clamped(std::int64_t seconds) {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(seconds, 0, kMost));
@@ -23,9 +24,11 @@ std::size_t count_of(const ResponseHead& head, Name name) {
 std::uint32_t age_value(const ResponseHead& head) {
   if (!head.has(Name::age)) return 0;
   const std::string_view value = head.value_of(Name::age);
-  const bool digits = !value.empty() && value.find_first_not_of("0123456789") == std::string_view::npos;
+  const bool digits =
+      !value.empty() && value.find_first_not_of("0123456789") == std::string_view::npos;
   if (!digits || count_of(head, Name::age) != 1) return kMost;
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(text::to_u64(value).value_or(kMost), kMost));
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(text::to_u64(value).value_or(kMost), kMost));
 }
 
 // Expires - Date; two Expires fields or one that is no date: 0 (RFC 9111 5.3).
@@ -94,18 +97,20 @@ Freshness freshness_of(const ResponseHead& head, const Directives& directives,
   const Lifetime lifetime = lifetime_of(head, directives, made.date, arrival.now, rules);
   made.lifetime = lifetime.seconds;
   made.heuristic = lifetime.heuristic && lifetime.seconds > 0;
-  made.stale_while_revalidate = or_else(directives.stale_while_revalidate, rules.default_stale_while_revalidate);
+  made.stale_while_revalidate =
+      or_else(directives.stale_while_revalidate, rules.default_stale_while_revalidate);
   made.stale_if_error = or_else(directives.stale_if_error, rules.default_stale_if_error);
   made.no_cache = directives.no_cache;
-  made.never_stale = directives.must_revalidate || directives.proxy_revalidate || directives.no_cache ||
-                     (has_s_maxage && rules.s_maxage_forbids_stale);
+  made.never_stale = directives.must_revalidate || directives.proxy_revalidate ||
+                     directives.no_cache || (has_s_maxage && rules.s_maxage_forbids_stale);
   made.for_all = directives.is_public || has_s_maxage || directives.targeted;
   made.for_authorized = made.for_all || directives.must_revalidate;
   return made;
 }
 
 std::uint32_t age_at(const Freshness& stored, std::int64_t now) {
-  return clamped(std::int64_t{stored.initial_age} + std::max<std::int64_t>(0, now - stored.stored_at));
+  return clamped(std::int64_t{stored.initial_age} +
+                 std::max<std::int64_t>(0, now - stored.stored_at));
 }
 
 std::int64_t remaining_at(const Freshness& stored, std::int64_t now) {
@@ -129,7 +134,8 @@ Use use_of(const Freshness& stored, std::int64_t now, const CacheControl& reques
 bool may_serve_on_error(const Freshness& stored, std::int64_t now, const CacheControl& request) {
   const std::int64_t remaining = remaining_at(stored, now);
   if (stored.no_cache || (stored.never_stale && remaining <= 0)) return false;
-  const std::uint32_t asked = request.stale_if_error == CacheControl::kNone ? 0 : request.stale_if_error;
+  const std::uint32_t asked =
+      request.stale_if_error == CacheControl::kNone ? 0 : request.stale_if_error;
   return remaining > 0 || -remaining < std::int64_t{std::max(stored.stale_if_error, asked)};
 }
 

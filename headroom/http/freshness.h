@@ -17,7 +17,7 @@ namespace headroom::http {
 
 // What a route or setting adds to the rules of the RFC.
 struct FreshnessRules {
-  std::uint32_t heuristic_cap = 24 * 3600;  // seconds; 0: no heuristic freshness
+  std::uint32_t heuristic_cap = 24 * 3600;           // seconds; 0: no heuristic freshness
   std::uint32_t default_stale_while_revalidate = 0;  // where the response does not say
   std::uint32_t default_stale_if_error = 0;
   // RFC 9111 5.2.2.10 gives s-maxage the meaning of proxy-revalidate. false: explicit stale windows count beside s-maxage.
@@ -25,24 +25,24 @@ struct FreshnessRules {
 };
 
 struct Freshness {
-  std::int64_t date = 0;         // Unix seconds: Date, else when it arrived
-  std::int64_t stored_at = 0;    // Unix seconds: when it arrived, or was last validated
-  std::uint32_t initial_age = 0; // corrected_initial_age of RFC 9111 4.2.3
+  std::int64_t date = 0;          // Unix seconds: Date, else when it arrived
+  std::int64_t stored_at = 0;     // Unix seconds: when it arrived, or was last validated
+  std::uint32_t initial_age = 0;  // corrected_initial_age of RFC 9111 4.2.3
   std::uint32_t lifetime = 0;
   std::uint32_t stale_while_revalidate = 0;
   std::uint32_t stale_if_error = 0;
-  bool heuristic = false;      // lifetime was guessed from Last-Modified
-  bool no_cache = false;       // each use must be validated
-  bool never_stale = false;    // must-revalidate and its kin
-  bool for_all = false;        // public, s-maxage or targeted: may be given to requests with cookies
-  bool for_authorized = false; // for_all or must-revalidate (RFC 9111 3.5)
+  bool heuristic = false;    // lifetime was guessed from Last-Modified
+  bool no_cache = false;     // each use must be validated
+  bool never_stale = false;  // must-revalidate and its kin
+  bool for_all = false;      // public, s-maxage or targeted: may be given to requests with cookies
+  bool for_authorized = false;  // for_all or must-revalidate (RFC 9111 3.5)
   bool operator==(const Freshness&) const = default;
 };
 static_assert(std::is_trivially_copyable_v<Freshness>);
 
 struct Arrival {
-  std::int64_t now = 0;       // Unix seconds, when the head arrived
-  Duration delay{};           // since the request was sent
+  std::int64_t now = 0;  // Unix seconds, when the head arrived
+  Duration delay{};      // since the request was sent
 };
 
 // 200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501 (RFC 9110 15.1).
@@ -63,9 +63,11 @@ enum class Use : std::uint8_t {
   validate            // ask the server first
 };
 // `request`: the request's directives; {} where clients have no say.
-[[nodiscard]] Use use_of(const Freshness& stored, std::int64_t now, const CacheControl& request = {});
+[[nodiscard]] Use use_of(const Freshness& stored, std::int64_t now,
+                         const CacheControl& request = {});
 
 // Whether it may be served because the server failed (stale-if-error, RFC 5861 4; of the response or of the request).
-[[nodiscard]] bool may_serve_on_error(const Freshness& stored, std::int64_t now, const CacheControl& request = {});
+[[nodiscard]] bool may_serve_on_error(const Freshness& stored, std::int64_t now,
+                                      const CacheControl& request = {});
 
 }  // namespace headroom::http

@@ -64,14 +64,16 @@ TEST(Freshness, IsGuessedOnlyForHeuristicallyCacheableStatuses) {
     EXPECT_EQ(arrived(dated(kModified), status).lifetime, 100U) << status;
     EXPECT_TRUE(arrived(dated(kModified), status).heuristic) << status;
   }
-  for (const unsigned status : {201U, 202U, 302U, 303U, 307U, 400U, 401U, 403U, 500U, 502U, 503U, 504U, 599U})
+  for (const unsigned status :
+       {201U, 202U, 302U, 303U, 307U, 400U, 401U, 403U, 500U, 502U, 503U, 504U, 599U})
     EXPECT_EQ(arrived(dated(kModified), status).lifetime, 0U) << status;
   EXPECT_EQ(arrived(dated("Cache-Control: public\n" + std::string(kModified)), 599).lifetime, 100U);
   EXPECT_EQ(arrived(dated(kModified), 200, {.heuristic_cap = 30}).lifetime, 30U);
 }
 
 TEST(Age, IsTheLargerOfWhatTheClockAndTheSendersSay) {
-  EXPECT_EQ(arrived("Date: Sun, 06 Nov 1994 08:49:07 GMT\nCache-Control: max-age=60").initial_age, 30U);
+  EXPECT_EQ(arrived("Date: Sun, 06 Nov 1994 08:49:07 GMT\nCache-Control: max-age=60").initial_age,
+            30U);
   EXPECT_EQ(arrived("Date: Sun, 06 Nov 1994 08:49:07 GMT\nAge: 45").initial_age, 45U);
   EXPECT_EQ(arrived("Date: Sun, 06 Nov 1994 08:49:47 GMT\nAge: 15").initial_age, 15U);
   EXPECT_EQ(arrived(dated("Age: 10"), 200, {}, std::chrono::milliseconds(2900)).initial_age, 12U);
@@ -133,9 +135,12 @@ TEST(StoredResponse, MayBeServedOnErrorInsideItsWindow) {
   EXPECT_FALSE(may_serve_on_error(stored, kNow + 360));
   EXPECT_TRUE(may_serve_on_error(stored, kNow + 360, {.stale_if_error = 600}));
   EXPECT_FALSE(may_serve_on_error(arrived(dated("Cache-Control: max-age=60")), kNow + 61));
-  EXPECT_TRUE(may_serve_on_error(arrived(dated("Cache-Control: max-age=60"), 200, {.default_stale_if_error = 10}), kNow + 61));
-  for (const std::string_view strict : {"must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache"}) {
-    const std::string lines = "Cache-Control: max-age=60, stale-if-error=300, " + std::string(strict);
+  EXPECT_TRUE(may_serve_on_error(
+      arrived(dated("Cache-Control: max-age=60"), 200, {.default_stale_if_error = 10}), kNow + 61));
+  for (const std::string_view strict :
+       {"must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache"}) {
+    const std::string lines =
+        "Cache-Control: max-age=60, stale-if-error=300, " + std::string(strict);
     EXPECT_FALSE(may_serve_on_error(arrived(dated(lines)), kNow + 61)) << strict;
   }
 }

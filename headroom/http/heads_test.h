@@ -22,7 +22,8 @@ class Request {
   explicit Request(std::string_view lines, std::string_view first = "GET / HTTP/1.1")
       : bytes_(std::string(first) + "\r\nHost: app.example\r\n" + with_crlf(lines)) {
     ScanState state;
-    EXPECT_EQ(parse_request_head(bytes_, {}, state, head_).state, Parsed::State::complete) << bytes_;
+    EXPECT_EQ(parse_request_head(bytes_, {}, state, head_).state, Parsed::State::complete)
+        << bytes_;
   }
   Request(const Request&) = delete;
   Request& operator=(const Request&) = delete;
@@ -38,7 +39,8 @@ class Response {
   explicit Response(std::string_view lines, unsigned status = 200, Method method = Method::get)
       : bytes_("HTTP/1.1 " + std::to_string(status) + " X\r\n" + with_crlf(lines)) {
     ScanState state;
-    EXPECT_EQ(parse_response_head(bytes_, {}, state, method, head_).state, Parsed::State::complete) << bytes_;
+    EXPECT_EQ(parse_response_head(bytes_, {}, state, method, head_).state, Parsed::State::complete)
+        << bytes_;
   }
   Response(const Response&) = delete;
   Response& operator=(const Response&) = delete;

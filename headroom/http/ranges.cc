@@ -65,13 +65,17 @@ RangeAnswer parse_range(std::string_view range, std::uint64_t size, const RangeL
 std::string content_range(const ByteRange& part, std::uint64_t size) {
   return fmt::format("bytes {}-{}/{}", part.first, part.last, size);
 }
-std::string content_range_unsatisfiable(std::uint64_t size) { return fmt::format("bytes */{}", size); }
+std::string content_range_unsatisfiable(std::uint64_t size) {
+  return fmt::format("bytes */{}", size);
+}
 
-Multipart::Multipart(std::vector<ByteRange> parts, std::uint64_t size, std::string_view content_type,
-                     std::string_view boundary)
+Multipart::Multipart(std::vector<ByteRange> parts, std::uint64_t size,
+                     std::string_view content_type, std::string_view boundary)
     : parts_(std::move(parts)), size_(size), content_type_(content_type), boundary_(boundary) {}
 
-std::string Multipart::content_type() const { return "multipart/byteranges; boundary=" + boundary_; }
+std::string Multipart::content_type() const {
+  return "multipart/byteranges; boundary=" + boundary_;
+}
 
 std::uint64_t Multipart::content_length() const {
   std::uint64_t sum = tail().size();
@@ -80,7 +84,8 @@ std::uint64_t Multipart::content_length() const {
 }
 
 std::string Multipart::head(std::size_t i) const {
-  const std::string type = content_type_.empty() ? "" : fmt::format("Content-Type: {}\r\n", content_type_);
+  const std::string type =
+      content_type_.empty() ? "" : fmt::format("Content-Type: {}\r\n", content_type_);
   return fmt::format("{}--{}\r\n{}Content-Range: {}\r\n\r\n", i == 0 ? "" : "\r\n", boundary_, type,
                      content_range(parts_[i], size_));
 }

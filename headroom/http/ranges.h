@@ -34,7 +34,8 @@ struct RangeAnswer {
 };
 
 // `range` is the field's value, `size` the length of the whole body.
-[[nodiscard]] RangeAnswer parse_range(std::string_view range, std::uint64_t size, const RangeLimits& limits = {});
+[[nodiscard]] RangeAnswer parse_range(std::string_view range, std::uint64_t size,
+                                      const RangeLimits& limits = {});
 
 // "bytes 0-499/1234", "bytes */1234"
 [[nodiscard]] std::string content_range(const ByteRange& part, std::uint64_t size);
@@ -44,7 +45,8 @@ struct RangeAnswer {
 class Multipart {
  public:
   // `boundary`: up to 70 letters and digits that the body does not contain; random ones will do. `content_type`: of the whole; may be "".
-  Multipart(std::vector<ByteRange> parts, std::uint64_t size, std::string_view content_type, std::string_view boundary);
+  Multipart(std::vector<ByteRange> parts, std::uint64_t size, std::string_view content_type,
+            std::string_view boundary);
 
   // Of the 206 itself.
   [[nodiscard]] std::string content_type() const;

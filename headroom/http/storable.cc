@@ -20,14 +20,15 @@ bool is_understood(std::uint16_t status) {
 // RFC 9111 3: one of these must be there.
 bool has_leave(const ResponseHead& response, const Directives& directives) {
   return directives.is_public || directives.max_age != CacheControl::kNone ||
-         directives.s_maxage != CacheControl::kNone || directives.targeted || response.has(Name::expires) ||
-         is_heuristically_cacheable(response.status);
+         directives.s_maxage != CacheControl::kNone || directives.targeted ||
+         response.has(Name::expires) || is_heuristically_cacheable(response.status);
 }
 
 bool is_useful(const ResponseHead& response, const Freshness& freshness) {
   if (freshness.lifetime > freshness.initial_age && !freshness.no_cache) return true;
   if (response.has(Name::etag) || response.has(Name::last_modified)) return true;
-  return !freshness.never_stale && (freshness.stale_while_revalidate > 0 || freshness.stale_if_error > 0);
+  return !freshness.never_stale &&
+         (freshness.stale_while_revalidate > 0 || freshness.stale_if_error > 0);
 }
 
 bool varies_on_everything(const ResponseHead& response) {
@@ -51,7 +52,8 @@ bool forbids_storing(const ResponseHead& response, const Directives& directives)
   return directives.no_store && !(directives.must_understand && is_understood(response.status));
 }
 
-boost::system::result<boost::urls::url> resolved(const boost::urls::url& base, std::string_view reference) {
+boost::system::result<boost::urls::url> resolved(const boost::urls::url& base,
+                                                 std::string_view reference) {
   const auto parsed = boost::urls::parse_uri_reference(reference);
   if (!parsed) return parsed.error();
   boost::urls::url target;
@@ -66,7 +68,8 @@ std::string_view port_of(const boost::urls::url& url) {
 
 bool is_same_origin(const boost::urls::url& a, const boost::urls::url& b) {
   return a.scheme_id() == b.scheme_id() && port_of(a) == port_of(b) &&
-         text::equal_ignoring_case(std::string_view(a.encoded_host()), std::string_view(b.encoded_host()));
+         text::equal_ignoring_case(std::string_view(a.encoded_host()),
+                                   std::string_view(b.encoded_host()));
 }
 
 }  // namespace
@@ -74,7 +77,8 @@ bool is_same_origin(const boost::urls::url& a, const boost::urls::url& b) {
 Decision is_cacheable(const RequestHead& request, const CacheControl& directives) {
   if (request.method != Method::get && request.method != Method::head)
     return no("method (RFC 9111 3)");
-  if (request.body != Body::none && request.content_length != 0) return no("the request has a body");
+  if (request.body != Body::none && request.content_length != 0)
+    return no("the request has a body");
   if (directives.no_store) return no("the request says no-store (RFC 9111 5.2.1.5)");
   return yes("");
 }
@@ -86,8 +90,9 @@ Decision may_coalesce(const RequestHead& request, const Freshness* known, const 
   return yes("");
 }
 
-Decision storable(const RequestHead& request, const ResponseHead& response, const Directives& directives,
-                  const Freshness& freshness, const StoreRules& rules) {
+Decision storable(const RequestHead& request, const ResponseHead& response,
+                  const Directives& directives, const Freshness& freshness,
+                  const StoreRules& rules) {
   if (forbids_storing(response, directives)) return no("no-store (RFC 9111 5.2.2.5)");
   if (directives.is_private) return no("private (RFC 9111 5.2.2.7)");
   if (const Decision status = by_status(response, directives); !status) return status;
@@ -96,11 +101,15 @@ Decision storable(const RequestHead& request, const ResponseHead& response, cons
     return no("Authorization without public, s-maxage or must-revalidate (RFC 9111 3.5)");
   if (request.has(Name::cookie) && !rules.ignore_cookies && !freshness.for_all)
     return no("the request has a Cookie and the response is not public");
-  if (response.has(Name::set_cookie) && !rules.store_set_cookie && !rules.ignore_cookies && !freshness.for_all)
+  if (response.has(Name::set_cookie) && !rules.store_set_cookie && !rules.ignore_cookies &&
+      !freshness.for_all)
     return no("Set-Cookie and the response is not public");
-  if (!has_leave(response, directives)) return no("no explicit freshness, status not heuristically cacheable (RFC 9111 3)");
-  if (!is_useful(response, freshness)) return no("neither fresh nor with a validator (RFC 9111 4.2)");
-  return yes(freshness.heuristic ? "heuristic freshness (RFC 9111 4.2.2)" : "explicit (RFC 9111 3)");
+  if (!has_leave(response, directives))
+    return no("no explicit freshness, status not heuristically cacheable (RFC 9111 3)");
+  if (!is_useful(response, freshness))
+    return no("neither fresh nor with a validator (RFC 9111 4.2)");
+  return yes(freshness.heuristic ? "heuristic freshness (RFC 9111 4.2.2)"
+                                 : "explicit (RFC 9111 3)");
 }
 
 Decision may_answer(const RequestHead& request, const Freshness& stored, const StoreRules& rules) {

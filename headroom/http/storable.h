@@ -19,7 +19,8 @@
 namespace headroom::http {
 
 struct StoreRules {
-  bool ignore_cookies = false;    // the route's answers do not depend on Cookie, nor is their Set-Cookie anybody's own
+  bool ignore_cookies =
+      false;  // the route's answers do not depend on Cookie, nor is their Set-Cookie anybody's own
   bool store_set_cookie = false;  // also where the response is not for all
 };
 
@@ -36,7 +37,8 @@ struct Decision {
 
 // Whether requests like this one may wait for one another's answer before it is known: no Cookie (unless ignored), no Authorization.
 // `known`: what is stored under the key, for instance stale, or nullptr.
-[[nodiscard]] Decision may_coalesce(const RequestHead& request, const Freshness* known, const StoreRules& rules);
+[[nodiscard]] Decision may_coalesce(const RequestHead& request, const Freshness* known,
+                                    const StoreRules& rules);
 
 // Whether the response may be stored. It has passed is_cacheable(). Storing for nothing (neither fresh, nor to be validated, nor stale with
 // leave) is refused too.
@@ -45,14 +47,16 @@ struct Decision {
                                 const StoreRules& rules);
 
 // Whether what is stored may answer this request, apart from its age.
-[[nodiscard]] Decision may_answer(const RequestHead& request, const Freshness& stored, const StoreRules& rules);
+[[nodiscard]] Decision may_answer(const RequestHead& request, const Freshness& stored,
+                                  const StoreRules& rules);
 
 // Whether a successful answer to this request invalidates what is stored of its target: an unsafe method, 2xx or 3xx.
 [[nodiscard]] bool invalidates(const RequestHead& request, std::uint16_t status);
 
 // The further targets it invalidates, as path_and_query: Location and Content-Location of the same origin, resolved (RFC 3986 5.2). At
 // most one of each; what is no reference, or of another origin, is left out.
-[[nodiscard]] std::vector<std::string> also_invalidated(const RequestHead& request, const ResponseHead& response,
+[[nodiscard]] std::vector<std::string> also_invalidated(const RequestHead& request,
+                                                        const ResponseHead& response,
                                                         std::string_view scheme);
 
 }  // namespace headroom::http

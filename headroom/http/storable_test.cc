@@ -9,10 +9,12 @@ namespace {
 
 constexpr std::int64_t kNow = 784111777;
 
-Decision decided(std::string_view request, std::string_view response, unsigned status = 200, const StoreRules& rules = {}) {
+Decision decided(std::string_view request, std::string_view response, unsigned status = 200,
+                 const StoreRules& rules = {}) {
   const Response answer("Date: Sun, 06 Nov 1994 08:49:37 GMT\n" + std::string(response), status);
   const Directives directives = response_directives(answer);
-  return storable(Request(request), answer, directives, freshness_of(answer, directives, {kNow, {}}), rules);
+  return storable(Request(request), answer, directives,
+                  freshness_of(answer, directives, {kNow, {}}), rules);
 }
 Freshness stored(std::string_view response) {
   const Response answer(response);
@@ -69,16 +71,20 @@ TEST(Response, IsStoredByTheBook) {
            {"", "Cache-Control: max-age=60\nSet-Cookie: a=b", 200, false},
            {"", "Cache-Control: max-age=60, public\nSet-Cookie: a=b", 200, true}}) {
     const Decision decision = decided(row.request, row.response, row.status);
-    EXPECT_EQ(decision.allowed, row.allowed) << row.request << " | " << row.response << " | " << decision.why;
+    EXPECT_EQ(decision.allowed, row.allowed)
+        << row.request << " | " << row.response << " | " << decision.why;
     EXPECT_STRNE(decision.why, "");
   }
 }
 
 TEST(RouteThatIgnoresCookies, StoresForRequestsThatHaveThem) {
   EXPECT_TRUE(decided("Cookie: a=b", "Cache-Control: max-age=60", 200, {.ignore_cookies = true}));
-  EXPECT_TRUE(decided("", "Cache-Control: max-age=60\nSet-Cookie: a=b", 200, {.ignore_cookies = true}));
-  EXPECT_TRUE(decided("", "Cache-Control: max-age=60\nSet-Cookie: a=b", 200, {.store_set_cookie = true}));
-  EXPECT_FALSE(decided("Cookie: a=b", "Cache-Control: max-age=60, private", 200, {.ignore_cookies = true}));
+  EXPECT_TRUE(
+      decided("", "Cache-Control: max-age=60\nSet-Cookie: a=b", 200, {.ignore_cookies = true}));
+  EXPECT_TRUE(
+      decided("", "Cache-Control: max-age=60\nSet-Cookie: a=b", 200, {.store_set_cookie = true}));
+  EXPECT_FALSE(
+      decided("Cookie: a=b", "Cache-Control: max-age=60, private", 200, {.ignore_cookies = true}));
 }
 
 TEST(Request, IsCacheableWhenItIsAGetOrHeadWithoutBodyOrNoStore) {
@@ -125,26 +131,26 @@ struct Target {
 
 TEST(Location, OfTheSameOriginIsInvalidatedToo) {
   const Request request("Content-Length: 0", "POST /a/b?c HTTP/1.1");
-  for (const Target& row : std::initializer_list<Target>{
-           {"/x", "/x"},
-           {"x", "/a/x"},
-           {"../x?y=1#z", "/x?y=1"},
-           {"?q", "/a/b?q"},
-           {"http://app.example/x", "/x"},
-           {"HTTP://APP.example:80/x", "/x"},
-           {"http://app.example", "/"},
-           {"//app.example/x", "/x"},
-           {"http://app.example:81/x", ""},
-           {"https://app.example/x", ""},
-           {"http://other.example/x", ""},
-           {"http://app.example@other.example/x", ""},
-           {"http://[", ""},
-           {"a b", ""}}) {
+  for (const Target& row : std::initializer_list<Target>{{"/x", "/x"},
+                                                         {"x", "/a/x"},
+                                                         {"../x?y=1#z", "/x?y=1"},
+                                                         {"?q", "/a/b?q"},
+                                                         {"http://app.example/x", "/x"},
+                                                         {"HTTP://APP.example:80/x", "/x"},
+                                                         {"http://app.example", "/"},
+                                                         {"//app.example/x", "/x"},
+                                                         {"http://app.example:81/x", ""},
+                                                         {"https://app.example/x", ""},
+                                                         {"http://other.example/x", ""},
+                                                         {"http://app.example@other.example/x", ""},
+                                                         {"http://[", ""},
+                                                         {"a b", ""}}) {
     const Response response("Location: " + std::string(row.location), 201);
     const auto targets = also_invalidated(request, response, "http");
     EXPECT_EQ(targets.empty() ? "" : targets[0], row.target) << row.location;
   }
-  const auto both = also_invalidated(request, Response("Location: /x\nContent-Location: /y"), "http");
+  const auto both =
+      also_invalidated(request, Response("Location: /x\nContent-Location: /y"), "http");
   EXPECT_EQ(both, (std::vector<std::string>{"/x", "/y"}));
 }
 

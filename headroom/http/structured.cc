@@ -104,7 +104,8 @@ class Parser {
       case '"': return string(value);
       case '?': return boolean(value);
       case ':': return bytes(value);
-      case '@': return number(value) && value.kind == Kind::integer && (value.kind = Kind::date, true);
+      case '@':
+        return number(value) && value.kind == Kind::integer && (value.kind = Kind::date, true);
       case '%': return take('"') && display_string(value);
       default: return false;
     }

@@ -28,7 +28,8 @@ enum class Kind : std::uint8_t {
 struct Value {
   Kind kind = Kind::boolean;
   std::int64_t integer = 1;  // integer and date; a boolean's 0 or 1
-  std::string_view raw;      // string: between the quotes, escapes as they are; token: itself; else empty
+  std::string_view
+      raw;  // string: between the quotes, escapes as they are; token: itself; else empty
 
   // Of a string, without its escapes.
   [[nodiscard]] std::string text() const;

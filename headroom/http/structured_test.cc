@@ -10,8 +10,9 @@ TEST(Dictionary, HasMembersOfAllKinds) {
       R"(a=1, b=-2.5 ,  c="x\"y", d=tok/en, e=?0, f;p=1, g=:aGk=:, h=(1 2 "x");q, i=@1700000000, j=%"f%c3%bc", *k=*)");
   ASSERT_TRUE(members.has_value());
   ASSERT_EQ(members->size(), 11U);
-  const std::vector<Kind> kinds{Kind::integer, Kind::decimal, Kind::string,     Kind::token, Kind::boolean,        Kind::boolean,
-                                Kind::bytes,   Kind::inner_list, Kind::date, Kind::display_string, Kind::token};
+  const std::vector<Kind> kinds{Kind::integer, Kind::decimal,        Kind::string, Kind::token,
+                                Kind::boolean, Kind::boolean,        Kind::bytes,  Kind::inner_list,
+                                Kind::date,    Kind::display_string, Kind::token};
   for (std::size_t i = 0; i < kinds.size(); ++i) EXPECT_EQ((*members)[i].value.kind, kinds[i]) << i;
   EXPECT_EQ((*members)[0].value.integer, 1);
   EXPECT_EQ((*members)[2].value.text(), "x\"y");
@@ -33,10 +34,34 @@ TEST(Dictionary, ThatIsEmptyHasNoMembers) {
 }
 
 TEST(Dictionary, WithAnyErrorIsNothing) {
-  for (const std::string_view text :
-       {"a=", "a=1,", ",a=1", "A=1", "a =1", "a= 1", "a=1 b=2", "a=1;", "a=1;=2", "a=\"x", "a=\"\x01\"", "a=\"\\x\"", "a=?2",
-        "a=1.", "a=1.2345", "a=-", "a=1234567890123456", "a=1234567890123.1", "a=(1 2", "a=(1,2)", "a=:a", "a=@1.5", "a=%\"%4\"",
-        "a=%\"%C3\"", "1=a", "a=1\tb", "a;;b", "a=\xc3"})
+  for (const std::string_view text : {"a=",
+                                      "a=1,",
+                                      ",a=1",
+                                      "A=1",
+                                      "a =1",
+                                      "a= 1",
+                                      "a=1 b=2",
+                                      "a=1;",
+                                      "a=1;=2",
+                                      "a=\"x",
+                                      "a=\"\x01\"",
+                                      "a=\"\\x\"",
+                                      "a=?2",
+                                      "a=1.",
+                                      "a=1.2345",
+                                      "a=-",
+                                      "a=1234567890123456",
+                                      "a=1234567890123.1",
+                                      "a=(1 2",
+                                      "a=(1,2)",
+                                      "a=:a",
+                                      "a=@1.5",
+                                      "a=%\"%4\"",
+                                      "a=%\"%C3\"",
+                                      "1=a",
+                                      "a=1\tb",
+                                      "a;;b",
+                                      "a=\xc3"})
     EXPECT_FALSE(parse_dictionary(text).has_value()) << text;
 }
 

@@ -10,9 +10,10 @@ namespace {
 using Names = std::vector<std::string_view>;
 
 TEST(Tags, ComeFromAllFourFields) {
-  const Tags tags = tags_of(
-      Response("Surrogate-Key: product-1  product-2\nCache-Tag: shop, front page ,product-1\nxkey: k1\nXkey: k2 k3\n"
-               "Cache-Groups: \"eu\", \"a\\\"b\";x=1, token"));
+  const Tags tags =
+      tags_of(Response("Surrogate-Key: product-1  product-2\nCache-Tag: shop, front page "
+                       ",product-1\nxkey: k1\nXkey: k2 k3\n"
+                       "Cache-Groups: \"eu\", \"a\\\"b\";x=1, token"));
   EXPECT_EQ(tags.tags, (Names{"product-1", "product-2", "shop", "front page", "k1", "k2", "k3"}));
   EXPECT_EQ(tags.groups, (std::vector<std::string>{"eu", "a\"b"}));
   EXPECT_TRUE(tags.complete);
@@ -33,7 +34,8 @@ TEST(Tags, BeyondTheirLimitsAreTold) {
 }
 
 TEST(CacheGroupInvalidation, NamesItsGroups) {
-  EXPECT_EQ(invalidated_groups(Response("Cache-Group-Invalidation: \"a\"\nCache-Group-Invalidation: \"b\"")),
+  EXPECT_EQ(invalidated_groups(
+                Response("Cache-Group-Invalidation: \"a\"\nCache-Group-Invalidation: \"b\"")),
             (std::vector<std::string>{"a", "b"}));
   EXPECT_TRUE(invalidated_groups(Response("")).empty());
 }
@@ -48,8 +50,10 @@ TEST(CacheStatus, TellsHitsAndForwards) {
   EXPECT_EQ(shown({}), "Headroom; hit");
   EXPECT_EQ(shown({.ttl = 376}), "Headroom; hit; ttl=376");
   EXPECT_EQ(shown({.ttl = -3}), "Headroom; hit; ttl=-3");
-  EXPECT_EQ(shown({.forwarded = Forwarded::uri_miss, .stored = true, .collapsed = true}), "Headroom; fwd=uri-miss; stored; collapsed");
-  EXPECT_EQ(shown({.forwarded = Forwarded::stale, .forwarded_status = 304}), "Headroom; fwd=stale; fwd-status=304");
+  EXPECT_EQ(shown({.forwarded = Forwarded::uri_miss, .stored = true, .collapsed = true}),
+            "Headroom; fwd=uri-miss; stored; collapsed");
+  EXPECT_EQ(shown({.forwarded = Forwarded::stale, .forwarded_status = 304}),
+            "Headroom; fwd=stale; fwd-status=304");
   EXPECT_EQ(shown({.forwarded = Forwarded::vary_miss}), "Headroom; fwd=vary-miss");
   EXPECT_EQ(shown({.forwarded = Forwarded::bypass, .key = "/a\"b\\", .detail = "x\n\xff"}),
             "Headroom; fwd=bypass; key=\"/a\\\"b\\\\\"; detail=\"x??\"");

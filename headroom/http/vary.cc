@@ -31,7 +31,8 @@ void append_field(std::string_view name, const RequestHead& request, std::string
   key += name;
   char separator = '=';
   for (const Field& field : request.fields) {
-    const bool same = id == Name::other ? text::equal_ignoring_case(field.name, name) : field.id == id;
+    const bool same =
+        id == Name::other ? text::equal_ignoring_case(field.name, name) : field.id == id;
     if (!same) continue;
     key += separator;
     append_normalised(field.value, small, key);

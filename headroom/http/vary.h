@@ -22,7 +22,8 @@ struct VaryLimits {
 
 // The names of all Vary fields, in small letters, sorted, each once, joined with ",": "" when it does not vary. Nothing for "*", for what is
 // no list of names, and beyond the limits: never store or reuse.
-[[nodiscard]] std::optional<std::string> vary_names(const Head& response, const VaryLimits& limits = {});
+[[nodiscard]] std::optional<std::string> vary_names(const Head& response,
+                                                    const VaryLimits& limits = {});
 
 // Appends the request's values of those names to `key`. `accept_encoding` stands for its Accept-Encoding (coding::Preference::normalised).
 // False when it would be longer than the limit: bypass the cache.

@@ -9,7 +9,8 @@ namespace {
 
 std::optional<std::string> names(std::string_view lines) { return vary_names(Response(lines)); }
 
-std::string key(std::string_view vary, std::string_view request, std::string_view encoding = "gzip") {
+std::string key(std::string_view vary, std::string_view request,
+                std::string_view encoding = "gzip") {
   std::string made;
   EXPECT_TRUE(append_vary_key(vary, Request(request), encoding, made));
   return made;
@@ -44,24 +45,24 @@ struct Pair {
 };
 
 TEST(VaryKey, IsEqualWhereTheMeaningIs) {
-  for (const Pair& row : std::initializer_list<Pair>{
-           {"Foo: 1", "Foo: 1", true},
-           {"Foo: 1", "foo: 1", true},
-           {"Foo: 1", "Foo: 2", false},
-           {"Foo: 1", "", false},
-           {"", "Foo: 1", false},
-           {"Foo:", "", false},
-           {"Foo: 1\nOther: 2", "Foo: 1\nOther: 3", true},
-           {"Foo: 1, 2", "Foo: 1\nFoo: 2", true},
-           {"Foo: 1,2", "Foo: 1 ,  2", true},
-           {"Foo: \"a, b\"", "Foo: \"a,b\"", false},
-           {"Foo: a", "Foo: A", false},
-           {"Foo: a b", "Foo: a  b", false},
-           {"Bar: 1", "Foo: 1", false},
-           {"Foo: 1\nBar: 2", "Bar: 2\nFoo: 1", true},
-           {"Accept-Language: en, de", "Accept-Language: eN ,De", true},
-           {"Accept-Language: en, de", "Accept-Language: de, en", false},
-           {"Accept-Encoding: gzip", "Accept-Encoding: br", true}}) {
+  for (const Pair& row :
+       std::initializer_list<Pair>{{"Foo: 1", "Foo: 1", true},
+                                   {"Foo: 1", "foo: 1", true},
+                                   {"Foo: 1", "Foo: 2", false},
+                                   {"Foo: 1", "", false},
+                                   {"", "Foo: 1", false},
+                                   {"Foo:", "", false},
+                                   {"Foo: 1\nOther: 2", "Foo: 1\nOther: 3", true},
+                                   {"Foo: 1, 2", "Foo: 1\nFoo: 2", true},
+                                   {"Foo: 1,2", "Foo: 1 ,  2", true},
+                                   {"Foo: \"a, b\"", "Foo: \"a,b\"", false},
+                                   {"Foo: a", "Foo: A", false},
+                                   {"Foo: a b", "Foo: a  b", false},
+                                   {"Bar: 1", "Foo: 1", false},
+                                   {"Foo: 1\nBar: 2", "Bar: 2\nFoo: 1", true},
+                                   {"Accept-Language: en, de", "Accept-Language: eN ,De", true},
+                                   {"Accept-Language: en, de", "Accept-Language: de, en", false},
+                                   {"Accept-Encoding: gzip", "Accept-Encoding: br", true}}) {
     const bool same = key("accept-encoding,accept-language,bar,foo", row.a) ==
                       key("accept-encoding,accept-language,bar,foo", row.b);
     EXPECT_EQ(same, row.same) << row.a << " | " << row.b;
