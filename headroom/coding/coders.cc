@@ -74,6 +74,18 @@ std::size_t brotli_whole(BlockCache& blocks, int level, std::string_view body, c
   return room - out_left;
 }
 
+std::unexpected<Error> all_lent() {
+  return fail(Errc::overloaded, "all content coding contexts are in use");
+}
+
+template <class Context>
+std::unique_ptr<Context> last_of(std::vector<std::unique_ptr<Context>>& idle) {
+  if (idle.empty()) return nullptr;
+  auto found = std::move(idle.back());
+  idle.pop_back();
+  return found;
+}
+
 }  // namespace
 
 // The contexts for whole bodies, made when they are first used.
@@ -148,13 +160,9 @@ Result<> Coders::decode(Coding coding, std::string_view body, Bytes most, std::s
 }
 
 Result<Coders::EncoderLease> Coders::encoder(Coding coding) {
-  if (lent_ >= options_.streams)
-    return fail(Errc::overloaded, "all compression contexts are in use");
-  auto& idle = encoders_[static_cast<std::size_t>(coding)];
-  std::unique_ptr<Encoder> found;
-  if (!idle.empty()) {
-    found = std::move(idle.back());
-    idle.pop_back();
+  if (lent_ >= options_.streams) return all_lent();
+  auto found = last_of(encoders_[static_cast<std::size_t>(coding)]);
+  if (found) {
     if (auto done = found->reset(); !done) return pass(done);
   } else {
     auto made = make_encoder(coding, level_in(options_.stream, coding), kStreamWindowBits, blocks_);
@@ -166,14 +174,9 @@ Result<Coders::EncoderLease> Coders::encoder(Coding coding) {
 }
 
 Result<Coders::DecoderLease> Coders::decoder(Coding coding) {
-  if (lent_ >= options_.streams)
-    return fail(Errc::overloaded, "all decompression contexts are in use");
-  auto& idle = decoders_[static_cast<std::size_t>(coding)];
-  std::unique_ptr<Decoder> found;
-  if (!idle.empty()) {
-    found = std::move(idle.back());
-    idle.pop_back();
-  } else {
+  if (lent_ >= options_.streams) return all_lent();
+  auto found = last_of(decoders_[static_cast<std::size_t>(coding)]);
+  if (!found) {
     auto made = make_decoder(coding, blocks_);
     if (!made) return pass(made);
     found = std::move(*made);
@@ -184,19 +187,16 @@ Result<Coders::DecoderLease> Coders::decoder(Coding coding) {
 }
 
 // Brotli's contexts are not worth keeping: their memory is, and blocks_ has it.
-void Coders::take_back(Encoder* encoder) {
-  std::unique_ptr<Encoder> back(encoder);
+template <class Context>
+void Coders::keep(Context* context, Idle<Context>& all) {
+  std::unique_ptr<Context> back(context);
   --lent_;
-  auto& idle = encoders_[static_cast<std::size_t>(back->coding())];
+  auto& idle = all[static_cast<std::size_t>(back->coding())];
   if (back->coding() != Coding::br && idle.size() < options_.idle) idle.push_back(std::move(back));
 }
 
-void Coders::take_back(Decoder* decoder) {
-  std::unique_ptr<Decoder> back(decoder);
-  --lent_;
-  auto& idle = decoders_[static_cast<std::size_t>(back->coding())];
-  if (back->coding() != Coding::br && idle.size() < options_.idle) idle.push_back(std::move(back));
-}
+void Coders::take_back(Encoder* encoder) { keep(encoder, encoders_); }
+void Coders::take_back(Decoder* decoder) { keep(decoder, decoders_); }
 
 std::size_t Coders::memory_bytes() const {
   std::size_t sum = blocks_.lent_bytes() + blocks_.free_bytes();

@@ -78,6 +78,11 @@ class Coders {
  private:
   struct Whole;
 
+  template <class Context>
+  using Idle = std::array<std::vector<std::unique_ptr<Context>>, kCodings>;
+
+  template <class Context>
+  void keep(Context* context, Idle<Context>& all);
   void take_back(Encoder* encoder);
   void take_back(Decoder* decoder);
   [[nodiscard]] int level_of(Coding coding, Effort effort) const;
@@ -85,8 +90,8 @@ class Coders {
   const Options options_;
   BlockCache blocks_;
   std::unique_ptr<Whole> whole_;
-  std::array<std::vector<std::unique_ptr<Encoder>>, kCodings> encoders_;
-  std::array<std::vector<std::unique_ptr<Decoder>>, kCodings> decoders_;
+  Idle<Encoder> encoders_;
+  Idle<Decoder> decoders_;
   std::size_t lent_ = 0;
 };
 

@@ -72,16 +72,18 @@ void read_time(Reader& reader, Parts& parts) {
   parts.second = reader.digits(2);
 }
 
-std::optional<Parts> imf_fixdate(std::string_view text) {
+// "Sun, 06 Nov 1994 08:49:37 GMT" and, with "-" and a short year, "Sunday, 06-Nov-94 08:49:37 GMT".
+std::optional<Parts> day_first(std::string_view text, Reader::DayName form,
+                               std::string_view separator, std::size_t year_digits) {
   Reader reader(text);
   Parts parts;
-  reader.day_name(Reader::DayName::shortened);
+  reader.day_name(form);
   reader.literal(", ");
   parts.day = reader.digits(2);
-  reader.literal(" ");
+  reader.literal(separator);
   parts.month = reader.month();
-  reader.literal(" ");
-  parts.year = reader.digits(4);
+  reader.literal(separator);
+  parts.year = reader.digits(year_digits);
   reader.literal(" ");
   read_time(reader, parts);
   reader.literal(" GMT");
@@ -89,24 +91,13 @@ std::optional<Parts> imf_fixdate(std::string_view text) {
 }
 
 std::optional<Parts> rfc_850(std::string_view text, std::int64_t now) {
-  Reader reader(text);
-  Parts parts;
-  reader.day_name(Reader::DayName::full);
-  reader.literal(", ");
-  parts.day = reader.digits(2);
-  reader.literal("-");
-  parts.month = reader.month();
-  reader.literal("-");
-  parts.year = reader.digits(2);
-  reader.literal(" ");
-  read_time(reader, parts);
-  reader.literal(" GMT");
-  if (!reader.at_end()) return std::nullopt;
-  const auto today =
-      std::chrono::floor<std::chrono::days>(std::chrono::sys_seconds(std::chrono::seconds(now)));
-  const int year = static_cast<int>(std::chrono::year_month_day(today).year());
-  parts.year += year / 100 * 100;
-  if (parts.year > year + 50) parts.year -= 100;
+  auto parts = day_first(text, Reader::DayName::full, "-", 2);
+  if (!parts) return parts;
+  using namespace std::chrono;  // NOLINT(google-build-using-namespace)
+  const year_month_day today(floor<days>(sys_seconds(seconds(now))));
+  const int this_year = static_cast<int>(today.year());
+  parts->year += this_year / 100 * 100;
+  if (parts->year > this_year + 50) parts->year -= 100;
   return parts;
 }
 
@@ -129,7 +120,7 @@ std::optional<Parts> asctime(std::string_view text) {
 
 std::optional<std::int64_t> parse_http_date(std::string_view text, std::int64_t now) {
   // Neither of the other two has a comma behind a three letters' day.
-  auto parts = imf_fixdate(text);
+  auto parts = day_first(text, Reader::DayName::shortened, " ", 4);
   if (!parts) parts = rfc_850(text, now);
   if (!parts) parts = asctime(text);
   if (!parts || parts->hour > 23 || parts->minute > 59 || parts->second > 60) return std::nullopt;

@@ -10,17 +10,19 @@ namespace {
 using Names = std::vector<std::string_view>;
 
 TEST(Tags, ComeFromAllFourFields) {
-  const Tags tags =
-      tags_of(Response("Surrogate-Key: product-1  product-2\nCache-Tag: shop, front page "
-                       ",product-1\nxkey: k1\nXkey: k2 k3\n"
-                       "Cache-Groups: \"eu\", \"a\\\"b\";x=1, token"));
-  EXPECT_EQ(tags.tags, (Names{"product-1", "product-2", "shop", "front page", "k1", "k2", "k3"}));
+  const Response response(
+      "Surrogate-Key: product-1  product-2\nCache-Tag: shop, front page ,product-1\nxkey: k1\n"
+      "Xkey: k2 k3\nCache-Groups: \"eu\", \"a\\\"b\";x=1, token");
+  const Tags tags = tags_of(response);
+  EXPECT_EQ(tags.tags,
+            (Names{"product-1", "product-2", "shop", "front page", "k1", "k2", "k3"}));
   EXPECT_EQ(tags.groups, (std::vector<std::string>{"eu", "a\"b"}));
   EXPECT_TRUE(tags.complete);
 }
 
 TEST(Tags, OfEmptyOrMalformedFieldsAreNone) {
-  const Tags tags = tags_of(Response("Surrogate-Key:\nCache-Tag: ,,\nCache-Groups: \"a\", \"b"));
+  const Response response("Surrogate-Key:\nCache-Tag: ,,\nCache-Groups: \"a\", \"b");
+  const Tags tags = tags_of(response);
   EXPECT_TRUE(tags.tags.empty());
   EXPECT_TRUE(tags.groups.empty());
   EXPECT_TRUE(tags.complete);
