@@ -123,6 +123,16 @@ bool range_applies(const RequestHead& request, const Validators& stored) {
   return if_range->value == stored.last_modified && is_strong_date(stored);
 }
 
+bool confirms_by_head(const ResponseHead& answer, const ResponseHead& stored) {
+  const auto agrees = [&](Name name) {
+    return !answer.has(name) || answer.value_of(name) == stored.value_of(name);
+  };
+  const bool same_length = !answer.has_content_length || !stored.has_content_length ||
+                           answer.content_length == stored.content_length;
+  return answer.status == stored.status && same_length && agrees(Name::etag) &&
+         agrees(Name::last_modified);
+}
+
 bool goes_into_304(const Field& field) {
   switch (field.id) {
     case Name::content_language:
@@ -153,7 +163,7 @@ bool confirms(const ResponseHead& not_modified, const Validators& stored) {
 
 bool updates_stored(const Field& field) {
   return !field.hop_by_hop && !is_framing(field.id) && !describes_the_bytes(field.id) &&
-         field.id != Name::etag && field.id != Name::age;
+         field.id != Name::etag;
 }
 
 void write_merged(const ResponseHead& stored, const ResponseHead& not_modified, HeadWriter& to) {

@@ -56,11 +56,16 @@ bool write_validation(const Validators& stored, HeadWriter& to);
 // not, drop what is stored and ask anew without conditions.
 [[nodiscard]] bool confirms(const ResponseHead& not_modified, const Validators& stored);
 
+// Whether a HEAD's answer is about what is stored (RFC 9111 4.3.5): same status, and where it names them the same length and validators. Then it
+// updates what is stored as a 304 does; if not, what is stored is stale.
+[[nodiscard]] bool confirms_by_head(const ResponseHead& answer, const ResponseHead& stored);
+
 // Whether a field of a 304 replaces the stored one (RFC 9111 3.2): not the hop-by-hop and framing ones, nor those that describe the bytes that
-// we have (Content-Encoding, Content-Range, the digests), nor ETag (it is the same, or weaker), nor Age, which Freshness has.
+// we have (Content-Encoding, Content-Range, the digests), nor ETag (it is the same, or weaker).
 [[nodiscard]] bool updates_stored(const Field& field);
 
-// Writes the fields of the merged head: what is stored, each name that the 304 updates replaced by all of the 304's. No start line, no end.
+// Writes the fields of the merged head: what is stored, each name that the 304 updates replaced by all of the 304's; the
+// stored Age goes. No start line, no end.
 void write_merged(const ResponseHead& stored, const ResponseHead& not_modified, HeadWriter& to);
 
 }  // namespace headroom::http

@@ -111,9 +111,23 @@ TEST(NotModified, UpdatesAllButWhatDescribesTheBytes) {
   std::string out;
   HeadWriter writer(out);
   write_merged(stored, fresh, writer);
-  EXPECT_EQ(out,
-            "Content-Encoding: br\r\nETag: \"abc\"\r\nX-B: 3\r\nContent-MD5: old\r\n"
-            "Content-Type: text/html\r\nx-a: 7\r\nX-C: 4\r\nCache-Control: max-age=60\r\n");
+  EXPECT_EQ(
+      out,
+      "Content-Encoding: br\r\nETag: \"abc\"\r\nX-B: 3\r\nContent-MD5: old\r\n"
+      "Content-Type: text/html\r\nAge: 9\r\nx-a: 7\r\nX-C: 4\r\nCache-Control: max-age=60\r\n");
+}
+
+TEST(HeadAnswer, ConfirmsWhatAgreesInAllThatItNames) {
+  const Response stored("ETag: \"abc\"\nContent-Length: 5");
+  const auto confirmed = [&](std::string_view lines, unsigned status = 200) {
+    return confirms_by_head(Response(lines, status, Method::head), stored);
+  };
+  EXPECT_TRUE(confirmed(""));
+  EXPECT_TRUE(confirmed("ETag: \"abc\"\nContent-Length: 5"));
+  EXPECT_FALSE(confirmed("ETag: \"x\""));
+  EXPECT_FALSE(confirmed("Content-Length: 6"));
+  EXPECT_FALSE(confirmed("Last-Modified: " + std::string(kModified)));
+  EXPECT_FALSE(confirmed("", 404));
 }
 
 TEST(NotModifiedToAClient, LeavesOutWhatDescribesTheContent) {

@@ -103,8 +103,9 @@ Freshness freshness_of(const ResponseHead& head, const Directives& directives,
   made.no_cache = directives.no_cache;
   made.never_stale = directives.must_revalidate || directives.proxy_revalidate ||
                      directives.no_cache || (has_s_maxage && rules.s_maxage_forbids_stale);
-  made.for_all = directives.is_public || has_s_maxage || directives.targeted;
-  made.for_authorized = made.for_all || directives.must_revalidate;
+  const bool is_for_cdns = directives.targeted && directives.max_age != CacheControl::kNone;
+  made.for_all = directives.is_public || has_s_maxage || is_for_cdns;
+  made.for_authorized = directives.is_public || has_s_maxage || directives.must_revalidate;
   return made;
 }
 

@@ -34,8 +34,9 @@ struct Freshness {
   bool heuristic = false;    // lifetime was guessed from Last-Modified
   bool no_cache = false;     // each use must be validated
   bool never_stale = false;  // must-revalidate and its kin
-  bool for_all = false;      // public, s-maxage or targeted: may be given to requests with cookies
-  bool for_authorized = false;  // for_all or must-revalidate (RFC 9111 3.5)
+  bool for_all =
+      false;  // public, s-maxage or CDN-Cache-Control: max-age: also for requests with cookies
+  bool for_authorized = false;  // public, s-maxage or must-revalidate (RFC 9111 3.5)
   bool operator==(const Freshness&) const = default;
 };
 static_assert(std::is_trivially_copyable_v<Freshness>);

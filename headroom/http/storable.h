@@ -2,8 +2,8 @@
 //
 // Worker: pure. Each decision says why, with the section it follows, for logs, Cache-Status and tests.
 // Invariants: (1) nothing is stored that the RFC forbids a shared cache to store; (2) the house rule: one user's page is never another's. A
-//   request with a Cookie is neither stored, answered nor coalesced unless the response is for all (public, s-maxage, CDN-Cache-Control) or
-//   the route ignores cookies; the same for Authorization, where must-revalidate allows it too.
+//   request with a Cookie is neither stored, answered nor coalesced unless the response is for all (public, s-maxage, CDN-Cache-Control: max-age) or
+//   the route ignores cookies; the same for Authorization, by the rule of RFC 9111 3.5.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ struct Decision {
   explicit operator bool() const { return allowed; }
 };
 
-// Before the response is known: whether the request may be looked up, coalesced and filled at all. GET and HEAD without a body; not
-// no-store; no Range (a fill asks for the whole).
+// Before the response is known: whether the request may be looked up and its answer stored: GET or HEAD without a body, not no-store. One
+// with a Range is filled by asking for the whole, a HEAD by asking GET.
 [[nodiscard]] Decision is_cacheable(const RequestHead& request, const CacheControl& directives);
 
 // Whether requests like this one may wait for one another's answer before it is known: no Cookie (unless ignored), no Authorization.

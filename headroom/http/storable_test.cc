@@ -62,6 +62,8 @@ TEST(Response, IsStoredByTheBook) {
            {"Authorization: x", "Cache-Control: max-age=60, public", 200, true},
            {"Authorization: x", "Cache-Control: s-maxage=60", 200, true},
            {"Authorization: x", "Cache-Control: max-age=60, must-revalidate", 200, true},
+           {"Authorization: x", "CDN-Cache-Control: max-age=60", 200, false},
+           {"Cookie: a=b", "CDN-Cache-Control: must-revalidate\nETag: \"a\"", 200, false},
            {"Cookie: a=b", "Cache-Control: max-age=60", 200, false},
            {"Cookie: a=b", "Last-Modified: Sat, 05 Nov 1994 08:49:37 GMT", 200, false},
            {"Cookie: a=b", "Cache-Control: max-age=60, must-revalidate", 200, false},

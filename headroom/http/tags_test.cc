@@ -14,8 +14,7 @@ TEST(Tags, ComeFromAllFourFields) {
       "Surrogate-Key: product-1  product-2\nCache-Tag: shop, front page ,product-1\nxkey: k1\n"
       "Xkey: k2 k3\nCache-Groups: \"eu\", \"a\\\"b\";x=1, token");
   const Tags tags = tags_of(response);
-  EXPECT_EQ(tags.tags,
-            (Names{"product-1", "product-2", "shop", "front page", "k1", "k2", "k3"}));
+  EXPECT_EQ(tags.tags, (Names{"product-1", "product-2", "shop", "front page", "k1", "k2", "k3"}));
   EXPECT_EQ(tags.groups, (std::vector<std::string>{"eu", "a\"b"}));
   EXPECT_TRUE(tags.complete);
 }
