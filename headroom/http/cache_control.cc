@@ -19,7 +19,7 @@ struct Directive {
   bool broken = false;  // white space around "=", or something behind a quoted string
 };
 
-// Where the directive at the front ends: the first comma outside quotes. npos + 1 (0) never occurs: at most size().
+// How long the directive at the front is: to the first comma outside quotes.
 struct Extent {
   std::size_t size = 0;
   bool unterminated = false;
