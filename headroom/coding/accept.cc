@@ -4,7 +4,9 @@
 #include <optional>
 #include <string>
 
+#include "headroom/base/error.h"
 #include "headroom/base/text.h"
+#include "headroom/coding/coding.h"
 
 namespace headroom::coding {
 namespace {

@@ -8,6 +8,12 @@
 #include <bit>
 
 #include "headroom/base/assert.h"
+#include "headroom/base/bytes.h"
+#include "headroom/base/error.h"
+#include "headroom/coding/block_cache.h"
+#include "headroom/coding/coding.h"
+#include "headroom/coding/decoder.h"
+#include "headroom/coding/encoder.h"
 
 namespace headroom::coding {
 namespace {

@@ -8,7 +8,11 @@
 #include <limits>
 
 #include "headroom/base/assert.h"
+#include "headroom/base/bytes.h"
+#include "headroom/base/error.h"
 #include "headroom/coding/block_cache.h"
+#include "headroom/coding/coding.h"
+#include "headroom/coding/encoder.h"
 
 namespace headroom::coding {
 namespace {

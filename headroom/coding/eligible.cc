@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "headroom/base/text.h"
 
@@ -68,8 +69,7 @@ bool ends_with(std::string_view text, std::string_view suffix) {
          equal_ignoring_case(text.substr(text.size() - suffix.size()), suffix);
 }
 
-template <std::size_t n>
-bool is_one_of(const std::array<std::string_view, n>& names, std::string_view text) {
+bool is_one_of(std::span<const std::string_view> names, std::string_view text) {
   return std::ranges::any_of(
       names, [text](std::string_view name) { return equal_ignoring_case(name, text); });
 }

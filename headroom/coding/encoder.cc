@@ -7,8 +7,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "headroom/base/assert.h"
+#include "headroom/base/error.h"
 #include "headroom/coding/block_cache.h"
+#include "headroom/coding/coding.h"
 
 namespace headroom::coding {
 namespace {
@@ -61,7 +62,7 @@ class GzipEncoder final : public Encoder {
   // zconf.h: "(1 << (windowBits+2)) + (1 << (memLevel+9))", and the state.
   std::size_t memory_bytes() const override {
     return (std::size_t{1} << static_cast<unsigned>(window_bits_ + 2)) +
-           (std::size_t{1} << (kMemoryLevel + 9)) + 6 * 1024;
+           (std::size_t{1} << (kMemoryLevel + 9)) + std::size_t{6} * 1024;
   }
   Coding coding() const override { return Coding::gzip; }
 
