@@ -21,7 +21,7 @@ import sys
 FLOORS = {
     "base": 0,
     "config": 1, "json": 1, "net": 1,
-    "http": 2, "websocket": 2, "resp": 2, "pgwire": 2, "fwp": 2,
+    "coding": 2, "http": 2, "websocket": 2, "resp": 2, "pgwire": 2, "fwp": 2,
     "auth": 3, "redis": 3, "postgres": 3, "sqlite": 3, "mongo": 3,
     "cache": 4, "limit": 4, "link": 4,
     "edge": 5, "sql": 5, "realtime": 5, "tasks": 5, "advisor": 5,

@@ -52,26 +52,26 @@ enum class Name : std::uint8_t {
   access_control_allow_origin, access_control_allow_private_network, access_control_expose_headers,
   access_control_max_age, access_control_request_headers, access_control_request_method,
   age, allow, alt_svc, authorization, baggage,
-  cache_control, cache_status, cache_tag, cdn_cache_control, connection,
-  content_disposition, content_encoding, content_language, content_length, content_location,
+  cache_control, cache_group_invalidation, cache_groups, cache_status, cache_tag, cdn_cache_control, connection,
+  content_digest, content_disposition, content_encoding, content_language, content_length, content_location, content_md5,
   content_range, content_security_policy, content_type, cookie,
-  date, etag, expect, expires, forwarded, from, host, http2_settings,
+  date, digest, etag, expect, expires, forwarded, from, host, http2_settings,
   if_match, if_modified_since, if_none_match, if_range, if_unmodified_since,
   keep_alive, last_modified, link, location, max_forwards, origin, pragma, priority,
   proxy_authenticate, proxy_authorization, proxy_connection,
-  range, ratelimit, ratelimit_policy, referer, referrer_policy, retry_after,
+  range, ratelimit, ratelimit_policy, referer, referrer_policy, repr_digest, retry_after,
   sec_ch_ua, sec_ch_ua_mobile, sec_ch_ua_platform,
   sec_fetch_dest, sec_fetch_mode, sec_fetch_site, sec_fetch_user,
   sec_websocket_accept, sec_websocket_extensions, sec_websocket_key, sec_websocket_protocol,
   sec_websocket_version,
-  server, server_timing, set_cookie, strict_transport_security, surrogate_key,
+  server, server_timing, set_cookie, strict_transport_security, surrogate_control, surrogate_key,
   te, traceparent, tracestate, trailer, transfer_encoding, upgrade, upgrade_insecure_requests,
   user_agent, vary, via, www_authenticate,
   x_api_key, x_content_type_options, x_forwarded_for, x_forwarded_host, x_forwarded_port,
-  x_forwarded_prefix, x_forwarded_proto, x_frame_options, x_real_ip, x_request_id, x_requested_with,
+  x_forwarded_prefix, x_forwarded_proto, x_frame_options, x_real_ip, x_request_id, x_requested_with, xkey,
 };
 // clang-format on
-inline constexpr std::size_t kNames = static_cast<std::size_t>(Name::x_requested_with) + 1;
+inline constexpr std::size_t kNames = static_cast<std::size_t>(Name::xkey) + 1;
 
 // Any letter case. `token` must hold no control but TAB (every name a parser passed does); a few ns.
 [[nodiscard]] Name name_of(std::string_view token);

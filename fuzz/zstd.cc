@@ -1,0 +1,7 @@
+#include "fuzz/input.h"
+#include "headroom/coding/codec_checks.h"
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  headroom::coding::checks::check_decoder(headroom::coding::Coding::zstd, input_text(data, size));
+  return 0;
+}
