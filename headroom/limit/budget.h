@@ -45,6 +45,8 @@ class Budget {
   static Budget gcra(config::Rate rate, std::uint64_t burst);
   static Budget fixed(config::Rate rate);
   static Budget concurrency(std::uint64_t at_once);
+  // Allows nothing.
+  static Budget none() { return concurrency(0); }
 
   [[nodiscard]] Kind kind() const { return kind_; }
   [[nodiscard]] std::uint64_t limit() const { return limit_; }
