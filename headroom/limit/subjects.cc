@@ -36,7 +36,7 @@ Subjects::Subjects(std::vector<Budget> budgets, std::size_t capacity)
 std::size_t Subjects::bytes_at_most() const {
   const Shard& shard = shards_[0];
   const std::size_t slots = shard.capacity_ + std::size_t{shard.shared_} + kChunk - 1;
-  return shard_count_ * (sizeof(Shard) + slots * slot_bytes_ + shard.places_.size() * sizeof(Shard::Place));
+  return shard_count_ * (sizeof(Shard) + slots * slot_bytes_ + shard.places_.size() * sizeof(Shard::Place) + shard.links_.size() * sizeof(Shard::Link));
 }
 
 void Subjects::visit(const std::function<void(Slot&)>& look) {
@@ -55,6 +55,7 @@ void Subjects::Shard::prepare(const Subjects& owner, std::uint32_t capacity) {
   capacity_ = capacity;
   shared_ = std::max(1U, capacity / kSharedPart) * static_cast<std::uint32_t>(owner.budgets_.size());
   places_.resize(std::bit_ceil(std::size_t{capacity} * 2));
+  links_.resize(capacity);
   chunks_.resize((capacity_ + shared_ + kChunk - 1) / kChunk);
 }
 
@@ -87,25 +88,26 @@ Subjects::Slot& Subjects::Shard::make(const Subject& subject, TimePoint now, Roo
     room = Room::evicted;
     slot = idle_slot(now);
     HR_ASSERT(slot != kNone);
-    unlink(at(slot));
+    unlink(slot);
     remove(at(slot).key);
   }
   Slot& made = begin(slot, subject);
   enter(subject.key, slot);
-  link_newest(made);
+  link_newest(slot);
   return made;
 }
 
 void Subjects::Shard::used(Slot& slot) {
   if (slot.shared) return;
-  unlink(slot);
-  link_newest(slot);
+  if (newest_ == slot.index) return;
+  unlink(slot.index);
+  link_newest(slot.index);
 }
 
 void Subjects::Shard::unused(Slot& slot) {
   if (slot.shared) return;
-  unlink(slot);
-  link_oldest(slot);
+  unlink(slot.index);
+  link_oldest(slot.index);
 }
 
 std::uint32_t Subjects::Shard::lookup(std::uint64_t key) {
@@ -122,7 +124,7 @@ std::uint32_t Subjects::Shard::idle_slot(TimePoint now) {
   for (int looked = 0; looked < kLooked && index != kNone; ++looked) {
     Slot& slot = at(index);
     if (owner_->budgets_[slot.tier].idle(slot.state(), now)) return index;
-    index = slot.newer;
+    index = links_[index].newer;
   }
   return kNone;
 }
@@ -179,23 +181,22 @@ void Subjects::Shard::remove(std::uint64_t key) {
   places_[hole] = {};
 }
 
-void Subjects::Shard::unlink(Slot& slot) {
-  (slot.older == kNone ? oldest_ : at(slot.older).newer) = slot.newer;
-  (slot.newer == kNone ? newest_ : at(slot.newer).older) = slot.older;
+void Subjects::Shard::unlink(std::uint32_t slot) {
+  const Link link = links_[slot];
+  (link.older == kNone ? oldest_ : links_[link.older].newer) = link.newer;
+  (link.newer == kNone ? newest_ : links_[link.newer].older) = link.older;
 }
 
-void Subjects::Shard::link_newest(Slot& slot) {
-  slot.older = newest_;
-  slot.newer = kNone;
-  (newest_ == kNone ? oldest_ : at(newest_).newer) = slot.index;
-  newest_ = slot.index;
+void Subjects::Shard::link_newest(std::uint32_t slot) {
+  links_[slot] = {.older = newest_, .newer = kNone};
+  (newest_ == kNone ? oldest_ : links_[newest_].newer) = slot;
+  newest_ = slot;
 }
 
-void Subjects::Shard::link_oldest(Slot& slot) {
-  slot.newer = oldest_;
-  slot.older = kNone;
-  (oldest_ == kNone ? newest_ : at(oldest_).older) = slot.index;
-  oldest_ = slot.index;
+void Subjects::Shard::link_oldest(std::uint32_t slot) {
+  links_[slot] = {.older = kNone, .newer = oldest_};
+  (oldest_ == kNone ? newest_ : links_[oldest_].older) = slot;
+  oldest_ = slot;
 }
 
 }  // namespace headroom::limit

@@ -31,8 +31,6 @@ class Subjects {
   struct Slot {
     std::uint64_t key = 0;
     std::uint32_t index = 0;
-    std::uint32_t older = 0;  // by index, in the order of use
-    std::uint32_t newer = 0;
     std::uint32_t allowed = 0;  // since the slot is this subject's; they stop at their largest value
     std::uint32_t refused = 0;
     std::uint8_t tier = 0;
@@ -72,6 +70,11 @@ class Subjects {
       std::uint32_t low = 0;  // bits of the key: the place it would like
     };
     static constexpr std::uint32_t kNone = 0xffffffffU;
+    // The order of use, by index; beside the slots, so that moving one touches no other's memory.
+    struct Link {
+      std::uint32_t older = kNone;
+      std::uint32_t newer = kNone;
+    };
 
     void prepare(const Subjects& owner, std::uint32_t capacity);
     [[nodiscard]] std::uint32_t lookup(std::uint64_t key);
@@ -83,9 +86,9 @@ class Subjects {
     Slot& begin(std::uint32_t slot, const Subject& subject);
     void enter(std::uint64_t key, std::uint32_t slot);
     void remove(std::uint64_t key);
-    void unlink(Slot& slot);
-    void link_newest(Slot& slot);
-    void link_oldest(Slot& slot);
+    void unlink(std::uint32_t slot);
+    void link_newest(std::uint32_t slot);
+    void link_oldest(std::uint32_t slot);
 
     const Subjects* owner_ = nullptr;
     std::uint32_t capacity_ = 0;
@@ -95,6 +98,7 @@ class Subjects {
     std::uint32_t oldest_ = kNone;
     std::uint32_t newest_ = kNone;
     std::vector<Place> places_;  // open addressing, at most half full
+    std::vector<Link> links_;
     std::vector<std::unique_ptr<std::byte[]>> chunks_;
   };
 
