@@ -43,36 +43,28 @@ Result<std::unique_ptr<Users>> Users::make(const LimitOptions& options, metrics:
   return users;
 }
 
-bool Users::must_verify(const http::RequestHead& head, auth::WallTime now) {
-  const auto token = token_in(head);
-  return token && !recall(mark_of(*token), now);
+Users::Shown Users::shown_by(const http::RequestHead& head, auth::WallTime now) {
+  if (!verifier_ || !head.has(http::Name::authorization)) return {};
+  const auto token = auth::bearer_in(head.value_of(http::Name::authorization));
+  if (!token) return {};
+  Shown shown{.token = *token, .mark = {keyed_hash(first_key_, *token), keyed_hash(second_key_, *token)}};
+  shown.known = recall(shown.mark, now);
+  return shown;
 }
 
-UserRef Users::user_of(const http::RequestHead& head, auth::WallTime now, std::size_t worker) {
-  if (const auto token = token_in(head)) {
-    const Mark mark = mark_of(*token);
-    if (UserRef user = recall(mark, now)) {
-      recalled_.at(worker).add();
-      return user;
-    }
-    if (UserRef user = verified(*token, mark, now)) {
-      verified_.at(worker).add();
-      return user;
-    }
-    refused_.at(worker).add();
+UserRef Users::user_of(const Shown& shown, const http::RequestHead& head, auth::WallTime now, std::size_t worker) {
+  if (shown.known) {
+    recalled_.at(worker).add();
+    return shown.known;
+  }
+  if (shown.must_verify()) {
+    UserRef user = verified(shown.token, shown.mark, now);
+    (user ? verified_ : refused_).at(worker).add();
+    if (user) return user;
   }
   if (keys_.empty()) return nullptr;
   const http::Field* key = head.find(api_key_header_);
   return key == nullptr ? nullptr : user_of_key(key->value);
-}
-
-std::optional<std::string_view> Users::token_in(const http::RequestHead& head) const {
-  if (!verifier_ || !head.has(http::Name::authorization)) return std::nullopt;
-  return auth::bearer_in(head.value_of(http::Name::authorization));
-}
-
-Users::Mark Users::mark_of(std::string_view token) const {
-  return {keyed_hash(first_key_, token), keyed_hash(second_key_, token)};
 }
 
 UserRef Users::recall(const Mark& mark, auth::WallTime now) {

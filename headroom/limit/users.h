@@ -10,7 +10,6 @@
 #include <array>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,17 +36,23 @@ class Users {
   // Reads key files. Errc::invalid, naming the setting.
   [[nodiscard]] static Result<std::unique_ptr<Users>> make(const LimitOptions& options, metrics::Registry& registry);
 
-  // Whether asking will cost a signature check.
-  [[nodiscard]] bool must_verify(const http::RequestHead& head, auth::WallTime now);
-  // Null: nobody known.
-  [[nodiscard]] UserRef user_of(const http::RequestHead& head, auth::WallTime now, std::size_t worker);
-
- private:
   struct Mark {
     std::uint64_t first = 0;
     std::uint64_t second = 0;
     bool operator==(const Mark&) const = default;
   };
+  // What a request shows before anything is verified.
+  struct Shown {
+    std::string_view token{};
+    Mark mark{};
+    UserRef known{};  // whose token it is remembered to be
+    [[nodiscard]] bool must_verify() const { return !token.empty() && !known; }
+  };
+  [[nodiscard]] Shown shown_by(const http::RequestHead& head, auth::WallTime now);
+  // Null: nobody known. May check a signature.
+  [[nodiscard]] UserRef user_of(const Shown& shown, const http::RequestHead& head, auth::WallTime now, std::size_t worker);
+
+ private:
   struct Known {
     Mark mark;
     auth::WallTime expires{};
@@ -63,8 +68,6 @@ class Users {
   };
 
   explicit Users(metrics::Registry& registry);
-  [[nodiscard]] std::optional<std::string_view> token_in(const http::RequestHead& head) const;
-  [[nodiscard]] Mark mark_of(std::string_view token) const;
   [[nodiscard]] UserRef recall(const Mark& mark, auth::WallTime now);
   void remember(const Mark& mark, auth::WallTime expires, UserRef user);
   [[nodiscard]] UserRef verified(std::string_view token, const Mark& mark, auth::WallTime now);

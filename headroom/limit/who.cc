@@ -50,8 +50,13 @@ std::string Who::label(By by) const {
   return "";
 }
 
+const Users::Shown& Who::shown() {
+  if (!shown_) shown_ = users_.shown_by(asked_.head, auth::wall_now());
+  return *shown_;
+}
+
 const User* Who::user() {
-  if (!user_) user_ = users_.user_of(asked_.head, auth::wall_now(), worker_);
+  if (!user_) user_ = users_.user_of(shown(), asked_.head, auth::wall_now(), worker_);
   return user_->get();
 }
 

@@ -28,12 +28,13 @@ class Who {
       : key_(key), users_(users), tier_header_(tier_header), asked_(asked), worker_(worker) {}
 
   // Whether user() would have to check a signature.
-  [[nodiscard]] bool must_verify() const { return !user_ && users_.must_verify(asked_.head, auth::wall_now()); }
+  [[nodiscard]] bool must_verify() { return !user_ && shown().must_verify(); }
   [[nodiscard]] Name name_for(const Rule& rule);
   // For listings; "" for what must not be shown.
   [[nodiscard]] std::string label(By by) const;
 
  private:
+  [[nodiscard]] const Users::Shown& shown();
   [[nodiscard]] const User* user();
   [[nodiscard]] Name by_address();
   [[nodiscard]] Name named(By by, std::string_view text) const;
@@ -45,6 +46,7 @@ class Who {
   const std::string_view tier_header_;
   const Asked& asked_;
   const std::size_t worker_;
+  std::optional<Users::Shown> shown_;
   std::optional<UserRef> user_;
   std::optional<Name> address_;
 };
