@@ -1,9 +1,7 @@
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
+#include "headroom/http/writer.h"
 #include "headroom/limit/rule.h"
 
 namespace headroom::limit {
@@ -13,7 +11,7 @@ constexpr std::uint64_t kMostInteger = 999'999'999'999'999;  // of a structured 
 
 std::uint64_t bounded(std::uint64_t value) { return std::min(value, kMostInteger); }
 
-std::int64_t seconds_up(Duration d) { return std::chrono::ceil<std::chrono::seconds>(d).count(); }
+std::uint64_t seconds_up(Duration d) { return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::seconds>(d).count()); }
 
 bool stricter(const Verdict& a, const Verdict& b) {
   if (a.standing.allowed != b.standing.allowed) return !a.standing.allowed;
@@ -21,20 +19,33 @@ bool stricter(const Verdict& a, const Verdict& b) {
   return a.standing.remaining < b.standing.remaining;
 }
 
+void append_number(std::string& out, std::string_view parameter, std::uint64_t value) {
+  out += parameter;
+  out += http::Digits(bounded(value)).view();
+}
+
+void append_name(std::string& out, const Verdict& v) {
+  out += '"';
+  out += v.rule->options.name;
+  out += '"';
+}
+
 void append_policy(std::string& out, const Verdict& v) {
-  fmt::format_to(std::back_inserter(out), R"("{}";q={})", v.rule->options.name, bounded(v.limit));
+  append_name(out, v);
+  append_number(out, ";q=", v.limit);
   if (v.window == Duration(0)) {
     out += R"(;qu="concurrent-requests")";
   } else if (v.window % 1s == Duration(0)) {
-    fmt::format_to(std::back_inserter(out), ";w={}", v.window / 1s);
+    append_number(out, ";w=", static_cast<std::uint64_t>(v.window / 1s));
   }
 }
 
 void append_standing(std::string& out, const Verdict& v) {
   const Standing& s = v.standing;
-  fmt::format_to(std::back_inserter(out), R"("{}";r={})", v.rule->options.name, bounded(std::min(s.remaining, v.limit)));
+  append_name(out, v);
+  append_number(out, ";r=", std::min(s.remaining, v.limit));
   const Duration reset = s.allowed ? s.reset : s.retry_after;
-  if (reset > Duration(0)) fmt::format_to(std::back_inserter(out), ";t={}", seconds_up(reset));
+  if (reset > Duration(0)) append_number(out, ";t=", seconds_up(reset));
 }
 
 }  // namespace
@@ -83,7 +94,9 @@ void Decision::append_fields(std::string& lines) const {
     line("RateLimit-Policy: ", append_policy);
     line("RateLimit: ", append_standing);
   }
-  if (!allowed_) fmt::format_to(std::back_inserter(lines), "Retry-After: {}\r\n", seconds_up(retry_after()));
+  if (allowed_) return;
+  append_number(lines, "Retry-After: ", seconds_up(retry_after()));
+  lines += "\r\n";
 }
 
 void Decision::add(const Verdict& verdict) {
