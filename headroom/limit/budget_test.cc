@@ -136,6 +136,15 @@ TEST(SubWindows, NeverOverTheLimitInAnyWindow) {
   }
 }
 
+TEST(SubWindows, ALateRequestStillSeesWhatCountsForIt) {
+  constexpr Duration kStep = kWindow / kSubWindows;
+  One one(Budget::sliding({100, kWindow}));
+  EXPECT_EQ(one.allowed_of(200, kStart + kStep / 2), 100);
+  EXPECT_EQ(one.allowed_of(50, kStart + kWindow + kStep + kStep / 5), 50);
+  EXPECT_EQ(one.allowed_of(50, kStart + kWindow + kStep / 5), 0);  // the first hundred are less than a window before it
+  EXPECT_LE(one.most_in(kWindow), 100U);
+}
+
 TEST(SubWindows, RefuseOnlyWhatAWindowLongerByOneHundredthForbids) {
   for (std::uint64_t seed = 0; seed < 30; ++seed) {
     One one(Budget::sliding({100, kWindow}));

@@ -173,6 +173,21 @@ subject = "address")");
   EXPECT_EQ(allowed_of(50), 50);
 }
 
+TEST_F(RulesTest, LongRequestsDoNotKeepThePlacesOfShortOnes) {
+  use(R"([[limit.rules]]
+name = "open"
+algorithm = "concurrency"
+at_once = 2
+subject = "address"
+max_subjects = 16)");
+  std::vector<Decision> held;
+  for (int i = 0; i < 8; ++i) held.push_back(ask({.address = "10.1.0." + std::to_string(i)}));
+  for (int i = 0; i < 250; ++i) EXPECT_TRUE(ask({.address = "10.2.0." + std::to_string(i)}).allowed());
+  EXPECT_EQ(status("open").shared, 0U);
+  EXPECT_GT(status("open").evicted, 200U);
+  EXPECT_EQ(allowed_of(1, {.address = "10.1.0.0"}), 1);  // the second of two
+}
+
 TEST_F(RulesTest, AReloadKeepsTheCountsOfRulesThatStayTheSame) {
   const std::string rule = R"(
 [[limit.rules]]

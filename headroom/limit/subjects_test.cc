@@ -92,6 +92,21 @@ TEST(Subjects, WhoIsKnownIsNotTouchedByAFloodAndTheTableRecovers) {
   EXPECT_EQ(table.shared(), shared);
 }
 
+TEST(Subjects, WhoLeavesASharedCountTakesItsHistoryAlong) {
+  Table table(Budget::sliding({5, kWindow}), 64);
+  const TimePoint start{1000s};
+  for (std::uint64_t i = 0; i < 64; ++i) EXPECT_TRUE(table.ask(key(i), start));
+  const std::uint64_t stranger = key(1000);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(table.ask(stranger, start + kWindow / 2));
+  EXPECT_EQ(table.shared(), 3);
+  const TimePoint room = start + kWindow + kWindow / 10;  // the 64 have expired, the stranger's three have not
+  EXPECT_TRUE(table.ask(stranger, room));
+  EXPECT_TRUE(table.ask(stranger, room));
+  EXPECT_FALSE(table.ask(stranger, room));
+  EXPECT_EQ(table.shared(), 3);
+  EXPECT_TRUE(table.ask(stranger, start + 2 * kWindow));  // and it recovers
+}
+
 TEST(Subjects, MemoryStaysWithinItsBound) {
   Table table(Budget::sliding({64, kWindow}), 1000);
   EXPECT_LT(table.subjects().bytes_at_most(), 1000U * 800U);
