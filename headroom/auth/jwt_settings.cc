@@ -32,7 +32,8 @@ Result<std::vector<Key>> keys_of(const JwtSettings& jwt, std::string_view sectio
     if (!text) return pass(text, "jwks");
     auto set = parse_jwks(text->text, SecretKeys::accepted);
     if (!set) return pass(set, "jwks");
-    for (const std::string& refused : set->refused) log::warn("auth", "{}.jwks: {}", section, refused);
+    for (const std::string& refused : set->refused)
+      log::warn("auth", "{}.jwks: {}", section, refused);
     std::ranges::move(set->keys, std::back_inserter(keys));
   }
   return keys;
@@ -40,7 +41,8 @@ Result<std::vector<Key>> keys_of(const JwtSettings& jwt, std::string_view sectio
 
 }  // namespace
 
-Result<std::shared_ptr<const JwtVerifier>> make_verifier(const JwtSettings& settings, JwtOptions options,
+Result<std::shared_ptr<const JwtVerifier>> make_verifier(const JwtSettings& settings,
+                                                         JwtOptions options,
                                                          std::string_view section) {
   if (!settings.enabled()) return nullptr;
   auto keys = keys_of(settings, section);

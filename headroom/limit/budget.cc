@@ -130,7 +130,8 @@ void Budget::begin(std::byte* state) const {
   switch (kind_) {
     case Kind::log:
       new (state) Log;
-      std::uninitialized_fill_n(reinterpret_cast<std::int64_t*>(state + sizeof(Log)), limit_, kLongAgo);
+      std::uninitialized_fill_n(reinterpret_cast<std::int64_t*>(state + sizeof(Log)), limit_,
+                                kLongAgo);
       return;
     case Kind::sub_windows: new (state) SubWindows; return;
     case Kind::gcra: new (state) Gcra; return;
@@ -178,7 +179,8 @@ void Budget::give_back(std::byte* state, std::uint64_t cost) const {
 }
 
 bool Budget::idle(std::byte* state, TimePoint now) const {
-  const std::int64_t at = nanoseconds(now) - kLate * window_ / kSubWindows;  // it may be asked for a little late
+  const std::int64_t at =
+      nanoseconds(now) - kLate * window_ / kSubWindows;  // it may be asked for a little late
   switch (kind_) {
     case Kind::log: {
       const auto last = (as<Log>(state).oldest + limit_ - 1) % limit_;
@@ -197,13 +199,18 @@ bool Budget::idle(std::byte* state, TimePoint now) const {
 
 Standing Budget::fresh(std::uint64_t cost) const {
   const Duration reset = kind_ == Kind::gcra ? Duration(step_) : window();
-  return {.allowed = cost <= burst_, .remaining = burst_ - std::min(cost, burst_), .retry_after = window(), .reset = reset};
+  return {.allowed = cost <= burst_,
+          .remaining = burst_ - std::min(cost, burst_),
+          .retry_after = window(),
+          .reset = reset};
 }
 
 Standing Budget::check_log(std::byte* state, std::int64_t now, std::uint64_t cost) const {
   const std::uint64_t oldest = as<Log>(state).oldest;
   const std::int64_t* const times = times_of(state);
-  const auto time = [&](std::uint64_t i) { return times[oldest + i < limit_ ? oldest + i : oldest + i - limit_]; };
+  const auto time = [&](std::uint64_t i) {
+    return times[oldest + i < limit_ ? oldest + i : oldest + i - limit_];
+  };
   std::uint64_t expired = 0;
   for (std::uint64_t above = limit_; expired < above;) {
     const std::uint64_t middle = (expired + above) / 2;

@@ -32,8 +32,9 @@ inline constexpr Duration kLongestWindow = std::chrono::hours(24 * 31);
 struct Standing {
   bool allowed = true;
   std::uint64_t remaining = 0;  // when the request has been counted, if it is allowed
-  Duration retry_after{};       // when refused: after this it would be allowed, if nobody else asks meanwhile
-  Duration reset{};             // when the next units come back; 0: that is not a question of time
+  Duration
+      retry_after{};  // when refused: after this it would be allowed, if nobody else asks meanwhile
+  Duration reset{};   // when the next units come back; 0: that is not a question of time
 };
 
 class Budget {
@@ -69,9 +70,12 @@ class Budget {
 
  private:
   [[nodiscard]] Standing check_log(std::byte* state, std::int64_t now, std::uint64_t cost) const;
-  [[nodiscard]] Standing check_sub_windows(std::byte* state, std::int64_t now, std::uint64_t cost) const;
-  [[nodiscard]] Standing check_gcra(const std::byte* state, std::int64_t now, std::uint64_t cost) const;
-  [[nodiscard]] Standing check_fixed(const std::byte* state, std::int64_t now, std::uint64_t cost) const;
+  [[nodiscard]] Standing check_sub_windows(std::byte* state, std::int64_t now,
+                                           std::uint64_t cost) const;
+  [[nodiscard]] Standing check_gcra(const std::byte* state, std::int64_t now,
+                                    std::uint64_t cost) const;
+  [[nodiscard]] Standing check_fixed(const std::byte* state, std::int64_t now,
+                                     std::uint64_t cost) const;
   [[nodiscard]] Standing check_concurrency(const std::byte* state, std::uint64_t cost) const;
   [[nodiscard]] Standing fresh(std::uint64_t cost) const;
   void take_log(std::byte* state, std::int64_t now, std::uint64_t cost) const;

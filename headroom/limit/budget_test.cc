@@ -26,7 +26,9 @@ struct Use {
 // One subject with its budget, and all that it was allowed.
 class One {
  public:
-  explicit One(Budget budget) : budget_(budget), words_((budget.state_bytes() + 7) / 8) { budget_.begin(state()); }
+  explicit One(Budget budget) : budget_(budget), words_((budget.state_bytes() + 7) / 8) {
+    budget_.begin(state());
+  }
 
   Standing ask(TimePoint now, std::uint64_t cost = 1) {
     const Standing standing = budget_.check(state(), now, cost);
@@ -74,14 +76,18 @@ class One {
 // Bursts, pauses, steps just around the window, and clocks that come a little late.
 class Times {
  public:
-  Times(std::uint64_t seed, Duration window, Duration late) : random_(seed), window_(window), late_(late) {}
+  Times(std::uint64_t seed, Duration window, Duration late)
+      : random_(seed), window_(window), late_(late) {}
   TimePoint next() {
     switch (random_.below(12)) {
       case 0: now_ += window_ / 2; break;
       case 1: now_ += window_ - Duration(1); break;
       case 2: now_ += window_; break;
       case 3: now_ += window_ / 100; break;
-      case 4: now_ += Duration(static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(window_.count())))); break;
+      case 4:
+        now_ += Duration(
+            static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(window_.count()))));
+        break;
       case 5:
       case 6: now_ += window_ / 1000; break;
       default: break;
@@ -89,7 +95,9 @@ class Times {
     const auto back = random_.below(static_cast<std::uint64_t>(late_.count()) + 1);
     return now_ - Duration(static_cast<std::int64_t>(back));
   }
-  std::uint64_t cost(std::uint64_t most) { return random_.below(4) == 0 ? 1 + random_.below(most) : 1; }
+  std::uint64_t cost(std::uint64_t most) {
+    return random_.below(4) == 0 ? 1 + random_.below(most) : 1;
+  }
 
  private:
   Random random_;
@@ -141,7 +149,8 @@ TEST(SubWindows, ALateRequestStillSeesWhatCountsForIt) {
   One one(Budget::sliding({100, kWindow}));
   EXPECT_EQ(one.allowed_of(200, kStart + kStep / 2), 100);
   EXPECT_EQ(one.allowed_of(50, kStart + kWindow + kStep + kStep / 5), 50);
-  EXPECT_EQ(one.allowed_of(50, kStart + kWindow + kStep / 5), 0);  // the first hundred are less than a window before it
+  EXPECT_EQ(one.allowed_of(50, kStart + kWindow + kStep / 5),
+            0);  // the first hundred are less than a window before it
   EXPECT_LE(one.most_in(kWindow), 100U);
 }
 
@@ -180,7 +189,8 @@ TEST(Gcra, NeverOverBurstAndRateInAnyStretch) {
     Times times(seed, kWindow, seed % 2 == 0 ? Duration(0) : kWindow / 10);
     for (int i = 0; i < 800; ++i) static_cast<void>(one.ask(times.next(), times.cost(burst)));
     for (const Duration stretch : {kWindow / 20, kWindow / 7, kWindow, 3 * kWindow}) {
-      const auto earned = static_cast<std::uint64_t>(20 * stretch.count() / Duration(kWindow).count());
+      const auto earned =
+          static_cast<std::uint64_t>(20 * stretch.count() / Duration(kWindow).count());
       ASSERT_LE(one.most_in(stretch), burst + earned) << "seed " << seed;
     }
   }
@@ -240,8 +250,10 @@ void expect_retry_is_right(Budget budget, Duration window, Duration grain) {
       const Standing refused = budget.check(one.state(), now, cost);
       if (!refused.allowed) {
         ASSERT_GT(refused.retry_after, Duration(0));
-        ASSERT_FALSE(budget.check(one.state(), now + refused.retry_after - grain, cost).allowed) << "seed " << seed;
-        ASSERT_TRUE(budget.check(one.state(), now + refused.retry_after, cost).allowed) << "seed " << seed;
+        ASSERT_FALSE(budget.check(one.state(), now + refused.retry_after - grain, cost).allowed)
+            << "seed " << seed;
+        ASSERT_TRUE(budget.check(one.state(), now + refused.retry_after, cost).allowed)
+            << "seed " << seed;
         return;
       }
       static_cast<void>(one.ask(now, cost));
@@ -257,8 +269,8 @@ TEST(RetryAfter, IsTheFirstMomentAtWhichTheSameRequestIsAllowed) {
 }
 
 TEST(Idle, MeansThatForgettingChangesNothing) {
-  for (const Budget& budget : {Budget::sliding({10, kWindow}), Budget::sliding({100, kWindow}), Budget::gcra({10, kWindow}, 10),
-                               Budget::fixed({10, kWindow})}) {
+  for (const Budget& budget : {Budget::sliding({10, kWindow}), Budget::sliding({100, kWindow}),
+                               Budget::gcra({10, kWindow}, 10), Budget::fixed({10, kWindow})}) {
     One one(budget);
     EXPECT_TRUE(one.idle(kStart));
     static_cast<void>(one.ask(kStart));

@@ -7,11 +7,14 @@
 namespace headroom::limit {
 namespace {
 
-constexpr std::uint64_t kMostInteger = 999'999'999'999'999;  // of a structured field (RFC 9651 3.3.1)
+constexpr std::uint64_t kMostInteger =
+    999'999'999'999'999;  // of a structured field (RFC 9651 3.3.1)
 
 std::uint64_t bounded(std::uint64_t value) { return std::min(value, kMostInteger); }
 
-std::uint64_t seconds_up(Duration d) { return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::seconds>(d).count()); }
+std::uint64_t seconds_up(Duration d) {
+  return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::seconds>(d).count());
+}
 
 bool stricter(const Verdict& a, const Verdict& b) {
   if (a.standing.allowed != b.standing.allowed) return !a.standing.allowed;
@@ -78,7 +81,8 @@ std::string_view Decision::refused_by() const {
 }
 
 Duration Decision::retry_after() const {
-  return allowed_ || shown_ == 0 ? Duration(1s) : std::max<Duration>(1s, verdicts_[0].standing.retry_after);
+  return allowed_ || shown_ == 0 ? Duration(1s)
+                                 : std::max<Duration>(1s, verdicts_[0].standing.retry_after);
 }
 
 void Decision::append_fields(std::string& lines) const {
@@ -104,7 +108,8 @@ void Decision::add(const Verdict& verdict) {
   while (at > 0 && stricter(verdict, verdicts_[at - 1])) --at;
   if (at == kShown) return;
   if (shown_ < kShown) ++shown_;
-  std::copy_backward(verdicts_.begin() + static_cast<std::ptrdiff_t>(at), verdicts_.begin() + static_cast<std::ptrdiff_t>(shown_) - 1,
+  std::copy_backward(verdicts_.begin() + static_cast<std::ptrdiff_t>(at),
+                     verdicts_.begin() + static_cast<std::ptrdiff_t>(shown_) - 1,
                      verdicts_.begin() + static_cast<std::ptrdiff_t>(shown_));
   verdicts_[at] = verdict;
 }

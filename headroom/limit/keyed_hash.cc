@@ -42,7 +42,8 @@ HashKey random_hash_key() {
 }
 
 std::uint64_t keyed_hash(const HashKey& key, std::string_view bytes) {
-  State s{key[0] ^ 0x736f6d6570736575U, key[1] ^ 0x646f72616e646f6dU, key[0] ^ 0x6c7967656e657261U, key[1] ^ 0x7465646279746573U};
+  State s{key[0] ^ 0x736f6d6570736575U, key[1] ^ 0x646f72616e646f6dU, key[0] ^ 0x6c7967656e657261U,
+          key[1] ^ 0x7465646279746573U};
   std::uint64_t last = static_cast<std::uint64_t>(bytes.size()) << 56U;
   for (; bytes.size() >= 8; bytes.remove_prefix(8)) {
     std::uint64_t word = 0;

@@ -17,14 +17,16 @@ namespace headroom::limit {
 inline constexpr std::size_t kMostRules = 64;
 
 enum class Algorithm : std::uint8_t { sliding, gcra, fixed, concurrency };
-inline constexpr std::array<config::Choice<Algorithm>, 4> kAlgorithms{{{"sliding", Algorithm::sliding},
-                                                                       {"gcra", Algorithm::gcra},
-                                                                       {"fixed", Algorithm::fixed},
-                                                                       {"concurrency", Algorithm::concurrency}}};
+inline constexpr std::array<config::Choice<Algorithm>, 4> kAlgorithms{
+    {{"sliding", Algorithm::sliding},
+     {"gcra", Algorithm::gcra},
+     {"fixed", Algorithm::fixed},
+     {"concurrency", Algorithm::concurrency}}};
 constexpr const auto& setting_choices(Algorithm) { return kAlgorithms; }
 
 enum class Mode : std::uint8_t { enforce, shadow };
-inline constexpr std::array<config::Choice<Mode>, 2> kModes{{{"enforce", Mode::enforce}, {"shadow", Mode::shadow}}};
+inline constexpr std::array<config::Choice<Mode>, 2> kModes{
+    {{"enforce", Mode::enforce}, {"shadow", Mode::shadow}}};
 constexpr const auto& setting_choices(Mode) { return kModes; }
 
 // The rates the seeds' task platform and FastNext name.
@@ -94,6 +96,7 @@ struct LimitOptions {
 [[nodiscard]] RuleOptions with_preset(RuleOptions rule);
 
 // Errc::invalid unless each route that a rule names is one of `routes`; for the check over all rooms' settings.
-[[nodiscard]] Result<> check_routes(const LimitOptions& options, const std::vector<std::string>& routes);
+[[nodiscard]] Result<> check_routes(const LimitOptions& options,
+                                    const std::vector<std::string>& routes);
 
 }  // namespace headroom::limit

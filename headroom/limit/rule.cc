@@ -11,7 +11,8 @@
 namespace headroom::limit {
 namespace {
 
-Budget budget_of(Algorithm algorithm, const std::optional<config::Rate>& rate, std::uint32_t burst, std::uint32_t at_once) {
+Budget budget_of(Algorithm algorithm, const std::optional<config::Rate>& rate, std::uint32_t burst,
+                 std::uint32_t at_once) {
   switch (algorithm) {
     case Algorithm::sliding: return Budget::sliding(*rate);
     case Algorithm::gcra: return Budget::gcra(*rate, burst != 0 ? burst : rate->count);
@@ -33,7 +34,8 @@ std::vector<Budget> shared_budgets(const RuleOptions& o) {
   std::vector<Budget> budgets(1);
   const auto make = [&](std::uint64_t count, std::uint64_t burst) {
     const auto rate = o.rate ? std::optional(config::Rate{count, o.rate->period}) : std::nullopt;
-    return budget_of(o.algorithm, rate, static_cast<std::uint32_t>(burst), static_cast<std::uint32_t>(count));
+    return budget_of(o.algorithm, rate, static_cast<std::uint32_t>(burst),
+                     static_cast<std::uint32_t>(count));
   };
   const std::uint64_t whole = left;
   for (const TierOptions& tier : o.tiers) {
@@ -45,14 +47,16 @@ std::vector<Budget> shared_budgets(const RuleOptions& o) {
     left -= count;
     burst_left -= burst;
   }
-  budgets[0] = left == 0 || (o.burst != 0 && burst_left == 0) ? Budget::none() : make(left, burst_left);
+  budgets[0] =
+      left == 0 || (o.burst != 0 && burst_left == 0) ? Budget::none() : make(left, burst_left);
   return budgets;
 }
 
 std::vector<Budget> budgets_of(const RuleOptions& o) {
   if (o.subject == "all") return shared_budgets(o);
   std::vector<Budget> budgets{budget_of(o.algorithm, o.rate, o.burst, o.at_once)};
-  for (const TierOptions& tier : o.tiers) budgets.push_back(budget_of(o.algorithm, tier.rate, tier.burst, tier.at_once));
+  for (const TierOptions& tier : o.tiers)
+    budgets.push_back(budget_of(o.algorithm, tier.rate, tier.burst, tier.at_once));
   return budgets;
 }
 
@@ -73,12 +77,15 @@ Rule::Cost cost_from(std::string_view key, std::uint64_t cost) {
 
 Counters::Counters(const RuleOptions& given, metrics::Registry& registry)
     : options(given),
-      subjects(budgets_of(given), given.subject == "all" ? given.tiers.size() + 1 : given.max_subjects),
-      gauge(registry.gauge(kSubjects, {given.name}, [this] { return static_cast<double>(subjects.size()); })) {}
+      subjects(budgets_of(given),
+               given.subject == "all" ? given.tiers.size() + 1 : given.max_subjects),
+      gauge(registry.gauge(kSubjects, {given.name},
+                           [this] { return static_cast<double>(subjects.size()); })) {}
 
 bool Counters::same(const RuleOptions& a, const RuleOptions& b) {
   const auto counted = [](const RuleOptions& o) {
-    return std::tie(o.name, o.subject, o.algorithm, o.rate, o.burst, o.at_once, o.tiers, o.max_subjects);
+    return std::tie(o.name, o.subject, o.algorithm, o.rate, o.burst, o.at_once, o.tiers,
+                    o.max_subjects);
   };
   return counted(a) == counted(b);
 }
@@ -96,17 +103,21 @@ Rule::Rule(RuleOptions given, std::shared_ptr<Counters> counts, metrics::Registr
   host = options.host.starts_with("*.") ? options.host.substr(1) : options.host;
   const auto colon = std::min(options.header.find(':'), options.header.size());
   header = text::trimmed(std::string_view(options.header).substr(0, colon));
-  if (colon < options.header.size()) header_value = text::trimmed(std::string_view(options.header).substr(colon + 1));
+  if (colon < options.header.size())
+    header_value = text::trimmed(std::string_view(options.header).substr(colon + 1));
   for (const auto& [key, cost] : options.costs) costs.push_back(cost_from(key, cost));
-  std::ranges::sort(costs, std::greater{}, [](const Cost& c) { return std::pair(c.path.size(), c.method.size()); });
+  std::ranges::sort(costs, std::greater{},
+                    [](const Cost& c) { return std::pair(c.path.size(), c.method.size()); });
 }
 
 bool Rule::matches(const Asked& asked) const {
   const auto listed = [](const std::vector<std::string>& list, std::string_view item) {
     return list.empty() || std::ranges::find(list, item) != list.end();
   };
-  if (!http::path_is_under(options.path, asked.path) || !http::host_matches(host, asked.host)) return false;
-  if (!listed(options.routes, asked.route) || !listed(options.methods, asked.head.method_text)) return false;
+  if (!http::path_is_under(options.path, asked.path) || !http::host_matches(host, asked.host))
+    return false;
+  if (!listed(options.routes, asked.route) || !listed(options.methods, asked.head.method_text))
+    return false;
   if (header.empty()) return true;
   const http::Field* found = asked.head.find(header);
   return found != nullptr && (!header_value || found->value == *header_value);
@@ -124,7 +135,8 @@ std::uint8_t Rule::tier_of(std::string_view user, std::string_view tier) const {
   std::uint8_t named = 0;
   for (std::size_t i = 0; i < options.tiers.size(); ++i) {
     const TierOptions& candidate = options.tiers[i];
-    if (!user.empty() && std::ranges::find(candidate.users, user) != candidate.users.end()) return static_cast<std::uint8_t>(i + 1);
+    if (!user.empty() && std::ranges::find(candidate.users, user) != candidate.users.end())
+      return static_cast<std::uint8_t>(i + 1);
     if (!tier.empty() && candidate.name == tier) named = static_cast<std::uint8_t>(i + 1);
   }
   return named;

@@ -32,7 +32,9 @@ struct Rule {
 
   [[nodiscard]] bool matches(const Asked& asked) const;
   [[nodiscard]] std::uint64_t cost_of(const Asked& asked) const;
-  [[nodiscard]] bool needs_user() const { return kind == SubjectKind::user || !options.tiers.empty(); }
+  [[nodiscard]] bool needs_user() const {
+    return kind == SubjectKind::user || !options.tiers.empty();
+  }
   // 0: none of them.
   [[nodiscard]] std::uint8_t tier_of(std::string_view user, std::string_view tier) const;
   [[nodiscard]] bool enforced() const { return options.mode == Mode::enforce; }

@@ -65,7 +65,8 @@ struct Claim {
       return;
     }
     common.limit = limit;
-    if (budget().limit() > 0) common.standing.retry_after = std::min(common.standing.retry_after, standing.retry_after);
+    if (budget().limit() > 0)
+      common.standing.retry_after = std::min(common.standing.retry_after, standing.retry_after);
     *this = common;
   }
 };
@@ -76,9 +77,12 @@ class Rules::Claims {
 
   void add(const Claim& claim) {
     new (space_.data() + size_++ * sizeof(Claim)) Claim(claim);
-    for (std::size_t at = size_ - 1; at > 0 && all()[at].shard < all()[at - 1].shard; --at) std::swap(all()[at], all()[at - 1]);
+    for (std::size_t at = size_ - 1; at > 0 && all()[at].shard < all()[at - 1].shard; --at)
+      std::swap(all()[at], all()[at - 1]);
   }
-  [[nodiscard]] std::span<Claim> all() { return {std::launder(reinterpret_cast<Claim*>(space_.data())), size_}; }
+  [[nodiscard]] std::span<Claim> all() {
+    return {std::launder(reinterpret_cast<Claim*>(space_.data())), size_};
+  }
 
   // All their shards, in one order for everybody.
   class Lock {
@@ -117,7 +121,8 @@ class Rules::Claims {
 Rules::Rules() = default;
 Rules::~Rules() = default;
 
-Result<std::shared_ptr<const Rules>> Rules::make(const LimitOptions& options, const Rules* before, metrics::Registry& registry) {
+Result<std::shared_ptr<const Rules>> Rules::make(const LimitOptions& options, const Rules* before,
+                                                 metrics::Registry& registry) {
   std::shared_ptr<Rules> made(new Rules);
   made->key_ = before != nullptr ? before->key_ : random_hash_key();
   made->fields_ = options.headers;
@@ -139,12 +144,16 @@ Result<std::shared_ptr<const Rules>> Rules::make(const LimitOptions& options, co
 
 void Rules::add(const RuleOptions& options, const Rules* before, metrics::Registry& registry) {
   std::shared_ptr<Counters> counters;
-  for (const auto& old : before == nullptr ? std::span<const std::unique_ptr<Rule>>{} : std::span(before->rules_)) {
+  for (const auto& old :
+       before == nullptr ? std::span<const std::unique_ptr<Rule>>{} : std::span(before->rules_)) {
     if (Counters::same(old->options, options)) counters = old->counters;
   }
   if (!counters) counters = std::make_shared<Counters>(options, registry);
   auto rule = std::make_unique<Rule>(options, std::move(counters), registry);
-  const auto behind = rule->needs_user() ? rules_.end() : std::ranges::find_if(rules_, [](const auto& r) { return r->needs_user(); });
+  const auto behind =
+      rule->needs_user()
+          ? rules_.end()
+          : std::ranges::find_if(rules_, [](const auto& r) { return r->needs_user(); });
   rules_.insert(behind, std::move(rule));
 }
 
@@ -193,7 +202,8 @@ Decision Rules::refuse(Claims& claims, std::size_t worker) const {
     } else {
       claim.standing.remaining += claim.cost;  // nothing is used up
     }
-    if (claim.rule->enforced()) decision.add({claim.rule, claim.limit, claim.budget().window(), claim.standing});
+    if (claim.rule->enforced())
+      decision.add({claim.rule, claim.limit, claim.budget().window(), claim.standing});
   }
   return decision;
 }
@@ -201,7 +211,8 @@ Decision Rules::refuse(Claims& claims, std::size_t worker) const {
 void Rules::allow(Claims& claims, Decision& decision, std::size_t worker, TimePoint now) const {
   decision.fields_ = fields_;
   for (Claim& claim : claims.all()) {
-    if (claim.rule->enforced()) decision.add({claim.rule, claim.limit, claim.budget().window(), claim.standing});
+    if (claim.rule->enforced())
+      decision.add({claim.rule, claim.limit, claim.budget().window(), claim.standing});
     if (!claim.standing.allowed) {
       claim.rule->shadow_refused.at(worker).add();
       if (claim.slot != nullptr) Claim::count(claim.slot->refused);
@@ -209,7 +220,8 @@ void Rules::allow(Claims& claims, Decision& decision, std::size_t worker, TimePo
     }
     claim.take(claims.who, worker, now);
     claim.rule->allowed.at(worker).add();
-    if (claim.budget().kind() == Budget::Kind::concurrency) decision.held_.push_back({claim.rule->counters, claim.slot, claim.cost});
+    if (claim.budget().kind() == Budget::Kind::concurrency)
+      decision.held_.push_back({claim.rule->counters, claim.slot, claim.cost});
   }
 }
 
@@ -218,7 +230,8 @@ namespace {
 SubjectStatus status_of(Subjects::Slot& slot, const Rule& rule, TimePoint now) {
   const Budget& budget = rule.counters->subjects.budget(slot.tier);
   SubjectStatus status;
-  status.subject = slot.name().empty() ? fmt::format("#{:08x}", slot.key >> 32U) : std::string(slot.name());
+  status.subject =
+      slot.name().empty() ? fmt::format("#{:08x}", slot.key >> 32U) : std::string(slot.name());
   if (slot.tier > 0) status.tier = rule.options.tiers[slot.tier - 1U].name;
   status.used = budget.most_at_once() - budget.check(slot.state(), now, 0).remaining;
   status.limit = budget.limit();
@@ -235,7 +248,9 @@ std::vector<SubjectStatus> top_of(const Rule& rule, TimePoint now, std::size_t m
   Subjects& subjects = rule.counters->subjects;
   subjects.visit([&](Subjects::Slot& slot) {
     const bool full = top.size() >= most;
-    if ((full && (most == 0 || slot.refused < top.front().refused)) || subjects.budget(slot.tier).idle(slot.state(), now)) return;
+    if ((full && (most == 0 || slot.refused < top.front().refused)) ||
+        subjects.budget(slot.tier).idle(slot.state(), now))
+      return;
     top.push_back(status_of(slot, rule, now));
     std::ranges::push_heap(top, above);  // the least of them in front
     if (!full) return;
@@ -256,7 +271,8 @@ std::vector<RuleStatus> Rules::snapshot(TimePoint now, std::size_t top) const {
     status.name = o.name;
     status.mode = config::Value<Mode>::show(o.mode);
     status.algorithm = config::Value<Algorithm>::show(o.algorithm);
-    status.rate = o.rate ? config::Value<config::Rate>::show(*o.rate) : fmt::format("{} at once", o.at_once);
+    status.rate =
+        o.rate ? config::Value<config::Rate>::show(*o.rate) : fmt::format("{} at once", o.at_once);
     status.subject = o.subject;
     status.allowed = rule->allowed.total();
     status.refused = rule->refused.total();

@@ -76,7 +76,9 @@ class Decision {
   // When the request would pass all rules that refused it; at least a second.
   [[nodiscard]] Duration retry_after() const;
   // The enforced rules, most restrictive first: those that refuse (the longest wait first), then by what remains.
-  [[nodiscard]] std::span<const Verdict> verdicts() const { return std::span(verdicts_).first(shown_); }
+  [[nodiscard]] std::span<const Verdict> verdicts() const {
+    return std::span(verdicts_).first(shown_);
+  }
   // RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10), Retry-After when refused; whole lines.
   void append_fields(std::string& lines) const;
 
@@ -123,7 +125,8 @@ struct RuleStatus {
 class Rules {
  public:
   // Errc::invalid, naming the setting. `before` may be null.
-  [[nodiscard]] static Result<std::shared_ptr<const Rules>> make(const LimitOptions& options, const Rules* before,
+  [[nodiscard]] static Result<std::shared_ptr<const Rules>> make(const LimitOptions& options,
+                                                                 const Rules* before,
                                                                  metrics::Registry& registry);
   ~Rules();
   Rules(const Rules&) = delete;
@@ -146,7 +149,8 @@ class Rules {
   HashKey key_;
   bool fields_ = true;
   std::string tier_header_;
-  std::vector<std::unique_ptr<Rule>> rules_;  // first those that need no user: what they refuse costs no signature check
+  std::vector<std::unique_ptr<Rule>>
+      rules_;  // first those that need no user: what they refuse costs no signature check
   std::unique_ptr<Users> users_;
 };
 

@@ -46,9 +46,14 @@ class RulesTest : public ::testing::Test {
     http::RequestHead head;
     head.method = http::method_of(request.method);
     head.method_text = request.method;
-    for (const auto& [name, value] : request.headers) head.add({.id = http::name_of(name), .name = name, .value = value});
-    const Asked asked{.head = head, .route = request.route, .host = request.host, .path = request.path,
-                      .client = *IpAddress::parse(request.address), .trusted = request.trusted};
+    for (const auto& [name, value] : request.headers)
+      head.add({.id = http::name_of(name), .name = name, .value = value});
+    const Asked asked{.head = head,
+                      .route = request.route,
+                      .host = request.host,
+                      .path = request.path,
+                      .client = *IpAddress::parse(request.address),
+                      .trusted = request.trusted};
     return rules_->decide(asked, worker, now_);
   }
   // How many of `count` are allowed, one after the other.

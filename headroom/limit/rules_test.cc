@@ -85,7 +85,11 @@ host = "*.example.org"
 path = "/pay"
 methods = ["POST", "PUT"]
 header = "X-Client: mobile")");
-  const Request hit{.path = "/pay/card", .headers = {{"x-client", "mobile"}}, .method = "POST", .route = "checkout", .host = "shop.example.org"};
+  const Request hit{.path = "/pay/card",
+                    .headers = {{"x-client", "mobile"}},
+                    .method = "POST",
+                    .route = "checkout",
+                    .host = "shop.example.org"};
   EXPECT_EQ(allowed_of(3, hit), 1);
   Request other = hit;
   other.route = "cart";
@@ -182,7 +186,8 @@ subject = "address"
 max_subjects = 16)");
   std::vector<Decision> held;
   for (int i = 0; i < 8; ++i) held.push_back(ask({.address = "10.1.0." + std::to_string(i)}));
-  for (int i = 0; i < 250; ++i) EXPECT_TRUE(ask({.address = "10.2.0." + std::to_string(i)}).allowed());
+  for (int i = 0; i < 250; ++i)
+    EXPECT_TRUE(ask({.address = "10.2.0." + std::to_string(i)}).allowed());
   EXPECT_EQ(status("open").shared, 0U);
   EXPECT_GT(status("open").evicted, 200U);
   EXPECT_EQ(allowed_of(1, {.address = "10.1.0.0"}), 1);  // the second of two
@@ -197,7 +202,8 @@ subject = "address"
 )";
   use(rule);
   EXPECT_EQ(allowed_of(3), 3);
-  use(rule + "path = \"/\"\nmode = \"shadow\"\n[[limit.rules]]\nname = \"new\"\nrate = \"100/min\"");
+  use(rule +
+      "path = \"/\"\nmode = \"shadow\"\n[[limit.rules]]\nname = \"new\"\nrate = \"100/min\"");
   EXPECT_EQ(allowed_of(3), 3);
   EXPECT_EQ(status("few").shadow_refused, 1U);
   use(rule);
@@ -207,7 +213,9 @@ subject = "address"
 }
 
 TEST_F(RulesTest, WhatWasHeldBeforeAReloadIsGivenBackAfterIt) {
-  const std::string rule = "[[limit.rules]]\nname = \"open\"\nalgorithm = \"concurrency\"\nat_once = 1\nsubject = \"address\"\n";
+  const std::string rule =
+      "[[limit.rules]]\nname = \"open\"\nalgorithm = \"concurrency\"\nat_once = 1\nsubject = "
+      "\"address\"\n";
   use(rule);
   {
     const Decision held = ask({});
@@ -235,7 +243,9 @@ path = "/api")");
   EXPECT_EQ(allowed_of(5, {.headers = {{"Cookie", "session="}}}), 0);  // the address again
   const RuleStatus sessions = status("session");
   for (const SubjectStatus& subject : sessions.top) {
-    EXPECT_TRUE(subject.subject == "10.0.0.1" || (subject.subject.size() == 9 && subject.subject[0] == '#')) << subject.subject;
+    EXPECT_TRUE(subject.subject == "10.0.0.1" ||
+                (subject.subject.size() == 9 && subject.subject[0] == '#'))
+        << subject.subject;
   }
   EXPECT_EQ(sessions.top.size(), 3U);
 }
@@ -247,10 +257,12 @@ rate = "2/min"
 subject = "cookie:session")");
   const std::string absurd(64 << 10, 'x');
   EXPECT_EQ(allowed_of(5, {.headers = {{"Cookie", "session=" + absurd}}}), 2);
-  EXPECT_EQ(allowed_of(5, {.headers = {{"Cookie", "session=" + absurd + "y"}}}), 0);  // no new budget for a new tail
-  EXPECT_EQ(allowed_of(5, {.headers = {{"Cookie", "session=one; session=two"}}}), 2);  // ambiguous: the address
-  EXPECT_EQ(allowed_of(5, {.headers = {{"Cookie", ";;;=;session"}}}), 0);              // likewise
-  EXPECT_EQ(allowed_of(5, {.headers = {{"Cookie", "session=sane"}}}), 2);              // and it recovers
+  EXPECT_EQ(allowed_of(5, {.headers = {{"Cookie", "session=" + absurd + "y"}}}),
+            0);  // no new budget for a new tail
+  EXPECT_EQ(allowed_of(5, {.headers = {{"Cookie", "session=one; session=two"}}}),
+            2);                                                            // ambiguous: the address
+  EXPECT_EQ(allowed_of(5, {.headers = {{"Cookie", ";;;=;session"}}}), 0);  // likewise
+  EXPECT_EQ(allowed_of(5, {.headers = {{"Cookie", "session=sane"}}}), 2);  // and it recovers
 }
 
 TEST_F(RulesTest, TiersHaveBudgetsOfTheirOwn) {
@@ -265,7 +277,8 @@ name = "gold"
 rate = "5/min")");
   EXPECT_EQ(allowed_of(9, {.headers = {{"X-Plan", "gold"}}, .trusted = true}), 5);
   EXPECT_EQ(allowed_of(9, {.headers = {{"X-Plan", "gold"}}}), 2);  // anybody may write that
-  EXPECT_EQ(allowed_of(9, {.address = "10.0.0.9", .headers = {{"X-Plan", "tin"}}, .trusted = true}), 2);
+  EXPECT_EQ(allowed_of(9, {.address = "10.0.0.9", .headers = {{"X-Plan", "tin"}}, .trusted = true}),
+            2);
 }
 
 TEST_F(RulesTest, TiersKeepTheirShareOfABudgetForAll) {
@@ -302,7 +315,8 @@ subject = "address")");
   std::string lines;
   ask({}).append_fields(lines);
   EXPECT_EQ(lines,
-            "RateLimit-Policy: \"narrow\";q=10;w=60, \"open\";q=500;qu=\"concurrent-requests\", \"wide\";q=1000;w=900\r\n"
+            "RateLimit-Policy: \"narrow\";q=10;w=60, \"open\";q=500;qu=\"concurrent-requests\", "
+            "\"wide\";q=1000;w=900\r\n"
             "RateLimit: \"narrow\";r=9;t=60, \"open\";r=499, \"wide\";r=999;t=900\r\n");
   EXPECT_EQ(allowed_of(9), 9);
   now_ += 30s + 1ms;
@@ -351,8 +365,13 @@ subject = "address")");
       http::RequestHead head;
       for (int i = 0; i < 6000; ++i) {
         const auto subject = static_cast<std::uint8_t>(random.below(4));
-        const TimePoint now = now_ + Duration(clock.fetch_add(static_cast<std::int64_t>(random.below(600'000))));
-        const Asked asked{.head = head, .route = "", .host = "", .path = "/", .client = IpAddress::v4({10, 0, 0, subject})};
+        const TimePoint now =
+            now_ + Duration(clock.fetch_add(static_cast<std::int64_t>(random.below(600'000))));
+        const Asked asked{.head = head,
+                          .route = "",
+                          .host = "",
+                          .path = "/",
+                          .client = IpAddress::v4({10, 0, 0, subject})};
         const Decision decision = rules_->decide(asked, static_cast<std::size_t>(t), now);
         if (!decision.allowed()) continue;
         EXPECT_LE(open[subject].fetch_add(1) + 1, 3);
@@ -373,9 +392,11 @@ subject = "address")");
     std::ranges::sort(times);
     const std::size_t limit = subject < 0 ? 200 : 20;
     EXPECT_GT(times.size(), limit);
-    for (std::size_t i = 0; i + limit < times.size(); ++i) ASSERT_GE(times[i + limit] - times[i], 1s) << subject;
+    for (std::size_t i = 0; i + limit < times.size(); ++i)
+      ASSERT_GE(times[i + limit] - times[i], 1s) << subject;
   }
-  for (const SubjectStatus& subject : status("open").top) EXPECT_EQ(subject.used, 0U);  // all was given back
+  for (const SubjectStatus& subject : status("open").top)
+    EXPECT_EQ(subject.used, 0U);  // all was given back
 }
 
 }  // namespace

@@ -27,16 +27,20 @@ Subjects::Subjects(std::vector<Budget> budgets, std::size_t capacity)
     : budgets_(std::move(budgets)),
       capacity_(capacity),
       slot_bytes_(slot_bytes(budgets_)),
-      shard_count_(std::clamp(std::bit_floor(capacity / kLeastOfAShard), std::size_t{1}, kMostShards)),
+      shard_count_(
+          std::clamp(std::bit_floor(capacity / kLeastOfAShard), std::size_t{1}, kMostShards)),
       shards_(std::make_unique<Shard[]>(shard_count_)) {
   const std::size_t each = (capacity + shard_count_ - 1) / shard_count_;
-  for (std::size_t i = 0; i < shard_count_; ++i) shards_[i].prepare(*this, static_cast<std::uint32_t>(each));
+  for (std::size_t i = 0; i < shard_count_; ++i)
+    shards_[i].prepare(*this, static_cast<std::uint32_t>(each));
 }
 
 std::size_t Subjects::bytes_at_most() const {
   const Shard& shard = shards_[0];
   const std::size_t slots = shard.capacity_ + std::size_t{shard.shared_} + kChunk - 1;
-  return shard_count_ * (sizeof(Shard) + slots * slot_bytes_ + shard.places_.size() * sizeof(Shard::Place) + shard.links_.size() * sizeof(Shard::Link));
+  return shard_count_ *
+         (sizeof(Shard) + slots * slot_bytes_ + shard.places_.size() * sizeof(Shard::Place) +
+          shard.links_.size() * sizeof(Shard::Link));
 }
 
 void Subjects::visit(const std::function<void(Slot&)>& look) {
@@ -53,7 +57,8 @@ void Subjects::visit(const std::function<void(Slot&)>& look) {
 void Subjects::Shard::prepare(const Subjects& owner, std::uint32_t capacity) {
   owner_ = &owner;
   capacity_ = capacity;
-  shared_ = std::max(1U, capacity / kSharedPart) * static_cast<std::uint32_t>(owner.budgets_.size());
+  shared_ =
+      std::max(1U, capacity / kSharedPart) * static_cast<std::uint32_t>(owner.budgets_.size());
   places_.resize(std::bit_ceil(std::size_t{capacity} * 2));
   links_.resize(capacity);
   chunks_.resize((capacity_ + shared_ + kChunk - 1) / kChunk);
@@ -68,7 +73,8 @@ Subjects::Slot* Subjects::Shard::find(const Subject& subject, TimePoint now) {
   return counts || !room ? &shared : nullptr;
 }
 
-Subjects::Slot& Subjects::Shard::settle(Slot* found, const Subject& subject, TimePoint now, Room& room) {
+Subjects::Slot& Subjects::Shard::settle(Slot* found, const Subject& subject, TimePoint now,
+                                        Room& room) {
   room = Room::free;
   if (found == nullptr) return make(subject, now, room);
   const Budget& budget = owner_->budgets_[subject.tier];
@@ -171,7 +177,8 @@ void Subjects::Shard::enter(std::uint64_t key, std::uint32_t slot) {
 void Subjects::Shard::remove(std::uint64_t key) {
   const std::size_t mask = places_.size() - 1;
   std::size_t hole = key & mask;
-  while (places_[hole].low != static_cast<std::uint32_t>(key) || at(places_[hole].slot).key != key) hole = (hole + 1) & mask;
+  while (places_[hole].low != static_cast<std::uint32_t>(key) || at(places_[hole].slot).key != key)
+    hole = (hole + 1) & mask;
   for (std::size_t i = (hole + 1) & mask; places_[i].slot != kNone; i = (i + 1) & mask) {
     const std::size_t home = places_[i].low & mask;
     if (((i - home) & mask) < ((i - hole) & mask)) continue;

@@ -31,12 +31,14 @@ class Subjects {
   struct Slot {
     std::uint64_t key = 0;
     std::uint32_t index = 0;
-    std::uint32_t allowed = 0;  // since the slot is this subject's; they stop at their largest value
+    std::uint32_t allowed =
+        0;  // since the slot is this subject's; they stop at their largest value
     std::uint32_t refused = 0;
     std::uint8_t tier = 0;
     bool shared = false;
     std::uint8_t label_size = 0;
-    std::array<char, 41> label{};  // an address or a user's name, cut; empty: only the key may be shown
+    std::array<char, 41>
+        label{};  // an address or a user's name, cut; empty: only the key may be shown
 
     [[nodiscard]] std::string_view name() const { return {label.data(), label_size}; }
     [[nodiscard]] std::byte* state() { return reinterpret_cast<std::byte*>(this + 1); }
@@ -78,7 +80,9 @@ class Subjects {
 
     void prepare(const Subjects& owner, std::uint32_t capacity);
     [[nodiscard]] std::uint32_t lookup(std::uint64_t key);
-    [[nodiscard]] bool has_room(TimePoint now) { return size_ < capacity_ || idle_slot(now) != kNone; }
+    [[nodiscard]] bool has_room(TimePoint now) {
+      return size_ < capacity_ || idle_slot(now) != kNone;
+    }
     Slot& make(const Subject& subject, TimePoint now, Room& room);
     [[nodiscard]] std::uint32_t idle_slot(TimePoint now);
     [[nodiscard]] Slot& shared_slot(const Subject& subject);
@@ -107,7 +111,9 @@ class Subjects {
   Subjects(const Subjects&) = delete;
   Subjects& operator=(const Subjects&) = delete;
 
-  [[nodiscard]] Shard& shard(std::uint64_t key) { return shards_[(key >> 48U) & (shard_count_ - 1)]; }
+  [[nodiscard]] Shard& shard(std::uint64_t key) {
+    return shards_[(key >> 48U) & (shard_count_ - 1)];
+  }
   [[nodiscard]] const Budget& budget(std::uint8_t tier) const { return budgets_[tier]; }
 
   // Subjects that have a slot; from any thread.

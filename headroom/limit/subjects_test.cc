@@ -55,19 +55,22 @@ TEST(Subjects, KeepsEachApart) {
 
 // The promise under attack: a flood of strangers makes nobody forgotten. A plain map says who was allowed what.
 TEST(Subjects, AFullTableNeverAllowsASubjectMoreThanItsLimit) {
-  for (const Budget& budget : {Budget::sliding({5, kWindow}), Budget::fixed({5, kWindow}), Budget::sliding({70, kWindow})}) {
+  for (const Budget& budget : {Budget::sliding({5, kWindow}), Budget::fixed({5, kWindow}),
+                               Budget::sliding({70, kWindow})}) {
     Table table(budget, 100);
     Random random(3);
     TimePoint now{1000s};
     std::map<std::uint64_t, std::multiset<TimePoint>> model;
     for (int i = 0; i < 40000; ++i) {
-      const std::uint64_t subject = random.below(3) == 0 ? key(random.below(10)) : key(random.below(2000));
+      const std::uint64_t subject =
+          random.below(3) == 0 ? key(random.below(10)) : key(random.below(2000));
       if (random.below(4) == 0) now += 50ms;
       if (!table.ask(subject, now)) continue;
       auto& uses = model[subject];
       uses.insert(now);
       const auto in_window = std::distance(uses.upper_bound(now - kWindow), uses.end());
-      const auto most = static_cast<std::ptrdiff_t>(budget.kind() == Budget::Kind::fixed ? 2 * budget.limit() : budget.limit());
+      const auto most = static_cast<std::ptrdiff_t>(
+          budget.kind() == Budget::Kind::fixed ? 2 * budget.limit() : budget.limit());
       ASSERT_LE(in_window, most);
     }
     EXPECT_LE(table.subjects().size(), 100U);
@@ -82,7 +85,8 @@ TEST(Subjects, WhoIsKnownIsNotTouchedByAFloodAndTheTableRecovers) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(table.ask(key(1), now));
   for (std::uint64_t i = 0; i < 100'000; ++i) static_cast<void>(table.ask(key(100 + i), now));
   EXPECT_GT(table.shared(), 0);
-  for (int i = 0; i < 7; ++i) EXPECT_TRUE(table.ask(key(1), now));  // all that was left of its budget
+  for (int i = 0; i < 7; ++i)
+    EXPECT_TRUE(table.ask(key(1), now));  // all that was left of its budget
   EXPECT_FALSE(table.ask(key(1), now));
   EXPECT_FALSE(table.ask(key(777'777), now));  // a stranger shares a count that is used up
 
@@ -99,7 +103,8 @@ TEST(Subjects, WhoLeavesASharedCountTakesItsHistoryAlong) {
   const std::uint64_t stranger = key(1000);
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(table.ask(stranger, start + kWindow / 2));
   EXPECT_EQ(table.shared(), 3);
-  const TimePoint room = start + kWindow + kWindow / 10;  // the 64 have expired, the stranger's three have not
+  const TimePoint room =
+      start + kWindow + kWindow / 10;  // the 64 have expired, the stranger's three have not
   EXPECT_TRUE(table.ask(stranger, room));
   EXPECT_TRUE(table.ask(stranger, room));
   EXPECT_FALSE(table.ask(stranger, room));
@@ -120,7 +125,8 @@ TEST(Subjects, EvictionKeepsTheIndexWhole) {
   std::map<std::uint64_t, TimePoint> model;
   for (int i = 0; i < 50000; ++i) {
     now += 2s;  // about 30 in a window: there is always room
-    const std::uint64_t subject = random.below(60) << 32U | random.below(2);  // many like the same place
+    const std::uint64_t subject =
+        random.below(60) << 32U | random.below(2);  // many like the same place
     const bool expected = !model.contains(subject) || now >= model[subject] + kWindow;
     ASSERT_EQ(table.ask(subject, now), expected);
     if (expected) model[subject] = now;

@@ -29,7 +29,8 @@ Users::Users(metrics::Registry& registry)
       verified_(registry.counter(kTokens, {"verified"})),
       refused_(registry.counter(kTokens, {"refused"})) {}
 
-Result<std::unique_ptr<Users>> Users::make(const LimitOptions& options, metrics::Registry& registry) {
+Result<std::unique_ptr<Users>> Users::make(const LimitOptions& options,
+                                           metrics::Registry& registry) {
   std::unique_ptr<Users> users(new Users(registry));
   auto verifier = auth::make_verifier(options.jwt, {}, "limit.jwt");
   if (!verifier) return pass(verifier);
@@ -38,7 +39,8 @@ Result<std::unique_ptr<Users>> Users::make(const LimitOptions& options, metrics:
   users->tier_claim_ = options.jwt.tier_claim;
   users->api_key_header_ = options.api_key_header;
   for (const auto& [name, digest] : options.api_keys) {
-    users->keys_.push_back({digest_of(std::string_view(digest).substr(7)), std::make_shared<const User>(User{name, {}})});
+    users->keys_.push_back({digest_of(std::string_view(digest).substr(7)),
+                            std::make_shared<const User>(User{name, {}})});
   }
   return users;
 }
@@ -47,12 +49,14 @@ Users::Shown Users::shown_by(const http::RequestHead& head, auth::WallTime now) 
   if (!verifier_ || !head.has(http::Name::authorization)) return {};
   const auto token = auth::bearer_in(head.value_of(http::Name::authorization));
   if (!token) return {};
-  Shown shown{.token = *token, .mark = {keyed_hash(first_key_, *token), keyed_hash(second_key_, *token)}};
+  Shown shown{.token = *token,
+              .mark = {keyed_hash(first_key_, *token), keyed_hash(second_key_, *token)}};
   shown.known = recall(shown.mark, now);
   return shown;
 }
 
-UserRef Users::user_of(const Shown& shown, const http::RequestHead& head, auth::WallTime now, std::size_t worker) {
+UserRef Users::user_of(const Shown& shown, const http::RequestHead& head, auth::WallTime now,
+                       std::size_t worker) {
   if (shown.known) {
     recalled_.at(worker).add();
     return shown.known;
@@ -90,7 +94,8 @@ UserRef Users::verified(std::string_view token, const Mark& mark, auth::WallTime
   const auto name = text_at(name_claim_);
   if (!name || name->empty() || name->size() > 256) return nullptr;
   const std::string_view tier = text_at(tier_claim_).value_or("");
-  auto user = std::make_shared<const User>(User{std::string(*name), std::string(tier.substr(0, kMostTierBytes))});
+  auto user = std::make_shared<const User>(
+      User{std::string(*name), std::string(tier.substr(0, kMostTierBytes))});
   if (claims->expires) remember(mark, *claims->expires, user);
   return user;
 }

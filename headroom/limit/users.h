@@ -34,7 +34,8 @@ using UserRef = std::shared_ptr<const User>;
 class Users {
  public:
   // Reads key files. Errc::invalid, naming the setting.
-  [[nodiscard]] static Result<std::unique_ptr<Users>> make(const LimitOptions& options, metrics::Registry& registry);
+  [[nodiscard]] static Result<std::unique_ptr<Users>> make(const LimitOptions& options,
+                                                           metrics::Registry& registry);
 
   struct Mark {
     std::uint64_t first = 0;
@@ -50,7 +51,8 @@ class Users {
   };
   [[nodiscard]] Shown shown_by(const http::RequestHead& head, auth::WallTime now);
   // Null: nobody known. May check a signature.
-  [[nodiscard]] UserRef user_of(const Shown& shown, const http::RequestHead& head, auth::WallTime now, std::size_t worker);
+  [[nodiscard]] UserRef user_of(const Shown& shown, const http::RequestHead& head,
+                                auth::WallTime now, std::size_t worker);
 
  private:
   struct Known {

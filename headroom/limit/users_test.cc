@@ -10,13 +10,17 @@ namespace {
 constexpr std::string_view kSecret = "0123456789abcdef0123456789abcdef";
 
 std::string token(std::string_view claims, std::string_view secret = kSecret) {
-  const std::string head = auth::base64url(R"({"alg":"HS256","typ":"JWT"})") + "." + auth::base64url(claims);
+  const std::string head =
+      auth::base64url(R"({"alg":"HS256","typ":"JWT"})") + "." + auth::base64url(claims);
   return head + "." + auth::base64url(text_of(auth::hmac_sha256(secret, head)));
 }
 std::string claims(std::string_view user, std::string_view more = "", int life_s = 600) {
-  return fmt::format(R"({{"sub":"{}","exp":{}{}}})", user, auth::wall_now().time_since_epoch().count() + life_s, more);
+  return fmt::format(R"({{"sub":"{}","exp":{}{}}})", user,
+                     auth::wall_now().time_since_epoch().count() + life_s, more);
 }
-Request signed_in(const std::string& jwt) { return {.headers = {{"Authorization", "Bearer " + jwt}}}; }
+Request signed_in(const std::string& jwt) {
+  return {.headers = {{"Authorization", "Bearer " + jwt}}};
+}
 
 class UsersTest : public RulesTest {
  protected:
@@ -32,10 +36,12 @@ rate = "3/min"
 [[limit.rules.tiers]]
 name = "gold"
 rate = "6/min"
-users = ["acme"])", kSecret));
+users = ["acme"])",
+                    kSecret));
   }
   std::uint64_t tokens(const char* result) {
-    static constexpr metrics::Family kLooked{"headroom_limit_tokens_total", metrics::Kind::counter, "", {"result"}};
+    static constexpr metrics::Family kLooked{
+        "headroom_limit_tokens_total", metrics::Kind::counter, "", {"result"}};
     return registry_.counter(kLooked, {result}).total();
   }
 };
@@ -54,14 +60,36 @@ TEST_F(UsersTest, AUserIsCountedByNameWhereverTheTokenComesFrom) {
 
 TEST_F(UsersTest, ATokenThatDoesNotVerifyIsNobody) {
   const std::string good = token(claims("anna"));
-  const std::string bad[] = {token(claims("anna"), "ffffffffffffffffffffffffffffffff"), token(claims("anna", "", -600)),
-                             good + "x", "not.a.jwt", token(R"({"exp":99999999999})"), std::string(64 << 10, 'a')};
+  const std::string bad[] = {token(claims("anna"), "ffffffffffffffffffffffffffffffff"),
+                             token(claims("anna", "", -600)),
+                             good + "x",
+                             "not.a.jwt",
+                             token(R"({"exp":99999999999})"),
+                             std::string(64 << 10, 'a')};
   int allowed = 0;
   for (const std::string& forged : bad) allowed += allowed_of(3, signed_in(forged));
   EXPECT_EQ(allowed, 3);  // all of them are the address's
   EXPECT_EQ(status("api").top[0].subject, "10.0.0.1");
   EXPECT_EQ(tokens("refused"), 18U);
   EXPECT_EQ(allowed_of(9, signed_in(good)), 3);  // and it recovers
+}
+
+TEST(Users, ATokenIsNotRememberedBeyondItsEnd) {
+  metrics::Registry registry(1);
+  LimitOptions options = limit_section().defaults();
+  options.jwt.secret = kSecret;
+  const auto users = Users::make(options, registry);
+  ASSERT_TRUE(users);
+  const std::string bearer = "Bearer " + token(claims("anna", "", 600));
+  http::RequestHead head;
+  head.add({.id = http::Name::authorization, .name = "Authorization", .value = bearer});
+  const auth::WallTime now = auth::wall_now();
+  EXPECT_TRUE((*users)->shown_by(head, now).must_verify());
+  EXPECT_EQ((*users)->user_of((*users)->shown_by(head, now), head, now, 0)->name, "anna");
+  EXPECT_TRUE((*users)->shown_by(head, now + std::chrono::seconds(590)).known);
+  const auth::WallTime later = now + std::chrono::seconds(700);  // beyond the leeway too
+  EXPECT_FALSE((*users)->shown_by(head, later).known);
+  EXPECT_EQ((*users)->user_of((*users)->shown_by(head, later), head, later, 0), nullptr);
 }
 
 TEST_F(UsersTest, TheTierClaimAndListedUsersHaveTheirBudget) {
@@ -73,15 +101,22 @@ TEST_F(UsersTest, TheTierClaimAndListedUsersHaveTheirBudget) {
 TEST_F(UsersTest, OnlyKnownApiKeysAreUsers) {
   EXPECT_EQ(allowed_of(9, {.headers = {{"x-api-key", "secret"}}}), 6);
   EXPECT_EQ(allowed_of(2, {.headers = {{"X-API-Key", "guess 1"}}}), 2);
-  EXPECT_EQ(allowed_of(9, {.headers = {{"X-API-Key", "guess 2"}}}), 1);  // no new budget for a new guess
+  EXPECT_EQ(allowed_of(9, {.headers = {{"X-API-Key", "guess 2"}}}),
+            1);  // no new budget for a new guess
   EXPECT_EQ(status("api").top.size(), 2U);
 }
 
 // A flood of forged tokens that the address's rule refuses costs no signature check.
 TEST_F(RulesTest, WhatAnAddressRuleRefusesIsNotVerified) {
-  use(fmt::format("[limit]\naddress_rate = \"5/min\"\njwt.secret = \"{}\"\n[[limit.rules]]\nname = \"api\"\npreset = \"api\"", kSecret));
-  for (int i = 0; i < 50; ++i) static_cast<void>(ask(signed_in(token(claims("eve", fmt::format(R"(,"jti":{})", i)), std::string(32, 'f')))));
-  static constexpr metrics::Family kLooked{"headroom_limit_tokens_total", metrics::Kind::counter, "", {"result"}};
+  use(
+      fmt::format("[limit]\naddress_rate = \"5/min\"\njwt.secret = \"{}\"\n[[limit.rules]]\nname = "
+                  "\"api\"\npreset = \"api\"",
+                  kSecret));
+  for (int i = 0; i < 50; ++i)
+    static_cast<void>(
+        ask(signed_in(token(claims("eve", fmt::format(R"(,"jti":{})", i)), std::string(32, 'f')))));
+  static constexpr metrics::Family kLooked{
+      "headroom_limit_tokens_total", metrics::Kind::counter, "", {"result"}};
   EXPECT_EQ(registry_.counter(kLooked, {"refused"}).total(), 5U);
   EXPECT_EQ(status("address_rate").refused, 45U);
 }

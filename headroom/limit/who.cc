@@ -7,7 +7,8 @@
 namespace headroom::limit {
 namespace {
 
-constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15U;  // sets kinds and tiers apart: the hash before it is a secret function
+constexpr std::uint64_t kSpread =
+    0x9e3779b97f4a7c15U;  // sets kinds and tiers apart: the hash before it is a secret function
 
 std::span<const std::uint8_t> counted_bytes(const IpAddress& address) {
   return address.is_v4() ? address.bytes() : address.bytes().first(8);
@@ -23,7 +24,9 @@ Who::Name Who::name_for(const Rule& rule) {
       return {.key = tier, .by = By::all, .tier = tier};
     }
     case SubjectKind::address: name = by_address(); break;
-    case SubjectKind::user: name = user() != nullptr ? named(By::user, user()->name) : by_address(); break;
+    case SubjectKind::user:
+      name = user() != nullptr ? named(By::user, user()->name) : by_address();
+      break;
     case SubjectKind::cookie:
     case SubjectKind::header: {
       const std::string_view value = value_of(rule);

@@ -24,7 +24,8 @@ class Who {
     std::uint8_t tier = 0;
   };
 
-  Who(const HashKey& key, Users& users, std::string_view tier_header, const Asked& asked, std::size_t worker)
+  Who(const HashKey& key, Users& users, std::string_view tier_header, const Asked& asked,
+      std::size_t worker)
       : key_(key), users_(users), tier_header_(tier_header), asked_(asked), worker_(worker) {}
 
   // Whether user() would have to check a signature.
