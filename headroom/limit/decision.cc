@@ -3,6 +3,7 @@
 
 #include "headroom/http/writer.h"
 #include "headroom/limit/rule.h"
+#include "headroom/limit/rules.h"
 
 namespace headroom::limit {
 namespace {
