@@ -29,7 +29,10 @@ Result<Identity> identity_in_jwt_session(std::string_view value) {
 
 std::optional<std::string_view> cookie_in(std::string_view header, std::string_view name) {
   std::optional<std::string_view> found;
-  for (const std::string_view pair : text::split(header, ';')) {
+  while (!header.empty()) {
+    const auto end = std::min(header.find(';'), header.size());
+    const std::string_view pair = text::trimmed(header.substr(0, end));
+    header.remove_prefix(std::min(end + 1, header.size()));
     const auto equals = pair.find('=');
     if (equals == std::string_view::npos || pair.substr(0, equals) != name) continue;
     if (found) return std::nullopt;

@@ -76,15 +76,6 @@ Result<std::optional<double>> date_in(json::Value claims, std::string_view name)
   return date;
 }
 
-// The claim of exactly this name, else the one a path by dots leads to.
-std::optional<json::Value> claim_at(json::Value claims, std::string_view path) {
-  if (const auto exact = claims.find(path)) return exact;
-  const auto dot = path.find('.');
-  if (dot == std::string_view::npos) return std::nullopt;
-  const auto outer = claims.find(path.substr(0, dot));
-  return outer ? claim_at(*outer, path.substr(dot + 1)) : std::nullopt;
-}
-
 bool printable(std::string_view name) {
   return !name.empty() && name.size() <= kMostNameBytes && std::ranges::none_of(name, [](char c) {
     return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
@@ -92,6 +83,14 @@ bool printable(std::string_view name) {
 }
 
 }  // namespace
+
+std::optional<json::Value> claim_at(json::Value claims, std::string_view path) {
+  if (const auto exact = claims.find(path)) return exact;
+  const auto dot = path.find('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  const auto outer = claims.find(path.substr(0, dot));
+  return outer ? claim_at(*outer, path.substr(dot + 1)) : std::nullopt;
+}
 
 Result<std::shared_ptr<const JwtVerifier>> JwtVerifier::make(JwtOptions options,
                                                              std::vector<Key> keys) {

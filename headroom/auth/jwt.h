@@ -55,6 +55,9 @@ struct Claims {
   std::optional<WallTime> expires{};
 };
 
+// The claim of exactly this name, else the one a path by dots leads to ("app_metadata.role").
+[[nodiscard]] std::optional<json::Value> claim_at(json::Value claims, std::string_view path);
+
 class JwtVerifier {
  public:
   // Errc::invalid when there are more than kMostTries keys of one algorithm and kid (or without one).

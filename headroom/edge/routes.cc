@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
-#include "headroom/base/text.h"
 #include "headroom/edge/metrics.h"
+#include "headroom/http/path.h"
 
 namespace headroom::edge {
 
@@ -50,26 +50,9 @@ RouteTable::RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {
   std::ranges::sort(routes_, {}, rank);
 }
 
-namespace {
-
-bool host_matches(const Route& route, std::string_view host) {
-  if (route.host.empty()) return true;
-  if (!route.wildcard) return text::equal_ignoring_case(route.host, host);
-  return host.size() > route.host.size() &&
-         text::equal_ignoring_case(route.host, host.substr(host.size() - route.host.size()));
-}
-
-bool path_matches(std::string_view prefix, std::string_view path) {
-  if (prefix == "/") return true;
-  if (!path.starts_with(prefix)) return false;
-  return path.size() == prefix.size() || prefix.back() == '/' || path[prefix.size()] == '/';
-}
-
-}  // namespace
-
 const Route* RouteTable::match(std::string_view host, std::string_view path) const {
   for (const Route& route : routes_) {
-    if (path_matches(route.path, path) && host_matches(route, host)) return &route;
+    if (http::path_is_under(route.path, path) && http::host_matches(route.host, host)) return &route;
   }
   return nullptr;
 }

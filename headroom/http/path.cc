@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "headroom/base/text.h"
+
 namespace headroom::http {
 namespace {
 
@@ -91,6 +93,18 @@ Result<std::string_view> normalised_path(std::string_view path, std::string& scr
     at = slash + 1;
   }
   return std::string_view(scratch);
+}
+
+bool path_is_under(std::string_view prefix, std::string_view path) {
+  if (prefix == "/") return true;
+  if (!path.starts_with(prefix)) return false;
+  return path.size() == prefix.size() || prefix.back() == '/' || path[prefix.size()] == '/';
+}
+
+bool host_matches(std::string_view pattern, std::string_view host) {
+  if (pattern.empty()) return true;
+  if (!pattern.starts_with('.')) return text::equal_ignoring_case(pattern, host);
+  return host.size() > pattern.size() && text::equal_ignoring_case(pattern, host.substr(host.size() - pattern.size()));
 }
 
 }  // namespace headroom::http

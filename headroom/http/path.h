@@ -21,4 +21,9 @@ namespace headroom::http {
 // `path` itself when there is nothing to change (no copy), else a view of `scratch`. "*" and "" stay as they are. Errc::invalid: answer 400.
 [[nodiscard]] Result<std::string_view> normalised_path(std::string_view path, std::string& scratch);
 
+// Whether `path`, normalised, is `prefix` or lies below it, by whole segments. "/" has every path below it.
+[[nodiscard]] bool path_is_under(std::string_view prefix, std::string_view path);
+// `pattern` exact, or ".example.org" for every name below it, or "" for every host; any letter case. Both without port.
+[[nodiscard]] bool host_matches(std::string_view pattern, std::string_view host);
+
 }  // namespace headroom::http

@@ -12,25 +12,11 @@ using config::Reload;
 
 config::Section<JwtSettings> jwt_section() {
   config::Section<JwtSettings> s("jwt", "The app's own JSON Web Tokens as admin credentials.");
-  s.secret("secret", &JwtSettings::secret, "", Reload::live, "The HS256 secret, 32 bytes or more.",
-           config::satisfying("of at least 32 bytes", [](const std::string& text) {
-             return text.empty() || text.size() >= 32;
-           }));
-  s.setting("public_key", &JwtSettings::public_key, "", Reload::live,
-            "A PEM file with a public key or certificate (RS256, ES256, EdDSA).");
-  s.setting("jwks", &JwtSettings::jwks, "", Reload::live, "A file with a JWK Set.");
-  s.setting("issuer", &JwtSettings::issuer, "", Reload::live,
-            "The `iss` tokens must have; empty: any.");
-  s.setting("audience", &JwtSettings::audience, "", Reload::live,
-            "One of these must be in `aud`; empty: tokens with an `aud` are refused.");
-  s.setting("name_claim", &JwtSettings::name_claim, "sub", Reload::live,
-            "The claim that names the user.");
+  auth::add_jwt_settings(s);
   s.setting("role_claim", &JwtSettings::role_claim, "role", Reload::live,
             "The claim that holds the app's role, or a path to it by dots.");
   s.setting("roles", &JwtSettings::roles, "", Reload::live,
             "The app's roles as ours, `{ super_admin = \"admin\" }`; all others may do nothing.");
-  s.setting("leeway", &JwtSettings::leeway, "60s", Reload::live, "By how much clocks may differ.",
-            config::between(0s, 600s));
   s.check([](const JwtSettings& jwt) -> Result<void> {
     if (jwt.enabled() && jwt.roles.empty()) {
       return fail(Errc::invalid, "keys without 'roles': no token could do anything");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "headroom/auth/identity.h"
+#include "headroom/auth/jwt_settings.h"
 #include "headroom/base/clock.h"
 #include "headroom/base/log.h"
 #include "headroom/config/section.h"
@@ -43,19 +44,9 @@ struct ServerOptions {
 };
 
 // [admin.jwt]
-struct JwtSettings {
-  std::string secret;      // HS256
-  std::string public_key;  // file, PEM
-  std::string jwks;        // file, a JWK Set
-  std::string issuer;
-  std::vector<std::string> audience;
-  std::string name_claim;
+struct JwtSettings : auth::JwtSettings {
   std::string role_claim;
   std::map<std::string, auth::Role> roles;
-  Duration leeway{};
-  [[nodiscard]] bool enabled() const {
-    return !secret.empty() || !public_key.empty() || !jwks.empty();
-  }
 };
 
 // [[admin.tokens]]

@@ -1,10 +1,23 @@
 #include "headroom/server/settings.h"
 
 #include "headroom/edge/options.h"
+#include "headroom/limit/options.h"
 #include "headroom/monitor/options.h"
 #include "headroom/server/options.h"
 
 namespace headroom::server {
+namespace {
+
+// Rules name routes, and those are the edge's.
+Result<> check_limited_routes(const config::Settings& settings) {
+  std::vector<std::string> names{"default"};
+  for (const auto& route : settings.get<edge::EdgeOptions>().routes) {
+    names.push_back(route.name.empty() ? route.host + route.path : route.name);
+  }
+  return limit::check_routes(settings.get<limit::LimitOptions>(), names);
+}
+
+}  // namespace
 
 const config::Schema& schema() {
   static const auto made = [] {
@@ -12,7 +25,9 @@ const config::Schema& schema() {
     all.add(server_section());
     all.add(admin_section());
     all.add(edge::edge_section());
+    all.add(limit::limit_section());
     all.add(monitor::monitor_section());
+    all.check(check_limited_routes);
     all.allow_variable("HEADROOM_CONFIG");
     return all;
   }();

@@ -1,52 +1,15 @@
 #include "headroom/server/tokens.h"
 
-#include "headroom/auth/jwks.h"
 #include "headroom/base/log.h"
-#include "headroom/config/config.h"
 
 namespace headroom::server {
 namespace {
 
-Result<std::vector<auth::Key>> jwt_keys(const JwtSettings& jwt) {
-  std::vector<auth::Key> keys;
-  if (!jwt.secret.empty()) {
-    auto key = auth::Key::hmac(jwt.secret);
-    if (!key) return pass(key, "admin.jwt.secret");
-    keys.push_back(std::move(*key));
-  }
-  if (!jwt.public_key.empty()) {
-    auto text = config::read_document(jwt.public_key);
-    if (!text) return pass(text, "admin.jwt.public_key");
-    auto key = auth::Key::from_pem(text->text);
-    if (!key) return pass(key, "admin.jwt.public_key");
-    keys.push_back(std::move(*key));
-  }
-  if (!jwt.jwks.empty()) {
-    auto text = config::read_document(jwt.jwks);
-    if (!text) return pass(text, "admin.jwt.jwks");
-    auto set = auth::parse_jwks(text->text, auth::SecretKeys::accepted);
-    if (!set) return pass(set, "admin.jwt.jwks");
-    for (const std::string& refused : set->refused)
-      log::warn("server", "admin.jwt.jwks: {}", refused);
-    std::ranges::move(set->keys, std::back_inserter(keys));
-  }
-  return keys;
-}
-
 Result<std::shared_ptr<const auth::JwtVerifier>> verifier_of(const JwtSettings& jwt) {
-  if (!jwt.enabled()) return nullptr;
-  auto keys = jwt_keys(jwt);
-  if (!keys) return pass(keys);
   auth::JwtOptions options;
-  options.issuer = jwt.issuer;
-  options.audience = jwt.audience;
-  options.leeway = std::chrono::duration_cast<std::chrono::seconds>(jwt.leeway);
-  options.name_claim = jwt.name_claim;
   options.role_claim = jwt.role_claim;
   options.roles.insert(jwt.roles.begin(), jwt.roles.end());
-  auto verifier = auth::JwtVerifier::make(std::move(options), std::move(*keys));
-  if (!verifier) return pass(verifier, "admin.jwt");
-  return verifier;
+  return auth::make_verifier(jwt, std::move(options), "admin.jwt");
 }
 
 }  // namespace
