@@ -18,7 +18,8 @@
 namespace headroom::edge {
 namespace {
 
-constexpr Duration kFirstLookups = 2s;  // how long a start or a reload waits for new names to be looked up
+constexpr Duration kFirstLookups =
+    2s;  // how long a start or a reload waits for new names to be looked up
 constexpr Duration kRotateTickets = net::TlsTicketKeys::kLifetime / 2;
 constexpr std::array<unsigned, 7> kRefusals{400, 408, 413, 414, 431, 501, 505};
 
@@ -43,7 +44,8 @@ std::shared_ptr<const http::ServerOptions> server_options(const EdgeOptions& opt
 net::TlsServerOptions tls_options(const TlsOptions& options) {
   net::TlsServerOptions made;
   if (!options.cert.empty()) made.certificates.push_back({options.cert, options.key});
-  for (const CertificateOptions& more : options.certificates) made.certificates.push_back({more.cert, more.key});
+  for (const CertificateOptions& more : options.certificates)
+    made.certificates.push_back({more.cert, more.key});
   made.min_version = options.min_version == "1.3" ? net::TlsVersion::v1_3 : net::TlsVersion::v1_2;
   made.client_certificates = static_cast<net::TlsClientCertificates>(options.client_certificates);
   made.client_ca = options.client_ca;
@@ -51,8 +53,9 @@ net::TlsServerOptions tls_options(const TlsOptions& options) {
 }
 
 Quantiles quantiles_of(const metrics::HistogramValues& values) {
-  return {milliseconds(values.mean()), milliseconds(values.quantile(0.5)), milliseconds(values.quantile(0.9)),
-          milliseconds(values.quantile(0.95)), milliseconds(values.quantile(0.99))};
+  return {milliseconds(values.mean()), milliseconds(values.quantile(0.5)),
+          milliseconds(values.quantile(0.9)), milliseconds(values.quantile(0.95)),
+          milliseconds(values.quantile(0.99))};
 }
 
 }  // namespace
@@ -60,7 +63,9 @@ Quantiles quantiles_of(const metrics::HistogramValues& values) {
 // Closes what idles for too long, every second.
 class Trimmer final : net::WheelEntry {
  public:
-  Trimmer(net::Wheel& wheel, Proxy& proxy) : WheelEntry(wheel), proxy_(proxy) { set(Clock::now() + kTrim); }
+  Trimmer(net::Wheel& wheel, Proxy& proxy) : WheelEntry(wheel), proxy_(proxy) {
+    set(Clock::now() + kTrim);
+  }
 
  private:
   static constexpr Duration kTrim = 1s;
@@ -100,8 +105,10 @@ class Edge::Body {
         errors_(registry.counter(kAllErrors)),
         connections_(registry.counter(kConnections)),
         over_limit_(registry.counter(kConnectionsRefused, {"limit"})),
-        open_gauge_(registry.gauge(kConnectionsOpen, {}, [this] { return static_cast<double>(limits_.open()); })),
-        log_gauge_(registry.gauge(kLogDropped, {}, [this] { return static_cast<double>(log_.dropped()); })) {}
+        open_gauge_(registry.gauge(kConnectionsOpen, {},
+                                   [this] { return static_cast<double>(limits_.open()); })),
+        log_gauge_(registry.gauge(kLogDropped, {},
+                                  [this] { return static_cast<double>(log_.dropped()); })) {}
 
   net::Workers& workers_;
   net::Resolver& resolver_;
@@ -122,8 +129,9 @@ class Edge::Body {
   std::vector<std::pair<std::string, net::Listener>> doors_;
   std::shared_ptr<const net::TlsTicketKeys> keys_;
   TimePoint rotate_at_ = Clock::now() + kRotateTickets;
-  std::mutex change_;         // one reload or rotation at a time
-  mutable std::mutex mutex_;  // the view and the checker change at a reload, which any thread but a worker may ask for
+  std::mutex change_;  // one reload or rotation at a time
+  mutable std::mutex
+      mutex_;  // the view and the checker change at a reload, which any thread but a worker may ask for
   std::shared_ptr<const View> view_;
   bool accepting_ = false;
 
@@ -132,12 +140,15 @@ class Edge::Body {
     return view_;
   }
   [[nodiscard]] ProxyCells cells_of(std::size_t worker);
-  [[nodiscard]] Result<> open_door(const std::string& name, const config::Address& address, std::vector<Door>& inherited);
-  [[nodiscard]] Result<std::shared_ptr<const net::TlsServer>> make_tls(const TlsOptions& options) const;
+  [[nodiscard]] Result<> open_door(const std::string& name, const config::Address& address,
+                                   std::vector<Door>& inherited);
+  [[nodiscard]] Result<std::shared_ptr<const net::TlsServer>> make_tls(
+      const TlsOptions& options) const;
   void make_parts(const EdgeOptions& options, const std::shared_ptr<const net::TlsServer>& tls);
   void accept_on(net::Worker& worker);
   void admit(Part& part, http::Server& server, net::Listener::Accepted accepted);
-  void use(const std::shared_ptr<const View>& view, const std::shared_ptr<const net::TlsServer>& tls);
+  void use(const std::shared_ptr<const View>& view,
+           const std::shared_ptr<const net::TlsServer>& tls);
   void watch(const std::shared_ptr<const View>& view);
   void wait_for_names(const View& view) const;
   void retire(const View& old, const View& now);
@@ -149,23 +160,27 @@ ProxyCells Edge::Body::cells_of(std::size_t worker) {
   ProxyCells cells{&begun_.at(worker), &ended_.at(worker), &errors_.at(worker), {}};
   cells.bad_requests[0] = &registry_.counter(kBadRequests, {"other"}).at(worker);
   for (const unsigned status : kRefusals) {
-    cells.bad_requests[status] = &registry_.counter(kBadRequests, {std::to_string(status)}).at(worker);
+    cells.bad_requests[status] =
+        &registry_.counter(kBadRequests, {std::to_string(status)}).at(worker);
   }
   return cells;
 }
 
-Result<> Edge::Body::open_door(const std::string& name, const config::Address& address, std::vector<Door>& inherited) {
+Result<> Edge::Body::open_door(const std::string& name, const config::Address& address,
+                               std::vector<Door>& inherited) {
   auto endpoint = endpoint_of(address);
   if (!endpoint) return pass(endpoint, name + ".listen");
   const auto from = std::ranges::find(inherited, name, &Door::name);
-  std::vector<int> sockets = from == inherited.end() ? std::vector<int>{} : std::exchange(from->sockets, {});
+  std::vector<int> sockets =
+      from == inherited.end() ? std::vector<int>{} : std::exchange(from->sockets, {});
   auto listener = net::Listener::open(*endpoint, workers_.size(), std::move(sockets));
   if (!listener) return pass(listener, name);
   doors_.emplace_back(name, std::move(*listener));
   return {};
 }
 
-Result<std::shared_ptr<const net::TlsServer>> Edge::Body::make_tls(const TlsOptions& options) const {
+Result<std::shared_ptr<const net::TlsServer>> Edge::Body::make_tls(
+    const TlsOptions& options) const {
   if (!options.enabled()) return std::shared_ptr<const net::TlsServer>();
   auto made = net::TlsServer::make(tls_options(options), workers_.size(), keys_);
   if (!made) return pass(made, "edge.tls");
@@ -178,7 +193,8 @@ void Edge::Body::each_part(const std::function<void(Part&)>& work) {
   });
 }
 
-void Edge::Body::make_parts(const EdgeOptions& options, const std::shared_ptr<const net::TlsServer>& tls) {
+void Edge::Body::make_parts(const EdgeOptions& options,
+                            const std::shared_ptr<const net::TlsServer>& tls) {
   const auto http_options = server_options(options);
   parts_.resize(workers_.size());
   workers_.each([&](net::Worker& worker) {
@@ -186,9 +202,9 @@ void Edge::Body::make_parts(const EdgeOptions& options, const std::shared_ptr<co
     Part& made = *part;
     made.tls = tls;
     made.plain = std::make_unique<http::Server>(made.group, made.proxy, http_options);
-    made.secure = std::make_unique<http::Server>(made.group, made.proxy, http_options, [&made, index = worker.index()] {
-      return made.tls->context(index);
-    });
+    made.secure = std::make_unique<http::Server>(
+        made.group, made.proxy, http_options,
+        [&made, index = worker.index()] { return made.tls->context(index); });
     parts_[worker.index()] = std::move(part);
   });
 }
@@ -208,12 +224,16 @@ void Edge::Body::accept_on(net::Worker& worker) {
   Part& part = *parts_[worker.index()];
   for (auto& [name, listener] : doors_) {
     http::Server& server = name == "edge" ? *part.plain : *part.secure;
-    auto take = [this, &part, &server](net::Listener::Accepted accepted) { admit(part, server, accepted); };
-    HR_ASSERT(part.acceptors.spawn([&listener, &part, take] { return listener.accept(part.acceptors, take); }));
+    auto take = [this, &part, &server](net::Listener::Accepted accepted) {
+      admit(part, server, accepted);
+    };
+    HR_ASSERT(part.acceptors.spawn(
+        [&listener, &part, take] { return listener.accept(part.acceptors, take); }));
   }
 }
 
-void Edge::Body::use(const std::shared_ptr<const View>& view, const std::shared_ptr<const net::TlsServer>& tls) {
+void Edge::Body::use(const std::shared_ptr<const View>& view,
+                     const std::shared_ptr<const net::TlsServer>& tls) {
   const EdgeOptions& options = *view->options;
   limits_.set_limits(options.max_connections, options.max_connections_per_address);
   const auto http_options = server_options(options);
@@ -279,9 +299,12 @@ Edge::Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& re
 
 Edge::~Edge() { stop(); }
 
-void Edge::host(std::string prefix, http::Service& service) { body_->hosted_.push_back({std::move(prefix), &service}); }
+void Edge::host(std::string prefix, http::Service& service) {
+  body_->hosted_.push_back({std::move(prefix), &service});
+}
 
-Result<> Edge::start(std::shared_ptr<const EdgeOptions> options, Inherited inherited) {
+Result<> Edge::start(std::shared_ptr<const EdgeOptions> options,
+                     std::shared_ptr<const limit::Rules> limits, Inherited inherited) {
   Body& b = *body_;
   if (inherited.tls_ticket_keys.empty()) {
     b.keys_ = std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh());
@@ -290,13 +313,14 @@ Result<> Edge::start(std::shared_ptr<const EdgeOptions> options, Inherited inher
     if (!keys) return pass(keys, "edge.tls: ticket keys of the running server");
     b.keys_ = std::make_shared<const net::TlsTicketKeys>(*keys);
   }
-  auto view = make_view(options, nullptr, b.workers_.size(), b.registry_);
+  auto view = make_view(options, std::move(limits), nullptr, b.workers_.size(), b.registry_);
   if (!view) return pass(view);
   auto tls = b.make_tls(options->tls);
   if (!tls) return pass(tls);
   if (auto opened = b.open_door("edge", options->listen, inherited.doors); !opened) return opened;
   if (*tls) {
-    if (auto opened = b.open_door("edge.tls", options->tls.listen, inherited.doors); !opened) return opened;
+    if (auto opened = b.open_door("edge.tls", options->tls.listen, inherited.doors); !opened)
+      return opened;
   }
   for (Door& unused : inherited.doors) {
     for (const int fd : unused.sockets) ::close(fd);
@@ -318,11 +342,12 @@ Result<> Edge::start(std::shared_ptr<const EdgeOptions> options, Inherited inher
   return {};
 }
 
-Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options) {
+Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
+                      std::shared_ptr<const limit::Rules> limits) {
   Body& b = *body_;
   const std::scoped_lock change(b.change_);
   const auto before = b.view();
-  auto view = make_view(options, before.get(), b.workers_.size(), b.registry_);
+  auto view = make_view(options, std::move(limits), before.get(), b.workers_.size(), b.registry_);
   if (!view) return pass(view);
   auto tls = b.make_tls(options->tls);
   if (!tls) return pass(tls);
@@ -344,7 +369,8 @@ void Edge::upkeep(TimePoint now) {
   if (!view || now < b.rotate_at_) return;
   const std::scoped_lock change(b.change_);
   b.rotate_at_ = now + kRotateTickets;
-  const auto before = std::exchange(b.keys_, std::make_shared<const net::TlsTicketKeys>(b.keys_->rotated()));
+  const auto before =
+      std::exchange(b.keys_, std::make_shared<const net::TlsTicketKeys>(b.keys_->rotated()));
   auto tls = b.make_tls(view->options->tls);
   if (tls) return b.use(view, *tls);
   b.keys_ = before;
@@ -354,12 +380,16 @@ void Edge::upkeep(TimePoint now) {
 std::vector<Door> Edge::doors() const {
   std::vector<Door> doors;
   for (const auto& [name, listener] : body_->doors_) {
-    doors.push_back({name, listener.endpoint().to_string(), {listener.sockets().begin(), listener.sockets().end()}});
+    doors.push_back({name,
+                     listener.endpoint().to_string(),
+                     {listener.sockets().begin(), listener.sockets().end()}});
   }
   return doors;
 }
 
-std::string Edge::tls_ticket_keys() const { return body_->keys_ ? body_->keys_->bytes() : std::string(); }
+std::string Edge::tls_ticket_keys() const {
+  return body_->keys_ ? body_->keys_->bytes() : std::string();
+}
 
 void Edge::stop_accepting(Doors doors) {
   Body& b = *body_;
@@ -407,14 +437,17 @@ std::vector<net::HealthReport> Edge::health() const {
   const TimePoint now = Clock::now();
   for (const auto& pool : view->pools) {
     const auto& servers = pool->group.servers();
-    const auto up = std::ranges::count_if(servers, [&](const auto& server) { return server->usable(now); });
+    const auto up =
+        std::ranges::count_if(servers, [&](const auto& server) { return server->usable(now); });
     net::HealthReport report{"edge.upstreams." + pool->group.options().name, State::ok, {}};
     if (up == 0) {
       report.state = State::failed;
     } else if (static_cast<std::size_t>(up) < servers.size()) {
       report.state = State::degraded;
     }
-    if (report.state != State::ok) report.reason = std::to_string(up) + " of " + std::to_string(servers.size()) + " servers can be used";
+    if (report.state != State::ok)
+      report.reason =
+          std::to_string(up) + " of " + std::to_string(servers.size()) + " servers can be used";
     reports.push_back(std::move(report));
   }
   return reports;
@@ -426,13 +459,19 @@ std::vector<GroupStatus> Edge::upstreams() const {
   if (!view) return groups;
   const TimePoint now = Clock::now();
   for (const auto& pool : view->pools) {
-    GroupStatus group{pool->group.options().name, pool->group.concurrency().in_flight(), pool->group.concurrency().limit(),
-                      pool->admission->size() + pool->places->size(), {}};
+    GroupStatus group{pool->group.options().name,
+                      pool->group.concurrency().in_flight(),
+                      pool->group.concurrency().limit(),
+                      pool->admission->size() + pool->places->size(),
+                      {}};
     for (const auto& server : pool->group.servers()) {
       const Quantiles first = quantiles_of(server->first_byte().values());
-      group.servers.push_back({server->spec().text, server->state(now), server->reason(), server->spec().weight, server->in_flight(),
-                               static_cast<std::uint64_t>(std::max<std::int64_t>(0, server->idle_connections.load())),
-                               server->requests().total(), server->failures().total(), first.p50, first.p90, first.p95, first.p99});
+      group.servers.push_back(
+          {server->spec().text, server->state(now), server->reason(), server->spec().weight,
+           server->in_flight(),
+           static_cast<std::uint64_t>(std::max<std::int64_t>(0, server->idle_connections.load())),
+           server->requests().total(), server->failures().total(), first.p50, first.p90, first.p95,
+           first.p99});
     }
     groups.push_back(std::move(group));
   }
@@ -448,7 +487,8 @@ std::vector<RouteStatus> Edge::routes() const {
     RouteStatus status;
     status.name = route.name;
     std::uint64_t ended = 0;
-    for (std::size_t i = 0; i < m.ended.size(); ++i) ended += status.by_class[i] = m.ended[i]->total();
+    for (std::size_t i = 0; i < m.ended.size(); ++i)
+      ended += status.by_class[i] = m.ended[i]->total();
     status.requests = ended;
     status.in_flight = std::max(m.begun.total(), ended) - ended;
     status.bytes_in = m.bytes_in.total();
@@ -487,7 +527,8 @@ Result<> Edge::set_draining(std::string_view group, std::string_view server, boo
       return {};
     }
   }
-  return fail(Errc::not_found, "no server '" + std::string(server) + "' in a group '" + std::string(group) + "'");
+  return fail(Errc::not_found,
+              "no server '" + std::string(server) + "' in a group '" + std::string(group) + "'");
 }
 
 }  // namespace headroom::edge

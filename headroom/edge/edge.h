@@ -19,6 +19,7 @@
 #include "headroom/base/metrics.h"
 #include "headroom/edge/options.h"
 #include "headroom/http/service.h"
+#include "headroom/limit/rules.h"
 #include "headroom/net/interfaces.h"
 #include "headroom/net/resolver.h"
 #include "headroom/net/worker.h"
@@ -93,9 +94,12 @@ class Edge final : public net::Health {
 
   // Opens the doors (those of `inherited` are used as they are) and serves. From main's thread, workers running. Errc::invalid (an address,
   // a certificate), unavailable (an address in use).
-  [[nodiscard]] Result<> start(std::shared_ptr<const EdgeOptions> options, Inherited inherited = {});
+  [[nodiscard]] Result<> start(std::shared_ptr<const EdgeOptions> options,
+                               std::shared_ptr<const limit::Rules> limits,
+                               Inherited inherited = {});
   // Routes, upstreams, limits and certificates from now on; on an error nothing changes. From main's thread or any that is no worker's.
-  [[nodiscard]] Result<> reload(std::shared_ptr<const EdgeOptions> options);
+  [[nodiscard]] Result<> reload(std::shared_ptr<const EdgeOptions> options,
+                                std::shared_ptr<const limit::Rules> limits);
 
   // Every second or so, from main's thread: rotates the keys of TLS tickets when their time has come (and so takes up renewed certificates).
   void upkeep(TimePoint now);
@@ -108,9 +112,9 @@ class Edge final : public net::Health {
   [[nodiscard]] std::string tls_ticket_keys() const;
   // Shutdown, in this order; each from main's thread. The doors' sockets stay open when another process has taken them over.
   void stop_accepting(Doors doors = Doors::closed);
-  void drain();                             // no more keep-alive
-  [[nodiscard]] std::size_t open() const;   // connections still open
-  void stop();                              // ends what is left and waits for it
+  void drain();                            // no more keep-alive
+  [[nodiscard]] std::size_t open() const;  // connections still open
+  void stop();                             // ends what is left and waits for it
 
   // From any thread.
   [[nodiscard]] std::vector<net::HealthReport> health() const override;
@@ -118,7 +122,8 @@ class Edge final : public net::Health {
   [[nodiscard]] std::vector<RouteStatus> routes() const;
   [[nodiscard]] Summary summary() const;
   // Errc::not_found. `server` as in ServerStatus::address.
-  [[nodiscard]] Result<> set_draining(std::string_view group, std::string_view server, bool draining);
+  [[nodiscard]] Result<> set_draining(std::string_view group, std::string_view server,
+                                      bool draining);
 
  private:
   class Body;

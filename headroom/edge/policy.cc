@@ -22,23 +22,6 @@ std::unexpected<Error> refuse(std::string_view setting, std::string message) {
   return fail(Errc::invalid, std::string(setting) + ": " + std::move(message));
 }
 
-// Fields that Headroom writes itself, by what it knows: a second opinion would contradict it.
-bool is_ours_in_requests(Name name) {
-  switch (name) {
-    case Name::expect:
-    case Name::forwarded:
-    case Name::host:
-    case Name::via:
-    case Name::x_forwarded_for:
-    case Name::x_forwarded_host:
-    case Name::x_forwarded_port:
-    case Name::x_forwarded_proto:
-    case Name::x_real_ip:
-    case Name::x_request_id: return true;
-    default: return false;
-  }
-}
-
 bool is_ours_in_responses(Name name) {
   return name == Name::date || name == Name::via || name == Name::x_request_id;
 }
@@ -52,7 +35,7 @@ Result<> check_name(std::string_view setting, std::string_view text, Side side) 
     return refuse(setting, std::string(text) + " belongs to the connection and cannot be changed");
   }
   if (side == Side::request && name == Name::host) return refuse(setting, "Host is the upstream group's setting 'host'");
-  if (side == Side::request ? is_ours_in_requests(name) : is_ours_in_responses(name)) {
+  if (side == Side::request ? is_written_for_servers(name) : is_ours_in_responses(name)) {
     return refuse(setting, std::string(text) + " is written by Headroom itself");
   }
   return {};
@@ -137,6 +120,22 @@ bool is_origin(std::string_view text) {
 }
 
 }  // namespace
+
+bool is_written_for_servers(Name name) {
+  switch (name) {
+    case Name::expect:
+    case Name::forwarded:
+    case Name::host:
+    case Name::via:
+    case Name::x_forwarded_for:
+    case Name::x_forwarded_host:
+    case Name::x_forwarded_port:
+    case Name::x_forwarded_proto:
+    case Name::x_real_ip:
+    case Name::x_request_id: return true;
+    default: return false;
+  }
+}
 
 void RoutePolicy::Names::add(std::string_view name) {
   const Name known = http::name_of(name);

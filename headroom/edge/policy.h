@@ -42,6 +42,9 @@ struct Variables {
   std::string_view scheme;
 };
 
+// Request fields that the edge writes itself, by what it knows: a second opinion would contradict it.
+[[nodiscard]] bool is_written_for_servers(http::Name name);
+
 class RoutePolicy {
  public:
   // Errc::invalid, naming the setting.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "headroom/edge/access_log.h"
+#include "headroom/edge/forwarder.h"
 #include "headroom/edge/request_id.h"
 #include "headroom/edge/view.h"
 #include "headroom/http/exchange.h"
@@ -44,40 +45,16 @@ class Proxy final : public http::Service {
   void refused(http::Exchange& exchange, unsigned status, std::string_view reason) override;
 
  private:
-  struct Request;
-  class Lease;
-  enum class Attempt : std::uint8_t;
-  struct Pump;
-
   [[nodiscard]] bool goes_to_server(const Request& request) const;
   [[nodiscard]] static bool body_too_large(const Request& request);
   [[nodiscard]] net::Task<> answer_here(Request& request);
   [[nodiscard]] const Hosted* hosted(std::string_view path) const;
   [[nodiscard]] Result<> identify(Request& request);
-  [[nodiscard]] net::Task<> forward(Request& request);
-  [[nodiscard]] net::Task<bool> wait_for_place(Request& request);
-  [[nodiscard]] net::Task<Result<Server*>> wait_for_server(Request& request);
-  [[nodiscard]] bool gone_meanwhile(Request& request);
-  [[nodiscard]] net::Task<> try_servers(Request& request);
-  [[nodiscard]] net::Task<> give_up(Request& request);
-  [[nodiscard]] bool may_retry(Request& request, Attempt attempt);
-  [[nodiscard]] net::Task<bool> store_body(Request& request);
-  [[nodiscard]] net::Task<Attempt> attempt(Request& request, Server& server);
-  [[nodiscard]] net::Task<Result<>> connect(Request& request, Lease& lease);
-  [[nodiscard]] static net::Task<Result<>> send_rest(Request& request, net::Stream& stream, net::Gather& data);
-  void write_head(Request& request, const Server& server, std::string& out);
-  [[nodiscard]] net::Task<> pump(Request& request, http::ClientConnection& connection);
-  [[nodiscard]] net::Task<Attempt> exchange(Request& request, Lease& lease);
-  [[nodiscard]] net::Task<Result<>> await_head(Request& request, http::ClientConnection& connection);
-  [[nodiscard]] net::Task<bool> relay(Request& request, http::ClientConnection& connection);
-  void begin_answer(Request& request, const http::ResponseHead& head);
-  [[nodiscard]] net::Task<> tunnel(Request& request, http::ClientConnection& connection);
-  [[nodiscard]] net::Task<> fail_with(Request& request, unsigned status, std::string_view code, std::string_view message,
-                                      Duration retry_after = {});
   void account(Request& request);
   void write_log(const Request& request, unsigned status, TimePoint now);
 
   net::TaskGroup& group_;
+  Forwarder forwarder_;
   const std::vector<Hosted>& hosted_;
   AccessLog& log_;
   const ProxyCells cells_;

@@ -5,7 +5,7 @@
 //   never changes; a reload makes another and keeps the Servers that stay.
 // Invariants: (1) a server's in-flight count never exceeds its max_connections; (2) no more than max_ejected of a group is ejected at once;
 //   below half usable, all are used; (3) idle connections of a worker are made, used and ended on it (retire(), forget()).
-// Limits: keep_alive idle connections per server and worker (1,024 for a second); `queue` waiting requests per group and worker.
+// Limits: keep_alive idle connections per server and worker (1,024 for a second); `queue` waiting requests per group.
 #pragma once
 
 #include <atomic>

@@ -10,10 +10,12 @@ namespace {
 constexpr std::size_t kMostServers = 64;
 
 // The server of before a reload, if it is still what it was; else a new one that knows what is known of it.
-std::shared_ptr<Server> server_of(const View* before, const std::string& group, const ServerSpec& spec, std::size_t workers,
+std::shared_ptr<Server> server_of(const View* before, const std::string& group,
+                                  const ServerSpec& spec, std::size_t workers,
                                   metrics::Registry& registry) {
   const Server* namesake = nullptr;
-  for (const auto& pool : before == nullptr ? std::vector<std::shared_ptr<Pool>>{} : before->pools) {
+  for (const auto& pool :
+       before == nullptr ? std::vector<std::shared_ptr<Pool>>{} : before->pools) {
     if (pool->group.options().name != group) continue;
     for (const auto& server : pool->group.servers()) {
       if (server->spec() == spec) return server;
@@ -25,14 +27,17 @@ std::shared_ptr<Server> server_of(const View* before, const std::string& group, 
   return made;
 }
 
-std::shared_ptr<Pool> pool_named(const std::vector<std::shared_ptr<Pool>>& pools, std::string_view name) {
-  const auto at = std::ranges::find(pools, name, [](const auto& pool) { return pool->group.options().name; });
+std::shared_ptr<Pool> pool_named(const std::vector<std::shared_ptr<Pool>>& pools,
+                                 std::string_view name) {
+  const auto at =
+      std::ranges::find(pools, name, [](const auto& pool) { return pool->group.options().name; });
   return at == pools.end() ? nullptr : *at;
 }
 
 class Maker {
  public:
-  Maker(const EdgeOptions& options, const View* before, std::size_t workers, metrics::Registry& registry)
+  Maker(const EdgeOptions& options, const View* before, std::size_t workers,
+        metrics::Registry& registry)
       : options_(options), before_(before), workers_(workers), registry_(registry) {}
 
   Result<std::vector<std::shared_ptr<Pool>>> pools() const {
@@ -55,7 +60,8 @@ class Maker {
       if (!made) return pass(made, "edge.routes '" + option.path + "'");
       routes.push_back(std::move(*made));
     }
-    const bool whole = std::ranges::any_of(routes, [](const Route& r) { return r.host.empty() && r.path == "/"; });
+    const bool whole =
+        std::ranges::any_of(routes, [](const Route& r) { return r.host.empty() && r.path == "/"; });
     if (!whole && !pools.empty() && (routes.empty() || !options_.app.empty())) {
       RouteOptions rest = route_section().defaults();
       rest.name = "default";
@@ -83,7 +89,8 @@ class Maker {
 
   Result<std::shared_ptr<Pool>> pool(const UpstreamOptions& upstream) const {
     if (upstream.servers.empty()) return fail(Errc::invalid, "a group needs servers");
-    if (upstream.servers.size() > kMostServers) return fail(Errc::invalid, "a group has at most 64 servers");
+    if (upstream.servers.size() > kMostServers)
+      return fail(Errc::invalid, "a group has at most 64 servers");
     std::vector<std::shared_ptr<Server>> servers;
     bool tls = false;
     for (const std::string& line : upstream.servers) {
@@ -103,7 +110,8 @@ class Maker {
       client = std::move(*made);
     }
     const auto old = before_ == nullptr ? nullptr : pool_named(before_->pools, upstream.name);
-    return std::make_shared<Pool>(upstream, std::move(servers), concurrency(upstream), std::move(client), old.get());
+    return std::make_shared<Pool>(upstream, std::move(servers), concurrency(upstream),
+                                  std::move(client), old.get());
   }
 
   std::shared_ptr<limit::Concurrency> concurrency(const UpstreamOptions& upstream) const {
@@ -123,7 +131,8 @@ class Maker {
     return std::make_shared<limit::Concurrency>(wanted);
   }
 
-  Result<Route> route(const RouteOptions& option, const std::vector<std::shared_ptr<Pool>>& pools) const {
+  Result<Route> route(const RouteOptions& option,
+                      const std::vector<std::shared_ptr<Pool>>& pools) const {
     Route route;
     route.name = !option.name.empty() ? option.name : option.host + option.path;
     route.wildcard = option.host.starts_with("*.");
@@ -132,11 +141,13 @@ class Maker {
     route.priority = option.priority;
     if (!option.upstream.empty()) {
       route.pool = pool_named(pools, option.upstream);
-      if (!route.pool) return fail(Errc::invalid, "there is no upstream group '" + option.upstream + "'");
+      if (!route.pool)
+        return fail(Errc::invalid, "there is no upstream group '" + option.upstream + "'");
     } else if (!pools.empty()) {
       route.pool = pools.front();
     }
-    if (!route.pool && option.redirect.empty()) return fail(Errc::invalid, "the route has no upstream group and no redirect");
+    if (!route.pool && option.redirect.empty())
+      return fail(Errc::invalid, "the route has no upstream group and no redirect");
     auto policy = RoutePolicy::compile(option);
     if (!policy) return pass(policy);
     route.policy = std::move(*policy);
@@ -159,16 +170,19 @@ class Maker {
 
 }  // namespace
 
-Result<std::shared_ptr<const View>> make_view(std::shared_ptr<const EdgeOptions> options, const View* before,
-                                              std::size_t workers, metrics::Registry& registry) {
+Result<std::shared_ptr<const View>> make_view(std::shared_ptr<const EdgeOptions> options,
+                                              std::shared_ptr<const limit::Rules> limits,
+                                              const View* before, std::size_t workers,
+                                              metrics::Registry& registry) {
   const Maker maker(*options, before, workers, registry);
   auto pools = maker.pools();
   if (!pools) return pass(pools);
   auto routes = maker.routes(*pools);
   if (!routes) return pass(routes);
   const auto threshold = static_cast<std::uint64_t>(options->access_log * 4294967296.0);
-  return std::make_shared<const View>(
-      View{std::move(options), std::move(*pools), RouteTable(std::move(*routes)), threshold});
+  return std::make_shared<const View>(View{std::move(options), std::move(*pools),
+                                           RouteTable(std::move(*routes)), threshold,
+                                           std::move(limits)});
 }
 
 }  // namespace headroom::edge

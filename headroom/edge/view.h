@@ -6,6 +6,7 @@
 
 #include "headroom/edge/options.h"
 #include "headroom/edge/routes.h"
+#include "headroom/limit/rules.h"
 
 namespace headroom::edge {
 
@@ -14,11 +15,13 @@ struct View {
   std::vector<std::shared_ptr<Pool>> pools;
   RouteTable routes;
   std::uint64_t log_threshold = 0;  // of 2^32: the share of requests logged
+  std::shared_ptr<const limit::Rules> limits{};
 };
 
 // Makes the groups and routes of `options`; servers, counters and learnt limits of `before` go on where they are the same.
 // Errc::invalid with the setting's name. May read files (certificates): not on a worker.
-[[nodiscard]] Result<std::shared_ptr<const View>> make_view(std::shared_ptr<const EdgeOptions> options, const View* before,
-                                                            std::size_t workers, metrics::Registry& registry);
+[[nodiscard]] Result<std::shared_ptr<const View>> make_view(
+    std::shared_ptr<const EdgeOptions> options, std::shared_ptr<const limit::Rules> limits,
+    const View* before, std::size_t workers, metrics::Registry& registry);
 
 }  // namespace headroom::edge

@@ -146,6 +146,7 @@ class Process {
   const int signals_;
   net::Workers workers_;
   metrics::Registry registry_;
+  std::shared_ptr<const limit::Rules> limits_;
   net::Resolver resolver_;
   edge::Edge edge_;
   monitor::Vitals vitals_{workers_};
@@ -273,7 +274,10 @@ Result<> Process::open_edge() {
   for (const Secret& secret : handover_.secrets) {
     if (secret.name == kTicketKeys) from_running.tls_ticket_keys = secret.value;
   }
-  auto started = edge_.start(options, std::move(from_running));
+  auto limits = limit::Rules::make(settings_->get<limit::LimitOptions>(), nullptr, registry_);
+  if (!limits) return pass(limits);
+  limits_ = *limits;
+  auto started = edge_.start(options, limits_, std::move(from_running));
   edge_runs_ = started.has_value();
   return started;
 }
@@ -393,8 +397,11 @@ Result<std::vector<config::Change>> Process::reload() {
     const auto options = part_of<edge::EdgeOptions>(*loaded);
     if (!has_app(*options))
       return fail(Errc::invalid, "no app is given any more (edge.app, [[edge.upstreams]])");
-    auto done = edge_.reload(options);
+    auto limits = limit::Rules::make((*loaded)->get<limit::LimitOptions>(), limits_.get(), registry_);
+    if (!limits) return pass(limits);
+    auto done = edge_.reload(options, *limits);
     if (!done) return pass(done);
+    limits_ = std::move(*limits);
   }
   tokens_.configure(std::move(*keys));
   tokens_.refresh();

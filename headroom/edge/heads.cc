@@ -1,0 +1,121 @@
+#include "headroom/edge/heads.h"
+
+#include "headroom/http/forwarded.h"
+#include "headroom/http/writer.h"
+
+namespace headroom::edge {
+
+using http::Exchange;
+using http::Name;
+
+namespace {
+
+constexpr std::string_view kPseudonym = "headroom";
+
+void append_line(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name).append(": ").append(value).append("\r\n");
+}
+
+}  // namespace
+
+void write_request_head(Request& r, const Server& server, std::string& out) {
+  const http::RequestHead& head = r.head();
+  const UpstreamOptions& options = r.group().options();
+  const RoutePolicy& policy = r.route->policy;
+  const http::Head* received = r.trusted ? &head : nullptr;
+  const std::string_view scheme = r.x.peer().tls ? "https" : "http";
+  const std::string client = to_string(r.client);
+
+  http::HeadWriter writer(out);
+  if (policy.active()) {
+    r.target = policy.target(head);
+    writer.request_line(head.method_text, r.target);
+  } else {
+    writer.request_line(head.method_text, head.path_and_query);
+  }
+  const std::string_view host = options.host == "preserve" && !head.authority.empty()
+                                    ? head.authority
+                                : options.host == "preserve" || options.host == "upstream"
+                                    ? std::string_view(server.spec().authority)
+                                    : std::string_view(options.host);
+  append_line(out, "Host", host);
+  if (policy.active()) {
+    writer.forward(head.fields, [&](const http::Field& f) {
+      return !is_written_for_servers(f.id) && policy.keeps_request_field(f);
+    });
+  } else {
+    writer.forward(head.fields, [](const http::Field& f) { return !is_written_for_servers(f.id); });
+  }
+  if (!head.upgrade.empty()) {
+    out.append("Connection: Upgrade\r\n");
+    append_line(out, "Upgrade", head.upgrade);
+  }
+  out.append("X-Forwarded-For: ");
+  http::append_x_forwarded_for(out, received, r.trusted ? r.x.peer().address.ip() : r.client);
+  out.append("\r\n");
+  const std::string_view told_proto =
+      r.trusted ? head.value_of(Name::x_forwarded_proto) : std::string_view{};
+  const std::string_view told_host =
+      r.trusted ? head.value_of(Name::x_forwarded_host) : std::string_view{};
+  append_line(out, "X-Forwarded-Proto", told_proto.empty() ? scheme : told_proto);
+  append_line(out, "X-Forwarded-Host", told_host.empty() ? head.authority : told_host);
+  out.append("Forwarded: ");
+  http::append_forwarded(out, received,
+                         {r.trusted ? r.x.peer().address.ip() : r.client, head.authority, scheme});
+  out.append("\r\nX-Real-IP: ").append(client);
+  out.append("\r\nX-Request-Id: ").append(r.id);
+  out.append("\r\nVia: ");
+  http::append_via(out, head, kPseudonym);
+  out.append("\r\n");
+  if (policy.active())
+    policy.append_request_lines(out, {client, r.id, head.authority, r.secure() ? "https" : "http"});
+  if (r.body_stored) {
+    writer.framing(http::Body::length, r.body.size());
+  } else {
+    writer.framing(head.body, head.content_length);
+  }
+  out.append("\r\n");
+}
+
+void begin_answer(Request& r, const http::ResponseHead& head) {
+  using Kind = Exchange::Length::Kind;
+  Exchange::Length length;
+  if (head.body == http::Body::length) {
+    length = {Kind::known, head.content_length};
+  } else if (head.body != http::Body::none) {
+    length = {Kind::unknown, 0};
+  }
+  if (r.streams_body())
+    r.x.close_after();  // the answer overtakes the request: what follows on this connection is in doubt
+  r.x.start(head.status, head.reason, length);
+  std::string& out = r.x.head();
+  if (head.body == http::Body::none && head.has_content_length && head.status != 204) {
+    append_line(out, "Content-Length", http::Digits(head.content_length).view());
+  }
+  http::HeadWriter writer(out);
+  const RoutePolicy& policy = r.route->policy;
+  if (policy.active()) {
+    writer.forward(head.fields, [&](const http::Field& f) {
+      return f.id != Name::via && policy.keeps_response_field(f);
+    });
+    policy.append_response_lines(out, r.head(), r.secure());
+  } else {
+    writer.forward(head.fields, [](const http::Field& f) { return f.id != Name::via; });
+  }
+  out.append("Via: ");
+  http::append_via(out, head, kPseudonym);
+  out.append("\r\n");
+  if (!head.has(Name::x_request_id)) append_line(out, "X-Request-Id", r.id);
+  r.limited.append_fields(out);
+}
+
+void write_upgrade_head(const http::ResponseHead& head, std::string& out) {
+  http::HeadWriter writer(out);
+  writer.status_line(101, head.reason);
+  out.append("Connection: Upgrade\r\n");
+  append_line(out, "Upgrade", head.upgrade);
+  writer.forward(head.fields);
+  out.append("\r\n");
+}
+
+}  // namespace headroom::edge
