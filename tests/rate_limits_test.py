@@ -78,6 +78,30 @@ class RateLimits(EdgeScenario):
         self.assertEqual(self.statuses(server, 5), [200] * 5)
         self.assertEqual(metric(server, "headroom_limit_shadow_refused_total", rule="trial"), 4)
 
+    def test_the_admin_api_shows_each_rule_and_its_busiest_subjects(self):
+        server = self.limited(rule("few", rate="3/min", subject="header:X-Key") + rule("trial", rate="1/min", mode="shadow"))
+        for key, count in (("a", 2), ("b", 5)):
+            self.statuses(server, count, fields=[f"X-Key: {key}"])
+        seen = server.api("GET", "/api/v1/limits").json()
+        few, trial = seen["rules"]
+        self.assertEqual((few["name"], few["mode"], few["rate"], few["subject"]), ("few", "enforce", "3/min", "header:X-Key"))
+        self.assertEqual((few["allowed"], few["refused"], few["shadow_refused"], few["subjects"]), (5, 2, 0, 2))
+        self.assertEqual([(row["used"], row["limit"], row["allowed"], row["refused"]) for row in few["top"]], [(3, 3, 3, 2), (2, 3, 2, 0)])
+        self.assertTrue(all(row["subject"].startswith("#") for row in few["top"]), "keys are secret")
+        self.assertEqual((trial["mode"], trial["refused"], trial["shadow_refused"], trial["refused_percent"]), ("shadow", 0, 6, 85.714))
+        self.assertEqual(trial["top"][0]["subject"], "127.0.0.1")
+        self.assertEqual(seen["totals"], {"allowed": 6, "refused": 2, "shadow_refused": 6})
+        self.statuses(server, 1, fields=["X-Key: b"])
+        again = server.api("GET", "/api/v1/limits?top=1").json()
+        self.assertEqual((again["totals"]["refused"], len(again["rules"][0]["top"])), (3, 1))
+        for wrong in ("101", "-1", "x", "1e9"):
+            self.assertEqual(server.api("GET", f"/api/v1/limits?top={wrong}").status, 400, wrong)
+        self.assertEqual(server.api("GET", "/api/v1/limits", token="none").status, 401)
+
+    def test_without_rules_the_listing_is_empty(self):
+        self.assertEqual(self.limited("").api("GET", "/api/v1/limits").json(),
+                         {"rules": [], "totals": {"allowed": 0, "refused": 0, "shadow_refused": 0}})
+
     def test_what_is_open_counts_until_it_ends(self):
         server = self.limited(rule("open", algorithm="concurrency", at_once=2))
         self.assertEqual(self.statuses(server, 20), [200] * 20)

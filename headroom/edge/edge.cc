@@ -517,6 +517,11 @@ Summary Edge::summary() const {
   return summary;
 }
 
+std::shared_ptr<const limit::Rules> Edge::limits() const {
+  const auto view = body_->view();
+  return view ? view->limits : nullptr;
+}
+
 Result<> Edge::set_draining(std::string_view group, std::string_view server, bool draining) {
   const auto view = body_->view();
   for (const auto& pool : view ? view->pools : std::vector<std::shared_ptr<Pool>>{}) {

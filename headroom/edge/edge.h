@@ -121,6 +121,8 @@ class Edge final : public net::Health {
   [[nodiscard]] std::vector<GroupStatus> upstreams() const;
   [[nodiscard]] std::vector<RouteStatus> routes() const;
   [[nodiscard]] Summary summary() const;
+  // The rules asked now; null before start().
+  [[nodiscard]] std::shared_ptr<const limit::Rules> limits() const;
   // Errc::not_found. `server` as in ServerStatus::address.
   [[nodiscard]] Result<> set_draining(std::string_view group, std::string_view server,
                                       bool draining);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "headroom/base/text.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
 #include "headroom/monitor/options.h"
@@ -25,6 +26,9 @@ constexpr std::string_view kTokenSchema =
     R"({"type":"object","required":["name","role"],"properties":{"name":{"type":"string"},)"
     R"("role":{"type":"string","enum":["viewer","operator","admin"]},)"
     R"("expires_in":{"type":"string","description":"A duration such as 30d."}},"additionalProperties":false})";
+
+constexpr std::uint64_t kTopSubjects = 10;
+constexpr std::uint64_t kMostTopSubjects = 100;
 
 std::string_view code_of(const monitor::Verdict& verdict) {
   return verdict.yes ? "ok" : "unavailable";
@@ -110,6 +114,30 @@ Reply routes(const Sources& sources) {
   out.begin_object().key("routes").begin_array();
   for (const edge::RouteStatus& route : sources.routes()) write_route(out, route);
   out.end_array().end_object();
+  return json_reply(std::move(body));
+}
+
+// The sums count decisions of rules: a request that two rules let pass counts twice.
+Reply limits(const Sources& sources, const Call& call) {
+  const std::string asked = call.query_value("top");
+  const auto top = asked.empty() ? std::optional(kTopSubjects) : text::to_u64(asked);
+  if (!top || *top > kMostTopSubjects)
+    return error_reply(400, "invalid", fmt::format("top: expected 0 to {}", kMostTopSubjects));
+  std::string body;
+  json::Writer out(body);
+  std::uint64_t allowed = 0;
+  std::uint64_t refused = 0;
+  std::uint64_t shadow = 0;
+  out.begin_object().key("rules").begin_array();
+  for (const limit::RuleStatus& rule : sources.limits(static_cast<std::size_t>(*top))) {
+    allowed += rule.allowed;
+    refused += rule.refused;
+    shadow += rule.shadow_refused;
+    write_limit(out, rule);
+  }
+  out.end_array().key("totals").begin_object();
+  out.field("allowed", allowed).field("refused", refused).field("shadow_refused", shadow);
+  out.end_object().end_object();
   return json_reply(std::move(body));
 }
 
@@ -306,6 +334,10 @@ void add_reading(Api& api, const Sources& sources) {
            .tag = "edge",
            .summary = "Every group of servers, and how each server is.",
            .answer = [&](const Call&) { return upstreams(sources); }});
+  api.add({.path = "/api/v1/limits",
+           .tag = "limits",
+           .summary = "Every rate limit: what it let pass and refused, its busiest subjects (?top=10), what a shadow rule would refuse.",
+           .answer = [&](const Call& call) { return limits(sources, call); }});
   api.add({.path = "/api/v1/config",
            .role = Role::admin,
            .run = Run::control,

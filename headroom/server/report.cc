@@ -74,6 +74,26 @@ void write_group(json::Writer& out, const edge::GroupStatus& group) {
   out.end_array().end_object();
 }
 
+void write_limit(json::Writer& out, const limit::RuleStatus& rule) {
+  const std::uint64_t refused = rule.refused + rule.shadow_refused;
+  out.begin_object();
+  out.field("name", rule.name).field("mode", rule.mode).field("algorithm", rule.algorithm);
+  out.field("rate", rule.rate).field("subject", rule.subject);
+  out.field("allowed", rule.allowed).field("refused", rule.refused);
+  out.field("shadow_refused", rule.shadow_refused);
+  out.key("refused_percent").fixed(percentage(refused, rule.allowed + refused), 3);
+  out.field("subjects", rule.subjects).field("capacity", rule.capacity);
+  out.field("shared", rule.shared).field("evicted", rule.evicted);
+  out.field("bytes_at_most", rule.bytes_at_most);
+  out.key("top").begin_array();
+  for (const limit::SubjectStatus& subject : rule.top) {
+    out.begin_object().field("subject", subject.subject).field("tier", subject.tier);
+    out.field("used", subject.used).field("limit", subject.limit);
+    out.field("allowed", subject.allowed).field("refused", subject.refused).end_object();
+  }
+  out.end_array().end_object();
+}
+
 void write_reports(json::Writer& out, std::string_view name,
                    const std::vector<net::HealthReport>& reports) {
   out.key(name).begin_array();

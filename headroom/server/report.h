@@ -10,6 +10,7 @@
 
 #include "headroom/edge/edge.h"
 #include "headroom/json/writer.h"
+#include "headroom/limit/rules.h"
 #include "headroom/net/interfaces.h"
 
 namespace headroom::server {
@@ -25,6 +26,7 @@ namespace headroom::server {
 void write_quantiles(json::Writer& out, std::string_view name, const edge::Quantiles& values);
 void write_route(json::Writer& out, const edge::RouteStatus& route);
 void write_group(json::Writer& out, const edge::GroupStatus& group);
+void write_limit(json::Writer& out, const limit::RuleStatus& rule);
 // "name": [{"component", "state", "reason"}].
 void write_reports(json::Writer& out, std::string_view name,
                    const std::vector<net::HealthReport>& reports);

@@ -193,6 +193,11 @@ Sources Process::sources() {
       .upstreams = [this] { return edge_.upstreams(); },
       .set_draining = [this](std::string_view group, std::string_view server,
                              bool draining) { return edge_.set_draining(group, server, draining); },
+      .limits =
+          [this](std::size_t top) {
+            const auto rules = edge_.limits();
+            return rules ? rules->snapshot(Clock::now(), top) : std::vector<limit::RuleStatus>{};
+          },
       .rates = rates_,
       .metrics_enabled = [this] { return metrics_enabled_.load(); },
       .settings = [this] { return settings_; },

@@ -13,6 +13,7 @@
 #include "headroom/base/error.h"
 #include "headroom/config/config.h"
 #include "headroom/edge/edge.h"
+#include "headroom/limit/rules.h"
 #include "headroom/monitor/rates.h"
 #include "headroom/monitor/vitals.h"
 
@@ -31,6 +32,8 @@ struct Sources {
   std::function<std::vector<edge::GroupStatus>()> upstreams{};
   std::function<Result<>(std::string_view group, std::string_view server, bool draining)>
       set_draining{};
+
+  std::function<std::vector<limit::RuleStatus>(std::size_t top)> limits{};
 
   // The reading thread.
   const monitor::Rates& rates;
