@@ -40,6 +40,7 @@ struct Peer {
   std::unique_ptr<const net::Endpoint> told_local;  // where it connected to, if a PROXY header said
   bool tls = false;
   bool known = true;      // false: the PROXY header said no address, so this is only the proxy's
+  bool inner = false;     // a request of our own, made for who is named here (Server::take_inner)
 };
 
 // A whole small answer.

@@ -19,10 +19,10 @@ constexpr std::uint64_t kDrainBytes = 64U << 10U;
 // One connection: linked into its server while its task runs; everything it owns is in that task's frame.
 class ServerConnection {
  public:
-  ServerConnection(Server& server, int fd, Peer peer)
+  ServerConnection(Server& server, int fd, int family, Peer peer)
       : server_(server),
         options_(server.options_),
-        stream_(server.group_, fd, peer.address.family()),
+        stream_(server.group_, fd, family),
         in_(server.group_.worker().buffers()),
         exchange_(server.group_, stream_, in_, std::move(peer), server.date_),
         next_(server.connections_) {
@@ -79,6 +79,7 @@ net::Task<> ServerConnection::run() {
 }
 
 net::Task<bool> ServerConnection::open() {
+  if (exchange_.peer().inner) co_return true;
   if (options_->accept_proxy_protocol) {
     auto header = co_await read_proxy_header();
     if (!header) {
@@ -254,20 +255,29 @@ Server::Server(net::TaskGroup& group, Service& service, std::shared_ptr<const Se
 Server::~Server() = default;
 
 void Server::take(net::Listener::Accepted accepted, std::move_only_function<void()> ended) {
-  const int fd = accepted.fd;
-  auto task = [this, accepted, ended = std::move(ended)]() mutable -> net::Task<> {
+  const int family = accepted.peer.family();
+  spawn(accepted.fd, family, Peer{accepted.peer, nullptr, false, true}, std::move(ended));
+}
+
+void Server::take_inner(int fd, Peer peer, std::move_only_function<void()> ended) {
+  peer.inner = true;
+  spawn(fd, AF_UNIX, std::move(peer), std::move(ended));
+}
+
+void Server::spawn(int fd, int family, Peer peer, std::move_only_function<void()> ended) {
+  auto task = [this, fd, family, peer = std::move(peer),
+               ended = std::move(ended)]() mutable -> net::Task<> {
     // Values of the callable live as long as the task (TaskGroup::spawn).
     ++open_;
-    co_await run(accepted);
+    co_await run(fd, family, std::move(peer));
     --open_;
     if (ended) ended();
   };
   if (!group_.spawn(std::move(task))) ::close(fd);
 }
 
-net::Task<> Server::run(net::Listener::Accepted accepted) {
-  Peer peer{accepted.peer, nullptr, false, true};
-  ServerConnection connection(*this, accepted.fd, std::move(peer));
+net::Task<> Server::run(int fd, int family, Peer peer) {
+  ServerConnection connection(*this, fd, family, std::move(peer));
   co_await connection.run();
 }
 

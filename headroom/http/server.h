@@ -43,6 +43,10 @@ class Server {
   // Serves a connection until it ends. `ended` is called when it has.
   void take(net::Listener::Accepted accepted, std::move_only_function<void()> ended = {});
 
+  // The same for a connection of our own, one end of a Unix socket pair (non-blocking; belongs to the server): what comes on it is asked
+  // for `peer`. No PROXY header, no TLS.
+  void take_inner(int fd, Peer peer, std::move_only_function<void()> ended = {});
+
   // For connections and requests from now on.
   void set_options(std::shared_ptr<const ServerOptions> options) { options_ = std::move(options); }
   [[nodiscard]] const std::shared_ptr<const ServerOptions>& options() const { return options_; }
@@ -54,7 +58,8 @@ class Server {
 
  private:
   friend class ServerConnection;
-  [[nodiscard]] net::Task<> run(net::Listener::Accepted accepted);
+  void spawn(int fd, int family, Peer peer, std::move_only_function<void()> ended);
+  [[nodiscard]] net::Task<> run(int fd, int family, Peer peer);
 
   net::TaskGroup& group_;
   Service& service_;

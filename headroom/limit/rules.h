@@ -134,6 +134,8 @@ class Rules {
 
   // False: decide() would allow everything and need not be called.
   [[nodiscard]] bool any() const { return !rules_.empty(); }
+  // The name of the header by which trusted proxies tell a tier; "".
+  [[nodiscard]] std::string_view tier_header() const { return tier_header_; }
   [[nodiscard]] Decision decide(const Asked& asked, std::size_t worker, TimePoint now) const;
   // From any thread; looks at every subject, shard by shard: some 10 ns each.
   [[nodiscard]] std::vector<RuleStatus> snapshot(TimePoint now, std::size_t top) const;
