@@ -78,8 +78,12 @@ class Trimmer final : net::WheelEntry {
 
 // One worker's part.
 struct Part {
-  Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells)
-      : acceptors(worker), group(worker), proxy(group, hosted, log, std::move(cells)) {}
+  Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells,
+       const BatchCells& batch_cells)
+      : acceptors(worker),
+        group(worker),
+        batch(inner, batch_cells),
+        proxy(group, hosted, log, std::move(cells), batch) {}
   void begin(const std::shared_ptr<const View>& view) {
     proxy.set_view(view);
     if (!trimmer) trimmer.emplace(group.worker().wheel(), proxy);
@@ -87,6 +91,8 @@ struct Part {
 
   net::TaskGroup acceptors;  // stopped first
   net::TaskGroup group;      // connections, upstream connections and what serves them
+  InnerDoor inner;
+  Batch batch;
   Proxy proxy;
   std::optional<Trimmer> trimmer;
   std::shared_ptr<const net::TlsServer> tls;
@@ -140,6 +146,7 @@ class Edge::Body {
     return view_;
   }
   [[nodiscard]] ProxyCells cells_of(std::size_t worker);
+  [[nodiscard]] BatchCells batch_cells_of(std::size_t worker);
   [[nodiscard]] Result<> open_door(const std::string& name, const config::Address& address,
                                    std::vector<Door>& inherited);
   [[nodiscard]] Result<std::shared_ptr<const net::TlsServer>> make_tls(
@@ -162,6 +169,17 @@ ProxyCells Edge::Body::cells_of(std::size_t worker) {
   for (const unsigned status : kRefusals) {
     cells.bad_requests[status] =
         &registry_.counter(kBadRequests, {std::to_string(status)}).at(worker);
+  }
+  return cells;
+}
+
+BatchCells Edge::Body::batch_cells_of(std::size_t worker) {
+  BatchCells cells;
+  cells.answered = &registry_.counter(kBatches, {"answered"}).at(worker);
+  cells.refused = &registry_.counter(kBatches, {"refused"}).at(worker);
+  cells.gone = &registry_.counter(kBatches, {"gone"}).at(worker);
+  for (std::size_t i = 1; i < cells.parts.size(); ++i) {
+    cells.parts[i] = &registry_.counter(kBatchParts, {std::to_string(i) + "xx"}).at(worker);
   }
   return cells;
 }
@@ -198,10 +216,12 @@ void Edge::Body::make_parts(const EdgeOptions& options,
   const auto http_options = server_options(options);
   parts_.resize(workers_.size());
   workers_.each([&](net::Worker& worker) {
-    auto part = std::make_unique<Part>(worker, hosted_, log_, cells_of(worker.index()));
+    auto part = std::make_unique<Part>(worker, hosted_, log_, cells_of(worker.index()),
+                                       batch_cells_of(worker.index()));
     Part& made = *part;
     made.tls = tls;
     made.plain = std::make_unique<http::Server>(made.group, made.proxy, http_options);
+    made.inner.lead_to(*made.plain);
     made.secure = std::make_unique<http::Server>(
         made.group, made.proxy, http_options,
         [&made, index = worker.index()] { return made.tls->context(index); });

@@ -44,13 +44,15 @@ inline constexpr Family kServerInFlight{"headroom_edge_upstream_in_flight", Kind
 inline constexpr Family kServerUp{"headroom_edge_upstream_up", Kind::gauge, "1 when a server can be used.", {"upstream", "server"}};
 inline constexpr Family kLogDropped{"headroom_edge_access_log_dropped_lines", Kind::gauge, "Lines of the access log that nobody read in time, since the start."};
 inline constexpr Family kInFlightLimit{"headroom_edge_in_flight_limit", Kind::gauge, "The adaptive limit of a group.", {"upstream"}};
+inline constexpr Family kBatches{"headroom_edge_batches_total", Kind::counter, "Batches, by what became of them (answered, refused, gone).", {"outcome"}};
+inline constexpr Family kBatchParts{"headroom_edge_batch_parts_total", Kind::counter, "Parts of batches, by class of the status they got.", {"class"}};
 
-inline constexpr std::array<const Family*, 27> kFamilies{
+inline constexpr std::array<const Family*, 29> kFamilies{
     &kAllBegun, &kAllEnded, &kAllErrors, &kConnections, &kConnectionsRefused, &kConnectionsOpen,
     &kBadRequests, &kRequests, &kRequestsBegun, &kBytesIn, &kBytesOut, &kQueueTime, &kConnectTime,
     &kFirstByteTime, &kTotalTime, &kShed, &kRetries, &kUpgrades, &kServerRequests,
     &kServerFailures, &kServerConnects, &kServerFirstByte, &kServerConnect, &kServerInFlight,
-    &kServerUp, &kLogDropped, &kInFlightLimit};
+    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::edge

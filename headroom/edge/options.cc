@@ -84,6 +84,17 @@ Section<TlsOptions> tls_section() {
   return s;
 }
 
+Section<BatchOptions> batch_section() {
+  Section<BatchOptions> s("batch", "Many requests in one: POST /_headroom/batch.");
+  s.setting("enabled", &BatchOptions::enabled, "true", Reload::live, "Whether the path is answered here; else it is the app's.");
+  s.setting("at_once", &BatchOptions::at_once, "5", Reload::live, "How many parts of a batch run side by side.", between(1, 64));
+  s.setting("parts", &BatchOptions::parts, "50", Reload::live, "The most parts of a batch.", between(1, 1000));
+  s.setting("bytes_in", &BatchOptions::bytes_in, "1MiB", Reload::live, "The largest body of a batch.", between(Bytes{64}, Bytes::mib(64)));
+  s.setting("bytes_out", &BatchOptions::bytes_out, "8MiB", Reload::live, "The most bytes of its parts' answers together; a part beyond it becomes a 502.", between(Bytes{64}, Bytes::mib(256)));
+  s.setting("timeout", &BatchOptions::timeout, "30s", Reload::live, "How long a batch may take; parts not answered by then become 504.", between(10ms, 3600s));
+  return s;
+}
+
 Result<void> check_upstream(const UpstreamOptions& o) {
   if (o.balance == Balance::hash && o.hash_by.empty()) return fail(Errc::invalid, "balance = \"hash\" needs hash_by");
   return {};
@@ -158,6 +169,7 @@ const Section<EdgeOptions>& edge_section() {
     s.setting("enabled", &EdgeOptions::enabled, "true", Reload::restart, "Whether the room is on.");
     s.setting("listen", &EdgeOptions::listen, ":8080", Reload::restart, "Where clients connect.");
     s.section("tls", &EdgeOptions::tls, tls_section());
+    s.section("batch", &EdgeOptions::batch, batch_section());
     s.setting("app", &EdgeOptions::app, "", Reload::live, "Servers of the group \"app\", which gets what no route takes (--app).", kServer);
     s.setting("trusted_proxies", &EdgeOptions::trusted_proxies, "", Reload::live, "Networks whose X-Forwarded-*, X-Request-Id and PROXY headers are believed.");
     s.setting("proxy_protocol", &EdgeOptions::proxy_protocol, "false", Reload::live, "Whether every connection begins with a PROXY header (v1 or v2); its address is believed from trusted_proxies.");

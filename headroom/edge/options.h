@@ -163,11 +163,22 @@ struct TlsOptions {
   [[nodiscard]] bool enabled() const { return !cert.empty() || !certificates.empty(); }
 };
 
+// [edge.batch]
+struct BatchOptions {
+  bool enabled = true;
+  std::uint32_t at_once = 0;
+  std::uint32_t parts = 0;
+  Bytes bytes_in;
+  Bytes bytes_out;
+  Duration timeout{};
+};
+
 // [edge]
 struct EdgeOptions {
   bool enabled = true;
   config::Address listen;
   TlsOptions tls;
+  BatchOptions batch;
   std::vector<std::string> app;  // servers of the group "app"
   std::vector<Cidr> trusted_proxies;
   bool proxy_protocol = false;  // connections begin with a PROXY header

@@ -13,12 +13,13 @@ using http::Exchange;
 using http::Name;
 
 Proxy::Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
-             ProxyCells cells)
+             ProxyCells cells, Batch& batch)
     : group_(group),
       forwarder_(group),
       hosted_(hosted),
       log_(log),
       cells_(std::move(cells)),
+      batch_(batch),
       ids_(group.worker().random()) {}
 
 void Proxy::set_view(const std::shared_ptr<const View>& view) {
@@ -85,7 +86,7 @@ Result<> Proxy::identify(Request& r) {
     r.cells = &r.route->metrics->cells[group_.worker().index()];
     r.cells->begun->add();
   }
-  if (r.view.limits->any()) {
+  if (r.view.limits->any() && !is_batch(r)) {  // a batch's parts are asked for, one by one
     const limit::Asked asked{.head = r.head(),
                              .route = r.route == nullptr ? std::string_view{} : r.route->name,
                              .host = without_port(r.head().authority),
@@ -100,7 +101,11 @@ Result<> Proxy::identify(Request& r) {
 // The common case, decided without a coroutine: nothing but a server of the route's group can answer.
 bool Proxy::goes_to_server(const Request& r) const {
   return r.route != nullptr && r.route->pool && !r.route->policy.active() && !r.refusal &&
-         !body_too_large(r) && (hosted_.empty() || hosted(r.head().path) == nullptr);
+         !body_too_large(r) && !is_batch(r) && (hosted_.empty() || hosted(r.head().path) == nullptr);
+}
+
+bool Proxy::is_batch(const Request& r) {
+  return r.head().path == Batch::kPath && r.view.options->batch.enabled;
 }
 
 bool Proxy::body_too_large(const Request& r) {
@@ -111,7 +116,11 @@ bool Proxy::body_too_large(const Request& r) {
 net::Task<> Proxy::answer_here(Request& r) {
   if (r.refusal)
     co_return co_await r.fail(r.refusal.status, "method_not_allowed", r.refusal.reason);
-  if (const Hosted* service = hosted_.empty() ? nullptr : hosted(r.head().path)) {
+  const Hosted* service = hosted_.empty() ? nullptr : hosted(r.head().path);
+  if (r.x.peer().inner && (service != nullptr || is_batch(r)))
+    co_return co_await r.fail(403, "not_in_batch", "this path cannot be asked for in a batch");
+  if (is_batch(r)) co_return co_await batch_.serve(r);
+  if (service != nullptr) {
     co_return co_await service->service->serve(r.x);
   }
   if (r.route == nullptr)

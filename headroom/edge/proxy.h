@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "headroom/edge/access_log.h"
+#include "headroom/edge/batch.h"
 #include "headroom/edge/forwarder.h"
 #include "headroom/edge/request_id.h"
 #include "headroom/edge/view.h"
@@ -35,7 +36,8 @@ struct ProxyCells {
 
 class Proxy final : public http::Service {
  public:
-  Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells);
+  Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells,
+        Batch& batch);
 
   void set_view(const std::shared_ptr<const View>& view);
   // Closes idle upstream connections that are no longer wanted. Every second.
@@ -46,6 +48,7 @@ class Proxy final : public http::Service {
 
  private:
   [[nodiscard]] bool goes_to_server(const Request& request) const;
+  [[nodiscard]] static bool is_batch(const Request& request);
   [[nodiscard]] static bool body_too_large(const Request& request);
   [[nodiscard]] net::Task<> answer_here(Request& request);
   [[nodiscard]] const Hosted* hosted(std::string_view path) const;
@@ -58,6 +61,7 @@ class Proxy final : public http::Service {
   const std::vector<Hosted>& hosted_;
   AccessLog& log_;
   const ProxyCells cells_;
+  Batch& batch_;
   std::shared_ptr<const View> view_;
   RequestIds ids_;
   std::string scratch_path_;
