@@ -83,7 +83,7 @@ struct Part {
       : acceptors(worker),
         group(worker),
         batch(inner, batch_cells),
-        proxy(group, hosted, log, std::move(cells), batch) {}
+        proxy(group, hosted, log, std::move(cells), inner, batch) {}
   void begin(const std::shared_ptr<const View>& view) {
     proxy.set_view(view);
     if (!trimmer) trimmer.emplace(group.worker().wheel(), proxy);

@@ -3,6 +3,7 @@
 #include "headroom/base/text.h"
 #include "headroom/edge/checker.h"
 #include "headroom/edge/upstream.h"
+#include "headroom/http/parser.h"
 
 namespace headroom::edge {
 namespace {
@@ -16,6 +17,8 @@ using config::Section;
 const auto kPath = satisfying("that begins with /", [](const std::string& text) { return text.starts_with('/'); });
 const auto kPathOrNothing = satisfying("that begins with / or is empty",
                                        [](const std::string& text) { return text.empty() || text.starts_with('/'); });
+const auto kFieldName = satisfying("that is a header's name or empty",
+                                   [](const std::string& text) { return text.empty() || http::is_token(text); });
 const auto kStatuses = satisfying("such as 200-399 or 200,204",
                                   [](const std::string& text) { return status_in(text, 200).has_value() && !text.empty(); });
 const auto kServer = satisfying("such as http://127.0.0.1:3000, https://app.internal or unix:/run/app.sock, "
@@ -100,6 +103,20 @@ Result<void> check_upstream(const UpstreamOptions& o) {
   return {};
 }
 
+Section<PageOptions> pages_section() {
+  Section<PageOptions> s("pages", "Pagination of the route's lists: Link headers and remembered totals, where the app sends none.");
+  s.setting("enabled", &PageOptions::enabled, "false", Reload::live, "Whether answers get them.");
+  s.setting("page", &PageOptions::page, "page", Reload::live, "The query field that holds the page's number, from 1; empty: only offset.");
+  s.setting("offset", &PageOptions::offset, "offset", Reload::live, "The one that holds the first item's number, from 0.");
+  s.setting("limit", &PageOptions::limit, "limit", Reload::live, "The one that holds how many items a page has.");
+  s.setting("default_limit", &PageOptions::default_limit, "0", Reload::live, "How many it has where the request does not say; 0: such requests are no pages.", between(0, 1000000));
+  s.setting("total_header", &PageOptions::total_header, "X-Total-Count", Reload::live, "The header by which the app says how many items there are, and clients are told; empty: none.", kFieldName);
+  s.setting("count_path", &PageOptions::count_path, "", Reload::live, "Asked for the total, with the list's own query, where answers do not say it.", kPathOrNothing);
+  s.setting("count_field", &PageOptions::count_field, "count", Reload::live, "The member of count_path's JSON object; a bare number and total_header serve too.");
+  s.setting("total_ttl", &PageOptions::total_ttl, "2m", Reload::live, "How long a total is remembered.", between(1s, 86400s));
+  return s;
+}
+
 }  // namespace
 
 const Section<UpstreamOptions>& upstream_section() {
@@ -158,6 +175,7 @@ const Section<RouteOptions>& route_section() {
     s.setting("set_response_headers", &RouteOptions::set_response_headers, "", Reload::live, "Headers for the client.");
     s.setting("remove_response_headers", &RouteOptions::remove_response_headers, "", Reload::live, "Headers the client does not get.");
     s.section("cors", &RouteOptions::cors, cors_section());
+    s.section("pages", &RouteOptions::pages, pages_section());
     return s;
   }();
   return section;

@@ -122,6 +122,19 @@ struct CorsOptions {
   bool operator==(const CorsOptions&) const = default;
 };
 
+// [edge.routes.pages]
+struct PageOptions {
+  bool enabled = false;
+  std::string page;    // names of query fields; empty: none
+  std::string offset;
+  std::string limit;
+  std::uint32_t default_limit = 0;
+  std::string total_header;
+  std::string count_path;
+  std::string count_field;
+  Duration total_ttl{};
+};
+
 // [[edge.routes]]: which requests go where, and what is done to them on the way.
 struct RouteOptions {
   std::string name;
@@ -143,6 +156,7 @@ struct RouteOptions {
   std::map<std::string, std::string> set_response_headers;
   std::vector<std::string> remove_response_headers;
   CorsOptions cors;
+  PageOptions pages;
 };
 
 // [[edge.tls.certificates]]

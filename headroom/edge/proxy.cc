@@ -13,12 +13,13 @@ using http::Exchange;
 using http::Name;
 
 Proxy::Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
-             ProxyCells cells, Batch& batch)
+             ProxyCells cells, InnerDoor& inner, Batch& batch)
     : group_(group),
       forwarder_(group),
       hosted_(hosted),
       log_(log),
       cells_(std::move(cells)),
+      inner_(inner),
       batch_(batch),
       ids_(group.worker().random()) {}
 
@@ -47,6 +48,7 @@ net::Task<> Proxy::serve(Exchange& exchange) {
   } else if (!request.limited.allowed()) {
     co_await request.fail(429, "rate_limited", "too many requests; see Retry-After");
   } else if (goes_to_server(request)) {
+    if (request.route->pages) co_await request.route->pages->prepare(request, inner_);
     co_await forwarder_.forward(request);
   } else {
     co_await answer_here(request);
@@ -137,6 +139,7 @@ net::Task<> Proxy::answer_here(Request& r) {
     co_return co_await r.fail(413, "body_too_large",
                               "the request's body is larger than this route accepts");
   }
+  if (r.route->pages) co_await r.route->pages->prepare(r, inner_);
   co_await forwarder_.forward(r);
 }
 

@@ -37,7 +37,7 @@ struct ProxyCells {
 class Proxy final : public http::Service {
  public:
   Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells,
-        Batch& batch);
+        InnerDoor& inner, Batch& batch);
 
   void set_view(const std::shared_ptr<const View>& view);
   // Closes idle upstream connections that are no longer wanted. Every second.
@@ -61,6 +61,7 @@ class Proxy final : public http::Service {
   const std::vector<Hosted>& hosted_;
   AccessLog& log_;
   const ProxyCells cells_;
+  InnerDoor& inner_;
   Batch& batch_;
   std::shared_ptr<const View> view_;
   RequestIds ids_;
