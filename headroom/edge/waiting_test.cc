@@ -16,8 +16,8 @@ class WaitingTest : public testing::Test {
  protected:
   WaitingTest() {
     workers_.start();
-    workers_.each([&](net::Worker& worker) { groups_.push_back(std::make_unique<net::TaskGroup>(worker)); });
-    std::ranges::sort(groups_, {}, [](const auto& group) { return group->worker().index(); });
+    groups_.resize(workers_.size());  // each() runs on all workers at once
+    workers_.each([&](net::Worker& worker) { groups_[worker.index()] = std::make_unique<net::TaskGroup>(worker); });
   }
   ~WaitingTest() override {
     for (auto& group : groups_) {
