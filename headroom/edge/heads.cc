@@ -106,7 +106,7 @@ void begin_answer(Request& r, const http::ResponseHead& head) {
   http::append_via(out, head, kPseudonym);
   out.append("\r\n");
   if (!head.has(Name::x_request_id)) append_line(out, "X-Request-Id", r.id);
-  if (r.route->pages) r.route->pages->append_lines(out, r, head);
+  if (r.route->pagination) r.route->pagination->append_lines(out, r, head);
   r.limited.append_fields(out);
 }
 

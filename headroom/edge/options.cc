@@ -103,17 +103,17 @@ Result<void> check_upstream(const UpstreamOptions& o) {
   return {};
 }
 
-Section<PageOptions> pages_section() {
-  Section<PageOptions> s("pages", "Pagination of the route's lists: Link headers and remembered totals, where the app sends none.");
-  s.setting("enabled", &PageOptions::enabled, "false", Reload::live, "Whether answers get them.");
-  s.setting("page", &PageOptions::page, "page", Reload::live, "The query field that holds the page's number, from 1; empty: only offset.");
-  s.setting("offset", &PageOptions::offset, "offset", Reload::live, "The one that holds the first item's number, from 0.");
-  s.setting("limit", &PageOptions::limit, "limit", Reload::live, "The one that holds how many items a page has.");
-  s.setting("default_limit", &PageOptions::default_limit, "0", Reload::live, "How many it has where the request does not say; 0: such requests are no pages.", between(0, 1000000));
-  s.setting("total_header", &PageOptions::total_header, "X-Total-Count", Reload::live, "The header by which the app says how many items there are, and clients are told; empty: none.", kFieldName);
-  s.setting("count_path", &PageOptions::count_path, "", Reload::live, "Asked for the total, with the list's own query, where answers do not say it.", kPathOrNothing);
-  s.setting("count_field", &PageOptions::count_field, "count", Reload::live, "The member of count_path's JSON object; a bare number and total_header serve too.");
-  s.setting("total_ttl", &PageOptions::total_ttl, "2m", Reload::live, "How long a total is remembered.", between(1s, 86400s));
+Section<PaginationOptions> pagination_section() {
+  Section<PaginationOptions> s("pagination", "Pagination of the route's lists: Link headers and remembered totals, where the app sends none.");
+  s.setting("enabled", &PaginationOptions::enabled, "false", Reload::live, "Whether answers get them.");
+  s.setting("page", &PaginationOptions::page, "page", Reload::live, "The query field that holds the page's number, from 1; empty: only offset.");
+  s.setting("offset", &PaginationOptions::offset, "offset", Reload::live, "The one that holds the first item's number, from 0.");
+  s.setting("limit", &PaginationOptions::limit, "limit", Reload::live, "The one that holds how many items a page has.");
+  s.setting("default_limit", &PaginationOptions::default_limit, "0", Reload::live, "How many it has where the request does not say; 0: such requests are no pages.", between(0, 1000000));
+  s.setting("total_header", &PaginationOptions::total_header, "X-Total-Count", Reload::live, "The header by which the app says how many items there are, and clients are told; empty: none.", kFieldName);
+  s.setting("count_path", &PaginationOptions::count_path, "", Reload::live, "Asked for the total, with the list's own query, where answers do not say it.", kPathOrNothing);
+  s.setting("count_field", &PaginationOptions::count_field, "count", Reload::live, "The member of count_path's JSON object; a bare number and total_header serve too.");
+  s.setting("total_ttl", &PaginationOptions::total_ttl, "2m", Reload::live, "How long a total is remembered.", between(1s, 86400s));
   return s;
 }
 
@@ -175,7 +175,7 @@ const Section<RouteOptions>& route_section() {
     s.setting("set_response_headers", &RouteOptions::set_response_headers, "", Reload::live, "Headers for the client.");
     s.setting("remove_response_headers", &RouteOptions::remove_response_headers, "", Reload::live, "Headers the client does not get.");
     s.section("cors", &RouteOptions::cors, cors_section());
-    s.section("pages", &RouteOptions::pages, pages_section());
+    s.section("pagination", &RouteOptions::pagination, pagination_section());
     return s;
   }();
   return section;

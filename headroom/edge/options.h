@@ -122,8 +122,8 @@ struct CorsOptions {
   bool operator==(const CorsOptions&) const = default;
 };
 
-// [edge.routes.pages]
-struct PageOptions {
+// [edge.routes.pagination]
+struct PaginationOptions {
   bool enabled = false;
   std::string page;    // names of query fields; empty: none
   std::string offset;
@@ -156,7 +156,7 @@ struct RouteOptions {
   std::map<std::string, std::string> set_response_headers;
   std::vector<std::string> remove_response_headers;
   CorsOptions cors;
-  PageOptions pages;
+  PaginationOptions pagination;
 };
 
 // [[edge.tls.certificates]]

@@ -48,7 +48,7 @@ net::Task<> Proxy::serve(Exchange& exchange) {
   } else if (!request.limited.allowed()) {
     co_await request.fail(429, "rate_limited", "too many requests; see Retry-After");
   } else if (goes_to_server(request)) {
-    if (request.route->pages) co_await request.route->pages->prepare(request, inner_);
+    if (request.route->pagination) co_await request.route->pagination->prepare(request, inner_);
     co_await forwarder_.forward(request);
   } else {
     co_await answer_here(request);
@@ -139,7 +139,7 @@ net::Task<> Proxy::answer_here(Request& r) {
     co_return co_await r.fail(413, "body_too_large",
                               "the request's body is larger than this route accepts");
   }
-  if (r.route->pages) co_await r.route->pages->prepare(r, inner_);
+  if (r.route->pagination) co_await r.route->pagination->prepare(r, inner_);
   co_await forwarder_.forward(r);
 }
 

@@ -13,7 +13,7 @@
 
 #include "headroom/base/metrics.h"
 #include "headroom/edge/options.h"
-#include "headroom/edge/pages.h"
+#include "headroom/edge/pagination.h"
 #include "headroom/edge/policy.h"
 #include "headroom/edge/upstream.h"
 #include "headroom/edge/waiting.h"
@@ -71,7 +71,7 @@ struct Route {
   Duration first_byte_timeout{};
   Duration idle_timeout{};
   std::uint32_t retries = 0;
-  std::unique_ptr<Pages> pages;  // null: none
+  std::unique_ptr<Pagination> pagination;  // null: none
   std::unique_ptr<RouteMetrics> metrics;
 };
 

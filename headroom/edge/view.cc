@@ -158,7 +158,7 @@ class Maker {
       route.idle_timeout = option.idle_timeout.value_or(upstream.idle_timeout);
       route.retries = option.retries.value_or(upstream.retries);
     }
-    if (option.pages.enabled) route.pages = std::make_unique<Pages>(option.pages, workers_);
+    if (option.pagination.enabled) route.pagination = std::make_unique<Pagination>(option.pagination, workers_);
     route.metrics = std::make_unique<RouteMetrics>(route.name, workers_, registry_);
     return route;
   }

@@ -1,8 +1,8 @@
-// headroom/edge/pages.h - pagination for routes whose app has none: Link fields by page or offset, totals remembered for a while.
+// headroom/edge/pagination.h - pagination for routes whose app has none: Link fields by page or offset, totals remembered for a while.
 //
-// A route's rule ([edge.routes.pages]) names the query fields. The total is what the answer says (total_header), else what was remembered of
+// A route's rule ([edge.routes.pagination]) names the query fields. The total is what the answer says (total_header), else what was remembered of
 //   the same list, else what count_path answers, asked as the same client.
-// Owns: a route's rule and, for each worker, the totals it remembers. Worker: Pages is read by all, each uses only its own Totals.
+// Owns: a route's rule and, for each worker, the totals it remembers. Worker: Pagination is read by all, each uses only its own Totals.
 // Invariants: (1) an answer that has a Link of its own is left as it is; (2) a total is remembered for one list (path, query without the
 //   page's fields) of one client (Authorization, Cookie); (3) one request at a time asks for a total, the others do not wait for it.
 // Limits: kMostTotals a worker and route; page, offset and limit up to kMostNumber; asking takes kPatience at most.
@@ -47,7 +47,7 @@ class Totals {
   std::map<Key, Known> known_;
 };
 
-class Pages {
+class Pagination {
  public:
   static constexpr std::uint64_t kMostNumber = 1'000'000'000;
   static constexpr Duration kPatience = 2s;
@@ -59,7 +59,8 @@ class Pages {
     std::uint64_t limit = 0;
   };
 
-  Pages(const PageOptions& options, std::size_t workers) : options_(options), totals_(workers) {}
+  Pagination(const PaginationOptions& options, std::size_t workers)
+      : options_(options), totals_(workers) {}
 
   [[nodiscard]] std::optional<Part> part_of(const http::RequestHead& head) const;
   // `Link: </a?page=1>; rel="first", ...` as a whole line.
@@ -82,7 +83,7 @@ class Pages {
                                                             InnerDoor& door) const;
   [[nodiscard]] std::optional<std::uint64_t> total_in(const InnerAnswer& answer) const;
 
-  const PageOptions options_;
+  const PaginationOptions options_;
   std::vector<Totals> totals_;  // by worker
 };
 

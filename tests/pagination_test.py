@@ -15,15 +15,15 @@ def links(answer):
     return {rel: target for target, rel in re.findall(r'<([^>]*)>; rel="(\w+)"', answer.get("link", ""))}
 
 
-class Pages(EdgeScenario):
-    def serve_pages(self, answer, **settings):
+class Pagination(EdgeScenario):
+    def serve_lists(self, answer, **settings):
         self.app = self.answers(answer)
         rule = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
-        return self.serve(self.app, config=f'[[edge.routes]]\npath = "/items"\n[edge.routes.pages]\nenabled = true\n{rule}[[edge.routes]]\npath = "/"\n',
+        return self.serve(self.app, config=f'[[edge.routes]]\npath = "/items"\n[edge.routes.pagination]\nenabled = true\n{rule}[[edge.routes]]\npath = "/"\n',
                           state_dir=self.directory / f"state-{next(NUMBERS)}")
 
     def test_links_by_the_total_that_the_app_says(self):
-        server = self.serve_pages(lambda request: reply(200, b"[]", ["X-Total-Count: 35"]))
+        server = self.serve_lists(lambda request: reply(200, b"[]", ["X-Total-Count: 35"]))
         answer = ask(server.edge, target="/items?page=2&limit=10&q=x")
         self.assertEqual(links(answer), {"first": "/items?page=1&limit=10&q=x", "prev": "/items?page=1&limit=10&q=x",
                                          "next": "/items?page=3&limit=10&q=x", "last": "/items?page=4&limit=10&q=x"})
@@ -32,7 +32,7 @@ class Pages(EdgeScenario):
 
     def test_a_total_said_once_is_remembered_for_its_list(self):
         said = lambda request: ["X-Total-Count: 35"] if "page=1" in request.target else []
-        server = self.serve_pages(lambda request: reply(200, b"[]", said(request)), total_ttl="1s")
+        server = self.serve_lists(lambda request: reply(200, b"[]", said(request)), total_ttl="1s")
         for _ in range(80):  # every worker remembers for itself
             ask(server.edge, target="/items?page=1&limit=10&q=x")
         self.assertEqual(links(ask(server.edge, target="/items?page=2&limit=10&q=x"))["last"], "/items?page=4&limit=10&q=x")
@@ -43,7 +43,7 @@ class Pages(EdgeScenario):
         self.assertNotIn("last", links(ask(server.edge, target="/items?page=2&limit=10&q=x")))
 
     def counts(self, body, fields=("Content-Type: application/json",), **settings):
-        return self.serve_pages(lambda request: reply(200, body if request.target.startswith("/items/count") else b"[]", list(fields)),
+        return self.serve_lists(lambda request: reply(200, body if request.target.startswith("/items/count") else b"[]", list(fields)),
                                 count_path="/items/count", **settings)
 
     def test_the_count_endpoint_is_asked_as_the_client_and_not_again(self):
@@ -67,13 +67,13 @@ class Pages(EdgeScenario):
             self.assertEqual((answer.status, sorted(links(answer))), (200, ["first", "next", "prev"]), body[:20])
 
     def test_a_count_that_hangs_is_not_waited_for_long(self):
-        server = self.serve_pages(lambda request: time.sleep(6 if "count" in request.target else 0) or b"[]", count_path="/items/count")
+        server = self.serve_lists(lambda request: time.sleep(6 if "count" in request.target else 0) or b"[]", count_path="/items/count")
         began = time.monotonic()
         self.assertEqual(ask(server.edge, target="/items?page=2&limit=10").status, 200)
         self.assertLess(time.monotonic() - began, 4)
 
     def test_what_is_no_page_or_has_links_is_left_alone(self):
-        server = self.serve_pages(lambda request: reply(int(request.get("x-status", "200")), b"[]", [f"Link: {request.get('x-link')}"] if request.has("x-link") else []))
+        server = self.serve_lists(lambda request: reply(int(request.get("x-status", "200")), b"[]", [f"Link: {request.get('x-link')}"] if request.has("x-link") else []))
         self.assertEqual(links(ask(server.edge, target="/items?page=1&limit=10", fields=["X-Link: </own>; rel=\"next\""])), {"next": "/own"})
         for target, fields in (("/items", []), ("/other?page=1&limit=10", []), ("/items?page=0&limit=10", []), ("/items?page=1&limit=10", ["X-Status: 404"])):
             self.assertFalse(ask(server.edge, target=target, fields=fields).has("link"), target)

@@ -1,4 +1,4 @@
-#include "headroom/edge/pages.h"
+#include "headroom/edge/pagination.h"
 
 #include <gtest/gtest.h>
 
@@ -7,22 +7,22 @@
 namespace headroom::edge {
 namespace {
 
-PageOptions options() {
-  PageOptions made = route_section().defaults().pages;
+PaginationOptions options() {
+  PaginationOptions made = route_section().defaults().pagination;
   made.enabled = true;
   return made;
 }
 
 // The Link of a request for a list of `total` items; "" where it asks for no page.
 std::string links(std::string_view target, std::optional<std::uint64_t> total,
-                  const PageOptions& made = options()) {
-  const Pages pages(made, 1);
+                  const PaginationOptions& made = options()) {
+  const Pagination pagination(made, 1);
   const TestRequest request("GET " + std::string(target));
-  const auto part = pages.part_of(request.head());
-  return part ? pages.link_line(request.head(), *part, total) : "";
+  const auto part = pagination.part_of(request.head());
+  return part ? pagination.link_line(request.head(), *part, total) : "";
 }
 
-TEST(Pages, ByNumberAPageHasFirstPreviousNextAndLast) {
+TEST(Pagination, ByNumberAPageHasFirstPreviousNextAndLast) {
   EXPECT_EQ(links("/a?page=2&limit=10", 35),
             "Link: </a?page=1&limit=10>; rel=\"first\", </a?page=1&limit=10>; rel=\"prev\", "
             "</a?page=3&limit=10>; rel=\"next\", </a?page=4&limit=10>; rel=\"last\"\r\n");
@@ -31,7 +31,7 @@ TEST(Pages, ByNumberAPageHasFirstPreviousNextAndLast) {
       "Link: </a?limit=10&q=x&page=1>; rel=\"first\", </a?limit=10&q=x&page=1>; rel=\"last\"\r\n");
 }
 
-TEST(Pages, ByOffsetTooAndNothingIsBeforeTheFirst) {
+TEST(Pagination, ByOffsetTooAndNothingIsBeforeTheFirst) {
   EXPECT_EQ(links("/a?offset=5&limit=10", 30),
             "Link: </a?offset=0&limit=10>; rel=\"first\", </a?offset=0&limit=10>; rel=\"prev\", "
             "</a?offset=15&limit=10>; rel=\"next\", </a?offset=20&limit=10>; rel=\"last\"\r\n");
@@ -40,30 +40,30 @@ TEST(Pages, ByOffsetTooAndNothingIsBeforeTheFirst) {
       "Link: </a?offset=0&limit=10>; rel=\"first\", </a?offset=0&limit=10>; rel=\"last\"\r\n");
 }
 
-TEST(Pages, WithoutATotalThereIsANextAndNoLast) {
+TEST(Pagination, WithoutATotalThereIsANextAndNoLast) {
   EXPECT_EQ(links("/a?page=1&limit=10", std::nullopt),
             "Link: </a?page=1&limit=10>; rel=\"first\", </a?page=2&limit=10>; rel=\"next\"\r\n");
 }
 
-TEST(Pages, WhatIsNoPageGetsNone) {
+TEST(Pagination, WhatIsNoPageGetsNone) {
   for (const char* target : {"/a", "/a?page=2", "/a?page=0&limit=10", "/a?limit=0&page=1",
                              "/a?limit=x&page=1", "/a?limit=99999999999999999999&page=1"})
     EXPECT_EQ(links(target, 5), "") << target;
-  PageOptions made = options();
+  PaginationOptions made = options();
   made.default_limit = 20;
   EXPECT_NE(links("/a", 50, made).find("</a?page=3>; rel=\"last\""), std::string::npos);
 }
 
-TEST(Pages, AQueryCannotEndItsReference) {
+TEST(Pagination, AQueryCannotEndItsReference) {
   const std::string line = links("/a?x=%22%3E\">;rel=\"&page=1&limit=1", std::nullopt);
   EXPECT_EQ(line.find("\">;rel"), std::string::npos) << line;
   EXPECT_NE(line.find("x=%22%3E%22%3E;rel=%22"), std::string::npos) << line;
 }
 
-TEST(Pages, AListIsItsQueryWithoutThePage) {
-  const Pages pages(options(), 1);
+TEST(Pagination, AListIsItsQueryWithoutThePage) {
+  const Pagination pagination(options(), 1);
   const TestRequest request("GET /a?page=2&q=x&&limit=10&r");
-  EXPECT_EQ(pages.list_query(request.head()), "q=x&r");
+  EXPECT_EQ(pagination.list_query(request.head()), "q=x&r");
 }
 
 TEST(Totals, OneAsksAndWhatIsKnownHoldsUntilItsTime) {

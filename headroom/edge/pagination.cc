@@ -1,4 +1,4 @@
-#include "headroom/edge/pages.h"
+#include "headroom/edge/pagination.h"
 
 #include <algorithm>
 
@@ -31,7 +31,7 @@ std::optional<std::uint64_t> number_of(const std::vector<std::string_view>& fiel
   for (const std::string_view field : fields) {
     if (name.empty() || name_of(field) != name || field.size() <= name.size()) continue;
     const auto number = text::to_u64(field.substr(name.size() + 1));
-    return number && *number <= Pages::kMostNumber ? number : std::nullopt;
+    return number && *number <= Pagination::kMostNumber ? number : std::nullopt;
   }
   return std::nullopt;
 }
@@ -54,7 +54,7 @@ std::string escaped(std::string_view text) {
 }
 
 std::optional<std::uint64_t> whole(std::optional<std::uint64_t> total) {
-  return total && *total <= Pages::kMostNumber ? total : std::nullopt;
+  return total && *total <= Pagination::kMostNumber ? total : std::nullopt;
 }
 
 }  // namespace
@@ -83,12 +83,12 @@ void Totals::make_room(TimePoint now) {
   if (known_.size() >= kMostTotals) known_.erase(known_.begin());  // any: keys are digests
 }
 
-bool Pages::is_page_field(std::string_view name) const {
+bool Pagination::is_page_field(std::string_view name) const {
   return !name.empty() &&
          (name == options_.page || name == options_.offset || name == options_.limit);
 }
 
-std::optional<Pages::Part> Pages::part_of(const http::RequestHead& head) const {
+std::optional<Pagination::Part> Pagination::part_of(const http::RequestHead& head) const {
   if (head.method != http::Method::get && head.method != http::Method::head) return std::nullopt;
   const auto fields = fields_of(head.query);
   const auto limit = number_of(fields, options_.limit);
@@ -102,7 +102,7 @@ std::optional<Pages::Part> Pages::part_of(const http::RequestHead& head) const {
   return part;
 }
 
-std::string Pages::list_query(const http::RequestHead& head) const {
+std::string Pagination::list_query(const http::RequestHead& head) const {
   std::string query;
   for (const std::string_view field : fields_of(head.query)) {
     if (is_page_field(name_of(field))) continue;
@@ -112,8 +112,8 @@ std::string Pages::list_query(const http::RequestHead& head) const {
   return query;
 }
 
-std::string Pages::reference(const http::RequestHead& head, const Part& part,
-                             std::uint64_t start) const {
+std::string Pagination::reference(const http::RequestHead& head, const Part& part,
+                                  std::uint64_t start) const {
   const std::string& name = part.by_page ? options_.page : options_.offset;
   const std::string ours = name + "=" + std::to_string(start);
   std::string query;
@@ -129,8 +129,8 @@ std::string Pages::reference(const http::RequestHead& head, const Part& part,
   return escaped(head.path) + "?" + escaped(query);
 }
 
-std::string Pages::link_line(const http::RequestHead& head, const Part& part,
-                             std::optional<std::uint64_t> total) const {
+std::string Pagination::link_line(const http::RequestHead& head, const Part& part,
+                                  std::optional<std::uint64_t> total) const {
   std::string line = "Link: ";
   const auto add = [&](std::string_view rel, std::uint64_t start) {
     if (line.size() > 6) line += ", ";
@@ -151,7 +151,7 @@ std::string Pages::link_line(const http::RequestHead& head, const Part& part,
   return line + "\r\n";
 }
 
-Totals::Key Pages::key_of(const http::RequestHead& head) const {
+Totals::Key Pagination::key_of(const http::RequestHead& head) const {
   std::string text(head.authority);
   text.append("\n").append(head.path).append("\n").append(list_query(head));
   for (const http::Field& field : head.fields) {
@@ -161,7 +161,7 @@ Totals::Key Pages::key_of(const http::RequestHead& head) const {
   return auth::sha256(text);
 }
 
-net::Task<> Pages::prepare(const Request& r, InnerDoor& door) {
+net::Task<> Pagination::prepare(const Request& r, InnerDoor& door) {
   if (options_.count_path.empty() || r.head().path == options_.count_path) co_return;
   if (!part_of(r.head())) co_return;
   Totals& totals = totals_[r.x.worker().index()];
@@ -175,7 +175,7 @@ net::Task<> Pages::prepare(const Request& r, InnerDoor& door) {
   }
 }
 
-net::Task<std::optional<std::uint64_t>> Pages::ask(const Request& r, InnerDoor& door) const {
+net::Task<std::optional<std::uint64_t>> Pagination::ask(const Request& r, InnerDoor& door) const {
   const http::Peer& peer = r.x.peer();
   InnerClient client(r.x.group(), door, {peer.address, r.x.local(), peer.tls, peer.known});
   FieldTexts fields = inherited_fields(r.head(), r.view.limits->tier_header());
@@ -193,7 +193,7 @@ net::Task<std::optional<std::uint64_t>> Pages::ask(const Request& r, InnerDoor& 
 }
 
 // From total_header, or a body that is a number or an object that has it as count_field.
-std::optional<std::uint64_t> Pages::total_in(const InnerAnswer& answer) const {
+std::optional<std::uint64_t> Pagination::total_in(const InnerAnswer& answer) const {
   for (const auto& [name, value] : answer.fields) {
     if (text::equal_ignoring_case(name, options_.total_header)) return whole(text::to_u64(value));
   }
@@ -204,7 +204,8 @@ std::optional<std::uint64_t> Pages::total_in(const InnerAnswer& answer) const {
   return member ? whole(member->natural()) : std::nullopt;
 }
 
-void Pages::append_lines(std::string& out, const Request& r, const http::ResponseHead& answer) {
+void Pagination::append_lines(std::string& out, const Request& r,
+                              const http::ResponseHead& answer) {
   const bool fits = (answer.status == 200 || answer.status == 206 || answer.status == 304);
   if (!fits || answer.has(http::Name::link)) return;
   const auto part = part_of(r.head());
