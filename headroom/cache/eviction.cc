@@ -79,15 +79,12 @@ void TinyLfu::balance() {
 }
 
 Slot TinyLfu::victim() {
-  const unsigned oldest = lists_[kProbation].count > 0 ? kProbation : kProtected;
-  const Slot resident = lists_[oldest].tail;
-  if (lists_[kWindow].count == 0) return resident;
+  // What came while there was room for all goes to the main part uncontested.
+  while (lists_[kWindow].bytes * 4 > bytes() && lists_[kWindow].count > 1) move(lists_[kWindow].tail, kProbation);
+  const Slot resident = lists_[lists_[kProbation].count > 0 ? kProbation : kProtected].tail;
   const Slot candidate = lists_[kWindow].tail;
-  if (resident == 0) {
-    if (lists_[kWindow].count > 1) move(candidate, kProbation);
-    return lists_[kProbation].count > 0 ? lists_[kProbation].tail : candidate;
-  }
-  if (lists_[kWindow].bytes * 5 <= bytes()) return resident;
+  if (resident == 0) return candidate;
+  if (candidate == 0 || lists_[kWindow].bytes * 5 <= bytes()) return resident;
   const unsigned newer = frequency(candidate);
   const unsigned older = frequency(resident);
   // Now and then a loser stays, so that nobody can pin the cache by asking for a few keys for ever.

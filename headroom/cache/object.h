@@ -266,7 +266,8 @@ class Reader {
   ~Reader();
 
   [[nodiscard]] const Object& object() const { return *object_; }
-  // The contiguous bytes that are there now, behind what was consumed; never suspends. Valid until consume().
+  // The contiguous bytes that are there now, behind what was consumed; never suspends. Valid until
+  // consume(); asked again, it may be longer.
   [[nodiscard]] std::string_view available();
   void consume(std::size_t bytes);
   // Suspends until available() has bytes: true; false: everything has been read. Errc::unavailable when the fill failed, timeout, cancelled.
