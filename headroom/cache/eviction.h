@@ -70,7 +70,7 @@ class TinyLfu {
 
  private:
   enum : unsigned { kWindow, kProbation, kProtected };
-  static constexpr std::size_t kEntriesPerWord = 4;
+  static constexpr std::size_t kEntriesPerWord = 1;
   void move(Slot slot, unsigned to);
   void balance();
   void count(std::uint64_t hash);

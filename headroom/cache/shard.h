@@ -14,7 +14,7 @@
 
 namespace headroom::cache {
 
-using Policy = TinyLfu;
+using Policy = S3Fifo;
 
 // One who waits. Under the shard's lock.
 struct Waiting {
