@@ -73,7 +73,7 @@ class Shard;
 
 class MemoryTier {
  public:
-  static constexpr std::size_t kIndexBytes = 16;  // of an entry: slot, cell of the table, sketch
+  static constexpr std::size_t kIndexBytes = 20;  // of an entry: slot, cell of the table, ghost; on average
 
   explicit MemoryTier(const TierOptions& options);
   MemoryTier(const MemoryTier&) = delete;

@@ -24,7 +24,7 @@
 namespace headroom::cache {
 namespace {
 
-constexpr std::size_t kSources = 64;  // tags "s0".."s63"
+constexpr std::size_t kSources = 200;  // tags "s0".."s199"
 constexpr std::size_t kKeys = 300;
 constexpr std::size_t kPerKey = 3;
 
@@ -109,9 +109,10 @@ void Checker::write(std::size_t source, Random& random) {
   const std::scoped_lock lock(writing_[source]);
   const std::uint64_t version = ++sources_[source].version;
   pause(random);
+  if (random.below(32) == 0) tier_.invalidate_pattern(Space::app, fmt::format("noise{}", version), Hardness::hard);
   const std::string tag = fmt::format("s{}", source);
   // A prefix or a pattern means the keys whose first source this is; the others' tags are invalidated besides.
-  const std::uint64_t kind = random.below(16);
+  const std::uint64_t kind = random.below(8);
   if (kind == 0) tier_.invalidate_prefix(Space::app, tag + "/", Hardness::hard);
   if (kind == 1) tier_.invalidate_pattern(Space::app, tag + "/*", Hardness::hard);
   if (kind == 2) {
@@ -172,18 +173,19 @@ net::Task<> Checker::work(net::TaskGroup& group, std::uint64_t seed) {
     const std::uint64_t kind = random.below(1000);
     if (kind < 40) {
       write(random.below(kSources), random);
-    } else if (kind < 60) {
+    } else if (kind < 70) {
       // The app's own way: look at the source, then set, unless an invalidation came between.
       const std::uint64_t since = tier_.snapshot();
       const std::string value = load(key, random);
+      if (random.below(4) == 0) std::this_thread::sleep_for(200us);
       std::vector<std::string> tags;
       for (std::size_t i = 0; i < kPerKey; ++i) tags.push_back(fmt::format("s{}", source_of(key, i)));
       static_cast<void>(tier_.set(Space::app, name_of(key), {.lifetimes = {.ttl = 20ms}, .tags = tags}, value, Clock::now(), since));
-    } else if (kind < 62) {
+    } else if (kind < 72) {
       static_cast<void>(tier_.sweep(Clock::now(), 1000));
-    } else if (kind < 64) {
+    } else if (kind < 76) {
       // Tags that nobody holds: they push out what is remembered of others.
-      for (int i = 0; i < 20; ++i) tier_.invalidate_tag(fmt::format("noise{}", random.next()), Hardness::hard);
+      for (int i = 0; i < 50; ++i) tier_.invalidate_tag(fmt::format("noise{}", random.next()), Hardness::hard);
     } else {
       co_await look(group, key, random);
     }

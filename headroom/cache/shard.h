@@ -14,8 +14,6 @@
 
 namespace headroom::cache {
 
-using Policy = S3Fifo;
-
 // One who waits. Under the shard's lock.
 struct Waiting {
   std::uint64_t arrived = 0;  // the invalidation number then
@@ -61,7 +59,7 @@ class Shard {
 
   std::mutex mutex;
   Slots slots;
-  Policy policy;
+  Eviction policy;
   Random random;
   std::unordered_map<std::uint64_t, std::shared_ptr<Flight>> flights;  // by the keyed hash; of two keys with one hash, one goes alone
   std::array<ClassUse, kClasses> use{};
