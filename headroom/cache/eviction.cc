@@ -24,7 +24,7 @@ void Eviction::resize_ghost() {
 }
 
 void Eviction::inserted(Slot slot, std::uint64_t hash) {
-  if (slots_.size() > ghost_.size()) resize_ghost();
+  if (slots_.size() > 2 * ghost_.size()) resize_ghost();
   std::uint16_t& cell = ghost_cell(hash);
   const bool came_back = cell != 0 && cell == slots_.fragment(slot);
   if (came_back) cell = 0;

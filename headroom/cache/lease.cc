@@ -56,7 +56,7 @@ void MemoryTier::put(Flight& flight, const ObjectRef& object, Index index, TimeP
     Object& made = Shard::writable(object);
     if (verdict == Verdict::soft) Shard::soften(made, now);
     if (valid && index == Index::may && shard.slots.size() < Slots::kMost) {
-      Shard::seq(made) = seq;
+      Shard::set_seq(made, seq);
       replaced = insert(shard, &made, flight.hash);
     } else {
       invalidations_.tags().give(made.tags());

@@ -104,7 +104,7 @@ std::optional<Removal> MemoryTier::dead(Shard& shard, Slot slot, TimePoint now, 
     const Verdict verdict = invalidations_.check(object.space(), object.key(), object.tags(), Shard::seq(object));
     if (verdict == Verdict::hard) return Removal::invalidated;
     if (verdict == Verdict::soft) Shard::soften(object, now);
-    Shard::seq(object) = seq;
+    Shard::set_seq(object, seq);
   }
   return now >= object.kept_until() ? std::optional(Removal::expired) : std::nullopt;
 }
@@ -290,7 +290,7 @@ Result<> MemoryTier::set(Space space, std::string_view key, const Head& head, st
     return headroom::fail(Errc::conflict, "an invalidation has overtaken the value");
   }
   Object& made = Shard::writable(*object);
-  Shard::seq(made) = seq;
+  Shard::set_seq(made, seq);
   if (verdict == Verdict::soft) Shard::soften(made, now);
   if (Flight* flight = shard.flight(hash)) shard.detach(*flight);
   replaced = insert(shard, &made, hash);

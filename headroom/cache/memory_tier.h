@@ -73,7 +73,7 @@ class Shard;
 
 class MemoryTier {
  public:
-  static constexpr std::size_t kIndexBytes = 20;  // of an entry: slot, cell of the table, ghost; on average
+  static constexpr std::size_t kIndexBytes = 18;  // of an entry: slot, cell of the table, ghost; on average
 
   explicit MemoryTier(const TierOptions& options);
   MemoryTier(const MemoryTier&) = delete;

@@ -14,7 +14,8 @@ namespace {
 
 constexpr unsigned kSignificant = 11;
 // So that a moment before the clock's zero (an Age of days) can be kept.
-constexpr std::int64_t kEarliestMs = -(std::int64_t{1} << 46U);
+constexpr std::int64_t kEarliestMs = -(std::int64_t{1} << 38U);
+constexpr std::int64_t kLatestMs = kEarliestMs + (std::int64_t{1} << 40U) - 1;
 
 std::int64_t whole_ms(Duration span) { return std::chrono::duration_cast<std::chrono::milliseconds>(span).count(); }
 
@@ -78,9 +79,9 @@ Object* Object::make(const Init& init) {
   object->codec_ = init.codec;
   object->has_body_ = init.body != nullptr;
   object->has_extra_ = extra_bytes(init) != 0;
-  object->seq_ = init.seq;
-  object->born_ms_ = static_cast<std::uint64_t>(std::max(whole_ms(init.born.time_since_epoch()), kEarliestMs) - kEarliestMs);
-  object->cls_ = init.cls;
+  object->seq_ = Packed48(init.seq);
+  const std::int64_t born_ms = std::clamp(whole_ms(init.born.time_since_epoch()), kEarliestMs, kLatestMs) - kEarliestMs;
+  object->born_cls_ = Packed48((static_cast<std::uint64_t>(born_ms) << 8U) | init.cls);
   const auto ttl = std::clamp<std::int64_t>(whole_ms(init.lifetimes.ttl), 0, std::numeric_limits<std::uint32_t>::max());
   object->ttl_ms_ = static_cast<std::uint32_t>(ttl);
   object->value_size_ = static_cast<std::uint32_t>(init.value.size());
@@ -123,7 +124,7 @@ Body* Object::body() const {
 std::uint64_t Object::size() const { return has_body_ ? body()->size() : value_size_; }
 
 TimePoint Object::born() const {
-  return TimePoint(std::chrono::milliseconds(static_cast<std::int64_t>(born_ms_) + kEarliestMs));
+  return TimePoint(std::chrono::milliseconds(static_cast<std::int64_t>(born_cls_.value() >> 8U) + kEarliestMs));
 }
 
 TimePoint Object::kept_until() const {

@@ -53,7 +53,8 @@ class Shard {
 
   static void share(Object& object) { object.refs_.fetch_add(1, std::memory_order_relaxed); }
   [[nodiscard]] static bool in_use(const Object& object) { return object.refs_.load(std::memory_order_acquire) > 1; }
-  [[nodiscard]] static std::uint64_t& seq(Object& object) { return object.seq_; }
+  [[nodiscard]] static std::uint64_t seq(const Object& object) { return object.seq_.value(); }
+  static void set_seq(Object& object, std::uint64_t seq) { object.seq_ = Packed48(seq); }
   static void soften(Object& object, TimePoint now) { object.soften(now); }
   [[nodiscard]] static Object& writable(const ObjectRef& ref) { return *ref.object_; }
 
