@@ -184,8 +184,8 @@ net::Task<Result<bool>> Cache::erase(net::TaskGroup& /*group*/, std::string key,
   co_return memory_.erase(Space::app, key, hardness, now_());
 }
 
-net::Task<Result<Value>> Cache::load_alone(std::shared_ptr<const Loader> loader) {
-  auto loaded = co_await (*loader)();
+net::Task<Result<Value>> Cache::load_alone(net::TaskGroup& group, std::shared_ptr<const Loader> loader) {
+  auto loaded = co_await (*loader)(group);
   if (!loaded) co_return pass(loaded);
   if (loaded->outcome == Loaded::Outcome::absent) co_return Value::absent();
   co_return Value(std::move(loaded->value));
@@ -206,7 +206,7 @@ Ticket Cache::begin_fill(std::size_t worker, Lease lease, const std::shared_ptr<
 net::Task<> Cache::run_fill(std::size_t worker, Lease lease, std::shared_ptr<const Storing> how, std::shared_ptr<const Loader> loader) {
   const TimePoint began = now_();
   const ClassId cls = class_of(how->cls);
-  auto loaded = co_await (*loader)();
+  auto loaded = co_await (*loader)(parts_[worker]->loads);
   const Duration load_time = elapsed(began, now_());
   if (!loaded) {
     count_fill(worker, Space::app, cls, Fill::failed, load_time);
@@ -268,7 +268,7 @@ net::Task<Result<Value>> Cache::get_or_compute(net::TaskGroup& group, std::strin
     }
     if (found.lease) refresh(worker, std::move(found.lease), kept_how, kept_loader);
     if (found.object) co_return open(found.object);
-    if (found.answer == Answer::bypass) co_return co_await load_alone(kept_loader);
+    if (found.answer == Answer::bypass) co_return co_await load_alone(group, kept_loader);
     if (found.answer == Answer::overloaded) co_return fail(Errc::overloaded, "too many wait for this key");
   }
 }

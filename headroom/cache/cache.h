@@ -69,7 +69,8 @@ struct Loaded {
   std::vector<std::string> tags{};  // besides those named before the load
   std::optional<Duration> ttl{};    // instead of the one named before
 };
-using Loader = std::function<net::Task<Result<Loaded>>()>;
+// Its waits belong to the group it is given: the cache's own, ended by Cache::stop(), or the caller's where he goes alone.
+using Loader = std::function<net::Task<Result<Loaded>>(net::TaskGroup&)>;
 
 struct Stats {
   struct Class {
@@ -153,7 +154,7 @@ class Cache {
   [[nodiscard]] net::Task<> run_fill(std::size_t worker, Lease lease, std::shared_ptr<const Storing> how, std::shared_ptr<const Loader> loader);
   void keep(std::size_t worker, Lease lease, const Storing& how, Loaded loaded, Duration load_time);
   [[nodiscard]] net::Task<Result<Found>> wait(net::TaskGroup& group, Ticket& ticket, TimePoint deadline);
-  [[nodiscard]] net::Task<Result<Value>> load_alone(std::shared_ptr<const Loader> loader);
+  [[nodiscard]] net::Task<Result<Value>> load_alone(net::TaskGroup& group, std::shared_ptr<const Loader> loader);
 
   net::Workers& workers_;
   metrics::Registry& registry_;

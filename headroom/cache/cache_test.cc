@@ -99,8 +99,8 @@ class CacheTest : public ::testing::Test {
   Cache cache{workers_, registry, options(), [this] { return now(); }};
 };
 
-Loader loads(std::string value, std::atomic<int>& count, TaskGroup& group, Duration time = 0ms) {
-  return [value = std::move(value), &count, &group, time]() -> Task<Result<Loaded>> {
+Loader loads(std::string value, std::atomic<int>& count, Duration time = 0ms) {
+  return [value = std::move(value), &count, time](TaskGroup& group) -> Task<Result<Loaded>> {
     ++count;
     if (time > 0ms) static_cast<void>(co_await net::sleep(group, time));
     Loaded loaded;
@@ -112,19 +112,14 @@ Loader loads(std::string value, std::atomic<int>& count, TaskGroup& group, Durat
 TEST_F(CacheTest, AThousandMissesAreOneLoad) {
   std::atomic<int> count{0};
   std::atomic<int> right{0};
-  TaskGroup sleeping(workers_[0]);
-  TaskGroup other(workers_[1]);
   run_many(1000, [&](TaskGroup& group, int) -> Task<> {
-    TaskGroup& of_loader = group.worker().index() == 0 ? sleeping : other;
-    auto loader = loads("value", count, of_loader, 100ms);
+    auto loader = loads("value", count, 100ms);
     auto value = co_await cache.get_or_compute(group, "key", {}, loader);
     if (value && value->bytes() == "value") ++right;
   });
   EXPECT_EQ(count, 1);
   EXPECT_EQ(right, 1000);
   EXPECT_EQ(cache.stats().coalesced, 999U);
-  sleeping.stop_and_join();
-  other.stop_and_join();
 }
 
 TEST_F(CacheTest, SetGetEraseAndTags) {
@@ -170,7 +165,7 @@ TEST_F(CacheTest, LargeValuesAreCompressedWhereItSaves) {
 TEST_F(CacheTest, AbsenceIsRememberedForItsOwnTime) {
   std::atomic<int> count{0};
   run([&](TaskGroup& group) -> Task<> {
-    Loader loader = [&count]() -> Task<Result<Loaded>> {
+    Loader loader = [&count](TaskGroup&) -> Task<Result<Loaded>> {
       ++count;
       Loaded loaded;
       loaded.outcome = Loaded::Outcome::absent;
@@ -191,7 +186,7 @@ TEST_F(CacheTest, AFailedLoadGoesToAnotherThenItRecovers) {
   std::atomic<int> count{0};
   std::atomic<int> failed{0};
   run_many(10, [&](TaskGroup& group, int) -> Task<> {
-    Loader loader = [&count, &group]() -> Task<Result<Loaded>> {
+    Loader loader = [&count](TaskGroup& group) -> Task<Result<Loaded>> {
       ++count;
       static_cast<void>(co_await net::sleep(group, 50ms));
       co_return fail(Errc::unavailable, "no database");
@@ -202,7 +197,7 @@ TEST_F(CacheTest, AFailedLoadGoesToAnotherThenItRecovers) {
   EXPECT_EQ(failed, 10);
   EXPECT_EQ(count, 2) << "one load, one more by a waiter, then all hear of it";
   run([&](TaskGroup& group) -> Task<> {
-    auto loader = loads("back", count, group);
+    auto loader = loads("back", count);
     auto value = co_await cache.get_or_compute(group, "key", {}, loader);
     EXPECT_EQ(value->bytes(), "back");
   });
@@ -210,12 +205,11 @@ TEST_F(CacheTest, AFailedLoadGoesToAnotherThenItRecovers) {
 
 TEST_F(CacheTest, ASlowOrFailingLoadIsCoveredByTheStaleValue) {
   std::atomic<int> count{0};
-  TaskGroup sleeping(workers_[0]);
   run([&](TaskGroup& group) -> Task<> {
-    auto quick = loads("old", count, group);
+    auto quick = loads("old", count);
     static_cast<void>(co_await cache.get_or_compute(group, "key", {}, quick));
     move_on(300s + 60s);
-    auto slow = loads("new", count, sleeping, 300ms);
+    auto slow = loads("new", count, 300ms);
     const TimePoint began = Clock::now();
     auto value = co_await cache.get_or_compute(group, "key", {}, slow);
     EXPECT_EQ(value->bytes(), "old") << "after the soft time-out";
@@ -225,13 +219,12 @@ TEST_F(CacheTest, ASlowOrFailingLoadIsCoveredByTheStaleValue) {
     EXPECT_EQ(value->bytes(), "new") << "the load went on";
     EXPECT_EQ(count, 2);
   });
-  sleeping.stop_and_join();
 }
 
 TEST_F(CacheTest, UncacheableLoadsRunSideBySide) {
   std::atomic<int> count{0};
   run_many(20, [&](TaskGroup& group, int i) -> Task<> {
-    Loader loader = [&count, &group, i]() -> Task<Result<Loaded>> {
+    Loader loader = [&count, i](TaskGroup& group) -> Task<Result<Loaded>> {
       ++count;
       static_cast<void>(co_await net::sleep(group, 50ms));
       Loaded loaded;
@@ -247,9 +240,8 @@ TEST_F(CacheTest, UncacheableLoadsRunSideBySide) {
 
 TEST_F(CacheTest, TheCallersDeadlineEndsItsWaitAndTheLoadGoesOn) {
   std::atomic<int> count{0};
-  TaskGroup sleeping(workers_[0]);
   run([&](TaskGroup& group) -> Task<> {
-    auto slow = loads("late", count, sleeping, 200ms);
+    auto slow = loads("late", count, 200ms);
     const TimePoint deadline = Clock::now() + 40ms;
     auto value = co_await cache.get_or_compute(group, "key", {}, slow, deadline);
     EXPECT_EQ(value.error().code, Errc::timeout);
@@ -257,7 +249,6 @@ TEST_F(CacheTest, TheCallersDeadlineEndsItsWaitAndTheLoadGoesOn) {
     auto got = co_await cache.get(group, "key");
     EXPECT_TRUE(got->has_value());
   });
-  sleeping.stop_and_join();
 }
 
 TEST_F(CacheTest, ReadersOnBothWorkersFollowABodyThatGrows) {

@@ -89,7 +89,8 @@ class MemoryTier {
   [[nodiscard]] ObjectRef peek(const Query& query);
   // The number as of which a load begins now; for set().
   [[nodiscard]] std::uint64_t snapshot() const { return invalidations_.now(); }
-  // Writes a value; loads of this key that are under way are not stored. With `since`: Errc::conflict when an invalidation has overtaken it.
+  // Writes a value; loads of this key that are under way are not stored. With `since`: Errc::conflict when an invalidation
+  // has overtaken it (of keys: one in 4096 others' counts too).
   [[nodiscard]] Result<> set(Space space, std::string_view key, const Head& head, std::string_view value, TimePoint now,
                              std::optional<std::uint64_t> since = std::nullopt);
   // True: there was an entry.
