@@ -335,6 +335,14 @@ TEST_F(CacheTest, APurgedFillIsNotFoundAnyMoreButReadToItsEnd) {
   });
 }
 
+TEST_F(CacheTest, AFillerHearsThatNobodyWantsItsBody) {
+  Published published = publish("page");
+  published.object = {};
+  EXPECT_TRUE(published.filler.wanted()) << "it can be found";
+  EXPECT_TRUE(cache.invalidate_key(Space::http, "page"));
+  EXPECT_FALSE(published.filler.wanted());
+}
+
 TEST_F(CacheTest, AWaiterWhoCameAfterAnInvalidationDoesNotGetTheOlderLoad) {
   const std::vector<std::string> tags{"t"};
   Found filling = look("page");

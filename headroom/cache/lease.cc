@@ -294,6 +294,8 @@ net::Task<Result<>> Filler::room(net::TaskGroup& group, TimePoint deadline) {
   co_return Result<>{};
 }
 
+bool Filler::wanted() const { return Shard::in_use(*object_); }
+
 void Filler::finish() {
   object_->body()->end(BodyState::whole, {});
   object_ = {};

@@ -52,6 +52,8 @@ class Filler {
   void fail(std::string reason);
   // Whether later look-ups can still find it.
   [[nodiscard]] bool indexed() const { return !object_->body()->detached(); }
+  // Whether anybody has it or can find it; else one may as well give up.
+  [[nodiscard]] bool wanted() const;
 
  private:
   friend class MemoryTier;
