@@ -53,9 +53,9 @@ class Checker {
   int run();
 
  private:
-  // Key k is made of three sources. The key says its first one, so that a prefix or a pattern can mean it.
+  // Key k is made of three sources and says which, so that a prefix or a pattern can mean them.
   static std::size_t source_of(std::size_t key, std::size_t i) { return i == 0 ? key % kSources : hash64(std::to_string(key), i) % kSources; }
-  static std::string name_of(std::size_t key) { return fmt::format("s{}/{}", key % kSources, key); }
+  static std::string name_of(std::size_t key) { return fmt::format("/s{}/s{}/s{}/{}", source_of(key, 0), source_of(key, 1), source_of(key, 2), key); }
 
   Versions settled(std::size_t key) const {
     Versions versions{};
@@ -111,11 +111,12 @@ void Checker::write(std::size_t source, Random& random) {
   pause(random);
   if (random.below(32) == 0) tier_.invalidate_pattern(Space::app, fmt::format("noise{}", version), Hardness::hard);
   const std::string tag = fmt::format("s{}", source);
-  // A prefix or a pattern means the keys whose first source this is; the others' tags are invalidated besides.
   const std::uint64_t kind = random.below(8);
-  if (kind == 0) tier_.invalidate_prefix(Space::app, tag + "/", Hardness::hard);
-  if (kind == 1) tier_.invalidate_pattern(Space::app, tag + "/*", Hardness::hard);
-  if (kind == 2) {
+  // A prefix means only the keys whose first source this is: the tag goes with it. A pattern, and the keys one by one, are enough alone.
+  if (kind == 0) tier_.invalidate_prefix(Space::app, fmt::format("/{}/", tag), Hardness::hard);
+  if (kind == 1) {
+    tier_.invalidate_pattern(Space::app, fmt::format("*/{}/*", tag), Hardness::hard);
+  } else if (kind == 2) {
     for (std::size_t key = 0; key < kKeys; ++key) {
       for (std::size_t i = 0; i < kPerKey; ++i) {
         if (source_of(key, i) == source) tier_.erase(Space::app, name_of(key), Hardness::hard, Clock::now());
