@@ -64,7 +64,6 @@ void Invalidations::ban(Ban ban, Space space) {
 
 Verdict Invalidations::check(Space space, std::string_view key, std::span<const TagId> tags, std::uint64_t seq) const {
   const auto s = static_cast<std::size_t>(space);
-  if (floor_[s].load(std::memory_order_relaxed) > seq) return Verdict::hard;
   Verdict verdict = Verdict::valid;
   for (const TagId tag : tags) {
     if (tags_.hard_since(tag, seq)) return Verdict::hard;
@@ -76,6 +75,8 @@ Verdict Invalidations::check(Space space, std::string_view key, std::span<const 
     const std::scoped_lock copying(bans_mutex_);
     bans = bans_[s];
   }
+  // After the copy: what has been taken off the list since has raised the floor before.
+  if (floor_[s].load(std::memory_order_relaxed) > seq) return Verdict::hard;
   for (auto ban = std::ranges::upper_bound(*bans, seq, {}, &Ban::seq); ban != bans->end(); ++ban) {
     if (!ban->hits(key)) continue;
     if (ban->hardness == Hardness::hard) return Verdict::hard;
