@@ -9,6 +9,7 @@
 
 #include "headroom/auth/token_store.h"
 #include "headroom/config/values.h"
+#include "headroom/cache/metrics.h"
 #include "headroom/edge/metrics.h"
 #include "headroom/limit/metrics.h"
 #include "headroom/monitor/metrics.h"
@@ -108,6 +109,7 @@ std::string metrics_document() {
       "OpenMetrics where `Accept` asks for it. Times are in seconds, sizes in bytes. Counters "
       "begin at 0 with the process. A "
       "family has at most 1,000 series; further label values share one series labelled `_other`.\n";
+  append_families(out, "cache", cache::all_families());
   append_families(out, "edge", edge::all_families());
   append_families(out, "limit", limit::all_families());
   append_families(out, "monitor", monitor::all_families());
