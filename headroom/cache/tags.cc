@@ -60,11 +60,9 @@ std::uint64_t TagTable::take(std::span<const std::string> names, std::span<TagId
 
 void TagTable::give(std::span<const TagId> ids) {
   for (const TagId id : ids) {
-    Row& given = row(id);
-    if (given.refs.fetch_sub(1, std::memory_order_acq_rel) != 1) continue;
     Part& part = parts_[id & (parts_.size() - 1)];
-    const std::scoped_lock lock(part.mutex);
-    if (given.refs.load(std::memory_order_relaxed) == 0) queue(part, id >> kPartBits);
+    const std::scoped_lock lock(part.mutex);  // around the count too: a row must not be forgotten between its end and its queueing
+    if (row(id).refs.fetch_sub(1, std::memory_order_relaxed) == 1) queue(part, id >> kPartBits);
   }
 }
 
