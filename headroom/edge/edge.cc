@@ -78,8 +78,8 @@ class Trimmer final : net::WheelEntry {
 
 // One worker's part.
 struct Part {
-  Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells)
-      : acceptors(worker), group(worker), proxy(group, hosted, log, std::move(cells)) {}
+  Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, cache::Cache* cache, ProxyCells cells)
+      : acceptors(worker), group(worker), proxy(group, hosted, log, cache, std::move(cells)) {}
   void begin(const std::shared_ptr<const View>& view) {
     proxy.set_view(view);
     if (!trimmer) trimmer.emplace(group.worker().wheel(), proxy);
@@ -96,8 +96,9 @@ struct Part {
 
 class Edge::Body {
  public:
-  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry)
-      : workers_(workers),
+  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache)
+      : cache_(cache),
+        workers_(workers),
         resolver_(resolver),
         registry_(registry),
         begun_(registry.counter(kAllBegun)),
@@ -110,6 +111,7 @@ class Edge::Body {
         log_gauge_(registry.gauge(kLogDropped, {},
                                   [this] { return static_cast<double>(log_.dropped()); })) {}
 
+  cache::Cache* cache_;
   net::Workers& workers_;
   net::Resolver& resolver_;
   metrics::Registry& registry_;
@@ -198,7 +200,7 @@ void Edge::Body::make_parts(const EdgeOptions& options,
   const auto http_options = server_options(options);
   parts_.resize(workers_.size());
   workers_.each([&](net::Worker& worker) {
-    auto part = std::make_unique<Part>(worker, hosted_, log_, cells_of(worker.index()));
+    auto part = std::make_unique<Part>(worker, hosted_, log_, cache_, cells_of(worker.index()));
     Part& made = *part;
     made.tls = tls;
     made.plain = std::make_unique<http::Server>(made.group, made.proxy, http_options);
@@ -294,8 +296,8 @@ void Edge::Body::retire(const View& old, const View& now) {
   });
 }
 
-Edge::Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry)
-    : body_(std::make_unique<Body>(workers, resolver, registry)) {}
+Edge::Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache)
+    : body_(std::make_unique<Body>(workers, resolver, registry, cache)) {}
 
 Edge::~Edge() { stop(); }
 
@@ -313,7 +315,7 @@ Result<> Edge::start(std::shared_ptr<const EdgeOptions> options,
     if (!keys) return pass(keys, "edge.tls: ticket keys of the running server");
     b.keys_ = std::make_shared<const net::TlsTicketKeys>(*keys);
   }
-  auto view = make_view(options, std::move(limits), nullptr, b.workers_.size(), b.registry_);
+  auto view = make_view(options, std::move(limits), b.cache_, nullptr, b.workers_.size(), b.registry_);
   if (!view) return pass(view);
   auto tls = b.make_tls(options->tls);
   if (!tls) return pass(tls);
@@ -347,7 +349,7 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
   Body& b = *body_;
   const std::scoped_lock change(b.change_);
   const auto before = b.view();
-  auto view = make_view(options, std::move(limits), before.get(), b.workers_.size(), b.registry_);
+  auto view = make_view(options, std::move(limits), b.cache_, before.get(), b.workers_.size(), b.registry_);
   if (!view) return pass(view);
   auto tls = b.make_tls(options->tls);
   if (!tls) return pass(tls);

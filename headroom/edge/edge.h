@@ -17,6 +17,7 @@
 
 #include "headroom/base/error.h"
 #include "headroom/base/metrics.h"
+#include "headroom/cache/cache.h"
 #include "headroom/edge/options.h"
 #include "headroom/http/service.h"
 #include "headroom/limit/rules.h"
@@ -89,7 +90,8 @@ enum class Doors : std::uint8_t { closed, handed_over };
 
 class Edge final : public net::Health {
  public:
-  Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry);
+  // `cache`: where answers are kept; null: nowhere.
+  Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache = nullptr);
   ~Edge() override;
 
   // Opens the doors (those of `inherited` are used as they are) and serves. From main's thread, workers running. Errc::invalid (an address,

@@ -1,5 +1,6 @@
 #include "headroom/edge/heads.h"
 
+#include "headroom/http/cache_tags.h"
 #include "headroom/http/forwarded.h"
 #include "headroom/http/writer.h"
 
@@ -9,8 +10,6 @@ using http::Exchange;
 using http::Name;
 
 namespace {
-
-constexpr std::string_view kPseudonym = "headroom";
 
 void append_line(std::string& out, std::string_view name, std::string_view value) {
   out.append(name).append(": ").append(value).append("\r\n");
@@ -39,10 +38,11 @@ void write_request_head(Request& r, const Server& server, std::string& out) {
                                     ? std::string_view(server.spec().authority)
                                     : std::string_view(options.host);
   append_line(out, "Host", host);
-  if (policy.active()) {
+  if (policy.active() || r.keeper != nullptr) {
     writer.forward(head.fields, [&](const http::Field& f) {
-      return !is_written_for_servers(f.id) && policy.keeps_request_field(f);
+      return !is_written_for_servers(f.id) && policy.keeps_request_field(f) && (r.keeper == nullptr || !r.keeper->replaces(f));
     });
+    if (r.keeper != nullptr) out.append(r.keeper->lines());
   } else {
     writer.forward(head.fields, [](const http::Field& f) { return !is_written_for_servers(f.id); });
   }
@@ -93,19 +93,22 @@ void begin_answer(Request& r, const http::ResponseHead& head) {
     append_line(out, "Content-Length", http::Digits(head.content_length).view());
   }
   http::HeadWriter writer(out);
-  const RoutePolicy& policy = r.route->policy;
-  if (policy.active()) {
-    writer.forward(head.fields, [&](const http::Field& f) {
-      return f.id != Name::via && policy.keeps_response_field(f);
-    });
-    policy.append_response_lines(out, r.head(), r.secure());
-  } else {
-    writer.forward(head.fields, [](const http::Field& f) { return f.id != Name::via; });
-  }
+  writer.forward(head.fields, [&](const http::Field& f) { return is_for_clients(*r.route, f); });
   out.append("Via: ");
   http::append_via(out, head, kPseudonym);
   out.append("\r\n");
   if (!head.has(Name::x_request_id)) append_line(out, "X-Request-Id", r.id);
+  append_own_fields(r, out);
+}
+
+bool is_for_clients(const Route& route, const http::Field& field) {
+  if (field.id == Name::via || (route.cache.enabled && http::is_for_surrogates(field.id))) return false;
+  return !route.policy.active() || route.policy.keeps_response_field(field);
+}
+
+void append_own_fields(Request& r, std::string& out) {
+  if (r.route->policy.active()) r.route->policy.append_response_lines(out, r.head(), r.secure());
+  if (!r.cache_status.empty()) append_line(out, "Cache-Status", r.cache_status);
   r.limited.append_fields(out);
 }
 

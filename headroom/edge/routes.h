@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "headroom/base/metrics.h"
+#include "headroom/cache/cache.h"
 #include "headroom/edge/options.h"
 #include "headroom/edge/policy.h"
 #include "headroom/edge/upstream.h"
 #include "headroom/edge/waiting.h"
+#include "headroom/http/storable.h"
 
 namespace headroom::edge {
 
@@ -57,6 +59,17 @@ struct RouteMetrics {
   std::vector<RouteCells> cells;  // by worker
 };
 
+// How a route's answers are cached.
+struct RouteCache {
+  bool enabled = false;
+  std::optional<std::uint32_t> ttl;  // seconds; of answers that do not say
+  cache::ClassId cls = 0;
+  std::vector<std::string> tags;
+  std::vector<std::string> strip_query;
+  http::StoreRules rules;
+  std::string browser;
+};
+
 struct Route {
   std::size_t order = 0;  // as configured: the first of equals wins
   std::string name;
@@ -70,6 +83,7 @@ struct Route {
   Duration first_byte_timeout{};
   Duration idle_timeout{};
   std::uint32_t retries = 0;
+  RouteCache cache;
   std::unique_ptr<RouteMetrics> metrics;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "headroom/base/text.h"
+#include "headroom/http/parser.h"
 
 namespace headroom::edge {
 namespace {
@@ -36,9 +37,9 @@ std::shared_ptr<Pool> pool_named(const std::vector<std::shared_ptr<Pool>>& pools
 
 class Maker {
  public:
-  Maker(const EdgeOptions& options, const View* before, std::size_t workers,
+  Maker(const EdgeOptions& options, const cache::Cache* cache, const View* before, std::size_t workers,
         metrics::Registry& registry)
-      : options_(options), before_(before), workers_(workers), registry_(registry) {}
+      : options_(options), cache_(cache), before_(before), workers_(workers), registry_(registry) {}
 
   Result<std::vector<std::shared_ptr<Pool>>> pools() const {
     std::vector<std::shared_ptr<Pool>> pools;
@@ -131,6 +132,23 @@ class Maker {
     return std::make_shared<limit::Concurrency>(wanted);
   }
 
+  Result<RouteCache> cache_of(const RouteCacheOptions& option) const {
+    RouteCache made;
+    made.enabled = cache_ != nullptr && option.enabled.value_or(options_.cache.enabled);
+    made.tags = option.tags;
+    made.strip_query = option.strip_query;
+    made.rules = {.ignore_cookies = option.ignore_cookies, .store_set_cookie = option.store_set_cookie};
+    made.browser = option.browser;
+    if (!http::is_field_value(option.browser)) return fail(Errc::invalid, "browser: a control character");
+    if (option.ttl_class.empty() || cache_ == nullptr) return made;
+    const auto classes = cache::ttl_classes(cache_->options());
+    const auto known = std::ranges::find(classes, option.ttl_class, &cache::TtlClass::name);
+    if (known == classes.end()) return fail(Errc::invalid, "ttl_class: there is no class '" + option.ttl_class + "' (cache.classes)");
+    made.cls = cache_->class_of(option.ttl_class);
+    made.ttl = static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(known->ttl).count());
+    return made;
+  }
+
   Result<Route> route(const RouteOptions& option,
                       const std::vector<std::shared_ptr<Pool>>& pools) const {
     Route route;
@@ -158,11 +176,15 @@ class Maker {
       route.idle_timeout = option.idle_timeout.value_or(upstream.idle_timeout);
       route.retries = option.retries.value_or(upstream.retries);
     }
+    auto cached = cache_of(option.cache);
+    if (!cached) return pass(cached, "cache");
+    route.cache = std::move(*cached);
     route.metrics = std::make_unique<RouteMetrics>(route.name, workers_, registry_);
     return route;
   }
 
   const EdgeOptions& options_;
+  const cache::Cache* cache_;
   const View* before_;
   const std::size_t workers_;
   metrics::Registry& registry_;
@@ -172,9 +194,9 @@ class Maker {
 
 Result<std::shared_ptr<const View>> make_view(std::shared_ptr<const EdgeOptions> options,
                                               std::shared_ptr<const limit::Rules> limits,
-                                              const View* before, std::size_t workers,
-                                              metrics::Registry& registry) {
-  const Maker maker(*options, before, workers, registry);
+                                              const cache::Cache* cache, const View* before,
+                                              std::size_t workers, metrics::Registry& registry) {
+  const Maker maker(*options, cache, before, workers, registry);
   auto pools = maker.pools();
   if (!pools) return pass(pools);
   auto routes = maker.routes(*pools);

@@ -118,6 +118,7 @@ class Process {
   enum class End : std::uint8_t { shutdown, handed_over };
 
   [[nodiscard]] Sources sources();
+  [[nodiscard]] cache::Cache* open_cache();
   [[nodiscard]] Result<> take_possession();
   [[nodiscard]] Result<> start();
   [[nodiscard]] Result<> open_edge();
@@ -148,6 +149,7 @@ class Process {
   metrics::Registry registry_;
   std::shared_ptr<const limit::Rules> limits_;
   net::Resolver resolver_;
+  std::optional<cache::Cache> cache_;
   edge::Edge edge_;
   monitor::Vitals vitals_{workers_};
   monitor::Rates rates_;
@@ -173,7 +175,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       signals_(signals),
       workers_(worker_count(server_options())),
       registry_(workers_.size()),
-      edge_(workers_, resolver_, registry_),
+      edge_(workers_, resolver_, registry_, open_cache()),
       sources_(sources()),
       api_(workers_, reading_, control_, registry_),
       tokens_(api_, tokens_path(state_.path())),
@@ -182,6 +184,12 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   vitals_.add(tokens_);
   add_admin_endpoints(api_, sources_);
   add_seed_endpoints(api_, sources_);
+}
+
+// Before the workers start.
+cache::Cache* Process::open_cache() {
+  const auto& options = settings_->get<cache::CacheOptions>();
+  return options.enabled ? &cache_.emplace(workers_, registry_, options) : nullptr;
 }
 
 Sources Process::sources() {
@@ -371,6 +379,7 @@ void Process::tick() {
   (void)reading_.submit([this] {
     const edge::Summary summary = edge_.summary();
     rates_.sample(Clock::now(), {summary.requests, summary.errors});
+    if (cache_) cache_->upkeep();
   });
 }
 
@@ -403,6 +412,7 @@ Result<std::vector<config::Change>> Process::reload() {
     if (!done) return pass(done);
     limits_ = std::move(*limits);
   }
+  if (cache_) cache_->configure((*loaded)->get<cache::CacheOptions>());
   tokens_.configure(std::move(*keys));
   tokens_.refresh();
   api_.set_hosts((*loaded)->get<AdminOptions>().hosts);
@@ -462,6 +472,7 @@ void Process::finish(End end) {
     drain(end);
   }
   if (edge_runs_) edge_.stop();
+  if (cache_) cache_->stop();
   if (admin_) admin_->stop();
   run_on(control_, [] { return true; });  // what was submitted has run
   run_on(reading_, [] { return true; });
