@@ -324,6 +324,11 @@ const std::string& Lease::key() const { return flight_->key; }
 const ObjectRef& Lease::stale() const { return flight_->stale; }
 std::uint64_t Lease::since() const { return flight_->since; }
 
+bool Lease::is_awaited() const {
+  const std::scoped_lock lock(tier_->shard_of(flight_->hash).mutex);
+  return flight_->waiters > 0;
+}
+
 Ticket Lease::wait_too() { return tier_->join(flight_, flight_->since); }
 
 Result<Published> Lease::publish(const Head& head, TimePoint now) {

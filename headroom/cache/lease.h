@@ -111,6 +111,8 @@ class Lease {
   // The invalidation number as of which the load begins; for a tier behind.
   [[nodiscard]] std::uint64_t since() const;
 
+  // Whether anybody waits for it now.
+  [[nodiscard]] bool is_awaited() const;
   // A place among those who wait for this lease, for the one who asked for it and lets a task of its own fill it.
   [[nodiscard]] Ticket wait_too();
 

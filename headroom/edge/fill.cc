@@ -61,6 +61,8 @@ void Fill::count(cache::Cache::Fill outcome, const Request& request) {
                            elapsed(request.began, Clock::now()));
 }
 
+bool Fill::is_awaited() const { return lease_ && (lease_.stale() || lease_.is_awaited()); }
+
 void Fill::refuse(Duration remember) {
   if (lease_) lease_.uncacheable(remember, Clock::now());
 }
@@ -106,6 +108,7 @@ net::Task<bool> Fill::judge(Request& r, Lease& upstream) {
   const http::Decision decision = http::storable(r.head(), head, directives, freshness, r.route->cache.rules);
   if (decision) co_return co_await store(r, upstream, directives, freshness);
   status.detail = decision.why;
+  if (head.status < 500) r.route->cache.sharing->not_stored();
   // A failure says nothing of the next answer; what is not cacheable now is not in a second either.
   if (lease_) count(cache::Cache::Fill::uncacheable, r);
   refuse(head.status >= 500 ? Duration{} : pages_.cache_.options().bypass_ttl);
@@ -116,13 +119,16 @@ http::Freshness Fill::freshness_of(const Request& r, const http::ResponseHead& h
   const EdgeCacheOptions& options = r.view.options->cache;
   const auto seconds = [](Duration span) { return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(span).count()); };
   const http::FreshnessRules rules{.heuristic_cap = seconds(options.heuristic),
-                                   .default_stale_while_revalidate = seconds(options.stale_while_revalidate),
-                                   .default_stale_if_error = seconds(options.stale_if_error),
                                    .s_maxage_forbids_stale = options.s_maxage_forbids_stale};
   http::Freshness freshness = http::freshness_of(head, directives, {unix_now(), elapsed(r.connected, Clock::now())}, rules);
   if (r.route->cache.ttl && !says_how_long(head, directives) && http::is_heuristically_cacheable(head.status)) {
     freshness.lifetime = *r.route->cache.ttl;
     freshness.heuristic = true;
+  }
+  // What is not fresh for a moment is not kept for bad times either.
+  if (freshness.lifetime > 0 && !freshness.never_stale && !freshness.no_cache) {
+    if (directives.stale_while_revalidate == http::CacheControl::kNone) freshness.stale_while_revalidate = seconds(options.stale_while_revalidate);
+    if (directives.stale_if_error == http::CacheControl::kNone) freshness.stale_if_error = seconds(options.stale_if_error);
   }
   return freshness;
 }
@@ -227,6 +233,7 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream, const http::Directives&
   cache::Head made{.metadata = metadata_, .lifetimes = lifetimes_of(freshness, page.has_validator()), .tags = all, .cls = r.route->cache.cls,
                    .age = std::chrono::seconds(freshness.initial_age)};
   status.stored = true;
+  r.route->cache.sharing->stored();
   if (page.size() <= kReadWhole) co_return co_await store_whole(r, upstream, made);
   if (lease_) co_return store_growing(r, upstream, made);
   metadata_.clear();

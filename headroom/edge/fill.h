@@ -44,7 +44,7 @@ class Fill final : public Keeper {
   [[nodiscard]] bool no_answer(std::string_view why) override;
   [[nodiscard]] bool replaces(const http::Field& field) const override;
   [[nodiscard]] std::string_view lines() const override { return lines_; }
-  [[nodiscard]] bool is_awaited() const override { return kind_ == Kind::shared; }
+  [[nodiscard]] bool is_awaited() const override;
 
  private:
   [[nodiscard]] net::Task<bool> judge(Request& request, Lease& upstream);

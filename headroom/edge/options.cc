@@ -102,6 +102,7 @@ Section<EdgeCacheOptions> edge_cache_section() {
   Section<O> s("cache", "The shared HTTP cache (RFC 9111), in the memory of [cache].");
   s.setting("enabled", &O::enabled, "true", Reload::live, "Whether answers that say so are kept.");
   s.setting("status", &O::status, "true", Reload::live, "Whether answers tell by Cache-Status (RFC 9211) what the cache did.");
+  s.setting("wait", &O::wait, "2s", Reload::live, "How long a request waits for the answer to another one like it, before it is known whether they can share it; 0: it does not.");
   s.setting("heuristic", &O::heuristic, "24h", Reload::live, "The longest that an answer is kept which only says when it was last modified; 0: not at all.");
   s.setting("stale_while_revalidate", &O::stale_while_revalidate, "0", Reload::live, "How long an expired answer is served while one request refreshes it, where it does not say.");
   s.setting("stale_if_error", &O::stale_if_error, "5m", Reload::live, "How long an expired answer is served when no server answers well, where it does not say.");

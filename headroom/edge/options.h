@@ -179,6 +179,7 @@ struct TlsOptions {
 struct EdgeCacheOptions {
   bool enabled = true;
   bool status = true;
+  Duration wait{};
   Duration heuristic{};
   Duration stale_while_revalidate{};
   Duration stale_if_error{};

@@ -124,7 +124,7 @@ net::Task<> Pages::answer(Request& r) {
     co_return co_await go_alone(r, decision.why);
   }
   const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);
-  if (directives.only_if_cached || !whole_get || !http::may_coalesce(r.head(), nullptr, r.route->cache.rules)) {
+  if (directives.only_if_cached || !whole_get || !r.route->cache.sharing->pays() || !http::may_coalesce(r.head(), nullptr, r.route->cache.rules)) {
     co_return co_await answer_alone(r, place);
   }
   co_await answer_shared(r, place);
@@ -178,8 +178,11 @@ net::Task<> Pages::answer_shared(Request& r, Place& place) {
     cache::Found found = look(r, place);
     bool collapsed = false;
     if (found.answer == cache::Answer::join) {
-      auto waited = co_await found.ticket.wait(group_, Clock::now() + r.route->first_byte_timeout);
-      if (!waited) break;
+      auto waited = co_await found.ticket.wait(group_, Clock::now() + r.view.options->cache.wait);
+      if (!waited) {
+        r.route->cache.sharing->waited_in_vain();
+        break;
+      }
       found = std::move(*waited);
       collapsed = true;
       if (found.answer == cache::Answer::again) continue;
