@@ -98,6 +98,14 @@ ObjectRef MemoryTier::peek(const Query& query) {
   return std::move(found.object);
 }
 
+bool MemoryTier::holds(const Query& query) {
+  const std::uint64_t hash = hash_of(query.space, query.key, seed_);
+  Shard& shard = shard_of(hash);
+  const std::scoped_lock lock(shard.mutex);
+  const Slot slot = shard.slots.find(hash, query.space, query.key);
+  return slot != 0 && shard.object(slot).kind() == Kind::value && !dead(shard, slot, query.now, invalidations_.now());
+}
+
 std::optional<Removal> MemoryTier::dead(Shard& shard, Slot slot, TimePoint now, std::uint64_t seq) {
   Object& object = shard.object(slot);
   if (Shard::seq(object) < seq) {

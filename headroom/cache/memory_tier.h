@@ -87,6 +87,8 @@ class MemoryTier {
   [[nodiscard]] Found lookup(const Query& query);
   // Only what is fresh, or stale and still to be served; never a lease. Null: nothing such.
   [[nodiscard]] ObjectRef peek(const Query& query);
+  // Whether there is a value, be it only to be revalidated.
+  [[nodiscard]] bool holds(const Query& query);
   // The number as of which a load begins now; for set().
   [[nodiscard]] std::uint64_t snapshot() const { return invalidations_.now(); }
   // Writes a value; loads of this key that are under way are not stored. With `since`: Errc::conflict when an invalidation

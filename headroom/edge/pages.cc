@@ -115,6 +115,15 @@ cache::ObjectRef Pages::peek(const Request& r, Place& place) {
   return object && object->kind() == cache::Kind::value ? object : cache::ObjectRef{};
 }
 
+// For another's answer. Where nothing is known of it only if that has paid lately.
+bool Pages::may_wait(const Request& r, Place& place) {
+  if (r.route->cache.sharing->pays()) return true;
+  const auto holds = [&](std::string_view key) { return cache_.memory().holds({.space = cache::Space::http, .key = key, .now = Clock::now()}); };
+  if (!holds(place.key)) return false;
+  (void)peek(r, place);  // finds out whether answers vary
+  return place.variant.empty() || holds(place.variant);
+}
+
 net::Task<> Pages::answer(Request& r) {
   Place place;
   if (!make_key(r, place.key)) co_return co_await go_alone(r, "a key over 1 KiB");
@@ -124,7 +133,7 @@ net::Task<> Pages::answer(Request& r) {
     co_return co_await go_alone(r, decision.why);
   }
   const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);
-  if (directives.only_if_cached || !whole_get || !r.route->cache.sharing->pays() || !http::may_coalesce(r.head(), nullptr, r.route->cache.rules)) {
+  if (directives.only_if_cached || !whole_get || !may_wait(r, place) || !http::may_coalesce(r.head(), nullptr, r.route->cache.rules)) {
     co_return co_await answer_alone(r, place);
   }
   co_await answer_shared(r, place);

@@ -45,6 +45,7 @@ class Pages {
   [[nodiscard]] cache::Found look(const Request& request, Place& place);
   [[nodiscard]] cache::ObjectRef peek(const Request& request, Place& place);
 
+  [[nodiscard]] bool may_wait(const Request& request, Place& place);
   [[nodiscard]] net::Task<> answer_shared(Request& request, Place& place);
   [[nodiscard]] net::Task<> answer_alone(Request& request, Place& place);
   [[nodiscard]] net::Task<> invalidating(Request& request, Place& place);
