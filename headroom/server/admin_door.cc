@@ -26,7 +26,7 @@ std::shared_ptr<const http::ServerOptions> door_options() {
 
 Result<net::Endpoint> endpoint_of(const config::Address& address) {
   if (address.is_unix()) return net::Endpoint::unix_path(address.unix_path);
-  if (address.host.empty()) return net::Endpoint::literal("::", address.port);
+  if (address.host.empty()) return net::Endpoint::any(address.port);
   if (auto literal = net::Endpoint::literal(address.host, address.port)) return literal;
   const addrinfo wanted{.ai_flags = AI_PASSIVE,
                         .ai_family = AF_UNSPEC,
