@@ -179,7 +179,7 @@ Task<> Listener::accept_from(TaskGroup& group, int listening, std::function<void
   while (co_await wait.readable()) {
     const Round round = accept_round(listening, take);
     if (round == Round::drained) wait.drained();
-    if (round == Round::more) co_await asio::post(group.worker().executor(), kToken);
+    if (round == Round::more) co_await group.worker().yield();
     if (round != Round::no_room) {
       warned = false;
       continue;
