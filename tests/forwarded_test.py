@@ -51,6 +51,25 @@ class Client(EdgeScenario):
         self.assertEqual(told["Forwarded"], ['for=5.6.7.8, for=127.0.0.1;host=test.example;proto=http'])
         self.assertEqual(app.requests[0].all("x-request-id"), ["from-the-proxy"])
 
+    def test_names_that_an_application_could_take_for_ours_are_dropped(self):
+        """WSGI and CGI read X_Real_IP and X-Real-IP as one variable."""
+        app = self.answers(lambda request: b"ok")
+        server = self.serve(config=f'''[[edge.upstreams]]
+name = "app"
+servers = {servers(app)}
+[[edge.routes]]
+path = "/"
+[[edge.routes]]
+path = "/set"
+set_request_headers = {{ X-User-Name = "{{client_ip}}", X-Api-Key = "ours" }}
+''')
+        spoofed = ["X_Forwarded_For: 6.6.6.6", "X-Forwarded_Proto: https", "x_real_ip: 6.6.6.6", "X_Request_Id: theirs", "Transfer_Encoding: chunked",
+                   "Content_Length: 7", "X_User-Name: root", "X_Api_Key: theirs", "Its_Own: kept"]
+        for path, kept in (("/", {"x_user-name", "x_api_key", "its_own"}), ("/set", {"its_own"})):
+            self.assertEqual(ask(server.edge, target=path, fields=spoofed).status, 200)
+            self.assertEqual({name.lower() for name, _ in app.requests[-1].fields if "_" in name}, kept)
+        self.assertEqual(app.requests[-1].all("x-user-name"), ["127.0.0.1"])
+
     def test_the_port(self):
         app = self.answers(lambda request: b"ok")
         stranger = self.serve(app)

@@ -56,10 +56,10 @@ void write_request_head(Request& r, const Server& server, std::string& out) {
   append_line(out, "Host", host);
   if (policy.active()) {
     writer.forward(head.fields, [&](const http::Field& f) {
-      return !is_written_for_servers(f.id) && policy.keeps_request_field(f);
+      return !is_written_for_servers(f) && policy.keeps_request_field(f);
     });
   } else {
-    writer.forward(head.fields, [](const http::Field& f) { return !is_written_for_servers(f.id); });
+    writer.forward(head.fields, [](const http::Field& f) { return !is_written_for_servers(f); });
   }
   if (!head.upgrade.empty()) {
     out.append("Connection: Upgrade\r\n");
