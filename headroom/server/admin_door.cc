@@ -51,11 +51,14 @@ class AdminDoor::Served {
  public:
   Served(net::Worker& worker, net::Listener& listener, http::Service& service)
       : accepting(worker),
-        connections(worker, kConnections),
+        connections(worker,
+                    2 * kConnections),  // those that were ended to make room have not gone yet
         server(connections, service, door_options()) {
     auto accept = [this, &listener] {
-      return listener.accept(accepting,
-                             [this](net::Listener::Accepted accepted) { server.take(accepted); });
+      return listener.accept(accepting, [this](net::Listener::Accepted accepted) {
+        if (server.open() >= kConnections) server.end_oldest_waiting();
+        server.take(accepted);
+      });
     };
     HR_ASSERT(accepting.spawn(std::move(accept)));
   }
