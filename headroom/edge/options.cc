@@ -67,7 +67,7 @@ Section<CertificateOptions> certificate_section() {
 
 Section<TlsOptions> tls_section() {
   Section<TlsOptions> s("tls", "TLS for clients; on once a certificate is given.");
-  s.setting("listen", &TlsOptions::listen, ":8443", Reload::restart, "Where clients connect with TLS.");
+  s.setting("listen", &TlsOptions::listen, ":8443", Reload::live, "Where clients connect with TLS.");
   s.setting("cert", &TlsOptions::cert, "", Reload::live, "PEM file: the default certificate, then its chain.");
   s.setting("key", &TlsOptions::key, "", Reload::live, "PEM file: its private key.");
   s.list("certificates", &TlsOptions::certificates, certificate_section(), Reload::live);

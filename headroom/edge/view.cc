@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "headroom/base/text.h"
+#include "headroom/edge/edge.h"
 #include "headroom/http/parser.h"
 
 namespace headroom::edge {
@@ -141,11 +142,9 @@ class Maker {
     made.browser = option.browser;
     if (!http::is_field_value(option.browser)) return fail(Errc::invalid, "browser: a control character");
     if (option.ttl_class.empty() || cache_ == nullptr) return made;
-    const auto classes = cache::ttl_classes(cache_->options());
-    const auto known = std::ranges::find(classes, option.ttl_class, &cache::TtlClass::name);
-    if (known == classes.end()) return fail(Errc::invalid, "ttl_class: there is no class '" + option.ttl_class + "' (cache.classes)");
+    if (auto known = check_ttl_class(option, cache_->options()); !known) return pass(known);
     made.cls = cache_->class_of(option.ttl_class);
-    made.ttl = static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(known->ttl).count());
+    made.ttl = static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(cache_->ttl_of(made.cls)).count());
     return made;
   }
 
@@ -191,6 +190,16 @@ class Maker {
 };
 
 }  // namespace
+
+Result<> check_ttl_class(const RouteCacheOptions& route, const cache::CacheOptions& cache) {
+  if (route.ttl_class.empty()) return {};
+  std::string names;
+  for (const cache::TtlClass& known : cache::ttl_classes(cache)) {
+    if (known.name == route.ttl_class) return {};
+    names.append(names.empty() ? "" : ", ").append(known.name);
+  }
+  return fail(Errc::invalid, "cache.ttl_class: there is no class '" + route.ttl_class + "'; known: " + names);
+}
 
 Result<std::shared_ptr<const View>> make_view(std::shared_ptr<const EdgeOptions> options,
                                               std::shared_ptr<const limit::Rules> limits,

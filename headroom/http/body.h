@@ -51,6 +51,7 @@ class BodySource {
  private:
   [[nodiscard]] Result<std::string_view> take_counted();
   [[nodiscard]] Result<std::string_view> take_chunked();
+  void finish_pending();
   [[nodiscard]] Result<std::string_view> count(std::string_view piece);
   [[nodiscard]] net::Task<Result<std::size_t>> fill();
   [[nodiscard]] TimePoint deadline(TimePoint now) const;
@@ -67,6 +68,7 @@ class BodySource {
   std::uint64_t limit_ = 0;
   std::uint64_t received_ = 0;
   std::size_t pending_ = 0;  // bytes of the buffer handed out by the last call
+  bool ends_behind_ = false;  // chunked: what was handed out is the last
 };
 
 }  // namespace headroom::http

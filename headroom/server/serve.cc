@@ -283,7 +283,7 @@ Result<> Process::open_edge() {
     if (secret.name == kTicketKeys) from_running.tls_ticket_keys = secret.value;
   }
   auto limits = limit::Rules::make(settings_->get<limit::LimitOptions>(), nullptr, registry_);
-  if (!limits) return pass(limits);
+  if (!limits) return fail(Errc::invalid, limits.error().message);
   limits_ = *limits;
   auto started = edge_.start(options, limits_, std::move(from_running));
   edge_runs_ = started.has_value();
@@ -401,18 +401,19 @@ Result<std::vector<config::Change>> Process::reload() {
   auto loaded = load_settings(request_.settings);
   if (!loaded) return pass(loaded);
   auto keys = admin_keys((*loaded)->get<AdminOptions>());
-  if (!keys) return pass(keys);
+  if (!keys) return fail(Errc::invalid, keys.error().message);
   if (edge_runs_) {
     const auto options = part_of<edge::EdgeOptions>(*loaded);
     if (!has_app(*options))
       return fail(Errc::invalid, "no app is given any more (edge.app, [[edge.upstreams]])");
-    auto limits = limit::Rules::make((*loaded)->get<limit::LimitOptions>(), limits_.get(), registry_);
-    if (!limits) return pass(limits);
+    auto limits =
+        limit::Rules::make((*loaded)->get<limit::LimitOptions>(), limits_.get(), registry_);
+    if (!limits) return fail(Errc::invalid, limits.error().message);
+    if (cache_) cache_->configure((*loaded)->get<cache::CacheOptions>());  // routes name its classes
     auto done = edge_.reload(options, *limits);
     if (!done) return pass(done);
     limits_ = std::move(*limits);
   }
-  if (cache_) cache_->configure((*loaded)->get<cache::CacheOptions>());
   tokens_.configure(std::move(*keys));
   tokens_.refresh();
   api_.set_hosts((*loaded)->get<AdminOptions>().hosts);
