@@ -16,8 +16,7 @@ class WaitingTest : public testing::Test {
  protected:
   WaitingTest() {
     workers_.start();
-    workers_.each([&](net::Worker& worker) { groups_.push_back(std::make_unique<net::TaskGroup>(worker)); });
-    std::ranges::sort(groups_, {}, [](const auto& group) { return group->worker().index(); });
+    for (const auto& worker : workers_) groups_.push_back(std::make_unique<net::TaskGroup>(*worker));
   }
   ~WaitingTest() override {
     for (auto& group : groups_) {

@@ -18,6 +18,7 @@ void BodySource::start(Body kind, std::uint64_t length, std::uint64_t limit, con
   received_ = 0;
   pending_ = 0;
   ends_behind_ = false;
+  wrong_behind_ = nullptr;
   began_ = {};
   large_reads_ = length >= kLargeRead;
   done_ = kind == Body::none || (kind == Body::length && length == 0);
@@ -46,7 +47,10 @@ Result<std::string_view> BodySource::take_chunked() {
   std::string_view joined;
   while (consumed < in_.size() && joined.size() < kJoinedChunks && !ends_behind_) {
     const ChunkedReader::Step step = chunks_.step(in_.data().substr(consumed));
-    if (step.refusal) return fail(Errc::protocol, step.refusal.reason);
+    if (step.refusal) {
+      wrong_behind_ = step.refusal.reason;
+      break;
+    }
     if (joined.empty()) {
       joined = step.data;
     } else if (!step.data.empty()) {
@@ -61,6 +65,7 @@ Result<std::string_view> BodySource::take_chunked() {
   pending_ = consumed;
   if (!joined.empty()) return count(joined);
   finish_pending();
+  if (wrong_behind_ != nullptr) return fail(Errc::protocol, wrong_behind_);
   return joined;
 }
 
@@ -72,6 +77,7 @@ void BodySource::finish_pending() {
 
 Result<std::string_view> BodySource::buffered() {
   finish_pending();
+  if (wrong_behind_ != nullptr) return fail(Errc::protocol, wrong_behind_);
   if (done_ || in_.empty()) return std::string_view{};
   return kind_ == Body::chunked ? take_chunked() : take_counted();
 }

@@ -20,7 +20,7 @@ namespace headroom::http {
 
 // How slowly a body may come.
 struct BodyPace {
-  Duration idle = 60s;                     // between two arrivals
+  Duration idle = 60s;                       // between two arrivals
   std::uint64_t least_bytes_per_second = 0;  // on average, after `grace`; 0 = any
   Duration grace = 10s;
 };
@@ -67,8 +67,9 @@ class BodySource {
   std::uint64_t left_ = 0;
   std::uint64_t limit_ = 0;
   std::uint64_t received_ = 0;
-  std::size_t pending_ = 0;  // bytes of the buffer handed out by the last call
-  bool ends_behind_ = false;  // chunked: what was handed out is the last
+  std::size_t pending_ = 0;             // bytes of the buffer handed out by the last call
+  bool ends_behind_ = false;            // chunked: what was handed out is the last
+  const char* wrong_behind_ = nullptr;  // chunked: why what follows it is refused
 };
 
 }  // namespace headroom::http
