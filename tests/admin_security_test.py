@@ -35,6 +35,23 @@ class AdminSecurity(Scenario):
             named["Authorization"] = f"Bearer {token}"
         return request(self.server.admin, method, path, named, body)
 
+    def test_connections_without_a_request_do_not_keep_probes_out(self):
+        self.start()
+        for begun in (b"", b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n"):
+            waiting = [Connection(self.server.admin) for _ in range(400)]
+            try:
+                for each in waiting:
+                    if begun:
+                        try:
+                            each.send(begun)
+                        except OSError:
+                            pass  # it has made room
+                for _ in range(20):
+                    self.assertEqual(get(self.server.admin, "/livez").status, 200)
+            finally:
+                for each in waiting:
+                    each.close()
+
     def test_a_name_that_is_not_ours_is_refused(self):
         self.start(**{"admin.hosts": "headroom.internal"})
         for host in ["127.0.0.1", "127.0.0.1:9090", "localhost:1", "[::1]:9090", "10.0.0.9", "headroom.internal:9090", "HEADROOM.internal"]:

@@ -114,6 +114,27 @@ class Answers(BatchScenario):
         self.assertEqual(answer.all("set-cookie"), ["a=1; HttpOnly; Path=/app", "b=2; Path=/x"])
         self.assertNotIn(b"HttpOnly", answer.body)
 
+    def test_parts_share_the_cache_with_requests_that_come_alone(self):
+        def answer(request):
+            return reply(200, json.dumps(request.get("authorization", "")).encode(), ["Content-Type: application/json", "Cache-Control: max-age=60"])
+
+        app = self.answers(answer)
+        server = self.serve(app)
+        ask(server.edge, target="/a")
+        ask(server.edge, target="/b")
+        for part in self.batch(server, [{"path": "/a"}, {"path": "/b"}, {"path": "/a"}]):
+            self.assertIn("hit", part["headers"]["Cache-Status"])
+        self.batch(server, [{"path": "/c"}])
+        self.assertIn("hit", ask(server.edge, target="/c").get("cache-status"))
+        self.assertEqual(sorted(request.target for request in app.requests), ["/a", "/b", "/c"])
+        # Who asks decides, as alone: what is one client's is nobody else's.
+        mine = self.batch(server, [{"path": "/mine"}], fields=["Authorization: Bearer me"])
+        yours = self.batch(server, [{"path": "/mine"}, {"path": "/mine", "headers": {"Authorization": "Bearer third"}}], fields=["Authorization: Bearer you"])
+        self.assertEqual([part["body"] for part in mine + yours], ["Bearer me", "Bearer you", "Bearer third"])
+        # A part that changes something ends what is stored, for those that come alone too.
+        self.batch(server, [{"method": "POST", "path": "/a", "body": "x"}])
+        self.assertNotIn("hit", ask(server.edge, target="/a").get("cache-status"))
+
     def test_parts_are_routed_as_alone(self):
         shop, blog = self.answers(lambda request: b"shop"), self.answers(lambda request: b"blog " + request.target.encode())
         server = self.serve(config=f'''

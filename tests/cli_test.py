@@ -47,6 +47,29 @@ class Check(Scenario):
         path = self.settings("[edge]\nlistn = 1\n")
         self.assertEqual(run("serve", "--config", path).stderr, run("check", path).stderr)
 
+    def test_files_that_serve_could_not_use_are_refused(self):
+        key = self.settings("no key", "key.pem")
+        app = '[edge]\napp = ["http://127.0.0.1:3000"]\n'
+        for text, why in [
+            (f'{app}[edge.tls]\ncert = "/nowhere/cert.pem"\nkey = "{key}"\n', "edge.tls: TLS: certificate: /nowhere/cert.pem"),
+            (f'{app}[edge.tls]\ncert = "{key}"\nkey = "{key}"\n', f"edge.tls: TLS: {key}"),
+            (f'[edge.tls]\ncert = "{key}"\nkey = "{key}"\n', f"edge.tls: TLS: {key}"),  # the app comes by --app
+            ('[[edge.upstreams]]\nname = "a"\nservers = ["https://app.internal"]\ntls.ca = "/nowhere/ca.pem"\n', "/nowhere/ca.pem"),
+            (f'{app}[limit.jwt]\npublic_key = "/nowhere/limit.pem"\n', "/nowhere/limit.pem"),
+            ('[admin.jwt]\npublic_key = "/nowhere/admin.pem"\nroles = { boss = "admin" }\n', "/nowhere/admin.pem"),
+            (f'{app}[[edge.routes]]\nupstream = "none"\n', "no upstream group 'none'"),
+            ('[edge]\nlisten = "localhost:80"\napp = ["http://127.0.0.1:3000"]\n', "edge.listen"),
+        ]:
+            with self.subTest(why):
+                path = self.settings(text)
+                checked = run("check", path)
+                self.assertEqual((checked.returncode, checked.stdout), (2, ""), checked.stderr)
+                self.assertIn(why, checked.stderr)
+                served = run("serve", "--config", path, "--set", f"server.state_dir={self.state_dir}", "--set", "admin.listen=127.0.0.1:0",
+                             "--app", "http://127.0.0.1:3000")
+                self.assertEqual(served.returncode, 2, served.stderr)
+                self.assertIn(why, served.stderr)
+
     def test_a_secret_is_never_shown(self):
         done = self.check('[admin.jwt]\nsecret = "short-secret"\nroles = { boss = "admin" }\n')
         self.assertEqual(done.returncode, 2)

@@ -1,7 +1,10 @@
 """The documents say what the binary says: generated pages, help, settings tables, examples, metric names."""
 
+import json
 import pathlib
 import re
+import shutil
+import subprocess
 import tempfile
 import unittest
 
@@ -52,11 +55,24 @@ class Pages(unittest.TestCase):
                     continue
                 self.assertEqual(cells[1], known.get(name), f"{page.name}: {name}")
 
+    def files(self, directory):
+        """What examples name under /etc/headroom."""
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=example.org",
+                        "-keyout", "example.org.key", "-out", "example.org.pem"], cwd=directory, check=True, capture_output=True)
+        for name, source in (("example.net.key", "example.org.key"), ("example.net.pem", "example.org.pem"), ("clients.pem", "example.org.pem")):
+            shutil.copy(directory / source, directory / name)
+        (directory / "app-jwks.json").write_text(json.dumps({"keys": [  # RFC 7517 appendix A.1
+            {"kty": "EC", "crv": "P-256", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+             "alg": "ES256", "kid": "1"}]}))
+
     def test_examples_are_accepted(self):
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="headroom-docs-"))
+        self.addCleanup(shutil.rmtree, directory)
+        self.files(directory)
         for page in [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]:
             for number, example in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL), 1):
                 with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-                    file.write(example)
+                    file.write(example.replace("/etc/headroom", str(directory)))
                     file.flush()
                     done = run("check", file.name)
                 self.assertEqual(done.returncode, 0, f"{page.name}, example {number}: {done.stderr}")

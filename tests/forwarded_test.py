@@ -30,7 +30,7 @@ class Client(EdgeScenario):
         answer = ask(server.edge, fields=SPOOFED, host="app.example:8080")
         self.assertEqual(self.told(app), {
             "X-Forwarded-For": ["127.0.0.1"], "X-Real-IP": ["127.0.0.1"], "X-Forwarded-Proto": ["http"], "X-Forwarded-Host": ["app.example:8080"],
-            "X-Forwarded-Port": [], "Forwarded": ['for=127.0.0.1;host="app.example:8080";proto=http'], "Via": ["1.1 somebody, 1.1 headroom"]})
+            "X-Forwarded-Port": ["8080"], "Forwarded": ['for=127.0.0.1;host="app.example:8080";proto=http'], "Via": ["1.1 somebody, 1.1 headroom"]})
         ids = app.requests[0].all("x-request-id")
         self.assertEqual(len(ids), 1)
         self.assertNotEqual(ids[0], "chosen-by-the-client")
@@ -50,6 +50,42 @@ class Client(EdgeScenario):
         self.assertEqual((told["X-Forwarded-Proto"], told["X-Forwarded-Host"]), (["https"], ["shop.example"]))
         self.assertEqual(told["Forwarded"], ['for=5.6.7.8, for=127.0.0.1;host=test.example;proto=http'])
         self.assertEqual(app.requests[0].all("x-request-id"), ["from-the-proxy"])
+
+    def test_names_that_an_application_could_take_for_ours_are_dropped(self):
+        """WSGI and CGI read X_Real_IP and X-Real-IP as one variable."""
+        app = self.answers(lambda request: b"ok")
+        server = self.serve(config=f'''[[edge.upstreams]]
+name = "app"
+servers = {servers(app)}
+[[edge.routes]]
+path = "/"
+[[edge.routes]]
+path = "/set"
+set_request_headers = {{ X-User-Name = "{{client_ip}}", X-Api-Key = "ours" }}
+''')
+        spoofed = ["X_Forwarded_For: 6.6.6.6", "X-Forwarded_Proto: https", "x_real_ip: 6.6.6.6", "X_Request_Id: theirs", "Transfer_Encoding: chunked",
+                   "Content_Length: 7", "X_User-Name: root", "X_Api_Key: theirs", "Its_Own: kept"]
+        for path, kept in (("/", {"x_user-name", "x_api_key", "its_own"}), ("/set", {"its_own"})):
+            self.assertEqual(ask(server.edge, target=path, fields=spoofed).status, 200)
+            self.assertEqual({name.lower() for name, _ in app.requests[-1].fields if "_" in name}, kept)
+        self.assertEqual(app.requests[-1].all("x-user-name"), ["127.0.0.1"])
+
+    def test_the_port(self):
+        app = self.answers(lambda request: b"ok")
+        stranger = self.serve(app)
+        believing = self.serve(app, config='[edge]\ntrusted_proxies = ["127.0.0.1"]', state_dir=self.directory / "believing")
+        proto, host, port = "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example:4443", "X-Forwarded-Port: 8443"
+        for server, asked, fields, told in [
+            (stranger, "a", [], "80"), (stranger, "a:81", [], "81"), (stranger, "[::1]", [], "80"), (stranger, "[::1]:82", [], "82"),
+            (stranger, "a:83", [proto, host, port], "83"),
+            (believing, "a:84", [], "84"), (believing, "a", [proto], "443"), (believing, "a", [proto, host], "4443"),
+            (believing, "a", [proto, host, port], "8443"), (believing, "a", [port], "8443"),
+            (believing, "a", ["X-Forwarded-Port: 0"], "80"), (believing, "a", ["X-Forwarded-Port: 65536"], "80"),
+            (believing, "a", ["X-Forwarded-Port: 443, 80"], "80"), (believing, "a", ["X-Forwarded-Port: x"], "80"),
+        ]:
+            with self.subTest(asked=asked, fields=fields):
+                self.assertEqual(ask(server.edge, fields=fields, host=asked).status, 200)
+                self.assertEqual(app.requests[-1].all("x-forwarded-port"), [told])
 
     def test_a_trusted_proxy_that_says_nonsense(self):
         app = self.answers(lambda request: b"ok")

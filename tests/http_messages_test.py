@@ -177,6 +177,23 @@ class Bodies(EdgeScenario):
         self.assertEqual((answer.status, answer.has("content-length")), (204, False))
         self.assertEqual(client.ask(target="/good").body, b"ok")
 
+    def test_small_chunks_that_came_together_pass_as_few(self):
+        """Else a client makes a system call to the server of every six bytes it sends."""
+        app = self.answers(lambda request: request.body)
+        client = self.client(self.serve(app))
+        for size, each in ((2000, 1), (3, 4096), (500, 100), (2, 70000), (1, 5)):
+            body = bytes(i % 251 for i in range(size * each))
+            pieces = b"".join(chunk(body[at:at + each]) for at in range(0, len(body), each))
+            request = b"POST / HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\nX-Sum: 1\r\n\r\n"
+            client.send(request * 2)
+            for _ in range(2):
+                self.assertEqual(client.answer().body, body)
+            got = app.requests[-1]
+            self.assertEqual(got.body, body)
+            self.assertEqual(got.trailers, [("X-Sum", "1")])
+            if each < 1000:
+                self.assertLess(len(got.chunks), 2 + len(pieces) // 1000)
+
     def test_chunks_pass_both_ways_as_they_come(self):
         go_on = threading.Event()
 

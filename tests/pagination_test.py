@@ -72,6 +72,27 @@ class Pagination(EdgeScenario):
         self.assertEqual(ask(server.edge, target="/items?page=2&limit=10").status, 200)
         self.assertLess(time.monotonic() - began, 4)
 
+    def test_an_answer_from_memory_has_them_too(self):
+        fields = ["Cache-Control: max-age=60", 'ETag: "v1"', "X-Total-Count: 35"]
+        server = self.serve_lists(lambda request: reply(200, b"[1, 2]", fields))
+        target = "/items?page=2&limit=10"
+        asked = [(200, []), (200, []), (304, ['If-None-Match: "v1"']), (206, ["Range: bytes=0-2"])]
+        for status, fields_sent in asked:
+            answer = ask(server.edge, target=target, fields=fields_sent)
+            self.assertEqual((answer.status, len(answer.all("link")), links(answer)),
+                             (status, 1, {"first": "/items?page=1&limit=10", "prev": "/items?page=1&limit=10",
+                                          "next": "/items?page=3&limit=10", "last": "/items?page=4&limit=10"}))
+            self.assertEqual(set(answer.all("x-total-count")) - {"35"}, set())
+        self.assertEqual(len(self.app.requests), 1)
+        self.assertFalse(ask(server.edge, target=target, fields=["Range: bytes=100-"]).has("link"), "416")
+
+    def test_an_answer_from_memory_has_the_total_that_is_remembered(self):
+        server = self.counts(b'{"count": 35}', ("Content-Type: application/json", "Cache-Control: max-age=60"))
+        for _ in range(20):
+            answer = ask(server.edge, target="/items?page=2&limit=10")
+            self.assertEqual((links(answer)["last"], answer.all("x-total-count")), ("/items?page=4&limit=10", ["35"]))
+        self.assertEqual(sorted(request.target for request in self.app.requests), ["/items/count", "/items?page=2&limit=10"])
+
     def test_what_is_no_page_or_has_links_is_left_alone(self):
         server = self.serve_lists(lambda request: reply(int(request.get("x-status", "200")), b"[]", [f"Link: {request.get('x-link')}"] if request.has("x-link") else []))
         self.assertEqual(links(ask(server.edge, target="/items?page=1&limit=10", fields=["X-Link: </own>; rel=\"next\""])), {"next": "/own"})

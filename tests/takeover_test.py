@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import socket
 import ssl
 import subprocess
@@ -82,11 +83,41 @@ class TakeOver(Scenario):
         with self.assertRaises(ConnectionRefusedError):
             Connection(old.edge)
 
-    def test_tls_sessions_are_resumed_by_the_new_one(self):
+    def test_a_door_for_all_addresses(self):
+        app = self.upstream()
+        old = self.headroom([app], set={"edge.listen": ":0"})
+        with Load(old.edge, connections=4, keep_alive=False) as load:
+            load.wait_for(10)
+            new = self.successor(old, [app], **{"edge.listen": ":%d" % old.edge[1]}).wait_ready()
+            self.assertEqual(old.wait(), 0)
+            load.wait_for(10)
+        self.assert_no_failures(load)
+        self.assertEqual(new.edge, old.edge)
+        self.assertEqual(get(("::1" if socket.has_dualstack_ipv6() else "127.0.0.1", new.edge[1]), "/").status, 200)
+
+    def make_certificate(self):
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
                         "-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"], cwd=self.directory, check=True, capture_output=True)
+        return {"edge.tls.cert": self.directory / "cert.pem", "edge.tls.key": self.directory / "key.pem", "edge.tls.listen": "127.0.0.1:0"}
+
+    def test_a_tls_door_that_a_reload_opened(self):
+        tls = self.make_certificate()
         app = self.upstream()
-        tls = {"edge.tls.cert": self.directory / "cert.pem", "edge.tls.key": self.directory / "key.pem", "edge.tls.listen": "127.0.0.1:0"}
+        path = self.settings(f'[edge]\napp = ["{app.url}"]\n')
+        old = self.headroom(config=path)
+        self.settings(path.read_text() + "[edge.tls]\n" + "".join(f'{name.removeprefix("edge.tls.")} = "{value}"\n' for name, value in tls.items()))
+        old.signal(signal.SIGHUP)
+        old.wait_for_line("^headroom: edge.tls listening")
+        new = self.headroom(config=path, arguments=["--take-over"], set=self.doors(old), wait=False).wait_ready()
+        self.assertEqual(old.wait(), 0)
+        self.assertEqual(new.doors, old.doors)
+        context = ssl.create_default_context(cafile=self.directory / "cert.pem")
+        with socket.create_connection(new.doors["edge.tls"], timeout=5) as sock, context.wrap_socket(sock, server_hostname="localhost"):
+            pass
+
+    def test_tls_sessions_are_resumed_by_the_new_one(self):
+        tls = self.make_certificate()
+        app = self.upstream()
         old = self.headroom([app], set=tls)
         context = ssl.create_default_context(cafile=self.directory / "cert.pem")
         context.maximum_version = ssl.TLSVersion.TLSv1_2  # of 1.3 Python shows a session only after it has read

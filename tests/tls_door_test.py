@@ -45,6 +45,7 @@ class TlsDoor(EdgeScenario):
             self.assertEqual(client.answer().body, body)
         self.assertEqual(app.requests[0].get("x-forwarded-proto"), "https")
         self.assertIn("proto=https", app.requests[0].get("forwarded"))
+        self.assertEqual(app.requests[0].get("x-forwarded-port"), "443")
 
     def test_pipelined_requests(self):
         app = self.answers(lambda request: request.target.encode())
@@ -198,6 +199,45 @@ class TlsDoor(EdgeScenario):
         self.assertNotEqual(again.sock.getpeercert()["serialNumber"], first)
         self.assertEqual(again.ask().status, 200)
         self.assertEqual(kept.ask().status, 200)
+
+    def test_the_first_certificate_opens_the_door_and_the_last_one_closes_it(self):
+        plain = f'[edge]\napp = ["{self.answers(lambda request: b"ok").url}"]\n'
+        with_tls = plain + f'[edge.tls]\nlisten = "127.0.0.1:0"\ncert = "{self.cert}"\nkey = "{self.key}"\n'
+        server = self.serve(config=plain)
+        self.assertNotIn("edge.tls", server.doors)
+        self.reload(server, with_tls)
+        first = server.doors["edge.tls"]
+        kept = self.secure(server)
+        self.assertEqual(kept.ask().status, 200)
+        self.reload(server, plain)
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(first)
+        self.assertEqual(kept.ask().status, 200)
+        self.assertEqual(self.client(server).ask().status, 200)
+        for _ in range(3):
+            self.reload(server, with_tls)
+            self.assertEqual(self.secure(server).ask().status, 200)
+            self.reload(server, plain)
+
+    def test_the_door_moves(self):
+        server = self.serve_tls(self.answers(lambda request: b"ok"))
+        first = server.doors["edge.tls"]
+        text = (self.directory / "headroom.toml").read_text()
+        self.reload(server, text.replace("127.0.0.1:0", "127.0.0.2:0"))
+        self.assertEqual(server.doors["edge.tls"][0], "127.0.0.2")
+        with self.assertRaises(ConnectionRefusedError):
+            socket.create_connection(first)
+        with socket.create_connection(server.doors["edge.tls"]) as sock, self.trust.wrap_socket(sock, server_hostname="localhost"):
+            pass
+
+    def test_a_door_that_cannot_open_changes_nothing(self):
+        plain = f'[edge]\napp = ["{self.answers(lambda request: b"ok").url}"]\n'
+        server = self.serve(config=plain)
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"127.0.0.1:{taken.getsockname()[1]}"
+            self.reload(server, f'{plain}header_timeout = "3s"\n[edge.tls]\nlisten = "{listen}"\ncert = "{self.cert}"\nkey = "{self.key}"\n')
+            server.wait_for_line("reload: nothing changed: edge.tls: listen on " + listen)
+        self.assertEqual(self.client(server).ask().status, 200)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ void start(Level least) {
 void set_level(Level least) { least_level.store(least, std::memory_order_relaxed); }
 
 void stop() {
+  pool.reset();  // its thread has written all and ended before what it writes with ends
   logger.reset();
-  pool.reset();
 }
 
 bool enabled(Level level) { return level >= least_level.load(std::memory_order_relaxed); }

@@ -118,8 +118,9 @@ net::Task<Attempt> Carrier::carry(Request& r, Lease& lease) {
     co_await tunnel(r, connection);
   } else {
     lease.slot().first_byte.record(elapsed(r.connected, r.first_byte));
-    const bool whole = co_await relay(r, connection);
-    if (!whole) connection.spoil();
+    bool kept = false;
+    if (r.keeper != nullptr) kept = co_await r.keeper->take(r, lease);
+    if (!kept && !co_await relay(r, connection)) connection.spoil();
   }
   if (r.pumping) {
     // The answer is over before the request is: nobody wants the rest.

@@ -29,7 +29,8 @@ Result<bool> status_in(std::string_view ranges, unsigned status) {
     const auto low = text::to_u64(range.substr(0, dash));
     const auto high = dash == std::string_view::npos ? low : text::to_u64(range.substr(dash + 1));
     if (!low || !high || *low < 100 || *high > 599 || *low > *high) {
-      return fail(Errc::invalid, "'" + std::string(range) + "' is no status or range such as 200-399");
+      return fail(Errc::invalid,
+                  "'" + std::string(range) + "' is no status or range such as 200-399");
     }
     holds = holds || (status >= *low && status <= *high);
   }
@@ -44,16 +45,12 @@ void place_literals(const View& view) {
   }
 }
 
-bool all_placed(const View& view) {
-  return std::ranges::all_of(view.pools, [](const auto& pool) {
-    return std::ranges::all_of(pool->group.servers(), [](const auto& server) { return server->endpoints() != nullptr; });
-  });
-}
-
 void Checker::watch(const std::shared_ptr<const View>& view) {
+  unanswered_ = 1;  // until all have been counted
   for (const auto& pool : view->pools) {
     for (const auto& server : pool->group.servers()) {
       if (!literal_of(server->spec())) {
+        if (server->endpoints() == nullptr) ++unanswered_;
         if (!group_.spawn([this, server] { return follow_name(server); })) return;
       }
       if (pool->group.options().health.path.empty()) {
@@ -63,11 +60,17 @@ void Checker::watch(const std::shared_ptr<const View>& view) {
       }
     }
   }
+  note_answered();
+}
+
+void Checker::note_answered() {
+  if (--unanswered_ == 0) looked_up_.set_value();
 }
 
 net::Task<> Checker::follow_name(std::shared_ptr<Server> server) {
-  for (;;) {
-    auto found = co_await resolver_.resolve(group_.worker(), server->spec().host, server->spec().port);
+  for (bool awaited = server->endpoints() == nullptr;;) {
+    auto found =
+        co_await resolver_.resolve(group_.worker(), server->spec().host, server->spec().port);
     Duration next = kRetryLookup;
     if (found) {
       next = found->ttl;
@@ -76,6 +79,7 @@ net::Task<> Checker::follow_name(std::shared_ptr<Server> server) {
       log::warn("edge", "server {}: {}", server->spec().text, found.error().message);
       server->set_endpoints({}, found.error().message);
     }
+    if (std::exchange(awaited, false)) note_answered();
     auto slept = co_await net::sleep(group_, next);
     if (!slept) co_return;
   }
@@ -111,13 +115,16 @@ net::Task<Result<>> Checker::probe(const Pool& pool, const Server& server) {
   if (!stream) co_return pass(stream);
   (*stream)->expire_at(deadline);
   if (server.spec().tls) {
-    const std::string& name = options.tls.server_name.empty() ? server.spec().host : options.tls.server_name;
-    auto shaken = co_await (*stream)->connect_tls(pool.group.tls()->context(group_.worker().index()), name);
+    const std::string& name =
+        options.tls.server_name.empty() ? server.spec().host : options.tls.server_name;
+    auto shaken =
+        co_await (*stream)->connect_tls(pool.group.tls()->context(group_.worker().index()), name);
     if (!shaken) co_return shaken;
   }
   http::ClientConnection connection(group_, std::move(*stream));
   connection.start(http::Method::get);
-  const std::string& host = options.health.host.empty() ? server.spec().authority : options.health.host;
+  const std::string& host =
+      options.health.host.empty() ? server.spec().authority : options.health.host;
   const std::string request = "GET " + options.health.path + " HTTP/1.1\r\nHost: " + host +
                               "\r\nUser-Agent: headroom-health\r\nConnection: close\r\n\r\n";
   auto sent = co_await connection.stream().write(request);
@@ -128,7 +135,8 @@ net::Task<Result<>> Checker::probe(const Pool& pool, const Server& server) {
   if (!read) co_return read;
   const auto good = status_in(options.health.status, connection.head().status);
   if (good && *good) co_return Result<>{};
-  co_return fail(Errc::unavailable, "its health check answered " + std::to_string(connection.head().status));
+  co_return fail(Errc::unavailable,
+                 "its health check answered " + std::to_string(connection.head().status));
 }
 
 }  // namespace headroom::edge

@@ -21,11 +21,14 @@ namespace {
 constexpr Duration kFirstLookups =
     2s;  // how long a start or a reload waits for new names to be looked up
 constexpr Duration kRotateTickets = net::TlsTicketKeys::kLifetime / 2;
+constexpr std::string_view kPlainDoor = "edge";
+constexpr std::string_view kTlsDoor = "edge.tls";
 constexpr std::array<unsigned, 7> kRefusals{400, 408, 413, 414, 431, 501, 505};
 
 Result<net::Endpoint> endpoint_of(const config::Address& address) {
   if (address.is_unix()) return net::Endpoint::unix_path(address.unix_path);
-  return net::Endpoint::literal(address.host.empty() ? "0.0.0.0" : address.host, address.port);
+  if (address.host.empty()) return net::Endpoint::any(address.port);
+  return net::Endpoint::literal(address.host, address.port);
 }
 
 std::shared_ptr<const http::ServerOptions> server_options(const EdgeOptions& options) {
@@ -50,6 +53,40 @@ net::TlsServerOptions tls_options(const TlsOptions& options) {
   made.client_certificates = static_cast<net::TlsClientCertificates>(options.client_certificates);
   made.client_ca = options.client_ca;
   return made;
+}
+
+// What settings make, with all that they name read from files and looked at.
+struct Loaded {
+  std::shared_ptr<const View> view;
+  std::shared_ptr<const net::TlsServer> tls;  // null: no TLS
+};
+
+Result<std::shared_ptr<const net::TlsServer>> make_tls(
+    const TlsOptions& options, std::size_t workers,
+    const std::shared_ptr<const net::TlsTicketKeys>& keys) {
+  if (!options.enabled()) return std::shared_ptr<const net::TlsServer>();
+  auto made = net::TlsServer::make(tls_options(options), workers, keys);
+  if (!made) return fail(Errc::invalid, "edge.tls: " + made.error().message);
+  return made;
+}
+
+Result<> check_doors(const EdgeOptions& options) {
+  if (auto at = endpoint_of(options.listen); !at) return pass(at, "edge.listen");
+  if (auto at = endpoint_of(options.tls.listen); !at) return pass(at, "edge.tls.listen");
+  return {};
+}
+
+Result<Loaded> load(const std::shared_ptr<const EdgeOptions>& options,
+                    std::shared_ptr<const limit::Rules> limits,
+                    const cache::Cache* cache, const View* before, std::size_t workers,
+                    metrics::Registry& registry,
+                    const std::shared_ptr<const net::TlsTicketKeys>& keys) {
+  if (auto good = check_doors(*options); !good) return pass(good);
+  auto view = make_view(options, std::move(limits), cache, before, workers, registry);
+  if (!view) return fail(Errc::invalid, view.error().message);
+  auto tls = make_tls(options->tls, workers, keys);
+  if (!tls) return pass(tls);
+  return Loaded{std::move(*view), std::move(*tls)};
 }
 
 Quantiles quantiles_of(const metrics::HistogramValues& values) {
@@ -78,19 +115,17 @@ class Trimmer final : net::WheelEntry {
 
 // One worker's part.
 struct Part {
-  Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells,
-       const BatchCells& batch_cells)
-      : acceptors(worker),
-        group(worker),
+  Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, cache::Cache* cache,
+       ProxyCells cells, const BatchCells& batch_cells)
+      : group(worker),
         batch(inner, batch_cells),
-        proxy(group, hosted, log, std::move(cells), inner, batch) {}
+        proxy(group, hosted, log, cache, std::move(cells), inner, batch) {}
   void begin(const std::shared_ptr<const View>& view) {
     proxy.set_view(view);
     if (!trimmer) trimmer.emplace(group.worker().wheel(), proxy);
   }
 
-  net::TaskGroup acceptors;  // stopped first
-  net::TaskGroup group;      // connections, upstream connections and what serves them
+  net::TaskGroup group;  // connections, upstream connections and what serves them
   InnerDoor inner;
   Batch batch;
   Proxy proxy;
@@ -100,10 +135,19 @@ struct Part {
   std::unique_ptr<http::Server> secure;
 };
 
+// A door that is open: who listens, and on each worker who accepts.
+struct OpenDoor {
+  std::string name;
+  config::Address address;  // as the settings have it
+  net::Listener listener;
+  std::vector<std::unique_ptr<net::TaskGroup>> acceptors{};
+};
+
 class Edge::Body {
  public:
-  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry)
-      : workers_(workers),
+  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache)
+      : cache_(cache),
+        workers_(workers),
         resolver_(resolver),
         registry_(registry),
         begun_(registry.counter(kAllBegun)),
@@ -116,6 +160,7 @@ class Edge::Body {
         log_gauge_(registry.gauge(kLogDropped, {},
                                   [this] { return static_cast<double>(log_.dropped()); })) {}
 
+  cache::Cache* cache_;
   net::Workers& workers_;
   net::Resolver& resolver_;
   metrics::Registry& registry_;
@@ -132,14 +177,13 @@ class Edge::Body {
   std::vector<Hosted> hosted_;
   std::vector<std::unique_ptr<Part>> parts_;  // made, used and ended on their workers
   std::unique_ptr<Checker> checker_;          // on worker 0
-  std::vector<std::pair<std::string, net::Listener>> doors_;
+  std::vector<std::unique_ptr<OpenDoor>> doors_;
   std::shared_ptr<const net::TlsTicketKeys> keys_;
   TimePoint rotate_at_ = Clock::now() + kRotateTickets;
-  std::mutex change_;  // one reload or rotation at a time
-  mutable std::mutex
-      mutex_;  // the view and the checker change at a reload, which any thread but a worker may ask for
+  std::mutex change_;         // one reload, rotation or stop at a time
+  mutable std::mutex mutex_;  // the view and the doors change at a reload; others read them
   std::shared_ptr<const View> view_;
-  bool accepting_ = false;
+  bool accepting_ = false;  // under change_
 
   [[nodiscard]] std::shared_ptr<const View> view() const {
     const std::scoped_lock lock(mutex_);
@@ -147,17 +191,20 @@ class Edge::Body {
   }
   [[nodiscard]] ProxyCells cells_of(std::size_t worker);
   [[nodiscard]] BatchCells batch_cells_of(std::size_t worker);
-  [[nodiscard]] Result<> open_door(const std::string& name, const config::Address& address,
-                                   std::vector<Door>& inherited);
-  [[nodiscard]] Result<std::shared_ptr<const net::TlsServer>> make_tls(
-      const TlsOptions& options) const;
+  [[nodiscard]] Result<std::unique_ptr<OpenDoor>> open_door(std::string_view name,
+                                                            const config::Address& address,
+                                                            std::vector<Door>& inherited) const;
+  [[nodiscard]] Result<> open_doors(const EdgeOptions& options, std::vector<Door>& inherited);
+  [[nodiscard]] OpenDoor* door(std::string_view name) const;
+  void serve_at(std::unique_ptr<OpenDoor> door);
+  void close_door(OpenDoor& door, Doors what);
+  [[nodiscard]] OpenDoor* tls_door_to_close(const TlsOptions& wanted) const;
   void make_parts(const EdgeOptions& options, const std::shared_ptr<const net::TlsServer>& tls);
-  void accept_on(net::Worker& worker);
+  void accept_on(net::Worker& worker, OpenDoor& door);
   void admit(Part& part, http::Server& server, net::Listener::Accepted accepted);
   void use(const std::shared_ptr<const View>& view,
            const std::shared_ptr<const net::TlsServer>& tls);
   void watch(const std::shared_ptr<const View>& view);
-  void wait_for_names(const View& view) const;
   void retire(const View& old, const View& now);
   void end_checker();
   void each_part(const std::function<void(Part&)>& work);
@@ -184,25 +231,37 @@ BatchCells Edge::Body::batch_cells_of(std::size_t worker) {
   return cells;
 }
 
-Result<> Edge::Body::open_door(const std::string& name, const config::Address& address,
-                               std::vector<Door>& inherited) {
+Result<std::unique_ptr<OpenDoor>> Edge::Body::open_door(std::string_view name,
+                                                        const config::Address& address,
+                                                        std::vector<Door>& inherited) const {
   auto endpoint = endpoint_of(address);
-  if (!endpoint) return pass(endpoint, name + ".listen");
+  if (!endpoint) return pass(endpoint, std::string(name) + ".listen");
   const auto from = std::ranges::find(inherited, name, &Door::name);
   std::vector<int> sockets =
       from == inherited.end() ? std::vector<int>{} : std::exchange(from->sockets, {});
   auto listener = net::Listener::open(*endpoint, workers_.size(), std::move(sockets));
-  if (!listener) return pass(listener, name);
-  doors_.emplace_back(name, std::move(*listener));
+  if (!listener) return pass(listener, std::string(name));
+  return std::make_unique<OpenDoor>(OpenDoor{std::string(name), address, std::move(*listener), {}});
+}
+
+Result<> Edge::Body::open_doors(const EdgeOptions& options, std::vector<Door>& inherited) {
+  auto plain = open_door(kPlainDoor, options.listen, inherited);
+  if (!plain) return pass(plain);
+  doors_.push_back(std::move(*plain));
+  if (options.tls.enabled()) {
+    auto secure = open_door(kTlsDoor, options.tls.listen, inherited);
+    if (!secure) return pass(secure);
+    doors_.push_back(std::move(*secure));
+  }
+  for (Door& unused : inherited) {
+    for (const int fd : unused.sockets) ::close(fd);
+  }
   return {};
 }
 
-Result<std::shared_ptr<const net::TlsServer>> Edge::Body::make_tls(
-    const TlsOptions& options) const {
-  if (!options.enabled()) return std::shared_ptr<const net::TlsServer>();
-  auto made = net::TlsServer::make(tls_options(options), workers_.size(), keys_);
-  if (!made) return pass(made, "edge.tls");
-  return made;
+OpenDoor* Edge::Body::door(std::string_view name) const {
+  const auto at = std::ranges::find(doors_, name, [](const auto& door) { return door->name; });
+  return at == doors_.end() ? nullptr : at->get();
 }
 
 void Edge::Body::each_part(const std::function<void(Part&)>& work) {
@@ -216,7 +275,7 @@ void Edge::Body::make_parts(const EdgeOptions& options,
   const auto http_options = server_options(options);
   parts_.resize(workers_.size());
   workers_.each([&](net::Worker& worker) {
-    auto part = std::make_unique<Part>(worker, hosted_, log_, cells_of(worker.index()),
+    auto part = std::make_unique<Part>(worker, hosted_, log_, cache_, cells_of(worker.index()),
                                        batch_cells_of(worker.index()));
     Part& made = *part;
     made.tls = tls;
@@ -240,16 +299,40 @@ void Edge::Body::admit(Part& part, http::Server& server, net::Listener::Accepted
   server.take(accepted, [held = std::move(ticket)]() mutable { held = {}; });
 }
 
-void Edge::Body::accept_on(net::Worker& worker) {
+void Edge::Body::accept_on(net::Worker& worker, OpenDoor& door) {
   Part& part = *parts_[worker.index()];
-  for (auto& [name, listener] : doors_) {
-    http::Server& server = name == "edge" ? *part.plain : *part.secure;
-    auto take = [this, &part, &server](net::Listener::Accepted accepted) {
-      admit(part, server, accepted);
-    };
-    HR_ASSERT(part.acceptors.spawn(
-        [&listener, &part, take] { return listener.accept(part.acceptors, take); }));
-  }
+  net::TaskGroup& acceptors = *door.acceptors[worker.index()];
+  http::Server& server = door.name == kPlainDoor ? *part.plain : *part.secure;
+  auto take = [this, &part, &server](net::Listener::Accepted accepted) {
+    admit(part, server, accepted);
+  };
+  HR_ASSERT(
+      acceptors.spawn([&door, &acceptors, take] { return door.listener.accept(acceptors, take); }));
+}
+
+// The open TLS door, when it is wanted elsewhere or no more.
+OpenDoor* Edge::Body::tls_door_to_close(const TlsOptions& wanted) const {
+  OpenDoor* const open = door(kTlsDoor);
+  const bool stays = open != nullptr && wanted.enabled() && open->address == wanted.listen;
+  return stays ? nullptr : open;
+}
+
+// From now on clients are let in there.
+void Edge::Body::serve_at(std::unique_ptr<OpenDoor> door) {
+  for (const auto& worker : workers_)
+    door->acceptors.push_back(std::make_unique<net::TaskGroup>(*worker));
+  workers_.each([&](net::Worker& worker) { accept_on(worker, *door); });
+  log::announce("headroom: " + door->name + " listening on " +
+                door->listener.endpoint().to_string());
+  const std::scoped_lock lock(mutex_);
+  doors_.push_back(std::move(door));
+}
+
+void Edge::Body::close_door(OpenDoor& door, Doors what) {
+  for (auto& acceptor : door.acceptors) acceptor->stop_and_join();  // their tasks use the listener
+  if (what == Doors::handed_over) door.listener.keep_path();
+  const std::scoped_lock lock(mutex_);
+  std::erase_if(doors_, [&](const auto& each) { return each.get() == &door; });
 }
 
 void Edge::Body::use(const std::shared_ptr<const View>& view,
@@ -286,14 +369,7 @@ void Edge::Body::watch(const std::shared_ptr<const View>& view) {
     checker_ = std::make_unique<Checker>(workers_[0], resolver_);
     checker_->watch(view);
   });
-}
-
-// Who serves before knowing where the application is would answer 503 for no reason.
-void Edge::Body::wait_for_names(const View& view) const {
-  const TimePoint deadline = Clock::now() + kFirstLookups;
-  while (!all_placed(view) && Clock::now() < deadline) {
-    std::this_thread::sleep_for(1ms);
-  }
+  checker_->wait_for_names(kFirstLookups);
 }
 
 // Ends the idle connections of servers that are gone, each on its worker.
@@ -314,8 +390,8 @@ void Edge::Body::retire(const View& old, const View& now) {
   });
 }
 
-Edge::Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry)
-    : body_(std::make_unique<Body>(workers, resolver, registry)) {}
+Edge::Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache)
+    : body_(std::make_unique<Body>(workers, resolver, registry, cache)) {}
 
 Edge::~Edge() { stop(); }
 
@@ -333,32 +409,20 @@ Result<> Edge::start(std::shared_ptr<const EdgeOptions> options,
     if (!keys) return pass(keys, "edge.tls: ticket keys of the running server");
     b.keys_ = std::make_shared<const net::TlsTicketKeys>(*keys);
   }
-  auto view = make_view(options, std::move(limits), nullptr, b.workers_.size(), b.registry_);
-  if (!view) return pass(view);
-  auto tls = b.make_tls(options->tls);
-  if (!tls) return pass(tls);
-  if (auto opened = b.open_door("edge", options->listen, inherited.doors); !opened) return opened;
-  if (*tls) {
-    if (auto opened = b.open_door("edge.tls", options->tls.listen, inherited.doors); !opened)
-      return opened;
-  }
-  for (Door& unused : inherited.doors) {
-    for (const int fd : unused.sockets) ::close(fd);
-  }
-  b.make_parts(*options, *tls);
-  place_literals(**view);
-  b.use(*view, *tls);
+  auto loaded = load(options, std::move(limits), b.cache_, nullptr, b.workers_.size(), b.registry_, b.keys_);
+  if (!loaded) return pass(loaded);
+  const auto& [view, tls] = *loaded;
+  if (auto opened = b.open_doors(*options, inherited.doors); !opened) return opened;
+  b.make_parts(*options, tls);
+  place_literals(*view);
+  b.use(view, tls);
   {
     const std::scoped_lock lock(b.mutex_);
-    b.view_ = *view;
+    b.view_ = view;
   }
-  b.watch(*view);
-  b.wait_for_names(**view);
-  b.workers_.each([&](net::Worker& worker) { b.accept_on(worker); });
+  b.watch(view);
+  for (auto& door : std::exchange(b.doors_, {})) b.serve_at(std::move(door));
   b.accepting_ = true;
-  for (const auto& [name, listener] : b.doors_) {
-    log::announce("headroom: " + name + " listening on " + listener.endpoint().to_string());
-  }
   return {};
 }
 
@@ -366,21 +430,46 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
                       std::shared_ptr<const limit::Rules> limits) {
   Body& b = *body_;
   const std::scoped_lock change(b.change_);
+  if (!b.accepting_) return fail(Errc::unavailable, "the server is going down");
   const auto before = b.view();
-  auto view = make_view(options, std::move(limits), before.get(), b.workers_.size(), b.registry_);
-  if (!view) return pass(view);
-  auto tls = b.make_tls(options->tls);
-  if (!tls) return pass(tls);
-  place_literals(**view);
-  b.watch(*view);
-  b.wait_for_names(**view);
-  b.use(*view, *tls);
+  auto loaded =
+      load(options, std::move(limits), b.cache_, before.get(), b.workers_.size(), b.registry_, b.keys_);
+  if (!loaded) return pass(loaded);
+  const auto& [view, tls] = *loaded;
+  OpenDoor* const closing = b.tls_door_to_close(options->tls);
+  std::unique_ptr<OpenDoor> opening;
+  if (tls && (closing != nullptr || b.door(kTlsDoor) == nullptr)) {
+    std::vector<Door> none;
+    auto opened = b.open_door(kTlsDoor, options->tls.listen, none);
+    if (!opened) return pass(opened);
+    opening = std::move(*opened);
+  }
+  place_literals(*view);
+  b.watch(view);
+  b.use(view, tls);
   {
     const std::scoped_lock lock(b.mutex_);
-    b.view_ = *view;
+    b.view_ = view;
   }
-  b.retire(*before, **view);
+  if (closing != nullptr) {
+    log::info("edge", "edge.tls listens no longer on {}", closing->listener.endpoint().to_string());
+    b.close_door(*closing, Doors::closed);
+  }
+  if (opening) b.serve_at(std::move(opening));
+  b.retire(*before, *view);
   return {};
+}
+
+Result<> validate(const std::shared_ptr<const EdgeOptions>& options) {
+  metrics::Registry registry(1);
+  const auto keys = std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh());
+  if (!options->app.empty() || !options->upstreams.empty()) {
+    auto loaded = load(options, nullptr, nullptr, nullptr, 1, registry, keys);
+    return loaded ? Result<>{} : pass(loaded);
+  }
+  if (auto good = check_doors(*options); !good) return good;  // the app is given elsewhere
+  auto tls = make_tls(options->tls, 1, keys);
+  return tls ? Result<>{} : pass(tls);
 }
 
 void Edge::upkeep(TimePoint now) {
@@ -391,18 +480,19 @@ void Edge::upkeep(TimePoint now) {
   b.rotate_at_ = now + kRotateTickets;
   const auto before =
       std::exchange(b.keys_, std::make_shared<const net::TlsTicketKeys>(b.keys_->rotated()));
-  auto tls = b.make_tls(view->options->tls);
+  auto tls = make_tls(view->options->tls, b.workers_.size(), b.keys_);
   if (tls) return b.use(view, *tls);
   b.keys_ = before;
   log::warn("edge", "ticket keys are not rotated: {}", tls.error().message);
 }
 
 std::vector<Door> Edge::doors() const {
+  const std::scoped_lock lock(body_->mutex_);
   std::vector<Door> doors;
-  for (const auto& [name, listener] : body_->doors_) {
-    doors.push_back({name,
-                     listener.endpoint().to_string(),
-                     {listener.sockets().begin(), listener.sockets().end()}});
+  for (const auto& door : body_->doors_) {
+    const auto sockets = door->listener.sockets();
+    doors.push_back(
+        {door->name, door->listener.endpoint().to_string(), {sockets.begin(), sockets.end()}});
   }
   return doors;
 }
@@ -413,12 +503,9 @@ std::string Edge::tls_ticket_keys() const {
 
 void Edge::stop_accepting(Doors doors) {
   Body& b = *body_;
-  if (!std::exchange(b.accepting_, false)) return;
-  for (auto& part : b.parts_) part->acceptors.stop_and_join();  // their tasks use the listeners
-  if (doors == Doors::handed_over) {
-    for (auto& [name, listener] : b.doors_) listener.keep_path();
-  }
-  b.doors_.clear();
+  const std::scoped_lock change(b.change_);
+  b.accepting_ = false;
+  while (!b.doors_.empty()) b.close_door(*b.doors_.back(), doors);
 }
 
 void Edge::drain() {

@@ -17,6 +17,7 @@
 
 #include "headroom/base/error.h"
 #include "headroom/base/metrics.h"
+#include "headroom/cache/cache.h"
 #include "headroom/edge/options.h"
 #include "headroom/http/service.h"
 #include "headroom/limit/rules.h"
@@ -89,7 +90,8 @@ enum class Doors : std::uint8_t { closed, handed_over };
 
 class Edge final : public net::Health {
  public:
-  Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry);
+  // `cache`: where answers are kept; null: nowhere.
+  Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache = nullptr);
   ~Edge() override;
 
   // Opens the doors (those of `inherited` are used as they are) and serves. From main's thread, workers running. Errc::invalid (an address,
@@ -97,7 +99,8 @@ class Edge final : public net::Health {
   [[nodiscard]] Result<> start(std::shared_ptr<const EdgeOptions> options,
                                std::shared_ptr<const limit::Rules> limits,
                                Inherited inherited = {});
-  // Routes, upstreams, limits and certificates from now on; on an error nothing changes. From main's thread or any that is no worker's.
+  // Routes, upstreams, limits and certificates from now on; opens the TLS door with the first certificate, closes it with the last, and
+  // moves it; on an error nothing changes. From main's thread or any that is no worker's. Errc::unavailable once stop_accepting() began.
   [[nodiscard]] Result<> reload(std::shared_ptr<const EdgeOptions> options,
                                 std::shared_ptr<const limit::Rules> limits);
 
@@ -131,5 +134,11 @@ class Edge final : public net::Health {
   class Body;
   std::unique_ptr<Body> body_;
 };
+
+// What start() and reload() would say of `options`, without opening a door: groups, routes, and the files they name. Reads files.
+// Errc::invalid.
+// Whether [cache] has the class that a route names.
+[[nodiscard]] Result<> check_ttl_class(const RouteCacheOptions& route, const cache::CacheOptions& cache);
+[[nodiscard]] Result<> validate(const std::shared_ptr<const EdgeOptions>& options);
 
 }  // namespace headroom::edge

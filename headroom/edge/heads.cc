@@ -1,5 +1,7 @@
 #include "headroom/edge/heads.h"
 
+#include "headroom/base/text.h"
+#include "headroom/http/cache_tags.h"
 #include "headroom/http/forwarded.h"
 #include "headroom/http/writer.h"
 
@@ -10,10 +12,22 @@ using http::Name;
 
 namespace {
 
-constexpr std::string_view kPseudonym = "headroom";
-
 void append_line(std::string& out, std::string_view name, std::string_view value) {
   out.append(name).append(": ").append(value).append("\r\n");
+}
+
+bool is_port(std::string_view text) {
+  const auto number = text.size() <= 5 ? text::to_u64(text) : std::nullopt;
+  return number && *number != 0 && *number <= 65535;
+}
+
+// The port that a client means by such a Host.
+std::string_view port_of(std::string_view authority, std::string_view scheme) {
+  const auto colon = authority.rfind(':');
+  const bool written = colon != std::string_view::npos && is_port(authority.substr(colon + 1)) &&
+                       !authority.substr(colon).contains(']');
+  if (written) return authority.substr(colon + 1);
+  return scheme == "https" ? "443" : "80";
 }
 
 }  // namespace
@@ -39,12 +53,13 @@ void write_request_head(Request& r, const Server& server, std::string& out) {
                                     ? std::string_view(server.spec().authority)
                                     : std::string_view(options.host);
   append_line(out, "Host", host);
-  if (policy.active()) {
+  if (policy.active() || r.keeper != nullptr) {
     writer.forward(head.fields, [&](const http::Field& f) {
-      return !is_written_for_servers(f.id) && policy.keeps_request_field(f);
+      return !is_written_for_servers(f) && policy.keeps_request_field(f) && (r.keeper == nullptr || !r.keeper->replaces(f));
     });
+    if (r.keeper != nullptr) out.append(r.keeper->lines());
   } else {
-    writer.forward(head.fields, [](const http::Field& f) { return !is_written_for_servers(f.id); });
+    writer.forward(head.fields, [](const http::Field& f) { return !is_written_for_servers(f); });
   }
   if (!head.upgrade.empty()) {
     out.append("Connection: Upgrade\r\n");
@@ -53,12 +68,17 @@ void write_request_head(Request& r, const Server& server, std::string& out) {
   out.append("X-Forwarded-For: ");
   http::append_x_forwarded_for(out, received, r.trusted ? r.x.peer().address.ip() : r.client);
   out.append("\r\n");
-  const std::string_view told_proto =
-      r.trusted ? head.value_of(Name::x_forwarded_proto) : std::string_view{};
-  const std::string_view told_host =
-      r.trusted ? head.value_of(Name::x_forwarded_host) : std::string_view{};
-  append_line(out, "X-Forwarded-Proto", told_proto.empty() ? scheme : told_proto);
-  append_line(out, "X-Forwarded-Host", told_host.empty() ? head.authority : told_host);
+  const auto told = [&](Name name, std::string_view known) {
+    const std::string_view value = r.trusted ? head.value_of(name) : std::string_view{};
+    return value.empty() ? known : value;
+  };
+  const std::string_view told_proto = told(Name::x_forwarded_proto, scheme);
+  const std::string_view told_host = told(Name::x_forwarded_host, head.authority);
+  const std::string_view told_port = told(Name::x_forwarded_port, {});
+  append_line(out, "X-Forwarded-Proto", told_proto);
+  append_line(out, "X-Forwarded-Host", told_host);
+  append_line(out, "X-Forwarded-Port",
+              is_port(told_port) ? told_port : port_of(told_host, told_proto));
   out.append("Forwarded: ");
   http::append_forwarded(out, received,
                          {r.trusted ? r.x.peer().address.ip() : r.client, head.authority, scheme});
@@ -93,20 +113,23 @@ void begin_answer(Request& r, const http::ResponseHead& head) {
     append_line(out, "Content-Length", http::Digits(head.content_length).view());
   }
   http::HeadWriter writer(out);
-  const RoutePolicy& policy = r.route->policy;
-  if (policy.active()) {
-    writer.forward(head.fields, [&](const http::Field& f) {
-      return f.id != Name::via && policy.keeps_response_field(f);
-    });
-    policy.append_response_lines(out, r.head(), r.secure());
-  } else {
-    writer.forward(head.fields, [](const http::Field& f) { return f.id != Name::via; });
-  }
+  writer.forward(head.fields, [&](const http::Field& f) { return is_for_clients(*r.route, f); });
   out.append("Via: ");
   http::append_via(out, head, kPseudonym);
   out.append("\r\n");
   if (!head.has(Name::x_request_id)) append_line(out, "X-Request-Id", r.id);
   if (r.route->pagination) r.route->pagination->append_lines(out, r, head);
+  append_own_fields(r, out);
+}
+
+bool is_for_clients(const Route& route, const http::Field& field) {
+  if (field.id == Name::via || (route.cache.enabled && http::is_for_surrogates(field.id))) return false;
+  return !route.policy.active() || route.policy.keeps_response_field(field);
+}
+
+void append_own_fields(Request& r, std::string& out) {
+  if (r.route->policy.active()) r.route->policy.append_response_lines(out, r.head(), r.secure());
+  if (!r.cache_status.empty()) append_line(out, "Cache-Status", r.cache_status);
   r.limited.append_fields(out);
 }
 

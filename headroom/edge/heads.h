@@ -9,10 +9,17 @@
 
 namespace headroom::edge {
 
+// What we call ourselves in Via.
+inline constexpr std::string_view kPseudonym = "headroom";
+
 // The whole head of the request as `server` gets it: framing, forwarding fields and the route's policy.
 void write_request_head(Request& request, const Server& server, std::string& out);
 // Begins the answer in the exchange (Exchange::start) and appends its field lines.
 void begin_answer(Request& request, const http::ResponseHead& head);
+// Whether a server's field is passed on to clients of this route (Via is written anew).
+[[nodiscard]] bool is_for_clients(const Route& route, const http::Field& field);
+// What each answer gets anew, whether it comes from a server or from memory: the route's lines, Cache-Status, limits.
+void append_own_fields(Request& request, std::string& out);
 // The head of a 101 that is passed on.
 void write_upgrade_head(const http::ResponseHead& head, std::string& out);
 

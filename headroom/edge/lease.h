@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "headroom/edge/request.h"
 #include "headroom/http/client.h"
@@ -16,17 +17,19 @@ namespace headroom::edge {
 class Lease {
  public:
   Lease(Server& server, Pool& pool, const net::Worker& worker)
-      : server_(server), pool_(pool), slot_(server.slot(worker)) {}
-  Lease(const Lease&) = delete;
-  Lease& operator=(const Lease&) = delete;
+      : server_(&server), pool_(&pool), slot_(&server.slot(worker)) {}
+  // The other is empty then: for an answer that outlives its request.
+  Lease(Lease&& other) noexcept
+      : connection(std::move(other.connection)), reused(other.reused), server_(std::exchange(other.server_, nullptr)), pool_(other.pool_), slot_(other.slot_) {}
+  Lease& operator=(Lease&&) = delete;
   ~Lease();
 
   std::unique_ptr<http::ClientConnection> connection;
   bool reused = false;
 
-  [[nodiscard]] Server& server() const { return server_; }
-  [[nodiscard]] Server::Slot& slot() const { return slot_; }
-  [[nodiscard]] const UpstreamOptions& options() const { return pool_.group.options(); }
+  [[nodiscard]] Server& server() const { return *server_; }
+  [[nodiscard]] Server::Slot& slot() const { return *slot_; }
+  [[nodiscard]] const UpstreamOptions& options() const { return pool_->group.options(); }
 
   // A kept connection that still looks open, the last used first; none: `connection` stays empty.
   void take_idle(TimePoint now, http::Method method);
@@ -36,9 +39,9 @@ class Lease {
  private:
   void give_back();
 
-  Server& server_;
-  Pool& pool_;
-  Server::Slot& slot_;
+  Server* server_;  // null: moved from
+  Pool* pool_;
+  Server::Slot* slot_;
 };
 
 }  // namespace headroom::edge

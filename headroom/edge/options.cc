@@ -70,7 +70,7 @@ Section<CertificateOptions> certificate_section() {
 
 Section<TlsOptions> tls_section() {
   Section<TlsOptions> s("tls", "TLS for clients; on once a certificate is given.");
-  s.setting("listen", &TlsOptions::listen, ":8443", Reload::restart, "Where clients connect with TLS.");
+  s.setting("listen", &TlsOptions::listen, ":8443", Reload::live, "Where clients connect with TLS.");
   s.setting("cert", &TlsOptions::cert, "", Reload::live, "PEM file: the default certificate, then its chain.");
   s.setting("key", &TlsOptions::key, "", Reload::live, "PEM file: its private key.");
   s.list("certificates", &TlsOptions::certificates, certificate_section(), Reload::live);
@@ -95,6 +95,32 @@ Section<BatchOptions> batch_section() {
   s.setting("bytes_in", &BatchOptions::bytes_in, "1MiB", Reload::live, "The largest body of a batch.", between(Bytes{64}, Bytes::mib(64)));
   s.setting("bytes_out", &BatchOptions::bytes_out, "8MiB", Reload::live, "The most bytes of its parts' answers together; a part beyond it becomes a 502.", between(Bytes{64}, Bytes::mib(256)));
   s.setting("timeout", &BatchOptions::timeout, "30s", Reload::live, "How long a batch may take; parts not answered by then become 504.", between(10ms, 3600s));
+  return s;
+}
+
+Section<RouteCacheOptions> route_cache_section() {
+  using O = RouteCacheOptions;
+  Section<O> s("cache", "What the cache does with the route's answers, besides what they say themselves (RFC 9111).");
+  s.setting("enabled", &O::enabled, "", Reload::live, "Overrides edge.cache.enabled.");
+  s.setting("ttl_class", &O::ttl_class, "", Reload::live, "A class of cache.classes: how long answers are kept that say nothing about it.");
+  s.setting("tags", &O::tags, "", Reload::live, "Tags of every answer, besides those it names.");
+  s.setting("strip_query", &O::strip_query, "", Reload::live, "Query parameters that make no difference; \"utm_*\" for all that begin so.");
+  s.setting("ignore_cookies", &O::ignore_cookies, "false", Reload::live, "Answers do not depend on cookies, nor are their Set-Cookie anybody's own.");
+  s.setting("store_set_cookie", &O::store_set_cookie, "false", Reload::live, "Keep answers with Set-Cookie also where they do not say public.");
+  s.setting("browser", &O::browser, "", Reload::live, "Cache-Control for clients instead of the app's, for instance \"public, max-age=60\".");
+  return s;
+}
+
+Section<EdgeCacheOptions> edge_cache_section() {
+  using O = EdgeCacheOptions;
+  Section<O> s("cache", "The shared HTTP cache (RFC 9111), in the memory of [cache].");
+  s.setting("enabled", &O::enabled, "true", Reload::live, "Whether answers that say so are kept.");
+  s.setting("status", &O::status, "true", Reload::live, "Whether answers tell by Cache-Status (RFC 9211) what the cache did.");
+  s.setting("wait", &O::wait, "2s", Reload::live, "How long a request waits for the answer to another one like it, before it is known whether they can share it; 0: it does not.");
+  s.setting("heuristic", &O::heuristic, "24h", Reload::live, "The longest that an answer is kept which only says when it was last modified; 0: not at all.");
+  s.setting("stale_while_revalidate", &O::stale_while_revalidate, "0", Reload::live, "How long an expired answer is served while one request refreshes it, where it does not say.");
+  s.setting("stale_if_error", &O::stale_if_error, "5m", Reload::live, "How long an expired answer is served when no server answers well, where it does not say.");
+  s.setting("s_maxage_forbids_stale", &O::s_maxage_forbids_stale, "true", Reload::live, "s-maxage means that nothing stale is served (RFC 9111 5.2.2.10); false: stale-while-revalidate counts beside it.");
   return s;
 }
 
@@ -176,6 +202,7 @@ const Section<RouteOptions>& route_section() {
     s.setting("remove_response_headers", &RouteOptions::remove_response_headers, "", Reload::live, "Headers the client does not get.");
     s.section("cors", &RouteOptions::cors, cors_section());
     s.section("pagination", &RouteOptions::pagination, pagination_section());
+    s.section("cache", &RouteOptions::cache, route_cache_section());
     return s;
   }();
   return section;
@@ -204,6 +231,7 @@ const Section<EdgeOptions>& edge_section() {
     s.setting("field_limit", &EdgeOptions::field_limit, "100", Reload::live, "The most header fields.", between(1, 10000));
     s.setting("body_limit", &EdgeOptions::body_limit, "10MiB", Reload::live, "The largest request body; 0: any size.");
     s.setting("body_buffer", &EdgeOptions::body_buffer, "64KiB", Reload::live, "Bodies of announced size up to this are read whole before a server is taken.", between(Bytes{0}, Bytes::mib(16)));
+    s.section("cache", &EdgeOptions::cache, edge_cache_section());
     s.setting("access_log", &EdgeOptions::access_log, "0", Reload::live, "The share of requests logged as JSON lines on standard output: 0 none, 1 all.", between(0.0, 1.0));
     s.list("upstreams", &EdgeOptions::upstreams, upstream_section(), Reload::live);
     s.list("routes", &EdgeOptions::routes, route_section(), Reload::live);

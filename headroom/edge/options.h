@@ -135,6 +135,17 @@ struct PaginationOptions {
   Duration total_ttl{};
 };
 
+// [edge.routes.cache]
+struct RouteCacheOptions {
+  std::optional<bool> enabled;
+  std::string ttl_class;            // of [cache]; empty: only what answers say
+  std::vector<std::string> tags;
+  std::vector<std::string> strip_query;
+  bool ignore_cookies = false;
+  bool store_set_cookie = false;
+  std::string browser;  // Cache-Control for clients; empty: the app's
+};
+
 // [[edge.routes]]: which requests go where, and what is done to them on the way.
 struct RouteOptions {
   std::string name;
@@ -157,6 +168,7 @@ struct RouteOptions {
   std::vector<std::string> remove_response_headers;
   CorsOptions cors;
   PaginationOptions pagination;
+  RouteCacheOptions cache;
 };
 
 // [[edge.tls.certificates]]
@@ -187,6 +199,17 @@ struct BatchOptions {
   Duration timeout{};
 };
 
+// [edge.cache]
+struct EdgeCacheOptions {
+  bool enabled = true;
+  bool status = true;
+  Duration wait{};
+  Duration heuristic{};
+  Duration stale_while_revalidate{};
+  Duration stale_if_error{};
+  bool s_maxage_forbids_stale = true;
+};
+
 // [edge]
 struct EdgeOptions {
   bool enabled = true;
@@ -209,6 +232,7 @@ struct EdgeOptions {
   std::uint32_t field_limit = 0;
   Bytes body_limit;
   Bytes body_buffer;  // bodies up to this are read whole before an upstream is taken
+  EdgeCacheOptions cache;
   double access_log = 0;  // share of requests written; 0: off
   std::vector<UpstreamOptions> upstreams;
   std::vector<RouteOptions> routes;

@@ -119,6 +119,13 @@ bool is_origin(std::string_view text) {
   return letters && http::is_authority(text.substr(at + 3));
 }
 
+// The field that an application understands which reads fields as CGI's variables: `-` and `_` are one there (RFC 3875 section 4.1.18).
+std::string dashed(std::string_view name) {
+  std::string text(name);
+  std::ranges::replace(text, '_', '-');
+  return text;
+}
+
 }  // namespace
 
 bool is_written_for_servers(Name name) {
@@ -137,18 +144,29 @@ bool is_written_for_servers(Name name) {
   }
 }
 
+bool is_written_for_servers(const http::Field& field) {
+  if (field.id != Name::other) return is_written_for_servers(field.id);
+  if (!field.name.contains('_')) return false;
+  const Name meant = http::name_of(dashed(field.name));
+  return is_written_for_servers(meant) || http::is_hop_by_hop(meant) || meant == Name::content_length;
+}
+
 void RoutePolicy::Names::add(std::string_view name) {
-  const Name known = http::name_of(name);
+  std::string meant = dashed(name);
+  const Name known = http::name_of(meant);
   if (known != Name::other) {
     known_.set(static_cast<std::size_t>(known));
   } else {
-    others_.emplace_back(name);
+    others_.push_back(std::move(meant));
   }
 }
 
 bool RoutePolicy::Names::has(const http::Field& field) const {
   if (field.id != Name::other) return known_.test(static_cast<std::size_t>(field.id));
-  return std::ranges::any_of(others_, [&](const std::string& name) { return text::equal_ignoring_case(name, field.name); });
+  const std::string meant = dashed(field.name);
+  const Name known = http::name_of(meant);
+  if (known != Name::other) return known_.test(static_cast<std::size_t>(known));
+  return std::ranges::any_of(others_, [&](const std::string& name) { return text::equal_ignoring_case(name, meant); });
 }
 
 Result<RoutePolicy> RoutePolicy::compile(const RouteOptions& options) {

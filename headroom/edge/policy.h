@@ -44,6 +44,8 @@ struct Variables {
 
 // Request fields that the edge writes itself, by what it knows: a second opinion would contradict it.
 [[nodiscard]] bool is_written_for_servers(http::Name name);
+// Also when it is spelled so that some applications take it for one: X_Forwarded_For.
+[[nodiscard]] bool is_written_for_servers(const http::Field& field);
 
 class RoutePolicy {
  public:

@@ -13,7 +13,7 @@ using http::Exchange;
 using http::Name;
 
 Proxy::Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
-             ProxyCells cells, InnerDoor& inner, Batch& batch)
+             cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch)
     : group_(group),
       forwarder_(group),
       hosted_(hosted),
@@ -21,7 +21,9 @@ Proxy::Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog
       cells_(std::move(cells)),
       inner_(inner),
       batch_(batch),
-      ids_(group.worker().random()) {}
+      ids_(group.worker().random()) {
+  if (cache != nullptr) pages_.emplace(group_, *cache, forwarder_);
+}
 
 void Proxy::set_view(const std::shared_ptr<const View>& view) {
   // A control block of its own: the workers' requests do not count on one shared cache line.
@@ -49,7 +51,7 @@ net::Task<> Proxy::serve(Exchange& exchange) {
     co_await request.fail(429, "rate_limited", "too many requests; see Retry-After");
   } else if (goes_to_server(request)) {
     if (request.route->pagination) co_await request.route->pagination->prepare(request, inner_);
-    co_await forwarder_.forward(request);
+    co_await pass_on(request);
   } else {
     co_await answer_here(request);
   }
@@ -115,6 +117,12 @@ bool Proxy::body_too_large(const Request& r) {
          r.head().content_length > r.route->body_limit;
 }
 
+// To the cache, where it may have a say, else to a server.
+net::Task<> Proxy::pass_on(Request& r) {
+  if (pages_ && r.route->cache.enabled && r.head().upgrade.empty()) return pages_->answer(r);
+  return forwarder_.forward(r);
+}
+
 net::Task<> Proxy::answer_here(Request& r) {
   if (r.refusal)
     co_return co_await r.fail(r.refusal.status, "method_not_allowed", r.refusal.reason);
@@ -140,7 +148,7 @@ net::Task<> Proxy::answer_here(Request& r) {
                               "the request's body is larger than this route accepts");
   }
   if (r.route->pagination) co_await r.route->pagination->prepare(r, inner_);
-  co_await forwarder_.forward(r);
+  co_await pass_on(r);
 }
 
 void Proxy::account(Request& r) {

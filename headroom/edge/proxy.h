@@ -13,6 +13,7 @@
 #include "headroom/edge/access_log.h"
 #include "headroom/edge/batch.h"
 #include "headroom/edge/forwarder.h"
+#include "headroom/edge/pages.h"
 #include "headroom/edge/request_id.h"
 #include "headroom/edge/view.h"
 #include "headroom/http/exchange.h"
@@ -36,8 +37,8 @@ struct ProxyCells {
 
 class Proxy final : public http::Service {
  public:
-  Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log, ProxyCells cells,
-        InnerDoor& inner, Batch& batch);
+  Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
+        cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch);
 
   void set_view(const std::shared_ptr<const View>& view);
   // Closes idle upstream connections that are no longer wanted. Every second.
@@ -51,6 +52,7 @@ class Proxy final : public http::Service {
   [[nodiscard]] static bool is_batch(const Request& request);
   [[nodiscard]] static bool body_too_large(const Request& request);
   [[nodiscard]] net::Task<> answer_here(Request& request);
+  [[nodiscard]] net::Task<> pass_on(Request& request);
   [[nodiscard]] const Hosted* hosted(std::string_view path) const;
   [[nodiscard]] Result<> identify(Request& request);
   void account(Request& request);
@@ -58,6 +60,7 @@ class Proxy final : public http::Service {
 
   net::TaskGroup& group_;
   Forwarder forwarder_;
+  std::optional<Pages> pages_;  // where there is a cache
   const std::vector<Hosted>& hosted_;
   AccessLog& log_;
   const ProxyCells cells_;

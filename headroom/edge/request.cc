@@ -23,6 +23,7 @@ bool client_gone(net::Stream& stream, Sending sending) {
 }  // namespace
 
 bool Request::gone() {
+  if (keeper != nullptr && keeper->is_awaited()) return false;
   if (!client_gone(x.stream(), pumping ? Sending::yes : Sending::no)) return false;
   status = kClientGone;
   x.hijack();
@@ -32,6 +33,7 @@ bool Request::gone() {
 net::Task<> Request::fail(unsigned code_sent, std::string_view code, std::string_view message,
                           Duration retry_after) {
   if (x.started()) co_return;
+  if (keeper != nullptr && code_sent >= 500 && keeper->no_answer(message)) co_return;
   if (streams_body()) x.close_after();
   http::Reply page = error_page(head(), {code_sent, code, message, id, retry_after});
   if (route != nullptr && route->policy.active())

@@ -14,6 +14,26 @@
 
 namespace headroom::edge {
 
+class Lease;
+struct Request;
+
+// Somebody beside the client who wants a forwarded request's answer: the cache.
+class Keeper {
+ public:
+  // The answer's head is there. True: the whole answer is the keeper's, who may move the lease away; false: it is relayed to the client.
+  [[nodiscard]] virtual net::Task<bool> take(Request& request, Lease& lease) = 0;
+  // No server has answered. True: the keeper has another answer, no error page is sent.
+  [[nodiscard]] virtual bool no_answer(std::string_view why) = 0;
+  // Whether a request field is the keeper's to write, or to leave out; and what it writes instead.
+  [[nodiscard]] virtual bool replaces(const http::Field& field) const = 0;
+  [[nodiscard]] virtual std::string_view lines() const = 0;
+  // Whether others may wait for the answer: then it is fetched even when the client has gone.
+  [[nodiscard]] virtual bool is_awaited() const = 0;
+
+ protected:
+  ~Keeper() = default;
+};
+
 struct Request {
   http::Exchange& x;
   const View& view;
@@ -41,6 +61,8 @@ struct Request {
   bool reached = false;   // by at least one attempt, a server
   bool timed_out = false;
   limit::Decision limited;
+  Keeper* keeper = nullptr;
+  std::string cache_status;  // what the cache did, for the answer's field
 
   Request(http::Exchange& exchange, const View& seen)
       : x(exchange), view(seen), began(exchange.began()) {}

@@ -5,6 +5,7 @@
 //   matches whole segments; (3) matching sees the normalised path (http/path.h).
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -12,11 +13,13 @@
 #include <vector>
 
 #include "headroom/base/metrics.h"
+#include "headroom/cache/cache.h"
 #include "headroom/edge/options.h"
 #include "headroom/edge/pagination.h"
 #include "headroom/edge/policy.h"
 #include "headroom/edge/upstream.h"
 #include "headroom/edge/waiting.h"
+#include "headroom/http/storable.h"
 
 namespace headroom::edge {
 
@@ -58,6 +61,32 @@ struct RouteMetrics {
   std::vector<RouteCells> cells;  // by worker
 };
 
+// Whether requests of a route should wait for one another when nothing is known of their answer yet: only where answers turn out to be
+// cacheable now and then. Atomic; any worker.
+class Sharing {
+ public:
+  [[nodiscard]] bool pays() const { return score_.load(std::memory_order_relaxed) >= 0; }
+  void stored() { score_.store(kWorth, std::memory_order_relaxed); }
+  void not_stored() { score_.store(std::max(score_.load(std::memory_order_relaxed) - 1, -1), std::memory_order_relaxed); }
+  void waited_in_vain() { score_.store(-1, std::memory_order_relaxed); }
+
+ private:
+  static constexpr int kWorth = 8;  // answers that may be uncacheable for each that is not
+  std::atomic<int> score_{0};
+};
+
+// How a route's answers are cached.
+struct RouteCache {
+  bool enabled = false;
+  std::optional<std::uint32_t> ttl;  // seconds; of answers that do not say
+  cache::ClassId cls = 0;
+  std::vector<std::string> tags;
+  std::vector<std::string> strip_query;
+  http::StoreRules rules;
+  std::string browser;
+  std::unique_ptr<Sharing> sharing = std::make_unique<Sharing>();
+};
+
 struct Route {
   std::size_t order = 0;  // as configured: the first of equals wins
   std::string name;
@@ -72,6 +101,7 @@ struct Route {
   Duration idle_timeout{};
   std::uint32_t retries = 0;
   std::unique_ptr<Pagination> pagination;  // null: none
+  RouteCache cache;
   std::unique_ptr<RouteMetrics> metrics;
 };
 

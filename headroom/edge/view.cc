@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "headroom/base/text.h"
+#include "headroom/edge/edge.h"
+#include "headroom/http/parser.h"
 
 namespace headroom::edge {
 namespace {
@@ -36,9 +38,9 @@ std::shared_ptr<Pool> pool_named(const std::vector<std::shared_ptr<Pool>>& pools
 
 class Maker {
  public:
-  Maker(const EdgeOptions& options, const View* before, std::size_t workers,
+  Maker(const EdgeOptions& options, const cache::Cache* cache, const View* before, std::size_t workers,
         metrics::Registry& registry)
-      : options_(options), before_(before), workers_(workers), registry_(registry) {}
+      : options_(options), cache_(cache), before_(before), workers_(workers), registry_(registry) {}
 
   Result<std::vector<std::shared_ptr<Pool>>> pools() const {
     std::vector<std::shared_ptr<Pool>> pools;
@@ -131,6 +133,21 @@ class Maker {
     return std::make_shared<limit::Concurrency>(wanted);
   }
 
+  Result<RouteCache> cache_of(const RouteCacheOptions& option) const {
+    RouteCache made;
+    made.enabled = cache_ != nullptr && option.enabled.value_or(options_.cache.enabled);
+    made.tags = option.tags;
+    made.strip_query = option.strip_query;
+    made.rules = {.ignore_cookies = option.ignore_cookies, .store_set_cookie = option.store_set_cookie};
+    made.browser = option.browser;
+    if (!http::is_field_value(option.browser)) return fail(Errc::invalid, "browser: a control character");
+    if (option.ttl_class.empty() || cache_ == nullptr) return made;
+    if (auto known = check_ttl_class(option, cache_->options()); !known) return pass(known);
+    made.cls = cache_->class_of(option.ttl_class);
+    made.ttl = static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(cache_->ttl_of(made.cls)).count());
+    return made;
+  }
+
   Result<Route> route(const RouteOptions& option,
                       const std::vector<std::shared_ptr<Pool>>& pools) const {
     Route route;
@@ -158,12 +175,17 @@ class Maker {
       route.idle_timeout = option.idle_timeout.value_or(upstream.idle_timeout);
       route.retries = option.retries.value_or(upstream.retries);
     }
-    if (option.pagination.enabled) route.pagination = std::make_unique<Pagination>(option.pagination, workers_);
+    if (option.pagination.enabled)
+      route.pagination = std::make_unique<Pagination>(option.pagination, workers_);
+    auto cached = cache_of(option.cache);
+    if (!cached) return pass(cached, "cache");
+    route.cache = std::move(*cached);
     route.metrics = std::make_unique<RouteMetrics>(route.name, workers_, registry_);
     return route;
   }
 
   const EdgeOptions& options_;
+  const cache::Cache* cache_;
   const View* before_;
   const std::size_t workers_;
   metrics::Registry& registry_;
@@ -171,11 +193,21 @@ class Maker {
 
 }  // namespace
 
+Result<> check_ttl_class(const RouteCacheOptions& route, const cache::CacheOptions& cache) {
+  if (route.ttl_class.empty()) return {};
+  std::string names;
+  for (const cache::TtlClass& known : cache::ttl_classes(cache)) {
+    if (known.name == route.ttl_class) return {};
+    names.append(names.empty() ? "" : ", ").append(known.name);
+  }
+  return fail(Errc::invalid, "cache.ttl_class: there is no class '" + route.ttl_class + "'; known: " + names);
+}
+
 Result<std::shared_ptr<const View>> make_view(std::shared_ptr<const EdgeOptions> options,
                                               std::shared_ptr<const limit::Rules> limits,
-                                              const View* before, std::size_t workers,
-                                              metrics::Registry& registry) {
-  const Maker maker(*options, before, workers, registry);
+                                              const cache::Cache* cache, const View* before,
+                                              std::size_t workers, metrics::Registry& registry) {
+  const Maker maker(*options, cache, before, workers, registry);
   auto pools = maker.pools();
   if (!pools) return pass(pools);
   auto routes = maker.routes(*pools);

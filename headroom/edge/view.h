@@ -19,9 +19,10 @@ struct View {
 };
 
 // Makes the groups and routes of `options`; servers, counters and learnt limits of `before` go on where they are the same.
+// `cache`: whose TTL classes routes name; null: there is none.
 // Errc::invalid with the setting's name. May read files (certificates): not on a worker.
 [[nodiscard]] Result<std::shared_ptr<const View>> make_view(
     std::shared_ptr<const EdgeOptions> options, std::shared_ptr<const limit::Rules> limits,
-    const View* before, std::size_t workers, metrics::Registry& registry);
+    const cache::Cache* cache, const View* before, std::size_t workers, metrics::Registry& registry);
 
 }  // namespace headroom::edge

@@ -16,8 +16,7 @@ class WaitingTest : public testing::Test {
  protected:
   WaitingTest() {
     workers_.start();
-    groups_.resize(workers_.size());  // each() runs on all workers at once
-    workers_.each([&](net::Worker& worker) { groups_[worker.index()] = std::make_unique<net::TaskGroup>(worker); });
+    for (const auto& worker : workers_) groups_.push_back(std::make_unique<net::TaskGroup>(*worker));
   }
   ~WaitingTest() override {
     for (auto& group : groups_) {

@@ -1,12 +1,14 @@
 #include "headroom/http/body.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace headroom::http {
 namespace {
+constexpr std::size_t kJoinedChunks = 4U << 10U;  // a piece of so much is given as it is
 constexpr std::uint64_t kWorthARead = 16U << 10U;
 constexpr std::size_t kLargeRead = 64U << 10U;  // at least: a large block of the pool holds 128 KiB
-}
+}  // namespace
 
 void BodySource::start(Body kind, std::uint64_t length, std::uint64_t limit, const BodyPace& pace) {
   kind_ = kind;
@@ -15,6 +17,8 @@ void BodySource::start(Body kind, std::uint64_t length, std::uint64_t limit, con
   pace_ = pace;
   received_ = 0;
   pending_ = 0;
+  ends_behind_ = false;
+  wrong_behind_ = nullptr;
   began_ = {};
   large_reads_ = length >= kLargeRead;
   done_ = kind == Body::none || (kind == Body::length && length == 0);
@@ -37,24 +41,43 @@ Result<std::string_view> BodySource::take_counted() {
   return count(piece);
 }
 
+// Small chunks that are here already become one piece: each piece costs its receiver a system call.
 Result<std::string_view> BodySource::take_chunked() {
-  while (!in_.empty()) {
-    const ChunkedReader::Step step = chunks_.step(in_.data());
-    if (step.refusal) return fail(Errc::protocol, step.refusal.reason);
-    done_ = step.finished;
-    if (!step.data.empty()) {
-      pending_ = step.consumed;
-      return count(step.data);
+  std::size_t consumed = 0;
+  std::string_view joined;
+  while (consumed < in_.size() && joined.size() < kJoinedChunks && !ends_behind_) {
+    const ChunkedReader::Step step = chunks_.step(in_.data().substr(consumed));
+    if (step.refusal) {
+      wrong_behind_ = step.refusal.reason;
+      break;
     }
-    in_.consume(step.consumed);
-    if (done_ || step.consumed == 0) break;
+    if (joined.empty()) {
+      joined = step.data;
+    } else if (!step.data.empty()) {
+      char* const end = in_.begin() + (joined.data() - in_.data().data()) + joined.size();
+      std::memmove(end, step.data.data(), step.data.size());
+      joined = {joined.data(), joined.size() + step.data.size()};
+    }
+    consumed += step.consumed;
+    ends_behind_ = step.finished;
+    if (step.consumed == 0) break;
   }
-  return std::string_view{};
+  pending_ = consumed;
+  if (!joined.empty()) return count(joined);
+  finish_pending();
+  if (wrong_behind_ != nullptr) return fail(Errc::protocol, wrong_behind_);
+  return joined;
+}
+
+// What was given last has been used.
+void BodySource::finish_pending() {
+  in_.consume(std::exchange(pending_, 0));
+  if (ends_behind_ || (kind_ == Body::length && left_ == 0)) done_ = true;
 }
 
 Result<std::string_view> BodySource::buffered() {
-  in_.consume(std::exchange(pending_, 0));
-  if (kind_ == Body::length && left_ == 0) done_ = true;
+  finish_pending();
+  if (wrong_behind_ != nullptr) return fail(Errc::protocol, wrong_behind_);
   if (done_ || in_.empty()) return std::string_view{};
   return kind_ == Body::chunked ? take_chunked() : take_counted();
 }
@@ -72,7 +95,8 @@ net::Task<Result<std::string_view>> BodySource::next() {
     auto bytes = co_await fill();
     if (!bytes) co_return pass(bytes);
     if (*bytes == 0) {
-      if (kind_ != Body::until_close) co_return fail(Errc::protocol, "closed in the middle of a body");
+      if (kind_ != Body::until_close)
+        co_return fail(Errc::protocol, "closed in the middle of a body");
       done_ = true;
       co_return std::string_view{};
     }
@@ -91,7 +115,8 @@ net::Task<Result<std::size_t>> BodySource::fill() {
 TimePoint BodySource::deadline(TimePoint now) const {
   const TimePoint idle = now + pace_.idle;
   if (pace_.least_bytes_per_second == 0) return idle;
-  const double earned = static_cast<double>(received_) / static_cast<double>(pace_.least_bytes_per_second);
+  const double earned =
+      static_cast<double>(received_) / static_cast<double>(pace_.least_bytes_per_second);
   const auto allowed = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(earned));
   return std::min(idle, began_ + pace_.grace + allowed);
 }

@@ -20,7 +20,7 @@ namespace headroom::http {
 
 // How slowly a body may come.
 struct BodyPace {
-  Duration idle = 60s;                     // between two arrivals
+  Duration idle = 60s;                       // between two arrivals
   std::uint64_t least_bytes_per_second = 0;  // on average, after `grace`; 0 = any
   Duration grace = 10s;
 };
@@ -51,6 +51,7 @@ class BodySource {
  private:
   [[nodiscard]] Result<std::string_view> take_counted();
   [[nodiscard]] Result<std::string_view> take_chunked();
+  void finish_pending();
   [[nodiscard]] Result<std::string_view> count(std::string_view piece);
   [[nodiscard]] net::Task<Result<std::size_t>> fill();
   [[nodiscard]] TimePoint deadline(TimePoint now) const;
@@ -66,7 +67,9 @@ class BodySource {
   std::uint64_t left_ = 0;
   std::uint64_t limit_ = 0;
   std::uint64_t received_ = 0;
-  std::size_t pending_ = 0;  // bytes of the buffer handed out by the last call
+  std::size_t pending_ = 0;             // bytes of the buffer handed out by the last call
+  bool ends_behind_ = false;            // chunked: what was handed out is the last
+  const char* wrong_behind_ = nullptr;  // chunked: why what follows it is refused
 };
 
 }  // namespace headroom::http

@@ -38,6 +38,11 @@ class ServerConnection {
 
   [[nodiscard]] net::Task<> run();
   void drain();
+  [[nodiscard]] bool waiting() const { return waiting_; }
+  void end() {
+    waiting_ = false;
+    stream_.abort(Errc::cancelled);
+  }
   [[nodiscard]] ServerConnection* next() const { return next_; }
 
  private:
@@ -61,6 +66,7 @@ class ServerConnection {
   TimePoint head_began_{};
   std::uint64_t answered_ = 0;
   bool idle_ = false;
+  bool waiting_ = true;  // for a whole head
   ServerConnection* previous_ = nullptr;
   ServerConnection* next_;
 };
@@ -134,6 +140,7 @@ net::Task<Result<std::size_t>> ServerConnection::rest() {
 net::Task<ServerConnection::Head> ServerConnection::read_head() {
   options_ = server_.options_;
   scan_ = {};
+  waiting_ = true;
   bool first = true;
   for (;;) {
     if (!in_.empty()) {
@@ -142,6 +149,7 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
         // The bytes stay where they are until the next read: Exchange::read() moves the head away before it.
         exchange_.head_bytes_ = in_.data().substr(0, parsed.size);
         in_.consume(parsed.size);
+        waiting_ = false;
         co_return Head::complete;
       }
       if (parsed.state == Parsed::State::refused) {
@@ -279,6 +287,14 @@ void Server::spawn(int fd, int family, Peer peer, std::move_only_function<void()
 net::Task<> Server::run(int fd, int family, Peer peer) {
   ServerConnection connection(*this, fd, family, std::move(peer));
   co_await connection.run();
+}
+
+void Server::end_oldest_waiting() {
+  ServerConnection* oldest = nullptr;
+  for (ServerConnection* c = connections_; c != nullptr; c = c->next()) {
+    if (c->waiting()) oldest = c;  // new ones come first
+  }
+  if (oldest != nullptr) oldest->end();
 }
 
 void Server::drain() {

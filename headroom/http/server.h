@@ -54,6 +54,8 @@ class Server {
   // No more keep-alive: idle connections close, others after their answer.
   void drain();
   [[nodiscard]] bool draining() const { return draining_; }
+  // Makes room where connections are few: ends the one that was opened first of those whose next request is not here whole.
+  void end_oldest_waiting();
   [[nodiscard]] std::size_t open() const { return open_; }
 
  private:

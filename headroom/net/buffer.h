@@ -49,6 +49,7 @@ class Buffer {
   ~Buffer() { release(); }
 
   [[nodiscard]] std::string_view data() const { return {block_.get() + begin_, end_ - begin_}; }
+  [[nodiscard]] char* begin() { return block_.get() + begin_; }  // of data()
   [[nodiscard]] std::size_t size() const { return end_ - begin_; }
   [[nodiscard]] bool empty() const { return begin_ == end_; }
   [[nodiscard]] std::size_t capacity() const { return capacity_; }

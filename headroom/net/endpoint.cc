@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -53,6 +54,15 @@ Result<Endpoint> Endpoint::literal(std::string_view host, std::uint16_t port) {
   return Endpoint(*address, port);
 }
 
+Endpoint Endpoint::any(std::uint16_t port) {
+  const Endpoint both(IpAddress::v6({}), port);
+  const Endpoint trial(IpAddress::v6({}), 0);
+  const int fd = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool has_v6 = fd >= 0 && ::bind(fd, trial.data(), trial.size()) == 0;
+  if (fd >= 0) ::close(fd);
+  return has_v6 ? both : Endpoint(IpAddress::v4({0, 0, 0, 0}), port);
+}
+
 IpAddress Endpoint::ip() const {
   if (family() == AF_INET) {
     sockaddr_in v4{};
@@ -84,11 +94,12 @@ std::string Endpoint::to_string() const {
   if (is_unix()) {
     sockaddr_un address{};
     std::memcpy(&address, storage_.data(), sizeof address);
-    return "unix:" + std::string(address.sun_path, ::strnlen(address.sun_path, sizeof address.sun_path));
+    return "unix:" +
+           std::string(address.sun_path, ::strnlen(address.sun_path, sizeof address.sun_path));
   }
-  if (family() == AF_INET) return headroom::to_string(ip()) + ":" + std::to_string(port());
-  if (family() == AF_INET6) return "[" + headroom::to_string(ip()) + "]:" + std::to_string(port());
-  return "none";
+  if (family() != AF_INET && family() != AF_INET6) return "none";
+  if (ip().is_v4()) return headroom::to_string(ip()) + ":" + std::to_string(port());
+  return "[" + headroom::to_string(ip()) + "]:" + std::to_string(port());
 }
 
 bool Endpoint::operator==(const Endpoint& other) const {
@@ -98,14 +109,16 @@ bool Endpoint::operator==(const Endpoint& other) const {
 Endpoint Endpoint::local_of(int fd) {
   Endpoint endpoint;
   endpoint.size_ = static_cast<socklen_t>(endpoint.storage_.size());
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(endpoint.storage_.data()), &endpoint.size_) != 0) return {};
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(endpoint.storage_.data()), &endpoint.size_) != 0)
+    return {};
   return endpoint;
 }
 
 Endpoint Endpoint::peer_of(int fd) {
   Endpoint endpoint;
   endpoint.size_ = static_cast<socklen_t>(endpoint.storage_.size());
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(endpoint.storage_.data()), &endpoint.size_) != 0) return {};
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(endpoint.storage_.data()), &endpoint.size_) != 0)
+    return {};
   return endpoint;
 }
 

@@ -30,9 +30,12 @@ class Endpoint {
   [[nodiscard]] bool is_unix() const { return family() == AF_UNIX; }
   [[nodiscard]] IpAddress ip() const;  // of a Unix socket: 127.0.0.1
   [[nodiscard]] std::uint16_t port() const;
-  // "127.0.0.1:80", "[::1]:80", "unix:/path".
+  // "127.0.0.1:80", "[::1]:80", "unix:/path"; an IPv4 client of a door for both is "1.2.3.4:80".
   [[nodiscard]] std::string to_string() const;
   bool operator==(const Endpoint& other) const;
+
+  // All addresses of the machine: "[::]", which takes IPv4 clients too, or "0.0.0.0" where there is no IPv6.
+  [[nodiscard]] static Endpoint any(std::uint16_t port);
 
   // What the kernel says of a socket.
   [[nodiscard]] static Endpoint local_of(int fd);

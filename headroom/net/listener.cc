@@ -18,6 +18,12 @@ constexpr int kBacklog = 4096;
 constexpr int kAcceptsPerRound = 64;
 constexpr Duration kPauseWithoutDescriptors = 100ms;
 
+// "[::]:80" takes IPv4 too, whatever the machine's default is.
+void take_both_versions(int fd, const Endpoint& at) {
+  const int off = 0;
+  if (at.family() == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+}
+
 Result<int> listen_at(const Endpoint& at) {
   const int fd = ::socket(at.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return std::unexpected(system_error("socket", errno));
@@ -25,10 +31,7 @@ Result<int> listen_at(const Endpoint& at) {
   if (!at.is_unix()) {
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (at.family() == AF_INET6) {
-      const int off = 0;  // "[::]:80" takes IPv4 too
-      setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    }
+    take_both_versions(fd, at);
   }
   if (::bind(fd, at.data(), at.size()) != 0 || ::listen(fd, kBacklog) != 0) {
     const Error error = system_error("listen on " + at.to_string(), errno);
@@ -45,6 +48,7 @@ Result<> refuse_shared_port(const Endpoint& at) {
   if (fd < 0) return std::unexpected(system_error("socket", errno));
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  take_both_versions(fd, at);
   const int bound = ::bind(fd, at.data(), at.size());
   const int number = errno;
   ::close(fd);
@@ -67,12 +71,14 @@ void remove_leftover(const Endpoint& at) {
 // Whether a socket that listens at `is` is what a setting of `wanted` asks for; port 0 is any.
 bool same_place(const Endpoint& wanted, const Endpoint& is) {
   if (wanted.is_unix() || is.is_unix()) return wanted == is;
-  return wanted.ip() == is.ip() && wanted.family() == is.family() && (wanted.port() == 0 || wanted.port() == is.port());
+  return wanted.ip() == is.ip() && wanted.family() == is.family() &&
+         (wanted.port() == 0 || wanted.port() == is.port());
 }
 
 }  // namespace
 
-Result<Listener> Listener::open(const Endpoint& at, std::size_t workers, std::vector<int> inherited) {
+Result<Listener> Listener::open(const Endpoint& at, std::size_t workers,
+                                std::vector<int> inherited) {
   Listener listener;
   listener.endpoint_ = at;
   listener.workers_ = workers;
@@ -124,7 +130,8 @@ class AcceptWait final : private Stoppable {
   AcceptWait(TaskGroup& group, int fd) : Stoppable(group), watch_(group.worker(), fd) {}
   // False: stopped.
   [[nodiscard]] Task<bool> readable() {
-    while (!watch_.ready(Direction::read) && !group().stopped()) co_await watch_.wait(Direction::read);
+    while (!watch_.ready(Direction::read) && !group().stopped())
+      co_await watch_.wait(Direction::read);
     co_return !group().stopped();
   }
   void drained() { watch_.drained(Direction::read); }
@@ -172,7 +179,7 @@ Task<> Listener::accept_from(TaskGroup& group, int listening, std::function<void
   while (co_await wait.readable()) {
     const Round round = accept_round(listening, take);
     if (round == Round::drained) wait.drained();
-    if (round == Round::more) co_await asio::post(group.worker().executor(), kToken);
+    if (round == Round::more) co_await group.worker().yield();
     if (round != Round::no_room) {
       warned = false;
       continue;

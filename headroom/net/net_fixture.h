@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <functional>
-#include <future>
 #include <memory>
 #include <utility>
 
@@ -65,24 +64,20 @@ class NetTest : public ::testing::Test {
   void run(F body, std::size_t on = 0) {
     std::unique_ptr<TaskGroup> outer;
     std::unique_ptr<TaskGroup> group;
-    std::promise<void> ended;
-    std::function<void()> poll = [&] {
-      if (outer->running() > 0) return worker(on).post(poll);
-      group.reset();
-      outer.reset();
-      ended.set_value();
+    auto whole = [&group, &body]() -> Task<> {
+      co_await body(*group);
+      co_await group->join();
     };
     worker(on).run_and_wait([&] {
       outer = std::make_unique<TaskGroup>(worker(on));
       group = std::make_unique<TaskGroup>(worker(on));
-      auto whole = [&group, &body]() -> Task<> {
-        co_await body(*group);
-        co_await group->join();
-      };
       HR_ASSERT(outer->spawn(whole) == true);
-      worker(on).post(poll);
     });
-    ended.get_future().wait();
+    outer->stop_and_join();  // nothing waits in it: a join
+    worker(on).run_and_wait([&] {
+      group.reset();
+      outer.reset();
+    });
   }
 
  private:

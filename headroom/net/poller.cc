@@ -11,7 +11,7 @@
 namespace headroom::net {
 namespace {
 
-constexpr std::uint32_t kReads = EPOLLIN | EPOLLRDHUP | EPOLLET;
+constexpr std::uint32_t kReads = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
 constexpr std::uint32_t kEnds = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
 }  // namespace
@@ -56,8 +56,8 @@ void Watch::cancel() {
 }
 
 void Watch::happened(std::uint32_t events) {
-  if ((events & kEnds) != 0) hung_up_ = true;
-  const bool reads = (events & (EPOLLIN | kEnds)) != 0;
+  if ((events & (kEnds | EPOLLPRI)) != 0) reads_may_stop_short_ = true;
+  const bool reads = (events & (EPOLLIN | EPOLLPRI | kEnds)) != 0;
   const bool writes = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
   if (reads) read_.ready = true;
   if (writes) write_.ready = true;

@@ -48,8 +48,9 @@ class Watch {
   [[nodiscard]] bool ready(Direction direction) const { return side(direction).ready; }
   // A call said that it would have to wait, or took all there was.
   void drained(Direction direction);
-  // The peer has said that it sends no more, or the connection has failed: taking less than asked for does not mean that all is taken.
-  [[nodiscard]] bool hung_up() const { return hung_up_; }
+  // Taking less than asked for does not mean that all is taken: the peer has said that it sends no more, the connection has failed, or
+  // urgent data came, before which a read stops (tcp(7)).
+  [[nodiscard]] bool reads_may_stop_short() const { return reads_may_stop_short_; }
 
   // co_await: until ready() or cancel(). One wait for each direction.
   [[nodiscard]] auto wait(Direction direction) {
@@ -73,7 +74,7 @@ class Watch {
 
   Worker& worker_;
   int fd_;
-  bool hung_up_ = false;
+  bool reads_may_stop_short_ = false;
   bool writes_watched_ = false;
   Side read_;
   Side write_;

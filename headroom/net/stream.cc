@@ -7,7 +7,6 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <unistd.h>
 
 #include <cerrno>
@@ -148,7 +147,10 @@ bool Stream::has_had_its_turn() {
 Task<Result<std::size_t>> Stream::read_some(std::span<char> into) {
   while (!failed(reading_)) {
     if (may_read()) {
-      if (has_had_its_turn()) co_await asio::post(group().worker().executor(), kToken);
+      if (has_had_its_turn()) {
+        co_await group().worker().yield();
+        continue;
+      }
       auto bytes = receive(into);
       if (!bytes) co_return pass(bytes);
       if (*bytes) co_return **bytes;
@@ -162,7 +164,10 @@ Task<Result<std::size_t>> Stream::read_some(std::span<char> into) {
 Task<Result<std::size_t>> Stream::read_into(Buffer& in, std::size_t least) {
   while (!failed(reading_)) {
     if (may_read()) {
-      if (has_had_its_turn()) co_await asio::post(group().worker().executor(), kToken);
+      if (has_had_its_turn()) {
+        co_await group().worker().yield();
+        continue;
+      }
       auto bytes = receive(in.space(least));
       if (!bytes) co_return pass(bytes);
       if (*bytes) {
@@ -185,7 +190,8 @@ Result<std::optional<std::size_t>> Stream::receive(std::span<char> into) {
     if (bytes < 0 && errno == EINTR) continue;
     if (bytes < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return std::unexpected(system_error("connection", errno));
     // Less than there was room for: that was all, unless an end or an error comes behind it.
-    const bool all = bytes < 0 || (bytes > 0 && !local_ && !watch_.hung_up() && static_cast<std::size_t>(bytes) < into.size());
+    const bool short_read = bytes > 0 && static_cast<std::size_t>(bytes) < into.size();
+    const bool all = bytes < 0 || (short_read && !local_ && !watch_.reads_may_stop_short());
     if (all) watch_.drained(Direction::read);
     if (bytes < 0) return std::nullopt;
     return static_cast<std::size_t>(bytes);

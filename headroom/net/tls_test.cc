@@ -231,6 +231,42 @@ TEST_F(TlsTest, TenMegabytesInSmallPiecesPassBothWaysAtOnceAndEndCleanly) {
   });
 }
 
+// What OpenSSL has taken from the socket and not given yet makes no event.
+TEST_F(TlsTest, RecordsLargerThanTheBufferAreReadThoughNothingMoreComes) {
+  auto tls_server = server({});
+  auto tls_client = client({});
+  std::string data;
+  for (std::size_t i = 0; i < (3U << 14U) + 5; ++i) data.push_back(static_cast<char>(i * 7));
+  for (const std::size_t room : {1UL, 100UL, 16383UL, 16385UL, 100000UL}) {
+    run([&](TaskGroup& group) -> Task<> {
+      Pair pair(group);
+      pair.server.expire_at(Clock::now() + 20s);
+      auto serve = [&]() -> Task<> {
+        EXPECT_TRUE(co_await pair.server.accept_tls(tls_server->context(0)));
+        std::string all;
+        std::string piece(room, '\0');
+        while (all.size() < data.size()) {
+          const std::span<char> into(piece);
+          auto read = co_await pair.server.read_some(into);
+          EXPECT_TRUE(read) << room << ": after " << all.size() << ": " << read.error().message;
+          if (!read) co_return;
+          all.append(piece, 0, *read);
+        }
+        EXPECT_TRUE(all == data);
+        Buffer in(group.worker().buffers());
+        auto last = co_await pair.server.read_into(in, room);
+        EXPECT_EQ(last.value_or(1), 0U);
+      };
+      EXPECT_TRUE(group.spawn(serve));
+      EXPECT_TRUE(co_await pair.client.connect_tls(tls_client->context(0), "a.test"));
+      EXPECT_TRUE(co_await pair.client.write(data));
+      co_await sleep(group, 40ms);
+      pair.client.finish_writing();
+      co_await group.join();
+    });
+  }
+}
+
 TEST_F(TlsTest, TheCertificateIsChosenByExactNameThenByWildcardElseTheFirst) {
   auto b = ca_.issue("b", "DNS:b.test,DNS:*.wild.test");
   auto c = ca_.issue("c", "DNS:exact.wild.test");

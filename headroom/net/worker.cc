@@ -38,16 +38,25 @@ void Worker::start() {
 
 void Worker::run() {
   current_ = this;
-  bool more = false;
+  bool more = false;  // in the queue, though nothing happens to any descriptor
   while (!ended_) {
     const TimePoint now = Clock::now();
-    if (now >= next_tick_) tick(now);
+    if (now >= next_tick_) {
+      tick(now);
+      more = true;
+    }
     poller_.wait(more ? Duration::zero() : next_tick_ - now);
-    asio::post(context_, [this] { poller_.round(); });  // within the queue, whose thread keeps memory for coroutines
+    asio::post(context_, [this] { round(); });  // within the queue, whose thread keeps memory for coroutines
     int handled = 0;
     while (handled < kHandlersPerRound && context_.poll_one() > 0) ++handled;
-    more = handled == kHandlersPerRound;
+    more = handled == kHandlersPerRound || !yielded_.empty();
   }
+}
+
+void Worker::round() {
+  poller_.round();
+  if (yielded_.empty()) return;
+  for (auto& resume : std::exchange(yielded_, {})) post(std::move(resume));
 }
 
 void Worker::tick(TimePoint now) {

@@ -50,6 +50,12 @@ class Worker {
   // From any other thread: runs `work` on this worker and waits for it. For main and tests; not before start().
   void run_and_wait(std::function<void()> work);
 
+  // co_await: until descriptors have had their turn. For who always finds something to do.
+  [[nodiscard]] auto yield() {
+    return asio::async_initiate<const asio::deferred_t, void()>(
+        [this](auto handler) { yielded_.emplace_back(std::move(handler)); }, asio::deferred);
+  }
+
   // When the worker last went round; older than a second means that something blocks it.
   [[nodiscard]] TimePoint heartbeat() const { return heartbeat_.load(std::memory_order_relaxed); }
 
@@ -60,6 +66,7 @@ class Worker {
 
  private:
   void run();
+  void round();
   void tick(TimePoint now);
 
   static inline thread_local const Worker* current_ = nullptr;  // whose thread this is
@@ -72,6 +79,7 @@ class Worker {
   BufferPool buffers_;
   Random random_;
   TimePoint next_tick_;
+  std::vector<std::move_only_function<void()>> yielded_;
   bool ended_ = false;
   std::atomic<TimePoint> heartbeat_;
   std::thread thread_;

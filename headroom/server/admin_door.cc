@@ -26,7 +26,7 @@ std::shared_ptr<const http::ServerOptions> door_options() {
 
 Result<net::Endpoint> endpoint_of(const config::Address& address) {
   if (address.is_unix()) return net::Endpoint::unix_path(address.unix_path);
-  if (address.host.empty()) return net::Endpoint::literal("::", address.port);
+  if (address.host.empty()) return net::Endpoint::any(address.port);
   if (auto literal = net::Endpoint::literal(address.host, address.port)) return literal;
   const addrinfo wanted{.ai_flags = AI_PASSIVE,
                         .ai_family = AF_UNSPEC,
@@ -51,11 +51,14 @@ class AdminDoor::Served {
  public:
   Served(net::Worker& worker, net::Listener& listener, http::Service& service)
       : accepting(worker),
-        connections(worker, kConnections),
+        connections(worker,
+                    2 * kConnections),  // those that were ended to make room have not gone yet
         server(connections, service, door_options()) {
     auto accept = [this, &listener] {
-      return listener.accept(accepting,
-                             [this](net::Listener::Accepted accepted) { server.take(accepted); });
+      return listener.accept(accepting, [this](net::Listener::Accepted accepted) {
+        if (server.open() >= kConnections) server.end_oldest_waiting();
+        server.take(accepted);
+      });
     };
     HR_ASSERT(accepting.spawn(std::move(accept)));
   }

@@ -3,7 +3,7 @@
 // Owns: its listener and connections. Borrows: the worker and the Service.
 // Worker: made, told and ended from main's thread; serves on the worker.
 // Invariants: (1) it goes on answering while the edge drains, so that a shutdown can be watched.
-// Limits: kConnections; ServerOptions with short time-outs.
+// Limits: kConnections, beyond which those without a request make room, so that idle ones cannot keep probes out; ServerOptions with short time-outs.
 #pragma once
 
 #include <memory>

@@ -9,10 +9,15 @@
 
 #include "headroom/auth/token_store.h"
 #include "headroom/config/values.h"
+#include "headroom/cache/metrics.h"
+#include "headroom/edge/edge.h"
 #include "headroom/edge/metrics.h"
 #include "headroom/limit/metrics.h"
+#include "headroom/limit/options.h"
+#include "headroom/limit/rules.h"
 #include "headroom/monitor/metrics.h"
 #include "headroom/server/admin.h"
+#include "headroom/server/admin_door.h"
 #include "headroom/server/metrics.h"
 #include "headroom/server/openapi.h"
 #include "headroom/server/options.h"
@@ -108,6 +113,7 @@ std::string metrics_document() {
       "OpenMetrics where `Accept` asks for it. Times are in seconds, sizes in bytes. Counters "
       "begin at 0 with the process. A "
       "family has at most 1,000 series; further label values share one series labelled `_other`.\n";
+  append_families(out, "cache", cache::all_families());
   append_families(out, "edge", edge::all_families());
   append_families(out, "limit", limit::all_families());
   append_families(out, "monitor", monitor::all_families());
@@ -115,12 +121,28 @@ std::string metrics_document() {
   return out;
 }
 
+// What serve would refuse when it starts, but for what depends on the moment (an address in use).
+Result<> try_settings(const config::Settings& settings) {
+  const auto& admin = settings.get<AdminOptions>();
+  if (auto keys = admin_keys(admin); !keys) return pass(keys);
+  if (auto at = endpoint_of(admin.listen); admin.enabled && !at) return pass(at, "admin.listen");
+  metrics::Registry registry(1);
+  auto limits = limit::Rules::make(settings.get<limit::LimitOptions>(), nullptr, registry);
+  if (!limits) return pass(limits);
+  const auto options = std::make_shared<const edge::EdgeOptions>(settings.get<edge::EdgeOptions>());
+  const auto& cached = settings.get<cache::CacheOptions>();
+  for (const edge::RouteOptions& route : options->routes) {
+    if (auto known = edge::check_ttl_class(route.cache, cached); !known) return pass(known, "edge.routes '" + route.path + "'");
+  }
+  return options->enabled ? edge::validate(options) : Result<>{};
+}
+
 }  // namespace
 
 int check_settings(const SettingsRequest& request) {
   auto settings = load_settings(request);
   if (!settings) return say(settings.error());
-  if (auto keys = admin_keys((*settings)->get<AdminOptions>()); !keys) return say(keys.error());
+  if (auto good = try_settings(**settings); !good) return say(kBadUsage, good.error().message);
   fmt::print("{}: fine\n", request.file);
   return 0;
 }

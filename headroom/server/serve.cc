@@ -118,6 +118,7 @@ class Process {
   enum class End : std::uint8_t { shutdown, handed_over };
 
   [[nodiscard]] Sources sources();
+  [[nodiscard]] cache::Cache* open_cache();
   [[nodiscard]] Result<> take_possession();
   [[nodiscard]] Result<> start();
   [[nodiscard]] Result<> open_edge();
@@ -148,6 +149,7 @@ class Process {
   metrics::Registry registry_;
   std::shared_ptr<const limit::Rules> limits_;
   net::Resolver resolver_;
+  std::optional<cache::Cache> cache_;
   edge::Edge edge_;
   monitor::Vitals vitals_{workers_};
   monitor::Rates rates_;
@@ -173,7 +175,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       signals_(signals),
       workers_(worker_count(server_options())),
       registry_(workers_.size()),
-      edge_(workers_, resolver_, registry_),
+      edge_(workers_, resolver_, registry_, open_cache()),
       sources_(sources()),
       api_(workers_, reading_, control_, registry_),
       tokens_(api_, tokens_path(state_.path())),
@@ -182,6 +184,12 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   vitals_.add(tokens_);
   add_admin_endpoints(api_, sources_);
   add_seed_endpoints(api_, sources_);
+}
+
+// Before the workers start.
+cache::Cache* Process::open_cache() {
+  const auto& options = settings_->get<cache::CacheOptions>();
+  return options.enabled ? &cache_.emplace(workers_, registry_, options) : nullptr;
 }
 
 Sources Process::sources() {
@@ -280,7 +288,7 @@ Result<> Process::open_edge() {
     if (secret.name == kTicketKeys) from_running.tls_ticket_keys = secret.value;
   }
   auto limits = limit::Rules::make(settings_->get<limit::LimitOptions>(), nullptr, registry_);
-  if (!limits) return pass(limits);
+  if (!limits) return fail(Errc::invalid, limits.error().message);
   limits_ = *limits;
   auto started = edge_.start(options, limits_, std::move(from_running));
   edge_runs_ = started.has_value();
@@ -376,6 +384,7 @@ void Process::tick() {
   (void)reading_.submit([this] {
     const edge::Summary summary = edge_.summary();
     rates_.sample(Clock::now(), {summary.requests, summary.errors});
+    if (cache_) cache_->upkeep();
   });
 }
 
@@ -397,13 +406,15 @@ Result<std::vector<config::Change>> Process::reload() {
   auto loaded = load_settings(request_.settings);
   if (!loaded) return pass(loaded);
   auto keys = admin_keys((*loaded)->get<AdminOptions>());
-  if (!keys) return pass(keys);
+  if (!keys) return fail(Errc::invalid, keys.error().message);
   if (edge_runs_) {
     const auto options = part_of<edge::EdgeOptions>(*loaded);
     if (!has_app(*options))
       return fail(Errc::invalid, "no app is given any more (edge.app, [[edge.upstreams]])");
-    auto limits = limit::Rules::make((*loaded)->get<limit::LimitOptions>(), limits_.get(), registry_);
-    if (!limits) return pass(limits);
+    auto limits =
+        limit::Rules::make((*loaded)->get<limit::LimitOptions>(), limits_.get(), registry_);
+    if (!limits) return fail(Errc::invalid, limits.error().message);
+    if (cache_) cache_->configure((*loaded)->get<cache::CacheOptions>());  // routes name its classes
     auto done = edge_.reload(options, *limits);
     if (!done) return pass(done);
     limits_ = std::move(*limits);
@@ -467,6 +478,7 @@ void Process::finish(End end) {
     drain(end);
   }
   if (edge_runs_) edge_.stop();
+  if (cache_) cache_->stop();
   if (admin_) admin_->stop();
   run_on(control_, [] { return true; });  // what was submitted has run
   run_on(reading_, [] { return true; });

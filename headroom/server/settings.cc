@@ -1,5 +1,6 @@
 #include "headroom/server/settings.h"
 
+#include "headroom/cache/options.h"
 #include "headroom/edge/options.h"
 #include "headroom/limit/options.h"
 #include "headroom/monitor/options.h"
@@ -24,6 +25,7 @@ const config::Schema& schema() {
     config::Schema all;
     all.add(server_section());
     all.add(admin_section());
+    all.add(cache::cache_section());
     all.add(edge::edge_section());
     all.add(limit::limit_section());
     all.add(monitor::monitor_section());

@@ -1,0 +1,287 @@
+#include "headroom/edge/fill.h"
+
+#include <algorithm>
+
+#include "headroom/base/log.h"
+#include "headroom/base/text.h"
+#include "headroom/coding/accept.h"
+#include "headroom/http/cache_tags.h"
+#include "headroom/http/storable.h"
+#include "headroom/http/vary.h"
+
+namespace headroom::edge {
+
+using http::Name;
+
+namespace {
+
+constexpr std::uint64_t kReadWhole = 64U << 10U;
+constexpr Duration kKeepToValidate = 3600s;  // an expired answer with a validator
+constexpr Duration kKeepMarker = 86400s;
+constexpr Duration kLookAtUpstream = 1s;
+
+std::int64_t unix_now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()).time_since_epoch().count(); }
+
+// Fields by which clients talk apps into another target, host or method: no cache key holds them, so what they cause is nobody else's.
+bool is_unkeyed_override(std::string_view name) {
+  static constexpr std::array<std::string_view, 9> kNames{"x-http-method-override", "x-http-method", "x-method-override", "x-original-url",
+                                                          "x-rewrite-url", "x-original-host", "x-host", "x-forwarded-server", "x-forwarded-scheme"};
+  return std::ranges::any_of(kNames, [&](std::string_view known) { return text::equal_ignoring_case(known, name); });
+}
+
+bool is_failure(std::uint16_t status) { return status == 500 || status == 502 || status == 503 || status == 504; }
+
+bool says_how_long(const http::ResponseHead& head, const http::Directives& directives) {
+  return directives.max_age != http::CacheControl::kNone || directives.s_maxage != http::CacheControl::kNone || directives.no_cache ||
+         head.has(Name::expires);
+}
+
+}  // namespace
+
+Fill::Fill(Pages& pages, Pages::Place& place, Kind kind, cache::Lease lease)
+    : pages_(pages), place_(place), kind_(kind), lease_(std::move(lease)), since_(pages.cache_.memory().snapshot()) {
+  if (kind_ != Kind::invalidating) write_conditions();
+}
+
+void Fill::write_conditions() {
+  if (!lease_ || !lease_.stale()) return;
+  const Page page(lease_.stale()->metadata());
+  if (page.is_marker() || !page.has_validator()) return;
+  http::HeadWriter writer(lines_);
+  conditional_ = http::write_validation(page.validators(), writer);
+}
+
+bool Fill::replaces(const http::Field& field) const {
+  if (kind_ == Kind::invalidating) return false;
+  return http::is_condition(field.id) || field.id == Name::range || (field.id == Name::other && is_unkeyed_override(field.name));
+}
+
+void Fill::count(cache::Cache::Fill outcome, const Request& request) {
+  pages_.cache_.count_fill(pages_.group_.worker().index(), cache::Space::http, request.route->cache.cls, outcome,
+                           elapsed(request.began, Clock::now()));
+}
+
+bool Fill::is_awaited() const { return lease_ && (lease_.stale() || lease_.is_awaited()); }
+
+void Fill::refuse(Duration remember) {
+  if (lease_) lease_.uncacheable(remember, Clock::now());
+}
+
+bool Fill::serve_stale(std::uint16_t server_said, std::string_view why) {
+  if (!lease_) return false;
+  object_ = lease_.fail({Errc::unavailable, std::string(why)}, Clock::now());
+  if (!object_) return false;
+  status.forwarded = http::Forwarded::stale;
+  status.forwarded_status = server_said;
+  status.detail = "stale-if-error (RFC 5861 4)";
+  return true;
+}
+
+bool Fill::no_answer(std::string_view why) { return serve_stale(0, why); }
+
+net::Task<bool> Fill::take(Request& r, Lease& upstream) {
+  const http::ResponseHead& head = upstream.connection->head();
+  if (kind_ == Kind::invalidating) {
+    if (http::invalidates(r.head(), head.status)) pages_.invalidate_after(r, head);
+    co_return false;
+  }
+  const bool kept = co_await judge(r, upstream);
+  tell(r);
+  co_return kept;
+}
+
+void Fill::tell(Request& r) const {
+  r.cache_status.clear();
+  if (r.view.options->cache.status) http::append_cache_status(r.cache_status, status);
+}
+
+net::Task<bool> Fill::judge(Request& r, Lease& upstream) {
+  const http::ResponseHead& head = upstream.connection->head();
+  status.forwarded_status = head.status;
+  if (conditional_ && head.status == 304) co_return confirmed(r, head);
+  if (is_failure(head.status) && serve_stale(head.status, "the application failed")) {
+    upstream.connection->spoil();
+    co_return true;
+  }
+  const http::Directives directives = http::response_directives(head);
+  const http::Freshness freshness = freshness_of(r, head, directives);
+  const http::Decision decision = http::storable(r.head(), head, directives, freshness, r.route->cache.rules);
+  if (decision) co_return co_await store(r, upstream, directives, freshness);
+  status.detail = decision.why;
+  if (head.status < 500) r.route->cache.sharing->not_stored();
+  // A failure says nothing of the next answer; what is not cacheable now is not in a second either.
+  if (lease_) count(cache::Cache::Fill::uncacheable, r);
+  refuse(head.status >= 500 ? Duration{} : pages_.cache_.options().bypass_ttl);
+  co_return false;
+}
+
+http::Freshness Fill::freshness_of(const Request& r, const http::ResponseHead& head, const http::Directives& directives) const {
+  const EdgeCacheOptions& options = r.view.options->cache;
+  const auto seconds = [](Duration span) { return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(span).count()); };
+  const http::FreshnessRules rules{.heuristic_cap = seconds(options.heuristic),
+                                   .s_maxage_forbids_stale = options.s_maxage_forbids_stale};
+  http::Freshness freshness = http::freshness_of(head, directives, {unix_now(), elapsed(r.connected, Clock::now())}, rules);
+  if (r.route->cache.ttl && !says_how_long(head, directives) && http::is_heuristically_cacheable(head.status)) {
+    freshness.lifetime = *r.route->cache.ttl;
+    freshness.heuristic = true;
+  }
+  // What is not fresh for a moment is not kept for bad times either.
+  if (freshness.lifetime > 0 && !freshness.never_stale && !freshness.no_cache) {
+    if (directives.stale_while_revalidate == http::CacheControl::kNone) freshness.stale_while_revalidate = seconds(options.stale_while_revalidate);
+    if (directives.stale_if_error == http::CacheControl::kNone) freshness.stale_if_error = seconds(options.stale_if_error);
+  }
+  return freshness;
+}
+
+cache::Lifetimes Fill::lifetimes_of(const http::Freshness& f, bool has_validator) const {
+  using std::chrono::seconds;
+  return {.ttl = f.no_cache ? Duration{} : Duration(seconds(f.lifetime)),
+          .stale_while_revalidate = f.never_stale || f.no_cache ? Duration{} : Duration(seconds(f.stale_while_revalidate)),
+          .stale_if_error = f.never_stale || f.no_cache ? Duration{} : Duration(seconds(f.stale_if_error)),
+          .keep = has_validator ? Duration(kKeepToValidate) : Duration{}};
+}
+
+// A 304 to our own question: the stored body under a head brought up to date.
+bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
+  const Page before(lease_.stale()->metadata());
+  std::string old_text;
+  http::ResponseHead old;
+  if (!http::confirms(head, before.validators()) || !parse_page(before, old_text, old)) {
+    lines_.clear();
+    conditional_ = false;
+    return again_ = true;
+  }
+  std::string text;
+  http::HeadWriter writer(text);
+  writer.status_line(before.status());
+  http::write_merged(old, head, writer);
+  text += "\r\n";
+  http::ResponseHead merged;
+  http::ScanState scan;
+  const http::HeadLimits any{text.size() + 1, text.size() + 1, text.size()};
+  if (http::parse_response_head(text, any, scan, http::Method::head, merged).state != http::Parsed::State::complete) {
+    lines_.clear();
+    conditional_ = false;
+    return again_ = true;
+  }
+  const http::Directives directives = http::response_directives(merged);
+  const http::Freshness freshness = freshness_of(r, merged, directives);
+  merged.body = before.size() == Page::kUnknownSize ? http::Body::chunked : http::Body::length;
+  merged.content_length = before.size();
+  const std::string metadata = page_of(merged, freshness, *r.route);
+  const http::Tags tags = http::tags_of(head);
+  std::vector<std::string> names(r.route->cache.tags);
+  names.insert(names.end(), tags.tags.begin(), tags.tags.end());
+  if (!place_.variant.empty()) names.push_back(Pages::url_tag(place_.key));
+  const cache::Head made{.metadata = metadata, .lifetimes = lifetimes_of(freshness, true), .tags = names, .cls = r.route->cache.cls,
+                         .age = std::chrono::seconds(freshness.initial_age)};
+  cache::ObjectRef stale = lease_.stale();
+  auto renewed = lease_.renew(made, Clock::now());
+  count(cache::Cache::Fill::stored, r);
+  object_ = renewed ? std::move(*renewed) : std::move(stale);
+  status.forwarded = http::Forwarded::stale;
+  return true;
+}
+
+// Where answers vary, theirs is another key; the place that was asked for gets a marker. False: somebody else fills that one.
+bool Fill::find_place(Request& r, std::string_view names) {
+  const std::string asked = place_.of_answer();
+  const bool varied = !place_.variant.empty();
+  if (names.empty() && !varied) return true;
+  if (names.empty()) {
+    place_.variant.clear();
+  } else if (!pages_.make_variant(r, names, place_)) {
+    return false;
+  }
+  if (place_.of_answer() == asked) return true;
+  const TimePoint now = Clock::now();
+  if (names.empty()) pages_.cache_.memory().erase(cache::Space::http, place_.key, cache::Hardness::hard, now);  // the marker
+  cache::Found found;
+  if (lease_) {
+    found = pages_.cache_.memory().lookup({.space = cache::Space::http, .key = place_.of_answer(), .now = now, .refresh = cache::Refresh::never});
+  }
+  if (!names.empty()) {
+    const std::string marker = marker_of(names);
+    const cache::Head made{.metadata = marker, .lifetimes = {.ttl = kKeepMarker}};
+    if (lease_ && !varied) {
+      (void)lease_.store(made, {}, now);
+    } else {
+      (void)pages_.cache_.memory().set(cache::Space::http, place_.key, made, {}, now, since_);
+    }
+  }
+  refuse(Duration{});
+  lease_ = std::move(found.lease);
+  return kind_ == Kind::alone || static_cast<bool>(lease_);
+}
+
+net::Task<bool> Fill::store(Request& r, Lease& upstream, const http::Directives& /*directives*/, const http::Freshness& freshness) {
+  const http::ResponseHead& head = upstream.connection->head();
+  const auto names = http::vary_names(head);
+  const http::Tags tags = http::tags_of(head);
+  if (!names || !tags.complete) {
+    status.detail = !names ? "Vary: * or too much (RFC 9111 4.1)" : "more tags than are kept";
+    refuse(pages_.cache_.options().bypass_ttl);
+    co_return false;
+  }
+  if (!find_place(r, *names)) co_return false;
+  std::vector<std::string> all(r.route->cache.tags);
+  all.insert(all.end(), tags.tags.begin(), tags.tags.end());
+  for (const std::string& group : tags.groups) all.push_back(Pages::group_tag(r, group));
+  if (!place_.variant.empty()) all.push_back(Pages::url_tag(place_.key));
+  metadata_ = page_of(head, freshness, *r.route);
+  const Page page(metadata_);
+  cache::Head made{.metadata = metadata_, .lifetimes = lifetimes_of(freshness, page.has_validator()), .tags = all, .cls = r.route->cache.cls,
+                   .age = std::chrono::seconds(freshness.initial_age)};
+  status.stored = true;
+  r.route->cache.sharing->stored();
+  if (page.size() <= kReadWhole) co_return co_await store_whole(r, upstream, made);
+  if (lease_) co_return store_growing(r, upstream, made);
+  metadata_.clear();
+  status.stored = false;
+  co_return false;
+}
+
+net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made) {
+  http::BodySource& source = upstream.connection->body();
+  Duration quiet{};
+  while (!source.done()) {
+    auto piece = co_await source.next();
+    if (piece) {
+      body_ += *piece;
+    } else if (piece.error().code != Errc::timeout || (quiet += kLookAtUpstream) >= r.route->idle_timeout) {
+      upstream.connection->spoil();
+      metadata_.clear();
+      if (!serve_stale(0, piece.error().message)) co_await r.fail(502, "bad_gateway", "the application broke off its answer");
+      co_return true;
+    }
+  }
+  if (!lease_) {
+    status.stored = pages_.cache_.memory().set(cache::Space::http, place_.of_answer(), made, body_, Clock::now(), since_).has_value();
+    co_return true;
+  }
+  auto stored = lease_.store(made, body_, Clock::now());
+  count(cache::Cache::Fill::stored, r);
+  status.stored = stored.has_value();
+  if (stored) object_ = std::move(*stored);
+  co_return true;
+}
+
+bool Fill::store_growing(Request& r, Lease& upstream, cache::Head& made) {
+  const Page page(metadata_);
+  if (page.size() != Page::kUnknownSize) made.size = page.size();
+  auto published = lease_.publish(made, Clock::now());
+  if (!published) {
+    metadata_.clear();
+    status.stored = false;
+    return false;
+  }
+  count(cache::Cache::Fill::stored, r);
+  object_ = std::move(published->object);
+  auto copy = [&pages = pages_, kept = r.route->pool, from = std::move(upstream), to = std::move(published->filler), idle = r.route->idle_timeout]() mutable {
+    return pages.copy(std::move(from), std::move(to), idle);
+  };
+  (void)pages_.group_.spawn(std::move(copy));  // refused when stopping: the filler's end tells its readers
+  return true;
+}
+
+}  // namespace headroom::edge

@@ -1,0 +1,81 @@
+#include "headroom/edge/page.h"
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "headroom/base/assert.h"
+#include "headroom/base/text.h"
+#include "headroom/edge/heads.h"
+#include "headroom/http/cache_control.h"
+#include "headroom/http/forwarded.h"
+#include "headroom/http/parser.h"
+#include "headroom/http/writer.h"
+
+namespace headroom::edge {
+
+using http::Name;
+
+Page::Page(std::string_view metadata) {
+  static_assert(std::is_trivially_copyable_v<Facts>);
+  HR_ASSERT(metadata.size() >= sizeof facts_);
+  std::memcpy(&facts_, metadata.data(), sizeof facts_);
+  lines_ = metadata.substr(sizeof facts_);
+}
+
+http::Validators Page::validators() const { return {at(facts_.etag), at(facts_.modified), facts_.freshness.date}; }
+
+std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route) {
+  const auto withheld = http::withheld_fields(head);
+  const bool own_cache_control = !route.cache.browser.empty();
+  std::string lines;
+  http::HeadWriter writer(lines);
+  writer.forward(head.fields, [&](const http::Field& f) {
+    if (f.id == Name::age || f.id == Name::x_request_id || (own_cache_control && f.id == Name::cache_control)) return false;
+    return is_for_clients(route, f) && std::ranges::none_of(withheld, [&](std::string_view name) { return text::equal_ignoring_case(name, f.name); });
+  });
+  lines += "Via: ";
+  http::append_via(lines, head, kPseudonym);
+  lines += "\r\n";
+  if (own_cache_control) lines.append("Cache-Control: ").append(route.cache.browser).append("\r\n");
+
+  Page::Facts facts;
+  facts.freshness = freshness;
+  facts.status = head.status;
+  if (head.body == http::Body::length) facts.size = head.content_length;
+  if (head.body == http::Body::none) facts.size = 0;
+  const auto place = [&](Name name) {
+    const std::string_view value = head.value_of(name);
+    if (value.empty()) return Page::Place{};
+    const std::string line = std::string(to_string(name)) + ": ";
+    for (std::size_t at = 0; at < lines.size(); at = lines.find('\n', at) + 1) {
+      const std::string_view rest = std::string_view(lines).substr(at);
+      if (!text::equal_ignoring_case(rest.substr(0, line.size()), line)) continue;
+      if (rest.substr(line.size()).starts_with(value)) return Page::Place{static_cast<std::uint32_t>(at + line.size()), static_cast<std::uint32_t>(value.size())};
+    }
+    return Page::Place{};
+  };
+  facts.etag = place(Name::etag);
+  facts.modified = place(Name::last_modified);
+  facts.type = place(Name::content_type);
+  std::string out(sizeof facts, '\0');
+  std::memcpy(out.data(), &facts, sizeof facts);
+  return out + lines;
+}
+
+std::string marker_of(std::string_view names) {
+  const Page::Facts facts;
+  std::string out(sizeof facts, '\0');
+  std::memcpy(out.data(), &facts, sizeof facts);
+  return out.append(names);
+}
+
+bool parse_page(const Page& page, std::string& text, http::ResponseHead& head) {
+  http::HeadWriter(text).status_line(page.status());
+  text.append(page.lines()).append("\r\n");
+  http::ScanState scan;
+  const http::HeadLimits any{text.size() + 1, text.size() + 1, text.size()};
+  return http::parse_response_head(text, any, scan, http::Method::head, head).state == http::Parsed::State::complete;
+}
+
+}  // namespace headroom::edge

@@ -1,0 +1,67 @@
+// headroom/edge/page.h - a stored answer as the cache keeps it: facts and field lines in one string of bytes, read without parsing.
+//
+// Owns: nothing; a Page is a view of an object's metadata. Worker: any.
+// Invariants: (1) the lines passed the parser when they came and hold what any client may see: nothing hop-by-hop, no framing, no Age; (2) a
+//   marker stands where answers vary: it says by which request fields, and the answers lie under keys of their own.
+// Limits: those of the head it was made from.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "headroom/edge/routes.h"
+#include "headroom/http/conditional.h"
+#include "headroom/http/freshness.h"
+#include "headroom/http/message.h"
+
+namespace headroom::edge {
+
+class Page {
+ public:
+  static constexpr std::uint64_t kUnknownSize = ~0ULL;
+
+  explicit Page(std::string_view metadata);
+
+  // For a marker: the names of the request fields, as http::vary_names() gives them.
+  [[nodiscard]] bool is_marker() const { return facts_.status == 0; }
+  [[nodiscard]] std::string_view names() const { return lines_; }
+
+  [[nodiscard]] std::uint16_t status() const { return facts_.status; }
+  [[nodiscard]] const http::Freshness& freshness() const { return facts_.freshness; }
+  // Of the body, as announced; kUnknownSize: not known when it was stored.
+  [[nodiscard]] std::uint64_t size() const { return facts_.size; }
+  // Whole field lines, each with its end.
+  [[nodiscard]] std::string_view lines() const { return lines_; }
+  [[nodiscard]] http::Validators validators() const;
+  [[nodiscard]] bool has_validator() const { return facts_.etag.size != 0 || facts_.modified.size != 0; }
+  [[nodiscard]] std::string_view content_type() const { return at(facts_.type); }
+
+ private:
+  friend std::string page_of(const http::ResponseHead&, const http::Freshness&, const Route&);
+  friend std::string marker_of(std::string_view);
+  struct Place {
+    std::uint32_t at = 0;
+    std::uint32_t size = 0;
+  };
+  struct Facts {
+    http::Freshness freshness;
+    std::uint64_t size = kUnknownSize;
+    Place etag, modified, type;
+    std::uint16_t status = 0;
+  };
+  [[nodiscard]] std::string_view at(Place place) const { return lines_.substr(place.at, place.size); }
+
+  Facts facts_;
+  std::string_view lines_;
+};
+
+// The metadata of an answer.
+[[nodiscard]] std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route);
+[[nodiscard]] std::string marker_of(std::string_view names);
+
+// The stored head, parsed again: for what is done rarely. `text` keeps the bytes that `head` views. False: what was stored is no head.
+[[nodiscard]] bool parse_page(const Page& page, std::string& text, http::ResponseHead& head);
+
+}  // namespace headroom::edge

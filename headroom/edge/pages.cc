@@ -1,0 +1,343 @@
+#include "headroom/edge/pages.h"
+
+#include <algorithm>
+
+#include "headroom/base/log.h"
+#include "headroom/base/text.h"
+#include "headroom/coding/accept.h"
+#include "headroom/edge/fill.h"
+#include "headroom/edge/heads.h"
+#include "headroom/edge/page.h"
+#include "headroom/http/cache_control.h"
+#include "headroom/http/cache_status.h"
+#include "headroom/http/cache_tags.h"
+#include "headroom/http/ranges.h"
+#include "headroom/http/storable.h"
+#include "headroom/http/vary.h"
+#include "headroom/http/writer.h"
+
+namespace headroom::edge {
+
+using http::Exchange;
+using http::Forwarded;
+using http::Name;
+
+namespace {
+
+constexpr Duration kLookAtUpstream = 1s;
+constexpr std::size_t kPiece = 128U << 10U;
+
+std::int64_t unix_now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()).time_since_epoch().count(); }
+
+std::string_view accepted_codings(const http::RequestHead& head) {
+  static const coding::Preference preference;
+  if (!head.has(Name::accept_encoding)) return "identity";
+  std::string joined;
+  for (const http::Field& field : head.fields) {
+    if (field.id == Name::accept_encoding) joined.append(joined.empty() ? "" : ",").append(field.value);
+  }
+  return preference.normalised(coding::accepted(joined));
+}
+
+bool is_stripped(const std::vector<std::string>& names, std::string_view parameter) {
+  const std::string_view name = parameter.substr(0, parameter.find('='));
+  return std::ranges::any_of(names, [&](const std::string& pattern) {
+    return pattern.ends_with('*') ? name.starts_with(std::string_view(pattern).substr(0, pattern.size() - 1)) : name == pattern;
+  });
+}
+
+void append_target(std::string& key, const http::RequestHead& head, const std::vector<std::string>& stripped) {
+  if (stripped.empty() || head.query.empty()) {
+    key += head.path_and_query;
+    return;
+  }
+  key += head.path;
+  char before = '?';
+  for (std::string_view rest = head.query; !rest.empty();) {
+    const std::size_t end = std::min(rest.find('&'), rest.size());
+    if (const std::string_view parameter = rest.substr(0, end); !is_stripped(stripped, parameter)) {
+      key.append(1, std::exchange(before, '&')).append(parameter);
+    }
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+}
+
+std::string origin_of(const Request& r) {
+  const http::RequestHead& head = r.head();
+  std::string origin(r.secure() ? "https://" : "http://");
+  origin += text::lowered(head.authority);
+  if (r.trusted && head.has(Name::x_forwarded_host)) origin.append("|").append(head.value_of(Name::x_forwarded_host));
+  return origin;
+}
+
+}  // namespace
+
+std::string Pages::url_tag(std::string_view key) { return "url:" + std::string(key); }
+
+std::string Pages::group_tag(const Request& r, std::string_view group) { return "group:" + origin_of(r) + " " + std::string(group); }
+
+bool Pages::make_key(const Request& r, std::string& key) const {
+  key = origin_of(r);
+  append_target(key, r.head(), r.route->cache.strip_query);
+  return key.size() <= cache::kKeyLimit;
+}
+
+bool Pages::make_variant(const Request& r, std::string_view names, Place& place) const {
+  place.variant = place.key;
+  place.variant += '\n';
+  std::string values;
+  if (!http::append_vary_key(names, r.head(), accepted_codings(r.head()), values)) return false;
+  place.variant.append(names).append("\n").append(values);
+  return place.variant.size() <= cache::kKeyLimit;
+}
+
+cache::Found Pages::look(const Request& r, Place& place) {
+  const std::size_t worker = group_.worker().index();
+  place.variant.clear();
+  const TimePoint now = Clock::now();
+  cache::Found found = cache_.lookup(worker, {.space = cache::Space::http, .key = place.key, .now = now, .refresh = cache::Refresh::never}, r.route->cache.cls);
+  if (!found.object || found.object->metadata().empty()) return found;
+  const Page page(found.object->metadata());
+  if (!page.is_marker()) return found;
+  if (!make_variant(r, page.names(), place)) return {};
+  return cache_.lookup(worker, {.space = cache::Space::http, .key = place.variant, .now = now, .refresh = cache::Refresh::never}, r.route->cache.cls);
+}
+
+cache::ObjectRef Pages::peek(const Request& r, Place& place) {
+  place.variant.clear();
+  const TimePoint now = Clock::now();
+  cache::ObjectRef object = cache_.memory().peek({.space = cache::Space::http, .key = place.key, .now = now});
+  if (!object || object->kind() != cache::Kind::value) return {};
+  const Page page(object->metadata());
+  if (!page.is_marker()) return object;
+  if (!make_variant(r, page.names(), place)) return {};
+  object = cache_.memory().peek({.space = cache::Space::http, .key = place.variant, .now = now});
+  return object && object->kind() == cache::Kind::value ? object : cache::ObjectRef{};
+}
+
+// For another's answer. Where nothing is known of it only if that has paid lately.
+bool Pages::may_wait(const Request& r, Place& place) {
+  if (r.route->cache.sharing->pays()) return true;
+  const auto holds = [&](std::string_view key) { return cache_.memory().holds({.space = cache::Space::http, .key = key, .now = Clock::now()}); };
+  if (!holds(place.key)) return false;
+  (void)peek(r, place);  // finds out whether answers vary
+  return place.variant.empty() || holds(place.variant);
+}
+
+net::Task<> Pages::answer(Request& r) {
+  Place place;
+  if (!make_key(r, place.key)) co_return co_await go_alone(r, "a key over 1 KiB");
+  if (!http::is_safe(r.head().method)) co_return co_await invalidating(r, place);
+  const http::CacheControl directives = http::request_directives(r.head());
+  if (const http::Decision decision = http::is_cacheable(r.head(), directives); !decision) {
+    co_return co_await go_alone(r, decision.why);
+  }
+  const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);
+  if (directives.only_if_cached || !whole_get || !may_wait(r, place) || !http::may_coalesce(r.head(), nullptr, r.route->cache.rules)) {
+    co_return co_await answer_alone(r, place);
+  }
+  co_await answer_shared(r, place);
+}
+
+net::Task<> Pages::go_alone(Request& r, std::string_view why) {
+  if (r.view.options->cache.status) http::append_cache_status(r.cache_status, {.forwarded = Forwarded::bypass, .detail = why});
+  co_await forwarder_.forward(r);
+}
+
+net::Task<> Pages::invalidating(Request& r, Place& place) {
+  Fill fill(*this, place, Fill::Kind::invalidating, {});
+  if (r.view.options->cache.status) http::append_cache_status(r.cache_status, {.forwarded = Forwarded::method});
+  r.keeper = &fill;
+  co_await forwarder_.forward(r);
+  r.keeper = nullptr;
+}
+
+void Pages::invalidate(const Request& r, std::string_view path_and_query) {
+  const std::string key = origin_of(r) + std::string(path_and_query);
+  cache_.invalidate_key(cache::Space::http, key);
+  cache_.invalidate_tag(url_tag(key));
+}
+
+void Pages::invalidate_after(const Request& r, const http::ResponseHead& head) {
+  invalidate(r, r.head().path_and_query);
+  for (const std::string& target : http::also_invalidated(r.head(), head, r.secure() ? "https" : "http")) invalidate(r, target);
+  for (const std::string& group : http::invalidated_groups(head)) cache_.invalidate_tag(group_tag(r, group));
+}
+
+// Nobody may wait for this answer, nor it for another's: what is there and for all is served, what comes and is for all is stored.
+net::Task<> Pages::answer_alone(Request& r, Place& place) {
+  const http::CacheControl directives = http::request_directives(r.head());
+  if (const cache::ObjectRef object = peek(r, place); object) {
+    const Page page(object->metadata());
+    if (http::may_answer(r.head(), page.freshness(), r.route->cache.rules)) {
+      if (r.view.options->cache.status) http::append_cache_status(r.cache_status, {.ttl = http::remaining_at(page.freshness(), unix_now())});
+      co_return co_await send(r, object->metadata(), object, {});
+    }
+  }
+  if (directives.only_if_cached) {
+    co_return co_await r.fail(504, "not_cached", "only-if-cached, and nothing is stored (RFC 9111 5.2.1.7)");
+  }
+  const bool may_store = r.head().method == http::Method::get && !r.head().has(Name::range);
+  if (!may_store) co_return co_await go_alone(r, r.head().has(Name::range) ? "a part was asked for" : "");
+  co_await fill(r, place, {});
+}
+
+net::Task<> Pages::answer_shared(Request& r, Place& place) {
+  for (unsigned round = 0; round < 4; ++round) {
+    cache::Found found = look(r, place);
+    bool collapsed = false;
+    if (found.answer == cache::Answer::join) {
+      auto waited = co_await found.ticket.wait(group_, Clock::now() + r.view.options->cache.wait);
+      if (!waited) {
+        r.route->cache.sharing->waited_in_vain();
+        break;
+      }
+      found = std::move(*waited);
+      collapsed = true;
+      if (found.answer == cache::Answer::again) continue;
+      if (found.object && Page(found.object->metadata()).is_marker()) continue;
+    }
+    if (found.lease) co_return co_await fill(r, place, std::move(found.lease));
+    if (found.answer == cache::Answer::bypass) co_return co_await go_alone(r, "known as not cacheable");
+    if (!found.object) break;
+    const Page page(found.object->metadata());
+    if (!http::may_answer(r.head(), page.freshness(), r.route->cache.rules)) break;
+    if (r.view.options->cache.status) {
+      http::append_cache_status(r.cache_status, {.collapsed = collapsed, .ttl = http::remaining_at(page.freshness(), unix_now())});
+    }
+    const std::string_view metadata = found.object->metadata();
+    co_return co_await send(r, metadata, std::move(found.object), {});
+  }
+  co_await go_alone(r, "waited for another's answer in vain");
+}
+
+net::Task<> Pages::fill(Request& r, Place& place, cache::Lease lease) {
+  const Fill::Kind kind = lease ? Fill::Kind::shared : Fill::Kind::alone;
+  const bool had_stale = lease && lease.stale();
+  Fill fill(*this, place, kind, std::move(lease));
+  fill.status.forwarded = had_stale ? Forwarded::stale : place.variant.empty() ? Forwarded::uri_miss : Forwarded::vary_miss;
+  do {
+    r.keeper = &fill;
+    co_await forwarder_.forward(r);
+    r.keeper = nullptr;
+  } while (fill.take_again());
+  if (!fill.has_answer() || r.x.started()) co_return;
+  fill.tell(r);
+  co_await send(r, fill.metadata(), fill.object(), fill.whole());
+}
+
+net::Task<> Pages::send(Request& r, std::string_view metadata, cache::ObjectRef object, std::string_view whole) {
+  const Page page(metadata);
+  const bool in_one = !object || object->body() == nullptr;
+  if (object && in_one) whole = object.stored();
+  const http::Condition condition = page.status() / 100 == 2 ? http::evaluate(r.head(), page.validators()) : http::Condition::holds;
+  if (condition == http::Condition::failed) co_return co_await r.fail(412, "precondition_failed", "what is stored does not meet the request's conditions");
+  if (condition == http::Condition::not_modified) co_return co_await send_not_modified(r, page);
+  if (in_one && page.status() == 200 && r.head().has(Name::range) && http::range_applies(r.head(), page.validators())) {
+    const http::RangeAnswer parts = http::parse_range(r.head().value_of(Name::range), whole.size());
+    if (parts.kind != http::RangeAnswer::Kind::whole) co_return co_await send_part(r, page, whole, parts);
+  }
+  using Kind = Exchange::Length::Kind;
+  Exchange::Length length{Kind::unknown, 0};
+  if (in_one) length = {Kind::known, whole.size()};
+  if (!in_one && page.size() != Page::kUnknownSize) length = {Kind::known, page.size()};
+  if (page.status() == 204) length = {};
+  begin(r, page, page.status(), length);
+  if (!in_one && r.head().method != http::Method::head) co_return co_await send_body(r, std::move(object));
+  auto sent = r.x.send_now(whole, Exchange::Last::yes);
+  if (sent && !*sent) (void)co_await r.x.finish_send();
+}
+
+void Pages::begin(Request& r, const Page& page, unsigned status, Exchange::Length length, const std::function<bool(const http::Field&)>& keep) {
+  r.x.start(status, {}, length);
+  std::string& out = r.x.head();
+  if (!keep) out += page.lines();
+  if (keep || r.route->pagination) {
+    std::string text;
+    http::ResponseHead head;
+    if (parse_page(page, text, head)) {
+      head.status = static_cast<std::uint16_t>(status);
+      if (keep) http::HeadWriter(out).forward(head.fields, keep);
+      if (r.route->pagination) r.route->pagination->append_lines(out, r, head);
+    }
+  }
+  out.append("Age: ").append(http::Digits(http::age_at(page.freshness(), unix_now())).view()).append("\r\nX-Request-Id: ").append(r.id).append("\r\n");
+  append_own_fields(r, out);
+}
+
+net::Task<> Pages::send_not_modified(Request& r, const Page& page) {
+  begin(r, page, 304, {}, http::goes_into_304);
+  (void)co_await r.x.send({}, Exchange::Last::yes);
+}
+
+net::Task<> Pages::send_part(Request& r, const Page& page, std::string_view whole, const http::RangeAnswer& answer) {
+  const auto about_whole = [](const http::Field& field) { return field.id != Name::content_range; };
+  const auto without_type = [](const http::Field& field) { return field.id != Name::content_range && field.id != Name::content_type; };
+  using Kind = Exchange::Length::Kind;
+  if (answer.kind == http::RangeAnswer::Kind::unsatisfiable) {
+    begin(r, page, 416, {Kind::known, 0}, without_type);
+    r.x.head().append("Content-Range: ").append(http::content_range_unsatisfiable(whole.size())).append("\r\n");
+    (void)co_await r.x.send({}, Exchange::Last::yes);
+  } else if (answer.parts.size() == 1) {
+    const http::ByteRange& part = answer.parts[0];
+    begin(r, page, 206, {Kind::known, part.size()}, about_whole);
+    r.x.head().append("Content-Range: ").append(http::content_range(part, whole.size())).append("\r\n");
+    (void)co_await r.x.send(whole.substr(part.first, part.size()), Exchange::Last::yes);
+  } else {
+    const http::Multipart multipart(answer.parts, whole.size(), page.content_type(), text::random_hex(16));
+    begin(r, page, 206, {Kind::known, multipart.content_length()}, without_type);
+    r.x.head().append("Content-Type: ").append(multipart.content_type()).append("\r\n");
+    for (std::size_t i = 0; i < multipart.parts().size(); ++i) {
+      const http::ByteRange& part = multipart.parts()[i];
+      const std::string piece = multipart.head(i).append(whole.substr(part.first, part.size()));
+      auto sent = co_await r.x.send(piece, Exchange::Last::no);
+      if (!sent) co_return;
+    }
+    (void)co_await r.x.send(multipart.tail(), Exchange::Last::yes);
+  }
+}
+
+// Follows a body that may still grow.
+net::Task<> Pages::send_body(Request& r, cache::ObjectRef object) {
+  cache::Reader reader(group_, std::move(object));
+  for (;;) {
+    auto more = co_await reader.wait(Clock::now() + r.route->idle_timeout);
+    if (!more) {
+      log::debug("edge", "a stored answer broke off: {}", more.error().message);
+      co_return;  // shorter than announced, or without its last chunk: the connection ends
+    }
+    const std::string_view piece = *more ? reader.available().substr(0, kPiece) : std::string_view{};
+    auto sent = r.x.send_now(piece, *more ? Exchange::Last::no : Exchange::Last::yes);
+    if (sent && !*sent) {
+      auto finished = co_await r.x.finish_send();
+      if (!finished) co_return;
+    }
+    if (!sent || !*more) co_return;
+    reader.consume(piece.size());
+  }
+}
+
+// A server's answer into the cache, whoever still wants it.
+net::Task<> Pages::copy(Lease lease, cache::Filler filler, Duration idle) {
+  http::ClientConnection& connection = *lease.connection;
+  http::BodySource& source = connection.body();
+  Duration quiet{};
+  while (!source.done()) {
+    auto piece = co_await source.next();
+    if (!piece && piece.error().code == Errc::timeout && (quiet += kLookAtUpstream) < idle) continue;
+    if (piece) {
+      quiet = {};
+      filler.append(*piece);
+      auto room = co_await filler.room(group_, Clock::now() + idle);
+      if (!room) piece = pass(room);
+    }
+    if (!piece || !filler.wanted()) {
+      connection.spoil();
+      filler.fail(piece ? "nobody wants it" : piece.error().message);
+      co_return;
+    }
+  }
+  filler.finish();
+}
+
+}  // namespace headroom::edge
