@@ -4,7 +4,7 @@ import threading
 import time
 import unittest
 
-from harness.edge import EdgeScenario, ask, chunk, eventually, metric, reply
+from harness.edge import EdgeScenario, Malformed, ask, chunk, eventually, metric, reply
 
 SHARED = """
 [[edge.routes]]
@@ -23,7 +23,7 @@ class Counting(EdgeScenario):
 
     def app(self, fields=(), body=None, delay=0.0):
         self.served = []
-        self.fields = list(fields)
+        self.fields = fields
         self.status = 200
 
         def answer(connection):
@@ -36,7 +36,7 @@ class Counting(EdgeScenario):
                     time.sleep(delay)
                 content = body(request) if body else str(len(self.served)).encode()
                 fields = self.fields(request) if callable(self.fields) else self.fields
-                connection.send(reply(content, status=self.status, fields=fields))
+                connection.send(reply(self.status, content, [f"{name}: {value}" for name, value in fields]))
 
         return self.script(answer)
 
@@ -63,11 +63,11 @@ class Kept(Counting):
     def test_conditions_parts_and_head_are_answered_from_memory(self):
         server = self.serve(self.app([("Cache-Control", "max-age=60"), ("ETag", '"v1"')], body=lambda r: b"0123456789"))
         ask(server.edge, target="/p")
-        same = ask(server.edge, target="/p", fields=[("If-None-Match", '"v1"')])
+        same = ask(server.edge, target="/p", fields=["If-None-Match" + ": " + '"v1"'])
         self.assertEqual((same.status, same.body), (304, b""))
-        part = ask(server.edge, target="/p", fields=[("Range", "bytes=2-4")])
+        part = ask(server.edge, target="/p", fields=["Range" + ": " + "bytes=2-4"])
         self.assertEqual((part.status, part.body, part.get("content-range")), (206, b"234", "bytes 2-4/10"))
-        beyond = ask(server.edge, target="/p", fields=[("Range", "bytes=20-")])
+        beyond = ask(server.edge, target="/p", fields=["Range" + ": " + "bytes=20-"])
         self.assertEqual((beyond.status, beyond.get("content-range")), (416, "bytes */10"))
         head = ask(server.edge, "HEAD", "/p")
         self.assertEqual((head.status, head.get("content-length")), (200, "10"))
@@ -93,7 +93,7 @@ class Kept(Counting):
         server = self.serve(app)
         for _ in range(2):
             for language in ("de", "en"):
-                self.assertEqual(ask(server.edge, target="/p", fields=[("Accept-Language", language)]).body, language.encode())
+                self.assertEqual(ask(server.edge, target="/p", fields=["Accept-Language: " + language]).body, language.encode())
         self.assertEqual(len(self.served), 2)
 
     def test_large_answers_stream_to_all_while_they_grow(self):
@@ -116,9 +116,8 @@ class Kept(Counting):
         self.assertEqual(second.head().status, 200)  # before the answer is whole
         go.set()
         for client in (first, second):
-            message = type(head)(head.start, head.fields) if False else head
-            client.reader.chunked(message)
-            self.assertEqual(message.body, b"a" * 100000 + b"b" * 100000)
+            client.reader.chunked(head)
+            self.assertEqual(head.body, b"a" * 100000 + b"b" * 100000)
         self.assertEqual(ask(server.edge, target="/large").body, b"a" * 100000 + b"b" * 100000)
         self.assertEqual(len(begun), 1)
 
@@ -129,14 +128,14 @@ class Private(Counting):
     def test_cookies_and_authorization(self):
         server = self.serve(self.app([("Cache-Control", "max-age=60")]))
         for name in ("Cookie", "Authorization"):
-            bodies = {ask(server.edge, target="/p", fields=[(name, f"user={i}")]).body for i in range(3)}
+            bodies = {ask(server.edge, target="/p", fields=[f"{name}: user={i}"]).body for i in range(3)}
             self.assertEqual(len(bodies), 3, name)
         anonymous = ask(server.edge, target="/p").body
         self.assertEqual(anonymous, str(len(self.served)).encode())
 
     def test_for_all_is_for_all(self):
         server = self.serve(self.app([("Cache-Control", "public, max-age=60")]))
-        bodies = {ask(server.edge, target="/p", fields=[("Cookie", f"user={i}")]).body for i in range(3)}
+        bodies = {ask(server.edge, target="/p", fields=["Cookie" + ": " + f"user={i}"]).body for i in range(3)}
         self.assertEqual(bodies, {b"1"})
 
     def test_set_cookie_is_nobody_elses(self):
@@ -144,24 +143,26 @@ class Private(Counting):
         self.assertEqual([ask(server.edge, target="/p").body for _ in range(2)], [b"1", b"2"])
 
     def test_private_and_no_store(self):
-        for said in ("private, max-age=60", "no-store", "max-age=60, private"):
-            with self.subTest(said):
-                server = self.serve(self.app([("Cache-Control", said)]))
-                self.assertEqual([ask(server.edge, target="/p").body for _ in range(2)], [b"1", b"2"])
+        said = ["private, max-age=60", "no-store", "max-age=60, private"]
+        app = self.app(lambda request: [("Cache-Control", said[int(request.target[-1])])], body=lambda r: str(len(self.served)).encode())
+        server = self.serve(app)
+        for i in range(len(said)):
+            first, second = (ask(server.edge, target=f"/p{i}").body for _ in range(2))
+            self.assertNotEqual(first, second, said[i])
 
     def test_fields_outside_the_key_do_not_reach_the_app(self):
         """What no key holds must not decide what others get."""
         app = self.app([("Cache-Control", "max-age=60")], body=lambda r: repr([f for f in r.fields if f[1] == "evil"]).encode())
         server = self.serve(app)
         names = ("X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Forwarded-Host", "X-Host", "X-Forwarded-Scheme")
-        answer = ask(server.edge, target="/p", fields=[(name, "evil") for name in names])
+        answer = ask(server.edge, target="/p", fields=[f"{name}: evil" for name in names])
         self.assertEqual(answer.body, b"[]")
 
 
 class Rules(Counting):
     def test_a_class_keeps_what_says_nothing(self):
         server = self.serve(self.app(), config=SHARED)
-        answers = [ask(server.edge, target="/shared/p" + query, fields=[("Cookie", f"a={i}")]) for i, query in enumerate(("?a=1&utm_source=x", "?a=1", "?utm_x=1&a=1"))]
+        answers = [ask(server.edge, target="/shared/p" + query, fields=["Cookie" + ": " + f"a={i}"]) for i, query in enumerate(("?a=1&utm_source=x", "?a=1", "?utm_x=1&a=1"))]
         self.assertEqual([answer.body for answer in answers], [b"1"] * 3)
         self.assertEqual(answers[2].get("cache-control"), "public, max-age=5")
         self.assertEqual(ask(server.edge, target="/shared/p?a=2").body, b"2")
@@ -211,7 +212,9 @@ class Together(Counting):
         ask(server.edge, target="/dynamic")
         began = time.monotonic()
         clients = [self.client(server).request(target="/dynamic") for _ in range(20)]
-        self.assertEqual(len({client.answer().body for client in clients}), 20)
+        for client in clients:
+            self.assertNotIn("hit", client.answer().get("cache-status"))
+        self.assertEqual(len(self.served), 21)
         self.assertLess(time.monotonic() - began, 10)
 
 
@@ -230,18 +233,21 @@ class Failing(Counting):
         eventually(lambda: ask(server.edge, target="/p").body != b"1")
 
     def test_a_body_that_breaks_off_is_not_kept(self):
-        def broken(connection):
-            if connection.read() is not None:
-                connection.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 200000\r\n\r\n" + b"x" * 1000)
+        whole = []
 
-        app = self.script(broken)
-        server = self.serve(app)
-        with self.assertRaises(Exception):
-            body = ask(server.edge, target="/p").body
-            self.assertNotEqual(len(body), 200000)
-            raise ConnectionError
-        app.script = None
-        self.assertNotIn("hit", str(ask(server.edge, target="/q")))
+        def answer(connection):
+            while connection.read() is not None:
+                if whole:
+                    connection.send(reply(200, b"whole", ["Cache-Control: max-age=60"]))
+                    continue
+                connection.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 200000\r\n\r\n" + b"x" * 1000)
+                return
+
+        server = self.serve(self.script(answer))
+        with self.assertRaises((Malformed, ConnectionError)):
+            ask(server.edge, target="/p")
+        whole.append(True)
+        self.assertEqual(ask(server.edge, target="/p").body, b"whole")  # and it recovers
 
 
 if __name__ == "__main__":
