@@ -119,7 +119,7 @@ net::Task<Attempt> Carrier::carry(Request& r, Lease& lease) {
   } else {
     lease.slot().first_byte.record(elapsed(r.connected, r.first_byte));
     bool kept = false;
-    if (r.keeper != nullptr) kept = co_await r.keeper->take(r, lease);
+    if (r.keeper != nullptr && r.keeper->wants(r, lease)) kept = co_await r.keeper->take(r, lease);
     if (!kept && !co_await relay(r, connection)) connection.spoil();
   }
   if (r.pumping) {

@@ -79,40 +79,42 @@ bool Fill::serve_stale(std::uint16_t server_said, std::string_view why) {
 
 bool Fill::no_answer(std::string_view why) { return serve_stale(0, why); }
 
-net::Task<bool> Fill::take(Request& r, Lease& upstream) {
-  const http::ResponseHead& head = upstream.connection->head();
-  if (kind_ == Kind::invalidating) {
-    if (http::invalidates(r.head(), head.status)) pages_.invalidate_after(r, head);
-    co_return false;
-  }
-  const bool kept = co_await judge(r, upstream);
-  tell(r);
-  co_return kept;
-}
-
 void Fill::tell(Request& r) const {
   r.cache_status.clear();
   if (r.view.options->cache.status) http::append_cache_status(r.cache_status, status);
 }
 
-net::Task<bool> Fill::judge(Request& r, Lease& upstream) {
+// Everything that needs no waiting: most answers are nothing to be kept.
+bool Fill::wants(Request& r, Lease& upstream) {
   const http::ResponseHead& head = upstream.connection->head();
+  if (kind_ == Kind::invalidating) {
+    if (http::invalidates(r.head(), head.status)) pages_.invalidate_after(r, head);
+    return false;
+  }
   status.forwarded_status = head.status;
-  if (conditional_ && head.status == 304) co_return confirmed(r, head);
+  if (conditional_ && head.status == 304) return confirmed(r, head);
   if (is_failure(head.status) && serve_stale(head.status, "the application failed")) {
     upstream.connection->spoil();
-    co_return true;
+    return true;
   }
-  const http::Directives directives = http::response_directives(head);
-  const http::Freshness freshness = freshness_of(r, head, directives);
-  const http::Decision decision = http::storable(r.head(), head, directives, freshness, r.route->cache.rules);
-  if (decision) co_return co_await store(r, upstream, directives, freshness);
+  directives_ = http::response_directives(head);
+  freshness_ = freshness_of(r, head, directives_);
+  const http::Decision decision = http::storable(r.head(), head, directives_, freshness_, r.route->cache.rules);
+  if (decision) return judged_ = true;
   status.detail = decision.why;
   if (head.status < 500) r.route->cache.sharing->not_stored();
-  // A failure says nothing of the next answer; what is not cacheable now is not in a second either.
   if (lease_) count(cache::Cache::Fill::uncacheable, r);
+  // A failure says nothing of the next answer; what is not cacheable now is not in a second either.
   refuse(head.status >= 500 ? Duration{} : pages_.cache_.options().bypass_ttl);
-  co_return false;
+  tell(r);
+  return false;
+}
+
+net::Task<bool> Fill::take(Request& r, Lease& upstream) {
+  if (!judged_) co_return true;  // there is an answer already, or it is asked for again
+  const bool kept = co_await store(r, upstream);
+  tell(r);
+  co_return kept;
 }
 
 http::Freshness Fill::freshness_of(const Request& r, const http::ResponseHead& head, const http::Directives& directives) const {
@@ -214,7 +216,7 @@ bool Fill::find_place(Request& r, std::string_view names) {
   return kind_ == Kind::alone || static_cast<bool>(lease_);
 }
 
-net::Task<bool> Fill::store(Request& r, Lease& upstream, const http::Directives& /*directives*/, const http::Freshness& freshness) {
+net::Task<bool> Fill::store(Request& r, Lease& upstream) {
   const http::ResponseHead& head = upstream.connection->head();
   const auto names = http::vary_names(head);
   const http::Tags tags = http::tags_of(head);
@@ -228,10 +230,10 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream, const http::Directives&
   all.insert(all.end(), tags.tags.begin(), tags.tags.end());
   for (const std::string& group : tags.groups) all.push_back(Pages::group_tag(r, group));
   if (!place_.variant.empty()) all.push_back(Pages::url_tag(place_.key));
-  metadata_ = page_of(head, freshness, *r.route);
+  metadata_ = page_of(head, freshness_, *r.route);
   const Page page(metadata_);
-  cache::Head made{.metadata = metadata_, .lifetimes = lifetimes_of(freshness, page.has_validator()), .tags = all, .cls = r.route->cache.cls,
-                   .age = std::chrono::seconds(freshness.initial_age)};
+  cache::Head made{.metadata = metadata_, .lifetimes = lifetimes_of(freshness_, page.has_validator()), .tags = all, .cls = r.route->cache.cls,
+                   .age = std::chrono::seconds(freshness_.initial_age)};
   status.stored = true;
   r.route->cache.sharing->stored();
   if (page.size() <= kReadWhole) co_return co_await store_whole(r, upstream, made);

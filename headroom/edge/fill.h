@@ -40,6 +40,7 @@ class Fill final : public Keeper {
   // Puts it into the request.
   void tell(Request& request) const;
 
+  [[nodiscard]] bool wants(Request& request, Lease& lease) override;
   [[nodiscard]] net::Task<bool> take(Request& request, Lease& lease) override;
   [[nodiscard]] bool no_answer(std::string_view why) override;
   [[nodiscard]] bool replaces(const http::Field& field) const override;
@@ -47,10 +48,9 @@ class Fill final : public Keeper {
   [[nodiscard]] bool is_awaited() const override;
 
  private:
-  [[nodiscard]] net::Task<bool> judge(Request& request, Lease& upstream);
   [[nodiscard]] bool confirmed(Request& request, const http::ResponseHead& head);
   [[nodiscard]] bool serve_stale(std::uint16_t server_said, std::string_view why);
-  [[nodiscard]] net::Task<bool> store(Request& request, Lease& upstream, const http::Directives& directives, const http::Freshness& freshness);
+  [[nodiscard]] net::Task<bool> store(Request& request, Lease& upstream);
   [[nodiscard]] net::Task<bool> store_whole(Request& request, Lease& upstream, cache::Head& head);
   [[nodiscard]] bool store_growing(Request& request, Lease& upstream, cache::Head& head);
   [[nodiscard]] bool find_place(Request& request, std::string_view names);
@@ -68,6 +68,9 @@ class Fill final : public Keeper {
   std::string lines_;
   bool conditional_ = false;
   bool again_ = false;
+  bool judged_ = false;  // it may be stored
+  http::Directives directives_;
+  http::Freshness freshness_;
 
   cache::ObjectRef object_;
   std::string metadata_;  // of an answer that could not be stored

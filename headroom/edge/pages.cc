@@ -125,18 +125,14 @@ bool Pages::may_wait(const Request& r, Place& place) {
 }
 
 net::Task<> Pages::answer(Request& r) {
-  Place place;
-  if (!make_key(r, place.key)) co_return co_await go_alone(r, "a key over 1 KiB");
-  if (!http::is_safe(r.head().method)) co_return co_await invalidating(r, place);
+  Place& place = r.place;
+  if (!make_key(r, place.key)) return go_alone(r, "a key over 1 KiB");
+  if (!http::is_safe(r.head().method)) return invalidating(r, place);
   const http::CacheControl directives = http::request_directives(r.head());
-  if (const http::Decision decision = http::is_cacheable(r.head(), directives); !decision) {
-    co_return co_await go_alone(r, decision.why);
-  }
+  if (const http::Decision decision = http::is_cacheable(r.head(), directives); !decision) return go_alone(r, decision.why);
   const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);
-  if (directives.only_if_cached || !whole_get || !may_wait(r, place) || !http::may_coalesce(r.head(), nullptr, r.route->cache.rules)) {
-    co_return co_await answer_alone(r, place);
-  }
-  co_await answer_shared(r, place);
+  const bool together = !directives.only_if_cached && whole_get && http::may_coalesce(r.head(), nullptr, r.route->cache.rules) && may_wait(r, place);
+  return together ? answer_shared(r, place) : answer_alone(r, place, directives);
 }
 
 net::Task<> Pages::go_alone(Request& r, std::string_view why) {
@@ -165,8 +161,8 @@ void Pages::invalidate_after(const Request& r, const http::ResponseHead& head) {
 }
 
 // Nobody may wait for this answer, nor it for another's: what is there and for all is served, what comes and is for all is stored.
-net::Task<> Pages::answer_alone(Request& r, Place& place) {
-  const http::CacheControl directives = http::request_directives(r.head());
+net::Task<> Pages::answer_alone(Request& r, Place& place, const http::CacheControl& directives) {
+  const bool only_if_cached = directives.only_if_cached;
   if (const cache::ObjectRef object = peek(r, place); object) {
     const Page page(object->metadata());
     if (http::may_answer(r.head(), page.freshness(), r.route->cache.rules)) {
@@ -174,12 +170,19 @@ net::Task<> Pages::answer_alone(Request& r, Place& place) {
       co_return co_await send(r, object->metadata(), object, {});
     }
   }
-  if (directives.only_if_cached) {
+  if (only_if_cached) {
     co_return co_await r.fail(504, "not_cached", "only-if-cached, and nothing is stored (RFC 9111 5.2.1.7)");
   }
   const bool may_store = r.head().method == http::Method::get && !r.head().has(Name::range);
   if (!may_store) co_return co_await go_alone(r, r.head().has(Name::range) ? "a part was asked for" : "");
-  co_await fill(r, place, {});
+  Fill fill(*this, place, Fill::Kind::alone, {});
+  fill.status.forwarded = Forwarded::uri_miss;
+  r.keeper = &fill;
+  co_await forwarder_.forward(r);
+  r.keeper = nullptr;
+  if (!fill.has_answer() || r.x.started()) co_return;
+  fill.tell(r);
+  co_await send(r, fill.metadata(), fill.object(), fill.whole());
 }
 
 net::Task<> Pages::answer_shared(Request& r, Place& place) {
@@ -212,9 +215,8 @@ net::Task<> Pages::answer_shared(Request& r, Place& place) {
 }
 
 net::Task<> Pages::fill(Request& r, Place& place, cache::Lease lease) {
-  const Fill::Kind kind = lease ? Fill::Kind::shared : Fill::Kind::alone;
-  const bool had_stale = lease && lease.stale();
-  Fill fill(*this, place, kind, std::move(lease));
+  const bool had_stale = static_cast<bool>(lease.stale());
+  Fill fill(*this, place, Fill::Kind::shared, std::move(lease));
   fill.status.forwarded = had_stale ? Forwarded::stale : place.variant.empty() ? Forwarded::uri_miss : Forwarded::vary_miss;
   do {
     r.keeper = &fill;

@@ -32,13 +32,7 @@ class Pages {
 
  private:
   friend class Fill;
-  // Where a request's answer lies.
-  struct Place {
-    std::string key;      // of the answer, or of the marker where answers vary
-    std::string variant;  // of the answer where they vary; else ""
-    [[nodiscard]] const std::string& of_answer() const { return variant.empty() ? key : variant; }
-  };
-  enum class Next : std::uint8_t { answered, again };
+  using Place = PagePlace;
 
   [[nodiscard]] bool make_key(const Request& request, std::string& key) const;
   [[nodiscard]] bool make_variant(const Request& request, std::string_view names, Place& place) const;
@@ -47,7 +41,7 @@ class Pages {
 
   [[nodiscard]] bool may_wait(const Request& request, Place& place);
   [[nodiscard]] net::Task<> answer_shared(Request& request, Place& place);
-  [[nodiscard]] net::Task<> answer_alone(Request& request, Place& place);
+  [[nodiscard]] net::Task<> answer_alone(Request& request, Place& place, const http::CacheControl& directives);
   [[nodiscard]] net::Task<> invalidating(Request& request, Place& place);
   [[nodiscard]] net::Task<> fill(Request& request, Place& place, cache::Lease lease);
   [[nodiscard]] net::Task<> go_alone(Request& request, std::string_view why);

@@ -17,10 +17,19 @@ namespace headroom::edge {
 class Lease;
 struct Request;
 
+// Where a request's answer lies in the cache.
+struct PagePlace {
+  std::string key;      // of the answer, or of the marker where answers vary
+  std::string variant;  // of the answer where they vary; else ""
+  [[nodiscard]] const std::string& of_answer() const { return variant.empty() ? key : variant; }
+};
+
 // Somebody beside the client who wants a forwarded request's answer: the cache.
 class Keeper {
  public:
-  // The answer's head is there. True: the whole answer is the keeper's, who may move the lease away; false: it is relayed to the client.
+  // The answer's head is there. False: it is relayed to the client, and the keeper has nothing more to do with it.
+  [[nodiscard]] virtual bool wants(Request& request, Lease& lease) = 0;
+  // After that. True: the whole answer is the keeper's, who may move the lease away; false: it is relayed to the client.
   [[nodiscard]] virtual net::Task<bool> take(Request& request, Lease& lease) = 0;
   // No server has answered. True: the keeper has another answer, no error page is sent.
   [[nodiscard]] virtual bool no_answer(std::string_view why) = 0;
@@ -62,6 +71,7 @@ struct Request {
   bool timed_out = false;
   limit::Decision limited;
   Keeper* keeper = nullptr;
+  PagePlace place;
   std::string cache_status;  // what the cache did, for the answer's field
 
   Request(http::Exchange& exchange, const View& seen)
