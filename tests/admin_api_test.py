@@ -151,13 +151,15 @@ class Seeds(Scenario):
         self.assertEqual(get(server.admin, "/api/v1/scaling/health/readiness").json()["status"], "ready")
 
     def test_what_has_no_engine_says_so(self):
-        server = self.headroom([self.upstream()])
+        server = self.headroom([self.upstream()], set={"cache.enabled": "false"})
         for path in ["/api/v1/cache/stats", "/api/v1/database/slow-queries", "/api/v1/scaling/replication/status", "/api/usage-summary",
                      "/api/phase14/scalability/cache/stats", "/api/v1/performance/scalability/trends", "/api/v1/ws/status"]:
             answer = server.api("GET", path)
             self.assertEqual((answer.status, answer.json()["status"]), (200, "not_configured"), path)
             self.assertEqual({value for name, value in answer.json().items() if name != "status"}, {None}, path)
-        for method, path in [("POST", "/api/v1/cache/clear-tags"), ("POST", "/api/phase14/scalability/cache/clear/events"),
+        cleared = server.api("POST", "/api/v1/cache/clear-tags", {"tags": ["a"]})
+        self.assertEqual((cleared.status, cleared.json()["error"]["code"]), (409, "not_configured"))
+        for method, path in [("POST", "/api/phase14/scalability/cache/clear/events"),
                              ("POST", "/api/phase14/scalability/database/cleanup-sessions?days=90"),
                              ("DELETE", "/api/phase14/scalability/cache/cleanup")]:
             answer = server.api(method, path)

@@ -188,6 +188,41 @@ class Rules(Counting):
         self.assertIn("realtime", done.stderr)
 
 
+class Cleared(Counting):
+    """By operators, over the admin API."""
+
+    def test_by_each_name(self):
+        server = self.serve(self.app([("Cache-Control", "max-age=60"), ("Surrogate-Key", "one two"), ("Vary", "Accept-Language")]))
+        url = f"http://test.example/p"
+        ways = [{"key": url}, {"prefix": "http://test.example/"}, {"pattern": "*/p*"}, {"tags": ["two"]}, {"entity": "one"}]
+        for i, way in enumerate(ways):
+            before = ask(server.edge, target="/p").body
+            self.assertEqual(ask(server.edge, target="/p").body, before)
+            self.assertEqual(server.api("POST", "/api/v1/cache/clear", way).status, 200, way)
+            self.assertNotEqual(ask(server.edge, target="/p").body, before, way)
+        for path, body in (("/api/v1/cache/clear-tags", {"tags": ["one"]}), ("/api/phase14/scalability/cache/clear/two", None)):
+            before = ask(server.edge, target="/p").body
+            self.assertEqual(server.api("POST", path, body).status, 200, path)
+            self.assertNotEqual(ask(server.edge, target="/p").body, before, path)
+
+    def test_the_figures_move(self):
+        server = self.serve(self.app([("Cache-Control", "max-age=60")]))
+        for _ in range(4):
+            ask(server.edge, target="/p")
+        eventually(lambda: server.api("GET", "/api/v1/cache/stats").json()["hits"] == 3)
+        stats = server.api("GET", "/api/v1/cache/stats").json()
+        self.assertEqual((stats["status"], stats["entries"], stats["misses"], stats["hit_ratio"]), ("ok", 1, 1, 0.75))
+        self.assertGreater(stats["memory_bytes"], 0)
+        self.assertEqual(server.api("GET", "/api/phase14/scalability/cache/stats").json()["hit_rate"], 75)
+        self.assertEqual(server.api("GET", "/api/v1/performance/scalability/cache").json()["entries"], 1)
+
+    def test_what_is_wrong_is_said(self):
+        server = self.serve(self.app())
+        for body in ({}, {"key": "a", "prefix": "b"}, {"keys": "a"}, {"tags": [str(i) for i in range(257)]}, {"tags": "a"}):
+            self.assertEqual(server.api("POST", "/api/v1/cache/clear", body).status, 400, body)
+        self.assertEqual(server.api("POST", "/api/v1/cache/clear", {"key": "a"}).status, 200)
+
+
 class Together(Counting):
     def test_many_who_miss_one_page_cost_one_request(self):
         server = self.serve(self.app([("Cache-Control", "max-age=60")], delay=0.3))

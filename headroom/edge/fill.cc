@@ -122,7 +122,7 @@ http::Freshness Fill::freshness_of(const Request& r, const http::ResponseHead& h
   const auto seconds = [](Duration span) { return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(span).count()); };
   const http::FreshnessRules rules{.heuristic_cap = seconds(options.heuristic),
                                    .s_maxage_forbids_stale = options.s_maxage_forbids_stale};
-  http::Freshness freshness = http::freshness_of(head, directives, {unix_now(), elapsed(r.connected, Clock::now())}, rules);
+  http::Freshness freshness = http::freshness_of(head, directives, {unix_now(), elapsed(r.connected, r.first_byte)}, rules);
   if (r.route->cache.ttl && !says_how_long(head, directives) && http::is_heuristically_cacheable(head.status)) {
     freshness.lifetime = *r.route->cache.ttl;
     freshness.heuristic = true;

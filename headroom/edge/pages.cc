@@ -62,11 +62,16 @@ void append_target(std::string& key, const http::RequestHead& head, const std::v
   }
 }
 
-std::string origin_of(const Request& r) {
+void append_origin(std::string& key, const Request& r) {
   const http::RequestHead& head = r.head();
-  std::string origin(r.secure() ? "https://" : "http://");
-  origin += text::lowered(head.authority);
-  if (r.trusted && head.has(Name::x_forwarded_host)) origin.append("|").append(head.value_of(Name::x_forwarded_host));
+  key += r.secure() ? "https://" : "http://";
+  for (const char c : head.authority) key += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  if (r.trusted && head.has(Name::x_forwarded_host)) key.append("|").append(head.value_of(Name::x_forwarded_host));
+}
+
+std::string origin_of(const Request& r) {
+  std::string origin;
+  append_origin(origin, r);
   return origin;
 }
 
@@ -77,7 +82,8 @@ std::string Pages::url_tag(std::string_view key) { return "url:" + std::string(k
 std::string Pages::group_tag(const Request& r, std::string_view group) { return "group:" + origin_of(r) + " " + std::string(group); }
 
 bool Pages::make_key(const Request& r, std::string& key) const {
-  key = origin_of(r);
+  key.reserve(16 + r.head().authority.size() + r.head().path_and_query.size());
+  append_origin(key, r);
   append_target(key, r.head(), r.route->cache.strip_query);
   return key.size() <= cache::kKeyLimit;
 }
@@ -105,7 +111,7 @@ cache::Found Pages::look(const Request& r, Place& place) {
 
 cache::ObjectRef Pages::peek(const Request& r, Place& place) {
   place.variant.clear();
-  const TimePoint now = Clock::now();
+  const TimePoint now = r.began;
   cache::ObjectRef object = cache_.memory().peek({.space = cache::Space::http, .key = place.key, .now = now});
   if (!object || object->kind() != cache::Kind::value) return {};
   const Page page(object->metadata());
@@ -118,7 +124,7 @@ cache::ObjectRef Pages::peek(const Request& r, Place& place) {
 // For another's answer. Where nothing is known of it only if that has paid lately.
 bool Pages::may_wait(const Request& r, Place& place) {
   if (r.route->cache.sharing->pays()) return true;
-  const auto holds = [&](std::string_view key) { return cache_.memory().holds({.space = cache::Space::http, .key = key, .now = Clock::now()}); };
+  const auto holds = [&](std::string_view key) { return cache_.memory().holds({.space = cache::Space::http, .key = key, .now = r.began}); };
   if (!holds(place.key)) return false;
   (void)peek(r, place);  // finds out whether answers vary
   return place.variant.empty() || holds(place.variant);

@@ -1,9 +1,8 @@
 #include "headroom/http/cache_status.h"
 
-#include <fmt/format.h>
-
 #include <array>
-#include <iterator>
+
+#include "headroom/http/writer.h"
 
 namespace headroom::http {
 namespace {
@@ -20,18 +19,22 @@ void append_string(std::string& to, std::string_view name, std::string_view valu
   to += '"';
 }
 
+std::uint64_t magnitude(std::int64_t value) {
+  return value < 0 ? 0 - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
+}
+
 }  // namespace
 
 void append_cache_status(std::string& to, const CacheStatus& status) {
-  const auto out = std::back_inserter(to);
+  to.reserve(to.size() + 64 + status.key.size() + status.detail.size());
   to += "Headroom";
   if (status.forwarded == Forwarded::none) {
     to += "; hit";
   } else {
-    fmt::format_to(out, "; fwd={}", kReasons[static_cast<std::size_t>(status.forwarded)]);
+    to.append("; fwd=").append(kReasons[static_cast<std::size_t>(status.forwarded)]);
   }
-  if (status.forwarded_status != 0) fmt::format_to(out, "; fwd-status={}", status.forwarded_status);
-  if (status.ttl) fmt::format_to(out, "; ttl={}", *status.ttl);
+  if (status.forwarded_status != 0) to.append("; fwd-status=").append(Digits(status.forwarded_status).view());
+  if (status.ttl) to.append(*status.ttl < 0 ? "; ttl=-" : "; ttl=").append(Digits(magnitude(*status.ttl)).view());
   if (status.stored) to += "; stored";
   if (status.collapsed) to += "; collapsed";
   if (!status.key.empty()) append_string(to, "key", status.key);

@@ -22,6 +22,7 @@
 #include "headroom/server/openapi.h"
 #include "headroom/server/options.h"
 #include "headroom/server/report.h"
+#include "headroom/server/cache_api.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/state_dir.h"
 #include "headroom/server/tokens.h"
@@ -83,6 +84,7 @@ std::string openapi_document() {
   Api api(workers, pool, pool, registry);
   add_admin_endpoints(api, sources);
   add_seed_endpoints(api, sources);
+  add_cache_endpoints(api, sources);
   return openapi(api.endpoints()) + "\n";
 }
 

@@ -11,6 +11,7 @@
 #include "headroom/server/admin.h"
 #include "headroom/server/admin_door.h"
 #include "headroom/server/api.h"
+#include "headroom/server/cache_api.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/settings.h"
 
@@ -72,6 +73,7 @@ class Served {
   Served() {
     add_admin_endpoints(api, rooms.sources);
     add_seed_endpoints(api, rooms.sources);
+    add_cache_endpoints(api, rooms.sources);
     rooms.workers.start();
     door = std::move(
         *AdminDoor::open(rooms.workers[0], api.on_admin(), {.host = "127.0.0.1", .port = 0}, {}));

@@ -13,6 +13,7 @@ TEST(OpenApi, HasEveryEndpointOnce) {
   Api api(rooms.workers, rooms.reading, rooms.control, rooms.registry);
   add_admin_endpoints(api, rooms.sources);
   add_seed_endpoints(api, rooms.sources);
+  add_cache_endpoints(api, rooms.sources);
   const std::string text = openapi(api.endpoints());
   auto document = json::parse(text);  // refuses a name that stands twice
   ASSERT_TRUE(document) << document.error().message;

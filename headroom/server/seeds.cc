@@ -269,19 +269,13 @@ struct AbsentRow {
 constexpr std::array kAbsent{
     AbsentRow{Method::get, "/api/phase14/scalability/connection-pool/health",
               "response_time_ms pool query_stats"},
-    AbsentRow{Method::get, "/api/phase14/scalability/cache/stats",
-              "hit_rate cache_size total_requests hits misses"},
     AbsentRow{Method::get, "/api/phase14/scalability/database/stats",
               "size_bytes collections indexes"},
     AbsentRow{Method::post, "/api/phase14/scalability/cache/warm", ""},
-    AbsentRow{Method::post, "/api/phase14/scalability/cache/clear/{entity_type}", ""},
     AbsentRow{Method::post, "/api/phase14/scalability/database/cleanup-sessions", ""},
     AbsentRow{Method::post, "/api/phase14/scalability/database/optimize-indexes", ""},
-    AbsentRow{Method::delete_, "/api/phase14/scalability/cache/cleanup", ""},
     AbsentRow{Method::get, "/api/v1/performance/scalability/database",
               "pool_usage slow_queries indexes"},
-    AbsentRow{Method::get, "/api/v1/performance/scalability/cache",
-              "hit_rate memory_bytes entries"},
     AbsentRow{Method::get, "/api/v1/performance/scalability/realtime",
               "connections rooms messages_per_second"},
     AbsentRow{Method::get, "/api/v1/performance/scalability/trends", "trends"},
@@ -296,8 +290,6 @@ constexpr std::array kAbsent{
     AbsentRow{Method::get, "/api/v1/database/index-usage", "index_usage"},
     AbsentRow{Method::get, "/api/v1/database/cache-hit-ratio", "cache_hit_ratio"},
     AbsentRow{Method::get, "/api/v1/scaling/replication/status", "replicas lag_seconds"},
-    AbsentRow{Method::get, "/api/v1/cache/stats", "hit_ratio memory_bytes evictions"},
-    AbsentRow{Method::post, "/api/v1/cache/clear-tags", ""},
 };
 
 Reply absent_answer(const AbsentRow& row) {

@@ -24,6 +24,7 @@
 #include "headroom/net/resolver.h"
 #include "headroom/net/worker.h"
 #include "headroom/server/admin.h"
+#include "headroom/server/cache_api.h"
 #include "headroom/server/admin_door.h"
 #include "headroom/server/api.h"
 #include "headroom/server/options.h"
@@ -184,6 +185,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   vitals_.add(tokens_);
   add_admin_endpoints(api_, sources_);
   add_seed_endpoints(api_, sources_);
+  add_cache_endpoints(api_, sources_);
 }
 
 // Before the workers start.
@@ -206,6 +208,7 @@ Sources Process::sources() {
             const auto rules = edge_.limits();
             return rules ? rules->snapshot(Clock::now(), top) : std::vector<limit::RuleStatus>{};
           },
+      .cache = [this] { return cache_ ? &*cache_ : nullptr; },
       .rates = rates_,
       .metrics_enabled = [this] { return metrics_enabled_.load(); },
       .settings = [this] { return settings_; },
@@ -281,6 +284,7 @@ Result<> Process::open_edge() {
     return {};
   }
   if (settings_->get<AdminOptions>().on_edge) {
+    for (const std::string& path : cache_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
   edge::Inherited from_running{.doors = inherited("edge"), .tls_ticket_keys = {}};

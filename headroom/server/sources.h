@@ -11,6 +11,7 @@
 
 #include "headroom/auth/token_store.h"
 #include "headroom/base/error.h"
+#include "headroom/cache/cache.h"
 #include "headroom/config/config.h"
 #include "headroom/edge/edge.h"
 #include "headroom/limit/rules.h"
@@ -34,6 +35,7 @@ struct Sources {
       set_draining{};
 
   std::function<std::vector<limit::RuleStatus>(std::size_t top)> limits{};
+  std::function<cache::Cache*()> cache{};  // null: there is none
 
   // The reading thread.
   const monitor::Rates& rates;
