@@ -40,6 +40,40 @@ void write_absent(json::Writer& out, std::string_view name,
   out.end_object();
 }
 
+// "cache": its figures of these names, as far as there is a cache.
+void write_cache(json::Writer& out, const Sources& sources, std::initializer_list<std::string_view> fields) {
+  const cache::Cache* cache = sources.cache ? sources.cache() : nullptr;
+  if (cache == nullptr) return write_absent(out, "cache", fields);
+  const cache::Stats stats = cache->stats();
+  out.key("cache").begin_object().field("status", "healthy");
+  for (const std::string_view field : fields) {
+    out.key(field);
+    if (field == "hit_rate") out.fixed(100 * stats.hit_ratio(), 3);
+    else if (field == "hit_ratio") out.fixed(stats.hit_ratio(), 5);
+    else if (field == "total_requests") out.value(stats.hits + stats.stale_hits + stats.coalesced + stats.misses + stats.bypasses);
+    else if (field == "size") out.value(stats.entries);
+    else if (field == "memory_bytes") out.value(stats.bytes);
+    else out.null();
+  }
+  out.end_object();
+}
+
+// "cache_hit_rate", in percent.
+void write_hit_rate(json::Writer& out, const Sources& sources) {
+  const cache::Cache* cache = sources.cache ? sources.cache() : nullptr;
+  out.key("cache_hit_rate");
+  cache == nullptr ? out.null() : out.fixed(100 * cache->stats().hit_ratio(), 3);
+}
+
+// "cache_ttl": the classes' times to live in seconds.
+void write_ttls(json::Writer& out, const Sources& sources, std::initializer_list<std::string_view> classes) {
+  const cache::Cache* cache = sources.cache ? sources.cache() : nullptr;
+  if (cache == nullptr) return write_absent(out, "cache_ttl", classes);
+  out.key("cache_ttl").begin_object();
+  for (const std::string_view cls : classes) out.key(cls).fixed(seconds(cache->ttl_of(cache->class_of(cls))), 3);
+  out.end_object();
+}
+
 // The numbers of all requests, as members of an object that is open.
 void write_requests(json::Writer& out, const Sources& sources, const edge::Summary& summary) {
   const auto rate = sources.rates.over(60s);
@@ -92,7 +126,7 @@ Reply acube_health(const Sources& sources) {
   write_common(out, sources);
   out.key("components").begin_object();
   write_absent(out, "database", {"response_time_ms"});
-  write_absent(out, "cache", {"hit_rate"});
+  write_cache(out, sources, {"hit_rate"});
   write_components(out, sources);
   out.end_object().end_object();
   return json_reply(std::move(body), state == State::failed ? 503 : 200);
@@ -103,7 +137,7 @@ Reply acube_metrics(const Sources& sources) {
   json::Writer out(body);
   out.begin_object();
   write_requests(out, sources, sources.summary());
-  out.key("cache_hit_rate").null();
+  write_hit_rate(out, sources);
   out.field("timestamp", utc_now()).end_object();
   return json_reply(std::move(body));
 }
@@ -112,7 +146,7 @@ Reply acube_overview(const Sources& sources) {
   std::string body;
   json::Writer out(body);
   out.begin_object();
-  write_absent(out, "cache", {"hit_rate", "total_requests", "size"});
+  write_cache(out, sources, {"hit_rate", "total_requests", "size"});
   write_absent(out, "connection_pool", {"response_time_ms", "max_pool_size", "min_pool_size"});
   write_absent(out, "database", {"collections", "size_bytes", "indexes"});
   out.key("performance").begin_object();
@@ -131,7 +165,7 @@ Reply acube_config(const Sources& sources) {
   write_absent(out, "connection_pool",
                {"max_pool_size", "min_pool_size", "max_idle_time_ms", "connect_timeout_ms",
                 "socket_timeout_ms", "retry_writes", "retry_reads"});
-  write_absent(out, "cache_ttl", {"static", "semi_dynamic", "analytics", "statistics", "realtime"});
+  write_ttls(out, sources, {"static", "semi_dynamic", "analytics", "statistics", "realtime"});
   out.key("optimization").begin_object();
   out.field("max_connections", edge.max_connections);
   out.field("max_connections_per_address", edge.max_connections_per_address);
@@ -161,7 +195,7 @@ Reply sixfb_health(const Sources& sources) {
   write_common(out, sources);
   write_absent(out, "database", {"response_time_ms", "pool_usage"});
   write_absent(out, "redis", {"response_time_ms", "memory_mb"});
-  write_absent(out, "cache", {"hit_rate"});
+  write_cache(out, sources, {"hit_rate"});
   out.key("components").begin_object();
   write_components(out, sources);
   out.end_object();
@@ -177,7 +211,7 @@ Reply sixfb_performance(const Sources& sources) {
   json::Writer out(body);
   out.begin_object();
   write_requests(out, sources, sources.summary());
-  out.key("cache_hit_rate").null();
+  write_hit_rate(out, sources);
   out.key("endpoints").begin_array();
   for (const edge::RouteStatus& route : sources.routes()) {
     out.begin_object().field("endpoint", route.name).field("requests", route.requests);
@@ -201,7 +235,7 @@ Reply sixfb_overview(const Sources& sources) {
   json::Writer out(body);
   out.begin_object().field("status", seed_status(sources.vitals.state()));
   write_absent(out, "database", {"pool_usage", "slow_queries"});
-  write_absent(out, "cache", {"hit_rate"});
+  write_cache(out, sources, {"hit_rate"});
   write_absent(out, "realtime", {"connections"});
   write_system(out, sources);
   out.key("performance").begin_object();
@@ -234,7 +268,7 @@ Reply fastnext_readiness(const Sources& sources) {
   write_common(out, sources);
   out.key("checks").begin_object();
   write_absent(out, "database", {});
-  write_absent(out, "cache", {});
+  write_cache(out, sources, {});
   write_components(out, sources);
   out.end_object().end_object();
   return json_reply(std::move(body), ready.yes ? 200 : 503);
@@ -249,7 +283,7 @@ Reply fastnext_deep(const Sources& sources) {
   out.key("components").begin_object();
   write_absent(out, "database", {"response_time_ms", "pool_size", "checked_out"});
   write_absent(out, "replication", {"lag_seconds", "replicas"});
-  write_absent(out, "cache", {"hit_ratio", "memory_bytes"});
+  write_cache(out, sources, {"hit_ratio", "memory_bytes"});
   write_components(out, sources);
   out.end_object();
   write_system(out, sources);
