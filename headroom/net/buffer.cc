@@ -8,18 +8,32 @@
 
 namespace headroom::net {
 
-void BufferPool::Free::operator()(char* block) const { ::munmap(block, bytes); }
+namespace {
+
+constexpr std::array kSizes{BufferPool::kHeadBytes, BufferPool::kSmallBytes, BufferPool::kLargeBytes};
+
+}  // namespace
+
+void BufferPool::Free::operator()(char* block) const {
+  if (bytes == kHeadBytes) {
+    ::operator delete(block);
+  } else {
+    ::munmap(block, bytes);
+  }
+}
 
 BufferPool::Block BufferPool::take(std::size_t bytes) {
-  const std::size_t size = bytes <= kSmallBytes ? kSmallBytes : std::max(bytes, kLargeBytes);
-  if (size <= kLargeBytes) {
-    auto& free = free_[size == kSmallBytes ? 0 : 1];
+  const auto fitting = std::ranges::lower_bound(kSizes, bytes);
+  const std::size_t size = fitting == kSizes.end() ? bytes : *fitting;
+  if (fitting != kSizes.end()) {
+    auto& free = free_[static_cast<std::size_t>(fitting - kSizes.begin())];
     if (!free.empty()) {
       Block block = std::move(free.back());
       free.pop_back();
       return block;
     }
   }
+  if (size == kHeadBytes) return Block(static_cast<char*>(::operator new(size)), Free{size});
   void* pages = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   HR_ASSERT(pages != MAP_FAILED);  // out of memory: nothing here can go on
   return Block(static_cast<char*>(pages), Free{size});
@@ -27,8 +41,9 @@ BufferPool::Block BufferPool::take(std::size_t bytes) {
 
 void BufferPool::give(Block block) {
   const std::size_t size = block.get_deleter().bytes;
-  if (size > kLargeBytes) return;
-  auto& free = free_[size == kSmallBytes ? 0 : 1];
+  const auto kind = std::ranges::find(kSizes, size);
+  if (kind == kSizes.end()) return;
+  auto& free = free_[static_cast<std::size_t>(kind - kSizes.begin())];
   if (free.size() < kMostFree / size) free.push_back(std::move(block));
 }
 
