@@ -88,6 +88,35 @@ class Kept(Counting):
         self.assertIn("fwd=stale; fwd-status=304", again.get("cache-status"))
         self.assertIn("hit", ask(server.edge, target="/p").get("cache-status"))
 
+    def test_a_renewed_answer_keeps_its_tags(self):
+        """A 304 need not repeat them, and clients never see them."""
+        app = self.app(lambda request: [("Cache-Control", "max-age=1"), ("ETag", '"v1"')] + ([("Surrogate-Key", "news")] if self.status == 200 else []))
+        server = self.serve(app)
+        ask(server.edge, target="/p")
+        time.sleep(2.1)
+        self.status = 304
+        self.fields = [("Cache-Control", "max-age=60"), ("ETag", '"v1"')]
+        self.assertIn("fwd-status=304", ask(server.edge, target="/p").get("cache-status"))
+        self.assertIn("hit", ask(server.edge, target="/p").get("cache-status"))
+        self.status = 200
+        self.assertEqual(server.api("POST", "/api/v1/cache/clear-tags", {"tags": ["news"]}).status, 200)
+        self.assertNotIn("hit", ask(server.edge, target="/p").get("cache-status"))
+
+    def test_an_expired_answer_is_served_while_one_asks(self):
+        app = self.app([("Cache-Control", "max-age=1, stale-while-revalidate=60")])
+        server = self.serve(app)
+        ask(server.edge, target="/p")
+        time.sleep(2.1)
+        held = threading.Event()
+        self.addCleanup(held.set)
+        self.fields = lambda request: held.wait(20) and [("Cache-Control", "max-age=60")]
+        asking = self.client(server).request(target="/p")
+        eventually(lambda: len(self.served) == 2)
+        self.assertEqual(ask(server.edge, target="/p").body, b"1")  # not held up
+        held.set()
+        self.assertEqual(asking.answer().body, b"2")
+        self.assertEqual(ask(server.edge, target="/p").body, b"2")
+
     def test_answers_vary_by_what_they_say(self):
         app = self.app([("Cache-Control", "max-age=60"), ("Vary", "Accept-Language")], body=lambda r: r.get("accept-language", "").encode())
         server = self.serve(app)
@@ -154,7 +183,7 @@ class Private(Counting):
         """What no key holds must not decide what others get."""
         app = self.app([("Cache-Control", "max-age=60")], body=lambda r: repr([f for f in r.fields if f[1] == "evil"]).encode())
         server = self.serve(app)
-        names = ("X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Forwarded-Host", "X-Host", "X-Forwarded-Scheme")
+        names = ("X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Forwarded-Host", "X-Host", "X-Forwarded-Scheme", "X-Forwarded-Prefix", "X-Forwarded-Uri")
         answer = ask(server.edge, target="/p", fields=[f"{name}: evil" for name in names])
         self.assertEqual(answer.body, b"[]")
 
@@ -178,6 +207,12 @@ class Rules(Counting):
         self.assertEqual(ask(server.edge, target="/p").body, b"1")  # it failed: nothing has changed
         ask(server.edge, "POST", "/p", body=b"x")
         self.assertEqual(ask(server.edge, target="/p").body, b"4")
+
+    def test_what_makes_no_difference_makes_none_for_invalidation(self):
+        server = self.serve(self.app(), config=SHARED)
+        self.assertEqual(ask(server.edge, target="/shared/p?a=1").body, b"1")
+        ask(server.edge, "POST", "/shared/p?a=1&utm_source=x", body=b"x")
+        self.assertEqual(ask(server.edge, target="/shared/p?a=1").body, b"3")
 
     def test_an_unknown_class_is_refused(self):
         from harness.process import run

@@ -19,6 +19,10 @@ inline constexpr TimePoint kNever = TimePoint::max();
 [[nodiscard]] inline Duration elapsed(TimePoint from, TimePoint to) {
   return to > from ? Duration(to - from) : Duration::zero();
 }
+// Seconds since 1970: for what messages say, never to measure by.
+[[nodiscard]] inline std::int64_t unix_seconds() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()).time_since_epoch().count();
+}
 [[nodiscard]] inline double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 [[nodiscard]] inline double milliseconds(Duration d) {
   return std::chrono::duration<double, std::milli>(d).count();

@@ -130,7 +130,7 @@ bool MemoryTier::answer_from(Shard& shard, Slot slot, const Query& query, std::u
   found.object = ref(shard, slot);
   found.age = elapsed(object.born(), query.now);
   found.stale = elapsed(fresh_until, query.now);
-  const bool refresh = query.refresh == Refresh::may && (!fresh || !too_early(shard, object, query.now));
+  const bool refresh = fresh ? query.refresh == Refresh::may && !too_early(shard, object, query.now) : query.refresh != Refresh::never;
   if (refresh && shard.flight(hash) == nullptr) found.lease = begin(shard, found.object, query, hash, seq);
   if ((shard.random.next() & 15U) == 0) {
     for (const TagId tag : object.tags()) invalidations_.tags().note_hit(tag);

@@ -44,7 +44,8 @@ struct TierOptions {
   std::uint64_t seed = 0;
 };
 
-enum class Refresh : std::uint8_t { may, never };
+// Whether one who looks may get a lease besides an object: also early (XFetch), only for a stale one, or not at all.
+enum class Refresh : std::uint8_t { may, when_stale, never };
 
 struct Query {
   Space space{};

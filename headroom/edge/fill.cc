@@ -20,13 +20,15 @@ constexpr Duration kKeepToValidate = 3600s;  // an expired answer with a validat
 constexpr Duration kKeepMarker = 86400s;
 constexpr Duration kLookAtUpstream = 1s;
 
-std::int64_t unix_now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()).time_since_epoch().count(); }
-
-// Fields by which clients talk apps into another target, host or method: no cache key holds them, so what they cause is nobody else's.
-bool is_unkeyed_override(std::string_view name) {
-  static constexpr std::array<std::string_view, 9> kNames{"x-http-method-override", "x-http-method", "x-method-override", "x-original-url",
-                                                          "x-rewrite-url", "x-original-host", "x-host", "x-forwarded-server", "x-forwarded-scheme"};
-  return std::ranges::any_of(kNames, [&](std::string_view known) { return text::equal_ignoring_case(known, name); });
+// Fields by which clients talk apps into another target, host, prefix or method: no cache key holds them, so what they cause is nobody else's.
+// (X-Forwarded-For and its known kin are written anew anyway.)
+bool is_unkeyed_override(const http::Field& field) {
+  static constexpr std::array<std::string_view, 7> kNames{"x-http-method-override", "x-http-method", "x-method-override", "x-original-url",
+                                                          "x-rewrite-url", "x-original-host", "x-host"};
+  static constexpr std::string_view kForwarded = "x-forwarded-";
+  if (field.id == Name::x_forwarded_prefix) return true;
+  return field.id == Name::other && (text::equal_ignoring_case(field.name.substr(0, kForwarded.size()), kForwarded) ||
+                                     std::ranges::any_of(kNames, [&](std::string_view known) { return text::equal_ignoring_case(known, field.name); }));
 }
 
 bool is_failure(std::uint16_t status) { return status == 500 || status == 502 || status == 503 || status == 504; }
@@ -38,8 +40,8 @@ bool says_how_long(const http::ResponseHead& head, const http::Directives& direc
 
 }  // namespace
 
-Fill::Fill(Pages& pages, Pages::Place& place, Kind kind, cache::Lease lease)
-    : pages_(pages), place_(place), kind_(kind), lease_(std::move(lease)), since_(pages.cache_.memory().snapshot()) {
+Fill::Fill(Pages& pages, Request& request, Kind kind, cache::Lease lease)
+    : pages_(pages), place_(request.place), trusted_(request.trusted), kind_(kind), lease_(std::move(lease)), since_(pages.cache_.memory().snapshot()) {
   if (kind_ != Kind::invalidating) write_conditions();
 }
 
@@ -53,7 +55,7 @@ void Fill::write_conditions() {
 
 bool Fill::replaces(const http::Field& field) const {
   if (kind_ == Kind::invalidating) return false;
-  return http::is_condition(field.id) || field.id == Name::range || (field.id == Name::other && is_unkeyed_override(field.name));
+  return http::is_condition(field.id) || field.id == Name::range || (!trusted_ && is_unkeyed_override(field));
 }
 
 void Fill::count(cache::Cache::Fill outcome, const Request& request) {
@@ -97,10 +99,10 @@ bool Fill::wants(Request& r, Lease& upstream) {
     upstream.connection->spoil();
     return true;
   }
-  directives_ = http::response_directives(head);
-  freshness_ = freshness_of(r, head, directives_);
-  const http::Decision decision = http::storable(r.head(), head, directives_, freshness_, r.route->cache.rules);
-  if (decision) return judged_ = true;
+  const http::Directives directives = http::response_directives(head);
+  freshness_ = freshness_of(r, head, directives);
+  const http::Decision decision = http::storable(r.head(), head, directives, freshness_, r.route->cache.rules);
+  if (decision) return true;
   status.detail = decision.why;
   if (head.status < 500) r.route->cache.sharing->not_stored();
   if (lease_) count(cache::Cache::Fill::uncacheable, r);
@@ -111,7 +113,7 @@ bool Fill::wants(Request& r, Lease& upstream) {
 }
 
 net::Task<bool> Fill::take(Request& r, Lease& upstream) {
-  if (!judged_) co_return true;  // there is an answer already, or it is asked for again
+  if (object_ || again_) co_return true;  // there is an answer already, or it is asked for again
   const bool kept = co_await store(r, upstream);
   tell(r);
   co_return kept;
@@ -122,7 +124,7 @@ http::Freshness Fill::freshness_of(const Request& r, const http::ResponseHead& h
   const auto seconds = [](Duration span) { return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(span).count()); };
   const http::FreshnessRules rules{.heuristic_cap = seconds(options.heuristic),
                                    .s_maxage_forbids_stale = options.s_maxage_forbids_stale};
-  http::Freshness freshness = http::freshness_of(head, directives, {unix_now(), elapsed(r.connected, r.first_byte)}, rules);
+  http::Freshness freshness = http::freshness_of(head, directives, {unix_seconds(), elapsed(r.connected, r.first_byte)}, rules);
   if (r.route->cache.ttl && !says_how_long(head, directives) && http::is_heuristically_cacheable(head.status)) {
     freshness.lifetime = *r.route->cache.ttl;
     freshness.heuristic = true;
@@ -141,6 +143,14 @@ cache::Lifetimes Fill::lifetimes_of(const http::Freshness& f, bool has_validator
           .stale_while_revalidate = f.never_stale || f.no_cache ? Duration{} : Duration(seconds(f.stale_while_revalidate)),
           .stale_if_error = f.never_stale || f.no_cache ? Duration{} : Duration(seconds(f.stale_if_error)),
           .keep = has_validator ? Duration(kKeepToValidate) : Duration{}};
+}
+
+std::vector<std::string> Fill::tags_for(const Request& r, const http::Tags& named) const {
+  std::vector<std::string> tags(r.route->cache.tags);
+  tags.insert(tags.end(), named.tags.begin(), named.tags.end());
+  for (const std::string& group : named.groups) tags.push_back(Pages::group_tag(r, group));
+  if (!place_.variant.empty()) tags.push_back(Pages::url_tag(place_.key));
+  return tags;
 }
 
 // A 304 to our own question: the stored body under a head brought up to date.
@@ -170,12 +180,12 @@ bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
   const http::Freshness freshness = freshness_of(r, merged, directives);
   merged.body = before.size() == Page::kUnknownSize ? http::Body::chunked : http::Body::length;
   merged.content_length = before.size();
-  const std::string metadata = page_of(merged, freshness, *r.route);
-  const http::Tags tags = http::tags_of(head);
-  std::vector<std::string> names(r.route->cache.tags);
-  names.insert(names.end(), tags.tags.begin(), tags.tags.end());
-  if (!place_.variant.empty()) names.push_back(Pages::url_tag(place_.key));
-  const cache::Head made{.metadata = metadata, .lifetimes = lifetimes_of(freshness, true), .tags = names, .cls = r.route->cache.cls,
+  std::vector<std::string> tags = tags_for(r, http::tags_of(head));
+  for (const std::string_view tag : text::split(before.tags(), '\n')) {
+    if (!tag.empty() && std::ranges::find(tags, tag) == tags.end()) tags.emplace_back(tag);
+  }
+  const std::string metadata = page_of(merged, freshness, *r.route, tags);
+  const cache::Head made{.metadata = metadata, .lifetimes = lifetimes_of(freshness, true), .tags = tags, .cls = r.route->cache.cls,
                          .age = std::chrono::seconds(freshness.initial_age)};
   cache::ObjectRef stale = lease_.stale();
   auto renewed = lease_.renew(made, Clock::now());
@@ -200,7 +210,7 @@ bool Fill::find_place(Request& r, std::string_view names) {
   if (names.empty()) pages_.cache_.memory().erase(cache::Space::http, place_.key, cache::Hardness::hard, now);  // the marker
   cache::Found found;
   if (lease_) {
-    found = pages_.cache_.memory().lookup({.space = cache::Space::http, .key = place_.of_answer(), .now = now, .refresh = cache::Refresh::never});
+    found = pages_.cache_.memory().lookup({.space = cache::Space::http, .key = place_.of_answer(), .now = now, .refresh = cache::Refresh::when_stale});
   }
   if (!names.empty()) {
     const std::string marker = marker_of(names);
@@ -226,11 +236,8 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream) {
     co_return false;
   }
   if (!find_place(r, *names)) co_return false;
-  std::vector<std::string> all(r.route->cache.tags);
-  all.insert(all.end(), tags.tags.begin(), tags.tags.end());
-  for (const std::string& group : tags.groups) all.push_back(Pages::group_tag(r, group));
-  if (!place_.variant.empty()) all.push_back(Pages::url_tag(place_.key));
-  metadata_ = page_of(head, freshness_, *r.route);
+  const std::vector<std::string> all = tags_for(r, tags);
+  metadata_ = page_of(head, freshness_, *r.route, all);
   const Page page(metadata_);
   cache::Head made{.metadata = metadata_, .lifetimes = lifetimes_of(freshness_, page.has_validator()), .tags = all, .cls = r.route->cache.cls,
                    .age = std::chrono::seconds(freshness_.initial_age)};
@@ -249,6 +256,7 @@ net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made
   while (!source.done()) {
     auto piece = co_await source.next();
     if (piece) {
+      quiet = {};
       body_ += *piece;
     } else if (piece.error().code != Errc::timeout || (quiet += kLookAtUpstream) >= r.route->idle_timeout) {
       upstream.connection->spoil();

@@ -12,6 +12,7 @@
 #include "headroom/edge/pages.h"
 #include "headroom/edge/request.h"
 #include "headroom/http/cache_status.h"
+#include "headroom/http/cache_tags.h"
 
 namespace headroom::edge {
 
@@ -22,7 +23,7 @@ class Fill final : public Keeper {
     alone,         // nobody may wait for it; stored all the same where it is for all
     invalidating,  // an unsafe request
   };
-  Fill(Pages& pages, Pages::Place& place, Kind kind, cache::Lease lease);
+  Fill(Pages& pages, Request& request, Kind kind, cache::Lease lease);
   Fill(const Fill&) = delete;
   Fill& operator=(const Fill&) = delete;
 
@@ -57,20 +58,20 @@ class Fill final : public Keeper {
   void refuse(Duration remember);
   [[nodiscard]] http::Freshness freshness_of(const Request& request, const http::ResponseHead& head, const http::Directives& directives) const;
   [[nodiscard]] cache::Lifetimes lifetimes_of(const http::Freshness& freshness, bool has_validator) const;
+  [[nodiscard]] std::vector<std::string> tags_for(const Request& request, const http::Tags& named) const;
   void write_conditions();
   void count(cache::Cache::Fill outcome, const Request& request);
 
   Pages& pages_;
-  Pages::Place& place_;
+  PagePlace& place_;
+  const bool trusted_;  // the client is a trusted proxy
   const Kind kind_;
   cache::Lease lease_;
   std::uint64_t since_ = 0;  // as of which invalidation the load began
   std::string lines_;
   bool conditional_ = false;
   bool again_ = false;
-  bool judged_ = false;  // it may be stored
-  http::Directives directives_;
-  http::Freshness freshness_;
+  http::Freshness freshness_;  // of the answer that may be stored
 
   cache::ObjectRef object_;
   std::string metadata_;  // of an answer that could not be stored

@@ -20,12 +20,21 @@ Page::Page(std::string_view metadata) {
   static_assert(std::is_trivially_copyable_v<Facts>);
   HR_ASSERT(metadata.size() >= sizeof facts_);
   std::memcpy(&facts_, metadata.data(), sizeof facts_);
-  lines_ = metadata.substr(sizeof facts_);
+  lines_ = metadata.substr(sizeof facts_, facts_.lines);
+  tags_ = metadata.substr(sizeof facts_ + facts_.lines);
+}
+
+std::string Page::written(const Facts& facts, std::string_view lines) {
+  Facts counted = facts;
+  counted.lines = static_cast<std::uint32_t>(lines.size());
+  std::string out(sizeof counted, '\0');
+  std::memcpy(out.data(), &counted, sizeof counted);
+  return out.append(lines);
 }
 
 http::Validators Page::validators() const { return {at(facts_.etag), at(facts_.modified), facts_.freshness.date}; }
 
-std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route) {
+std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route, std::span<const std::string> tags) {
   const auto withheld = http::withheld_fields(head);
   const bool own_cache_control = !route.cache.browser.empty();
   std::string lines;
@@ -58,16 +67,13 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
   facts.etag = place(Name::etag);
   facts.modified = place(Name::last_modified);
   facts.type = place(Name::content_type);
-  std::string out(sizeof facts, '\0');
-  std::memcpy(out.data(), &facts, sizeof facts);
-  return out + lines;
+  std::string out = Page::written(facts, lines);
+  for (const std::string& tag : tags) out.append(tag).append("\n");
+  return out;
 }
 
 std::string marker_of(std::string_view names) {
-  const Page::Facts facts;
-  std::string out(sizeof facts, '\0');
-  std::memcpy(out.data(), &facts, sizeof facts);
-  return out.append(names);
+  return Page::written({}, names);
 }
 
 bool parse_page(const Page& page, std::string& text, http::ResponseHead& head) {

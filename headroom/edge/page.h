@@ -2,12 +2,13 @@
 //
 // Owns: nothing; a Page is a view of an object's metadata. Worker: any.
 // Invariants: (1) the lines passed the parser when they came and hold what any client may see: nothing hop-by-hop, no framing, no Age; (2) a
-//   marker stands where answers vary: it says by which request fields, and the answers lie under keys of their own.
+//   marker stands where answers vary: it says by which request fields, and the answers lie under keys of their own; (3) a page knows its tags:
+//   a 304 need not repeat what clients never see.
 // Limits: those of the head it was made from.
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,8 @@ class Page {
   [[nodiscard]] const http::Freshness& freshness() const { return facts_.freshness; }
   // Of the body, as announced; kUnknownSize: not known when it was stored.
   [[nodiscard]] std::uint64_t size() const { return facts_.size; }
+  // By which it is invalidated; each ends in a line feed.
+  [[nodiscard]] std::string_view tags() const { return tags_; }
   // Whole field lines, each with its end.
   [[nodiscard]] std::string_view lines() const { return lines_; }
   [[nodiscard]] http::Validators validators() const;
@@ -39,7 +42,7 @@ class Page {
   [[nodiscard]] std::string_view content_type() const { return at(facts_.type); }
 
  private:
-  friend std::string page_of(const http::ResponseHead&, const http::Freshness&, const Route&);
+  friend std::string page_of(const http::ResponseHead&, const http::Freshness&, const Route&, std::span<const std::string>);
   friend std::string marker_of(std::string_view);
   struct Place {
     std::uint32_t at = 0;
@@ -49,16 +52,20 @@ class Page {
     http::Freshness freshness;
     std::uint64_t size = kUnknownSize;
     Place etag, modified, type;
+    std::uint32_t lines = 0;  // bytes
     std::uint16_t status = 0;
   };
+  [[nodiscard]] static std::string written(const Facts& facts, std::string_view lines);
   [[nodiscard]] std::string_view at(Place place) const { return lines_.substr(place.at, place.size); }
 
   Facts facts_;
   std::string_view lines_;
+  std::string_view tags_;
 };
 
 // The metadata of an answer.
-[[nodiscard]] std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route);
+[[nodiscard]] std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route,
+                                  std::span<const std::string> tags);
 [[nodiscard]] std::string marker_of(std::string_view names);
 
 // The stored head, parsed again: for what is done rarely. `text` keeps the bytes that `head` views. False: what was stored is no head.

@@ -27,8 +27,6 @@ namespace {
 constexpr Duration kLookAtUpstream = 1s;
 constexpr std::size_t kPiece = 128U << 10U;
 
-std::int64_t unix_now() { return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()).time_since_epoch().count(); }
-
 std::string_view accepted_codings(const http::RequestHead& head) {
   static const coding::Preference preference;
   if (!head.has(Name::accept_encoding)) return "identity";
@@ -46,19 +44,14 @@ bool is_stripped(const std::vector<std::string>& names, std::string_view paramet
   });
 }
 
-void append_target(std::string& key, const http::RequestHead& head, const std::vector<std::string>& stripped) {
-  if (stripped.empty() || head.query.empty()) {
-    key += head.path_and_query;
-    return;
-  }
-  key += head.path;
+// A target as keys hold it.
+void append_target(std::string& key, std::string_view target, const std::vector<std::string>& stripped) {
+  const std::size_t query = stripped.empty() ? target.size() : std::min(target.find('?'), target.size());
+  key += target.substr(0, query);
+  if (query == target.size()) return;
   char before = '?';
-  for (std::string_view rest = head.query; !rest.empty();) {
-    const std::size_t end = std::min(rest.find('&'), rest.size());
-    if (const std::string_view parameter = rest.substr(0, end); !is_stripped(stripped, parameter)) {
-      key.append(1, std::exchange(before, '&')).append(parameter);
-    }
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+  for (const std::string_view parameter : text::split(target.substr(query + 1), '&')) {
+    if (!is_stripped(stripped, parameter)) key.append(1, std::exchange(before, '&')).append(parameter);
   }
 }
 
@@ -84,7 +77,7 @@ std::string Pages::group_tag(const Request& r, std::string_view group) { return 
 bool Pages::make_key(const Request& r, std::string& key) const {
   key.reserve(16 + r.head().authority.size() + r.head().path_and_query.size());
   append_origin(key, r);
-  append_target(key, r.head(), r.route->cache.strip_query);
+  append_target(key, r.head().path_and_query, r.route->cache.strip_query);
   return key.size() <= cache::kKeyLimit;
 }
 
@@ -101,12 +94,12 @@ cache::Found Pages::look(const Request& r, Place& place) {
   const std::size_t worker = group_.worker().index();
   place.variant.clear();
   const TimePoint now = Clock::now();
-  cache::Found found = cache_.lookup(worker, {.space = cache::Space::http, .key = place.key, .now = now, .refresh = cache::Refresh::never}, r.route->cache.cls);
+  cache::Found found = cache_.lookup(worker, {.space = cache::Space::http, .key = place.key, .now = now, .refresh = cache::Refresh::when_stale}, r.route->cache.cls);
   if (!found.object || found.object->metadata().empty()) return found;
   const Page page(found.object->metadata());
   if (!page.is_marker()) return found;
   if (!make_variant(r, page.names(), place)) return {};
-  return cache_.lookup(worker, {.space = cache::Space::http, .key = place.variant, .now = now, .refresh = cache::Refresh::never}, r.route->cache.cls);
+  return cache_.lookup(worker, {.space = cache::Space::http, .key = place.variant, .now = now, .refresh = cache::Refresh::when_stale}, r.route->cache.cls);
 }
 
 cache::ObjectRef Pages::peek(const Request& r, Place& place) {
@@ -133,7 +126,7 @@ bool Pages::may_wait(const Request& r, Place& place) {
 net::Task<> Pages::answer(Request& r) {
   Place& place = r.place;
   if (!make_key(r, place.key)) return go_alone(r, "a key over 1 KiB");
-  if (!http::is_safe(r.head().method)) return invalidating(r, place);
+  if (!http::is_safe(r.head().method)) return invalidating(r);
   const http::CacheControl directives = http::request_directives(r.head());
   if (const http::Decision decision = http::is_cacheable(r.head(), directives); !decision) return go_alone(r, decision.why);
   const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);
@@ -146,16 +139,16 @@ net::Task<> Pages::go_alone(Request& r, std::string_view why) {
   co_await forwarder_.forward(r);
 }
 
-net::Task<> Pages::invalidating(Request& r, Place& place) {
-  Fill fill(*this, place, Fill::Kind::invalidating, {});
-  if (r.view.options->cache.status) http::append_cache_status(r.cache_status, {.forwarded = Forwarded::method});
-  r.keeper = &fill;
-  co_await forwarder_.forward(r);
-  r.keeper = nullptr;
+net::Task<> Pages::invalidating(Request& r) {
+  Fill fill(*this, r, Fill::Kind::invalidating, {});
+  fill.status.forwarded = Forwarded::method;
+  fill.tell(r);
+  co_await forward(r, fill);
 }
 
 void Pages::invalidate(const Request& r, std::string_view path_and_query) {
-  const std::string key = origin_of(r) + std::string(path_and_query);
+  std::string key = origin_of(r);
+  append_target(key, path_and_query, r.route->cache.strip_query);
   cache_.invalidate_key(cache::Space::http, key);
   cache_.invalidate_tag(url_tag(key));
 }
@@ -171,8 +164,12 @@ net::Task<> Pages::answer_alone(Request& r, Place& place, const http::CacheContr
   const bool only_if_cached = directives.only_if_cached;
   if (const cache::ObjectRef object = peek(r, place); object) {
     const Page page(object->metadata());
+    const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);
+    if (object->fresh_until() <= r.began && whole_get && !only_if_cached && http::may_coalesce(r.head(), &page.freshness(), r.route->cache.rules)) {
+      co_return co_await answer_shared(r, place);  // it is for all: one who may wait refreshes it
+    }
     if (http::may_answer(r.head(), page.freshness(), r.route->cache.rules)) {
-      if (r.view.options->cache.status) http::append_cache_status(r.cache_status, {.ttl = http::remaining_at(page.freshness(), unix_now())});
+      if (r.view.options->cache.status) http::append_cache_status(r.cache_status, {.ttl = http::remaining_at(page.freshness(), unix_seconds())});
       co_return co_await send(r, object->metadata(), object, {});
     }
   }
@@ -181,14 +178,9 @@ net::Task<> Pages::answer_alone(Request& r, Place& place, const http::CacheContr
   }
   const bool may_store = r.head().method == http::Method::get && !r.head().has(Name::range);
   if (!may_store) co_return co_await go_alone(r, r.head().has(Name::range) ? "a part was asked for" : "");
-  Fill fill(*this, place, Fill::Kind::alone, {});
+  Fill fill(*this, r, Fill::Kind::alone, {});
   fill.status.forwarded = Forwarded::uri_miss;
-  r.keeper = &fill;
-  co_await forwarder_.forward(r);
-  r.keeper = nullptr;
-  if (!fill.has_answer() || r.x.started()) co_return;
-  fill.tell(r);
-  co_await send(r, fill.metadata(), fill.object(), fill.whole());
+  co_await forward(r, fill);
 }
 
 net::Task<> Pages::answer_shared(Request& r, Place& place) {
@@ -212,7 +204,7 @@ net::Task<> Pages::answer_shared(Request& r, Place& place) {
     const Page page(found.object->metadata());
     if (!http::may_answer(r.head(), page.freshness(), r.route->cache.rules)) break;
     if (r.view.options->cache.status) {
-      http::append_cache_status(r.cache_status, {.collapsed = collapsed, .ttl = http::remaining_at(page.freshness(), unix_now())});
+      http::append_cache_status(r.cache_status, {.collapsed = collapsed, .ttl = http::remaining_at(page.freshness(), unix_seconds())});
     }
     const std::string_view metadata = found.object->metadata();
     co_return co_await send(r, metadata, std::move(found.object), {});
@@ -222,8 +214,12 @@ net::Task<> Pages::answer_shared(Request& r, Place& place) {
 
 net::Task<> Pages::fill(Request& r, Place& place, cache::Lease lease) {
   const bool had_stale = static_cast<bool>(lease.stale());
-  Fill fill(*this, place, Fill::Kind::shared, std::move(lease));
+  Fill fill(*this, r, Fill::Kind::shared, std::move(lease));
   fill.status.forwarded = had_stale ? Forwarded::stale : place.variant.empty() ? Forwarded::uri_miss : Forwarded::vary_miss;
+  co_await forward(r, fill);
+}
+
+net::Task<> Pages::forward(Request& r, Fill& fill) {
   do {
     r.keeper = &fill;
     co_await forwarder_.forward(r);
@@ -269,7 +265,7 @@ void Pages::begin(Request& r, const Page& page, unsigned status, Exchange::Lengt
       if (r.route->pagination) r.route->pagination->append_lines(out, r, head);
     }
   }
-  out.append("Age: ").append(http::Digits(http::age_at(page.freshness(), unix_now())).view()).append("\r\nX-Request-Id: ").append(r.id).append("\r\n");
+  out.append("Age: ").append(http::Digits(http::age_at(page.freshness(), unix_seconds())).view()).append("\r\nX-Request-Id: ").append(r.id).append("\r\n");
   append_own_fields(r, out);
 }
 

@@ -42,8 +42,10 @@ class Pages {
   [[nodiscard]] bool may_wait(const Request& request, Place& place);
   [[nodiscard]] net::Task<> answer_shared(Request& request, Place& place);
   [[nodiscard]] net::Task<> answer_alone(Request& request, Place& place, const http::CacheControl& directives);
-  [[nodiscard]] net::Task<> invalidating(Request& request, Place& place);
+  [[nodiscard]] net::Task<> invalidating(Request& request);
   [[nodiscard]] net::Task<> fill(Request& request, Place& place, cache::Lease lease);
+  // By a server, or what a fill has instead of its answer.
+  [[nodiscard]] net::Task<> forward(Request& request, Fill& fill);
   [[nodiscard]] net::Task<> go_alone(Request& request, std::string_view why);
   void invalidate(const Request& request, std::string_view path_and_query);
   void invalidate_after(const Request& request, const http::ResponseHead& head);
