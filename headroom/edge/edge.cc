@@ -8,8 +8,10 @@
 #include "headroom/base/assert.h"
 #include "headroom/base/log.h"
 #include "headroom/edge/checker.h"
+#include "headroom/edge/doors.h"
 #include "headroom/edge/metrics.h"
 #include "headroom/edge/proxy.h"
+#include "headroom/edge/view_status.h"
 #include "headroom/http/server.h"
 #include "headroom/limit/connections.h"
 #include "headroom/net/listener.h"
@@ -24,12 +26,6 @@ constexpr Duration kRotateTickets = net::TlsTicketKeys::kLifetime / 2;
 constexpr std::string_view kPlainDoor = "edge";
 constexpr std::string_view kTlsDoor = "edge.tls";
 constexpr std::array<unsigned, 7> kRefusals{400, 408, 413, 414, 431, 501, 505};
-
-Result<net::Endpoint> endpoint_of(const config::Address& address) {
-  if (address.is_unix()) return net::Endpoint::unix_path(address.unix_path);
-  if (address.host.empty()) return net::Endpoint::any(address.port);
-  return net::Endpoint::literal(address.host, address.port);
-}
 
 std::shared_ptr<const http::ServerOptions> server_options(const EdgeOptions& options) {
   http::ServerOptions made;
@@ -70,12 +66,6 @@ Result<std::shared_ptr<const net::TlsServer>> make_tls(
   return made;
 }
 
-Result<> check_doors(const EdgeOptions& options) {
-  if (auto at = endpoint_of(options.listen); !at) return pass(at, "edge.listen");
-  if (auto at = endpoint_of(options.tls.listen); !at) return pass(at, "edge.tls.listen");
-  return {};
-}
-
 Result<Loaded> load(const std::shared_ptr<const EdgeOptions>& options,
                     std::shared_ptr<const limit::Rules> limits,
                     const cache::Cache* cache, const View* before, std::size_t workers,
@@ -87,12 +77,6 @@ Result<Loaded> load(const std::shared_ptr<const EdgeOptions>& options,
   auto tls = make_tls(options->tls, workers, keys);
   if (!tls) return pass(tls);
   return Loaded{std::move(*view), std::move(*tls)};
-}
-
-Quantiles quantiles_of(const metrics::HistogramValues& values) {
-  return {milliseconds(values.mean()), milliseconds(values.quantile(0.5)),
-          milliseconds(values.quantile(0.9)), milliseconds(values.quantile(0.95)),
-          milliseconds(values.quantile(0.99))};
 }
 
 }  // namespace
@@ -133,14 +117,6 @@ struct Part {
   std::shared_ptr<const net::TlsServer> tls;
   std::unique_ptr<http::Server> plain;
   std::unique_ptr<http::Server> secure;
-};
-
-// A door that is open: who listens, and on each worker who accepts.
-struct OpenDoor {
-  std::string name;
-  config::Address address;  // as the settings have it
-  net::Listener listener;
-  std::vector<std::unique_ptr<net::TaskGroup>> acceptors{};
 };
 
 class Edge::Body {
@@ -191,16 +167,12 @@ class Edge::Body {
   }
   [[nodiscard]] ProxyCells cells_of(std::size_t worker);
   [[nodiscard]] BatchCells batch_cells_of(std::size_t worker);
-  [[nodiscard]] Result<std::unique_ptr<OpenDoor>> open_door(std::string_view name,
-                                                            const config::Address& address,
-                                                            std::vector<Door>& inherited) const;
   [[nodiscard]] Result<> open_doors(const EdgeOptions& options, std::vector<Door>& inherited);
   [[nodiscard]] OpenDoor* door(std::string_view name) const;
   void serve_at(std::unique_ptr<OpenDoor> door);
   void close_door(OpenDoor& door, Doors what);
   [[nodiscard]] OpenDoor* tls_door_to_close(const TlsOptions& wanted) const;
   void make_parts(const EdgeOptions& options, const std::shared_ptr<const net::TlsServer>& tls);
-  void accept_on(net::Worker& worker, OpenDoor& door);
   void admit(Part& part, http::Server& server, net::Listener::Accepted accepted);
   void use(const std::shared_ptr<const View>& view,
            const std::shared_ptr<const net::TlsServer>& tls);
@@ -231,25 +203,12 @@ BatchCells Edge::Body::batch_cells_of(std::size_t worker) {
   return cells;
 }
 
-Result<std::unique_ptr<OpenDoor>> Edge::Body::open_door(std::string_view name,
-                                                        const config::Address& address,
-                                                        std::vector<Door>& inherited) const {
-  auto endpoint = endpoint_of(address);
-  if (!endpoint) return pass(endpoint, std::string(name) + ".listen");
-  const auto from = std::ranges::find(inherited, name, &Door::name);
-  std::vector<int> sockets =
-      from == inherited.end() ? std::vector<int>{} : std::exchange(from->sockets, {});
-  auto listener = net::Listener::open(*endpoint, workers_.size(), std::move(sockets));
-  if (!listener) return pass(listener, std::string(name));
-  return std::make_unique<OpenDoor>(OpenDoor{std::string(name), address, std::move(*listener), {}});
-}
-
 Result<> Edge::Body::open_doors(const EdgeOptions& options, std::vector<Door>& inherited) {
-  auto plain = open_door(kPlainDoor, options.listen, inherited);
+  auto plain = OpenDoor::open(kPlainDoor, options.listen, workers_.size(), inherited);
   if (!plain) return pass(plain);
   doors_.push_back(std::move(*plain));
   if (options.tls.enabled()) {
-    auto secure = open_door(kTlsDoor, options.tls.listen, inherited);
+    auto secure = OpenDoor::open(kTlsDoor, options.tls.listen, workers_.size(), inherited);
     if (!secure) return pass(secure);
     doors_.push_back(std::move(*secure));
   }
@@ -260,7 +219,7 @@ Result<> Edge::Body::open_doors(const EdgeOptions& options, std::vector<Door>& i
 }
 
 OpenDoor* Edge::Body::door(std::string_view name) const {
-  const auto at = std::ranges::find(doors_, name, [](const auto& door) { return door->name; });
+  const auto at = std::ranges::find(doors_, name, [](const auto& door) { return door->name(); });
   return at == doors_.end() ? nullptr : at->get();
 }
 
@@ -299,38 +258,25 @@ void Edge::Body::admit(Part& part, http::Server& server, net::Listener::Accepted
   server.take(accepted, [held = std::move(ticket)]() mutable { held = {}; });
 }
 
-void Edge::Body::accept_on(net::Worker& worker, OpenDoor& door) {
-  Part& part = *parts_[worker.index()];
-  net::TaskGroup& acceptors = *door.acceptors[worker.index()];
-  http::Server& server = door.name == kPlainDoor ? *part.plain : *part.secure;
-  auto take = [this, &part, &server](net::Listener::Accepted accepted) {
-    admit(part, server, accepted);
-  };
-  HR_ASSERT(
-      acceptors.spawn([&door, &acceptors, take] { return door.listener.accept(acceptors, take); }));
-}
-
 // The open TLS door, when it is wanted elsewhere or no more.
 OpenDoor* Edge::Body::tls_door_to_close(const TlsOptions& wanted) const {
   OpenDoor* const open = door(kTlsDoor);
-  const bool stays = open != nullptr && wanted.enabled() && open->address == wanted.listen;
+  const bool stays = open != nullptr && wanted.enabled() && open->address() == wanted.listen;
   return stays ? nullptr : open;
 }
 
 // From now on clients are let in there.
 void Edge::Body::serve_at(std::unique_ptr<OpenDoor> door) {
-  for (const auto& worker : workers_)
-    door->acceptors.push_back(std::make_unique<net::TaskGroup>(*worker));
-  workers_.each([&](net::Worker& worker) { accept_on(worker, *door); });
-  log::announce("headroom: " + door->name + " listening on " +
-                door->listener.endpoint().to_string());
+  door->serve(workers_, [this, plain = door->name() == kPlainDoor](net::Worker& worker, net::Listener::Accepted accepted) {
+    Part& part = *parts_[worker.index()];
+    admit(part, plain ? *part.plain : *part.secure, accepted);
+  });
   const std::scoped_lock lock(mutex_);
   doors_.push_back(std::move(door));
 }
 
 void Edge::Body::close_door(OpenDoor& door, Doors what) {
-  for (auto& acceptor : door.acceptors) acceptor->stop_and_join();  // their tasks use the listener
-  if (what == Doors::handed_over) door.listener.keep_path();
+  door.close(what);
   const std::scoped_lock lock(mutex_);
   std::erase_if(doors_, [&](const auto& each) { return each.get() == &door; });
 }
@@ -440,7 +386,7 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
   std::unique_ptr<OpenDoor> opening;
   if (tls && (closing != nullptr || b.door(kTlsDoor) == nullptr)) {
     std::vector<Door> none;
-    auto opened = b.open_door(kTlsDoor, options->tls.listen, none);
+    auto opened = OpenDoor::open(kTlsDoor, options->tls.listen, b.workers_.size(), none);
     if (!opened) return pass(opened);
     opening = std::move(*opened);
   }
@@ -452,7 +398,7 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
     b.view_ = view;
   }
   if (closing != nullptr) {
-    log::info("edge", "edge.tls listens no longer on {}", closing->listener.endpoint().to_string());
+    log::info("edge", "edge.tls listens no longer on {}", closing->shown().address);
     b.close_door(*closing, Doors::closed);
   }
   if (opening) b.serve_at(std::move(opening));
@@ -489,11 +435,7 @@ void Edge::upkeep(TimePoint now) {
 std::vector<Door> Edge::doors() const {
   const std::scoped_lock lock(body_->mutex_);
   std::vector<Door> doors;
-  for (const auto& door : body_->doors_) {
-    const auto sockets = door->listener.sockets();
-    doors.push_back(
-        {door->name, door->listener.endpoint().to_string(), {sockets.begin(), sockets.end()}});
-  }
+  for (const auto& door : body_->doors_) doors.push_back(door->shown());
   return doors;
 }
 
@@ -537,76 +479,18 @@ void Edge::stop() {
 }
 
 std::vector<net::HealthReport> Edge::health() const {
-  using State = net::HealthReport::State;
-  std::vector<net::HealthReport> reports;
   const auto view = body_->view();
-  if (!view) return reports;
-  const TimePoint now = Clock::now();
-  for (const auto& pool : view->pools) {
-    const auto& servers = pool->group.servers();
-    const auto up =
-        std::ranges::count_if(servers, [&](const auto& server) { return server->usable(now); });
-    net::HealthReport report{"edge.upstreams." + pool->group.options().name, State::ok, {}};
-    if (up == 0) {
-      report.state = State::failed;
-    } else if (static_cast<std::size_t>(up) < servers.size()) {
-      report.state = State::degraded;
-    }
-    if (report.state != State::ok)
-      report.reason =
-          std::to_string(up) + " of " + std::to_string(servers.size()) + " servers can be used";
-    reports.push_back(std::move(report));
-  }
-  return reports;
+  return view ? health_of(*view) : std::vector<net::HealthReport>{};
 }
 
 std::vector<GroupStatus> Edge::upstreams() const {
-  std::vector<GroupStatus> groups;
   const auto view = body_->view();
-  if (!view) return groups;
-  const TimePoint now = Clock::now();
-  for (const auto& pool : view->pools) {
-    GroupStatus group{pool->group.options().name,
-                      pool->group.concurrency().in_flight(),
-                      pool->group.concurrency().limit(),
-                      pool->admission->size() + pool->places->size(),
-                      {}};
-    for (const auto& server : pool->group.servers()) {
-      const Quantiles first = quantiles_of(server->first_byte().values());
-      group.servers.push_back(
-          {server->spec().text, server->state(now), server->reason(), server->spec().weight,
-           server->in_flight(),
-           static_cast<std::uint64_t>(std::max<std::int64_t>(0, server->idle_connections.load())),
-           server->requests().total(), server->failures().total(), first.p50, first.p90, first.p95,
-           first.p99});
-    }
-    groups.push_back(std::move(group));
-  }
-  return groups;
+  return view ? groups_of(*view) : std::vector<GroupStatus>{};
 }
 
 std::vector<RouteStatus> Edge::routes() const {
-  std::vector<RouteStatus> routes;
   const auto view = body_->view();
-  if (!view) return routes;
-  for (const Route& route : view->routes.all()) {
-    const RouteMetrics& m = *route.metrics;
-    RouteStatus status;
-    status.name = route.name;
-    std::uint64_t ended = 0;
-    for (std::size_t i = 0; i < m.ended.size(); ++i)
-      ended += status.by_class[i] = m.ended[i]->total();
-    status.requests = ended;
-    status.in_flight = std::max(m.begun.total(), ended) - ended;
-    status.bytes_in = m.bytes_in.total();
-    status.bytes_out = m.bytes_out.total();
-    status.queue = quantiles_of(m.queue.values());
-    status.connect = quantiles_of(m.connect.values());
-    status.first_byte = quantiles_of(m.first_byte.values());
-    status.total = quantiles_of(m.total.values());
-    routes.push_back(std::move(status));
-  }
-  return routes;
+  return view ? routes_of(*view) : std::vector<RouteStatus>{};
 }
 
 Summary Edge::summary() const {
@@ -616,11 +500,7 @@ Summary Edge::summary() const {
   summary.errors = b.errors_.total();
   summary.connections = b.limits_.open();
   summary.in_flight = std::max(b.begun_.total(), summary.requests) - summary.requests;
-  metrics::HistogramValues all;
-  if (const auto view = b.view()) {
-    for (const Route& route : view->routes.all()) all.merge(route.metrics->total.values());
-  }
-  summary.total = quantiles_of(all);
+  if (const auto view = b.view()) summary.total = total_of(*view);
   return summary;
 }
 

@@ -18,7 +18,9 @@
 #include "headroom/base/error.h"
 #include "headroom/base/metrics.h"
 #include "headroom/cache/cache.h"
+#include "headroom/edge/doors.h"
 #include "headroom/edge/options.h"
+#include "headroom/edge/status.h"
 #include "headroom/http/service.h"
 #include "headroom/limit/rules.h"
 #include "headroom/net/interfaces.h"
@@ -27,66 +29,11 @@
 
 namespace headroom::edge {
 
-// One server of a group, as `/api/v1/upstreams` shows it.
-struct ServerStatus {
-  std::string address;  // as configured
-  std::string state;    // "up", "down" (health checks), "ejected", "draining", "unresolved"
-  std::string reason;
-  unsigned weight = 1;
-  std::uint64_t in_flight = 0;
-  std::uint64_t idle = 0;
-  std::uint64_t requests = 0;
-  std::uint64_t failures = 0;
-  double p50_ms = 0, p90_ms = 0, p95_ms = 0, p99_ms = 0;  // first byte
-};
-
-struct GroupStatus {
-  std::string name;
-  std::uint64_t in_flight = 0;
-  std::uint64_t in_flight_limit = 0;  // the adaptive limit now
-  std::uint64_t queued = 0;
-  std::vector<ServerStatus> servers;
-};
-
-// Milliseconds.
-struct Quantiles {
-  double mean = 0, p50 = 0, p90 = 0, p95 = 0, p99 = 0;
-};
-
-struct RouteStatus {
-  std::string name;
-  std::uint64_t requests = 0;
-  std::array<std::uint64_t, 6> by_class{};  // [2] = 2xx; [0] = ended without an answer
-  std::uint64_t bytes_in = 0;
-  std::uint64_t bytes_out = 0;
-  std::uint64_t in_flight = 0;
-  Quantiles queue, connect, first_byte, total;
-};
-
-// All requests since the start.
-struct Summary {
-  std::uint64_t requests = 0;
-  std::uint64_t errors = 0;  // 5xx and requests ended without an answer
-  std::uint64_t connections = 0;
-  std::uint64_t in_flight = 0;
-  Quantiles total;
-};
-
-// A listening socket set, for a take-over: the section's name with what it listens on.
-struct Door {
-  std::string name;  // "edge", "edge.tls"
-  std::string address;
-  std::vector<int> sockets;
-};
-
 // What a running process hands to the next one.
 struct Inherited {
   std::vector<Door> doors;
   std::string tls_ticket_keys;  // secret
 };
-
-// Whether another process goes on listening at the doors (a Unix socket's path is then its own).
-enum class Doors : std::uint8_t { closed, handed_over };
 
 class Edge final : public net::Health {
  public:

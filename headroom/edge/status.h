@@ -1,0 +1,56 @@
+// headroom/edge/status.h - what the edge shows of itself: groups, routes, all requests. Values, made when somebody asks.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace headroom::edge {
+
+// One server of a group, as `/api/v1/upstreams` shows it.
+struct ServerStatus {
+  std::string address;  // as configured
+  std::string state;    // "up", "down" (health checks), "ejected", "draining", "unresolved"
+  std::string reason;
+  unsigned weight = 1;
+  std::uint64_t in_flight = 0;
+  std::uint64_t idle = 0;
+  std::uint64_t requests = 0;
+  std::uint64_t failures = 0;
+  double p50_ms = 0, p90_ms = 0, p95_ms = 0, p99_ms = 0;  // first byte
+};
+
+struct GroupStatus {
+  std::string name;
+  std::uint64_t in_flight = 0;
+  std::uint64_t in_flight_limit = 0;  // the adaptive limit now
+  std::uint64_t queued = 0;
+  std::vector<ServerStatus> servers;
+};
+
+// Milliseconds.
+struct Quantiles {
+  double mean = 0, p50 = 0, p90 = 0, p95 = 0, p99 = 0;
+};
+
+struct RouteStatus {
+  std::string name;
+  std::uint64_t requests = 0;
+  std::array<std::uint64_t, 6> by_class{};  // [2] = 2xx; [0] = ended without an answer
+  std::uint64_t bytes_in = 0;
+  std::uint64_t bytes_out = 0;
+  std::uint64_t in_flight = 0;
+  Quantiles queue, connect, first_byte, total;
+};
+
+// All requests since the start.
+struct Summary {
+  std::uint64_t requests = 0;
+  std::uint64_t errors = 0;  // 5xx and requests ended without an answer
+  std::uint64_t connections = 0;
+  std::uint64_t in_flight = 0;
+  Quantiles total;
+};
+
+}  // namespace headroom::edge
