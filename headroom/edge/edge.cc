@@ -100,10 +100,11 @@ class Trimmer final : net::WheelEntry {
 // One worker's part.
 struct Part {
   Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, cache::Cache* cache,
-       ProxyCells cells, const BatchCells& batch_cells)
+       ProxyCells cells, const BatchCells& batch_cells, const RefreshCells& refresh_cells)
       : group(worker),
         batch(inner, batch_cells),
-        proxy(group, hosted, log, cache, std::move(cells), inner, batch) {}
+        refresher(group, inner, refresh_cells),
+        proxy(group, hosted, log, cache, std::move(cells), inner, batch, refresher) {}
   void begin(const std::shared_ptr<const View>& view) {
     proxy.set_view(view);
     if (!trimmer) trimmer.emplace(group.worker().wheel(), proxy);
@@ -112,6 +113,7 @@ struct Part {
   net::TaskGroup group;  // connections, upstream connections and what serves them
   InnerDoor inner;
   Batch batch;
+  Refresher refresher;
   Proxy proxy;
   std::optional<Trimmer> trimmer;
   std::shared_ptr<const net::TlsServer> tls;
@@ -167,6 +169,7 @@ class Edge::Body {
   }
   [[nodiscard]] ProxyCells cells_of(std::size_t worker);
   [[nodiscard]] BatchCells batch_cells_of(std::size_t worker);
+  [[nodiscard]] RefreshCells refresh_cells_of(std::size_t worker);
   [[nodiscard]] Result<> open_doors(const EdgeOptions& options, std::vector<Door>& inherited);
   [[nodiscard]] OpenDoor* door(std::string_view name) const;
   void serve_at(std::unique_ptr<OpenDoor> door);
@@ -203,6 +206,11 @@ BatchCells Edge::Body::batch_cells_of(std::size_t worker) {
   return cells;
 }
 
+RefreshCells Edge::Body::refresh_cells_of(std::size_t worker) {
+  const auto cell = [&](const char* outcome) { return &registry_.counter(kRefreshes, {outcome}).at(worker); };
+  return {cell("renewed"), cell("not_stored"), cell("failed"), cell("refused")};
+}
+
 Result<> Edge::Body::open_doors(const EdgeOptions& options, std::vector<Door>& inherited) {
   auto plain = OpenDoor::open(kPlainDoor, options.listen, workers_.size(), inherited);
   if (!plain) return pass(plain);
@@ -235,7 +243,8 @@ void Edge::Body::make_parts(const EdgeOptions& options,
   parts_.resize(workers_.size());
   workers_.each([&](net::Worker& worker) {
     auto part = std::make_unique<Part>(worker, hosted_, log_, cache_, cells_of(worker.index()),
-                                       batch_cells_of(worker.index()));
+                                       batch_cells_of(worker.index()),
+                                       refresh_cells_of(worker.index()));
     Part& made = *part;
     made.tls = tls;
     made.plain = std::make_unique<http::Server>(made.group, made.proxy, http_options);
@@ -452,6 +461,7 @@ void Edge::stop_accepting(Doors doors) {
 
 void Edge::drain() {
   body_->each_part([](Part& part) {
+    part.refresher.drain();
     part.plain->drain();
     part.secure->drain();
   });

@@ -33,6 +33,11 @@ bool is_unkeyed_override(const http::Field& field) {
 
 bool is_failure(std::uint16_t status) { return status == 500 || status == 502 || status == 503 || status == 504; }
 
+// Asked by nobody in particular, an application may say that it wants to know who asks, or that it was asked too often.
+bool is_about_the_asker(std::uint16_t status) {
+  return status == 302 || status == 303 || status == 307 || status == 401 || status == 403 || status == 407 || status == 429;
+}
+
 bool says_how_long(const http::ResponseHead& head, const http::Directives& directives) {
   return directives.max_age != http::CacheControl::kNone || directives.s_maxage != http::CacheControl::kNone || directives.no_cache ||
          head.has(Name::expires);
@@ -63,7 +68,10 @@ void Fill::count(cache::Cache::Fill outcome, const Request& request) {
                            elapsed(request.began, Clock::now()));
 }
 
-bool Fill::is_awaited() const { return lease_ && (lease_.stale() || lease_.is_awaited()); }
+bool Fill::is_awaited() const {
+  const bool to_its_end = kind_ != Kind::refresh;  // that has a deadline instead of a client
+  return lease_ && ((to_its_end && lease_.stale()) || lease_.is_awaited());
+}
 
 void Fill::refuse(Duration remember) {
   if (lease_) lease_.uncacheable(remember, Clock::now());
@@ -83,7 +91,7 @@ bool Fill::no_answer(std::string_view why) { return serve_stale(0, why); }
 
 void Fill::tell(Request& r) const {
   r.cache_status.clear();
-  if (r.view.options->cache.status) http::append_cache_status(r.cache_status, status);
+  if (r.tells_cache_status()) http::append_cache_status(r.cache_status, status);
 }
 
 // Everything that needs no waiting: most answers are nothing to be kept.
@@ -99,10 +107,20 @@ bool Fill::wants(Request& r, Lease& upstream) {
     upstream.connection->spoil();
     return true;
   }
+  if (kind_ == Kind::refresh && is_about_the_asker(head.status)) {
+    if (serve_stale(head.status, "it answers only who is known")) {
+      upstream.connection->spoil();
+      return true;
+    }
+    refuse(Duration{});
+    tell(r);
+    return false;
+  }
   const http::Directives directives = http::response_directives(head);
   freshness_ = freshness_of(r, head, directives);
   const http::Decision decision = http::storable(r.head(), head, directives, freshness_, r.route->cache.rules);
   if (decision) return true;
+  if (kind_ == Kind::refresh && head.status < 500) outcome_ = Refreshed::not_stored;
   status.detail = decision.why;
   if (head.status < 500) r.route->cache.sharing->not_stored();
   if (lease_) count(cache::Cache::Fill::uncacheable, r);
@@ -115,6 +133,7 @@ bool Fill::wants(Request& r, Lease& upstream) {
 net::Task<bool> Fill::take(Request& r, Lease& upstream) {
   if (object_ || again_) co_return true;  // there is an answer already, or it is asked for again
   const bool kept = co_await store(r, upstream);
+  if (status.stored) outcome_ = Refreshed::renewed;
   tell(r);
   co_return kept;
 }
@@ -189,6 +208,7 @@ bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
                          .age = std::chrono::seconds(freshness.initial_age)};
   cache::ObjectRef stale = lease_.stale();
   auto renewed = lease_.renew(made, Clock::now());
+  if (renewed) outcome_ = Refreshed::renewed;
   count(cache::Cache::Fill::stored, r);
   object_ = renewed ? std::move(*renewed) : std::move(stale);
   status.forwarded = http::Forwarded::stale;
@@ -261,6 +281,7 @@ net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made
     } else if (piece.error().code != Errc::timeout || (quiet += kLookAtUpstream) >= r.route->idle_timeout) {
       upstream.connection->spoil();
       metadata_.clear();
+      status.stored = false;
       if (!serve_stale(0, piece.error().message)) co_await r.fail(502, "bad_gateway", "the application broke off its answer");
       co_return true;
     }

@@ -10,6 +10,7 @@
 #include "headroom/cache/cache.h"
 #include "headroom/edge/page.h"
 #include "headroom/edge/pages.h"
+#include "headroom/edge/refresher.h"
 #include "headroom/edge/request.h"
 #include "headroom/http/cache_status.h"
 #include "headroom/http/cache_tags.h"
@@ -20,6 +21,7 @@ class Fill final : public Keeper {
  public:
   enum class Kind : std::uint8_t {
     shared,        // others wait for it: holds the lease
+    refresh,       // the same in the background: a failure of it changes nothing
     alone,         // nobody may wait for it; stored all the same where it is for all
     invalidating,  // an unsafe request
   };
@@ -35,6 +37,8 @@ class Fill final : public Keeper {
   [[nodiscard]] std::string_view metadata() const { return object_ ? object_->metadata() : std::string_view(metadata_); }
   [[nodiscard]] const cache::ObjectRef& object() const { return object_; }
   [[nodiscard]] std::string_view whole() const { return body_; }
+  // Of a refresh.
+  [[nodiscard]] Refreshed outcome() const { return outcome_; }
   // The server's 304 was about something else: to be forwarded once more, without conditions.
   [[nodiscard]] bool take_again() { return std::exchange(again_, false); }
 
@@ -71,6 +75,7 @@ class Fill final : public Keeper {
   std::string lines_;
   bool conditional_ = false;
   bool again_ = false;
+  Refreshed outcome_ = Refreshed::failed;
   http::Freshness freshness_;  // of the answer that may be stored
 
   cache::ObjectRef object_;

@@ -11,8 +11,8 @@ net::Task<> Forwarder::forward(Request& r) {
     if (!stored) co_return;
   }
   limit::Concurrency& concurrency = r.group().concurrency();
-  const bool queued = r.route->pool->admission->ahead(r.route->priority);
-  if (queued || !concurrency.enter(static_cast<limit::Priority>(r.route->priority))) {
+  const bool queued = r.route->pool->admission->ahead(r.priority());
+  if (queued || !concurrency.enter(static_cast<limit::Priority>(r.priority()))) {
     const bool admitted = co_await wait_for_place(r);
     if (!admitted) co_return;
   }
@@ -53,10 +53,10 @@ net::Task<bool> Forwarder::store_body(Request& r) {
 net::Task<bool> Forwarder::wait_for_place(Request& r) {
   Pool& pool = *r.route->pool;
   limit::Concurrency& concurrency = pool.group.concurrency();
-  const Waiting::Turn turn{r.route->priority, Waiting::Turn::Needs::any,
+  const Waiting::Turn turn{r.priority(), Waiting::Turn::Needs::any,
                            Clock::now() + pool.group.options().queue_timeout};
   const std::function<bool()> take = [&] {
-    return concurrency.enter(static_cast<limit::Priority>(r.route->priority));
+    return concurrency.enter(static_cast<limit::Priority>(r.priority()));
   };
   auto admitted = co_await pool.admission->wait(group_, turn, take);
   if (admitted && !r.gone()) co_return true;
@@ -74,7 +74,7 @@ net::Task<bool> Forwarder::wait_for_place(Request& r) {
 net::Task<Result<Server*>> Forwarder::wait_for_server(Request& r) {
   Pool& pool = *r.route->pool;
   const auto needs = r.tried.empty() ? Waiting::Turn::Needs::any : Waiting::Turn::Needs::some;
-  const Waiting::Turn turn{r.route->priority, needs,
+  const Waiting::Turn turn{r.priority(), needs,
                            Clock::now() + pool.group.options().queue_timeout};
   Group::Pick pick;
   const std::function<bool()> take = [&] {
@@ -103,7 +103,7 @@ net::Task<> Forwarder::try_servers(Request& r) {
   if (group.options().balance == Balance::hash) r.hash = group.hash_of(r.head(), r.client);
   for (;;) {
     Group::Pick pick{nullptr, true};
-    if (!pool.places->ahead(r.route->priority)) {
+    if (!pool.places->ahead(r.priority())) {
       r.chosen = Clock::now();
       pick = group.pick(r.chosen, r.tried, r.hash, group_.worker().random());
     }

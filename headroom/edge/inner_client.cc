@@ -53,7 +53,7 @@ Result<int> InnerDoor::open(const InnerPeer& peer) {
     return fail(Errc::overloaded, "no descriptor is left");
   ++open_;
   http::Peer seen{peer.address, std::make_unique<const net::Endpoint>(peer.local), peer.tls,
-                  peer.known, true};
+                  peer.known, true, peer.own};
   server_->take_inner(ends[1], std::move(seen), [this] { --open_; });
   return ends[0];
 }
@@ -113,7 +113,7 @@ net::Task<Result<std::string>> InnerClient::read_body(const InnerBounds& bounds)
     if (piece->empty()) co_return body;
     if (bounds.room && !bounds.room(piece->size()))
       co_return fail(Errc::overloaded, "the answer is too large");
-    body += *piece;
+    if (bounds.keep_body) body += *piece;
   }
 }
 

@@ -1,11 +1,12 @@
-// headroom/edge/inner_client.h - requests the edge makes of itself: parts of a batch, later what warms and refreshes its cache.
+// headroom/edge/inner_client.h - requests the edge makes of itself: parts of a batch, and what warms and refreshes its cache.
 //
 // A request goes through a socket pair to the worker's own http::Server, as one of a named peer: so it is parsed, routed, limited, cached,
 //   coalesced, logged and measured as any other, by the same code, and what is true of the wire (framing, back-pressure, a client that goes
 //   away) stays true. It costs two descriptors a client and some 20 us a request; no port, no TLS, nothing of max_connections.
 // Owns: InnerDoor the count of its connections, InnerClient one connection, kept for its next request. Borrows: the group, the server.
 // Worker: one; every call on its thread.
-// Invariants: (1) the peer is who the request is made for; limits, X-Forwarded-For and logs see only that one; (2) nothing that is unfit for
+// Invariants: (1) the peer is who the request is made for; limits, X-Forwarded-For and logs see only that one (limits not even that
+//   one where it is `own`); (2) nothing that is unfit for
 //   the wire is sent: Errc::invalid; (3) when a client or its group ends, the server sees its requests' client go, and ends them.
 // Limits: kMostInner connections a worker; of each answer: its head by HeadLimits, its body by `room`, its time by `deadline`.
 #pragma once
@@ -35,6 +36,7 @@ struct InnerPeer {
   net::Endpoint local;  // where that one connected to
   bool tls = false;
   bool known = true;
+  bool own = false;  // for nobody: what the edge asks on its own account, outside of rate limits
 };
 
 class InnerDoor {
@@ -66,6 +68,7 @@ struct InnerBounds {
   TimePoint deadline = kNever;
   // Whether so many bytes more of the body may be kept.
   std::function<bool(std::size_t)> room;
+  bool keep_body = true;  // false: it is read and forgotten
 };
 
 struct InnerAnswer {

@@ -46,13 +46,15 @@ inline constexpr Family kLogDropped{"headroom_edge_access_log_dropped_lines", Ki
 inline constexpr Family kInFlightLimit{"headroom_edge_in_flight_limit", Kind::gauge, "The adaptive limit of a group.", {"upstream"}};
 inline constexpr Family kBatches{"headroom_edge_batches_total", Kind::counter, "Batches, by what became of them (answered, refused, gone).", {"outcome"}};
 inline constexpr Family kBatchParts{"headroom_edge_batch_parts_total", Kind::counter, "Parts of batches, by class of the status they got.", {"class"}};
+inline constexpr Family kRefreshes{"headroom_edge_refreshes_total", Kind::counter,
+                                   "Stored answers asked for in the background, by what became of it (renewed, not_stored, failed, refused: too many at once).", {"outcome"}};
 
-inline constexpr std::array<const Family*, 29> kFamilies{
+inline constexpr std::array<const Family*, 30> kFamilies{
     &kAllBegun, &kAllEnded, &kAllErrors, &kConnections, &kConnectionsRefused, &kConnectionsOpen,
     &kBadRequests, &kRequests, &kRequestsBegun, &kBytesIn, &kBytesOut, &kQueueTime, &kConnectTime,
     &kFirstByteTime, &kTotalTime, &kShed, &kRetries, &kUpgrades, &kServerRequests,
     &kServerFailures, &kServerConnects, &kServerFirstByte, &kServerConnect, &kServerInFlight,
-    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts};
+    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts, &kRefreshes};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::edge

@@ -8,6 +8,7 @@
 #include "headroom/edge/fill.h"
 #include "headroom/edge/heads.h"
 #include "headroom/edge/page.h"
+#include "headroom/edge/refresher.h"
 #include "headroom/http/cache_control.h"
 #include "headroom/http/cache_status.h"
 #include "headroom/http/cache_tags.h"
@@ -94,12 +95,12 @@ cache::Found Pages::look(const Request& r, Place& place) {
   const std::size_t worker = group_.worker().index();
   place.variant.clear();
   const TimePoint now = Clock::now();
-  cache::Found found = cache_.lookup(worker, {.space = cache::Space::http, .key = place.key, .now = now, .refresh = cache::Refresh::when_stale}, r.route->cache.cls);
+  cache::Found found = cache_.lookup(worker, {.space = cache::Space::http, .key = place.key, .now = now}, r.route->cache.cls);
   if (!found.object || found.object->metadata().empty()) return found;
   const Page page(found.object->metadata());
   if (!page.is_marker()) return found;
   if (!make_variant(r, page.names(), place)) return {};
-  return cache_.lookup(worker, {.space = cache::Space::http, .key = place.variant, .now = now, .refresh = cache::Refresh::when_stale}, r.route->cache.cls);
+  return cache_.lookup(worker, {.space = cache::Space::http, .key = place.variant, .now = now}, r.route->cache.cls);
 }
 
 cache::ObjectRef Pages::peek(const Request& r, Place& place) {
@@ -127,6 +128,10 @@ net::Task<> Pages::answer(Request& r) {
   Place& place = r.place;
   if (!make_key(r, place.key)) return go_alone(r, "a key over 1 KiB");
   if (!http::is_safe(r.head().method)) return invalidating(r);
+  if (r.x.peer().own) {
+    (void)peek(r, place);  // finds out whether answers vary
+    if (cache::Lease lease = refresher_.claim(place.of_answer())) return refresh(r, place, std::move(lease));
+  }
   const http::CacheControl directives = http::request_directives(r.head());
   if (const http::Decision decision = http::is_cacheable(r.head(), directives); !decision) return go_alone(r, decision.why);
   const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);
@@ -135,7 +140,7 @@ net::Task<> Pages::answer(Request& r) {
 }
 
 net::Task<> Pages::go_alone(Request& r, std::string_view why) {
-  if (r.view.options->cache.status) http::append_cache_status(r.cache_status, {.forwarded = Forwarded::bypass, .detail = why});
+  if (r.tells_cache_status()) http::append_cache_status(r.cache_status, {.forwarded = Forwarded::bypass, .detail = why});
   co_await forwarder_.forward(r);
 }
 
@@ -169,7 +174,7 @@ net::Task<> Pages::answer_alone(Request& r, Place& place, const http::CacheContr
       co_return co_await answer_shared(r, place);  // it is for all: one who may wait refreshes it
     }
     if (http::may_answer(r.head(), page.freshness(), r.route->cache.rules)) {
-      if (r.view.options->cache.status) http::append_cache_status(r.cache_status, {.ttl = http::remaining_at(page.freshness(), unix_seconds())});
+      if (r.tells_cache_status()) http::append_cache_status(r.cache_status, {.ttl = http::remaining_at(page.freshness(), unix_seconds())});
       co_return co_await send(r, object->metadata(), object, {});
     }
   }
@@ -198,13 +203,15 @@ net::Task<> Pages::answer_shared(Request& r, Place& place) {
       if (found.answer == cache::Answer::again) continue;
       if (found.object && Page(found.object->metadata()).is_marker()) continue;
     }
-    if (found.lease) co_return co_await fill(r, place, std::move(found.lease));
+    if (found.lease && !found.object) co_return co_await fill(r, place, std::move(found.lease));
     if (found.answer == cache::Answer::bypass) co_return co_await go_alone(r, "known as not cacheable");
     if (!found.object) break;
     const Page page(found.object->metadata());
     if (!http::may_answer(r.head(), page.freshness(), r.route->cache.rules)) break;
-    if (r.view.options->cache.status) {
-      http::append_cache_status(r.cache_status, {.collapsed = collapsed, .ttl = http::remaining_at(page.freshness(), unix_seconds())});
+    std::string_view detail;
+    if (!renew_behind(r, found, detail)) co_return co_await fill(r, place, std::move(found.lease));
+    if (r.tells_cache_status()) {
+      http::append_cache_status(r.cache_status, {.collapsed = collapsed, .ttl = http::remaining_at(page.freshness(), unix_seconds()), .detail = detail});
     }
     const std::string_view metadata = found.object->metadata();
     co_return co_await send(r, metadata, std::move(found.object), {});
@@ -217,6 +224,24 @@ net::Task<> Pages::fill(Request& r, Place& place, cache::Lease lease) {
   Fill fill(*this, r, Fill::Kind::shared, std::move(lease));
   fill.status.forwarded = had_stale ? Forwarded::stale : place.variant.empty() ? Forwarded::uri_miss : Forwarded::vary_miss;
   co_await forward(r, fill);
+}
+
+net::Task<> Pages::refresh(Request& r, Place& place, cache::Lease lease) {
+  const std::string key = place.of_answer();
+  Fill fill(*this, r, Fill::Kind::refresh, std::move(lease));
+  fill.status.forwarded = Forwarded::stale;
+  co_await forward(r, fill);
+  refresher_.note(key, fill.outcome());
+}
+
+bool Pages::renew_behind(Request& r, cache::Found& found, std::string_view& detail) {
+  const bool stale = found.answer == cache::Answer::stale;
+  if (stale) detail = "stale-while-revalidate (RFC 5861 3)";
+  if (!found.lease) return true;
+  if (!Refresher::can(r)) return !stale;
+  const bool begun = refresher_.begin(r, std::move(found.lease));
+  if (begun) detail = stale ? "stale-while-revalidate (RFC 5861 3), refresh begun" : "early refresh begun";
+  return true;
 }
 
 net::Task<> Pages::forward(Request& r, Fill& fill) {
@@ -232,6 +257,7 @@ net::Task<> Pages::forward(Request& r, Fill& fill) {
 
 net::Task<> Pages::send(Request& r, std::string_view metadata, cache::ObjectRef object, std::string_view whole) {
   const Page page(metadata);
+  if (r.x.peer().own) co_return co_await send_outcome(r, page);
   const bool in_one = !object || object->body() == nullptr;
   if (object && in_one) whole = object.stored();
   const http::Condition condition = page.status() / 100 == 2 ? http::evaluate(r.head(), page.validators()) : http::Condition::holds;
@@ -250,6 +276,13 @@ net::Task<> Pages::send(Request& r, std::string_view metadata, cache::ObjectRef 
   if (!in_one && r.head().method != http::Method::head) co_return co_await send_body(r, std::move(object));
   auto sent = r.x.send_now(whole, Exchange::Last::yes);
   if (sent && !*sent) (void)co_await r.x.finish_send();
+}
+
+// To ourselves: we want to know what became of it, not to read it.
+net::Task<> Pages::send_outcome(Request& r, const Page& page) {
+  r.x.start(page.status(), {}, page.status() == 204 ? Exchange::Length{} : Exchange::Length{Exchange::Length::Kind::known, 0});
+  append_own_fields(r, r.x.head());
+  (void)co_await r.x.send({}, Exchange::Last::yes);
 }
 
 void Pages::begin(Request& r, const Page& page, unsigned status, Exchange::Length length, const std::function<bool(const http::Field&)>& keep) {

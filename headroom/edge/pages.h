@@ -4,7 +4,8 @@
 // Worker: one; every call on its thread.
 // Invariants: (1) an answer is stored, and given to somebody else, only where http/storable.h allows it; (2) of the requests for a missing
 //   answer that may share it one goes to a server, and its answer streams to all; (3) a fill goes on when the client that caused it has gone;
-//   (4) a successful unsafe request invalidates its target before its own answer is passed on.
+//   (4) a successful unsafe request invalidates its target before its own answer is passed on; (5) who may have an expired answer
+//   (stale-while-revalidate) does not wait for its renewal (refresher.h).
 // Limits: keys of 1 KiB; answers up to 64 KiB are read whole before they are passed on, larger ones are followed as they grow.
 #pragma once
 
@@ -22,10 +23,12 @@ namespace headroom::edge {
 
 // A fill, or an unsafe request that invalidates; lives in the coroutine that answers the request.
 class Fill;
+class Refresher;
 
 class Pages {
  public:
-  Pages(net::TaskGroup& group, cache::Cache& cache, Forwarder& forwarder) : group_(group), cache_(cache), forwarder_(forwarder) {}
+  Pages(net::TaskGroup& group, cache::Cache& cache, Forwarder& forwarder, Refresher& refresher)
+      : group_(group), cache_(cache), forwarder_(forwarder), refresher_(refresher) {}
 
   // Answers a request whose route caches: from memory, or by a server. The request has a pool.
   [[nodiscard]] net::Task<> answer(Request& request);
@@ -44,6 +47,10 @@ class Pages {
   [[nodiscard]] net::Task<> answer_alone(Request& request, Place& place, const http::CacheControl& directives);
   [[nodiscard]] net::Task<> invalidating(Request& request);
   [[nodiscard]] net::Task<> fill(Request& request, Place& place, cache::Lease lease);
+  // A request of our own that Refresher has sent for this lease.
+  [[nodiscard]] net::Task<> refresh(Request& request, Place& place, cache::Lease lease);
+  // What is fresh, or stale and still good, with the right to renew it. True: it can be sent now.
+  [[nodiscard]] bool renew_behind(Request& request, cache::Found& found, std::string_view& detail);
   // By a server, or what a fill has instead of its answer.
   [[nodiscard]] net::Task<> forward(Request& request, Fill& fill);
   [[nodiscard]] net::Task<> go_alone(Request& request, std::string_view why);
@@ -54,6 +61,7 @@ class Pages {
 
   // Sends a stored answer (`whole`: of one that is in no object): 200 and its kin, 206, 304, 412, 416.
   [[nodiscard]] net::Task<> send(Request& request, std::string_view metadata, cache::ObjectRef object, std::string_view whole);
+  [[nodiscard]] net::Task<> send_outcome(Request& request, const Page& page);
   [[nodiscard]] net::Task<> send_body(Request& request, cache::ObjectRef object);
   [[nodiscard]] net::Task<> send_not_modified(Request& request, const Page& page);
   [[nodiscard]] net::Task<> send_part(Request& request, const Page& page, std::string_view whole, const http::RangeAnswer& answer);
@@ -65,6 +73,7 @@ class Pages {
   net::TaskGroup& group_;
   cache::Cache& cache_;
   Forwarder& forwarder_;
+  Refresher& refresher_;
 };
 
 }  // namespace headroom::edge

@@ -13,7 +13,8 @@ using http::Exchange;
 using http::Name;
 
 Proxy::Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
-             cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch)
+             cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch,
+             Refresher& refresher)
     : group_(group),
       forwarder_(group),
       hosted_(hosted),
@@ -22,7 +23,7 @@ Proxy::Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog
       inner_(inner),
       batch_(batch),
       ids_(group.worker().random()) {
-  if (cache != nullptr) pages_.emplace(group_, *cache, forwarder_);
+  if (cache != nullptr) pages_.emplace(group_, *cache, forwarder_, refresher);
 }
 
 void Proxy::set_view(const std::shared_ptr<const View>& view) {
@@ -90,7 +91,7 @@ Result<> Proxy::identify(Request& r) {
     r.cells = &r.route->metrics->cells[group_.worker().index()];
     r.cells->begun->add();
   }
-  if (r.view.limits->any() && !is_batch(r)) {  // a batch's parts are asked for, one by one
+  if (r.view.limits->any() && !is_batch(r) && !r.x.peer().own) {  // a batch's parts are asked for, one by one
     const limit::Asked asked{.head = r.head(),
                              .route = r.route == nullptr ? std::string_view{} : r.route->name,
                              .host = without_port(r.head().authority),

@@ -14,6 +14,7 @@
 #include "headroom/edge/batch.h"
 #include "headroom/edge/forwarder.h"
 #include "headroom/edge/pages.h"
+#include "headroom/edge/refresher.h"
 #include "headroom/edge/request_id.h"
 #include "headroom/edge/view.h"
 #include "headroom/http/exchange.h"
@@ -38,7 +39,8 @@ struct ProxyCells {
 class Proxy final : public http::Service {
  public:
   Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
-        cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch);
+        cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch,
+        Refresher& refresher);
 
   void set_view(const std::shared_ptr<const View>& view);
   // Closes idle upstream connections that are no longer wanted. Every second.

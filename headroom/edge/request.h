@@ -84,6 +84,10 @@ struct Request {
            (trusted &&
             text::equal_ignoring_case(head().value_of(http::Name::x_forwarded_proto), "https"));
   }
+  // Whether its answer says what the cache did: where that is set, and to ourselves.
+  [[nodiscard]] bool tells_cache_status() const { return view.options->cache.status || x.peer().own; }
+  // What is asked on our own account is turned away first.
+  [[nodiscard]] Priority priority() const { return x.peer().own ? Priority::background : route->priority; }
   [[nodiscard]] bool streams_body() const { return !body_stored && x.has_body(); }
 
   // Whether the client is no longer there (looked at by a system call); the request is then over.

@@ -41,6 +41,7 @@ struct Peer {
   bool tls = false;
   bool known = true;      // false: the PROXY header said no address, so this is only the proxy's
   bool inner = false;     // a request of our own, made for who is named here (Server::take_inner)
+  bool own = false;       // and on nobody's behalf
 };
 
 // A whole small answer.
