@@ -5,6 +5,7 @@
 #include "headroom/base/hash.h"
 #include "headroom/base/text.h"
 #include "headroom/cache/codec.h"
+#include "headroom/cache/leases.h"
 #include "headroom/cache/metrics.h"
 
 namespace headroom::cache {
@@ -46,20 +47,19 @@ struct Cache::View {
 };
 
 struct Cache::Part {
-  explicit Part(net::Worker& worker) : loads(worker, kMostLoads) {}
+  Part(Cache& cache, net::Worker& worker) : loads(worker, kMostLoads), leases(cache, loads) {}
   net::TaskGroup loads;
   Packer packer;
+  Leases leases;
 };
 
 double Stats::hit_ratio() const {
-  const std::uint64_t answered = hits + stale_hits + coalesced;
-  const std::uint64_t all = answered + misses + bypasses + overloads;
-  return all == 0 ? 0 : static_cast<double>(answered) / static_cast<double>(all);
+  return lookups() == 0 ? 0 : static_cast<double>(answered()) / static_cast<double>(lookups());
 }
 
 Cache::Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options, Now now)
     : workers_(workers), registry_(registry), now_(std::move(now)), memory_(tier_options(options, random_seed())) {
-  for (const auto& worker : workers_) parts_.push_back(std::make_unique<Part>(*worker));
+  for (const auto& worker : workers_) parts_.push_back(std::make_unique<Part>(*this, *worker));
   for (std::size_t i = 0; i < kRemovals; ++i) {
     removals_[i] = &registry_.counter(kRemovalsFamily, {std::string(kTier), std::string(to_string(static_cast<Removal>(i)))});
   }
@@ -110,6 +110,7 @@ void Cache::configure(const CacheOptions& options) {
 
 void Cache::stop() {
   for (auto& part : parts_) part->loads.stop_and_join();
+  for (auto& part : parts_) part->leases.end();
 }
 
 Found Cache::lookup(std::size_t worker, const Query& query, ClassId cls) {
@@ -139,6 +140,8 @@ ClassId Cache::class_of(std::string_view name) const {
   return at == classes.end() ? ClassId{0} : static_cast<ClassId>(at - classes.begin());
 }
 
+const std::string& Cache::class_name(ClassId cls) const { return view().classes[view().known(cls)].name; }
+
 Duration Cache::ttl_of(ClassId cls) const { return view().classes[view().known(cls)].ttl; }
 
 Lifetimes Cache::lifetimes_of(ClassId cls, std::optional<Duration> ttl, Random& random) const {
@@ -151,10 +154,10 @@ Lifetimes Cache::lifetimes_of(ClassId cls, std::optional<Duration> ttl, Random& 
 
 Result<Value> Cache::open(const ObjectRef& object) const {
   if (object->kind() == Kind::absent) return Value::absent();
-  if (object->codec() == Codec::raw) return Value(object, {});
+  if (object->codec() == Codec::raw) return Value(object);
   auto unpacked = unpack(object->stored(), object->raw_size());
   if (!unpacked) return pass(unpacked);
-  return Value(std::move(*unpacked));
+  return Value(object, std::move(*unpacked));
 }
 
 net::Task<Result<std::optional<Value>>> Cache::get(net::TaskGroup& group, std::string key) {
@@ -171,7 +174,7 @@ net::Task<Result<std::optional<Value>>> Cache::get(net::TaskGroup& group, std::s
 net::Task<Result<>> Cache::set(net::TaskGroup& group, std::string key, std::string value, Storing how) {
   const std::size_t worker = group.worker().index();
   const ClassId cls = class_of(how.cls);
-  Head head{.lifetimes = {.ttl = how.ttl.value_or(ttl_of(cls))}, .tags = how.tags, .cls = cls};
+  Head head{.metadata = how.content_type, .lifetimes = {.ttl = how.ttl.value_or(ttl_of(cls))}, .tags = how.tags, .cls = cls};
   const std::uint64_t over = view().options.compress_over.count;
   std::optional<std::string> packed;
   if (over != 0 && value.size() >= over) packed = parts_[worker]->packer.pack(value);
@@ -213,27 +216,29 @@ net::Task<> Cache::run_fill(std::size_t worker, Lease lease, std::shared_ptr<con
     static_cast<void>(lease.fail(loaded.error(), now_()));
     co_return;
   }
-  keep(worker, std::move(lease), *how, std::move(*loaded), load_time);
+  static_cast<void>(keep(worker, std::move(lease), *how, std::move(*loaded), load_time));
 }
 
-void Cache::keep(std::size_t worker, Lease lease, const Storing& how, Loaded loaded, Duration load_time) {
+Result<ObjectRef> Cache::keep(std::size_t worker, Lease lease, const Storing& how, Loaded loaded, Duration load_time) {
   const ClassId cls = class_of(how.cls);
   const CacheOptions& o = view().options;
   const bool absent = loaded.outcome == Loaded::Outcome::absent;
   if (loaded.outcome == Loaded::Outcome::uncacheable || (absent && o.negative_ttl == Duration::zero())) {
     count_fill(worker, Space::app, cls, Fill::uncacheable, load_time);
-    return lease.uncacheable(o.bypass_ttl, now_());
+    lease.uncacheable(o.bypass_ttl, now_());
+    return ObjectRef();
   }
   std::vector<std::string> tags = how.tags;
   tags.insert(tags.end(), loaded.tags.begin(), loaded.tags.end());
-  Head head{.tags = tags, .cls = cls, .kind = absent ? Kind::absent : Kind::value};
+  Head head{.metadata = how.content_type, .tags = tags, .cls = cls, .kind = absent ? Kind::absent : Kind::value};
   head.lifetimes = absent ? Lifetimes{.ttl = o.negative_ttl}
                           : lifetimes_of(cls, loaded.ttl ? loaded.ttl : how.ttl, parts_[worker]->loads.worker().random());
   std::optional<std::string> packed;
   if (o.compress_over.count != 0 && loaded.value.size() >= o.compress_over.count) packed = parts_[worker]->packer.pack(loaded.value);
   if (packed) head.raw_size = static_cast<std::uint32_t>(loaded.value.size());
-  const auto stored = lease.store(head, packed ? *packed : loaded.value, now_());
+  auto stored = lease.store(head, packed ? *packed : loaded.value, now_());
   count_fill(worker, Space::app, cls, stored ? Fill::stored : Fill::uncacheable, load_time);
+  return stored;
 }
 
 net::Task<Result<Found>> Cache::wait(net::TaskGroup& group, Ticket& ticket, TimePoint deadline) {
@@ -272,6 +277,8 @@ net::Task<Result<Value>> Cache::get_or_compute(net::TaskGroup& group, std::strin
     if (found.answer == Answer::overloaded) co_return fail(Errc::overloaded, "too many wait for this key");
   }
 }
+
+Leases& Cache::leases(std::size_t worker) { return parts_[worker]->leases; }
 
 void Cache::upkeep(std::size_t most_entries) {
   static_cast<void>(memory_.sweep(now_(), most_entries));

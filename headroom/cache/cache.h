@@ -34,7 +34,8 @@ namespace headroom::cache {
 // A value of space app, as the app stored it.
 class Value {
  public:
-  Value(ObjectRef object, std::string unpacked) : object_(std::move(object)), unpacked_(std::move(unpacked)) {}
+  // Without `unpacked` the object's bytes are as the app stored them.
+  explicit Value(ObjectRef object, std::optional<std::string> unpacked = std::nullopt) : object_(std::move(object)), unpacked_(std::move(unpacked)) {}
   explicit Value(std::string bytes) : unpacked_(std::move(bytes)) {}
   // A remembered or just learnt "there is none".
   [[nodiscard]] static Value absent() {
@@ -44,12 +45,15 @@ class Value {
   }
 
   [[nodiscard]] bool found() const { return found_; }
-  // Valid as long as this value.
-  [[nodiscard]] std::string_view bytes() const { return object_ ? object_.stored() : std::string_view(unpacked_); }
+  // Valid as long as this value, as is what follows.
+  [[nodiscard]] std::string_view bytes() const { return unpacked_ ? std::string_view(*unpacked_) : object_.stored(); }
+  [[nodiscard]] std::string_view content_type() const { return object_ ? object_->metadata() : std::string_view(); }
+  // What it was read from; null where it was just loaded.
+  [[nodiscard]] const ObjectRef& object() const { return object_; }
 
  private:
-  ObjectRef object_;  // where its bytes are as the app stored them
-  std::string unpacked_;
+  ObjectRef object_;
+  std::optional<std::string> unpacked_;
   bool found_ = true;
 };
 
@@ -58,6 +62,7 @@ struct Storing {
   std::string cls = "default";
   std::optional<Duration> ttl{};
   std::vector<std::string> tags{};
+  std::string content_type{};  // kept with the value, for who speaks HTTP
   // From snapshot(), taken before the value was read from its source: Errc::conflict when an invalidation has overtaken it.
   std::optional<std::uint64_t> since{};
 };
@@ -86,7 +91,11 @@ struct Stats {
   std::vector<TagUse> tags;  // those with the most hits
   // Share of look-ups answered from here, 0 to 1.
   [[nodiscard]] double hit_ratio() const;
+  [[nodiscard]] std::uint64_t answered() const { return hits + stale_hits + coalesced; }
+  [[nodiscard]] std::uint64_t lookups() const { return answered() + misses + bypasses + overloads; }
 };
+
+class Leases;
 
 class Cache {
  public:
@@ -110,7 +119,10 @@ class Cache {
   void count_fill(std::size_t worker, Space space, ClassId cls, Fill outcome, Duration load_time);
   // 0 (default) for a name that is not known.
   [[nodiscard]] ClassId class_of(std::string_view name) const;
+  [[nodiscard]] const std::string& class_name(ClassId cls) const;
   [[nodiscard]] Duration ttl_of(ClassId cls) const;
+  // Bytes of key, metadata and value that an entry may have.
+  [[nodiscard]] std::uint64_t value_limit() const { return memory_.value_limit(); }
   [[nodiscard]] const CacheOptions& options() const;
   [[nodiscard]] MemoryTier& memory() { return memory_; }
 
@@ -124,6 +136,8 @@ class Cache {
   // `deadline` or the hard time-out; serves a stale value after the soft one.
   [[nodiscard]] net::Task<Result<Value>> get_or_compute(net::TaskGroup& group, std::string key, Storing how, Loader loader,
                                                         TimePoint deadline = kNever);
+  // The same for who computes outside of this process. Of one worker.
+  [[nodiscard]] Leases& leases(std::size_t worker);
 
   // --- Invalidation: O(1), from any thread; in force when it returns.
   void invalidate_tag(std::string_view tag, Hardness hardness = Hardness::hard) { memory_.invalidate_tag(tag, hardness); }
@@ -139,9 +153,11 @@ class Cache {
   // Frees all dead entries now. Answers how many. Some 50 ns an entry; not on a worker.
   std::size_t clean_up() { return memory_.sweep_all(now_()); }
   [[nodiscard]] Stats stats(std::size_t most_tags = 20) const;
-  [[nodiscard]] std::vector<EntryInfo> list(Space space, std::string_view prefix, std::size_t most) const { return memory_.list(space, prefix, most, now_()); }
+  // `from`: 0, or the `next` of the page before.
+  [[nodiscard]] Listing list(Space space, std::string_view prefix, std::size_t most, std::uint64_t from = 0) const { return memory_.list(space, prefix, most, now_(), from); }
 
  private:
+  friend class Leases;
   struct Series;
   struct View;
   struct Part;
@@ -152,7 +168,8 @@ class Cache {
   [[nodiscard]] Ticket begin_fill(std::size_t worker, Lease lease, const std::shared_ptr<const Storing>& how, const std::shared_ptr<const Loader>& loader);
   void refresh(std::size_t worker, Lease lease, const std::shared_ptr<const Storing>& how, const std::shared_ptr<const Loader>& loader);
   [[nodiscard]] net::Task<> run_fill(std::size_t worker, Lease lease, std::shared_ptr<const Storing> how, std::shared_ptr<const Loader> loader);
-  void keep(std::size_t worker, Lease lease, const Storing& how, Loaded loaded, Duration load_time);
+  // Null: there was nothing to keep.
+  Result<ObjectRef> keep(std::size_t worker, Lease lease, const Storing& how, Loaded loaded, Duration load_time);
   [[nodiscard]] net::Task<Result<Found>> wait(net::TaskGroup& group, Ticket& ticket, TimePoint deadline);
   [[nodiscard]] net::Task<Result<Value>> load_alone(net::TaskGroup& group, std::shared_ptr<const Loader> loader);
 

@@ -15,6 +15,7 @@ constexpr std::size_t kMostShards = 4096;
 constexpr std::size_t kLookedAt = 16;    // slots, for dead ones, before somebody alive is evicted
 constexpr std::size_t kMostSpared = 16;  // objects in use, passed over in one eviction
 constexpr std::size_t kSweepStep = 256;  // slots looked at under one lock
+constexpr std::uint64_t kSlotsSpan = 1U << 16U;  // of one shard, in the place of a listing
 
 std::size_t shards_for(std::uint64_t limit) {
   return std::bit_floor(std::clamp<std::size_t>(limit / kShardBytes, 1, kMostShards));
@@ -370,23 +371,34 @@ std::array<ClassUse, kClasses> MemoryTier::use() const {
   return all;
 }
 
-std::vector<EntryInfo> MemoryTier::list(Space space, std::string_view prefix, std::size_t most, TimePoint now) const {
-  std::vector<EntryInfo> found;
-  for (const auto& shard : shards_) {
-    for (std::size_t from = 1; found.size() < most; from += kSweepStep) {
-      const std::scoped_lock lock(shard->mutex);
-      const std::size_t end = std::min(from + kSweepStep, shard->slots.end());
-      for (std::size_t slot = from; slot < end && found.size() < most; ++slot) {
-        Object* object = shard->slots.object(static_cast<Slot>(slot));
-        if (object == nullptr || object->space() != space || !object->key().starts_with(prefix)) continue;
-        const bool gone = now >= object->kept_until() ||
-                          invalidations_.check(space, object->key(), object->tags(), Shard::seq(*object)) == Verdict::hard;
-        if (gone) continue;
-        const Body* body = object->body();
-        found.push_back({space, std::string(object->key()), object->kind(), object->cls(), object->size(), elapsed(object->born(), now),
-                         object->fresh_until() - now, body != nullptr && body->state() == BodyState::growing});
+std::optional<EntryInfo> MemoryTier::info(Space space, std::string_view prefix, Object& object, TimePoint now) const {
+  if (object.space() != space || !object.key().starts_with(prefix) || now >= object.kept_until()) return std::nullopt;
+  if (invalidations_.check(space, object.key(), object.tags(), Shard::seq(object)) == Verdict::hard) return std::nullopt;
+  const Body* body = object.body();
+  EntryInfo info{space, std::string(object.key()), object.kind(), object.cls(), object.size(), elapsed(object.born(), now),
+                 object.fresh_until() - now, body != nullptr && body->state() == BodyState::growing, {}};
+  for (const TagId tag : object.tags()) info.tags.push_back(invalidations_.tags().name_of(tag));
+  return info;
+}
+
+Listing MemoryTier::list(Space space, std::string_view prefix, std::size_t most, TimePoint now, std::uint64_t from) const {
+  Listing found;
+  std::size_t slot = std::max<std::size_t>(from % kSlotsSpan, 1);
+  for (std::size_t s = from / kSlotsSpan; s < shards_.size(); ++s, slot = 1) {
+    for (bool more = true; more;) {
+      Shard& shard = *shards_[s];
+      const std::scoped_lock lock(shard.mutex);
+      const std::size_t end = std::min(slot + kSweepStep, shard.slots.end());
+      for (; slot < end; ++slot) {
+        if (found.entries.size() == most) {
+          found.next = s * kSlotsSpan + slot;
+          return found;
+        }
+        Object* object = shard.slots.object(static_cast<Slot>(slot));
+        if (object == nullptr) continue;
+        if (auto entry = info(space, prefix, *object, now)) found.entries.push_back(std::move(*entry));
       }
-      if (end >= shard->slots.end()) break;
+      more = slot < shard.slots.end();
     }
   }
   return found;

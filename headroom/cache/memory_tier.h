@@ -68,6 +68,12 @@ struct EntryInfo {
   Duration age{};
   Duration ttl_left{};  // negative: stale
   bool growing = false;
+  std::vector<std::string> tags;  // the first 64 bytes of each
+};
+
+struct Listing {
+  std::vector<EntryInfo> entries;
+  std::uint64_t next = 0;  // from where the next page begins; 0: this was the last
 };
 
 class Shard;
@@ -113,8 +119,11 @@ class MemoryTier {
   [[nodiscard]] std::array<ClassUse, kClasses> use() const;
   [[nodiscard]] std::vector<TagUse> top_tags(std::size_t most) const { return invalidations_.tags().top(most); }
   [[nodiscard]] std::size_t bans() const { return invalidations_.bans(); }
-  // Entries whose key begins with `prefix`, in no order. Walks the whole index in short steps: for people, not for requests.
-  [[nodiscard]] std::vector<EntryInfo> list(Space space, std::string_view prefix, std::size_t most, TimePoint now) const;
+  // Entries whose key begins with `prefix`, in no order. Walks the index in short steps until it has `most`: for people, not for requests. What is
+  // there from the first page to the last is listed once.
+  [[nodiscard]] Listing list(Space space, std::string_view prefix, std::size_t most, TimePoint now, std::uint64_t from = 0) const;
+
+  [[nodiscard]] std::uint64_t value_limit() const { return value_limit_.load(std::memory_order_relaxed); }
 
  private:
   friend class Lease;
@@ -122,7 +131,7 @@ class MemoryTier {
   friend class Filler;
 
   [[nodiscard]] Shard& shard_of(std::uint64_t hash) const { return *shards_[(hash >> 48U) & (shards_.size() - 1)]; }
-  [[nodiscard]] std::uint64_t value_limit() const { return value_limit_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::optional<EntryInfo> info(Space space, std::string_view prefix, Object& object, TimePoint now) const;
 
   // Under the shard's lock; what unlink() returns is to be dropped outside it.
   [[nodiscard]] std::optional<Removal> dead(Shard& shard, Slot slot, TimePoint now, std::uint64_t seq);

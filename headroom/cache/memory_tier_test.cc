@@ -275,10 +275,18 @@ TEST_F(MemoryTierTest, KeysAreListedByPrefix) {
   ASSERT_TRUE(set("user:1", "12345"));
   ASSERT_TRUE(set("user:2", "1"));
   ASSERT_TRUE(set("page", "1"));
-  const auto listed = tier.list(Space::app, "user:", 10, now);
+  const auto listed = tier.list(Space::app, "user:", 10, now).entries;
   ASSERT_EQ(listed.size(), 2U);
   EXPECT_EQ(listed[0].ttl_left, 60s);
-  EXPECT_EQ(tier.list(Space::app, "", 1, now).size(), 1U);
+  std::vector<std::string> paged;
+  Listing page;
+  do {
+    page = tier.list(Space::app, "", 1, now, page.next);
+    ASSERT_LE(page.entries.size(), 1U);
+    for (const EntryInfo& entry : page.entries) paged.push_back(entry.key);
+  } while (page.next != 0);
+  std::ranges::sort(paged);
+  EXPECT_EQ(paged, (std::vector<std::string>{"page", "user:1", "user:2"}));
 }
 
 // Everything against a plain map, with a fake clock; nothing is evicted.

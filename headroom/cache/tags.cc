@@ -101,6 +101,11 @@ void TagTable::invalidate(std::string_view name, std::uint64_t seq, Hardness har
   if (marked.refs.load(std::memory_order_relaxed) == 0) queue(part, index);
 }
 
+std::string TagTable::name_of(TagId id) const {
+  const std::scoped_lock lock(parts_[id & (parts_.size() - 1)].mutex);
+  return row(id).name;
+}
+
 std::vector<TagUse> TagTable::top(std::size_t most) const {
   std::vector<TagUse> uses;
   const auto more = [](const TagUse& a, const TagUse& b) {

@@ -60,6 +60,8 @@ class TagTable {
 
   // The tags with the most hits, entries held first.
   [[nodiscard]] std::vector<TagUse> top(std::size_t most) const;
+  // Of a row that is held.
+  [[nodiscard]] std::string name_of(TagId id) const;
   [[nodiscard]] std::uint64_t rows() const { return rows_.load(std::memory_order_relaxed); }
 
  private:

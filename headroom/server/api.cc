@@ -104,6 +104,17 @@ bool stands_twice(const http::RequestHead& head, Name name) {
   return std::ranges::count(head.fields, name, &http::Field::id) > 1;
 }
 
+std::optional<Reply> check_query(std::string_view query, std::string_view known) {
+  if (known.empty()) return std::nullopt;
+  const auto names = text::split(known, ' ');
+  for (const std::string_view pair : text::split(query, '&')) {
+    const std::string_view name = pair.substr(0, pair.find('='));
+    if (pair.empty() || std::ranges::find(names, name) != names.end()) continue;
+    return error_reply(400, "invalid", fmt::format("query: '{}' is not one of {}", name, fmt::join(names, ", ")));
+  }
+  return std::nullopt;
+}
+
 // The edge answers by any name its users call it.
 std::vector<std::string> own_name(std::string_view authority) {
   const std::size_t colon = authority.rfind(':');
@@ -197,8 +208,9 @@ net::Task<> Api::serve(http::Exchange& exchange, Place place) {
 
 net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   const http::RequestHead& head = exchange.request();
-  if (auto refusal = check_source(exchange, place)) co_return std::move(*refusal);
   auto found = match(head, place);
+  const Takes takes = found ? found->endpoint->takes : Takes::bytes;  // what does not exist takes none
+  if (auto refusal = check_source(exchange, place, takes)) co_return std::move(*refusal);
   if (!found) {
     refused(exchange, found.error().status == 405 ? "method" : "not_found");
     co_return std::move(found.error());
@@ -210,19 +222,28 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   Call call;
   call.parameters = std::move(found->parameters);
   call.query = head.query;
+  if (auto wrong = check_query(call.query, endpoint.query)) co_return std::move(*wrong);
+  call.content_type = head.value_of(Name::content_type);
   call.accept = head.value_of(Name::accept);
   call.who = std::move(*who);
   const std::string what =
       fmt::format("{} {}", head.method_text, head.path);  // the head may move with the body
-  auto body = co_await read_body(exchange);
+  Held held(mine(exchange).in_flight);
+  auto body = co_await read_body(exchange, takes, held);
   if (!body) {
     exchange.close_after();
+    if (held.in_flight > kBytesInFlight) co_return error_reply(body.error());
     co_return body.error().code == Errc::overloaded
         ? error_reply(413, "invalid", body.error().message)
         : error_reply(body.error());
   }
   call.body = std::move(*body);
   if (endpoint.run == Run::here) co_return endpoint.answer(call);
+  if (endpoint.run == Run::waiting) {
+    Reply reply = co_await endpoint.task(exchange, call);
+    log::debug("server", "{}: {} -> {}", call.who.name, what, reply.status);
+    co_return reply;
+  }
 
   net::Offload& pool = endpoint.run == Run::control ? control_ : reading_;
   auto work = [&endpoint, &call] { return endpoint.answer(call); };
@@ -235,7 +256,7 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   co_return std::move(*reply);
 }
 
-std::optional<Reply> Api::check_source(const http::Exchange& exchange, Place place) {
+std::optional<Reply> Api::check_source(const http::Exchange& exchange, Place place, Takes takes) {
   const http::RequestHead& head = exchange.request();
   for (const Name name :
        {Name::authorization, Name::origin, Name::sec_fetch_site, Name::content_type}) {
@@ -250,7 +271,7 @@ std::optional<Reply> Api::check_source(const http::Exchange& exchange, Place pla
   source.host = head.authority;
   source.origin = given(head, Name::origin);
   source.fetch_site = given(head, Name::sec_fetch_site);
-  if (exchange.has_body()) source.content_type = given(head, Name::content_type).value_or("");
+  if (exchange.has_body() && takes == Takes::json) source.content_type = given(head, Name::content_type).value_or("");
   const auto own = place == Place::admin ? std::vector<std::string>{} : own_name(head.authority);
   const auto& hosts = place == Place::admin ? *mine(exchange).hosts : own;
   auto good = auth::check_source(source, hosts);
@@ -313,15 +334,18 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   return std::move(*who);
 }
 
-net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange) {
+net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange, Takes takes, Held& held) {
   std::string body;
   if (!exchange.has_body()) co_return body;
-  exchange.limit_body(kBodyLimit);
+  exchange.limit_body(takes == Takes::bytes ? kBytesLimit : kBodyLimit);
   for (;;) {
     auto piece = co_await exchange.read();
     if (!piece) co_return pass(piece, "body");
     if (piece->empty()) co_return body;
     body += *piece;
+    held.bytes += piece->size();
+    held.in_flight += piece->size();
+    if (held.in_flight > kBytesInFlight) co_return fail(Errc::overloaded, "too many bodies are being received");
   }
 }
 

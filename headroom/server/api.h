@@ -4,9 +4,11 @@
 //   Borrows: the two pools of threads.
 // Worker: serve() on any worker, each with its own state; add() before the first request; give_access() and set_hosts() from any thread.
 // Invariants: (1) the order of refusals is source (Host, Origin, content type), path, method, credential, role, body: nothing is read
-//   from who may not ask; (2) a handler that may block never runs on a worker; (3) a change is logged with who made it; (4) errors are
-//   {"error": {"code", "message"}} and hold no secret.
-// Limits: bodies of kBodyLimit, auth::LoginLimits failures of an address on each worker.
+//   from who may not ask; (2) a handler that may block never runs on a worker; (3) a change is logged with who made it (of the app's own data only
+//   at level debug); (4) errors are {"error": {"code", "message"}} and hold no secret; (5) a form of another site's page can send no body that is
+//   taken: bodies are JSON, but for methods that no form has.
+// Limits: bodies of kBodyLimit, or kBytesLimit where an endpoint takes any bytes, of those kBytesInFlight at once on each worker;
+//   auth::LoginLimits failures of an address on each worker.
 #pragma once
 
 #include <array>
@@ -36,6 +38,7 @@ struct Call {
   std::vector<std::pair<std::string_view, std::string>> parameters;  // of the path, decoded
   std::string query;
   std::string body;
+  std::string content_type;
   std::string accept;
   auth::Identity who;  // Role::none where none is needed
 
@@ -47,12 +50,16 @@ struct Call {
 // Where a handler runs.
 enum class Run : std::uint8_t {
   here,     // on the worker: bounded, no I/O, no locks
+  waiting,  // on the worker, as a task
   reading,  // a thread that reads metrics and states
   control,  // one thread for what changes something or may wait for the disk; never two at once
 };
 
 // Whether the edge answers it too, when [admin] on_edge says so.
 enum class Place : std::uint8_t { admin, admin_and_edge };
+
+// What a body may be. `bytes`: anything; only with PUT, which no form sends.
+enum class Takes : std::uint8_t { json, bytes };
 
 struct Endpoint {
   http::Method method = http::Method::get;
@@ -65,7 +72,10 @@ struct Endpoint {
   std::string_view request_schema{};  // JSON Schema of the body; empty: none is taken
   std::string_view content_type = "application/json";
   Place place = Place::admin;
+  std::string_view query{};  // the names of what the query may say, separated by spaces; others are refused. Empty: nobody looks
+  Takes takes = Takes::json;
   std::function<http::Reply(const Call&)> answer{};
+  std::function<net::Task<http::Reply>(http::Exchange&, const Call&)> task{};  // instead, with Run::waiting
 };
 
 [[nodiscard]] http::Reply json_reply(std::string body, unsigned status = 200);
@@ -78,6 +88,8 @@ struct Endpoint {
 class Api {
  public:
   static constexpr std::uint64_t kBodyLimit = 64U << 10U;
+  static constexpr std::uint64_t kBytesLimit = 8U << 20U;
+  static constexpr std::uint64_t kBytesInFlight = 64U << 20U;
 
   Api(net::Workers& workers, net::Offload& reading, net::Offload& control,
       metrics::Registry& registry);
@@ -112,18 +124,28 @@ class Api {
     std::shared_ptr<const auth::Access> access;
     std::shared_ptr<const std::vector<std::string>> hosts;
     auth::LoginLimit logins;
+    std::uint64_t in_flight = 0;  // bytes of bodies
   };
   struct Match;
+  // The bytes of one body, until it has been answered.
+  struct Held {
+    explicit Held(std::uint64_t& all) : in_flight(all) {}
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    ~Held() { in_flight -= bytes; }
+    std::uint64_t& in_flight;
+    std::uint64_t bytes = 0;
+  };
 
   [[nodiscard]] net::Task<> serve(http::Exchange& exchange, Place place);
   [[nodiscard]] net::Task<http::Reply> answer(http::Exchange& exchange, Place place);
-  [[nodiscard]] net::Task<Result<std::string>> read_body(http::Exchange& exchange);
+  [[nodiscard]] net::Task<Result<std::string>> read_body(http::Exchange& exchange, Takes takes, Held& held);
   [[nodiscard]] std::expected<Match, http::Reply> match(const http::RequestHead& head,
                                                         Place place) const;
   [[nodiscard]] std::expected<auth::Identity, http::Reply> identify(http::Exchange& exchange,
                                                                     auth::Role role);
   [[nodiscard]] std::optional<http::Reply> check_source(const http::Exchange& exchange,
-                                                        Place place);
+                                                        Place place, Takes takes);
   [[nodiscard]] PerWorker& mine(const http::Exchange& exchange) {
     return *state_[exchange.worker().index()];
   }

@@ -67,11 +67,10 @@ Reply stats_of(const Cache& cache) {
 
 Reply acube_stats(const Cache& cache) {
   const cache::Stats stats = cache.stats();
-  const std::uint64_t hits = stats.hits + stats.stale_hits + stats.coalesced;
   std::string body;
   json::Writer out(body);
   out.begin_object().field("status", "ok").field("hit_rate", 100 * stats.hit_ratio()).field("cache_size", stats.entries);
-  out.field("total_requests", hits + stats.misses + stats.bypasses).field("hits", hits).field("misses", stats.misses).end_object();
+  out.field("total_requests", stats.lookups()).field("hits", stats.answered()).field("misses", stats.misses).end_object();
   return json_reply(std::move(body));
 }
 

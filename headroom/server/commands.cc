@@ -23,6 +23,7 @@
 #include "headroom/server/options.h"
 #include "headroom/server/report.h"
 #include "headroom/server/cache_api.h"
+#include "headroom/server/cache_entries.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/state_dir.h"
 #include "headroom/server/tokens.h"
@@ -85,6 +86,7 @@ std::string openapi_document() {
   add_admin_endpoints(api, sources);
   add_seed_endpoints(api, sources);
   add_cache_endpoints(api, sources);
+  add_cache_entries(api, sources);
   return openapi(api.endpoints()) + "\n";
 }
 

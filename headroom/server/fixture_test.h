@@ -12,6 +12,7 @@
 #include "headroom/server/admin_door.h"
 #include "headroom/server/api.h"
 #include "headroom/server/cache_api.h"
+#include "headroom/server/cache_entries.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/settings.h"
 
@@ -74,6 +75,7 @@ class Served {
     add_admin_endpoints(api, rooms.sources);
     add_seed_endpoints(api, rooms.sources);
     add_cache_endpoints(api, rooms.sources);
+    add_cache_entries(api, rooms.sources);
     rooms.workers.start();
     door = std::move(
         *AdminDoor::open(rooms.workers[0], api.on_admin(), {.host = "127.0.0.1", .port = 0}, {}));

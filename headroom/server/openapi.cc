@@ -33,7 +33,7 @@ std::string operation_id(const Endpoint& endpoint) {
   return id;
 }
 
-void write_parameters(json::Writer& out, const std::string& path) {
+void write_parameters(json::Writer& out, const std::string& path, std::string_view query) {
   out.key("parameters").begin_array();
   for (std::size_t at = path.find('{'); at != std::string::npos; at = path.find('{', at + 1)) {
     const std::size_t end = path.find('}', at);
@@ -41,6 +41,10 @@ void write_parameters(json::Writer& out, const std::string& path) {
         .field("name", path.substr(at + 1, end - at - 1))
         .field("in", "path")
         .field("required", true);
+    out.key("schema").begin_object().field("type", "string").end_object().end_object();
+  }
+  for (const std::string_view name : text::split(query, ' ')) {
+    out.begin_object().field("name", name).field("in", "query");
     out.key("schema").begin_object().field("type", "string").end_object().end_object();
   }
   out.end_array();
@@ -58,7 +62,7 @@ void write_operation(json::Writer& out, const Endpoint& endpoint) {
   out.key(text::lowered(http::to_string(endpoint.method))).begin_object();
   out.field("operationId", operation_id(endpoint)).field("summary", endpoint.summary);
   out.key("tags").begin_array().value(endpoint.tag).end_array();
-  write_parameters(out, public_path(endpoint.path));
+  write_parameters(out, public_path(endpoint.path), endpoint.query);
   out.key("security").begin_array();
   if (endpoint.role != auth::Role::none) {
     out.begin_object().key("token").begin_array().end_array().end_object();
@@ -69,6 +73,10 @@ void write_operation(json::Writer& out, const Endpoint& endpoint) {
   if (!endpoint.request_schema.empty()) {
     out.key("requestBody").begin_object().field("required", true).key("content").begin_object();
     out.key("application/json").begin_object().key("schema").raw(endpoint.request_schema);
+    out.end_object().end_object().end_object();
+  }
+  if (endpoint.takes == Takes::bytes) {
+    out.key("requestBody").begin_object().key("content").begin_object().key("*/*").begin_object();
     out.end_object().end_object().end_object();
   }
   const bool json = endpoint.content_type == "application/json";

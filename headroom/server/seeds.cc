@@ -50,7 +50,7 @@ void write_cache(json::Writer& out, const Sources& sources, std::initializer_lis
     out.key(field);
     if (field == "hit_rate") out.fixed(100 * stats.hit_ratio(), 3);
     else if (field == "hit_ratio") out.fixed(stats.hit_ratio(), 5);
-    else if (field == "total_requests") out.value(stats.hits + stats.stale_hits + stats.coalesced + stats.misses + stats.bypasses);
+    else if (field == "total_requests") out.value(stats.lookups());
     else if (field == "size") out.value(stats.entries);
     else if (field == "memory_bytes") out.value(stats.bytes);
     else out.null();

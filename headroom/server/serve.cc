@@ -25,6 +25,7 @@
 #include "headroom/net/worker.h"
 #include "headroom/server/admin.h"
 #include "headroom/server/cache_api.h"
+#include "headroom/server/cache_entries.h"
 #include "headroom/server/admin_door.h"
 #include "headroom/server/api.h"
 #include "headroom/server/options.h"
@@ -186,6 +187,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_admin_endpoints(api_, sources_);
   add_seed_endpoints(api_, sources_);
   add_cache_endpoints(api_, sources_);
+  add_cache_entries(api_, sources_);
 }
 
 // Before the workers start.
