@@ -415,7 +415,10 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
   return {};
 }
 
-Result<> validate(const std::shared_ptr<const EdgeOptions>& options) {
+Result<> validate(const std::shared_ptr<const EdgeOptions>& options, const cache::CacheOptions& cache) {
+  for (const RouteOptions& route : options->routes) {
+    if (auto known = check_ttl_class(route.cache, cache); !known) return pass(known, "edge.routes '" + route.path + "'");
+  }
   metrics::Registry registry(1);
   const auto keys = std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh());
   if (!options->app.empty() || !options->upstreams.empty()) {

@@ -83,9 +83,10 @@ class Edge final : public net::Health {
 };
 
 // What start() and reload() would say of `options`, without opening a door: groups, routes, and the files they name. Reads files.
-// Errc::invalid.
-// Whether [cache] has the class that a route names.
-[[nodiscard]] Result<> check_ttl_class(const RouteCacheOptions& route, const cache::CacheOptions& cache);
-[[nodiscard]] Result<> validate(const std::shared_ptr<const EdgeOptions>& options);
+// Errc::invalid. `cache`: whose TTL classes routes name.
+[[nodiscard]] Result<> validate(const std::shared_ptr<const EdgeOptions>& options, const cache::CacheOptions& cache);
+
+// Drops the page of a URL (as the cache keys it: scheme, host in lower case, path and query), in all its variants.
+void drop_page(cache::Cache& cache, std::string_view url, cache::Hardness hardness);
 
 }  // namespace headroom::edge

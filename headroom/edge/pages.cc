@@ -5,6 +5,7 @@
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
 #include "headroom/coding/accept.h"
+#include "headroom/edge/edge.h"
 #include "headroom/edge/fill.h"
 #include "headroom/edge/heads.h"
 #include "headroom/edge/page.h"
@@ -70,6 +71,11 @@ std::string origin_of(const Request& r) {
 }
 
 }  // namespace
+
+void drop_page(cache::Cache& cache, std::string_view url, cache::Hardness hardness) {
+  cache.invalidate_key(cache::Space::http, url, hardness);
+  cache.invalidate_tag(Pages::url_tag(url), hardness);
+}
 
 std::string Pages::url_tag(std::string_view key) { return "url:" + std::string(key); }
 
@@ -154,8 +160,7 @@ net::Task<> Pages::invalidating(Request& r) {
 void Pages::invalidate(const Request& r, std::string_view path_and_query) {
   std::string key = origin_of(r);
   append_target(key, path_and_query, r.route->cache.strip_query);
-  cache_.invalidate_key(cache::Space::http, key);
-  cache_.invalidate_tag(url_tag(key));
+  drop_page(cache_, key, cache::Hardness::hard);
 }
 
 void Pages::invalidate_after(const Request& r, const http::ResponseHead& head) {

@@ -32,6 +32,8 @@ class Pages {
 
   // Answers a request whose route caches: from memory, or by a server. The request has a pool.
   [[nodiscard]] net::Task<> answer(Request& request);
+  // Of all variants of a page.
+  [[nodiscard]] static std::string url_tag(std::string_view key);
 
  private:
   friend class Fill;
@@ -56,7 +58,6 @@ class Pages {
   [[nodiscard]] net::Task<> go_alone(Request& request, std::string_view why);
   void invalidate(const Request& request, std::string_view path_and_query);
   void invalidate_after(const Request& request, const http::ResponseHead& head);
-  [[nodiscard]] static std::string url_tag(std::string_view key);
   [[nodiscard]] static std::string group_tag(const Request& request, std::string_view group);
 
   // Sends a stored answer (`whole`: of one that is in no object): 200 and its kin, 206, 304, 412, 416.

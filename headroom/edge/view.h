@@ -25,4 +25,7 @@ struct View {
     std::shared_ptr<const EdgeOptions> options, std::shared_ptr<const limit::Rules> limits,
     const cache::Cache* cache, const View* before, std::size_t workers, metrics::Registry& registry);
 
+// Whether [cache] has the class that a route names. Errc::invalid.
+[[nodiscard]] Result<> check_ttl_class(const RouteCacheOptions& route, const cache::CacheOptions& cache);
+
 }  // namespace headroom::edge

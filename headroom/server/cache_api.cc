@@ -2,6 +2,7 @@
 
 #include "headroom/base/text.h"
 #include "headroom/cache/cache.h"
+#include "headroom/edge/edge.h"
 #include "headroom/json/json.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
@@ -115,12 +116,14 @@ Reply clear(Cache& cache, const Call& call) {
   const Hardness hardness = soft ? Hardness::soft : Hardness::hard;
   if (!tags.empty()) return clear_tags(cache, tags, hardness);
   if (entity) cache.invalidate_entity(*entity, hardness);
+  if (key) {
+    (void)cache.invalidate_key(Space::app, *key, hardness);
+    edge::drop_page(cache, *key, hardness);
+  }
   for (const Space space : {Space::app, Space::http}) {
-    if (key) (void)cache.invalidate_key(space, *key, hardness);
     if (prefix) cache.invalidate_prefix(space, *prefix, hardness);
     if (pattern) cache.invalidate_pattern(space, *pattern, hardness);
   }
-  if (key) cache.invalidate_tag("url:" + *key, hardness);  // a page's variants
   return done("cleared", 1);
 }
 

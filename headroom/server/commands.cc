@@ -134,11 +134,7 @@ Result<> try_settings(const config::Settings& settings) {
   auto limits = limit::Rules::make(settings.get<limit::LimitOptions>(), nullptr, registry);
   if (!limits) return pass(limits);
   const auto options = std::make_shared<const edge::EdgeOptions>(settings.get<edge::EdgeOptions>());
-  const auto& cached = settings.get<cache::CacheOptions>();
-  for (const edge::RouteOptions& route : options->routes) {
-    if (auto known = edge::check_ttl_class(route.cache, cached); !known) return pass(known, "edge.routes '" + route.path + "'");
-  }
-  return options->enabled ? edge::validate(options) : Result<>{};
+  return options->enabled ? edge::validate(options, settings.get<cache::CacheOptions>()) : Result<>{};
 }
 
 }  // namespace
