@@ -232,9 +232,10 @@ class Proxy:
 
 class Nginx(Proxy):
     name = "nginx"
+    template = BENCH / "proxy" / "nginx.conf.in"
 
     def launch(self, origin_port):
-        self.launch_configured(BENCH / "proxy" / "nginx.conf.in", ["/usr/sbin/nginx", "-p", ".", "-e", "stderr", "-c", "@FILE@"],
+        self.launch_configured(self.template, ["/usr/sbin/nginx", "-p", ".", "-e", "stderr", "-c", "@FILE@"],
                                origin_port)
 
     @staticmethod
@@ -256,6 +257,7 @@ class Haproxy(Proxy):
 class Headroom(Proxy):
     name = "headroom"
     binary = BUILD / "headroom"
+    template = HEADROOM_TOML
 
     def launch(self, origin_port):
         environment = os.environ | {
@@ -267,7 +269,7 @@ class Headroom(Proxy):
         if self.options.app:
             given = ["--app", f"http://127.0.0.1:{origin_port}"]
         else:
-            given = ["--config", str(self.configure(HEADROOM_TOML, origin_port))]
+            given = ["--config", str(self.configure(self.template, origin_port))]
         self.spawn([str(self.binary), "serve", *given], env=environment)
         found = self.await_ready(lambda: re.search(r"headroom: edge listening on 127\.0\.0\.1:(\d+)\n", self.log()))
         self.port = int(found[1])

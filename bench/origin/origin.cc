@@ -78,6 +78,7 @@ Answer make_answer(std::string_view target, std::time_t now) {
   const auto question = std::min(target.find('?'), target.size());
   const std::string_view path = target.substr(0, question);
   std::uint64_t status = 200;
+  std::string freshness;
   if (path == "/received")
     answer.tells_received = true;
   else if (const auto size = parse_size(path.substr(1)))
@@ -91,11 +92,12 @@ Answer make_answer(std::string_view target, std::time_t now) {
     if (!number) continue;
     if (part.starts_with("delay_ms=")) answer.delay = std::chrono::milliseconds(*number);
     if (part.starts_with("status=")) status = *number;
+    if (part.starts_with("max_age=")) freshness = fmt::format("Cache-Control: max-age={}\r\n", *number);
   }
   answer.head = fmt::format("HTTP/1.1 {} {}\r\nServer: origin\r\nDate: ", status,
                             status == 200 ? "OK" : "As Asked");
   answer.date_at = answer.head.size();
-  answer.head += http_date(now) + "\r\nContent-Type: text/plain\r\n";
+  answer.head += http_date(now) + "\r\nContent-Type: text/plain\r\n" + freshness;
   if (!answer.tells_received) {
     answer.head += fmt::format("Content-Length: {}\r\n\r\n", answer.body_bytes);
   }

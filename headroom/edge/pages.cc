@@ -60,7 +60,9 @@ void append_target(std::string& key, std::string_view target, const std::vector<
 void append_origin(std::string& key, const Request& r) {
   const http::RequestHead& head = r.head();
   key += r.secure() ? "https://" : "http://";
-  for (const char c : head.authority) key += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  const std::size_t from = key.size();
+  key += head.authority;
+  for (std::size_t i = from; i < key.size(); ++i) key[i] = text::lower(key[i]);
   if (r.trusted && head.has(Name::x_forwarded_host)) key.append("|").append(head.value_of(Name::x_forwarded_host));
 }
 
@@ -97,10 +99,9 @@ bool Pages::make_variant(const Request& r, std::string_view names, Place& place)
   return place.variant.size() <= cache::kKeyLimit;
 }
 
-cache::Found Pages::look(const Request& r, Place& place) {
+cache::Found Pages::look(const Request& r, Place& place, TimePoint now) {
   const std::size_t worker = group_.worker().index();
   place.variant.clear();
-  const TimePoint now = Clock::now();
   cache::Found found = cache_.lookup(worker, {.space = cache::Space::http, .key = place.key, .now = now}, r.route->cache.cls);
   if (!found.object || found.object->metadata().empty()) return found;
   const Page page(found.object->metadata());
@@ -195,7 +196,7 @@ net::Task<> Pages::answer_alone(Request& r, Place& place, const http::CacheContr
 
 net::Task<> Pages::answer_shared(Request& r, Place& place) {
   for (unsigned round = 0; round < 4; ++round) {
-    cache::Found found = look(r, place);
+    cache::Found found = look(r, place, round == 0 ? r.began : Clock::now());
     bool collapsed = false;
     if (found.answer == cache::Answer::join) {
       auto waited = co_await found.ticket.wait(group_, Clock::now() + r.view.options->cache.wait);

@@ -41,7 +41,7 @@ class Pages {
 
   [[nodiscard]] bool make_key(const Request& request, std::string& key) const;
   [[nodiscard]] bool make_variant(const Request& request, std::string_view names, Place& place) const;
-  [[nodiscard]] cache::Found look(const Request& request, Place& place);
+  [[nodiscard]] cache::Found look(const Request& request, Place& place, TimePoint now);
   [[nodiscard]] cache::ObjectRef peek(const Request& request, Place& place);
 
   [[nodiscard]] bool may_wait(const Request& request, Place& place);

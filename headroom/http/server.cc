@@ -63,7 +63,6 @@ class ServerConnection {
   net::Buffer in_;
   Exchange exchange_;
   ScanState scan_;
-  TimePoint head_began_{};
   std::uint64_t answered_ = 0;
   bool idle_ = false;
   bool waiting_ = true;  // for a whole head
@@ -158,13 +157,13 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
       }
       if (first) {
         first = false;
-        stream_.expire_at(Clock::now() + options_->header_timeout);
+        stream_.expire_at(rough_now() + options_->header_timeout);
       }
     }
     if (in_.empty()) {
       if (server_.draining_ && answered_ > 0 && stream_.idle_and_open()) co_return Head::closed;
       idle_ = true;
-      stream_.expire_at(Clock::now() + kHoldMemory);
+      stream_.expire_at(rough_now() + kHoldMemory);
     }
     Result<std::size_t> bytes = co_await stream_.read_into(in_);
     if (!bytes && idle_ && bytes.error().code == Errc::timeout && !server_.draining_) bytes = co_await rest();

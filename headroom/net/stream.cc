@@ -220,15 +220,36 @@ std::size_t Stream::read_now(std::span<char> into) {
   return bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
 }
 
+namespace {
+
+// Up to so many bytes a copy costs less than the kernel's walk through several pieces.
+constexpr std::size_t kCopied = 2048;
+
+ssize_t send_copy(int fd, const Gather& data) {
+  std::array<char, kCopied> bytes;  // NOLINT(*-member-init): written just below
+  std::size_t size = 0;
+  for (const iovec& piece : data.pieces()) {
+    std::memcpy(bytes.data() + size, piece.iov_base, piece.iov_len);
+    size += piece.iov_len;
+  }
+  return ::send(fd, bytes.data(), size, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+ssize_t send_pieces(int fd, const Gather& data) {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(data.pieces().data());
+  message.msg_iovlen = data.pieces().size();
+  return ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+}  // namespace
+
 Result<bool> Stream::write_now(Gather& data) {
   if (failed(writing_)) return why();
   if (write_cut_) return fail(*write_cut_, "an earlier write was cut");
   if (tls_) return write_tls(data);
   while (data.left() > 0) {
-    msghdr message{};
-    message.msg_iov = const_cast<iovec*>(data.pieces().data());
-    message.msg_iovlen = data.pieces().size();
-    const ssize_t written = ::sendmsg(native(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t written = data.left() <= kCopied ? send_copy(native(), data) : send_pieces(native(), data);
     if (written < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
