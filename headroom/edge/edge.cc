@@ -11,6 +11,7 @@
 #include "headroom/edge/doors.h"
 #include "headroom/edge/metrics.h"
 #include "headroom/edge/proxy.h"
+#include "headroom/edge/warmer.h"
 #include "headroom/edge/view_status.h"
 #include "headroom/http/server.h"
 #include "headroom/limit/connections.h"
@@ -100,10 +101,12 @@ class Trimmer final : net::WheelEntry {
 // One worker's part.
 struct Part {
   Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, cache::Cache* cache,
-       ProxyCells cells, const BatchCells& batch_cells, const RefreshCells& refresh_cells)
+       ProxyCells cells, const BatchCells& batch_cells, const RefreshCells& refresh_cells,
+       WarmBoard& warm_board, const WarmCells& warm_cells)
       : group(worker),
         batch(inner, batch_cells),
         refresher(group, inner, refresh_cells),
+        warmer(group, inner, warm_board, warm_cells),
         proxy(group, hosted, log, cache, std::move(cells), inner, batch, refresher) {}
   void begin(const std::shared_ptr<const View>& view) {
     proxy.set_view(view);
@@ -114,6 +117,7 @@ struct Part {
   InnerDoor inner;
   Batch batch;
   Refresher refresher;
+  Warmer warmer;  // worker 0's is used
   Proxy proxy;
   std::optional<Trimmer> trimmer;
   std::shared_ptr<const net::TlsServer> tls;
@@ -149,6 +153,7 @@ class Edge::Body {
   metrics::Counter& over_limit_;
   limit::Connections limits_;
   AccessLog log_;
+  WarmBoard warm_board_;
   metrics::GaugeHandle open_gauge_;
   metrics::GaugeHandle log_gauge_;
   std::vector<metrics::GaugeHandle> group_gauges_;
@@ -170,6 +175,10 @@ class Edge::Body {
   [[nodiscard]] ProxyCells cells_of(std::size_t worker);
   [[nodiscard]] BatchCells batch_cells_of(std::size_t worker);
   [[nodiscard]] RefreshCells refresh_cells_of(std::size_t worker);
+  [[nodiscard]] WarmCells warm_cells_of(std::size_t worker);
+  [[nodiscard]] std::vector<WarmRequest> warm_requests_of(const EdgeOptions& options) const;
+  // On the worker that warms; nothing happens when there is none.
+  void on_warmer(const std::function<void(Warmer&)>& work) const;
   [[nodiscard]] Result<> open_doors(const EdgeOptions& options, std::vector<Door>& inherited);
   [[nodiscard]] OpenDoor* door(std::string_view name) const;
   void serve_at(std::unique_ptr<OpenDoor> door);
@@ -204,6 +213,30 @@ BatchCells Edge::Body::batch_cells_of(std::size_t worker) {
     cells.parts[i] = &registry_.counter(kBatchParts, {std::to_string(i) + "xx"}).at(worker);
   }
   return cells;
+}
+
+WarmCells Edge::Body::warm_cells_of(std::size_t worker) {
+  WarmCells cells;
+  for (std::size_t i = 0; i < kWarmed; ++i) {
+    cells.outcomes[i] = &registry_.counter(kWarmRequests, {std::string(to_string(static_cast<Warmed>(i)))}).at(worker);
+  }
+  return cells;
+}
+
+std::vector<WarmRequest> Edge::Body::warm_requests_of(const EdgeOptions& options) const {
+  std::vector<WarmRequest> all;
+  if (cache_ == nullptr) return all;
+  for (const WarmOptions& each : options.warm) {
+    auto made = warm_requests(each);
+    HR_ASSERT(made);  // checked with the settings
+    all.insert(all.end(), std::make_move_iterator(made->begin()), std::make_move_iterator(made->end()));
+  }
+  return all;
+}
+
+void Edge::Body::on_warmer(const std::function<void(Warmer&)>& work) const {
+  if (parts_.empty() || !parts_[0]) return;
+  workers_[0].run_and_wait([&] { work(parts_[0]->warmer); });
 }
 
 RefreshCells Edge::Body::refresh_cells_of(std::size_t worker) {
@@ -244,7 +277,7 @@ void Edge::Body::make_parts(const EdgeOptions& options,
   workers_.each([&](net::Worker& worker) {
     auto part = std::make_unique<Part>(worker, hosted_, log_, cache_, cells_of(worker.index()),
                                        batch_cells_of(worker.index()),
-                                       refresh_cells_of(worker.index()));
+                                       refresh_cells_of(worker.index()), warm_board_, warm_cells_of(worker.index()));
     Part& made = *part;
     made.tls = tls;
     made.plain = std::make_unique<http::Server>(made.group, made.proxy, http_options);
@@ -301,6 +334,9 @@ void Edge::Body::use(const std::shared_ptr<const View>& view,
     part.plain->set_options(http_options);
     part.secure->set_options(http_options);
   });
+  const auto warm = warm_requests_of(options);
+  const http::HeadLimits limits{options.head_limit.count * 2, options.line_limit.count, options.field_limit + 32};
+  on_warmer([&](Warmer& warmer) { warmer.configure(warm, options.warming, limits); });
   std::vector<metrics::GaugeHandle> gauges;
   for (const auto& pool : view->pools) {
     pool->admission->renew(pool->group.options().queue);
@@ -378,6 +414,7 @@ Result<> Edge::start(std::shared_ptr<const EdgeOptions> options,
   b.watch(view);
   for (auto& door : std::exchange(b.doors_, {})) b.serve_at(std::move(door));
   b.accepting_ = true;
+  b.on_warmer([](Warmer& warmer) { warmer.start_first(); });
   return {};
 }
 
@@ -465,6 +502,7 @@ void Edge::stop_accepting(Doors doors) {
 void Edge::drain() {
   body_->each_part([](Part& part) {
     part.refresher.drain();
+    part.warmer.drain();
     part.plain->drain();
     part.secure->drain();
   });
@@ -516,6 +554,18 @@ Summary Edge::summary() const {
   if (const auto view = b.view()) summary.total = total_of(*view);
   return summary;
 }
+
+std::string Edge::not_ready() const { return body_->warm_board_.not_ready(Clock::now()); }
+
+Result<bool> Edge::warm() {
+  const std::scoped_lock change(body_->change_);
+  if (!body_->accepting_) return fail(Errc::unavailable, "nothing is served");
+  Result<bool> begun = fail(Errc::unavailable, "nothing is served");
+  body_->on_warmer([&](Warmer& warmer) { begun = warmer.start(); });
+  return begun;
+}
+
+WarmStatus Edge::warm_status() const { return body_->warm_board_.status(); }
 
 std::shared_ptr<const limit::Rules> Edge::limits() const {
   const auto view = body_->view();

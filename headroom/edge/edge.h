@@ -68,6 +68,7 @@ class Edge final : public net::Health {
 
   // From any thread.
   [[nodiscard]] std::vector<net::HealthReport> health() const override;
+  [[nodiscard]] std::string not_ready() const override;
   [[nodiscard]] std::vector<GroupStatus> upstreams() const;
   [[nodiscard]] std::vector<RouteStatus> routes() const;
   [[nodiscard]] Summary summary() const;
@@ -76,6 +77,11 @@ class Edge final : public net::Health {
   // Errc::not_found. `server` as in ServerStatus::address.
   [[nodiscard]] Result<> set_draining(std::string_view group, std::string_view server,
                                       bool draining);
+
+  // Fetches what [[edge.warm]] lists into the cache. True: it has begun; false: it was under way. Errc::not_found: nothing is listed, or there
+  // is no cache; unavailable. Not on a worker.
+  [[nodiscard]] Result<bool> warm();
+  [[nodiscard]] WarmStatus warm_status() const;
 
  private:
   class Body;

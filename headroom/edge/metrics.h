@@ -49,12 +49,15 @@ inline constexpr Family kBatchParts{"headroom_edge_batch_parts_total", Kind::cou
 inline constexpr Family kRefreshes{"headroom_edge_refreshes_total", Kind::counter,
                                    "Stored answers asked for in the background, by what became of it (renewed, not_stored, failed, refused: too many at once).", {"outcome"}};
 
-inline constexpr std::array<const Family*, 30> kFamilies{
+inline constexpr Family kWarmRequests{"headroom_edge_warm_requests_total", Kind::counter,
+                                      "Requests of [[edge.warm]], by what became of them (stored, fresh, not_stored, failed).", {"outcome"}};
+
+inline constexpr std::array<const Family*, 31> kFamilies{
     &kAllBegun, &kAllEnded, &kAllErrors, &kConnections, &kConnectionsRefused, &kConnectionsOpen,
     &kBadRequests, &kRequests, &kRequestsBegun, &kBytesIn, &kBytesOut, &kQueueTime, &kConnectTime,
     &kFirstByteTime, &kTotalTime, &kShed, &kRetries, &kUpgrades, &kServerRequests,
     &kServerFailures, &kServerConnects, &kServerFirstByte, &kServerConnect, &kServerInFlight,
-    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts, &kRefreshes};
+    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts, &kRefreshes, &kWarmRequests};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::edge

@@ -131,6 +131,16 @@ Result<void> check_upstream(const UpstreamOptions& o) {
   return {};
 }
 
+Result<void> check_warm(const EdgeOptions& o) {
+  std::size_t requests = 0;
+  for (const WarmOptions& each : o.warm) {
+    const auto made = warm_requests(each);
+    requests += made ? made->size() : 0;
+  }
+  if (requests > kMostWarmRequests) return fail(Errc::invalid, "warm: more than 10000 requests");
+  return {};
+}
+
 Section<PaginationOptions> pagination_section() {
   Section<PaginationOptions> s("pagination", "Pagination of the route's lists: Link headers and remembered totals, where the app sends none.");
   s.setting("enabled", &PaginationOptions::enabled, "false", Reload::live, "Whether answers get them.");
@@ -234,9 +244,12 @@ const Section<EdgeOptions>& edge_section() {
     s.setting("body_limit", &EdgeOptions::body_limit, "10MiB", Reload::live, "The largest request body; 0: any size.");
     s.setting("body_buffer", &EdgeOptions::body_buffer, "64KiB", Reload::live, "Bodies of announced size up to this are read whole before a server is taken.", between(Bytes{0}, Bytes::mib(16)));
     s.section("cache", &EdgeOptions::cache, edge_cache_section());
+    s.section("warming", &EdgeOptions::warming, warming_section());
+    s.list("warm", &EdgeOptions::warm, warm_section(), Reload::live);
     s.setting("access_log", &EdgeOptions::access_log, "0", Reload::live, "The share of requests logged as JSON lines on standard output: 0 none, 1 all.", between(0.0, 1.0));
     s.list("upstreams", &EdgeOptions::upstreams, upstream_section(), Reload::live);
     s.list("routes", &EdgeOptions::routes, route_section(), Reload::live);
+    s.check(check_warm);
     s.alias("NGINX_WORKER_CONNECTIONS", "max_connections");
     return s;
   }();

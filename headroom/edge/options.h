@@ -13,6 +13,7 @@
 #include "headroom/base/clock.h"
 #include "headroom/config/section.h"
 #include "headroom/config/values.h"
+#include "headroom/edge/warm_options.h"
 
 namespace headroom::config {
 
@@ -235,6 +236,8 @@ struct EdgeOptions {
   Bytes body_limit;
   Bytes body_buffer;  // bodies up to this are read whole before an upstream is taken
   EdgeCacheOptions cache;
+  WarmingOptions warming;
+  std::vector<WarmOptions> warm;
   double access_log = 0;  // share of requests written; 0: off
   std::vector<UpstreamOptions> upstreams;
   std::vector<RouteOptions> routes;

@@ -199,7 +199,8 @@ net::Task<> Pages::answer_shared(Request& r, Place& place) {
     cache::Found found = look(r, place, round == 0 ? r.began : Clock::now());
     bool collapsed = false;
     if (found.answer == cache::Answer::join) {
-      auto waited = co_await found.ticket.wait(group_, Clock::now() + r.view.options->cache.wait);
+      const Duration patience = r.x.peer().own ? r.view.options->warming.timeout : r.view.options->cache.wait;
+      auto waited = co_await found.ticket.wait(group_, Clock::now() + patience);
       if (!waited) {
         r.route->cache.sharing->waited_in_vain();
         break;

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "headroom/base/clock.h"
+
 namespace headroom::edge {
 
 // One server of a group, as `/api/v1/upstreams` shows it.
@@ -51,6 +53,26 @@ struct Summary {
   std::uint64_t connections = 0;
   std::uint64_t in_flight = 0;
   Quantiles total;
+};
+
+// The warming under way, or the last one.
+struct WarmStatus {
+  struct Problem {
+    std::string url;
+    std::string outcome;  // "failed", "not_stored"
+    std::string why;
+  };
+  bool running = false;
+  std::uint64_t runs = 0;
+  std::uint64_t total = 0;  // requests; of a run, or as listed
+  std::uint64_t done = 0;
+  std::uint64_t stored = 0;
+  std::uint64_t fresh = 0;  // were there
+  std::uint64_t not_stored = 0;
+  std::uint64_t failed = 0;
+  std::int64_t began = 0;  // Unix seconds
+  Duration took{};
+  std::vector<Problem> problems{};  // the first ten
 };
 
 }  // namespace headroom::edge

@@ -48,6 +48,9 @@ Verdict Vitals::started() const {
 
 Verdict Vitals::ready() const {
   if (stage() != Stage::serving) return {false, std::string(to_string(stage()))};
+  for (const net::Health* room : rooms_) {
+    if (std::string reason = room->not_ready(); !reason.empty()) return {false, std::move(reason)};
+  }
   for (const net::HealthReport& report : reports()) {
     if (report.state == State::failed) return {false, report.component + ": " + report.reason};
   }

@@ -22,6 +22,8 @@ class Health {
  public:
   virtual ~Health() = default;
   [[nodiscard]] virtual std::vector<HealthReport> health() const = 0;
+  // Why requests should not be sent here yet, though nothing is wrong; "": they may.
+  [[nodiscard]] virtual std::string not_ready() const { return {}; }
 };
 
 }  // namespace headroom::net

@@ -34,6 +34,7 @@
 #include "headroom/server/state_dir.h"
 #include "headroom/server/takeover.h"
 #include "headroom/server/tokens.h"
+#include "headroom/server/warm_api.h"
 
 namespace headroom::server {
 namespace {
@@ -188,6 +189,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_seed_endpoints(api_, sources_);
   add_cache_endpoints(api_, sources_);
   add_cache_entries(api_, sources_);
+  add_warm_endpoints(api_, sources_);
 }
 
 // Before the workers start.
@@ -211,6 +213,8 @@ Sources Process::sources() {
             return rules ? rules->snapshot(Clock::now(), top) : std::vector<limit::RuleStatus>{};
           },
       .cache = [this] { return cache_ ? &*cache_ : nullptr; },
+      .warm = [this] { return edge_.warm(); },
+      .warm_status = [this] { return edge_.warm_status(); },
       .rates = rates_,
       .metrics_enabled = [this] { return metrics_enabled_.load(); },
       .settings = [this] { return settings_; },
@@ -287,6 +291,7 @@ Result<> Process::open_edge() {
   }
   if (settings_->get<AdminOptions>().on_edge) {
     for (const std::string& path : cache_seed_paths()) edge_.host(path, api_.on_edge());
+    for (const std::string& path : warm_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
   edge::Inherited from_running{.doors = inherited("edge"), .tls_ticket_keys = {}};

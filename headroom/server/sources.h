@@ -36,6 +36,8 @@ struct Sources {
 
   std::function<std::vector<limit::RuleStatus>(std::size_t top)> limits{};
   std::function<cache::Cache*()> cache{};  // null: there is none
+  std::function<Result<bool>()> warm{};
+  std::function<edge::WarmStatus()> warm_status{};
 
   // The reading thread.
   const monitor::Rates& rates;
