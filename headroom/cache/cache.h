@@ -26,6 +26,7 @@
 #include "headroom/cache/memory_tier.h"
 #include "headroom/cache/object.h"
 #include "headroom/cache/options.h"
+#include "headroom/cache/watcher.h"
 #include "headroom/net/task_group.h"
 #include "headroom/net/worker.h"
 
@@ -140,12 +141,30 @@ class Cache {
   [[nodiscard]] Leases& leases(std::size_t worker);
 
   // --- Invalidation: O(1), from any thread; in force when it returns.
-  void invalidate_tag(std::string_view tag, Hardness hardness = Hardness::hard) { memory_.invalidate_tag(tag, hardness); }
+  void invalidate_tag(std::string_view tag, Hardness hardness = Hardness::hard) {
+    memory_.invalidate_tag(tag, hardness);
+    tell({.what = Invalidation::What::tag, .name = tag});
+  }
   // An entity type is the tag of that name.
   void invalidate_entity(std::string_view type, Hardness hardness = Hardness::hard) { invalidate_tag(type, hardness); }
-  void invalidate_prefix(Space space, std::string_view prefix, Hardness hardness = Hardness::hard) { memory_.invalidate_prefix(space, prefix, hardness); }
-  void invalidate_pattern(Space space, std::string_view pattern, Hardness hardness = Hardness::hard) { memory_.invalidate_pattern(space, pattern, hardness); }
-  bool invalidate_key(Space space, std::string_view key, Hardness hardness = Hardness::hard) { return memory_.erase(space, key, hardness, now_()); }
+  void invalidate_prefix(Space space, std::string_view prefix, Hardness hardness = Hardness::hard) {
+    memory_.invalidate_prefix(space, prefix, hardness);
+    tell({.what = Invalidation::What::prefix, .space = space, .name = prefix});
+  }
+  void invalidate_pattern(Space space, std::string_view pattern, Hardness hardness = Hardness::hard) {
+    memory_.invalidate_pattern(space, pattern, hardness);
+    tell({.what = Invalidation::What::pattern, .space = space, .name = pattern});
+  }
+  bool invalidate_key(Space space, std::string_view key, Hardness hardness = Hardness::hard) {
+    const bool was_there = memory_.erase(space, key, hardness, now_());
+    tell({.what = Invalidation::What::key, .space = space, .name = key, .was_there = was_there});
+    return was_there;
+  }
+  // Who is told of them from now on; null: nobody. It outlives whoever invalidates.
+  void watch(InvalidationWatcher* watcher) { watcher_.store(watcher, std::memory_order_release); }
+  void tell(const Invalidation& what) const {
+    if (InvalidationWatcher* const watcher = watcher_.load(std::memory_order_acquire)) watcher->invalidated(what);
+  }
 
   // --- Upkeep and people.
   // Every second or so, by one thread: frees a bounded number of dead entries (some 0.1 ms a thousand), moves counts into the registry.
@@ -183,6 +202,7 @@ class Cache {
   std::array<metrics::Counter*, kRemovals> removals_{};
   std::array<std::uint64_t, kRemovals> removals_counted_{};
   std::vector<metrics::GaugeHandle> gauges_;
+  std::atomic<InvalidationWatcher*> watcher_{nullptr};
 };
 
 }  // namespace headroom::cache

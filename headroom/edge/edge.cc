@@ -7,6 +7,7 @@
 
 #include "headroom/base/assert.h"
 #include "headroom/base/log.h"
+#include "headroom/edge/cdn.h"
 #include "headroom/edge/checker.h"
 #include "headroom/edge/doors.h"
 #include "headroom/edge/metrics.h"
@@ -56,6 +57,7 @@ net::TlsServerOptions tls_options(const TlsOptions& options) {
 struct Loaded {
   std::shared_ptr<const View> view;
   std::shared_ptr<const net::TlsServer> tls;  // null: no TLS
+  std::shared_ptr<const CdnSettings> cdn;     // null: no CDN is told
 };
 
 Result<std::shared_ptr<const net::TlsServer>> make_tls(
@@ -77,7 +79,9 @@ Result<Loaded> load(const std::shared_ptr<const EdgeOptions>& options,
   if (!view) return fail(Errc::invalid, view.error().message);
   auto tls = make_tls(options->tls, workers, keys);
   if (!tls) return pass(tls);
-  return Loaded{std::move(*view), std::move(*tls)};
+  auto cdn = load_cdn(options->cdn, workers);
+  if (!cdn) return pass(cdn);
+  return Loaded{std::move(*view), std::move(*tls), std::move(*cdn)};
 }
 
 }  // namespace
@@ -140,7 +144,15 @@ class Edge::Body {
         open_gauge_(registry.gauge(kConnectionsOpen, {},
                                    [this] { return static_cast<double>(limits_.open()); })),
         log_gauge_(registry.gauge(kLogDropped, {},
-                                  [this] { return static_cast<double>(log_.dropped()); })) {}
+                                  [this] { return static_cast<double>(log_.dropped()); })),
+        cdn_(workers, resolver, registry) {
+    if (cache_ != nullptr) cache_->watch(&cdn_);
+  }
+  ~Body() {
+    if (cache_ != nullptr) cache_->watch(nullptr);
+  }
+  Body(const Body&) = delete;
+  Body& operator=(const Body&) = delete;
 
   cache::Cache* cache_;
   net::Workers& workers_;
@@ -156,6 +168,7 @@ class Edge::Body {
   WarmBoard warm_board_;
   metrics::GaugeHandle open_gauge_;
   metrics::GaugeHandle log_gauge_;
+  Cdn cdn_;
   std::vector<metrics::GaugeHandle> group_gauges_;
   std::vector<Hosted> hosted_;
   std::vector<std::unique_ptr<Part>> parts_;  // made, used and ended on their workers
@@ -402,17 +415,19 @@ Result<> Edge::start(std::shared_ptr<const EdgeOptions> options,
   }
   auto loaded = load(options, std::move(limits), b.cache_, nullptr, b.workers_.size(), b.registry_, b.keys_);
   if (!loaded) return pass(loaded);
-  const auto& [view, tls] = *loaded;
+  const auto& [view, tls, cdn] = *loaded;
   if (auto opened = b.open_doors(*options, inherited.doors); !opened) return opened;
   b.make_parts(*options, tls);
   place_literals(*view);
   b.use(view, tls);
+  b.cdn_.use(cdn);
   {
     const std::scoped_lock lock(b.mutex_);
     b.view_ = view;
   }
   b.watch(view);
   for (auto& door : std::exchange(b.doors_, {})) b.serve_at(std::move(door));
+  b.cdn_.start();
   b.accepting_ = true;
   b.on_warmer([](Warmer& warmer) { warmer.start_first(); });
   return {};
@@ -427,7 +442,7 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
   auto loaded =
       load(options, std::move(limits), b.cache_, before.get(), b.workers_.size(), b.registry_, b.keys_);
   if (!loaded) return pass(loaded);
-  const auto& [view, tls] = *loaded;
+  const auto& [view, tls, cdn] = *loaded;
   OpenDoor* const closing = b.tls_door_to_close(options->tls);
   std::unique_ptr<OpenDoor> opening;
   if (tls && (closing != nullptr || b.door(kTlsDoor) == nullptr)) {
@@ -439,6 +454,7 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
   place_literals(*view);
   b.watch(view);
   b.use(view, tls);
+  b.cdn_.use(cdn);
   {
     const std::scoped_lock lock(b.mutex_);
     b.view_ = view;
@@ -514,6 +530,7 @@ void Edge::stop() {
   Body& b = *body_;
   stop_accepting();
   b.end_checker();
+  b.cdn_.stop();
   const auto view = b.view();
   for (auto& part : b.parts_) {
     if (!part) continue;
@@ -531,7 +548,10 @@ void Edge::stop() {
 
 std::vector<net::HealthReport> Edge::health() const {
   const auto view = body_->view();
-  return view ? health_of(*view) : std::vector<net::HealthReport>{};
+  if (!view) return {};
+  auto reports = health_of(*view);
+  if (auto cdn = body_->cdn_.health()) reports.push_back(std::move(*cdn));
+  return reports;
 }
 
 std::vector<GroupStatus> Edge::upstreams() const {
@@ -564,6 +584,8 @@ Result<bool> Edge::warm() {
   body_->on_warmer([&](Warmer& warmer) { begun = warmer.start(); });
   return begun;
 }
+
+CdnStatus Edge::cdn_status() const { return body_->cdn_.status(); }
 
 WarmStatus Edge::warm_status() const { return body_->warm_board_.status(); }
 

@@ -82,6 +82,7 @@ class Edge final : public net::Health {
   // is no cache; unavailable. Not on a worker.
   [[nodiscard]] Result<bool> warm();
   [[nodiscard]] WarmStatus warm_status() const;
+  [[nodiscard]] CdnStatus cdn_status() const;
 
  private:
   class Body;

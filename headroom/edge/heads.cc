@@ -97,6 +97,18 @@ void write_request_head(Request& r, const Server& server, std::string& out) {
   out.append("\r\n");
 }
 
+namespace {
+
+// An answer that is not kept here may be kept by the CDN.
+void append_cdn_tags(const Route& route, const http::ResponseHead& head, std::string& out) {
+  std::vector<std::string> tags(route.cache.tags);
+  const http::Tags named = http::tags_of(head);
+  tags.insert(tags.end(), named.tags.begin(), named.tags.end());
+  out += cdn_tag_line(route.cache.cdn, tags);
+}
+
+}  // namespace
+
 void begin_answer(Request& r, const http::ResponseHead& head) {
   using Kind = Exchange::Length::Kind;
   Exchange::Length length;
@@ -119,11 +131,14 @@ void begin_answer(Request& r, const http::ResponseHead& head) {
   out.append("\r\n");
   if (!head.has(Name::x_request_id)) append_line(out, "X-Request-Id", r.id);
   if (r.route->pagination) r.route->pagination->append_lines(out, r, head);
+  if (r.route->cache.enabled && r.route->cache.cdn.on()) append_cdn_tags(*r.route, head, out);
   append_own_fields(r, out);
 }
 
 bool is_for_clients(const Route& route, const http::Field& field) {
-  if (field.id == Name::via || (route.cache.enabled && http::is_for_surrogates(field.id))) return false;
+  if (field.id == Name::via) return false;
+  const CdnHeaders& cdn = route.cache.cdn;
+  if (route.cache.enabled && http::is_for_surrogates(field.id) && !(cdn.on() && field.id == Name::surrogate_control)) return false;
   return !route.policy.active() || route.policy.keeps_response_field(field);
 }
 

@@ -52,12 +52,17 @@ inline constexpr Family kRefreshes{"headroom_edge_refreshes_total", Kind::counte
 inline constexpr Family kWarmRequests{"headroom_edge_warm_requests_total", Kind::counter,
                                       "Requests of [[edge.warm]], by what became of them (stored, fresh, not_stored, failed).", {"outcome"}};
 
-inline constexpr std::array<const Family*, 31> kFamilies{
+inline constexpr Family kCdnCalls{"headroom_edge_cdn_calls_total", Kind::counter, "Calls of the CDN's API, by what came of them (done, later: to be sent again, refused: everything is purged instead).", {"outcome"}};
+inline constexpr Family kCdnPurges{"headroom_edge_cdn_purges_total", Kind::counter, "Invalidations that the CDN has taken, by kind (everything, tag, prefix, url).", {"kind"}};
+inline constexpr Family kCdnOverflows{"headroom_edge_cdn_overflows_total", Kind::counter, "Times that more waited than the queue holds, and everything was purged instead."};
+inline constexpr Family kCdnWaiting{"headroom_edge_cdn_waiting", Kind::gauge, "Invalidations that the CDN has not been told yet."};
+
+inline constexpr std::array<const Family*, 35> kFamilies{
     &kAllBegun, &kAllEnded, &kAllErrors, &kConnections, &kConnectionsRefused, &kConnectionsOpen,
     &kBadRequests, &kRequests, &kRequestsBegun, &kBytesIn, &kBytesOut, &kQueueTime, &kConnectTime,
     &kFirstByteTime, &kTotalTime, &kShed, &kRetries, &kUpgrades, &kServerRequests,
     &kServerFailures, &kServerConnects, &kServerFirstByte, &kServerConnect, &kServerInFlight,
-    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts, &kRefreshes, &kWarmRequests};
+    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts, &kRefreshes, &kWarmRequests, &kCdnCalls, &kCdnPurges, &kCdnOverflows, &kCdnWaiting};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::edge

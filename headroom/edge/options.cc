@@ -108,6 +108,7 @@ Section<RouteCacheOptions> route_cache_section() {
   s.setting("ignore_cookies", &O::ignore_cookies, "false", Reload::live, "Answers do not depend on cookies, nor are their Set-Cookie anybody's own.");
   s.setting("store_set_cookie", &O::store_set_cookie, "false", Reload::live, "Keep answers with Set-Cookie also where they do not say public.");
   s.setting("browser", &O::browser, "", Reload::live, "Cache-Control for clients instead of the app's, for instance \"public, max-age=60\".");
+  s.setting("cdn", &O::cdn, "", Reload::live, "CDN-Cache-Control for the CDN in front (edge.cdn) instead of the app's, for instance \"max-age=3600\".");
   return s;
 }
 
@@ -244,6 +245,7 @@ const Section<EdgeOptions>& edge_section() {
     s.setting("body_limit", &EdgeOptions::body_limit, "10MiB", Reload::live, "The largest request body; 0: any size.");
     s.setting("body_buffer", &EdgeOptions::body_buffer, "64KiB", Reload::live, "Bodies of announced size up to this are read whole before a server is taken.", between(Bytes{0}, Bytes::mib(16)));
     s.section("cache", &EdgeOptions::cache, edge_cache_section());
+    s.section("cdn", &EdgeOptions::cdn, cdn_section());
     s.section("warming", &EdgeOptions::warming, warming_section());
     s.list("warm", &EdgeOptions::warm, warm_section(), Reload::live);
     s.setting("access_log", &EdgeOptions::access_log, "0", Reload::live, "The share of requests logged as JSON lines on standard output: 0 none, 1 all.", between(0.0, 1.0));

@@ -13,6 +13,7 @@
 #include "headroom/base/clock.h"
 #include "headroom/config/section.h"
 #include "headroom/config/values.h"
+#include "headroom/edge/cdn_options.h"
 #include "headroom/edge/warm_options.h"
 
 namespace headroom::config {
@@ -145,6 +146,7 @@ struct RouteCacheOptions {
   bool ignore_cookies = false;
   bool store_set_cookie = false;
   std::string browser;  // Cache-Control for clients; empty: the app's
+  std::string cdn;      // CDN-Cache-Control for the CDN; empty: the app's
 };
 
 // [[edge.routes]]: which requests go where, and what is done to them on the way.
@@ -236,6 +238,7 @@ struct EdgeOptions {
   Bytes body_limit;
   Bytes body_buffer;  // bodies up to this are read whole before an upstream is taken
   EdgeCacheOptions cache;
+  CdnOptions cdn;
   WarmingOptions warming;
   std::vector<WarmOptions> warm;
   double access_log = 0;  // share of requests written; 0: off

@@ -37,15 +37,19 @@ http::Validators Page::validators() const { return {at(facts_.etag), at(facts_.m
 std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route, std::span<const std::string> tags) {
   const auto withheld = http::withheld_fields(head);
   const bool own_cache_control = !route.cache.browser.empty();
+  const bool own_cdn_control = route.cache.cdn.on() && !route.cache.cdn.control.empty();
   std::string lines;
   http::HeadWriter writer(lines);
   writer.forward(head.fields, [&](const http::Field& f) {
     if (f.id == Name::age || f.id == Name::x_request_id || (own_cache_control && f.id == Name::cache_control)) return false;
+    if (own_cdn_control && f.id == Name::cdn_cache_control) return false;
     return is_for_clients(route, f) && std::ranges::none_of(withheld, [&](std::string_view name) { return text::equal_ignoring_case(name, f.name); });
   });
   lines += "Via: ";
   http::append_via(lines, head, kPseudonym);
   lines += "\r\n";
+  if (own_cdn_control) lines.append("CDN-Cache-Control: ").append(route.cache.cdn.control).append("\r\n");
+  lines += cdn_tag_line(route.cache.cdn, tags);
   if (own_cache_control) lines.append("Cache-Control: ").append(route.cache.browser).append("\r\n");
 
   Page::Facts facts;

@@ -75,8 +75,10 @@ std::string origin_of(const Request& r) {
 }  // namespace
 
 void drop_page(cache::Cache& cache, std::string_view url, cache::Hardness hardness) {
-  cache.invalidate_key(cache::Space::http, url, hardness);
+  const bool was_there = cache.invalidate_key(cache::Space::http, url, hardness);
   cache.invalidate_tag(Pages::url_tag(url), hardness);
+  // Who drops a page by its name means it, whether this memory still holds it or only a cache in front.
+  if (!was_there) cache.tell({.what = cache::Invalidation::What::key, .space = cache::Space::http, .name = url});
 }
 
 std::string Pages::url_tag(std::string_view key) { return "url:" + std::string(key); }
@@ -161,7 +163,8 @@ net::Task<> Pages::invalidating(Request& r) {
 void Pages::invalidate(const Request& r, std::string_view path_and_query) {
   std::string key = origin_of(r);
   append_target(key, path_and_query, r.route->cache.strip_query);
-  drop_page(cache_, key, cache::Hardness::hard);
+  cache_.invalidate_key(cache::Space::http, key);
+  cache_.invalidate_tag(url_tag(key));
 }
 
 void Pages::invalidate_after(const Request& r, const http::ResponseHead& head) {

@@ -14,6 +14,7 @@
 
 #include "headroom/base/metrics.h"
 #include "headroom/cache/cache.h"
+#include "headroom/edge/cdn_purge.h"
 #include "headroom/edge/options.h"
 #include "headroom/edge/pagination.h"
 #include "headroom/edge/policy.h"
@@ -84,6 +85,7 @@ struct RouteCache {
   std::vector<std::string> strip_query;
   http::StoreRules rules;
   std::string browser;
+  CdnHeaders cdn;
   std::unique_ptr<Sharing> sharing = std::make_unique<Sharing>();
 };
 

@@ -140,6 +140,8 @@ class Maker {
     made.strip_query = option.strip_query;
     made.rules = {.ignore_cookies = option.ignore_cookies, .store_set_cookie = option.store_set_cookie};
     made.browser = option.browser;
+    made.cdn = {options_.cdn.provider, options_.cdn.tag_header, option.cdn};
+    if (!http::is_field_value(option.cdn)) return fail(Errc::invalid, "cdn: a control character");
     if (!http::is_field_value(option.browser)) return fail(Errc::invalid, "browser: a control character");
     if (option.ttl_class.empty() || cache_ == nullptr) return made;
     if (auto known = check_ttl_class(option, cache_->options()); !known) return pass(known);

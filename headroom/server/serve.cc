@@ -28,6 +28,7 @@
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/admin_door.h"
 #include "headroom/server/api.h"
+#include "headroom/server/cdn_api.h"
 #include "headroom/server/options.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sources.h"
@@ -190,6 +191,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_cache_endpoints(api_, sources_);
   add_cache_entries(api_, sources_);
   add_warm_endpoints(api_, sources_);
+  add_cdn_endpoints(api_, sources_);
 }
 
 // Before the workers start.
@@ -215,6 +217,7 @@ Sources Process::sources() {
       .cache = [this] { return cache_ ? &*cache_ : nullptr; },
       .warm = [this] { return edge_.warm(); },
       .warm_status = [this] { return edge_.warm_status(); },
+      .cdn = [this] { return edge_.cdn_status(); },
       .rates = rates_,
       .metrics_enabled = [this] { return metrics_enabled_.load(); },
       .settings = [this] { return settings_; },

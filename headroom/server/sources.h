@@ -38,6 +38,7 @@ struct Sources {
   std::function<cache::Cache*()> cache{};  // null: there is none
   std::function<Result<bool>()> warm{};
   std::function<edge::WarmStatus()> warm_status{};
+  std::function<edge::CdnStatus()> cdn{};
 
   // The reading thread.
   const monitor::Rates& rates;
