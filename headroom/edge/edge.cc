@@ -100,11 +100,13 @@ class Trimmer final : net::WheelEntry {
 // One worker's part.
 struct Part {
   Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, cache::Cache* cache,
-       ProxyCells cells, const BatchCells& batch_cells, const RefreshCells& refresh_cells)
+       ProxyCells cells, const BatchCells& batch_cells, const RefreshCells& refresh_cells,
+       const CompressOptions& compress, const CodingCells& coding_cells)
       : group(worker),
         batch(inner, batch_cells),
         refresher(group, inner, refresh_cells),
-        proxy(group, hosted, log, cache, std::move(cells), inner, batch, refresher) {}
+        coder(compress, coding_cells),
+        proxy(group, hosted, log, cache, std::move(cells), inner, batch, refresher, coder) {}
   void begin(const std::shared_ptr<const View>& view) {
     proxy.set_view(view);
     if (!trimmer) trimmer.emplace(group.worker().wheel(), proxy);
@@ -114,6 +116,7 @@ struct Part {
   InnerDoor inner;
   Batch batch;
   Refresher refresher;
+  AnswerCoder coder;
   Proxy proxy;
   std::optional<Trimmer> trimmer;
   std::shared_ptr<const net::TlsServer> tls;
@@ -244,7 +247,8 @@ void Edge::Body::make_parts(const EdgeOptions& options,
   workers_.each([&](net::Worker& worker) {
     auto part = std::make_unique<Part>(worker, hosted_, log_, cache_, cells_of(worker.index()),
                                        batch_cells_of(worker.index()),
-                                       refresh_cells_of(worker.index()));
+                                       refresh_cells_of(worker.index()), options.compress,
+                                       coding_cells(registry_, worker.index()));
     Part& made = *part;
     made.tls = tls;
     made.plain = std::make_unique<http::Server>(made.group, made.proxy, http_options);

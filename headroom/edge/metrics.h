@@ -49,12 +49,19 @@ inline constexpr Family kBatchParts{"headroom_edge_batch_parts_total", Kind::cou
 inline constexpr Family kRefreshes{"headroom_edge_refreshes_total", Kind::counter,
                                    "Stored answers asked for in the background, by what became of it (renewed, not_stored, failed, refused: too many at once).", {"outcome"}};
 
-inline constexpr std::array<const Family*, 30> kFamilies{
+inline constexpr Family kCodedAnswers{"headroom_edge_coded_answers_total", Kind::counter, "Answers encoded for clients, stored forms included.", {"coding"}};
+inline constexpr Family kCodedBytesIn{"headroom_edge_coded_plain_bytes_total", Kind::counter, "Bytes of bodies before they were encoded.", {"coding"}};
+inline constexpr Family kCodedBytesOut{"headroom_edge_coded_bytes_total", Kind::counter, "Bytes of bodies as they were sent, encoded.", {"coding"}};
+inline constexpr Family kTagged{"headroom_edge_etags_made_total", Kind::counter, "ETags made from the content of answers."};
+inline constexpr Family kConfirmed{"headroom_edge_not_modified_total", Kind::counter, "Answers of servers that clients had already: 304 instead."};
+
+inline constexpr std::array kFamilies{
     &kAllBegun, &kAllEnded, &kAllErrors, &kConnections, &kConnectionsRefused, &kConnectionsOpen,
     &kBadRequests, &kRequests, &kRequestsBegun, &kBytesIn, &kBytesOut, &kQueueTime, &kConnectTime,
     &kFirstByteTime, &kTotalTime, &kShed, &kRetries, &kUpgrades, &kServerRequests,
     &kServerFailures, &kServerConnects, &kServerFirstByte, &kServerConnect, &kServerInFlight,
-    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts, &kRefreshes};
+    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts, &kRefreshes,
+    &kCodedAnswers, &kCodedBytesIn, &kCodedBytesOut, &kTagged, &kConfirmed};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::edge

@@ -14,9 +14,9 @@ using http::Name;
 
 Proxy::Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
              cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch,
-             Refresher& refresher)
+             Refresher& refresher, AnswerCoder& coder)
     : group_(group),
-      forwarder_(group),
+      forwarder_(group, coder),
       hosted_(hosted),
       log_(log),
       cells_(std::move(cells)),
