@@ -269,7 +269,6 @@ class Tags(Compression):
         def answer(connection):
             while connection.read() is not None:
                 connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234")
-                threading.Event().wait(0.1)
                 connection.send(b"56789")
 
         answer = ask(self.serve(self.script(answer)).edge)

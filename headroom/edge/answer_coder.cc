@@ -138,29 +138,41 @@ net::Task<bool> AnswerCoder::relay_here(Request& r, http::ClientConnection& conn
   co_return sent && end;
 }
 
-// Reads as much as makes a whole, if it comes soon; what does not is a stream.
+// What of the body comes soon; the answer has not begun.
+net::Task<Result<>> AnswerCoder::gather(Request& r, const http::ResponseHead& head, http::BodySource& body, std::string& gathered) {
+  const bool events = coding::is_event_stream(head.value_of(http::Name::content_type));
+  const bool announced = head.body == http::Body::length && head.content_length <= kWhole && !events;
+  const TimePoint until = Clock::now() + kQuiet;
+  body.top_up();
+  while (!body.done() && (announced || gathered.size() < kWhole)) {
+    auto piece = body.buffered();
+    if (piece && piece->empty() && !body.done()) {
+      const Duration left = until - Clock::now();
+      if (!announced || left <= Duration::zero()) break;
+      body.set_idle(left);
+      piece = co_await body.next();
+      body.set_idle(idle_of(r));
+      if (!piece && piece.error().code == Errc::timeout) break;
+    }
+    if (!piece) co_return pass(piece);
+    gathered += *piece;
+  }
+  co_return Result<>{};
+}
+
 net::Task<bool> AnswerCoder::relay_arriving(Request& r, http::ClientConnection& connection, Plan plan) {
   connection.keep_head();
   const http::ResponseHead& head = connection.head();
   http::BodySource& body = connection.body();
-  const bool events = coding::is_event_stream(head.value_of(http::Name::content_type));
-  const bool awaited = head.body == http::Body::length && head.content_length <= kWhole && !events;
-  body.top_up();
   std::string gathered;
-  while (!body.done()) {
-    auto piece = body.buffered();
-    if (piece && piece->empty() && !body.done() && awaited) piece = co_await more(r, body);
-    if (!piece) {
-      if (r.status != kClientGone) co_await r.fail(502, "bad_gateway", "the application broke off its answer");
-      co_return false;
-    }
-    if (piece->empty() || (!awaited && gathered.size() >= kWhole)) {
-      gathered += *piece;
-      break;
-    }
-    gathered += *piece;
+  auto here = co_await gather(r, head, body, gathered);
+  if (!here && plan.is_coded()) co_await r.fail(502, "bad_gateway", "the application broke off its answer");
+  if (!here && !plan.is_coded()) {  // passed on as far as it came, as it would have been without us
+    begin_answer(r, head, {.varies = plan.varies});
+    (void)co_await r.x.send(gathered, Exchange::Last::no);
   }
-  if (!body.done()) co_return co_await stream(r, connection, plan, gathered);
+  if (!here) co_return false;
+  if (!body.done() || !body.trailers().empty()) co_return co_await stream(r, connection, plan, gathered);
   std::string coded;
   const std::string_view out = begin_whole(r, head, plan, gathered, coded);
   auto sent = co_await send_all(r.x, out, Exchange::Last::yes);

@@ -1,8 +1,8 @@
 // headroom/edge/answer_coder.h - one worker's encoding of answers on their way from a server to the client, and the ETags it gives them.
 //
 // Owns: the worker's contexts of codings. Borrows: request and connection of each call. Worker: one.
-// Invariants: (1) a body that is here as a whole, or is announced and small, is encoded at once and has a Content-Length; any other is
-//   encoded as it comes; (2) what a server has sent is out after kQuiet at the latest, and after each piece in an event stream; (3) nothing is
+// Invariants: (1) a body that is here as a whole, or is announced, small and here within kQuiet, is encoded at once and has a Content-Length;
+//   any other is encoded as it comes; (2) what a server has sent is out after kQuiet at the latest, and after each piece in an event stream; (3) nothing is
 //   read that the client does not take: at most one piece lies encoded and unsent.
 // Limits: bodies up to kWhole at once; CompressOptions::streams streams at a time, beyond which answers go out plain.
 #pragma once
@@ -55,6 +55,7 @@ class AnswerCoder {
  private:
   [[nodiscard]] net::Task<bool> relay_here(Request& request, http::ClientConnection& connection, Plan plan);
   [[nodiscard]] net::Task<bool> relay_arriving(Request& request, http::ClientConnection& connection, Plan plan);
+  [[nodiscard]] static net::Task<Result<>> gather(Request& request, const http::ResponseHead& head, http::BodySource& body, std::string& gathered);
   [[nodiscard]] net::Task<bool> stream(Request& request, http::ClientConnection& connection, const Plan& plan, std::string_view begun);
   [[nodiscard]] net::Task<bool> confirm(Request& request, http::ClientConnection& connection, const Plan& plan);
   [[nodiscard]] std::string_view begin_whole(Request& request, const http::ResponseHead& head, Plan plan, std::string_view body, std::string& coded);

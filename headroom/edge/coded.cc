@@ -88,7 +88,7 @@ bool may_code(const RouteCoding& route, const http::ResponseHead& head, std::opt
 std::string accept_encoding(const http::RequestHead& request) { return joined(request, Name::accept_encoding); }
 
 Coding coding_for(const RouteCoding& route, const http::RequestHead& request) {
-  if (!request.has(Name::accept_encoding)) return Coding::identity;
+  if (!route.enabled || !request.has(Name::accept_encoding)) return Coding::identity;
   return route.preference.choose(coding::accepted(accept_encoding(request)));
 }
 
@@ -122,7 +122,7 @@ Plan plan_for(const RouteCoding& route, const http::RequestHead& request, const 
   if (!has_body || head.status != 200 || !is_get_or_head(request)) return plan;
   const std::string_view etag = head.value_of(Name::etag);
   plan.confirmed = !etag.empty() && has_it(request, etag);
-  plan.tagged = route.etags && etag.empty() && !head.has(Name::last_modified) && length.value_or(0) <= kTaggedBytes && !says_no_store(head);
+  plan.tagged = wants_tag(route, head);
   return plan;
 }
 
@@ -164,6 +164,11 @@ Rewrite rewrite_of_304(const http::RequestHead& request, const http::ResponseHea
   rewrite.not_modified = true;
   rewrite.coding = Coding::gzip;  // whichever: a 304 does not name it
   return rewrite;
+}
+
+bool wants_tag(const RouteCoding& route, const http::ResponseHead& head) {
+  const bool is_small = head.body == http::Body::length && head.content_length <= kTaggedBytes;
+  return route.etags && is_small && head.status == 200 && !head.has(Name::etag) && !head.has(Name::last_modified) && !says_no_store(head);
 }
 
 std::string content_tag(std::string_view body) {

@@ -54,7 +54,7 @@ struct Plan {
 
 // Whether this answer may be coded for those who accept it. `length` of its body, where it is known.
 [[nodiscard]] bool may_code(const RouteCoding& route, const http::ResponseHead& head, std::optional<std::uint64_t> length);
-// By Accept-Encoding.
+// By Accept-Encoding; identity where the route codes nothing.
 [[nodiscard]] coding::Coding coding_for(const RouteCoding& route, const http::RequestHead& request);
 // All its values as one.
 [[nodiscard]] std::string accept_encoding(const http::RequestHead& request);
@@ -88,6 +88,8 @@ struct Rewrite {
 // Of a 304 that a server sent: the ETag is weak where the client named it so, for its copy is a coded one.
 [[nodiscard]] Rewrite rewrite_of_304(const http::RequestHead& request, const http::ResponseHead& head);
 
+// Whether an ETag is made for an answer, once its body is here: of announced length only, for others may stream, and have trailers.
+[[nodiscard]] bool wants_tag(const RouteCoding& route, const http::ResponseHead& head);
 // A strong entity tag of a content, with its quotes.
 [[nodiscard]] std::string content_tag(std::string_view body);
 // Whether the client's If-None-Match names the tag; If-Match and dates are others' matter.

@@ -23,7 +23,7 @@ Proxy::Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog
       inner_(inner),
       batch_(batch),
       ids_(group.worker().random()) {
-  if (cache != nullptr) pages_.emplace(group_, *cache, forwarder_, refresher);
+  if (cache != nullptr) pages_.emplace(group_, *cache, forwarder_, refresher, coder);
 }
 
 void Proxy::set_view(const std::shared_ptr<const View>& view) {
