@@ -198,9 +198,17 @@ net::Task<> Carrier::tunnel(Request& r, http::ClientConnection& connection) {
   connection.spoil();
 }
 
-// Writes the answer as it comes; false when it could not be carried to its end.
+// False when the answer could not be carried to its end.
 net::Task<bool> Carrier::relay(Request& r, http::ClientConnection& connection) {
-  begin_answer(r, connection.head());
+  const Plan plan = plan_for(r.route->coding, r.head(), connection.head());
+  if (AnswerCoder::has_work(plan, connection.head())) return coder_.relay(r, connection, plan);
+  return pass_on(r, connection, plan);
+}
+
+// Writes the answer as it comes.
+net::Task<bool> Carrier::pass_on(Request& r, http::ClientConnection& connection, Plan plan) {
+  const bool is_304 = connection.head().status == 304 && r.route->coding.enabled;
+  begin_answer(r, connection.head(), is_304 ? rewrite_of_304(r.head(), connection.head()) : Rewrite{.coding = plan.coding, .varies = plan.varies});
   http::BodySource& body = connection.body();
   body.top_up();
   Result<std::string_view> piece = body.buffered();

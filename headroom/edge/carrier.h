@@ -6,6 +6,7 @@
 // Limits: the route's time-outs; pieces of 128 KiB; 32 interim answers.
 #pragma once
 
+#include "headroom/edge/answer_coder.h"
 #include "headroom/edge/lease.h"
 #include "headroom/edge/request.h"
 
@@ -22,7 +23,7 @@ enum class Attempt : std::uint8_t {
 
 class Carrier {
  public:
-  explicit Carrier(net::TaskGroup& group) : group_(group) {}
+  Carrier(net::TaskGroup& group, AnswerCoder& coder) : group_(group), coder_(coder) {}
 
   // The lease has a connection.
   [[nodiscard]] net::Task<Attempt> carry(Request& request, Lease& lease);
@@ -33,10 +34,12 @@ class Carrier {
   [[nodiscard]] static net::Task<> pump(Request& request, http::ClientConnection& connection);
   [[nodiscard]] static net::Task<Result<>> await_head(Request& request,
                                                       http::ClientConnection& connection);
-  [[nodiscard]] static net::Task<bool> relay(Request& request, http::ClientConnection& connection);
+  [[nodiscard]] net::Task<bool> relay(Request& request, http::ClientConnection& connection);
+  [[nodiscard]] static net::Task<bool> pass_on(Request& request, http::ClientConnection& connection, Plan plan);
   [[nodiscard]] net::Task<> tunnel(Request& request, http::ClientConnection& connection);
 
   net::TaskGroup& group_;
+  AnswerCoder& coder_;
 };
 
 }  // namespace headroom::edge

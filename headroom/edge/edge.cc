@@ -106,12 +106,14 @@ class Trimmer final : net::WheelEntry {
 struct Part {
   Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, cache::Cache* cache,
        ProxyCells cells, const BatchCells& batch_cells, const RefreshCells& refresh_cells,
-       WarmBoard& warm_board, const WarmCells& warm_cells)
+       const CompressOptions& compress, const CodingCells& coding_cells, WarmBoard& warm_board,
+       const WarmCells& warm_cells)
       : group(worker),
         batch(inner, batch_cells),
         refresher(group, inner, refresh_cells),
+        coder(compress, coding_cells),
         warmer(group, inner, warm_board, warm_cells),
-        proxy(group, hosted, log, cache, std::move(cells), inner, batch, refresher) {}
+        proxy(group, hosted, log, cache, std::move(cells), inner, batch, refresher, coder) {}
   void begin(const std::shared_ptr<const View>& view) {
     proxy.set_view(view);
     if (!trimmer) trimmer.emplace(group.worker().wheel(), proxy);
@@ -121,6 +123,7 @@ struct Part {
   InnerDoor inner;
   Batch batch;
   Refresher refresher;
+  AnswerCoder coder;
   Warmer warmer;  // worker 0's is used
   Proxy proxy;
   std::optional<Trimmer> trimmer;
@@ -290,7 +293,9 @@ void Edge::Body::make_parts(const EdgeOptions& options,
   workers_.each([&](net::Worker& worker) {
     auto part = std::make_unique<Part>(worker, hosted_, log_, cache_, cells_of(worker.index()),
                                        batch_cells_of(worker.index()),
-                                       refresh_cells_of(worker.index()), warm_board_, warm_cells_of(worker.index()));
+                                       refresh_cells_of(worker.index()), options.compress,
+                                       coding_cells(registry_, worker.index()), warm_board_,
+                                       warm_cells_of(worker.index()));
     Part& made = *part;
     made.tls = tls;
     made.plain = std::make_unique<http::Server>(made.group, made.proxy, http_options);

@@ -263,15 +263,18 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream) {
                    .age = std::chrono::seconds(freshness_.initial_age)};
   status.stored = true;
   r.route->cache.sharing->stored();
-  if (page.size() <= kReadWhole) co_return co_await store_whole(r, upstream, made);
+  if (page.size() <= kReadWhole) co_return co_await store_whole(r, upstream, made, all);
   if (lease_) co_return store_growing(r, upstream, made);
   metadata_.clear();
   status.stored = false;
   co_return false;
 }
 
-net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made) {
+net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made, std::vector<std::string> tags) {
+  const http::ResponseHead& head = upstream.connection->head();
   http::BodySource& source = upstream.connection->body();
+  const bool tagged = wants_tag(r.route->coding, head);
+  if (tagged && !source.is_here()) upstream.connection->keep_head();
   Duration quiet{};
   while (!source.done()) {
     auto piece = co_await source.next();
@@ -285,6 +288,10 @@ net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made
       if (!serve_stale(0, piece.error().message)) co_await r.fail(502, "bad_gateway", "the application broke off its answer");
       co_return true;
     }
+  }
+  if (tagged) {
+    metadata_ = page_of(head, freshness_, *r.route, tags, content_tag(body_));
+    made.metadata = metadata_;
   }
   if (!lease_) {
     status.stored = pages_.cache_.memory().set(cache::Space::http, place_.of_answer(), made, body_, Clock::now(), since_).has_value();

@@ -56,7 +56,7 @@ class Fill final : public Keeper {
   [[nodiscard]] bool confirmed(Request& request, const http::ResponseHead& head);
   [[nodiscard]] bool serve_stale(std::uint16_t server_said, std::string_view why);
   [[nodiscard]] net::Task<bool> store(Request& request, Lease& upstream);
-  [[nodiscard]] net::Task<bool> store_whole(Request& request, Lease& upstream, cache::Head& head);
+  [[nodiscard]] net::Task<bool> store_whole(Request& request, Lease& upstream, cache::Head& head, std::vector<std::string> tags);
   [[nodiscard]] bool store_growing(Request& request, Lease& upstream, cache::Head& head);
   [[nodiscard]] bool find_place(Request& request, std::string_view names);
   void refuse(Duration remember);

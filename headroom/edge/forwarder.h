@@ -13,7 +13,7 @@ namespace headroom::edge {
 
 class Forwarder {
  public:
-  explicit Forwarder(net::TaskGroup& group) : group_(group), carrier_(group) {}
+  Forwarder(net::TaskGroup& group, AnswerCoder& coder) : group_(group), carrier_(group, coder) {}
 
   // The request has a route with a pool.
   [[nodiscard]] net::Task<> forward(Request& request);

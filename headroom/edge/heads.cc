@@ -53,8 +53,11 @@ void write_request_head(Request& r, const Server& server, std::string& out) {
                                     ? std::string_view(server.spec().authority)
                                     : std::string_view(options.host);
   append_line(out, "Host", host);
-  if (policy.active() || r.keeper != nullptr) {
+  const bool plain = r.route->coding.plain_from_app;
+  if (plain) append_line(out, "Accept-Encoding", "identity");
+  if (policy.active() || r.keeper != nullptr || plain) {
     writer.forward(head.fields, [&](const http::Field& f) {
+      if (plain && f.id == Name::accept_encoding) return false;
       return !is_written_for_servers(f) && policy.keeps_request_field(f) && (r.keeper == nullptr || !r.keeper->replaces(f));
     });
     if (r.keeper != nullptr) out.append(r.keeper->lines());
@@ -109,23 +112,29 @@ void append_cdn_tags(const Route& route, const http::ResponseHead& head, std::st
 
 }  // namespace
 
-void begin_answer(Request& r, const http::ResponseHead& head) {
+void begin_answer(Request& r, const http::ResponseHead& head, const Rewrite& rewrite) {
   using Kind = Exchange::Length::Kind;
   Exchange::Length length;
-  if (head.body == http::Body::length) {
+  if (rewrite.not_modified) {
+    length = {};
+  } else if (rewrite.length) {
+    length = {Kind::known, *rewrite.length};
+  } else if (head.body == http::Body::length && !rewrite.is_coded()) {
     length = {Kind::known, head.content_length};
   } else if (head.body != http::Body::none) {
     length = {Kind::unknown, 0};
   }
   if (r.streams_body())
     r.x.close_after();  // the answer overtakes the request: what follows on this connection is in doubt
-  r.x.start(head.status, head.reason, length);
+  const bool made_304 = rewrite.not_modified && head.status != 304;
+  r.x.start(made_304 ? 304 : head.status, made_304 ? std::string_view{} : head.reason, length);
   std::string& out = r.x.head();
-  if (head.body == http::Body::none && head.has_content_length && head.status != 204) {
+  if (head.body == http::Body::none && head.has_content_length && head.status != 204 && !rewrite.is_coded()) {
     append_line(out, "Content-Length", http::Digits(head.content_length).view());
   }
   http::HeadWriter writer(out);
-  writer.forward(head.fields, [&](const http::Field& f) { return is_for_clients(*r.route, f); });
+  writer.forward(head.fields, [&](const http::Field& f) { return rewrite.keeps(f) && is_for_clients(*r.route, f); });
+  rewrite.append_lines(out, head);
   out.append("Via: ");
   http::append_via(out, head, kPseudonym);
   out.append("\r\n");

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "headroom/edge/coded.h"
 #include "headroom/edge/request.h"
 
 namespace headroom::edge {
@@ -15,7 +16,7 @@ inline constexpr std::string_view kPseudonym = "headroom";
 // The whole head of the request as `server` gets it: framing, forwarding fields and the route's policy.
 void write_request_head(Request& request, const Server& server, std::string& out);
 // Begins the answer in the exchange (Exchange::start) and appends its field lines.
-void begin_answer(Request& request, const http::ResponseHead& head);
+void begin_answer(Request& request, const http::ResponseHead& head, const Rewrite& rewrite = {});
 // Whether a server's field is passed on to clients of this route (Via is written anew).
 [[nodiscard]] bool is_for_clients(const Route& route, const http::Field& field);
 // What each answer gets anew, whether it comes from a server or from memory: the route's lines, Cache-Status, limits.

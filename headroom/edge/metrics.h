@@ -57,12 +57,19 @@ inline constexpr Family kCdnPurges{"headroom_edge_cdn_purges_total", Kind::count
 inline constexpr Family kCdnOverflows{"headroom_edge_cdn_overflows_total", Kind::counter, "Times that more waited than the queue holds, and everything was purged instead."};
 inline constexpr Family kCdnWaiting{"headroom_edge_cdn_waiting", Kind::gauge, "Invalidations that the CDN has not been told yet."};
 
-inline constexpr std::array<const Family*, 35> kFamilies{
+inline constexpr Family kCodedAnswers{"headroom_edge_coded_answers_total", Kind::counter, "Answers encoded for clients, stored forms included.", {"coding"}};
+inline constexpr Family kCodedBytesIn{"headroom_edge_coded_plain_bytes_total", Kind::counter, "Bytes of bodies before they were encoded.", {"coding"}};
+inline constexpr Family kCodedBytesOut{"headroom_edge_coded_bytes_total", Kind::counter, "Bytes of bodies as they were sent, encoded.", {"coding"}};
+inline constexpr Family kTagged{"headroom_edge_etags_made_total", Kind::counter, "ETags made from the content of answers."};
+inline constexpr Family kConfirmed{"headroom_edge_not_modified_total", Kind::counter, "Answers of servers that clients had already: 304 instead."};
+
+inline constexpr std::array kFamilies{
     &kAllBegun, &kAllEnded, &kAllErrors, &kConnections, &kConnectionsRefused, &kConnectionsOpen,
     &kBadRequests, &kRequests, &kRequestsBegun, &kBytesIn, &kBytesOut, &kQueueTime, &kConnectTime,
     &kFirstByteTime, &kTotalTime, &kShed, &kRetries, &kUpgrades, &kServerRequests,
     &kServerFailures, &kServerConnects, &kServerFirstByte, &kServerConnect, &kServerInFlight,
-    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts, &kRefreshes, &kWarmRequests, &kCdnCalls, &kCdnPurges, &kCdnOverflows, &kCdnWaiting};
+    &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts, &kRefreshes, &kWarmRequests, &kCdnCalls, &kCdnPurges, &kCdnOverflows, &kCdnWaiting,
+    &kCodedAnswers, &kCodedBytesIn, &kCodedBytesOut, &kTagged, &kConfirmed};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::edge

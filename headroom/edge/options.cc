@@ -1,6 +1,7 @@
 #include "headroom/edge/options.h"
 
 #include "headroom/base/text.h"
+#include "headroom/coding/accept.h"
 #include "headroom/edge/checker.h"
 #include "headroom/edge/upstream.h"
 #include "headroom/http/parser.h"
@@ -29,6 +30,11 @@ const auto kHashBy = satisfying("such as address, header:X-User or cookie:sessio
          (text.starts_with("cookie:") && text.size() > 7);
 });
 const auto kTlsVersion = satisfying("1.2 or 1.3", [](const std::string& text) { return text == "1.2" || text == "1.3"; });
+
+const auto kCoding = satisfying("that is zstd, br or gzip", [](const std::string& text) {
+  const std::array<std::string_view, 1> name{text};
+  return coding::Preference::of(name).has_value();
+});
 
 Section<HealthCheckOptions> health_section() {
   Section<HealthCheckOptions> s("health", "Active health checks of a group's servers.");
@@ -127,6 +133,41 @@ Section<EdgeCacheOptions> edge_cache_section() {
   return s;
 }
 
+Section<RouteCompressOptions> route_compress_section() {
+  using O = RouteCompressOptions;
+  Section<O> s("compress", "Compression of the route's answers, where it is not as in edge.compress.");
+  s.setting("enabled", &O::enabled, "", Reload::live, "Overrides edge.compress.enabled.");
+  s.setting("least", &O::least, "", Reload::live, "Overrides edge.compress.least.");
+  s.setting("personal", &O::personal, "", Reload::live, "Overrides edge.compress.personal.");
+  s.setting("plain_from_app", &O::plain_from_app, "", Reload::live, "Overrides edge.compress.plain_from_app.");
+  return s;
+}
+
+Section<CompressOptions> compress_section() {
+  using O = CompressOptions;
+  Section<O> s("compress", "Content codings (gzip, br, zstd) for clients that accept them, where the app has not encoded its answer.");
+  s.setting("enabled", &O::enabled, "true", Reload::live, "Whether answers are encoded.");
+  s.setting("codings", &O::codings, "zstd,br,gzip", Reload::live, "Those used, best first: the order decides where a client accepts several equally.", kCoding);
+  s.setting("least", &O::least, "1KiB", Reload::live, "Bodies known to be smaller go out as they are.");
+  s.setting("types", &O::types, "", Reload::live, "Media types that shrink, besides text, JSON, XML, JavaScript, SVG and their kin: application/x-thing.");
+  s.setting("personal", &O::personal, "guarded", Reload::live, "Answers to requests with cookies or a browser's own credentials, and those with Set-Cookie (BREACH): guarded (plain where another site asks, of random size where that cannot be told), off (plain), on (as all others).");
+  s.setting("plain_from_app", &O::plain_from_app, "false", Reload::live, "Whether the app is asked for plain answers only, so that encoding is never its work.");
+  s.setting("gzip_level", &O::gzip_level, "1", Reload::restart, "While a client waits.", between(1, 12));
+  s.setting("br_level", &O::br_level, "3", Reload::restart, "While a client waits.", between(0, 11));
+  s.setting("zstd_level", &O::zstd_level, "3", Reload::restart, "While a client waits.", between(1, 19));
+  s.setting("stored_gzip_level", &O::stored_gzip_level, "9", Reload::restart, "For cached answers, once, in the background.", between(1, 12));
+  s.setting("stored_br_level", &O::stored_br_level, "6", Reload::restart, "For cached answers, once, in the background.", between(0, 11));
+  s.setting("stored_zstd_level", &O::stored_zstd_level, "9", Reload::restart, "For cached answers, once, in the background.", between(1, 19));
+  s.setting("stored_limit", &O::stored_limit, "8MiB", Reload::restart, "The largest cached answer that is encoded in the background; larger ones are encoded each time, as they are sent.", between(Bytes{0}, Bytes::mib(256)));
+  s.setting("streams", &O::streams, "128", Reload::restart, "Answers that each worker encodes as streams at a time; beyond it they go out plain.", between(0, 65536));
+  s.check([](const O& o) -> Result<void> {
+    const std::vector<std::string_view> names(o.codings.begin(), o.codings.end());
+    auto known = coding::Preference::of(names);
+    return known ? Result<void>() : fail(Errc::invalid, "codings: " + known.error().message);
+  });
+  return s;
+}
+
 Result<void> check_upstream(const UpstreamOptions& o) {
   if (o.balance == Balance::hash && o.hash_by.empty()) return fail(Errc::invalid, "balance = \"hash\" needs hash_by");
   return {};
@@ -216,6 +257,8 @@ const Section<RouteOptions>& route_section() {
     s.section("cors", &RouteOptions::cors, cors_section());
     s.section("pagination", &RouteOptions::pagination, pagination_section());
     s.section("cache", &RouteOptions::cache, route_cache_section());
+    s.section("compress", &RouteOptions::compress, route_compress_section());
+    s.setting("etags", &RouteOptions::etags, "", Reload::live, "Overrides edge.etags.");
     return s;
   }();
   return section;
@@ -248,11 +291,14 @@ const Section<EdgeOptions>& edge_section() {
     s.section("cdn", &EdgeOptions::cdn, cdn_section());
     s.section("warming", &EdgeOptions::warming, warming_section());
     s.list("warm", &EdgeOptions::warm, warm_section(), Reload::live);
+    s.section("compress", &EdgeOptions::compress, compress_section());
+    s.setting("etags", &EdgeOptions::etags, "true", Reload::live, "Whether answers to GET get an ETag, made from their content, where the app sends neither it nor Last-Modified; up to 64 KiB.");
     s.setting("access_log", &EdgeOptions::access_log, "0", Reload::live, "The share of requests logged as JSON lines on standard output: 0 none, 1 all.", between(0.0, 1.0));
     s.list("upstreams", &EdgeOptions::upstreams, upstream_section(), Reload::live);
     s.list("routes", &EdgeOptions::routes, route_section(), Reload::live);
     s.check(check_warm);
     s.alias("NGINX_WORKER_CONNECTIONS", "max_connections");
+    s.alias("ENABLE_COMPRESSION", "compress.enabled");
     return s;
   }();
   return section;

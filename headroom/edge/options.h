@@ -62,6 +62,11 @@ inline constexpr std::array<config::Choice<ClientCertificates>, 3> kClientCertif
      {"require", ClientCertificates::require}}};
 constexpr const auto& setting_choices(ClientCertificates) { return kClientCertificates; }
 
+enum class PersonalAnswers : std::uint8_t { guarded, off, on };
+inline constexpr std::array<config::Choice<PersonalAnswers>, 3> kPersonalAnswers{
+    {{"guarded", PersonalAnswers::guarded}, {"off", PersonalAnswers::off}, {"on", PersonalAnswers::on}}};
+constexpr const auto& setting_choices(PersonalAnswers) { return kPersonalAnswers; }
+
 // [edge.upstreams.health]
 struct HealthCheckOptions {
   std::string path;  // empty: no active checks
@@ -149,6 +154,14 @@ struct RouteCacheOptions {
   std::string cdn;      // CDN-Cache-Control for the CDN; empty: the app's
 };
 
+// [edge.routes.compress]
+struct RouteCompressOptions {
+  std::optional<bool> enabled;
+  std::optional<Bytes> least;
+  std::optional<PersonalAnswers> personal;
+  std::optional<bool> plain_from_app;
+};
+
 // [[edge.routes]]: which requests go where, and what is done to them on the way.
 struct RouteOptions {
   std::string name;
@@ -172,6 +185,8 @@ struct RouteOptions {
   CorsOptions cors;
   PaginationOptions pagination;
   RouteCacheOptions cache;
+  RouteCompressOptions compress;
+  std::optional<bool> etags;
 };
 
 // [[edge.tls.certificates]]
@@ -215,6 +230,20 @@ struct EdgeCacheOptions {
   Duration refresh_timeout{};
 };
 
+// [edge.compress]
+struct CompressOptions {
+  bool enabled = true;
+  std::vector<std::string> codings;  // best first
+  Bytes least;
+  std::vector<std::string> types;  // besides those known to shrink
+  PersonalAnswers personal{};
+  bool plain_from_app = false;
+  std::uint32_t gzip_level = 0, br_level = 0, zstd_level = 0;
+  std::uint32_t stored_gzip_level = 0, stored_br_level = 0, stored_zstd_level = 0;
+  Bytes stored_limit;
+  std::uint32_t streams = 0;
+};
+
 // [edge]
 struct EdgeOptions {
   bool enabled = true;
@@ -241,6 +270,8 @@ struct EdgeOptions {
   CdnOptions cdn;
   WarmingOptions warming;
   std::vector<WarmOptions> warm;
+  CompressOptions compress;
+  bool etags = true;
   double access_log = 0;  // share of requests written; 0: off
   std::vector<UpstreamOptions> upstreams;
   std::vector<RouteOptions> routes;

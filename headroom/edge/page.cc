@@ -34,17 +34,37 @@ std::string Page::written(const Facts& facts, std::string_view lines) {
 
 http::Validators Page::validators() const { return {at(facts_.etag), at(facts_.modified), facts_.freshness.date}; }
 
-std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route, std::span<const std::string> tags) {
+std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route, std::span<const std::string> tags,
+                    std::string_view own_tag) {
   const auto withheld = http::withheld_fields(head);
   const bool own_cache_control = !route.cache.browser.empty();
   const bool own_cdn_control = route.cache.cdn.on() && !route.cache.cdn.control.empty();
+  Page::Facts facts;
+  facts.freshness = freshness;
+  facts.status = head.status;
+  if (head.body == http::Body::length) facts.size = head.content_length;
+  if (head.body == http::Body::none) facts.size = 0;
+  facts.own_tag = !own_tag.empty();
+  facts.codable = may_code(route.coding, head, facts.size == Page::kUnknownSize ? std::nullopt : std::optional(facts.size));
+
   std::string lines;
   http::HeadWriter writer(lines);
-  writer.forward(head.fields, [&](const http::Field& f) {
+  const auto is_kept = [&](const http::Field& f) {
     if (f.id == Name::age || f.id == Name::x_request_id || (own_cache_control && f.id == Name::cache_control)) return false;
     if (own_cdn_control && f.id == Name::cdn_cache_control) return false;
     return is_for_clients(route, f) && std::ranges::none_of(withheld, [&](std::string_view name) { return text::equal_ignoring_case(name, f.name); });
-  });
+  };
+  const auto is_about_bytes = [](const http::Field& f) { return f.id == Name::etag || coding::goes_with_coding(f.name); };
+  if (facts.codable) writer.forward(head.fields, [&](const http::Field& f) { return is_about_bytes(f) && is_kept(f); });
+  if (facts.own_tag) lines.append("ETag: ").append(own_tag).append("\r\n");
+  if (facts.codable) {
+    facts.of_bytes = static_cast<std::uint32_t>(lines.size());
+    const Rewrite rewrite{.varies = true};
+    writer.forward(head.fields, [&](const http::Field& f) { return !is_about_bytes(f) && rewrite.keeps(f) && is_kept(f); });
+    rewrite.append_lines(lines, head);
+  } else {
+    writer.forward(head.fields, is_kept);
+  }
   lines += "Via: ";
   http::append_via(lines, head, kPseudonym);
   lines += "\r\n";
@@ -52,13 +72,7 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
   lines += cdn_tag_line(route.cache.cdn, tags);
   if (own_cache_control) lines.append("Cache-Control: ").append(route.cache.browser).append("\r\n");
 
-  Page::Facts facts;
-  facts.freshness = freshness;
-  facts.status = head.status;
-  if (head.body == http::Body::length) facts.size = head.content_length;
-  if (head.body == http::Body::none) facts.size = 0;
-  const auto place = [&](Name name) {
-    const std::string_view value = head.value_of(name);
+  const auto place = [&](Name name, std::string_view value) {
     if (value.empty()) return Page::Place{};
     const std::string line = std::string(to_string(name)) + ": ";
     for (std::size_t at = 0; at < lines.size(); at = lines.find('\n', at) + 1) {
@@ -68,12 +82,24 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
     }
     return Page::Place{};
   };
-  facts.etag = place(Name::etag);
-  facts.modified = place(Name::last_modified);
-  facts.type = place(Name::content_type);
+  facts.etag = place(Name::etag, facts.own_tag ? own_tag : head.value_of(Name::etag));
+  facts.modified = place(Name::last_modified, head.value_of(Name::last_modified));
+  facts.type = place(Name::content_type, head.value_of(Name::content_type));
   std::string out = Page::written(facts, lines);
   for (const std::string& tag : tags) out.append(tag).append("\n");
   return out;
+}
+
+void Page::append_coded_lines(std::string& out, coding::Coding coding) const {
+  out.append("Content-Encoding: ").append(coding::to_string(coding)).append("\r\n");
+  append_weak_tag(out);
+  out += lines_.substr(facts_.of_bytes);
+}
+
+void Page::append_weak_tag(std::string& out) const {
+  const std::string_view etag = at(facts_.etag);
+  if (etag.empty()) return;
+  out.append(etag.starts_with("W/") ? "ETag: " : "ETag: W/").append(etag).append("\r\n");
 }
 
 std::string marker_of(std::string_view names) {

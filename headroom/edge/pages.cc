@@ -272,7 +272,10 @@ net::Task<> Pages::send(Request& r, std::string_view metadata, cache::ObjectRef 
   if (object && in_one) whole = object.stored();
   const http::Condition condition = page.status() / 100 == 2 ? http::evaluate(r.head(), page.validators()) : http::Condition::holds;
   if (condition == http::Condition::failed) co_return co_await r.fail(412, "precondition_failed", "what is stored does not meet the request's conditions");
-  if (condition == http::Condition::not_modified) co_return co_await send_not_modified(r, page);
+  const bool part = r.head().has(Name::range);  // of the plain bytes
+  const coding::Coding coding = page.may_be_coded() && !part ? coding_for(r.route->coding, r.head()) : coding::Coding::identity;
+  if (condition == http::Condition::not_modified) co_return co_await send_not_modified(r, page, coding);
+  if (coding != coding::Coding::identity) co_return co_await send_coded(r, page, coding, std::move(object), whole);
   if (in_one && page.status() == 200 && r.head().has(Name::range) && http::range_applies(r.head(), page.validators())) {
     const http::RangeAnswer parts = http::parse_range(r.head().value_of(Name::range), whole.size());
     if (parts.kind != http::RangeAnswer::Kind::whole) co_return co_await send_part(r, page, whole, parts);
@@ -295,10 +298,12 @@ net::Task<> Pages::send_outcome(Request& r, const Page& page) {
   (void)co_await r.x.send({}, Exchange::Last::yes);
 }
 
-void Pages::begin(Request& r, const Page& page, unsigned status, Exchange::Length length, const std::function<bool(const http::Field&)>& keep) {
+void Pages::begin(Request& r, const Page& page, unsigned status, Exchange::Length length, const std::function<bool(const http::Field&)>& keep,
+                  coding::Coding coding) {
   r.x.start(status, {}, length);
   std::string& out = r.x.head();
-  if (!keep) out += page.lines();
+  if (!keep && coding == coding::Coding::identity) out += page.lines();
+  if (!keep && coding != coding::Coding::identity) page.append_coded_lines(out, coding);
   if (keep || r.route->pagination) {
     std::string text;
     http::ResponseHead head;
@@ -312,8 +317,10 @@ void Pages::begin(Request& r, const Page& page, unsigned status, Exchange::Lengt
   append_own_fields(r, out);
 }
 
-net::Task<> Pages::send_not_modified(Request& r, const Page& page) {
-  begin(r, page, 304, {}, http::goes_into_304);
+net::Task<> Pages::send_not_modified(Request& r, const Page& page, coding::Coding coding) {
+  const bool weak = coding != coding::Coding::identity;
+  begin(r, page, 304, {}, [weak](const http::Field& field) { return http::goes_into_304(field) && !(weak && field.id == Name::etag); });
+  if (weak) page.append_weak_tag(r.x.head());
   (void)co_await r.x.send({}, Exchange::Last::yes);
 }
 
@@ -341,6 +348,50 @@ net::Task<> Pages::send_part(Request& r, const Page& page, std::string_view whol
       if (!sent) co_return;
     }
     (void)co_await r.x.send(multipart.tail(), Exchange::Last::yes);
+  }
+}
+
+net::Task<> Pages::send_coded(Request& r, const Page& page, coding::Coding coding, cache::ObjectRef object, std::string_view whole) {
+  using Kind = Exchange::Length::Kind;
+  const bool in_one = !object || object->body() == nullptr;
+  if (!in_one) co_return co_await send_stream(r, page, coding, std::move(object));
+  std::string coded;
+  const bool shorter = coder_.encode(coding, whole, coded);
+  const std::string_view out = shorter ? std::string_view(coded) : whole;
+  begin(r, page, page.status(), {Kind::known, out.size()}, {}, shorter ? coding : coding::Coding::identity);
+  auto sent = r.x.send_now(out, Exchange::Last::yes);
+  if (sent && !*sent) (void)co_await r.x.finish_send();
+}
+
+net::Task<> Pages::send_stream(Request& r, const Page& page, coding::Coding coding, cache::ObjectRef object) {
+  auto encoder = coder_.encoder(coding);
+  const bool is_head = r.head().method == http::Method::head;
+  if (!encoder && !is_head) {
+    const Exchange::Length length = page.size() == Page::kUnknownSize ? Exchange::Length{Exchange::Length::Kind::unknown, 0}
+                                                                      : Exchange::Length{Exchange::Length::Kind::known, page.size()};
+    begin(r, page, page.status(), length);
+    co_return co_await send_body(r, std::move(object));
+  }
+  begin(r, page, page.status(), {Exchange::Length::Kind::unknown, 0}, {}, coding);
+  if (is_head) {
+    (void)co_await r.x.send({}, Exchange::Last::yes);
+    co_return;
+  }
+  cache::Reader reader(group_, std::move(object));
+  for (;;) {
+    if (!reader.poll()) {  // what is there goes out before a wait
+      auto flushed = co_await coder_.send(r.x, **encoder, {}, coding::Flush::yes);
+      if (!flushed) co_return;
+    }
+    auto more = co_await reader.wait(Clock::now() + r.route->idle_timeout);
+    if (!more) {
+      log::debug("edge", "a stored answer broke off: {}", more.error().message);
+      co_return;  // without its last chunk: the connection ends
+    }
+    const std::string_view piece = *more ? reader.available().substr(0, kPiece) : std::string_view{};
+    auto sent = co_await coder_.send(r.x, **encoder, piece, *more ? coding::Flush::no : coding::Flush::end);
+    if (!sent || !*more) co_return;
+    reader.consume(piece.size());
   }
 }
 

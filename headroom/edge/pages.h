@@ -27,8 +27,8 @@ class Refresher;
 
 class Pages {
  public:
-  Pages(net::TaskGroup& group, cache::Cache& cache, Forwarder& forwarder, Refresher& refresher)
-      : group_(group), cache_(cache), forwarder_(forwarder), refresher_(refresher) {}
+  Pages(net::TaskGroup& group, cache::Cache& cache, Forwarder& forwarder, Refresher& refresher, AnswerCoder& coder)
+      : group_(group), cache_(cache), forwarder_(forwarder), refresher_(refresher), coder_(coder) {}
 
   // Answers a request whose route caches: from memory, or by a server. The request has a pool.
   [[nodiscard]] net::Task<> answer(Request& request);
@@ -64,17 +64,21 @@ class Pages {
   [[nodiscard]] net::Task<> send(Request& request, std::string_view metadata, cache::ObjectRef object, std::string_view whole);
   [[nodiscard]] net::Task<> send_outcome(Request& request, const Page& page);
   [[nodiscard]] net::Task<> send_body(Request& request, cache::ObjectRef object);
-  [[nodiscard]] net::Task<> send_not_modified(Request& request, const Page& page);
+  [[nodiscard]] net::Task<> send_not_modified(Request& request, const Page& page, coding::Coding coding);
+  // The same answer, encoded.
+  [[nodiscard]] net::Task<> send_coded(Request& request, const Page& page, coding::Coding coding, cache::ObjectRef object, std::string_view whole);
+  [[nodiscard]] net::Task<> send_stream(Request& request, const Page& page, coding::Coding coding, cache::ObjectRef object);
   [[nodiscard]] net::Task<> send_part(Request& request, const Page& page, std::string_view whole, const http::RangeAnswer& answer);
   // The head of an answer, with the stored lines that `keep` wants; all without one.
   void begin(Request& request, const Page& page, unsigned status, http::Exchange::Length length,
-             const std::function<bool(const http::Field&)>& keep = {});
+             const std::function<bool(const http::Field&)>& keep = {}, coding::Coding coding = coding::Coding::identity);
   [[nodiscard]] net::Task<> copy(Lease lease, cache::Filler filler, Duration idle);
 
   net::TaskGroup& group_;
   cache::Cache& cache_;
   Forwarder& forwarder_;
   Refresher& refresher_;
+  AnswerCoder& coder_;
 };
 
 }  // namespace headroom::edge

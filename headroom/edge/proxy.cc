@@ -14,16 +14,16 @@ using http::Name;
 
 Proxy::Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
              cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch,
-             Refresher& refresher)
+             Refresher& refresher, AnswerCoder& coder)
     : group_(group),
-      forwarder_(group),
+      forwarder_(group, coder),
       hosted_(hosted),
       log_(log),
       cells_(std::move(cells)),
       inner_(inner),
       batch_(batch),
       ids_(group.worker().random()) {
-  if (cache != nullptr) pages_.emplace(group_, *cache, forwarder_, refresher);
+  if (cache != nullptr) pages_.emplace(group_, *cache, forwarder_, refresher, coder);
 }
 
 void Proxy::set_view(const std::shared_ptr<const View>& view) {

@@ -40,7 +40,7 @@ class Proxy final : public http::Service {
  public:
   Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
         cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch,
-        Refresher& refresher);
+        Refresher& refresher, AnswerCoder& coder);
 
   void set_view(const std::shared_ptr<const View>& view);
   // Closes idle upstream connections that are no longer wanted. Every second.

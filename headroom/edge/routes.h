@@ -15,6 +15,7 @@
 #include "headroom/base/metrics.h"
 #include "headroom/cache/cache.h"
 #include "headroom/edge/cdn_purge.h"
+#include "headroom/edge/coded.h"
 #include "headroom/edge/options.h"
 #include "headroom/edge/pagination.h"
 #include "headroom/edge/policy.h"
@@ -104,6 +105,7 @@ struct Route {
   std::uint32_t retries = 0;
   std::unique_ptr<Pagination> pagination;  // null: none
   RouteCache cache;
+  RouteCoding coding;
   std::unique_ptr<RouteMetrics> metrics;
 };
 

@@ -182,6 +182,9 @@ class Maker {
     auto cached = cache_of(option.cache);
     if (!cached) return pass(cached, "cache");
     route.cache = std::move(*cached);
+    auto coding = RouteCoding::compile(options_, option);
+    if (!coding) return pass(coding);
+    route.coding = std::move(*coding);
     route.metrics = std::make_unique<RouteMetrics>(route.name, workers_, registry_);
     return route;
   }

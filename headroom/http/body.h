@@ -34,6 +34,8 @@ class BodySource {
 
   // The whole body has been handed out and consumed.
   [[nodiscard]] bool done() const { return done_; }
+  // From the next wait on.
+  void set_idle(Duration idle) { pace_.idle = idle; }
   // What of the body is in the buffer already, or "" (done, or more must be read).
   [[nodiscard]] Result<std::string_view> buffered();
   // Before the first piece of a large body is taken: reads what has arrived besides, without waiting, so that it is passed on in fewer and
@@ -47,6 +49,8 @@ class BodySource {
   [[nodiscard]] std::span<const Field> trailers() const { return chunks_.trailers(); }
   // The bytes still to come, when the sender said so.
   [[nodiscard]] std::uint64_t left() const { return left_; }
+  // Whether all that is to come has arrived, as far as an announced length tells.
+  [[nodiscard]] bool is_here() const { return kind_ == Body::length && in_.size() >= left_; }
 
  private:
   [[nodiscard]] Result<std::string_view> take_counted();

@@ -24,6 +24,7 @@ net::Task<Result<>> ClientConnection::read_head(const HeadLimits& limits, const 
         co_return fail(Errc::protocol, parsed.refusal.reason);
       }
       if (parsed.state == Parsed::State::complete) {
+        head_bytes_ = in_.data().substr(0, parsed.size);
         in_.consume(parsed.size);
         complete_head_ = head_.status >= 200;
         if (complete_head_) body_.start(head_.body, head_.content_length, 0, pace);
@@ -42,10 +43,20 @@ net::Task<Result<>> ClientConnection::read_head(const HeadLimits& limits, const 
   }
 }
 
+void ClientConnection::keep_head() {
+  if (head_bytes_.data() == kept_head_.data()) return;
+  kept_head_.assign(head_bytes_);
+  head_.rebase(head_bytes_, kept_head_.data());
+  head_bytes_ = kept_head_;
+}
+
 bool ClientConnection::reusable() const {
   return !spoiled_ && complete_head_ && head_.keep_alive && body_.done() && in_.empty();
 }
 
-void ClientConnection::rest() { in_.release(); }
+void ClientConnection::rest() {
+  in_.release();
+  kept_head_ = {};
+}
 
 }  // namespace headroom::http

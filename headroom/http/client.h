@@ -28,6 +28,8 @@ class ClientConnection {
   // before the head was whole), timeout, cancelled.
   [[nodiscard]] net::Task<Result<>> read_head(const HeadLimits& limits, const BodyPace& pace);
   [[nodiscard]] const ResponseHead& head() const { return head_; }
+  // Its views hold from now on until the next head, also while the body is read. Costs a copy.
+  void keep_head();
   // Whether any byte of an answer has arrived since start().
   [[nodiscard]] bool answer_began() const { return answer_began_; }
   [[nodiscard]] BodySource& body() { return body_; }
@@ -47,6 +49,8 @@ class ClientConnection {
   net::Buffer in_;
   BodySource body_;
   ResponseHead head_;
+  std::string_view head_bytes_;  // what head_ views
+  std::string kept_head_;
   Method method_ = Method::get;
   bool answer_began_ = false;
   bool complete_head_ = false;
