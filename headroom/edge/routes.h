@@ -16,6 +16,7 @@
 #include "headroom/cache/cache.h"
 #include "headroom/edge/coded.h"
 #include "headroom/edge/options.h"
+#include "headroom/edge/owner.h"
 #include "headroom/edge/pagination.h"
 #include "headroom/edge/policy.h"
 #include "headroom/edge/upstream.h"
@@ -82,7 +83,9 @@ struct RouteCache {
   std::optional<std::uint32_t> ttl;  // seconds; of answers that do not say
   cache::ClassId cls = 0;
   std::vector<std::string> tags;
+  std::vector<std::string> invalidates;
   std::vector<std::string> strip_query;
+  Owners owners;
   http::StoreRules rules;
   std::string browser;
   std::unique_ptr<Sharing> sharing = std::make_unique<Sharing>();

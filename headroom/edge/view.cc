@@ -139,6 +139,8 @@ class Maker {
     made.tags = option.tags;
     made.strip_query = option.strip_query;
     made.rules = {.ignore_cookies = option.ignore_cookies, .store_set_cookie = option.store_set_cookie};
+    made.invalidates = option.invalidates;
+    made.owners = Owners(option.per_user);
     made.browser = option.browser;
     if (!http::is_field_value(option.browser)) return fail(Errc::invalid, "browser: a control character");
     if (option.ttl_class.empty() || cache_ == nullptr) return made;
