@@ -337,6 +337,13 @@ class Headers(Fronted):
             self.assertFalse(answer.has("surrogate-key"))
         self.assertIn("hit", answer.get("cache-status"))
 
+    def test_a_users_pages_are_none_of_its_business(self):
+        server = self.serve(self.app(["Cache-Control: max-age=60", "Surrogate-Key: one"]), config=self.cloudflare(cache='cdn = "max-age=3600"\nper_user = ["cookie:session"]'))
+        for _ in range(2):
+            answer = ask(server.edge, target="/p", fields=["Cookie: session=a"])
+            self.assertEqual([answer.has("cache-tag"), answer.has("cdn-cache-control")], [False, False])
+        self.assertIn("hit", answer.get("cache-status"))
+
     def test_what_is_not_kept_here_has_its_tags_too(self):
         server = self.serve(self.app(["Surrogate-Key: one"]), config=self.cloudflare())
         self.assertEqual(ask(server.edge, target="/p").get("cache-tag"), "site,one")

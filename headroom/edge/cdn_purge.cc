@@ -17,7 +17,7 @@ constexpr std::string_view kUrlTag = "url:";  // a page's variants: the CDN has 
 std::optional<std::string> without_scheme(std::string_view key) {
   const std::size_t scheme = key.find("://");
   if (scheme == std::string_view::npos) return std::nullopt;
-  key.remove_prefix(scheme + 3);
+  key = key.substr(scheme + 3, key.find('\n') - (scheme + 3));  // without whose page it is
   const std::size_t slash = key.find('/');
   if (slash == std::string_view::npos || slash == 0) return std::nullopt;
   if (const std::size_t bar = key.substr(0, slash).rfind('|'); bar != std::string_view::npos) key.remove_prefix(bar + 1);

@@ -118,7 +118,7 @@ bool Fill::wants(Request& r, Lease& upstream) {
   }
   const http::Directives directives = http::response_directives(head);
   freshness_ = freshness_of(r, head, directives);
-  const http::Decision decision = http::storable(r.head(), head, directives, freshness_, r.route->cache.rules);
+  const http::Decision decision = http::storable(r.head(), head, directives, freshness_, place_.rules);
   if (decision) return true;
   if (kind_ == Kind::refresh && head.status < 500) outcome_ = Refreshed::not_stored;
   status.detail = decision.why;
@@ -165,10 +165,11 @@ cache::Lifetimes Fill::lifetimes_of(const http::Freshness& f, bool has_validator
 }
 
 std::vector<std::string> Fill::tags_for(const Request& r, const http::Tags& named) const {
-  std::vector<std::string> tags(r.route->cache.tags);
+  std::vector<std::string> tags;
+  for (const std::string& tag : r.route->cache.tags) tags.push_back(tag_for(tag, place_.owner));
   tags.insert(tags.end(), named.tags.begin(), named.tags.end());
   for (const std::string& group : named.groups) tags.push_back(Pages::group_tag(r, group));
-  if (!place_.variant.empty()) tags.push_back(Pages::url_tag(place_.key));
+  if (!place_.variant.empty() || !place_.owner.empty()) tags.push_back(Pages::url_tag(place_.url_key()));
   return tags;
 }
 

@@ -140,7 +140,7 @@ void begin_answer(Request& r, const http::ResponseHead& head, const Rewrite& rew
   out.append("\r\n");
   if (!head.has(Name::x_request_id)) append_line(out, "X-Request-Id", r.id);
   if (r.route->pagination) r.route->pagination->append_lines(out, r, head);
-  if (r.route->cache.enabled && r.route->cache.cdn.on()) append_cdn_tags(*r.route, head, out);
+  if (r.route->cache.enabled && r.route->cache.cdn.on() && !r.route->cache.owners.any()) append_cdn_tags(*r.route, head, out);
   append_own_fields(r, out);
 }
 

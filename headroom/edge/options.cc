@@ -3,6 +3,7 @@
 #include "headroom/base/text.h"
 #include "headroom/coding/accept.h"
 #include "headroom/edge/checker.h"
+#include "headroom/edge/owner.h"
 #include "headroom/edge/upstream.h"
 #include "headroom/http/parser.h"
 
@@ -29,6 +30,7 @@ const auto kHashBy = satisfying("such as address, header:X-User or cookie:sessio
   return text == "address" || (text.starts_with("header:") && text.size() > 7) ||
          (text.starts_with("cookie:") && text.size() > 7);
 });
+const auto kOwner = satisfying("such as authorization, cookie:session or header:X-Api-Key", [](const std::string& text) { return Owners::is_setting(text); });
 const auto kTlsVersion = satisfying("1.2 or 1.3", [](const std::string& text) { return text == "1.2" || text == "1.3"; });
 
 const auto kCoding = satisfying("that is zstd, br or gzip", [](const std::string& text) {
@@ -109,10 +111,14 @@ Section<RouteCacheOptions> route_cache_section() {
   Section<O> s("cache", "What the cache does with the route's answers, besides what they say themselves (RFC 9111).");
   s.setting("enabled", &O::enabled, "", Reload::live, "Overrides edge.cache.enabled.");
   s.setting("ttl_class", &O::ttl_class, "", Reload::live, "A class of cache.classes: how long answers are kept that say nothing about it.");
-  s.setting("tags", &O::tags, "", Reload::live, "Tags of every answer, besides those it names.");
+  s.setting("tags", &O::tags, "", Reload::live, "Tags of every answer, besides those it names; \"{user}\" in one stands for who asks (per_user).");
+  s.setting("invalidates", &O::invalidates, "", Reload::live, "Tags that a successful unsafe request (POST, PUT, PATCH, DELETE) invalidates; \"{user}\" as in tags.");
   s.setting("strip_query", &O::strip_query, "", Reload::live, "Query parameters that make no difference; \"utm_*\" for all that begin so.");
   s.setting("ignore_cookies", &O::ignore_cookies, "false", Reload::live, "Answers do not depend on cookies, nor are their Set-Cookie anybody's own.");
   s.setting("store_set_cookie", &O::store_set_cookie, "false", Reload::live, "Keep answers with Set-Cookie also where they do not say public.");
+  s.setting("per_user", &O::per_user, "", Reload::live,
+            "Keeps the answers of signed-in users for each of them alone, private ones too: what their requests show, \"authorization\", \"cookie:NAME\" or \"header:NAME\". "
+            "Who shows the same gets the same until it is stale or invalidated, also after a sign-out.", kOwner);
   s.setting("browser", &O::browser, "", Reload::live, "Cache-Control for clients instead of the app's, for instance \"public, max-age=60\".");
   s.setting("cdn", &O::cdn, "", Reload::live, "CDN-Cache-Control for the CDN in front (edge.cdn) instead of the app's, for instance \"max-age=3600\".");
   return s;

@@ -150,6 +150,8 @@ struct RouteCacheOptions {
   std::vector<std::string> strip_query;
   bool ignore_cookies = false;
   bool store_set_cookie = false;
+  std::vector<std::string> per_user;     // "authorization", "cookie:NAME", "header:NAME"
+  std::vector<std::string> invalidates;  // tags
   std::string browser;  // Cache-Control for clients; empty: the app's
   std::string cdn;      // CDN-Cache-Control for the CDN; empty: the app's
 };

@@ -38,7 +38,8 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
                     std::string_view own_tag) {
   const auto withheld = http::withheld_fields(head);
   const bool own_cache_control = !route.cache.browser.empty();
-  const bool own_cdn_control = route.cache.cdn.on() && !route.cache.cdn.control.empty();
+  const bool for_cdn = route.cache.cdn.on() && !route.cache.owners.any();  // a page that may be one user's is none of the CDN's
+  const bool own_cdn_control = for_cdn && !route.cache.cdn.control.empty();
   Page::Facts facts;
   facts.freshness = freshness;
   facts.status = head.status;
@@ -69,7 +70,7 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
   http::append_via(lines, head, kPseudonym);
   lines += "\r\n";
   if (own_cdn_control) lines.append("CDN-Cache-Control: ").append(route.cache.cdn.control).append("\r\n");
-  lines += cdn_tag_line(route.cache.cdn, tags);
+  if (for_cdn) lines += cdn_tag_line(route.cache.cdn, tags);
   if (own_cache_control) lines.append("Cache-Control: ").append(route.cache.browser).append("\r\n");
 
   const auto place = [&](Name name, std::string_view value) {

@@ -85,11 +85,17 @@ std::string Pages::url_tag(std::string_view key) { return "url:" + std::string(k
 
 std::string Pages::group_tag(const Request& r, std::string_view group) { return "group:" + origin_of(r) + " " + std::string(group); }
 
-bool Pages::make_key(const Request& r, std::string& key) const {
-  key.reserve(16 + r.head().authority.size() + r.head().path_and_query.size());
-  append_origin(key, r);
-  append_target(key, r.head().path_and_query, r.route->cache.strip_query);
-  return key.size() <= cache::kKeyLimit;
+bool Pages::make_key(Request& r) const {
+  Place& place = r.place;
+  const RouteCache& rules = r.route->cache;
+  place.rules = rules.rules;
+  if (rules.owners.any()) place.owner = rules.owners.of(r.head(), place.rules);
+  place.key.reserve(16 + r.head().authority.size() + r.head().path_and_query.size() + place.owner.size());
+  append_origin(place.key, r);
+  append_target(place.key, r.head().path_and_query, rules.strip_query);
+  place.url = place.key.size();
+  if (!place.owner.empty()) place.key.append("\nuser ").append(place.owner);
+  return place.key.size() <= cache::kKeyLimit;
 }
 
 bool Pages::make_variant(const Request& r, std::string_view names, Place& place) const {
@@ -135,7 +141,7 @@ bool Pages::may_wait(const Request& r, Place& place) {
 
 net::Task<> Pages::answer(Request& r) {
   Place& place = r.place;
-  if (!make_key(r, place.key)) return go_alone(r, "a key over 1 KiB");
+  if (!make_key(r)) return go_alone(r, "a key over 1 KiB");
   if (!http::is_safe(r.head().method)) return invalidating(r);
   if (r.x.peer().own) {
     (void)peek(r, place);  // finds out whether answers vary
@@ -144,7 +150,7 @@ net::Task<> Pages::answer(Request& r) {
   const http::CacheControl directives = http::request_directives(r.head());
   if (const http::Decision decision = http::is_cacheable(r.head(), directives); !decision) return go_alone(r, decision.why);
   const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);
-  const bool together = !directives.only_if_cached && whole_get && http::may_coalesce(r.head(), nullptr, r.route->cache.rules) && may_wait(r, place);
+  const bool together = !directives.only_if_cached && whole_get && http::may_coalesce(r.head(), nullptr, r.place.rules) && may_wait(r, place);
   return together ? answer_shared(r, place) : answer_alone(r, place, directives);
 }
 
@@ -171,6 +177,7 @@ void Pages::invalidate_after(const Request& r, const http::ResponseHead& head) {
   invalidate(r, r.head().path_and_query);
   for (const std::string& target : http::also_invalidated(r.head(), head, r.secure() ? "https" : "http")) invalidate(r, target);
   for (const std::string& group : http::invalidated_groups(head)) cache_.invalidate_tag(group_tag(r, group));
+  for (const std::string& tag : r.route->cache.invalidates) cache_.invalidate_tag(tag_for(tag, r.place.owner));
 }
 
 // Nobody may wait for this answer, nor it for another's: what is there and for all is served, what comes and is for all is stored.
@@ -179,10 +186,10 @@ net::Task<> Pages::answer_alone(Request& r, Place& place, const http::CacheContr
   if (const cache::ObjectRef object = peek(r, place); object) {
     const Page page(object->metadata());
     const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);
-    if (object->fresh_until() <= r.began && whole_get && !only_if_cached && http::may_coalesce(r.head(), &page.freshness(), r.route->cache.rules)) {
+    if (object->fresh_until() <= r.began && whole_get && !only_if_cached && http::may_coalesce(r.head(), &page.freshness(), r.place.rules)) {
       co_return co_await answer_shared(r, place);  // it is for all: one who may wait refreshes it
     }
-    if (http::may_answer(r.head(), page.freshness(), r.route->cache.rules)) {
+    if (http::may_answer(r.head(), page.freshness(), r.place.rules)) {
       if (r.tells_cache_status()) http::append_cache_status(r.cache_status, {.ttl = http::remaining_at(page.freshness(), unix_seconds())});
       co_return co_await send(r, object->metadata(), object, {});
     }
@@ -217,7 +224,7 @@ net::Task<> Pages::answer_shared(Request& r, Place& place) {
     if (found.answer == cache::Answer::bypass) co_return co_await go_alone(r, "known as not cacheable");
     if (!found.object) break;
     const Page page(found.object->metadata());
-    if (!http::may_answer(r.head(), page.freshness(), r.route->cache.rules)) break;
+    if (!http::may_answer(r.head(), page.freshness(), r.place.rules)) break;
     std::string_view detail;
     if (!renew_behind(r, found, detail)) co_return co_await fill(r, place, std::move(found.lease));
     if (r.tells_cache_status()) {

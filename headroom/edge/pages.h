@@ -39,7 +39,7 @@ class Pages {
   friend class Fill;
   using Place = PagePlace;
 
-  [[nodiscard]] bool make_key(const Request& request, std::string& key) const;
+  [[nodiscard]] bool make_key(Request& request) const;
   [[nodiscard]] bool make_variant(const Request& request, std::string_view names, Place& place) const;
   [[nodiscard]] cache::Found look(const Request& request, Place& place, TimePoint now);
   [[nodiscard]] cache::ObjectRef peek(const Request& request, Place& place);

@@ -64,13 +64,13 @@ void Proxy::refused(Exchange& /*exchange*/, unsigned status, std::string_view /*
   (at == cells_.bad_requests.end() ? cells_.bad_requests.at(0) : at->second)->add();
 }
 
-const Hosted* Proxy::hosted(std::string_view path) const {
+const Hosted* Proxy::hosted(const Request& r) const {
+  const std::string_view path = r.head().path;
   for (const Hosted& hosted : hosted_) {
-    if (path.starts_with(hosted.prefix) &&
-        (path.size() == hosted.prefix.size() || hosted.prefix.back() == '/' ||
-         path[hosted.prefix.size()] == '/')) {
-      return &hosted;
-    }
+    const bool below = path.starts_with(hosted.prefix) &&
+                       (path.size() == hosted.prefix.size() || hosted.prefix.back() == '/' ||
+                        path[hosted.prefix.size()] == '/');
+    if (below && hosted.service->takes(r.x)) return &hosted;
   }
   return nullptr;
 }
@@ -106,7 +106,7 @@ Result<> Proxy::identify(Request& r) {
 // The common case, decided without a coroutine: nothing but a server of the route's group can answer.
 bool Proxy::goes_to_server(const Request& r) const {
   return r.route != nullptr && r.route->pool && !r.route->policy.active() && !r.refusal &&
-         !body_too_large(r) && !is_batch(r) && (hosted_.empty() || hosted(r.head().path) == nullptr);
+         !body_too_large(r) && !is_batch(r) && (hosted_.empty() || hosted(r) == nullptr);
 }
 
 bool Proxy::is_batch(const Request& r) {
@@ -127,11 +127,12 @@ net::Task<> Proxy::pass_on(Request& r) {
 net::Task<> Proxy::answer_here(Request& r) {
   if (r.refusal)
     co_return co_await r.fail(r.refusal.status, "method_not_allowed", r.refusal.reason);
-  const Hosted* service = hosted_.empty() ? nullptr : hosted(r.head().path);
+  const Hosted* service = hosted_.empty() ? nullptr : hosted(r);
   if (r.x.peer().inner && (service != nullptr || is_batch(r)))
     co_return co_await r.fail(403, "not_in_batch", "this path cannot be asked for in a batch");
   if (is_batch(r)) co_return co_await batch_.serve(r);
   if (service != nullptr) {
+    r.x.tell_client({r.client, r.secure()});
     co_return co_await service->service->serve(r.x);
   }
   if (r.route == nullptr)

@@ -55,7 +55,7 @@ class Proxy final : public http::Service {
   [[nodiscard]] static bool body_too_large(const Request& request);
   [[nodiscard]] net::Task<> answer_here(Request& request);
   [[nodiscard]] net::Task<> pass_on(Request& request);
-  [[nodiscard]] const Hosted* hosted(std::string_view path) const;
+  [[nodiscard]] const Hosted* hosted(const Request& request) const;
   [[nodiscard]] Result<> identify(Request& request);
   void account(Request& request);
   void write_log(const Request& request, unsigned status, TimePoint now);

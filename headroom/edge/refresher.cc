@@ -43,7 +43,7 @@ FieldTexts fields_for(const Request& r) {
 }  // namespace
 
 bool Refresher::can(const Request& r) {
-  return r.view.options->cache.background_refreshes > 0 && std::ranges::none_of(text::split(vary_names(r.place), ','), is_credential);
+  return r.view.options->cache.background_refreshes > 0 && r.place.owner.empty() && std::ranges::none_of(text::split(vary_names(r.place), ','), is_credential);
 }
 
 bool Refresher::begin(const Request& r, cache::Lease lease) {

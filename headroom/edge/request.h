@@ -10,6 +10,7 @@
 #include "headroom/base/text.h"
 #include "headroom/edge/view.h"
 #include "headroom/http/exchange.h"
+#include "headroom/http/storable.h"
 #include "headroom/limit/rules.h"
 
 namespace headroom::edge {
@@ -21,6 +22,10 @@ struct Request;
 struct PagePlace {
   std::string key;      // of the answer, or of the marker where answers vary
   std::string variant;  // of the answer where they vary; else ""
+  std::size_t url = 0;  // bytes of the key that are the URL
+  std::string owner;    // whose page it is (owner.h); empty: everybody's
+  http::StoreRules rules{};
+  [[nodiscard]] std::string_view url_key() const { return std::string_view(key).substr(0, url); }
   [[nodiscard]] const std::string& of_answer() const { return variant.empty() ? key : variant; }
 };
 

@@ -17,6 +17,7 @@
 #include "headroom/edge/cdn_purge.h"
 #include "headroom/edge/coded.h"
 #include "headroom/edge/options.h"
+#include "headroom/edge/owner.h"
 #include "headroom/edge/pagination.h"
 #include "headroom/edge/policy.h"
 #include "headroom/edge/upstream.h"
@@ -83,7 +84,9 @@ struct RouteCache {
   std::optional<std::uint32_t> ttl;  // seconds; of answers that do not say
   cache::ClassId cls = 0;
   std::vector<std::string> tags;
+  std::vector<std::string> invalidates;
   std::vector<std::string> strip_query;
+  Owners owners;
   http::StoreRules rules;
   std::string browser;
   CdnHeaders cdn;

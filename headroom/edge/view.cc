@@ -139,6 +139,8 @@ class Maker {
     made.tags = option.tags;
     made.strip_query = option.strip_query;
     made.rules = {.ignore_cookies = option.ignore_cookies, .store_set_cookie = option.store_set_cookie};
+    made.invalidates = option.invalidates;
+    made.owners = Owners(option.per_user);
     made.browser = option.browser;
     made.cdn = {options_.cdn.provider, options_.cdn.tag_header, option.cdn};
     if (!http::is_field_value(option.cdn)) return fail(Errc::invalid, "cdn: a control character");

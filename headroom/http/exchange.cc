@@ -12,6 +12,7 @@ Exchange::Exchange(net::TaskGroup& group, net::Stream& stream, net::Buffer& in, 
 void Exchange::reset(const ServerOptions& options, TimePoint now) {
   options_ = &options;
   began_ = now;
+  client_.reset();
   body_.start(request_.body, request_.content_length, options.body_limit, options.body);
   out_.clear();
   trailers_.clear();

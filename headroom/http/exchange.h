@@ -44,6 +44,12 @@ struct Peer {
   bool own = false;       // and on nobody's behalf
 };
 
+// Who asks in the end, as far as a proxy before us can be believed.
+struct ClientFacts {
+  IpAddress address;
+  bool secure = false;  // speaks TLS, to us or to that proxy
+};
+
 // A whole small answer.
 struct Reply {
   unsigned status = 200;
@@ -61,6 +67,9 @@ class Exchange {
 
   [[nodiscard]] const RequestHead& request() const { return request_; }
   [[nodiscard]] const Peer& peer() const { return peer_; }
+  // The peer, unless who hosts the service knows better.
+  [[nodiscard]] ClientFacts client() const { return client_ ? *client_ : ClientFacts{peer_.address.ip(), peer_.tls}; }
+  void tell_client(const ClientFacts& facts) { client_ = facts; }
   // Where the client connected to. A system call unless a PROXY header said.
   [[nodiscard]] net::Endpoint local() { return peer_.told_local ? *peer_.told_local : net::Endpoint::local_of(stream_.native()); }
   [[nodiscard]] net::TaskGroup& group() const { return group_; }
@@ -127,6 +136,7 @@ class Exchange {
   net::Stream& stream_;
   net::Buffer& in_;
   Peer peer_;
+  std::optional<ClientFacts> client_;  // of the current request
   DateText& date_;
   RequestHead request_;
   std::string_view head_bytes_;  // what request_ views: in the buffer, or in kept_head_

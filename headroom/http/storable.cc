@@ -72,6 +72,17 @@ bool is_same_origin(const boost::urls::url& a, const boost::urls::url& b) {
                                    std::string_view(b.encoded_host()));
 }
 
+// Whether the request carries what may make the answer one user's own, and the key knows nothing of it.
+bool has_unknown_cookie(const RequestHead& request, const StoreRules& rules) {
+  return request.has(Name::cookie) && !rules.ignore_cookies && !rules.holds_cookie;
+}
+bool has_unknown_authorization(const RequestHead& request, const StoreRules& rules) {
+  return request.has(Name::authorization) && !rules.holds_authorization;
+}
+bool is_users_own(const RequestHead& request, const StoreRules& rules) {
+  return rules.holds_user && !has_unknown_cookie(request, rules) && !has_unknown_authorization(request, rules);
+}
+
 }  // namespace
 
 Decision is_cacheable(const RequestHead& request, const CacheControl& directives) {
@@ -85,8 +96,8 @@ Decision is_cacheable(const RequestHead& request, const CacheControl& directives
 
 Decision may_coalesce(const RequestHead& request, const Freshness* known, const StoreRules& rules) {
   if (known != nullptr) return may_answer(request, *known, rules);
-  if (request.has(Name::cookie) && !rules.ignore_cookies) return no("the request has a Cookie");
-  if (request.has(Name::authorization)) return no("the request has Authorization (RFC 9111 3.5)");
+  if (has_unknown_cookie(request, rules)) return no("the request has a Cookie");
+  if (has_unknown_authorization(request, rules)) return no("the request has Authorization (RFC 9111 3.5)");
   return yes("");
 }
 
@@ -94,12 +105,12 @@ Decision storable(const RequestHead& request, const ResponseHead& response,
                   const Directives& directives, const Freshness& freshness,
                   const StoreRules& rules) {
   if (forbids_storing(response, directives)) return no("no-store (RFC 9111 5.2.2.5)");
-  if (directives.is_private) return no("private (RFC 9111 5.2.2.7)");
+  if (directives.is_private && !is_users_own(request, rules)) return no("private (RFC 9111 5.2.2.7)");
   if (const Decision status = by_status(response, directives); !status) return status;
   if (varies_on_everything(response)) return no("Vary: * (RFC 9111 4.1)");
-  if (request.has(Name::authorization) && !freshness.for_authorized)
+  if (has_unknown_authorization(request, rules) && !freshness.for_authorized)
     return no("Authorization without public, s-maxage or must-revalidate (RFC 9111 3.5)");
-  if (request.has(Name::cookie) && !rules.ignore_cookies && !freshness.for_all)
+  if (has_unknown_cookie(request, rules) && !freshness.for_all)
     return no("the request has a Cookie and the response is not public");
   if (response.has(Name::set_cookie) && !rules.store_set_cookie && !rules.ignore_cookies &&
       !freshness.for_all)
@@ -113,9 +124,9 @@ Decision storable(const RequestHead& request, const ResponseHead& response,
 }
 
 Decision may_answer(const RequestHead& request, const Freshness& stored, const StoreRules& rules) {
-  if (request.has(Name::cookie) && !rules.ignore_cookies && !stored.for_all)
+  if (has_unknown_cookie(request, rules) && !stored.for_all)
     return no("the request has a Cookie and what is stored is not public");
-  if (request.has(Name::authorization) && !stored.for_authorized)
+  if (has_unknown_authorization(request, rules) && !stored.for_authorized)
     return no("the request has Authorization and what is stored is not public");
   return yes("");
 }

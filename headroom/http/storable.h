@@ -3,7 +3,8 @@
 // Worker: pure. Each decision says why, with the section it follows, for logs, Cache-Status and tests.
 // Invariants: (1) nothing is stored that the RFC forbids a shared cache to store; (2) the house rule: one user's page is never another's. A
 //   request with a Cookie is neither stored, answered nor coalesced unless the response is for all (public, s-maxage, CDN-Cache-Control: max-age) or
-//   the route ignores cookies; the same for Authorization, by the rule of RFC 9111 3.5.
+//   the route ignores cookies; the same for Authorization, by the rule of RFC 9111 3.5. Where the key holds who asks, their pages may be kept
+//   for them alone, private ones too.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,10 @@ struct StoreRules {
   bool ignore_cookies =
       false;  // the route's answers do not depend on Cookie, nor is their Set-Cookie anybody's own
   bool store_set_cookie = false;  // also where the response is not for all
+  // What the key holds of the request: then its pages are that user's own, and the cache is as good as their private one.
+  bool holds_user = false;
+  bool holds_authorization = false;
+  bool holds_cookie = false;  // the one that says who asks
 };
 
 struct Decision {

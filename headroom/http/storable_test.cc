@@ -114,6 +114,21 @@ TEST(OneUsersPage, IsNeverAnothers) {
   EXPECT_TRUE(may_coalesce(Request("Cookie: a=b"), &for_all, {}));
 }
 
+TEST(OneUsersPage, IsKeptForThatUserWhereTheKeyHoldsWhoAsks) {
+  const StoreRules by_token{.holds_user = true, .holds_authorization = true};
+  const StoreRules by_cookie{.holds_user = true, .holds_cookie = true};
+  EXPECT_TRUE(decided("Authorization: x", "Cache-Control: private, max-age=60", 200, by_token));
+  EXPECT_TRUE(decided("Authorization: x", "Cache-Control: max-age=60", 200, by_token));
+  EXPECT_TRUE(decided("Cookie: a=b", "Cache-Control: private, max-age=60", 200, by_cookie));
+  EXPECT_TRUE(may_coalesce(Request("Authorization: x"), nullptr, by_token));
+  // What the key knows nothing of counts as ever.
+  EXPECT_FALSE(decided("Authorization: x\nCookie: a=b", "Cache-Control: private, max-age=60", 200, by_token));
+  EXPECT_FALSE(decided("Authorization: x\nCookie: a=b", "Cache-Control: max-age=60", 200, by_cookie));
+  EXPECT_FALSE(decided("Authorization: x", "Cache-Control: no-store", 200, by_token));
+  EXPECT_FALSE(decided("Cookie: a=b", "Cache-Control: max-age=60\nSet-Cookie: a=c", 200, by_cookie));
+  EXPECT_FALSE(may_coalesce(Request("Cookie: a=b"), nullptr, by_token));
+}
+
 TEST(UnsafeMethod, InvalidatesWhenItSucceeds) {
   for (const std::string_view method : {"POST", "PUT", "DELETE", "PATCH", "M-SEARCH"}) {
     const Request request("Content-Length: 0", std::string(method) + " /a HTTP/1.1");

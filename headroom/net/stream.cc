@@ -214,6 +214,11 @@ Task<Result<>> Stream::wait_readable() {
   co_return co_await wait(Direction::read, reading_);
 }
 
+Task<Result<>> Stream::wait_writable() {
+  watch_.drained(Direction::write);
+  return wait(Direction::write, writing_);
+}
+
 std::size_t Stream::read_now(std::span<char> into) {
   if (tls_ || failed(reading_)) return 0;
   const ssize_t bytes = ::recv(fd_, into.data(), into.size(), MSG_DONTWAIT);

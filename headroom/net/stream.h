@@ -78,6 +78,8 @@ class Stream final : private Stoppable {
   [[nodiscard]] std::size_t read_now(std::span<char> into);
   // Until a read would not wait, without holding a buffer for it.
   [[nodiscard]] Task<Result<>> wait_readable();
+  // Until a write_now() that could not go on may do so; its deadline is that of writes.
+  [[nodiscard]] Task<Result<>> wait_writable();
   // Without waiting: whether all of `data` has been written; what was not stays in it and must be the next that is written.
   [[nodiscard]] Result<bool> write_now(Gather& data);
   // Until all of `data` has been written.

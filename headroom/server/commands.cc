@@ -16,6 +16,7 @@
 #include "headroom/limit/options.h"
 #include "headroom/limit/rules.h"
 #include "headroom/monitor/metrics.h"
+#include "headroom/realtime/metrics.h"
 #include "headroom/server/admin.h"
 #include "headroom/server/admin_door.h"
 #include "headroom/server/metrics.h"
@@ -121,6 +122,7 @@ std::string metrics_document() {
   append_families(out, "edge", edge::all_families());
   append_families(out, "limit", limit::all_families());
   append_families(out, "monitor", monitor::all_families());
+  append_families(out, "realtime", realtime::all_families());
   append_families(out, "server", all_families());
   return out;
 }

@@ -23,6 +23,7 @@
 #include "headroom/net/offload.h"
 #include "headroom/net/resolver.h"
 #include "headroom/net/worker.h"
+#include "headroom/realtime/hub.h"
 #include "headroom/server/admin.h"
 #include "headroom/server/cache_api.h"
 #include "headroom/server/cache_entries.h"
@@ -126,6 +127,7 @@ class Process {
   [[nodiscard]] Result<> take_possession();
   [[nodiscard]] Result<> start();
   [[nodiscard]] Result<> open_edge();
+  void open_hub();
   [[nodiscard]] Result<> open_admin();
   void open_control();
   void close_unused_doors();
@@ -154,6 +156,7 @@ class Process {
   std::shared_ptr<const limit::Rules> limits_;
   net::Resolver resolver_;
   std::optional<cache::Cache> cache_;
+  std::optional<realtime::Hub> hub_;
   edge::Edge edge_;
   monitor::Vitals vitals_{workers_};
   monitor::Rates rates_;
@@ -297,6 +300,7 @@ Result<> Process::open_edge() {
     for (const std::string& path : warm_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
+  open_hub();
   edge::Inherited from_running{.doors = inherited("edge"), .tls_ticket_keys = {}};
   for (const Secret& secret : handover_.secrets) {
     if (secret.name == kTicketKeys) from_running.tls_ticket_keys = secret.value;
@@ -307,6 +311,14 @@ Result<> Process::open_edge() {
   auto started = edge_.start(options, limits_, std::move(from_running));
   edge_runs_ = started.has_value();
   return started;
+}
+
+// The edge hosts it; what it takes there are only its apps' own requests.
+void Process::open_hub() {
+  const auto& options = settings_->get<realtime::RealtimeOptions>();
+  if (!options.enabled) return;
+  hub_.emplace(workers_, registry_, options);
+  for (const auto& [prefix, service] : hub_->hosting()) edge_.host(prefix, service);
 }
 
 Result<> Process::open_admin() {
@@ -432,6 +444,7 @@ Result<std::vector<config::Change>> Process::reload() {
     auto done = edge_.reload(options, *limits);
     if (!done) return pass(done);
     limits_ = std::move(*limits);
+    if (hub_) hub_->reload((*loaded)->get<realtime::RealtimeOptions>());
   }
   tokens_.configure(std::move(*keys));
   tokens_.refresh();
@@ -476,6 +489,7 @@ void Process::drain(End end) {
     log::info("server", "take-over: the new server accepts; ending what is open");
   }
   if (!edge_runs_) return;
+  if (hub_) hub_->drain();
   edge_.drain();
   for (const TimePoint due = Clock::now() + options.shutdown_timeout;
        !haste && edge_.open() > 0 && Clock::now() < due;) {
@@ -492,6 +506,7 @@ void Process::finish(End end) {
     drain(end);
   }
   if (edge_runs_) edge_.stop();
+  if (hub_) hub_->stop();
   if (cache_) cache_->stop();
   if (admin_) admin_->stop();
   run_on(control_, [] { return true; });  // what was submitted has run

@@ -4,6 +4,7 @@
 #include "headroom/edge/options.h"
 #include "headroom/limit/options.h"
 #include "headroom/monitor/options.h"
+#include "headroom/realtime/options.h"
 #include "headroom/server/options.h"
 
 namespace headroom::server {
@@ -29,6 +30,7 @@ const config::Schema& schema() {
     all.add(edge::edge_section());
     all.add(limit::limit_section());
     all.add(monitor::monitor_section());
+    all.add(realtime::realtime_section());
     all.check(check_limited_routes);
     all.allow_variable("HEADROOM_CONFIG");
     return all;

@@ -1,0 +1,145 @@
+#include "headroom/realtime/channel.h"
+
+#include <algorithm>
+
+#include "headroom/realtime/outlet.h"
+#include "headroom/realtime/part.h"
+
+namespace headroom::realtime {
+namespace {
+
+constexpr auto kNormal = static_cast<std::size_t>(Priority::normal);
+constexpr auto kCritical = static_cast<std::size_t>(Priority::critical);
+
+}  // namespace
+
+void Channel::remove(Subscription& subscription) {
+  Subscriptions::unlink(subscription);
+  if (subscribers() > 0) trim();
+}
+
+Subscription* Channel::opening(std::uint64_t turn) const {
+  Subscription* each = opening_.front();
+  while (each != nullptr && each->turn != turn) each = Subscriptions::after(*each);
+  return each;
+}
+
+void Channel::go_live(Position head, const Logs& logs, MessagePtr last) {
+  head_ = head;
+  logs_ = logs;
+  last_ = std::move(last);
+  live_ = true;
+}
+
+Channel::Begun Channel::begin(Subscription& subscription) {
+  Begun begun = Begun::here;
+  for (std::size_t i = 0; i < kPriorities; ++i) subscription.next[i] = logs_.of[i].end();
+  if (const auto since = std::move(subscription.since)) {
+    const bool known = since->epoch == head_.epoch && since->offset <= head_.offset;
+    const auto normal = known ? logs_[Priority::normal].after(since->offset) : std::nullopt;
+    const auto critical = known ? logs_[Priority::critical].after(since->offset) : std::nullopt;
+    begun = normal && critical ? Begun::recovered : Begun::lost;
+    if (begun == Begun::recovered) subscription.next = {*normal, *critical};
+  }
+  subscription.opened = Clock::now();
+  settle(subscription);
+  return begun;
+}
+
+bool Channel::has_all(const Subscription& subscription) const {
+  return subscription.next[kNormal] == logs_.of[kNormal].end() &&
+         subscription.next[kCritical] == logs_.of[kCritical].end();
+}
+
+void Channel::settle(Subscription& subscription) {
+  if (has_all(subscription)) {
+    idle_.move_here(subscription);
+    trim();
+  } else {
+    leaving_.move_here(subscription);
+    subscription.outlet.expect(subscription);
+    subscription.outlet.hasten();
+  }
+}
+
+void Channel::append(const MessagePtr& message) {
+  if (!live_) return;
+  head_ = message->position();
+  if (is_cache(name_) && !message->what().internal) last_ = message;
+  const Priority priority = message->what().priority;
+  logs_[priority].append(message);
+  priority == Priority::critical ? append_critical() : append_normal();
+  trim();
+}
+
+// Those that had all get in line; those in line already stay where they are.
+void Channel::append_normal() {
+  while (Subscription* const subscription = idle_.front()) {
+    Outlet& outlet = subscription->outlet;
+    outlet.expect(*subscription);
+    bool waits = false;
+    rule_.batch ? static_cast<void>(waits = outlet.line_up()) : outlet.hasten();
+    (waits ? batching_ : leaving_).move_here(*subscription);
+  }
+  const Log& log = logs_[Priority::normal];
+  const RealtimeOptions& options = part_.options();
+  while (Subscription* const first = batching_.front()) {
+    const Log::Place from = first->next[kNormal];
+    if (log.end() - from < options.batch_messages &&
+        log.bytes_from(from) < options.batch_bytes.count)
+      break;
+    leaving_.move_here(*first);
+    first->outlet.hasten();
+  }
+  // So much at once that even who reads well would be overtaken: they are written to before more comes.
+  if (!leaving_.empty() && (log.size() * 2 > options.distance_messages ||
+                            log.bytes_from(log.begin()) * 2 > options.distance_bytes.count))
+    part_.write_ready();
+}
+
+void Channel::append_critical() {
+  for (Subscriptions* list : {&idle_, &batching_}) {
+    while (Subscription* const subscription = list->front()) {
+      leaving_.move_here(*subscription);
+      subscription->outlet.expect(*subscription);
+      subscription->outlet.hasten();
+    }
+  }
+  // Those leaving already come to it first when they are written to next.
+}
+
+void Channel::trim() {
+  const RealtimeOptions& options = part_.options();
+  const bool all_idle = batching_.empty() && leaving_.empty();
+  for (Log& log : logs_.of) {
+    if (log.empty()) continue;
+    const std::uint64_t most =
+        all_idle ? rule_.history : std::max(rule_.history, options.distance_messages);
+    log.keep(most, options.distance_bytes.count);
+  }
+}
+
+bool Channel::is_too_far(const Subscription& subscription) const {
+  const RealtimeOptions& options = part_.options();
+  for (std::size_t i = 0; i < kPriorities; ++i) {
+    const Log& log = logs_.of[i];
+    const Log::Place next = subscription.next[i];
+    if (next < log.begin() || log.end() - next > std::max(options.distance_messages, rule_.history))
+      return true;
+  }
+  return false;
+}
+
+std::uint64_t Channel::skip(Subscription& subscription) {
+  std::uint64_t skipped = 0;
+  for (std::size_t i = 0; i < kPriorities; ++i) {
+    const Log& log = logs_.of[i];
+    Log::Place to = std::max(log.begin(), subscription.next[i]);
+    if (i == kNormal && rule_.slow == Slow::latest && !log.empty()) to = log.end() - 1;
+    skipped += to - subscription.next[i];
+    subscription.next[i] = to;
+  }
+  return skipped;
+}
+
+}  // namespace headroom::realtime

@@ -1,0 +1,134 @@
+// headroom/realtime/channel.h - a channel as one worker sees it: its own reference to each message, and the worker's subscribers, each of
+// which is a place in it.
+//
+// Owns: its logs and the links of its subscriptions. Borrows: the subscriptions (their connections' own), the Part.
+// Worker: one. The channel's order is made by its home (home.h); append() is called in that order.
+// Invariants: (1) a subscription is in exactly one list: `opening` until the home has answered, then `idle` (has all there is), `batching`
+//   (its connection's batch is being waited for; sorted by place) or `leaving` (to be written as soon as the connection takes it);
+//   (2) to append costs nothing for a subscriber that is not idle, so one that takes nothing costs nothing, and only references are kept
+//   for it; (3) what is kept is what history wants and what the furthest subscriber may still be given: distance_messages and
+//   distance_bytes, never more.
+// Limits: [realtime] distance_*, the channel's rule.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "headroom/realtime/list.h"
+#include "headroom/realtime/log.h"
+#include "headroom/realtime/options.h"
+
+namespace headroom::realtime {
+
+class Channel;
+class Outlet;
+class Part;
+
+// Who a subscriber of a presence channel is.
+struct Member {
+  std::string user_id;
+  std::string info;  // JSON, "" for none
+};
+
+struct Subscription {
+  Subscription(Channel& its_channel, Outlet& its_outlet)
+      : channel(its_channel), outlet(its_outlet) {}
+  Subscription(const Subscription&) = delete;
+  Subscription& operator=(const Subscription&) = delete;
+
+  Channel& channel;
+  Outlet& outlet;
+  std::array<Log::Place, kPriorities> next{};  // what it is to be given next
+  std::unique_ptr<Member> member;              // in a presence channel
+  std::unique_ptr<Position> since;             // where it asked to go on from, until it is open
+  Hook<Subscription> in_channel;
+  Hook<Subscription> in_outlet;  // while there is something for it
+  TimePoint opened = kNever;
+  std::uint64_t turn =
+      0;  // so that an answer to an earlier subscription is not taken for one to this
+};
+
+class Channel {
+ public:
+  using Subscriptions = List<Subscription, &Subscription::in_channel>;
+
+  Channel(Part& part, std::string key, std::string app, std::string name,
+          const ChannelOptions& rule, std::uint64_t life)
+      : part_(part),
+        key_(std::move(key)),
+        app_(std::move(app)),
+        name_(std::move(name)),
+        rule_(rule),
+        life_(life) {}
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  [[nodiscard]] const std::string& key() const { return key_; }
+  [[nodiscard]] const std::string& app() const { return app_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] const ChannelOptions& rule() const { return rule_; }
+  [[nodiscard]] std::uint64_t life() const { return life_; }
+  [[nodiscard]] const Log& log(Priority priority) const { return logs_[priority]; }
+  [[nodiscard]] std::size_t subscribers() const {
+    return opening_.size() + idle_.size() + batching_.size() + leaving_.size();
+  }
+  [[nodiscard]] bool is_live() const { return live_; }
+  [[nodiscard]] Position head() const { return head_; }
+  [[nodiscard]] const MessagePtr& last() const { return last_; }
+
+  void add(Subscription& subscription) { opening_.push_back(subscription); }
+  void remove(Subscription& subscription);
+  [[nodiscard]] Subscription* first_opening() const { return opening_.front(); }
+  // That one, if it is opening.
+  [[nodiscard]] Subscription* opening(std::uint64_t turn) const;
+
+  // The home's answer: what the channel holds, from now on followed by append().
+  void go_live(Position head, const Logs& logs, MessagePtr last);
+  // The subscription begins here, or where it asked to; whether it could.
+  enum class Begun : std::uint8_t { here, recovered, lost };
+  [[nodiscard]] Begun begin(Subscription& subscription);
+  void append(const MessagePtr& message);
+
+  // Moves a subscription by what has become of its connection.
+  void settle(Subscription& subscription);  // has all there is
+  void hasten(Subscription& subscription) { leaving_.move_here(subscription); }
+  [[nodiscard]] bool has_all(const Subscription& subscription) const;
+  [[nodiscard]] bool is_too_far(const Subscription& subscription) const;
+  // Past the messages that it is not given for being slow; how many.
+  [[nodiscard]] std::uint64_t skip(Subscription& subscription);
+
+ private:
+  void append_normal();
+  void append_critical();
+  void trim();
+
+  Part& part_;
+  const std::string key_;
+  const std::string app_;
+  const std::string name_;
+  const ChannelOptions rule_;
+  const std::uint64_t life_;
+  Position head_;
+  Logs logs_;
+  MessagePtr last_;  // for a cache channel
+  Subscriptions opening_;
+  Subscriptions idle_;
+  Subscriptions batching_;
+  Subscriptions leaving_;
+  bool live_ = false;
+};
+
+// Names, as the Pusher protocol has them.
+[[nodiscard]] inline bool is_presence(std::string_view channel) {
+  return channel.starts_with("presence-");
+}
+[[nodiscard]] inline bool is_private(std::string_view channel) {
+  return channel.starts_with("private-");
+}
+[[nodiscard]] inline bool is_cache(std::string_view channel) {
+  return channel.starts_with("cache-") || channel.starts_with("private-cache-") ||
+         channel.starts_with("private-encrypted-cache-") || channel.starts_with("presence-cache-");
+}
+
+}  // namespace headroom::realtime

@@ -1,0 +1,154 @@
+#include "headroom/realtime/homes.h"
+
+#include <algorithm>
+
+#include "headroom/json/writer.h"
+#include "headroom/realtime/shards.h"
+
+namespace headroom::realtime {
+namespace {
+
+constexpr Duration kRemembered =
+    std::chrono::minutes(30);  // how long a cache channel keeps its last message
+
+std::string member_json(const Member& member, bool with_info) {
+  std::string text;
+  json::Writer out(text);
+  out.begin_object().field("user_id", member.user_id);
+  if (with_info && !member.info.empty()) out.key("user_info").raw(member.info);
+  out.end_object();
+  std::string data;
+  json::append_string(data, text);
+  return data;
+}
+
+bool is_kept(const Home& home) {
+  const bool logged =
+      std::ranges::any_of(home.logs.of, [](const Log& log) { return !log.empty(); });
+  return logged || home.last || home.roster.size() > 0 || !home.listeners.empty();
+}
+
+}  // namespace
+
+Home& Homes::home(const std::string& key, const std::string& app, const std::string& name) {
+  auto& slot = homes_[key];
+  if (!slot)
+    slot = std::make_unique<Home>(app, name, shards_.part(worker_).options().channel(name),
+                                  worker_.random().next() | 1U);
+  return *slot;
+}
+
+void Homes::join(const std::string& key, const std::string& app, const std::string& name,
+                 Listener from) {
+  Home& h = home(key, app, name);
+  std::erase_if(h.listeners, [&](const Listener& each) { return each.worker == from.worker; });
+  h.listeners.push_back(from);
+  flush(from.worker);
+  shards_.post(from.worker, [key, life = from.life, head = h.head, logs = h.logs, last = h.last](
+                                Shard& shard) { shard.part.joined(key, life, head, logs, last); });
+}
+
+void Homes::leave(const std::string& key, Listener from) {
+  const auto at = homes_.find(key);
+  if (at == homes_.end()) return;
+  std::erase_if(at->second->listeners, [&](const Listener& each) {
+    return each.worker == from.worker && each.life == from.life;
+  });
+  end_if_empty(key);
+}
+
+void Homes::end_if_empty(const std::string& key) {
+  const auto at = homes_.find(key);
+  if (at != homes_.end() && !is_kept(*at->second)) homes_.erase(at);
+}
+
+void Homes::publish(const std::string& key, Publication what) {
+  const auto at = homes_.find(key);
+  Home* h = at == homes_.end() ? nullptr : at->second.get();
+  if (h == nullptr) {
+    const bool keeps =
+        is_cache(what.channel) || shards_.part(worker_).options().channel(what.channel).history > 0;
+    if (!keeps) return cells_.unheard.add();
+    h = &home(key, what.app, what.channel);
+  }
+  append(key, *h, std::move(what));
+}
+
+void Homes::append(const std::string& key, Home& h, Publication what) {
+  ++h.head.offset;
+  const Priority priority = what.priority;
+  const bool internal = what.internal;
+  const auto message =
+      std::make_shared<const Message>(std::move(what), h.head, h.rule.history > 0, Clock::now());
+  cells_.published[static_cast<std::size_t>(priority)]->add();
+  if (is_cache(h.name) && !internal) h.last = message;
+  Log& log = h.logs[priority];
+  log.append(message);
+  log.keep(h.rule.history, shards_.part(worker_).options().distance_bytes.count);
+  for (const Listener& listener : h.listeners) queue(listener.worker, key, message);
+}
+
+void Homes::queue(std::size_t worker, const std::string& key, const MessagePtr& message) {
+  queued_.resize(shards_.size());
+  queued_[worker].emplace_back(key, message);
+  if (std::exchange(flushing_, true)) return;
+  worker_.post([this] { flush_all(); });
+}
+
+void Homes::flush_all() {
+  flushing_ = false;
+  for (std::size_t worker = 0; worker < queued_.size(); ++worker) flush(worker);
+}
+
+void Homes::flush(std::size_t worker) {
+  if (worker >= queued_.size() || queued_[worker].empty()) return;
+  shards_.post(worker, [told = std::exchange(queued_[worker], {})](Shard& shard) {
+    for (const auto& [key, message] : told) shard.part.appended(key, message);
+  });
+}
+
+void Homes::tell_member(const std::string& key, Home& h, std::string event, const Member& member,
+                        SocketId except) {
+  Publication what{.app = h.app,
+                   .channel = h.name,
+                   .event = std::move(event),
+                   .except = except,
+                   .internal = true};
+  what.data = member_json(member, what.event.ends_with("added"));
+  append(key, h, std::move(what));
+}
+
+void Homes::enter(const std::string& key, Listener from, SocketId socket, std::uint64_t turn,
+                  const Member& member) {
+  const auto at = homes_.find(key);
+  if (at == homes_.end()) return;
+  Home& h = *at->second;
+  const Roster::Entered entered =
+      h.roster.enter(member, socket, shards_.part(worker_).options().presence_members);
+  if (entered == Roster::Entered::first)
+    tell_member(key, h, "pusher_internal:member_added", member, socket);
+  Bits members = entered == Roster::Entered::full ? nullptr : h.roster.snapshot();
+  flush(from.worker);
+  shards_.post(from.worker, [key, life = from.life, turn, members = std::move(members)](
+                                Shard& shard) { shard.part.entered(key, life, turn, members); });
+}
+
+void Homes::exit(const std::string& key, SocketId socket, const std::string& user_id) {
+  const auto at = homes_.find(key);
+  if (at == homes_.end()) return;
+  if (at->second->roster.leave(user_id, socket))
+    tell_member(key, *at->second, "pusher_internal:member_removed", {user_id, {}}, 0);
+  end_if_empty(key);
+}
+
+void Homes::upkeep(TimePoint now) {
+  std::vector<std::string> empty;
+  for (const auto& [key, h] : homes_) {
+    for (Log& log : h->logs.of) log.drop_before(now - h->rule.history_ttl);
+    if (h->last && h->last->at() < now - kRemembered) h->last.reset();
+    if (!is_kept(*h)) empty.push_back(key);
+  }
+  for (const std::string& key : empty) homes_.erase(key);
+}
+
+}  // namespace headroom::realtime

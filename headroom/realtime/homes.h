@@ -1,0 +1,98 @@
+// headroom/realtime/homes.h - the channels whose order this worker makes: each channel has one home, the worker that its name hashes to.
+//
+// Owns: of each channel the offset, the history, the roster of its members, and which workers listen.
+// Worker: one; others reach it by Shards::post(), and it answers their Parts the same way.
+// Invariants: (1) a message gets its offset here, and every listening worker is told in that order, after the answer to its join(); (2) a
+//   worker is told of a channel from its join() to its leave(), each of which names a life of the worker's own channel, so that what
+//   belongs to a life before is not taken for this one's; (3) a home ends when nobody listens and nothing is kept; the next one is another
+//   epoch; (4) presence messages stand in the log at the moment when the roster changed.
+// Limits: history and history_ttl of the channel's rule; presence_members.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "headroom/net/worker.h"
+#include "headroom/realtime/cells.h"
+#include "headroom/realtime/log.h"
+#include "headroom/realtime/options.h"
+#include "headroom/realtime/roster.h"
+
+namespace headroom::realtime {
+
+class Shards;
+
+// A worker's channel, as its home knows it.
+struct Listener {
+  std::size_t worker = 0;
+  std::uint64_t life = 0;
+};
+
+struct Home {
+  Home(std::string its_app, std::string its_name, const ChannelOptions& its_rule,
+       std::uint64_t epoch)
+      : app(std::move(its_app)), name(std::move(its_name)), rule(its_rule), head{epoch, 0} {}
+
+  const std::string app;
+  const std::string name;
+  const ChannelOptions rule;
+  Position head;
+  Logs logs;
+  MessagePtr last;  // of a cache channel
+  Roster roster;
+  std::vector<Listener> listeners;
+};
+
+class Homes {
+ public:
+  Homes(Shards& shards, net::Worker& worker, Cells& cells)
+      : shards_(shards), worker_(worker), cells_(cells) {}
+  Homes(const Homes&) = delete;
+  Homes& operator=(const Homes&) = delete;
+
+  // What Parts ask. `key`: channel_key() of app and name.
+  void join(const std::string& key, const std::string& app, const std::string& name, Listener from);
+  void leave(const std::string& key, Listener from);
+  void enter(const std::string& key, Listener from, SocketId socket, std::uint64_t turn,
+             const Member& member);
+  void exit(const std::string& key, SocketId socket, const std::string& user_id);
+  void publish(const std::string& key, Publication what);
+
+  // Every second: what has grown old.
+  void upkeep(TimePoint now);
+  [[nodiscard]] const std::unordered_map<std::string, std::unique_ptr<Home>>& all() const {
+    return homes_;
+  }
+
+ private:
+  using Told = std::vector<std::pair<std::string, MessagePtr>>;
+
+  [[nodiscard]] Home& home(const std::string& key, const std::string& app, const std::string& name);
+  void append(const std::string& key, Home& home, Publication what);
+  void tell_member(const std::string& key, Home& home, std::string event, const Member& member,
+                   SocketId except);
+  // Messages of one turn go to a worker together.
+  void queue(std::size_t worker, const std::string& key, const MessagePtr& message);
+  void flush(std::size_t worker);
+  void flush_all();
+  void end_if_empty(const std::string& key);
+
+  Shards& shards_;
+  net::Worker& worker_;
+  Cells& cells_;
+  std::unordered_map<std::string, std::unique_ptr<Home>> homes_;
+  std::vector<Told> queued_;
+  bool flushing_ = false;
+};
+
+// One name for a channel of an app.
+[[nodiscard]] inline std::string channel_key(std::string_view app, std::string_view channel) {
+  std::string key(app);
+  key += '\n';
+  key += channel;
+  return key;
+}
+
+}  // namespace headroom::realtime

@@ -1,0 +1,136 @@
+#include "headroom/realtime/options.h"
+
+#include <algorithm>
+
+namespace headroom::realtime {
+namespace {
+
+using config::at_least;
+using config::between;
+using config::Reload;
+using config::satisfying;
+using config::Section;
+
+const auto kWord = satisfying("of letters, digits, - and _", [](const std::string& text) {
+  return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+  });
+});
+const auto kPattern =
+    satisfying("that is a channel's name, or its beginning and *", [](const std::string& text) {
+      return !text.empty() && text.size() <= 200 && text.find('*') >= text.size() - 1;
+    });
+
+Section<AppOptions> app_section() {
+  using O = AppOptions;
+  Section<O> s("apps", "An application whose clients speak the Pusher Channels protocol.");
+  s.required("id", &O::id, Reload::live, "In the paths of its HTTP API: /apps/{id}/events.", kWord);
+  s.required("key", &O::key, Reload::live, "What its clients connect with: /app/{key}.", kWord);
+  s.secret("secret", &O::secret, "", Reload::live, "What its server signs with.");
+  s.setting("enabled", &O::enabled, "true", Reload::live, "Off: its clients are told so.");
+  s.setting("client_events", &O::client_events, "false", Reload::live,
+            "Whether clients may send events to private and presence channels they are in.");
+  s.setting("client_event_rate", &O::client_event_rate, "10/s", Reload::live,
+            "How many a connection may send.");
+  s.setting("max_connections", &O::max_connections, "0", Reload::live,
+            "Its connections; 0: any number within the hub's.");
+  s.check([](const O& o) -> Result<void> {
+    if (o.secret.empty()) return fail(Errc::invalid, "an app needs a secret");
+    return {};
+  });
+  return s;
+}
+
+Section<ChannelOptions> channel_section() {
+  using O = ChannelOptions;
+  Section<O> s("channels", "What holds for channels by name; the first that matches counts.");
+  s.required("match", &O::match, Reload::restart, "A name, or its beginning and *.", kPattern);
+  s.setting("history", &O::history, "0", Reload::restart,
+            "How many messages are kept for clients that come back; 0: none.", between(0, 100000));
+  s.setting("history_ttl", &O::history_ttl, "2m", Reload::restart, "How long they are kept.",
+            between(1s, 86400s));
+  s.setting("slow", &O::slow, "close", Reload::restart,
+            "What becomes of a subscriber that is too far behind.");
+  s.setting("batch", &O::batch, "true", Reload::restart,
+            "Whether messages wait for others on a busy connection; off: each leaves at once.");
+  return s;
+}
+
+}  // namespace
+
+const ChannelOptions& RealtimeOptions::channel(std::string_view name) const {
+  static const ChannelOptions kPlain = channel_section().defaults();
+  for (const ChannelOptions& one : channels) {
+    const bool prefix = one.match.ends_with('*');
+    const std::string_view text =
+        std::string_view(one.match).substr(0, one.match.size() - (prefix ? 1 : 0));
+    if (prefix ? name.starts_with(text) : name == text) return one;
+  }
+  return kPlain;
+}
+
+const Section<RealtimeOptions>& realtime_section() {
+  static const auto section = [] {
+    using O = RealtimeOptions;
+    Section<O> s("realtime", "The real-time hub: channels, presence, messages to browsers.");
+    s.setting("enabled", &O::enabled, "true", Reload::restart, "Whether the room is on.");
+    s.setting("heartbeat", &O::heartbeat, "30s", Reload::live,
+              "How long a connection may be silent before it is asked for a sign of life.",
+              between(1s, 3600s));
+    s.setting("pong_timeout", &O::pong_timeout, "10s", Reload::live,
+              "How long the sign may take; then the connection is closed.", between(1s, 600s));
+    s.setting("max_connections", &O::max_connections, "15000", Reload::live,
+              "Clients at once, of all apps.", at_least(1));
+    s.setting("max_channels_per_connection", &O::max_channels_per_connection, "128", Reload::live,
+              "Channels that one connection may be subscribed to.", between(1, 10000));
+    s.setting("message_limit", &O::message_limit, "64KiB", Reload::live,
+              "The largest message a client may send.", between(Bytes::kib(1), Bytes::mib(16)));
+    s.setting("event_limit", &O::event_limit, "10KiB", Reload::live,
+              "The most data of one event, client's or server's.",
+              between(Bytes{64}, Bytes::mib(1)));
+    s.setting("batch_delay", &O::batch_delay, "100ms", Reload::live,
+              "How long a message waits for others on a connection that has just been written to; "
+              "the first one on a quiet connection never waits.",
+              between(0ms, 10s));
+    s.setting("batch_messages", &O::batch_messages, "50", Reload::live,
+              "How many messages of a channel wait at most.", between(1, 10000));
+    s.setting("batch_bytes", &O::batch_bytes, "16KiB", Reload::live,
+              "How many bytes of a channel wait at most.", between(Bytes{1}, Bytes::mib(1)));
+    s.setting("distance_messages", &O::distance_messages, "1000", Reload::live,
+              "How many messages a slow subscriber may be behind in a channel.",
+              between(1, 1000000));
+    s.setting("distance_bytes", &O::distance_bytes, "1MiB", Reload::live,
+              "How many bytes it may be behind.", between(Bytes::kib(1), Bytes::mib(1024)));
+    s.setting("write_timeout", &O::write_timeout, "60s", Reload::live,
+              "How long a client may take nothing of what waits for it.", between(1s, 3600s));
+    s.setting("drain", &O::drain, "5s", Reload::live,
+              "Over how long a shutdown spreads the closing of connections, so that they do not "
+              "all come back at once.",
+              between(0s, 600s));
+    s.setting("presence_members", &O::presence_members, "100", Reload::live,
+              "Members of a presence channel.", between(1, 100000));
+    s.setting("presence_info", &O::presence_info, "2KiB", Reload::live,
+              "What a member may tell of itself.", between(Bytes{2}, Bytes::kib(64)));
+    s.setting("allowed_origins", &O::allowed_origins, "", Reload::live,
+              "Origins whose pages may connect beside the hub's own, exact "
+              "(https://app.example.org), or * for any.");
+    s.list("apps", &O::apps, app_section(), Reload::live);
+    s.list("channels", &O::channels, channel_section(), Reload::restart);
+    s.check([](const O& o) -> Result<void> {
+      for (std::size_t i = 0; i < o.apps.size(); ++i) {
+        for (std::size_t j = 0; j < i; ++j) {
+          if (o.apps[i].id == o.apps[j].id)
+            return fail(Errc::invalid, "two apps have the id '" + o.apps[i].id + "'");
+          if (o.apps[i].key == o.apps[j].key)
+            return fail(Errc::invalid, "two apps have the key '" + o.apps[i].key + "'");
+        }
+      }
+      return {};
+    });
+    return s;
+  }();
+  return section;
+}
+
+}  // namespace headroom::realtime

@@ -1,0 +1,74 @@
+// headroom/realtime/options.h - the hub's settings as values; the table that reads them is in options.cc.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "headroom/base/bytes.h"
+#include "headroom/base/clock.h"
+#include "headroom/config/section.h"
+
+namespace headroom::realtime {
+
+// What becomes of a subscriber that is further behind than a channel allows.
+enum class Slow : std::uint8_t {
+  close,        // its connection is closed; it comes back with its position
+  drop_oldest,  // it goes on with the newest messages within the distance, and is told how many it missed
+  latest,  // it goes on with the newest message alone, and is told how many it missed
+};
+inline constexpr std::array<config::Choice<Slow>, 3> kSlow{
+    {{"close", Slow::close}, {"drop_oldest", Slow::drop_oldest}, {"latest", Slow::latest}}};
+constexpr const auto& setting_choices(Slow) { return kSlow; }
+
+// [[realtime.apps]]: a tenant, with the credentials of the Pusher protocol.
+struct AppOptions {
+  std::string id;
+  std::string key;
+  std::string secret;
+  bool enabled = true;
+  bool client_events = false;
+  config::Rate client_event_rate;
+  std::uint64_t max_connections = 0;  // 0: those of the hub
+};
+
+// [[realtime.channels]]: what holds for channels whose name matches; the first that matches counts.
+struct ChannelOptions {
+  std::string match;  // a name, or its beginning and *
+  std::uint64_t history = 0;
+  Duration history_ttl{};
+  Slow slow = Slow::close;
+  bool batch = true;
+};
+
+// [realtime]
+struct RealtimeOptions {
+  bool enabled = true;
+  Duration heartbeat{};
+  Duration pong_timeout{};
+  std::uint64_t max_connections = 0;
+  std::uint64_t max_channels_per_connection = 0;
+  Bytes message_limit;
+  Bytes event_limit;
+  Duration batch_delay{};
+  std::uint64_t batch_messages = 0;
+  Bytes batch_bytes;
+  std::uint64_t distance_messages = 0;
+  Bytes distance_bytes;
+  Duration write_timeout{};
+  Duration drain{};
+  std::uint64_t presence_members = 0;
+  Bytes presence_info;
+  std::vector<std::string> allowed_origins;
+  std::vector<AppOptions> apps;
+  std::vector<ChannelOptions> channels;
+
+  // The rule for a channel; the defaults where none matches.
+  [[nodiscard]] const ChannelOptions& channel(std::string_view name) const;
+};
+
+[[nodiscard]] const config::Section<RealtimeOptions>& realtime_section();
+
+}  // namespace headroom::realtime

@@ -1,0 +1,230 @@
+#include "headroom/realtime/outlet.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "headroom/realtime/part.h"
+
+namespace headroom::realtime {
+namespace {
+
+constexpr std::uint64_t kAnswersLimit = 1U << 20U;
+constexpr int kUnsentInKernel = 16 << 10;
+
+// Bytes in the kernel's queue cannot be overtaken.
+void keep_kernel_short(int fd) {
+  setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentInKernel, sizeof kUnsentInKernel);
+}
+
+}  // namespace
+
+Outlet::Outlet(Part& part, net::Stream& stream, Owner& owner, Wire wire)
+    : part_(part),
+      stream_(stream),
+      owner_(owner),
+      id_(part.next_socket()),
+      batch_(part.worker().wheel(), *this),
+      writing_(part.worker(), 1),
+      wire_(wire) {
+  keep_kernel_short(stream.native());
+  part_.outlets().push_back(*this);
+}
+
+Outlet::~Outlet() {
+  HR_ASSERT(pending_.empty());
+  part_.outlets().remove(*this);
+  Part::Line::unlink(*this);
+}
+
+void Outlet::send(Bits bytes) {
+  if (ended_) return;
+  answers_bytes_ += bytes->size();
+  if (answers_bytes_ > kAnswersLimit) return stream_.abort(Errc::overloaded);
+  answers_.push_back(std::move(bytes));
+  hasten();
+}
+
+void Outlet::expect(Subscription& subscription) {
+  if (!subscription.in_outlet.linked()) pending_.push_back(subscription);
+}
+
+void Outlet::forget(Subscription& subscription) {
+  if (subscription.in_outlet.linked()) pending_.remove(subscription);
+}
+
+void Outlet::hasten() {
+  if (state_ == State::ready || state_ == State::blocked) return;
+  batch_.clear();
+  state_ = State::ready;
+  part_.add_ready(*this);
+}
+
+bool Outlet::line_up() {
+  if (state_ == State::batching) return true;
+  if (state_ != State::quiet) return false;
+  const Duration delay = part_.options().batch_delay;
+  const TimePoint due = written_ + delay;
+  if (due <= Clock::now()) {
+    hasten();
+    return false;
+  }
+  state_ = State::batching;
+  batch_.set(due - std::min<Duration>(delay, net::Wheel::kTick));  // the wheel may be a tick late
+  return true;
+}
+
+// Further behind than its channel allows: the connection ends, or it goes on with less and is told so.
+void Outlet::catch_up(Chunk& chunk, Subscription& subscription) {
+  Channel& channel = subscription.channel;
+  if (!channel.is_too_far(subscription)) return;
+  const std::uint64_t skipped = channel.skip(subscription);
+  part_.cells().dropped[static_cast<std::size_t>(channel.rule().slow)]->add(skipped);
+  if (channel.rule().slow == Slow::close) return owner_.end(Owner::End::slow);
+  if (skipped > 0)
+    chunk.add(std::make_shared<const std::string>(owner_.missed(subscription, skipped)));
+}
+
+void Outlet::collect(Chunk& chunk, Priority priority, TimePoint now) {
+  const auto i = static_cast<std::size_t>(priority);
+  for (Subscription* s = pending_.front(); s != nullptr && !chunk.full();
+       s = decltype(pending_)::after(*s)) {
+    const Log& log = s->channel.log(priority);
+    catch_up(chunk, *s);
+    for (; s->next[i] != log.end() && !chunk.full(); ++s->next[i]) {
+      const MessagePtr& message = log.at(s->next[i]);
+      if (message->what().except == id_) continue;
+      chunk.add(message->wire(wire_), message);
+      part_.cells().delivered[i]->add();
+      if (message->at() >= s->opened) part_.cells().delivery[i].record(elapsed(message->at(), now));
+    }
+  }
+}
+
+void Outlet::collect(Chunk& chunk, TimePoint now) {
+  std::size_t taken = 0;
+  for (; taken < answers_.size() && !chunk.full(); ++taken) {
+    answers_bytes_ -= answers_[taken]->size();
+    chunk.add(std::move(answers_[taken]));
+  }
+  if (taken == answers_.size()) {
+    answers_ = {};
+  } else {
+    answers_.erase(answers_.begin(), answers_.begin() + static_cast<std::ptrdiff_t>(taken));
+  }
+  if (ended_) return;
+  collect(chunk, Priority::critical, now);
+  collect(chunk, Priority::normal, now);
+}
+
+Outlet::Written Outlet::write(Chunk& chunk) {
+  net::Gather gather;
+  if (chunk.pieces.size() == 1) {
+    gather.add(chunk.pieces[0].bytes);
+  } else {
+    // Copied together: for the kernel, many small pieces cost more than the copy.
+    std::string& joined = part_.scratch();
+    joined.clear();
+    for (const auto& piece : chunk.pieces) joined += piece.bytes;
+    gather.add(joined);
+  }
+  part_.cells().writes.add();
+  auto written = stream_.write_now(gather);
+  if (!written) {
+    stream_.abort(Errc::unavailable);
+    return Written::failed;
+  }
+  if (*written) return Written::all;
+  keep_rest(chunk, chunk.bytes - gather.left());
+  return Written::cut;
+}
+
+// What is left, with references that hold it.
+void Outlet::keep_rest(Chunk& chunk, std::size_t done) {
+  rest_ = std::make_unique<Rest>();
+  for (auto& piece : chunk.pieces) {
+    if (rest_->pieces.empty() && piece.bytes.size() <= done) {
+      done -= piece.bytes.size();
+      continue;
+    }
+    Bits whole = piece.message == nullptr ? std::move(piece.own)
+                                          : Bits(*piece.message, &(*piece.message)->wire(wire_));
+    // `bytes` may be the end of the whole.
+    if (rest_->pieces.empty()) rest_->begun = whole->size() - piece.bytes.size() + done;
+    rest_->pieces.push_back(std::move(whole));
+  }
+}
+
+void Outlet::write() {
+  if (state_ == State::blocked) return;
+  Part::Line::unlink(*this);
+  batch_.clear();
+  written_ = Clock::now();
+  Chunk& chunk = part_.chunk();
+  for (;;) {
+    chunk.clear();
+    collect(chunk, written_);
+    if (chunk.empty()) break;
+    const Written done = write(chunk);
+    if (done == Written::cut) return wait_to_write();
+    if (done == Written::failed) {
+      state_ = State::blocked;  // for good: the session is about to end
+      return chunk.clear();
+    }
+  }
+  state_ = ended_ ? State::blocked : State::quiet;
+  if (!ended_) settle_all();
+}
+
+void Outlet::settle_all() {
+  while (Subscription* const subscription = pending_.front()) {
+    pending_.remove(*subscription);
+    subscription->channel.settle(*subscription);
+  }
+}
+
+void Outlet::wait_to_write() {
+  part_.chunk().clear();
+  state_ = State::blocked;
+  part_.cells().blocked.add();
+  part_.blocked().push_back(*this);
+  for (Subscription* s = pending_.front(); s != nullptr; s = decltype(pending_)::after(*s))
+    s->channel.hasten(*s);
+  if (writing_.running() == 0 && !writing_.spawn([this] { return go_on(); }))
+    stream_.abort(Errc::cancelled);
+}
+
+// While the connection takes no more: waits until it does.
+net::Task<> Outlet::go_on() {
+  while (state_ == State::blocked) {
+    stream_.expire_writes_at(Clock::now() + part_.options().write_timeout);
+    auto writable = co_await stream_.wait_writable();
+    if (!writable) {
+      if (writable.error().code == Errc::timeout) part_.cells().refuse(Refusal::slow);
+      stream_.abort(Errc::timeout);
+      co_return;
+    }
+    stream_.expire_writes_at(kNever);
+    // What a TLS record was refused with must be offered again whole: all of the rest, as it was.
+    Chunk chunk;
+    const std::unique_ptr<Rest> rest = std::move(rest_);
+    for (std::size_t i = 0; i < rest->pieces.size(); ++i)
+      chunk.add(rest->pieces[i], i == 0 ? rest->begun : 0);
+    const Written done = write(chunk);
+    if (done == Written::cut) continue;
+    if (done == Written::failed) co_return;
+    state_ = State::quiet;
+    write();
+  }
+}
+
+void Outlet::look_at_distance() {
+  for (Subscription* s = pending_.front(); s != nullptr; s = decltype(pending_)::after(*s)) {
+    if (s->channel.rule().slow != Slow::close || !s->channel.is_too_far(*s)) continue;
+    const std::uint64_t skipped = s->channel.skip(*s);
+    part_.cells().dropped[static_cast<std::size_t>(Slow::close)]->add(skipped);
+    return owner_.end(Owner::End::slow);
+  }
+}
+
+}  // namespace headroom::realtime

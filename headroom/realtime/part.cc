@@ -1,0 +1,184 @@
+#include "headroom/realtime/part.h"
+
+#include <algorithm>
+
+#include "headroom/realtime/shards.h"
+
+namespace headroom::realtime {
+namespace {
+
+constexpr unsigned kWritesInTurn = 64;
+constexpr Duration kSweep = 1s;
+constexpr Duration kSlice = 100ms;  // of a drain
+
+}  // namespace
+
+Part::Part(Shards& shards, net::Worker& worker, Cells& cells,
+           std::shared_ptr<const Settings> settings)
+    : shards_(shards),
+      worker_(worker),
+      cells_(cells),
+      settings_(std::move(settings)),
+      tasks_(worker),
+      wake_(tasks_),
+      sweeper_(worker.wheel(), *this) {}
+
+void Part::start() {
+  HR_ASSERT(tasks_.spawn([this] { return write_when_ready(); }));
+  sweeper_.set(Clock::now() + kSweep);
+}
+
+SocketId Part::next_socket() {
+  const std::uint64_t random = worker_.random().below(0xFFFFFFFEU) + 1;
+  return random << 32U |
+         (static_cast<std::uint32_t>(++sockets_ * metrics::kMaxWorkers + worker_.index()));
+}
+
+std::unique_ptr<Subscription> Part::subscribe(Outlet& outlet, const std::string& app,
+                                              const std::string& name,
+                                              std::unique_ptr<Position> since,
+                                              std::unique_ptr<Member> member) {
+  const std::string key = channel_key(app, name);
+  auto& slot = channels_[key];
+  const bool fresh = !slot;
+  if (fresh)
+    slot = std::make_unique<Channel>(*this, key, app, name, options().channel(name), ++lives_);
+  Channel& channel = *slot;
+  auto subscription = std::make_unique<Subscription>(channel, outlet);
+  subscription->since = std::move(since);
+  subscription->member = std::move(member);
+  subscription->turn = ++turns_;
+  channel.add(*subscription);
+  const Listener me{worker_.index(), channel.life()};
+  if (fresh)
+    shards_.post_home(key,
+                      [key, app, name, me](Shard& shard) { shard.homes.join(key, app, name, me); });
+  if (subscription->member) {
+    shards_.post_home(key, [key, me, socket = outlet.id(), turn = subscription->turn,
+                            who = *subscription->member](Shard& shard) {
+      shard.homes.enter(key, me, socket, turn, who);
+    });
+  } else if (channel.is_live()) {
+    worker_.post([this, key, life = channel.life()] {  // opened() comes after this call
+      if (Channel* const there = find(key, life)) joined(key, life, there->head(), {}, nullptr);
+    });
+  }
+  return subscription;
+}
+
+void Part::unsubscribe(std::unique_ptr<Subscription> subscription) {
+  Channel& channel = subscription->channel;
+  subscription->outlet.forget(*subscription);
+  channel.remove(*subscription);
+  const std::string key = channel.key();
+  if (subscription->member) {
+    shards_.post_home(
+        key, [key, socket = subscription->outlet.id(), user = subscription->member->user_id](
+                 Shard& shard) { shard.homes.exit(key, socket, user); });
+  }
+  if (channel.subscribers() > 0) return;
+  const Listener me{worker_.index(), channel.life()};
+  shards_.post_home(key, [key, me](Shard& shard) { shard.homes.leave(key, me); });
+  channels_.erase(key);
+}
+
+void Part::publish(Publication what) {
+  std::string key = channel_key(what.app, what.channel);
+  const std::size_t home = shards_.home_of(key);
+  shards_.post(home, [key = std::move(key), what = std::move(what)](Shard& shard) mutable {
+    shard.homes.publish(key, std::move(what));
+  });
+}
+
+Channel* Part::find(const std::string& key, std::uint64_t life) {
+  const auto at = channels_.find(key);
+  return at == channels_.end() || at->second->life() != life ? nullptr : at->second.get();
+}
+
+void Part::open(Channel& channel, Subscription& subscription, const Bits& members) {
+  const bool asked = subscription.since != nullptr;
+  Opened how{.position = channel.head(), .members = members, .last = channel.last()};
+  how.begun = channel.begin(subscription);
+  if (asked) (how.begun == Channel::Begun::recovered ? cells_.recovered : cells_.lost).add();
+  subscription.outlet.owner().opened(subscription, how);
+}
+
+void Part::joined(const std::string& key, std::uint64_t life, Position head, const Logs& logs,
+                  const MessagePtr& last) {
+  Channel* const channel = find(key, life);
+  if (channel == nullptr) return;
+  if (!channel->is_live()) channel->go_live(head, logs, last);
+  if (is_presence(channel->name())) return;  // each is opened when it has entered
+  while (Subscription* const subscription = channel->first_opening())
+    open(*channel, *subscription, nullptr);
+}
+
+void Part::appended(const std::string& key, const MessagePtr& message) {
+  const auto at = channels_.find(key);
+  if (at != channels_.end()) at->second->append(message);
+}
+
+void Part::entered(const std::string& key, std::uint64_t life, std::uint64_t turn,
+                   const Bits& members) {
+  Channel* const channel = find(key, life);
+  if (channel == nullptr) return;
+  Subscription* const subscription = channel->opening(turn);
+  if (subscription == nullptr) return;
+  if (members) return open(*channel, *subscription, members);
+  subscription->member.reset();
+  subscription->outlet.owner().not_opened(*subscription,
+                                          {Errc::overloaded, "the presence channel is full"});
+}
+
+void Part::add_ready(Outlet& outlet) {
+  ready_.push_back(outlet);
+  if (ready_.size() == 1) wake_.set();
+}
+
+void Part::write_ready() {
+  while (Outlet* const outlet = ready_.front()) outlet->write();
+}
+
+net::Task<> Part::write_when_ready() {
+  while (!tasks_.stopped()) {
+    if (ready_.empty()) {
+      auto woken = co_await wake_.wait();
+      if (!woken) co_return;
+    }
+    for (unsigned i = 0; i < kWritesInTurn && !ready_.empty(); ++i) ready_.front()->write();
+    if (!ready_.empty()) co_await worker_.yield();
+  }
+}
+
+void Part::sweep() {
+  for (Outlet* outlet = blocked_.front(); outlet != nullptr; outlet = Line::after(*outlet))
+    outlet->look_at_distance();
+  shards_.homes(worker_).upkeep(Clock::now());
+  sweeper_.set(Clock::now() + kSweep);
+}
+
+void Part::drain(Duration time) {
+  draining_ = true;
+  if (!tasks_.spawn([this, time] { return end_all(time); })) return;
+}
+
+net::Task<> Part::end_all(Duration time) {
+  const auto slices = static_cast<std::size_t>(std::max<std::int64_t>(1, time / kSlice));
+  const std::size_t in_slice = outlets_.size() / slices + 1;
+  for (;;) {
+    std::size_t ended = 0;
+    for (Outlet* outlet = outlets_.front(); outlet != nullptr && ended < in_slice;
+         outlet = Outlets::after(*outlet)) {
+      if (std::exchange(outlet->draining, true)) continue;
+      outlet->owner().end(Outlet::Owner::End::drain);
+      ++ended;
+    }
+    if (ended == 0) co_return;
+    const Duration pause(static_cast<std::int64_t>(static_cast<double>(kSlice.count()) *
+                                                   (0.5 + worker_.random().unit())));
+    auto slept = co_await net::sleep(tasks_, pause);
+    if (!slept) co_return;
+  }
+}
+
+}  // namespace headroom::realtime

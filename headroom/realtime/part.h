@@ -1,0 +1,112 @@
+// headroom/realtime/part.h - one worker's part of the hub: its connections' outlets and the channels they listen to.
+//
+// Owns: the channels, the lists of outlets that are ready or blocked, scratch memory for writes. Borrows: the outlets (their sessions').
+// Worker: one. It asks the homes of its channels (homes.h) by Shards::post(), and hears from them by joined(), appended(), entered().
+// Invariants: (1) a channel is here while somebody listens to it here; (2) writes happen in turns of 64 connections, then descriptors
+//   have theirs; (3) a blocked connection is looked at once a second, and costs nothing else.
+// Limits: RealtimeOptions.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "headroom/net/task_group.h"
+#include "headroom/realtime/cells.h"
+#include "headroom/realtime/channel.h"
+#include "headroom/realtime/outlet.h"
+#include "headroom/realtime/settings.h"
+
+namespace headroom::realtime {
+
+class Shards;
+
+class Part {
+ public:
+  using Line = List<Outlet, &Outlet::in_line>;
+  using Outlets = List<Outlet, &Outlet::in_part>;
+
+  Part(Shards& shards, net::Worker& worker, Cells& cells, std::shared_ptr<const Settings> settings);
+  Part(const Part&) = delete;
+  Part& operator=(const Part&) = delete;
+
+  [[nodiscard]] net::Worker& worker() const { return worker_; }
+  [[nodiscard]] Cells& cells() { return cells_; }
+  [[nodiscard]] const std::shared_ptr<const Settings>& settings() const { return settings_; }
+  [[nodiscard]] const RealtimeOptions& options() const { return settings_->options; }
+  void use(std::shared_ptr<const Settings> settings) { settings_ = std::move(settings); }
+  [[nodiscard]] Shards& shards() const { return shards_; }
+
+  // --- for sessions ---
+  // Opened, or not, by the outlet's owner later. `member`: in a presence channel; `since`: where to go on from.
+  [[nodiscard]] std::unique_ptr<Subscription> subscribe(Outlet& outlet, const std::string& app,
+                                                        const std::string& name,
+                                                        std::unique_ptr<Position> since,
+                                                        std::unique_ptr<Member> member);
+  void unsubscribe(std::unique_ptr<Subscription> subscription);
+  void publish(Publication what);
+  [[nodiscard]] bool draining() const { return draining_; }
+
+  // --- for outlets ---
+  [[nodiscard]] SocketId next_socket();
+  [[nodiscard]] Outlets& outlets() { return outlets_; }
+  [[nodiscard]] Line& blocked() { return blocked_; }
+  void add_ready(Outlet& outlet);
+  void write_ready();
+  [[nodiscard]] std::string& scratch() { return scratch_; }
+  [[nodiscard]] Chunk& chunk() { return chunk_; }
+
+  // --- from homes ---
+  void joined(const std::string& key, std::uint64_t life, Position head, const Logs& logs,
+              const MessagePtr& last);
+  void appended(const std::string& key, const MessagePtr& message);
+  // `members` null: the channel is full.
+  void entered(const std::string& key, std::uint64_t life, std::uint64_t turn, const Bits& members);
+
+  // --- for the hub ---
+  void start();
+  // Ends every connection, spread over `time`.
+  void drain(Duration time);
+  [[nodiscard]] net::TaskGroup& tasks() { return tasks_; }
+  [[nodiscard]] const std::unordered_map<std::string, std::unique_ptr<Channel>>& channels() const {
+    return channels_;
+  }
+
+ private:
+  // Every second.
+  class Sweeper final : public net::WheelEntry {
+   public:
+    Sweeper(net::Wheel& wheel, Part& part) : WheelEntry(wheel), part_(part) {}
+
+   private:
+    void expired() override { part_.sweep(); }
+    Part& part_;
+  };
+
+  [[nodiscard]] Channel* find(const std::string& key, std::uint64_t life);
+  void open(Channel& channel, Subscription& subscription, const Bits& members);
+  void sweep();
+  [[nodiscard]] net::Task<> write_when_ready();
+  [[nodiscard]] net::Task<> end_all(Duration time);
+
+  Shards& shards_;
+  net::Worker& worker_;
+  Cells& cells_;
+  std::shared_ptr<const Settings> settings_;
+  std::unordered_map<std::string, std::unique_ptr<Channel>> channels_;
+  Outlets outlets_;
+  Line ready_;
+  Line blocked_;
+  std::string scratch_;
+  Chunk chunk_;
+  std::uint64_t lives_ = 0;
+  std::uint64_t turns_ = 0;
+  std::uint32_t sockets_ = 0;
+  bool draining_ = false;
+  net::TaskGroup tasks_;
+  net::Event wake_;
+  Sweeper sweeper_;
+};
+
+}  // namespace headroom::realtime

@@ -1,0 +1,252 @@
+#include "headroom/realtime/pusher_session.h"
+
+#include <algorithm>
+
+#include "headroom/json/writer.h"
+#include "headroom/realtime/pusher.h"
+
+namespace headroom::realtime {
+namespace {
+
+constexpr int kUnauthorized = 4009;
+constexpr int kTooManyEvents = 4301;
+
+// "data" may be an object, or a text that holds one.
+template <class F>
+void with_data(const json::Value& message, F use) {
+  const auto data = message.find("data");
+  if (!data) return use(message);  // has none of the members asked for
+  if (const auto text = data->string()) {
+    if (auto inner = json::parse(*text)) use(inner->root());
+    return;
+  }
+  use(*data);
+}
+
+std::string text_member(const json::Value& object, std::string_view name) {
+  const auto member = object.find(name);
+  return member ? std::string(member->string().value_or("")) : std::string();
+}
+
+}  // namespace
+
+PusherSession::PusherSession(http::Exchange& exchange, Part& part, std::shared_ptr<const App> app)
+    : Session(exchange, part, Wire::pusher), app_(std::move(app)) {}
+
+void PusherSession::begin() {
+  std::string data;
+  json::Writer out(data);
+  const auto timeout = std::chrono::floor<std::chrono::seconds>(part().options().heartbeat);
+  out.begin_object()
+      .field("socket_id", show_socket(outlet().id()))
+      .field("activity_timeout", timeout.count())
+      .end_object();
+  send_text(pusher::event("pusher:connection_established", {}, data));
+}
+
+void PusherSession::finish() {
+  for (auto& subscription : std::exchange(subscriptions_, {}))
+    part().unsubscribe(std::move(subscription));
+}
+
+Session::Closing PusherSession::closing(End why) const {
+  if (why == End::user_ended) return {kUnauthorized, "ended by the app"};
+  return {
+      4100,
+      "the server restarts; come back"};  // clients then wait a second (42xx: they come back at once)
+}
+
+void PusherSession::take(std::string_view text) {
+  auto document = json::parse(text);
+  if (!document)
+    return send_text(pusher::error(std::nullopt, "not JSON: " + document.error().message));
+  const json::Value message = document->root();
+  const std::string event = text_member(message, "event");
+  if (event == "pusher:ping") return send_text(pusher::event("pusher:pong", {}, "{}"));
+  if (event == "pusher:pong") return;
+  if (event == "pusher:subscribe")
+    return with_data(message, [this](const json::Value& data) { subscribe(data); });
+  if (event == "pusher:unsubscribe")
+    return with_data(message, [this](const json::Value& data) { unsubscribe(data); });
+  if (event == "pusher:signin")
+    return with_data(message, [this](const json::Value& data) { sign_in(data); });
+  if (event.starts_with("client-")) return client_event(event, message);
+  send_text(pusher::error(std::nullopt, "an event that clients do not send"));
+}
+
+Subscription* PusherSession::find(std::string_view channel) const {
+  const auto at = std::ranges::find_if(
+      subscriptions_, [&](const auto& each) { return each->channel.name() == channel; });
+  return at == subscriptions_.end() ? nullptr : at->get();
+}
+
+// What allows the client into the channel; in a presence channel also who it is.
+Result<std::unique_ptr<Member>> PusherSession::authorise(const std::string& channel,
+                                                         const json::Value& data) {
+  if (channel.starts_with(pusher::kUserChannel)) {
+    const bool own = !user_id_.empty() &&
+                     std::string_view(channel).substr(pusher::kUserChannel.size()) == user_id_;
+    if (own) return nullptr;
+    return fail(Errc::unauthorized, "not signed in as this user");
+  }
+  if (!pusher::is_channel_name(channel)) return fail(Errc::invalid, "not a channel's name");
+  if (!pusher::needs_auth(channel)) return nullptr;
+  const std::string channel_data = text_member(data, "channel_data");
+  std::string signed_text = show_socket(outlet().id()) + ":" + channel;
+  if (!channel_data.empty()) signed_text += ":" + channel_data;
+  if (!pusher::is_signed(app_->options, text_member(data, "auth"), signed_text))
+    return fail(Errc::unauthorized, "the signature is not valid");
+  if (!is_presence(channel)) return nullptr;
+  auto member = pusher::member_of(channel_data, part().options());
+  if (!member) return pass(member);
+  return std::make_unique<Member>(std::move(*member));
+}
+
+void PusherSession::subscribe(const json::Value& data) {
+  const std::string channel = text_member(data, "channel");
+  if (find(channel) != nullptr)
+    return send_text(pusher::error(std::nullopt, "already subscribed to " + channel));
+  if (subscriptions_.size() >= part().options().max_channels_per_connection)
+    return refuse(channel, {Errc::overloaded, "too many channels on one connection"});
+  auto member = authorise(channel, data);
+  if (!member) return refuse(channel, member.error());
+  std::unique_ptr<Position> since;
+  if (const std::string after = text_member(data, "resume_after"); !after.empty()) {
+    since = std::make_unique<Position>(Position::parse(after).value_or(Position{}));
+  }
+  const Access access = is_presence(channel)          ? Access::presence
+                        : pusher::needs_auth(channel) ? Access::restricted
+                                                      : Access::open;
+  part().cells().subscriptions[static_cast<std::size_t>(access)]->add();
+  subscriptions_.push_back(
+      part().subscribe(outlet(), app_->options.id, channel, std::move(since), std::move(*member)));
+}
+
+void PusherSession::refuse(const std::string& channel, const Error& why) {
+  std::string text;
+  json::Writer out(text);
+  const int status = why.code == Errc::unauthorized ? 401 : why.code == Errc::invalid ? 400 : 403;
+  const std::string_view type = why.code == Errc::unauthorized ? "AuthError"
+                                : why.code == Errc::invalid    ? "Invalid"
+                                                               : "LimitReached";
+  out.begin_object()
+      .field("event", "pusher:subscription_error")
+      .field("channel", channel)
+      .key("data")
+      .begin_object();
+  out.field("type", type)
+      .field("error", why.message)
+      .field("status", status)
+      .end_object()
+      .end_object();
+  send_text(text);
+}
+
+void PusherSession::opened(Subscription& subscription, const Opened& how) {
+  const std::string& channel = subscription.channel.name();
+  std::string text;
+  json::Writer out(text);
+  out.begin_object()
+      .field("event", "pusher_internal:subscription_succeeded")
+      .field("channel", channel);
+  out.field("data", how.members ? std::string_view(*how.members) : std::string_view("{}"));
+  if (subscription.channel.rule().history > 0) out.field("position", how.position.text());
+  if (how.begun != Channel::Begun::here)
+    out.field("recovered", how.begun == Channel::Begun::recovered);
+  out.end_object();
+  send_text(text);
+  if (!is_cache(channel) || how.begun == Channel::Begun::recovered) return;
+  if (how.last) {
+    outlet().send(Bits(how.last, &how.last->wire(Wire::pusher)));
+  } else {
+    send_text(pusher::event("pusher:cache_miss", channel, "{}"));
+  }
+}
+
+void PusherSession::not_opened(Subscription& subscription, const Error& why) {
+  refuse(subscription.channel.name(), why);
+  remove(subscription);
+}
+
+void PusherSession::remove(const Subscription& subscription) {
+  const auto at =
+      std::ranges::find(subscriptions_, &subscription, [](const auto& each) { return each.get(); });
+  auto owned = std::move(*at);
+  subscriptions_.erase(at);
+  part().unsubscribe(std::move(owned));
+}
+
+void PusherSession::unsubscribe(const json::Value& data) {
+  if (const Subscription* const subscription = find(text_member(data, "channel")))
+    remove(*subscription);
+}
+
+std::string PusherSession::missed(const Subscription& subscription, std::uint64_t messages) {
+  std::string data;
+  json::Writer(data).begin_object().field("missed", messages).end_object();
+  std::string frame;
+  websocket::append_frame(frame, websocket::Opcode::text,
+                          pusher::event("headroom:missed", subscription.channel.name(), data));
+  return frame;
+}
+
+bool PusherSession::is_user(std::string_view app, std::string_view user) const {
+  return app == app_->options.id && user == user_id_ && !user_id_.empty();
+}
+
+void PusherSession::sign_in(const json::Value& data) {
+  const std::string user_data = text_member(data, "user_data");
+  const bool good = pusher::is_signed(app_->options, text_member(data, "auth"),
+                                      show_socket(outlet().id()) + "::user::" + user_data);
+  auto document =
+      good ? json::parse(user_data)
+           : Result<json::Document>(fail(Errc::unauthorized, "the signature is not valid"));
+  const std::string id = document ? text_member(document->root(), "id") : std::string();
+  if (id.empty() || id.size() > pusher::kUserIdLimit)
+    return close(kUnauthorized, "the sign-in is not valid");
+  user_id_ = id;
+  std::string answer;
+  json::Writer(answer).begin_object().field("user_data", user_data).end_object();
+  send_text(pusher::event("pusher:signin_success", {}, answer));
+}
+
+bool PusherSession::may_send() {
+  const config::Rate& rate = app_->options.client_event_rate;
+  const limit::Budget budget = limit::Budget::gcra(rate, rate.count);
+  if (!sent_) {
+    sent_ = std::make_unique<std::byte[]>(budget.state_bytes());
+    budget.begin(sent_.get());
+  }
+  const TimePoint now = Clock::now();
+  if (!budget.check(sent_.get(), now, 1).allowed) return false;
+  budget.take(sent_.get(), now, 1);
+  return true;
+}
+
+void PusherSession::client_event(std::string_view event, const json::Value& message) {
+  const std::string channel = text_member(message, "channel");
+  const auto refuse = [this](std::optional<int> code, std::string_view why) {
+    send_text(pusher::error(code, why));
+  };
+  if (!app_->options.client_events)
+    return refuse(std::nullopt, "client events are not enabled for this app");
+  const Subscription* const subscription = find(channel);
+  if (subscription == nullptr || !pusher::needs_auth(channel))
+    return refuse(std::nullopt,
+                  "client events go to private and presence channels that the client is in");
+  if (event.size() > pusher::kNameLimit)
+    return refuse(std::nullopt, "the event's name is too long");
+  if (!may_send()) return refuse(kTooManyEvents, "too many client events");
+  const auto data = message.find("data");
+  Publication what{.app = app_->options.id,
+                   .channel = channel,
+                   .event = std::string(event),
+                   .except = outlet().id()};
+  what.data = data ? data->text() : "null";
+  if (what.data.size() > part().options().event_limit.count)
+    return refuse(std::nullopt, "the event's data is too large");
+  if (subscription->member) what.user_id = subscription->member->user_id;
+  part().publish(std::move(what));
+}
+
+}  // namespace headroom::realtime

@@ -1,0 +1,61 @@
+// headroom/realtime/pusher_session.h - one client that speaks the Pusher Channels protocol, version 7.
+//
+// Owns: its subscriptions, its place in the app's count. Worker: the exchange's; lives in the frame of the door's serve().
+// Invariants: (1) a private or presence channel is entered only with the app's signature for this connection and this channel; (2) a client
+//   sends events only to such channels it is in, and what they say of the sender is the hub's, not the client's; (3) every answer follows
+//   the order of the requests on its channel.
+// Limits: max_channels_per_connection, event_limit, the app's client_event_rate.
+//
+// Beyond the protocol, for clients that ask: `pusher:subscribe` may carry "resume_after": "<id of the last event seen>"; the answer
+// then has "recovered": true or false and "position"; events of channels with history carry "id". "headroom:missed" tells a slow
+// subscriber how many messages it was not given.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "headroom/json/json.h"
+#include "headroom/limit/budget.h"
+#include "headroom/realtime/session.h"
+
+namespace headroom::realtime {
+
+class PusherSession final : public Session {
+ public:
+  PusherSession(http::Exchange& exchange, Part& part, std::shared_ptr<const App> app);
+  ~PusherSession() = default;
+
+  [[nodiscard]] const std::string& app_id() const { return app_->options.id; }
+  [[nodiscard]] const std::string& user_id() const { return user_id_; }
+
+ private:
+  void begin() override;
+  void take(std::string_view text) override;
+  void finish() override;
+  void opened(Subscription& subscription, const Opened& how) override;
+  void not_opened(Subscription& subscription, const Error& why) override;
+  [[nodiscard]] std::string missed(const Subscription& subscription,
+                                   std::uint64_t messages) override;
+  [[nodiscard]] bool is_user(std::string_view app, std::string_view user) const override;
+  [[nodiscard]] Closing closing(End why) const override;
+  [[nodiscard]] Closing silent() const override { return {4201, "no sign of life"}; }
+
+  void subscribe(const json::Value& data);
+  [[nodiscard]] Result<std::unique_ptr<Member>> authorise(const std::string& channel,
+                                                          const json::Value& data);
+  void refuse(const std::string& channel, const Error& why);
+  void unsubscribe(const json::Value& data);
+  void sign_in(const json::Value& data);
+  void client_event(std::string_view event, const json::Value& message);
+  [[nodiscard]] Subscription* find(std::string_view channel) const;
+  void remove(const Subscription& subscription);
+  [[nodiscard]] bool may_send();
+
+  const std::shared_ptr<const App> app_;
+  std::vector<std::unique_ptr<Subscription>> subscriptions_;
+  std::string user_id_;                // signed in as
+  std::unique_ptr<std::byte[]> sent_;  // the state of client_event_rate, once something was sent
+};
+
+}  // namespace headroom::realtime

@@ -1,0 +1,30 @@
+// headroom/realtime/settings.h - what a reload replaces: the options, and the apps with their counts, which stay.
+//
+// Owns: the options; shares each app's count of connections with the settings before and after. Worker: any; immutable.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "headroom/realtime/options.h"
+
+namespace headroom::realtime {
+
+struct App {
+  AppOptions options;
+  std::shared_ptr<std::atomic<std::uint64_t>> open;  // connections
+};
+
+struct Settings {
+  RealtimeOptions options;
+  std::map<std::string, std::shared_ptr<const App>, std::less<>> by_key;
+  std::map<std::string, std::shared_ptr<const App>, std::less<>> by_id;
+
+  // With the counts of those before; `before` may be null.
+  [[nodiscard]] static std::shared_ptr<const Settings> make(const RealtimeOptions& options,
+                                                            const Settings* before);
+};
+
+}  // namespace headroom::realtime

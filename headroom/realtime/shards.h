@@ -1,0 +1,116 @@
+// headroom/realtime/shards.h - the hub's parts on all workers, and how one speaks to another: by a post, never by a lock.
+//
+// A connection belongs to the worker that accepted it, a channel's order to the worker that its name hashes to. A message goes
+//
+//   publisher's worker --post--> home: offset, history --post--> each worker that listens: its copy of the channel's log (references)
+//                                                                 --> its subscribers' places, its connections' writes
+//
+// Owns: one Shard for each worker. Worker: post(), ask() and the counts from any; the shards each on its own.
+// Invariants: (1) what one worker posts to another arrives in the order of posting; (2) the bytes of a message exist once for each wire,
+//   however many workers and subscribers it has.
+// Limits: those of its parts; max_connections over all of them.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "headroom/base/hash.h"
+#include "headroom/net/task_group.h"
+#include "headroom/realtime/homes.h"
+#include "headroom/realtime/part.h"
+
+namespace headroom::realtime {
+
+struct Shard {
+  Shard(Shards& shards, net::Worker& worker, metrics::Registry& registry,
+        std::shared_ptr<const Settings> settings)
+      : cells(registry, worker.index()),
+        part(shards, worker, cells, std::move(settings)),
+        homes(shards, worker, cells) {}
+
+  Cells cells;
+  Part part;
+  Homes homes;
+};
+
+class Shards {
+ public:
+  // From main's thread, workers running.
+  Shards(net::Workers& workers, metrics::Registry& registry,
+         const std::shared_ptr<const Settings>& settings);
+  Shards(const Shards&) = delete;
+  Shards& operator=(const Shards&) = delete;
+  // The same; after all connections have ended.
+  ~Shards();
+
+  [[nodiscard]] std::size_t size() const { return shards_.size(); }
+  [[nodiscard]] std::size_t home_of(std::string_view key) const {
+    return hash64(key) % shards_.size();
+  }
+  [[nodiscard]] Part& part(const net::Worker& worker) { return shards_[worker.index()]->part; }
+  [[nodiscard]] Homes& homes(const net::Worker& worker) { return shards_[worker.index()]->homes; }
+
+  template <class F>
+  void post(std::size_t worker, F work) {
+    workers_[worker].post(
+        [shard = shards_[worker].get(), work = std::move(work)]() mutable { work(*shard); });
+  }
+  template <class F>
+  void post_home(std::string_view key, F work) {
+    post(home_of(key), std::move(work));
+  }
+  // From main's thread: on every worker, and waits.
+  void each(const std::function<void(Shard&)>& work);
+
+  // Asks some shards; suspends until all have answered. Errc::cancelled when the group stops.
+  template <class T>
+  [[nodiscard]] net::Task<Result<std::vector<T>>> ask(net::TaskGroup& group,
+                                                      std::vector<std::size_t> whom,
+                                                      std::function<T(Shard&)> question);
+  [[nodiscard]] std::vector<std::size_t> all() const;
+
+  // Connections, of all workers.
+  [[nodiscard]] std::atomic<std::uint64_t>& open() { return open_; }
+
+ private:
+  template <class T>
+  struct Asking {
+    std::vector<std::optional<T>> answers;
+    std::size_t left = 0;
+    net::Event* done = nullptr;  // null: nobody waits any more
+  };
+
+  net::Workers& workers_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::atomic<std::uint64_t> open_{0};
+};
+
+template <class T>
+net::Task<Result<std::vector<T>>> Shards::ask(net::TaskGroup& group, std::vector<std::size_t> whom,
+                                              std::function<T(Shard&)> question) {
+  net::Event done(group);
+  auto state = std::make_shared<Asking<T>>();  // of the asking worker: answers are posted to it
+  state->answers.resize(whom.size());
+  state->left = whom.size();
+  state->done = &done;
+  net::Worker& asker = group.worker();
+  for (std::size_t i = 0; i < whom.size(); ++i) {
+    post(whom[i], [state, i, question, &asker](Shard& shard) {
+      asker.post([state, i, answer = question(shard)]() mutable {
+        state->answers[i] = std::move(answer);
+        if (--state->left == 0 && state->done != nullptr) state->done->set();
+      });
+    });
+  }
+  auto waited = co_await done.wait();
+  state->done = nullptr;
+  if (!waited) co_return pass(waited);
+  std::vector<T> answers;
+  for (auto& answer : state->answers) answers.push_back(std::move(*answer));
+  co_return answers;
+}
+
+}  // namespace headroom::realtime
