@@ -263,6 +263,7 @@ class Headroom(Proxy):
         environment = os.environ | {
             "HEADROOM_EDGE_LISTEN": "127.0.0.1:0",
             "HEADROOM_ADMIN_LISTEN": "127.0.0.1:0",
+            "HEADROOM_TASKS_ENABLED": "false",
             "HEADROOM_SERVER_WORKERS": "1",
             "HEADROOM_SERVER_STATE_DIR": str(self.directory),
         } | self.options.headroom_env

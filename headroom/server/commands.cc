@@ -28,6 +28,8 @@
 #include "headroom/server/seeds.h"
 #include "headroom/server/state_dir.h"
 #include "headroom/server/tokens.h"
+#include "headroom/tasks/metrics.h"
+#include "headroom/tasks/options.h"
 
 namespace headroom::server {
 namespace {
@@ -124,6 +126,7 @@ std::string metrics_document() {
   append_families(out, "monitor", monitor::all_families());
   append_families(out, "realtime", realtime::all_families());
   append_families(out, "server", all_families());
+  append_families(out, "tasks", tasks::all_families());
   return out;
 }
 
@@ -132,6 +135,8 @@ Result<> try_settings(const config::Settings& settings) {
   const auto& admin = settings.get<AdminOptions>();
   if (auto keys = admin_keys(admin); !keys) return pass(keys);
   if (auto at = endpoint_of(admin.listen); admin.enabled && !at) return pass(at, "admin.listen");
+  const auto& jobs = settings.get<tasks::TasksOptions>();
+  if (auto at = endpoint_of(jobs.listen); jobs.enabled && !at) return pass(at, "tasks.listen");
   metrics::Registry registry(1);
   auto limits = limit::Rules::make(settings.get<limit::LimitOptions>(), nullptr, registry);
   if (!limits) return pass(limits);

@@ -37,6 +37,7 @@
 #include "headroom/server/takeover.h"
 #include "headroom/server/tokens.h"
 #include "headroom/server/warm_api.h"
+#include "headroom/tasks/tasks.h"
 
 namespace headroom::server {
 namespace {
@@ -129,6 +130,8 @@ class Process {
   [[nodiscard]] Result<> open_edge();
   void open_hub();
   [[nodiscard]] Result<> open_admin();
+  [[nodiscard]] Result<> open_tasks();
+  void start_tasks();
   void open_control();
   void close_unused_doors();
   void announce() const;
@@ -158,6 +161,7 @@ class Process {
   std::optional<cache::Cache> cache_;
   std::optional<realtime::Hub> hub_;
   edge::Edge edge_;
+  std::optional<tasks::Tasks> tasks_;
   monitor::Vitals vitals_{workers_};
   monitor::Rates rates_;
   Sources sources_;
@@ -188,6 +192,8 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       tokens_(api_, tokens_path(state_.path())),
       metrics_enabled_(settings_->get<monitor::MonitorOptions>().enabled) {
   vitals_.add(edge_);
+  const auto& tasks = settings_->get<tasks::TasksOptions>();
+  if (tasks.enabled) vitals_.add(tasks_.emplace(workers_, registry_, tasks));
   vitals_.add(tokens_);
   add_admin_endpoints(api_, sources_);
   add_seed_endpoints(api_, sources_);
@@ -272,6 +278,7 @@ Result<> Process::start() {
   auto edge_opened = open_edge();
   if (loading) tokens_loaded.wait();
   if (!edge_opened) return edge_opened;
+  if (auto opened = open_tasks(); !opened) return opened;
   if (auto opened = open_admin(); !opened) return opened;
   close_unused_doors();
   if (takeover_) {
@@ -280,6 +287,7 @@ Result<> Process::start() {
     takeover_.reset();
     log::info("server", "take-over: done");
   }
+  start_tasks();  // the server before has let go of the job store by now
   open_control();
   tick();  // the first sample: rates count from here
   vitals_.enter(monitor::Stage::serving);
@@ -319,6 +327,23 @@ void Process::open_hub() {
   if (!options.enabled) return;
   hub_.emplace(workers_, registry_, options);
   for (const auto& [prefix, service] : hub_->hosting()) edge_.host(prefix, service);
+}
+
+Result<> Process::open_tasks() {
+  if (!tasks_) return {};
+  auto at = endpoint_of(settings_->get<tasks::TasksOptions>().listen);
+  if (!at) return pass(at, "tasks.listen");
+  auto doors = inherited("tasks");
+  return tasks_->open(*at, doors.empty() ? std::vector<int>{} : std::move(doors[0].sockets));
+}
+
+// A job store that cannot be opened now (a full disk) keeps nobody else from serving: it is tried again with each tick.
+void Process::start_tasks() {
+  if (!tasks_ || tasks_->serving()) return;
+  const bool tried = tasks_->trouble().has_value();
+  auto started = tasks_->start(state_.path() / "tasks.db");
+  if (!started && !tried) log::error("server", "the task server waits for its store: {}", started.error().message);
+  if (started) log::announce(fmt::format("headroom: tasks listening on {}", tasks_->address()));
 }
 
 Result<> Process::open_admin() {
@@ -405,6 +430,7 @@ std::optional<int> Process::next_signal() {
 }
 
 void Process::tick() {
+  if (vitals_.stage() == monitor::Stage::serving) start_tasks();
   if (edge_runs_) edge_.upkeep(Clock::now());
   (void)control_.submit([this] { tokens_.refresh(); });
   (void)reading_.submit([this] {
@@ -423,6 +449,7 @@ void Process::hand_over() {
       what.secrets.push_back({std::string(kTicketKeys), std::move(keys)});
   }
   if (admin_) what.doors.push_back(admin_->door());
+  if (tasks_) what.doors.push_back({"tasks", tasks_->address(), {tasks_->sockets().begin(), tasks_->sockets().end()}});
   auto done = control_door_->hand_over(what);
   if (!done) return log::warn("server", "take-over: {}", done.error().message);
   log::info("server", "take-over: a new server has the doors' sockets; going on until it is ready");
@@ -485,6 +512,7 @@ void Process::drain(End end) {
   if (edge_runs_) edge_.stop_accepting(doors);
   if (end == End::handed_over) {
     if (admin_) admin_->stop_accepting(doors);
+    if (tasks_) tasks_->stop(tasks::Tasks::Sockets::handed_over);  // the new one opens the job store
     control_door_->yield();
     log::info("server", "take-over: the new server accepts; ending what is open");
   }
@@ -505,6 +533,7 @@ void Process::finish(End end) {
     tell_supervisor("STOPPING=1");
     drain(end);
   }
+  if (tasks_) tasks_->stop();
   if (edge_runs_) edge_.stop();
   if (hub_) hub_->stop();
   if (cache_) cache_->stop();

@@ -6,6 +6,7 @@
 #include "headroom/monitor/options.h"
 #include "headroom/realtime/options.h"
 #include "headroom/server/options.h"
+#include "headroom/tasks/options.h"
 
 namespace headroom::server {
 namespace {
@@ -31,6 +32,7 @@ const config::Schema& schema() {
     all.add(limit::limit_section());
     all.add(monitor::monitor_section());
     all.add(realtime::realtime_section());
+    all.add(tasks::tasks_section());
     all.check(check_limited_routes);
     all.allow_variable("HEADROOM_CONFIG");
     return all;

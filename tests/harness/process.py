@@ -21,7 +21,7 @@ def binary():
 def environment(**more):
     """Without the variables that Headroom would read from whoever runs the tests."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR") or name.endswith("SAN_OPTIONS")}
-    return {**kept, **more}
+    return {**kept, "HEADROOM_TASKS_LISTEN": "127.0.0.1:0", **more}
 
 
 def run(*arguments, env=None, timeout=20):

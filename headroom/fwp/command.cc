@@ -1,0 +1,329 @@
+#include "headroom/fwp/command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "headroom/base/text.h"
+#include "headroom/json/reader.h"
+
+namespace headroom::fwp {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, Verb>, 14> kVerbs{{{"ACK", Verb::ack},
+                                                                    {"BATCH", Verb::batch},
+                                                                    {"BEAT", Verb::beat},
+                                                                    {"END", Verb::end},
+                                                                    {"FAIL", Verb::fail},
+                                                                    {"FETCH", Verb::fetch},
+                                                                    {"FLUSH", Verb::flush},
+                                                                    {"HELLO", Verb::hello},
+                                                                    {"INFO", Verb::info},
+                                                                    {"MUTATE", Verb::mutate},
+                                                                    {"PUSH", Verb::push},
+                                                                    {"PUSHB", Verb::pushb},
+                                                                    {"QUEUE", Verb::queue},
+                                                                    {"TRACK", Verb::track}}};
+
+constexpr std::size_t kErrtypeLimit = 100;
+constexpr std::size_t kMessageLimit = 1000;
+constexpr std::size_t kBacktraceLimit = 50;
+constexpr std::size_t kBacktraceLine = 1000;
+
+Result<json::Document> parse(std::string_view text) {
+  auto document = json::parse(text, {.bytes = Bytes{text.size()}, .depth = kDepth});
+  if (!document) return pass(document, "Invalid JSON");
+  if (document->root().kind() != json::Kind::object) return fail(Errc::invalid, "Invalid JSON: expected an object");
+  return document;
+}
+
+Result<> finish(json::Reader& in) {
+  in.allow_others();
+  return in.finish();
+}
+
+// At most `bytes` of it, not in the midst of a UTF-8 character.
+void cut(std::string& text, std::size_t bytes) {
+  if (text.size() <= bytes) return;
+  while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xc0U) == 0x80U) --bytes;
+  text.resize(bytes);
+}
+
+Result<> check_word(std::string_view what, std::string_view word) {
+  if (word.size() > kWordLimit) return fail(Errc::invalid, fmt::format("{} is longer than {} characters", what, kWordLimit));
+  const bool printable = std::ranges::all_of(word, [](char c) { return c > ' ' && c < 0x7f; });
+  if (!printable) return fail(Errc::invalid, fmt::format("{} must be printable ASCII without spaces", what));
+  return {};
+}
+
+template <class E, std::size_t N>
+Result<E> choose(std::string_view what, std::string_view word, const std::array<std::pair<std::string_view, E>, N>& choices) {
+  for (const auto& [name, value] : choices) {
+    if (text::equal_ignoring_case(name, word)) return value;
+  }
+  std::string known;
+  for (const auto& [name, value] : choices) known += (known.empty() ? "" : ", ") + std::string(name);
+  return fail(Errc::invalid, fmt::format("unknown {}: expected one of {}", what, known));
+}
+
+std::pair<std::string_view, std::string_view> first_word(std::string_view text) {
+  const std::size_t space = text.find(' ');
+  if (space == std::string_view::npos) return {text, {}};
+  return {text.substr(0, space), text.substr(space + 1)};
+}
+
+std::string_view without_space(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const std::size_t begin = text.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
+bool class_matches(std::string_view pattern, std::size_t& at, char c) {
+  std::size_t p = at + 1;
+  const bool negated = p < pattern.size() && pattern[p] == '^';
+  if (negated) ++p;
+  bool found = false;
+  for (; p < pattern.size() && pattern[p] != ']'; ++p) {
+    if (pattern[p] == '\\' && p + 1 < pattern.size()) ++p;
+    if (p + 2 < pattern.size() && pattern[p + 1] == '-' && pattern[p + 2] != ']') {
+      found = found || (std::min(pattern[p], pattern[p + 2]) <= c && c <= std::max(pattern[p], pattern[p + 2]));
+      p += 2;
+    } else {
+      found = found || pattern[p] == c;
+    }
+  }
+  at = std::min(p + 1, pattern.size());
+  return found != negated;
+}
+
+// One element of a pattern that is no star; moves `at` behind it.
+bool one_matches(std::string_view pattern, std::size_t& at, char c) {
+  switch (pattern[at]) {
+    case '?':
+      ++at;
+      return true;
+    case '[':
+      return class_matches(pattern, at, c);
+    case '\\':
+      if (at + 1 < pattern.size()) ++at;
+      [[fallthrough]];
+    default:
+      return pattern[at++] == c;
+  }
+}
+
+}  // namespace
+
+Command parse_command(std::string_view line) {
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  const auto [name, arguments] = first_word(line);
+  for (const auto& [known, verb] : kVerbs) {
+    if (known == name) return {verb, name, text::trimmed(arguments)};
+  }
+  return {Verb::unknown, name, arguments};
+}
+
+Result<Hello> parse_hello(std::string_view arguments) {
+  auto document = parse(arguments);
+  if (!document) return pass(document);
+  Hello hello;
+  json::Reader in(document->root());
+  in.optional("v", hello.version);
+  in.optional("wid", hello.wid);
+  in.optional("hostname", hello.hostname);
+  in.optional("username", hello.username);
+  in.optional("pwdhash", hello.pwdhash);
+  in.optional("pid", hello.pid);
+  in.optional("labels", hello.labels);
+  if (auto read = finish(in); !read) return pass(read);
+  if (auto good = check_word("wid", hello.wid); !good) return pass(good);
+  cut(hello.hostname, kWordLimit);
+  cut(hello.username, kWordLimit);
+  if (hello.labels.size() > 10) hello.labels.resize(10);
+  for (std::string& label : hello.labels) cut(label, kWordLimit);
+  return hello;
+}
+
+Result<Beat> parse_beat(std::string_view arguments) {
+  auto document = parse(arguments);
+  if (!document) return pass(document);
+  Beat beat;
+  json::Reader in(document->root());
+  in.required("wid", beat.wid);
+  in.optional("current_state", beat.state);
+  in.optional("rss_kb", beat.rss_kb);
+  if (auto read = finish(in); !read) return pass(read);
+  cut(beat.state, kWordLimit);
+  return beat;
+}
+
+Result<std::string> parse_ack(std::string_view arguments) {
+  auto document = parse(arguments);
+  if (!document) return pass(document);
+  std::string jid;
+  json::Reader in(document->root());
+  in.required("jid", jid);
+  if (auto read = finish(in); !read) return pass(read);
+  return jid;
+}
+
+Result<Fail> parse_fail(std::string_view arguments) {
+  auto document = parse(arguments);
+  if (!document) return pass(document);
+  Fail fail;
+  json::Reader in(document->root());
+  in.required("jid", fail.jid);
+  in.optional("errtype", fail.errtype);
+  in.optional("message", fail.message);
+  in.optional("backtrace", fail.backtrace);
+  if (auto read = finish(in); !read) return pass(read);
+  cut(fail.errtype, kErrtypeLimit);
+  cut(fail.message, kMessageLimit);
+  if (fail.backtrace.size() > kBacktraceLimit) fail.backtrace.resize(kBacktraceLimit);
+  for (std::string& line : fail.backtrace) cut(line, kBacktraceLine);
+  return fail;
+}
+
+Result<std::vector<std::string>> parse_words(std::string_view arguments) {
+  std::vector<std::string> words;
+  for (std::string_view rest = arguments; !rest.empty();) {
+    const auto [word, behind] = first_word(rest);
+    rest = behind;
+    if (word.empty()) continue;
+    if (auto good = check_word("a queue name", word); !good) return pass(good);
+    if (words.size() == kWordsLimit) return fail(Errc::invalid, fmt::format("more than {} queues", kWordsLimit));
+    words.emplace_back(word);
+  }
+  return words;
+}
+
+Result<Mutate> parse_mutate(std::string_view arguments) {
+  auto document = parse(arguments);
+  if (!document) return pass(document);
+  std::string cmd;
+  std::string target;
+  Mutate mutate;
+  json::Reader in(document->root());
+  in.required("cmd", cmd);
+  in.required("target", target);
+  in.optional_object("filter", [&](json::Reader& filter) {
+    filter.optional("jids", mutate.jids);
+    filter.optional("jobtype", mutate.jobtype);
+    filter.optional("regexp", mutate.pattern);
+    filter.allow_others();
+  });
+  if (auto read = finish(in); !read) return pass(read);
+  using Act = Mutate::Act;
+  using Target = Mutate::Target;
+  constexpr std::array<std::pair<std::string_view, Act>, 4> kActs{
+      {{"requeue", Act::requeue}, {"discard", Act::discard}, {"kill", Act::kill}, {"clear", Act::clear}}};
+  constexpr std::array<std::pair<std::string_view, Target>, 3> kTargets{
+      {{"scheduled", Target::scheduled}, {"retries", Target::retries}, {"dead", Target::dead}}};
+  auto act = choose("cmd", cmd, kActs);
+  if (!act) return pass(act);
+  auto where = choose("target", target, kTargets);
+  if (!where) return pass(where);
+  mutate.act = *act;
+  mutate.target = *where;
+  return mutate;
+}
+
+Result<QueueAct> parse_queue_act(std::string_view arguments) {
+  using Act = QueueAct::Act;
+  constexpr std::array<std::pair<std::string_view, Act>, 4> kActs{
+      {{"PAUSE", Act::pause}, {"RESUME", Act::resume}, {"REMOVE", Act::remove}, {"LATENCY", Act::latency}}};
+  const auto [word, rest] = first_word(arguments);
+  auto act = choose("QUEUE command", word, kActs);
+  if (!act) return pass(act);
+  auto queues = parse_words(rest);
+  if (!queues) return pass(queues);
+  if (queues->empty()) return fail(Errc::invalid, "name one or more queues, or *");
+  return QueueAct{*act, std::move(*queues)};
+}
+
+Result<Track> parse_track(std::string_view arguments) {
+  const auto [word, rest] = first_word(arguments);
+  Track track;
+  if (word == "GET") {
+    track.jid = text::trimmed(rest);
+  } else if (word == "SET") {
+    track.set = true;
+    auto document = parse(rest);
+    if (!document) return pass(document);
+    json::Reader in(document->root());
+    in.required("jid", track.jid);
+    in.optional("percent", track.percent);
+    in.optional("desc", track.desc);
+    in.optional("reserve_until", track.reserve_until);
+    if (auto read = finish(in); !read) return pass(read);
+    cut(track.desc, kMessageLimit);
+  } else {
+    return fail(Errc::invalid, "expected TRACK GET or TRACK SET");
+  }
+  if (auto good = check_word("jid", track.jid); !good) return pass(good);
+  return track;
+}
+
+Result<std::vector<std::string_view>> elements_of(std::string_view text) {
+  text = without_space(text);
+  const auto wrong = [] { return fail(Errc::invalid, "Invalid JSON: expected an array"); };
+  if (text.size() < 2 || text.front() != '[' || text.back() != ']') return wrong();
+  text = text.substr(1, text.size() - 2);
+  std::vector<std::string_view> elements;
+  if (without_space(text).empty()) return elements;
+  std::size_t depth = 0;
+  std::size_t begin = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted) {
+      i += c == '\\' ? 1 : 0;
+      quoted = c != '"';
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '[' || c == '{') {
+      ++depth;
+    } else if (c == ']' || c == '}') {
+      if (depth-- == 0) return wrong();
+    } else if (c == ',' && depth == 0) {
+      elements.push_back(without_space(text.substr(begin, i - begin)));
+      begin = i + 1;
+    }
+  }
+  if (quoted || depth != 0) return wrong();
+  elements.push_back(without_space(text.substr(begin)));
+  return elements;
+}
+
+// The last star takes more and more: no recursion, at worst pattern times text.
+bool glob_matches(std::string_view pattern, std::string_view text) {
+  constexpr std::size_t kNone = std::string_view::npos;
+  std::size_t p = 0;
+  std::size_t t = 0;
+  std::size_t star = kNone;
+  std::size_t star_took = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      star_took = t;
+      continue;
+    }
+    std::size_t next = p;
+    if (p < pattern.size() && one_matches(pattern, next, text[t])) {
+      p = next;
+      ++t;
+    } else if (star != kNone) {
+      p = star + 1;
+      t = ++star_took;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+}  // namespace headroom::fwp

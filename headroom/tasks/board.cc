@@ -1,0 +1,289 @@
+// The requests: push, acknowledge, fail, take. board_lanes.cc keeps the entries, board_upkeep.cc what time brings, board_state.cc the rest.
+#include "headroom/tasks/board.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "headroom/base/assert.h"
+#include "headroom/tasks/board_parts.h"
+
+namespace headroom::tasks {
+
+Board::Board(Store& store, const TasksOptions& options, std::uint64_t seed) : store_(store), options_(options), random_(seed) {
+  for (const LaneId id : {kScheduled, kRetries, kDead}) lanes_.emplace(id, std::make_unique<Lane>(id));
+}
+
+Board::~Board() = default;
+
+Result<> Board::noted(Result<> done) {
+  if (!done && !store_error_) store_error_ = done.error();
+  return done;
+}
+
+Result<Board::Queue*> Board::queue_for_push(const std::string& name) {
+  const auto known = queues_.find(name);
+  if (known == queues_.end() && queues_.size() >= options_.queues_limit)
+    return fail(Errc::overloaded, fmt::format("there are {} queues already (tasks.queues_limit)", queues_.size()));
+  Queue* queue = known == queues_.end() ? nullptr : known->second.get();
+  if (queue == nullptr) {
+    auto made = std::make_unique<Queue>();
+    made->name = name;
+    made->lane = kFirstQueue + static_cast<LaneId>(queues_.size());
+    lanes_.emplace(made->lane, std::make_unique<Lane>(made->lane));
+    queue = queues_.emplace(name, std::move(made)).first->second.get();
+  }
+  if (queue->stored) return queue;
+  if (auto put = noted(store_.put_queue({queue->lane, queue->name, queue->paused})); !put) return pass(put);
+  staged_queues_.push_back(queue);
+  return queue;
+}
+
+Place Board::ready_place(const Job& job) const {
+  const auto queue = queues_.find(job.queue);
+  HR_ASSERT((queue != queues_.end()));
+  return {queue->second->lane, {-job.priority, job.seq}};
+}
+
+Result<> Board::push(Job job, const Now& now) {
+  auto queue = queue_for_push(job.queue);
+  if (!queue) return pass(queue);
+  if (auto locked = stage_lock(job, now); !locked) return locked;
+  job.seq = ++last_seq_;
+  const Place place = job.at > now.wall ? Place{kScheduled, {job.at, job.seq}} : ready_place(job);
+  if (auto added = noted(store_.add(job, place)); !added) return added;
+  auto entry = std::make_unique<Entry>();
+  entry->job = std::move(job);
+  entry->place = place;
+  staged_.push_back({.kind = Change::Kind::add, .added = std::move(entry), .counts = Change::Counts::pushed});
+  return {};
+}
+
+Result<> Board::stage_lock(const Job& job, const Now& now) {
+  if (job.unique_key.empty()) return {};
+  const auto held = locks_.find(job.unique_key);
+  const bool pending = staged_locks_.contains(job.unique_key);
+  if (pending || (held != locks_.end() && held->second.until > now.wall)) return fail(Errc::conflict, "Job not unique");
+  const WallTime until = std::max(now.wall, job.at) + job.unique_for_s * kSecond;
+  if (auto put = noted(store_.put_lock({job.unique_key, job.jid, until})); !put) return put;
+  locks_[job.unique_key] = {job.jid, until};
+  staged_locks_.insert(job.unique_key);
+  return {};
+}
+
+Result<> Board::stage_unlock(const Job& job) {
+  if (job.unique_key.empty()) return {};
+  const auto held = locks_.find(job.unique_key);
+  if (held == locks_.end() || held->second.jid != job.jid) return {};
+  staged_unlocks_.insert(job.unique_key);
+  return noted(store_.remove_lock(job.unique_key));
+}
+
+Result<> Board::stage_remove(Entry* entry) {
+  if (auto gone = noted(store_.remove(entry->place)); !gone) return gone;
+  if (auto unlocked = stage_unlock(entry->job); !unlocked) return unlocked;
+  entry->staged = true;
+  staged_.push_back({.kind = Change::Kind::remove, .entry = entry});
+  return {};
+}
+
+Result<> Board::stage_move(Entry* entry, const Place& to) {
+  if (entry->place != to) {
+    if (auto moved = noted(store_.move(entry->place, to)); !moved) return moved;
+  }
+  entry->staged = true;
+  staged_.push_back({.kind = Change::Kind::move, .entry = entry, .to = to});
+  return {};
+}
+
+namespace {
+
+// Whether a word from `wid` about a lease of `holder` counts. Who gives no name is believed.
+bool may_speak(std::string_view wid, std::string_view holder) { return wid.empty() || holder.empty() || wid == holder; }
+
+}  // namespace
+
+Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const Now&) {
+  const auto chain = by_jid_.find(hash64(jid));
+  Entry* late = nullptr;
+  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr; entry = entry->next_same) {
+    if (entry->job.jid != jid || !entry->free()) continue;
+    if (entry->leased && !may_speak(wid, entry->wid)) continue;
+    const bool returned = entry->was_leased || (entry->job.seq <= boot_seq_ && entry->place.lane != kScheduled);
+    if (!entry->leased && (!returned || entry->place.lane == kDead)) continue;
+    late = entry;
+    if (entry->leased) break;
+  }
+  if (late == nullptr) return {};
+  if (auto gone = stage_remove(late); !gone) return gone;
+  staged_.back().counts = Change::Counts::done;
+  return {};
+}
+
+Entry* Board::held_by(std::string_view jid, std::string_view wid) const {
+  const auto chain = by_jid_.find(hash64(jid));
+  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr; entry = entry->next_same) {
+    if (entry->job.jid == jid && entry->free() && entry->leased && may_speak(wid, entry->wid)) return entry;
+  }
+  return nullptr;
+}
+
+Result<> Board::fail_job(std::string_view jid, std::string_view wid, const Failure& failure, const Now& now) {
+  Entry* entry = held_by(jid, wid);
+  if (entry == nullptr) return fail(Errc::not_found, "Job not found");
+  return stage_failure(entry, failure, now);
+}
+
+Result<> Board::stage_failure(Entry* entry, const Failure& failure, const Now& now) {
+  auto body = store_.body(entry->job.seq);
+  if (!body) return noted(pass(body));
+  Job changed = entry->job;
+  changed.body = std::move(*body);
+  Verdict verdict = judge(changed, failure, now.wall, random_);
+  if (verdict.next == Verdict::Next::discarded) {
+    if (auto gone = stage_remove(entry); !gone) return gone;
+    staged_.back().counts = Change::Counts::failed;
+    return {};
+  }
+  changed.body = verdict.body;
+  if (auto written = noted(store_.rewrite(changed)); !written) return written;
+  const bool dead = verdict.next == Verdict::Next::dead;
+  if (dead) {
+    if (auto unlocked = stage_unlock(entry->job); !unlocked) return unlocked;
+  }
+  const Place to = dead ? Place{kDead, {now.wall, entry->job.seq}} : Place{kRetries, {verdict.at, entry->job.seq}};
+  if (auto moved = stage_move(entry, to); !moved) return moved;
+  staged_.back().body = std::move(verdict.body);
+  staged_.back().counts = Change::Counts::failed;
+  return {};
+}
+
+Board::Outcome Board::committed(const Now&) {
+  Outcome outcome;
+  if (staged_clear_) {
+    entries_.clear();
+    by_jid_.clear();
+    for (auto& [id, lane] : lanes_) lane->clear();
+    for (auto& [wid, worker] : workers_) worker->running.clear();
+    for (auto& [name, queue] : queues_) queue->running = 0;
+    lease_ends_.clear();
+    locks_.clear();
+    expired_.clear();
+    bytes_ = 0;
+  }
+  for (Change& change : staged_) {
+    outcome.pushed += change.counts == Change::Counts::pushed ? 1 : 0;
+    outcome.done += change.counts == Change::Counts::done ? 1 : 0;
+    outcome.failed += change.counts == Change::Counts::failed ? 1 : 0;
+    apply(change);
+  }
+  for (const std::string& key : staged_unlocks_) {
+    if (!staged_locks_.contains(key)) locks_.erase(key);
+  }
+  for (const auto& [queue, paused] : staged_pauses_) {
+    queue->paused = paused;
+    news_ = true;
+  }
+  for (Queue* queue : staged_queues_) queue->stored = true;
+  if (!staged_.empty()) {
+    for (auto& [id, lane] : lanes_) spill(*lane);
+  }
+  staged_.clear();
+  staged_locks_.clear();
+  rolled_back();
+  return outcome;
+}
+
+void Board::rolled_back() {
+  for (const Change& change : staged_) {
+    if (change.entry != nullptr) change.entry->staged = false;
+  }
+  for (const std::string& key : staged_locks_) locks_.erase(key);
+  staged_.clear();
+  staged_locks_.clear();
+  staged_unlocks_.clear();
+  staged_pauses_.clear();
+  staged_queues_.clear();
+  staged_clear_ = false;
+  store_error_.reset();
+}
+
+void Board::apply(Change& change) {
+  const std::string& name = change.entry != nullptr ? change.entry->job.queue : change.added ? change.added->job.queue : "";
+  if (const auto queue = queues_.find(name); queue != queues_.end()) {
+    Queue& of = *queue->second;
+    of.pushed += change.counts == Change::Counts::pushed ? 1 : 0;
+    of.done += change.counts == Change::Counts::done ? 1 : 0;
+    of.failed += change.counts == Change::Counts::failed ? 1 : 0;
+  }
+  switch (change.kind) {
+    case Change::Kind::add:
+      return settle_in(std::move(change.added));
+    case Change::Kind::add_spilled:
+      lane(change.from).uncount_spilled();
+      return settle_in(std::move(change.added));
+    case Change::Kind::remove_spilled:
+      return lane(change.from).uncount_spilled();
+    case Change::Kind::remove:
+      leave(change.entry);
+      return forget(change.entry);
+    case Change::Kind::move: {
+      Entry* entry = change.entry;
+      leave(entry);
+      auto moved = std::move(entries_.at(entry->job.seq));
+      forget(entry);
+      moved->staged = false;
+      moved->was_leased = change.late_ack_counts;
+      moved->place = change.to;
+      if (change.lost) ++moved->job.lost;
+      if (change.body) moved->job.body = std::move(*change.body);
+      return settle_in(std::move(moved));
+    }
+  }
+}
+
+Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues, std::string_view wid, const Now& now) {
+  const auto worker = workers_.find(std::string(wid));
+  if (worker != workers_.end() && !worker->second->state.empty()) return std::nullopt;
+  for (const std::string& name : queues) {
+    const auto queue = queues_.find(name);
+    if (queue == queues_.end() || queue->second->paused) continue;
+    Lane& from = lane(queue->second->lane);
+    for (;;) {
+      if (auto filled = refill(from, 1); !filled) return pass(filled);
+      Entry* entry = from.first();
+      if (entry == nullptr) break;
+      if (entry->job.expires != 0 && entry->job.expires <= now.wall) {
+        leave(entry);
+        entry->dropped = true;
+        expired_.push_back(entry->job.seq);
+        continue;
+      }
+      if (entry->job.body.empty()) {
+        auto body = store_.body(entry->job.seq);
+        if (!body) return pass(body);
+        entry->job.body = std::move(*body);
+        bytes_ += entry->job.body.size();
+      }
+      leave(entry);
+      Leased leased{entry->job.seq, std::move(entry->job.body)};
+      entry->job.body.clear();
+      lease(entry, wid, now);
+      return leased;
+    }
+  }
+  return std::nullopt;
+}
+
+void Board::give_back(std::uint64_t seq) {
+  const auto found = entries_.find(seq);
+  if (found == entries_.end() || !found->second->leased || found->second->staged) return;
+  leave(found->second.get());
+  auto entry = std::move(found->second);
+  forget(entry.get());
+  Lane& to = lane(entry->place.lane);
+  settle_in(std::move(entry));
+  spill(to);
+}
+
+}  // namespace headroom::tasks

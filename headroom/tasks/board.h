@@ -1,0 +1,211 @@
+// headroom/tasks/board.h - the scheduler: which jobs wait, which are leased and to whom, and what each request makes of that.
+//
+// Owns: the jobs in memory, leases, workers, unique locks, totals. Borrows: the store.
+// Worker and threads: none of its own; every call on the engine's thread. Time is handed in.
+//
+// A change has two steps, so that nobody sees what is not on disk: within a transaction of the store a call stages it (writes rows, marks what
+// it touches); committed() makes all that was staged so, rolled_back() forgets it. Reads see what is committed.
+//
+// Invariants: (1) a job is in one lane or gone; (2) it is leased to at most one worker at a time; (3) a change that was answered is on disk;
+//   (4) memory is bounded by memory_limit plus what is leased, whatever the backlog; (5) an acknowledgement by another worker than the one
+//   that holds the lease changes nothing.
+// Limits: TasksOptions.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "headroom/base/error.h"
+#include "headroom/base/hash.h"
+#include "headroom/tasks/job.h"
+#include "headroom/tasks/lane.h"
+#include "headroom/tasks/options.h"
+#include "headroom/tasks/store.h"
+#include "headroom/tasks/time.h"
+
+namespace headroom::tasks {
+
+// A worker process, as it introduced itself.
+struct WorkerIdentity {
+  std::string wid{};
+  std::string hostname{};
+  std::int64_t pid = 0;
+  std::vector<std::string> labels{};
+};
+
+struct Leased {
+  std::uint64_t seq = 0;
+  std::string body;
+};
+
+struct QueueStatus {
+  std::string name;
+  bool paused = false;
+  std::uint64_t waiting = 0;
+  std::uint64_t running = 0;
+  std::uint64_t pushed = 0;
+  std::uint64_t done = 0;
+  std::uint64_t failed = 0;
+};
+
+struct WorkerStatus {
+  WorkerIdentity identity;
+  std::string state;  // "", "quiet", "terminate"
+  std::uint32_t connections = 0;
+  std::size_t running = 0;
+  std::int64_t rss_kb = 0;
+  double last_beat_s = -1;  // ago; -1: never
+};
+
+struct BoardStatus {
+  std::vector<QueueStatus> queues;
+  std::vector<WorkerStatus> workers;
+  std::uint64_t scheduled = 0, retries = 0, dead = 0, running = 0;
+  std::uint64_t pushed = 0, done = 0, failed = 0;  // since the store was made
+  std::uint64_t bytes_held = 0;
+};
+
+class Board {
+ public:
+  Board(Store& store, const TasksOptions& options, std::uint64_t seed);
+  Board(const Board&) = delete;
+  Board& operator=(const Board&) = delete;
+  ~Board();
+
+  // Takes up what the store holds. Once, before all else.
+  [[nodiscard]] Result<> load(const Now& now);
+
+  // Staged, within a transaction. An error of the caller's (invalid, conflict, not_found, overloaded) has staged nothing; one of the store's
+  // is also kept in store_error(), and the whole transaction must be rolled back.
+  [[nodiscard]] Result<> push(Job job, const Now& now);
+  // Of a job that nobody has: nothing, as if it had been done already.
+  [[nodiscard]] Result<> acknowledge(std::string_view jid, std::string_view wid, const Now& now);
+  // Errc::not_found when it is not leased to this worker.
+  [[nodiscard]] Result<> fail_job(std::string_view jid, std::string_view wid, const Failure& failure, const Now& now);
+  [[nodiscard]] Result<> set_paused(const std::vector<std::string>& queues, bool paused);
+  [[nodiscard]] Result<> clear();
+  // What time has brought: jobs that are due, leases that have run out, workers that are gone, dead jobs that are too old.
+  [[nodiscard]] Result<> upkeep(const Now& now);
+  [[nodiscard]] bool needs_upkeep(const Now& now) const;
+  // Writes leases and totals down, so that the next process goes on with them.
+  [[nodiscard]] Result<> park(const Now& now);
+
+  // One step through a lane, in a transaction with nothing else in it: at most `limit` jobs behind `after`.
+  enum class Act : std::uint8_t { none, remove, requeue, kill };
+  struct Swept {
+    Key last{};        // where the next step begins
+    bool end = false;
+    std::uint64_t matched = 0;
+    std::vector<StoredJob> jobs{};  // with Act::none, those that matched
+  };
+  using Filter = std::function<bool(const Job&)>;
+  [[nodiscard]] Result<Swept> sweep(LaneId lane, const Key& after, std::size_t limit, Act act, const Filter& filter, const Now& now);
+
+  struct Outcome {
+    std::uint64_t pushed = 0, done = 0, failed = 0;
+  };
+  Outcome committed(const Now& now);
+  void rolled_back();
+  [[nodiscard]] const std::optional<Error>& store_error() const { return store_error_; }
+
+  // Between transactions.
+  // Reads what upkeep() must see. Before needs_upkeep().
+  [[nodiscard]] Result<> prepare();
+  // Leases the first job of the first queue that has one. A worker that is quiet gets none.
+  [[nodiscard]] Result<std::optional<Leased>> take(const std::vector<std::string>& queues, std::string_view wid, const Now& now);
+  // A leased job whose worker never heard of it.
+  void give_back(std::uint64_t seq);
+  void connect(const WorkerIdentity& identity, const Now& now);
+  void disconnect(std::string_view wid, const Now& now);
+  // What the worker shall become: "", "quiet" or "terminate". Errc::not_found: no such worker.
+  [[nodiscard]] Result<std::string> beat(std::string_view wid, std::string_view state, std::int64_t rss_kb, const Now& now);
+  // Tells a worker, with its next heartbeat.
+  [[nodiscard]] Result<> order(std::string_view wid, std::string state);
+  [[nodiscard]] BoardStatus status(const Now& now) const;
+  [[nodiscard]] std::optional<LaneId> lane_of(std::string_view queue) const;
+  [[nodiscard]] std::vector<std::string> queue_names() const;
+  // Since when its first waiting job waits; 0: none does.
+  [[nodiscard]] double latency_s(std::string_view queue, const Now& now) const;
+  // Whether jobs have become ready since the last call.
+  [[nodiscard]] bool take_news() { return std::exchange(news_, false); }
+  // Until when nothing changes by itself.
+  [[nodiscard]] TimePoint next_due(const Now& now) const;
+
+ private:
+  struct Queue;
+  struct Worker;
+  struct Lock;
+  struct Change;
+  using EntryPointer = std::unique_ptr<Entry>;
+
+  // Entries.
+  Entry* index(EntryPointer entry);
+  void forget(Entry* entry);
+  void settle_in(EntryPointer entry);
+  void leave(Entry* entry);
+  [[nodiscard]] Entry* held_by(std::string_view jid, std::string_view wid) const;
+  [[nodiscard]] Lane& lane(LaneId id);
+  [[nodiscard]] Result<> refill(Lane& lane, std::size_t least);
+  void spill(Lane& lane);
+  // Leases.
+  void lease(Entry* entry, std::string_view wid, const Now& now);
+  void end_lease(Entry* entry);
+  // Staging.
+  [[nodiscard]] Result<> noted(Result<> done);
+  [[nodiscard]] Result<> stage_remove(Entry* entry);
+  [[nodiscard]] Result<> stage_move(Entry* entry, const Place& to);
+  [[nodiscard]] Result<> stage_failure(Entry* entry, const Failure& failure, const Now& now);
+  [[nodiscard]] Result<> stage_loss(Entry* entry, const Now& now);
+  [[nodiscard]] Result<> stage_dead(Entry* entry, const Failure& failure, const Now& now);
+  [[nodiscard]] Result<> stage_lock(const Job& job, const Now& now);
+  [[nodiscard]] Result<> stage_unlock(const Job& job);
+  [[nodiscard]] Result<> sweep_one(StoredJob& found, Act act, const Now& now);
+  [[nodiscard]] Result<Queue*> queue_for_push(const std::string& name);
+  [[nodiscard]] Result<> promote(LaneId from, const Now& now);
+  [[nodiscard]] Result<> reap_leases(const Now& now);
+  [[nodiscard]] Result<> reap_workers(const Now& now);
+  [[nodiscard]] Result<> trim_dead(const Now& now);
+  [[nodiscard]] bool is_dead(const Worker& worker, const Now& now) const;
+  [[nodiscard]] Result<> restore_leases(const Now& now);
+  [[nodiscard]] Result<> restore_lease(const Note& note, const Now& now);
+  void restore_totals(std::string_view text);
+  [[nodiscard]] std::string totals() const;
+  [[nodiscard]] Place ready_place(const Job& job) const;
+  void apply(Change& change);
+
+  Store& store_;
+  const TasksOptions options_;
+  Random random_;
+  std::uint64_t last_seq_ = 0;
+  std::uint64_t boot_seq_ = 0;  // jobs up to it may have been leased by a process before this one
+  std::uint64_t bytes_ = 0;     // of entries
+  bool news_ = false;
+
+  std::unordered_map<std::uint64_t, EntryPointer> entries_;   // by seq
+  std::unordered_map<std::uint64_t, Entry*> by_jid_;          // by the jid's hash, chained
+  std::unordered_map<LaneId, std::unique_ptr<Lane>> lanes_;
+  std::unordered_map<std::string, std::unique_ptr<Queue>> queues_;
+  std::unordered_map<std::string, std::unique_ptr<Worker>> workers_;
+  std::unordered_map<std::string, Lock> locks_;
+  std::set<std::pair<TimePoint, std::uint64_t>> lease_ends_;
+  std::vector<std::uint64_t> expired_;  // found by take(), to be removed
+
+  std::vector<Change> staged_;
+  std::unordered_set<std::string> staged_locks_;
+  std::unordered_set<std::string> staged_unlocks_;
+  std::vector<std::pair<Queue*, bool>> staged_pauses_;
+  std::vector<Queue*> staged_queues_;
+  bool staged_clear_ = false;
+  std::optional<Error> store_error_;
+};
+
+}  // namespace headroom::tasks

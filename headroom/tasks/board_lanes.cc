@@ -1,0 +1,130 @@
+// How entries come into memory and leave it, and how a lease begins and ends.
+#include <algorithm>
+
+#include "headroom/base/assert.h"
+#include "headroom/base/log.h"
+#include "headroom/tasks/board_parts.h"
+
+namespace headroom::tasks {
+namespace {
+
+constexpr std::size_t kMostHeld = 16384;  // entries of a lane in memory
+constexpr std::size_t kLeastHeld = 64;    // when memory is short
+constexpr std::size_t kRefill = 512;
+constexpr std::uint64_t kEntryBytes = 400;  // an entry without its text, and its places in the maps
+
+std::uint64_t bytes_of_entry(const Entry& entry) { return kEntryBytes + entry.job.body.size(); }
+
+}  // namespace
+
+Lane& Board::lane(LaneId id) {
+  const auto found = lanes_.find(id);
+  HR_ASSERT((found != lanes_.end()));
+  return *found->second;
+}
+
+Entry* Board::index(EntryPointer entry) {
+  Entry* added = entry.get();
+  added->jid_hash = hash64(added->job.jid);
+  Entry*& first = by_jid_[added->jid_hash];
+  added->next_same = first;
+  first = added;
+  entries_[added->job.seq] = std::move(entry);
+  return added;
+}
+
+// Out of the indexes. The caller may have taken the entry itself before.
+void Board::forget(Entry* entry) {
+  const auto chain = by_jid_.find(entry->jid_hash);
+  Entry** link = &chain->second;
+  while (*link != entry) link = &(*link)->next_same;
+  *link = entry->next_same;
+  entry->next_same = nullptr;
+  if (chain->second == nullptr) by_jid_.erase(chain);
+  entries_.erase(entry->job.seq);
+}
+
+// Into the lane of its place: into memory, or counted there.
+void Board::settle_in(EntryPointer entry) {
+  Lane& to = lane(entry->place.lane);
+  news_ = news_ || to.id() >= kFirstQueue;
+  if (!to.reaches(entry->place.key)) return to.count_spilled();
+  Entry* added = index(std::move(entry));
+  added->held = true;
+  to.hold(added->place.key, added);
+  bytes_ += bytes_of_entry(*added);
+}
+
+// Out of its lane's window, or its lease; still indexed.
+void Board::leave(Entry* entry) {
+  if (entry->leased) end_lease(entry);
+  if (!entry->held) return;
+  lane(entry->place.lane).let_go(entry->place.key);
+  bytes_ -= bytes_of_entry(*entry);
+  entry->held = false;
+}
+
+// Until `least` jobs are in the window, or all.
+Result<> Board::refill(Lane& lane, std::size_t least) {
+  while (lane.held() < least && lane.spilled() > 0) {
+    auto found = store_.read(lane.id(), lane.horizon(), kRefill);
+    if (!found) return pass(found);
+    if (found->empty()) {
+      log::error("tasks", "lane {}: {} jobs were counted that the store does not have", lane.id(), lane.spilled());
+      lane.begin_spilled(0);
+      return {};
+    }
+    for (StoredJob& stored : *found) {
+      if (entries_.contains(stored.job.seq)) {
+        lane.pass(stored.place.key);
+        continue;
+      }
+      auto entry = std::make_unique<Entry>();
+      entry->job = std::move(stored.job);
+      entry->place = stored.place;
+      Entry* added = index(std::move(entry));
+      added->held = true;
+      bytes_ += bytes_of_entry(*added);
+      lane.refill(added->place.key, added);
+      if (lane.spilled() == 0) break;
+      if (bytes_ > options_.memory_limit.count && lane.held() >= least) break;
+    }
+  }
+  return {};
+}
+
+void Board::spill(Lane& lane) {
+  const auto too_much = [&] {
+    return lane.held() > kMostHeld || (bytes_ > options_.memory_limit.count && lane.held() > kLeastHeld);
+  };
+  while (too_much()) {
+    Entry* last = lane.spill_last();
+    bytes_ -= bytes_of_entry(*last);
+    forget(last);
+  }
+}
+
+void Board::lease(Entry* entry, std::string_view wid, const Now& now) {
+  entry->leased = true;
+  entry->wid = wid;
+  entry->leased_at = now.steady;
+  entry->lease_end = now.steady + std::chrono::seconds(entry->job.reserve_s);
+  lease_ends_.emplace(entry->lease_end, entry->job.seq);
+  if (const auto worker = workers_.find(entry->wid); worker != workers_.end()) worker->second->running.insert(entry->job.seq);
+  if (const auto queue = queues_.find(entry->job.queue); queue != queues_.end()) ++queue->second->running;
+  if (entry->job.unique_until == UniqueUntil::start && !entry->job.unique_key.empty()) {
+    const auto lock = locks_.find(entry->job.unique_key);
+    // For the store it ends with the job or its time: a crash before only keeps it longer.
+    if (lock != locks_.end() && lock->second.jid == entry->job.jid) locks_.erase(lock);
+  }
+}
+
+void Board::end_lease(Entry* entry) {
+  entry->leased = false;
+  lease_ends_.erase({entry->lease_end, entry->job.seq});
+  if (const auto worker = workers_.find(entry->wid); worker != workers_.end()) worker->second->running.erase(entry->job.seq);
+  if (const auto queue = queues_.find(entry->job.queue); queue != queues_.end()) --queue->second->running;
+  entry->wid.clear();
+}
+
+}  // namespace headroom::tasks

@@ -1,0 +1,71 @@
+// headroom/tasks/board_parts.h - what the board is made of: entries, queues, workers, locks, staged changes. Private to the board's files.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+
+#include "headroom/tasks/board.h"
+
+namespace headroom::tasks {
+
+// A job in memory: in the window of its lane, or leased.
+struct Entry {
+  Job job;  // its body is empty while it is leased
+  Place place;
+  std::uint64_t jid_hash = 0;
+  Entry* next_same = nullptr;  // another one whose jid has the same hash
+  bool held = false;           // in its lane's window
+  bool staged = false;         // a change of it waits for its commit
+  bool dropped = false;        // expired; waits to be removed
+  bool leased = false;
+  bool was_leased = false;  // and came back without a word of its worker
+  std::string wid;
+  TimePoint leased_at{};
+  TimePoint lease_end{};
+
+  [[nodiscard]] bool free() const { return !staged && !dropped; }
+};
+
+struct Board::Queue {
+  std::string name;
+  LaneId lane = 0;
+  bool paused = false;
+  bool stored = false;
+  std::uint64_t running = 0;
+  std::uint64_t pushed = 0;
+  std::uint64_t done = 0;
+  std::uint64_t failed = 0;
+};
+
+struct Board::Worker {
+  WorkerIdentity identity;
+  std::string state;
+  std::uint32_t connections = 0;
+  std::int64_t rss_kb = 0;
+  std::optional<TimePoint> beat;
+  TimePoint alone_since = kNever;  // without a connection
+  Duration patience{};             // how long it may be so
+  std::set<std::uint64_t> running;
+};
+
+struct Board::Lock {
+  std::string jid;
+  WallTime until = 0;
+};
+
+struct Board::Change {
+  enum class Kind : std::uint8_t { add, remove, move, remove_spilled, add_spilled };
+  enum class Counts : std::uint8_t { nothing, pushed, done, failed };
+  Kind kind{};
+  Entry* entry = nullptr;       // remove, move
+  EntryPointer added{};         // add, add_spilled
+  Place to{};                   // move
+  LaneId from = 0;              // remove_spilled
+  std::optional<std::string> body{};  // a new one
+  Counts counts = Counts::nothing;
+  bool late_ack_counts = false;  // move: an acknowledgement may still come
+  bool lost = false;             // move: one more worker died on it
+};
+
+}  // namespace headroom::tasks

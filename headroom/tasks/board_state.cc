@@ -1,0 +1,302 @@
+// Workers, queues, what is shown, what is taken up at the start and written down at the end.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "headroom/base/log.h"
+#include "headroom/json/json.h"
+#include "headroom/json/reader.h"
+#include "headroom/json/writer.h"
+#include "headroom/tasks/board_parts.h"
+
+namespace headroom::tasks {
+namespace {
+
+constexpr std::string_view kLeaseNote = "lease/";
+constexpr std::string_view kTotalsNote = "totals";
+
+}  // namespace
+
+Result<> Board::load(const Now& now) {
+  auto queues = store_.queues();
+  if (!queues) return pass(queues);
+  for (const StoredQueue& stored : *queues) {
+    auto queue = std::make_unique<Queue>();
+    queue->name = stored.name;
+    queue->lane = stored.lane;
+    queue->paused = stored.paused;
+    queue->stored = true;
+    lanes_.emplace(stored.lane, std::make_unique<Lane>(stored.lane));
+    queues_.emplace(stored.name, std::move(queue));
+  }
+  auto counts = store_.counts();
+  if (!counts) return pass(counts);
+  for (const LaneCount& count : *counts) {
+    if (!lanes_.contains(count.lane)) return fail(Errc::internal, fmt::format("jobs lie in lane {}, which no queue has", count.lane));
+    lane(count.lane).begin_spilled(count.jobs);
+  }
+  auto last = store_.last_seq();
+  if (!last) return pass(last);
+  last_seq_ = boot_seq_ = *last;
+  auto locks = store_.locks();
+  if (!locks) return pass(locks);
+  for (StoredLock& lock : *locks) {
+    if (lock.until > now.wall) locks_[lock.key] = {std::move(lock.jid), lock.until};
+  }
+  auto totals = store_.notes(kTotalsNote);
+  if (!totals) return pass(totals);
+  if (!totals->empty()) restore_totals(totals->front().text);
+  if (auto restored = restore_leases(now); !restored) return restored;
+  for (auto& [id, each] : lanes_) {
+    if (auto filled = refill(*each, 1); !filled) return filled;
+  }
+  return {};
+}
+
+Result<> Board::restore_leases(const Now& now) {
+  auto notes = store_.notes(kLeaseNote);
+  if (!notes) return pass(notes);
+  if (notes->empty()) return {};
+  for (const Note& note : *notes) {
+    if (auto restored = restore_lease(note, now); !restored) return restored;
+  }
+  if (auto begun = store_.begin(); !begun) return begun;
+  for (const Note& note : *notes) {
+    if (auto gone = store_.remove_note(note.name); !gone) {
+      store_.roll_back();
+      return gone;
+    }
+  }
+  return store_.commit();
+}
+
+// Its worker has as long as a heartbeat may be late to come back.
+Result<> Board::restore_lease(const Note& note, const Now& now) {
+  auto document = json::parse(note.text);
+  if (!document) return pass(document);
+  Place place;
+  std::string wid;
+  std::int64_t left_ms = 0;
+  json::Reader in(document->root());
+  in.required("lane", place.lane);
+  in.required("rank", place.key.rank);
+  in.required("seq", place.key.seq);
+  in.required("wid", wid);
+  in.required("left_ms", left_ms);
+  if (auto read = in.finish(); !read) return pass(read);
+  const Key before = place.key.seq > 0 ? Key{place.key.rank, place.key.seq - 1} : place.key;
+  auto found = store_.read(place.lane, before, 1);
+  if (!found) return pass(found);
+  if (found->empty() || found->front().place != place || !lanes_.contains(place.lane)) return {};
+  auto made = std::make_unique<Entry>();
+  made->job = std::move(found->front().job);
+  made->job.body.clear();
+  made->place = place;
+  Entry* entry = index(std::move(made));
+  lane(place.lane).uncount_spilled();
+  if (!wid.empty() && !workers_.contains(wid)) {
+    auto worker = std::make_unique<Worker>();
+    worker->identity.wid = wid;
+    worker->alone_since = now.steady;
+    worker->patience = options_.worker_timeout;
+    workers_.emplace(wid, std::move(worker));
+  }
+  lease(entry, wid, now);
+  lease_ends_.erase({entry->lease_end, entry->job.seq});
+  entry->lease_end = now.steady + std::chrono::milliseconds(std::max<std::int64_t>(left_ms, 0));
+  lease_ends_.emplace(entry->lease_end, entry->job.seq);
+  return {};
+}
+
+Result<> Board::park(const Now& now) {
+  for (const auto& [end, seq] : lease_ends_) {
+    const Entry& entry = *entries_.at(seq);
+    std::string text;
+    json::Writer out(text);
+    out.begin_object().field("lane", entry.place.lane).field("rank", entry.place.key.rank).field("seq", seq).field("wid", entry.wid);
+    out.field("left_ms", std::chrono::duration_cast<std::chrono::milliseconds>(end - now.steady).count()).end_object();
+    if (auto put = noted(store_.put_note({fmt::format("{}{}", kLeaseNote, seq), text})); !put) return put;
+  }
+  return noted(store_.put_note({std::string(kTotalsNote), totals()}));
+}
+
+std::string Board::totals() const {
+  std::string text;
+  json::Writer out(text);
+  out.begin_object();
+  for (const auto& [name, queue] : queues_) {
+    out.key(name).begin_object().field("pushed", queue->pushed).field("done", queue->done).field("failed", queue->failed).end_object();
+  }
+  out.end_object();
+  return text;
+}
+
+void Board::restore_totals(std::string_view text) {
+  auto document = json::parse(text, {.bytes = Bytes::mib(64)});
+  if (!document) return;
+  document->root().each_member([this](std::string_view name, json::Value counts) {
+    const auto queue = queues_.find(std::string(name));
+    if (queue == queues_.end()) return;
+    json::Reader in(counts);
+    in.optional("pushed", queue->second->pushed);
+    in.optional("done", queue->second->done);
+    in.optional("failed", queue->second->failed);
+    in.allow_others();
+    (void)in.finish();
+  });
+}
+
+Result<> Board::set_paused(const std::vector<std::string>& names, bool paused) {
+  std::vector<std::string> wanted = names;
+  if (std::ranges::find(names, "*") != names.end()) wanted = queue_names();
+  for (const std::string& name : wanted) {
+    auto queue = queue_for_push(name);
+    if (!queue) return pass(queue);
+    if (auto put = noted(store_.put_queue({(*queue)->lane, name, paused})); !put) return put;
+    staged_pauses_.emplace_back(*queue, paused);
+  }
+  return {};
+}
+
+Result<> Board::clear() {
+  staged_clear_ = true;
+  return noted(store_.clear());
+}
+
+void Board::connect(const WorkerIdentity& identity, const Now& now) {
+  if (identity.wid.empty()) return;
+  auto& worker = workers_[identity.wid];
+  if (!worker) worker = std::make_unique<Worker>();
+  worker->identity = identity;
+  worker->alone_since = kNever;
+  if (worker->beat) worker->beat = now.steady;
+  ++worker->connections;
+}
+
+void Board::disconnect(std::string_view wid, const Now& now) {
+  const auto found = workers_.find(std::string(wid));
+  if (found == workers_.end() || found->second->connections == 0) return;
+  if (--found->second->connections > 0) return;
+  found->second->alone_since = now.steady;
+  found->second->patience = options_.worker_grace;
+}
+
+Result<std::string> Board::beat(std::string_view wid, std::string_view state, std::int64_t rss_kb, const Now& now) {
+  const auto found = workers_.find(std::string(wid));
+  if (found == workers_.end()) return fail(Errc::not_found, "Unknown worker");
+  Worker& worker = *found->second;
+  worker.beat = now.steady;
+  worker.rss_kb = rss_kb;
+  if (worker.state.empty() && (state == "quiet" || state == "terminate")) worker.state = state;
+  return worker.state;
+}
+
+Result<std::string> allowed_state(std::string state) {
+  if (state != "" && state != "quiet" && state != "terminate") return fail(Errc::invalid, "expected quiet or terminate");
+  return state;
+}
+
+Result<> Board::order(std::string_view wid, std::string state) {
+  auto wanted = allowed_state(std::move(state));
+  if (!wanted) return pass(wanted);
+  bool found = false;
+  for (auto& [name, worker] : workers_) {
+    if (wid != "*" && wid != name) continue;
+    found = true;
+    if (worker->state != "terminate") worker->state = *wanted;
+  }
+  if (!found && wid != "*") return fail(Errc::not_found, "no such worker");
+  return {};
+}
+
+BoardStatus Board::status(const Now& now) const {
+  BoardStatus status;
+  for (const auto& [name, queue] : queues_) {
+    const Lane& waiting = *lanes_.at(queue->lane);
+    status.queues.push_back({name, queue->paused, waiting.size(), queue->running, queue->pushed, queue->done, queue->failed});
+    status.pushed += queue->pushed;
+    status.done += queue->done;
+    status.failed += queue->failed;
+  }
+  std::ranges::sort(status.queues, {}, &QueueStatus::name);
+  for (const auto& [wid, worker] : workers_) {
+    const double ago = worker->beat ? seconds(elapsed(*worker->beat, now.steady)) : -1;
+    status.workers.push_back({worker->identity, worker->state, worker->connections, worker->running.size(), worker->rss_kb, ago});
+  }
+  status.scheduled = lanes_.at(kScheduled)->size();
+  status.retries = lanes_.at(kRetries)->size();
+  status.dead = lanes_.at(kDead)->size();
+  status.running = lease_ends_.size();
+  status.bytes_held = bytes_;
+  return status;
+}
+
+std::optional<LaneId> Board::lane_of(std::string_view queue) const {
+  const auto found = queues_.find(std::string(queue));
+  if (found == queues_.end()) return std::nullopt;
+  return found->second->lane;
+}
+
+std::vector<std::string> Board::queue_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, queue] : queues_) names.push_back(name);
+  std::ranges::sort(names);
+  return names;
+}
+
+double Board::latency_s(std::string_view queue, const Now& now) const {
+  const auto id = lane_of(queue);
+  const Entry* first = id ? lanes_.at(*id)->first() : nullptr;
+  if (first == nullptr || first->job.body.empty()) return 0;
+  auto document = json::parse(first->job.body, {.bytes = Bytes{first->job.body.size()}, .depth = 64});
+  if (!document) return 0;
+  const auto text = document->root().find("enqueued_at");
+  const auto since = text ? parse_time(text->string().value_or("")) : std::nullopt;
+  return since ? std::max(0.0, static_cast<double>(now.wall - *since) / static_cast<double>(kSecond)) : 0;
+}
+
+Result<Board::Swept> Board::sweep(LaneId from, const Key& after, std::size_t limit, Act act, const Filter& filter, const Now& now) {
+  Swept swept{.last = after};
+  auto found = store_.read(from, after, limit);
+  if (!found) return pass(found);
+  swept.end = found->size() < limit;
+  for (StoredJob& stored : *found) {
+    swept.last = stored.place.key;
+    if (filter && !filter(stored.job)) continue;
+    ++swept.matched;
+    if (act == Act::none) {
+      swept.jobs.push_back(std::move(stored));
+    } else if (auto done = sweep_one(stored, act, now); !done) {
+      return pass(done);
+    }
+  }
+  return swept;
+}
+
+// A job of a lane, whether it is in memory or not.
+Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
+  const auto held = entries_.find(stored.job.seq);
+  Entry* entry = held == entries_.end() ? nullptr : held->second.get();
+  if (entry != nullptr && !entry->free()) return {};
+  if (entry != nullptr && entry->leased && act != Act::remove) return {};
+  if (act == Act::requeue) {
+    if (auto queue = queue_for_push(stored.job.queue); !queue) return pass(queue);
+  }
+  const Place to = act == Act::kill ? Place{kDead, {now.wall, stored.job.seq}} : act == Act::requeue ? ready_place(stored.job) : Place{};
+  if (entry != nullptr) return act == Act::remove ? stage_remove(entry) : stage_move(entry, to);
+  if (act == Act::remove) {
+    if (auto gone = noted(store_.remove(stored.place)); !gone) return gone;
+    if (auto unlocked = stage_unlock(stored.job); !unlocked) return unlocked;
+    staged_.push_back({.kind = Change::Kind::remove_spilled, .from = stored.place.lane});
+    return {};
+  }
+  if (stored.place == to) return {};
+  if (auto moved = noted(store_.move(stored.place, to)); !moved) return moved;
+  auto added = std::make_unique<Entry>();
+  added->job = std::move(stored.job);
+  added->place = to;
+  staged_.push_back({.kind = Change::Kind::add_spilled, .added = std::move(added), .from = stored.place.lane});
+  return {};
+}
+
+}  // namespace headroom::tasks

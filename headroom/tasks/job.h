@@ -1,0 +1,72 @@
+// headroom/tasks/job.h - a job: its text, as its producer wrote it, and those of its members that the server acts on.
+//
+// The contract is Faktory's job object: jid, queue, jobtype, args, and optionally at, reserve_for, retry, priority, custom. What we add
+// stands in `custom`, as Faktory's paid edition has it: expires_at, expires_in, unique_for, unique_until, track.
+//
+// Owns: its strings. Threads: any.
+// Invariants: (1) members that are not known are kept, byte for byte; (2) the text is one JSON object of at most `bytes`.
+// Limits: JobLimits; words of 200 bytes; JSON 64 deep.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "headroom/base/bytes.h"
+#include "headroom/base/error.h"
+#include "headroom/base/hash.h"
+#include "headroom/tasks/time.h"
+
+namespace headroom::tasks {
+
+enum class UniqueUntil : std::uint8_t { success, start };
+
+struct Job {
+  std::uint64_t seq = 0;  // the board's number of it, in the order of arrival; 0: not yet
+  std::string jid;
+  std::string queue = "default";
+  std::int32_t priority = 5;  // 0 to 255; the larger, the sooner
+  std::uint32_t reserve_s = 1800;
+  WallTime expires = 0;     // not begun by then: dropped; 0: never
+  std::uint32_t lost = 0;   // workers that died on it
+  std::string unique_key;   // the lock it holds; empty: none
+  UniqueUntil unique_until = UniqueUntil::success;
+  std::string body;         // its JSON
+
+  // Read from the text when it comes, and not kept: the text has them.
+  WallTime at = 0;  // 0: at once
+  std::uint32_t unique_for_s = 0;
+};
+
+struct JobLimits {
+  Bytes bytes = Bytes::mib(1);
+};
+
+// A job as a client wrote it. Members that must be there but are not get their defaults in the text too: queue, created_at, and
+// enqueued_at unless it is for later. Errc::invalid says which member is wrong.
+[[nodiscard]] Result<Job> read_job(std::string_view text, WallTime now, const JobLimits& limits = {});
+
+struct Failure {
+  std::string errtype;
+  std::string message;
+  std::vector<std::string> backtrace;
+};
+
+// What becomes of a job that failed.
+struct Verdict {
+  enum class Next : std::uint8_t { retry, dead, discarded };
+  Next next = Next::retry;
+  WallTime at = 0;   // of a retry
+  std::string body;  // with its `failure`
+};
+// By its `retry` (25 when it says nothing; 0: discarded; -1: dead at once) and its earlier failures.
+[[nodiscard]] Verdict judge(const Job& job, const Failure& failure, WallTime now, Random& random);
+
+// n^4 + 15 + rand(0..29) * (n + 1) seconds before try n + 1 (Faktory's and Sidekiq's formula): 25 tries take 21 days.
+[[nodiscard]] std::uint64_t backoff_seconds(std::uint64_t failures_before, Random& random);
+
+// Its jobtype, for people; "" when the text has none.
+[[nodiscard]] std::string type_of(const Job& job);
+
+}  // namespace headroom::tasks

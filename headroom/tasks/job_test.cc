@@ -1,0 +1,121 @@
+#include "headroom/tasks/job.h"
+
+#include <gtest/gtest.h>
+
+#include "headroom/json/json.h"
+
+namespace headroom::tasks {
+namespace {
+
+const WallTime kNow = *parse_time("2026-11-21T12:00:00Z");
+
+TEST(Time, IsReadAsTheProtocolsWriteIt) {
+  EXPECT_EQ(parse_time("1970-01-01T00:00:01Z"), kSecond);
+  EXPECT_EQ(parse_time("2026-11-21T13:00:00+01:00"), kNow);
+  EXPECT_EQ(parse_time("2026-11-21t12:00:00.123456789z"), kNow + 123456);
+  EXPECT_EQ(format_time(kNow + 5), "2026-11-21T12:00:00.000005Z");
+  EXPECT_EQ(parse_time(format_time(kNow + 999999)), kNow + 999999);
+  for (const char* wrong : {"", "2026-11-21", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-21T24:00:00Z", "2026-11-21T12:00:00",
+                            "2026-11-21T12:00:00.Z", "2026-11-21T12:00:00Zx", "1969-11-21T12:00:00Z", "2026-11-21T12:00:00+1:00", "2026-1-21T12:00:00Z"}) {
+    EXPECT_FALSE(parse_time(wrong).has_value()) << wrong;
+  }
+}
+
+TEST(Job, IsReadWithItsDefaults) {
+  const auto job = read_job(R"({"jid":"12345678","jobtype":"Mail","args":[]})", kNow);
+  ASSERT_TRUE(job.has_value()) << job.error().message;
+  EXPECT_EQ(job->queue, "default");
+  EXPECT_EQ(job->priority, 5);
+  EXPECT_EQ(job->reserve_s, 1800U);
+  EXPECT_EQ(job->at, 0);
+  EXPECT_TRUE(job->unique_key.empty());
+}
+
+TEST(Job, KeepsWhatItDoesNotKnowByteForByteAndAddsWhatIsMissing) {
+  const std::string text = R"({"jid":"12345678","jobtype":"Mail","args":[12345678901234567890123, 1.10],"other":{"x": [1 ,2]}})";
+  const auto job = read_job(text, kNow);
+  ASSERT_TRUE(job.has_value()) << job.error().message;
+  EXPECT_TRUE(job->body.starts_with(text.substr(0, text.size() - 1))) << job->body;
+  EXPECT_EQ(job->body.substr(text.size() - 1),
+            R"(,"queue":"default","created_at":"2026-11-21T12:00:00.000000Z","enqueued_at":"2026-11-21T12:00:00.000000Z"})");
+}
+
+TEST(Job, ReservationsKeepToTheirBounds) {
+  const auto reserve = [](std::string_view value) {
+    const auto job = read_job(R"({"jid":"12345678","jobtype":"T","args":[],"reserve_for":)" + std::string(value) + "}", kNow);
+    return job ? static_cast<int>(job->reserve_s) : -1;
+  };
+  EXPECT_EQ(reserve("0"), 1800);
+  EXPECT_EQ(reserve("1"), 60);
+  EXPECT_EQ(reserve("86400"), 86400);
+  EXPECT_EQ(reserve("86401"), -1);
+  EXPECT_EQ(reserve("-1"), -1);
+}
+
+TEST(Job, WhatIsWrongIsNamed) {
+  const auto error = [](std::string_view text) {
+    const auto job = read_job(text, kNow);
+    return job ? std::string("accepted") : job.error().message;
+  };
+  EXPECT_NE(error(R"({"jobtype":"T","args":[]})").find("jid"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"short","jobtype":"T","args":[]})").find("jid"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","args":[]})").find("jobtype"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T"})").find("args"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":{}})").find("args"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"queue":"a b"})").find("queue"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"queue":")" + std::string(10240, 'q') + "\"}").find("queue"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"at":"tomorrow"})").find("at"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"retry":"x"})").find("retry"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"custom":{"unique_until":"never"}})").find("unique_until"), std::string::npos);
+  EXPECT_NE(error("[]").find("object"), std::string::npos);
+  EXPECT_NE(error("{").find("Invalid job"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":)" + std::string(100, '[') + std::string(100, ']') + "}").find("Invalid job"), std::string::npos);
+}
+
+TEST(Job, ArgumentsThatMeanTheSameAreOneUniqueJob) {
+  const auto key = [](std::string_view args, std::string_view queue = "default") {
+    const auto job = read_job(R"({"jid":"12345678","jobtype":"T","custom":{"unique_for":5},"queue":")" + std::string(queue) + R"(","args":)" + std::string(args) + "}", kNow);
+    return job ? job->unique_key : job.error().message;
+  };
+  EXPECT_EQ(key(R"([{"a":1,"b":[2]}])"), key(R"([ {"b":[2], "a":1} ])"));
+  EXPECT_NE(key("[1]"), key("[2]"));
+  EXPECT_NE(key("[1]"), key("[1]", "other"));
+  EXPECT_NE(key("[[1],2]"), key("[[1,2]]"));
+}
+
+TEST(Job, BacksOffAsFaktoryDoes) {
+  Random random(1);
+  for (std::uint64_t n = 0; n < 25; ++n) {
+    const std::uint64_t least = n * n * n * n + 15;
+    for (int i = 0; i < 100; ++i) {
+      const std::uint64_t wait = backoff_seconds(n, random);
+      EXPECT_GE(wait, least);
+      EXPECT_LE(wait, least + 29 * (n + 1));
+    }
+  }
+}
+
+TEST(Job, AFailureIsWrittenIntoItAndCountsUp) {
+  Random random(1);
+  auto job = *read_job(R"({"jid":"12345678","jobtype":"T","args":[],"retry":2})", kNow);
+  const Failure failure{"Boom", "it \"broke\"", {"line 1", "line 2"}};
+  Verdict verdict = judge(job, failure, kNow, random);
+  EXPECT_EQ(verdict.next, Verdict::Next::retry);
+  EXPECT_GE(verdict.at, kNow + 15 * kSecond);
+  const auto first = json::parse(verdict.body);
+  ASSERT_TRUE(first.has_value()) << verdict.body;
+  const auto said = first->root().find("failure");
+  ASSERT_TRUE(said.has_value());
+  EXPECT_EQ(said->find("retry_count")->integer(), 0);
+  EXPECT_EQ(said->find("remaining")->integer(), 1);
+  EXPECT_EQ(said->find("message")->string(), "it \"broke\"");
+  EXPECT_EQ(said->find("backtrace")->size(), 2U);
+  job.body = verdict.body;
+  verdict = judge(job, failure, kNow, random);
+  EXPECT_EQ(verdict.next, Verdict::Next::retry);
+  job.body = verdict.body;
+  EXPECT_EQ(judge(job, failure, kNow, random).next, Verdict::Next::dead);
+}
+
+}  // namespace
+}  // namespace headroom::tasks

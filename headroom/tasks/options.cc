@@ -1,0 +1,54 @@
+#include "headroom/tasks/options.h"
+
+namespace headroom::tasks {
+
+using config::between;
+using config::Reload;
+using config::Section;
+
+namespace {
+
+Section<TasksTls> tls_section() {
+  Section<TasksTls> s("tls", "TLS at the Faktory door.");
+  s.setting("cert", &TasksTls::cert, "", Reload::restart, "PEM file with the certificate and its chain; empty: plain TCP.");
+  s.setting("key", &TasksTls::key, "", Reload::restart, "PEM file with its key.");
+  return s;
+}
+
+}  // namespace
+
+const Section<TasksOptions>& tasks_section() {
+  static const auto section = [] {
+    using O = TasksOptions;
+    Section<O> s("tasks", "The task server: durable jobs for workers in any language.");
+    s.setting("enabled", &O::enabled, "true", Reload::restart, "Whether the room is on.");
+    s.setting("listen", &O::listen, "127.0.0.1:7419", Reload::restart, "Where Faktory clients connect.");
+    s.secret("password", &O::password, "", Reload::restart, "What clients must know; empty: nothing, unless there are users.");
+    s.secret("users", &O::users, "", Reload::restart,
+             "Passwords by the `username` of HELLO, `{ shop = \"...\" }`; others need `password`.");
+    s.section("tls", &O::tls, tls_section());
+    s.setting("connections_limit", &O::connections_limit, "10000", Reload::restart, "Connections at once.", between(1, 1000000));
+    s.setting("line_limit", &O::line_limit, "8MiB", Reload::restart, "The longest line of a client: a PUSHB has all its jobs in one.",
+              between(Bytes::kib(1), Bytes::mib(64)));
+    s.setting("job_limit", &O::job_limit, "1MiB", Reload::restart, "The longest job.", between(Bytes{256}, Bytes::mib(16)));
+    s.setting("memory_limit", &O::memory_limit, "128MiB", Reload::restart,
+              "Jobs kept in memory; beyond it those whose turn is last lie on the disk alone.", between(Bytes::mib(1), Bytes::mib(1U << 20U)));
+    s.setting("queues_limit", &O::queues_limit, "1000", Reload::restart, "Queues.", between(1, 100000));
+    s.setting("fetch_wait", &O::fetch_wait, "2s", Reload::restart, "How long a FETCH waits for a job.", between(10ms, 60s));
+    s.setting("worker_timeout", &O::worker_timeout, "60s", Reload::restart,
+              "A worker that has not sent its heartbeat for so long is dead: its jobs return.", between(1s, 3600s));
+    s.setting("worker_grace", &O::worker_grace, "5s", Reload::restart,
+              "So long after the last connection of a worker has ended it is dead too.", between(10ms, 3600s));
+    s.setting("lost_limit", &O::lost_limit, "2", Reload::restart, "A job on which so many workers died goes to the dead ones.", between(1, 1000));
+    s.setting("dead_retention", &O::dead_retention, "4320h", Reload::restart, "How long dead jobs are kept.", between(1s, 315360000s));
+    s.setting("dead_limit", &O::dead_limit, "10000", Reload::restart, "How many dead jobs are kept; the oldest go first.", between(0, 100000000));
+    s.check([](const O& o) -> Result<void> {
+      if (o.tls.cert.empty() != o.tls.key.empty()) return fail(Errc::invalid, "tls needs both 'cert' and 'key'");
+      return {};
+    });
+    return s;
+  }();
+  return section;
+}
+
+}  // namespace headroom::tasks

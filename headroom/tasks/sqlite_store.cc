@@ -1,0 +1,192 @@
+#include "headroom/tasks/sqlite_store.h"
+
+#include <array>
+
+#include "headroom/base/assert.h"
+
+namespace headroom::tasks {
+namespace {
+
+constexpr std::array<std::string_view, 1> kSchema{R"(
+CREATE TABLE jobs(
+  seq INTEGER PRIMARY KEY, jid TEXT NOT NULL, queue TEXT NOT NULL, priority INTEGER NOT NULL, reserve INTEGER NOT NULL,
+  expires INTEGER NOT NULL, lost INTEGER NOT NULL, unique_key TEXT NOT NULL, unique_until INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE places(lane INTEGER NOT NULL, rank INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(lane, rank, seq)) WITHOUT ROWID;
+CREATE TABLE queues(lane INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused INTEGER NOT NULL);
+CREATE TABLE locks(key TEXT PRIMARY KEY, jid TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE notes(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+)"};
+
+// SQLite's whole numbers are signed.
+std::int64_t number(std::uint64_t seq) { return static_cast<std::int64_t>(seq); }
+
+// Calls `take(statement)` for each row of a query.
+template <class Take, class... Values>
+Result<> each(sqlite::Database& database, std::string_view sql, const Take& take, const Values&... values) {
+  auto statement = database.prepare(sql);
+  if (!statement) return pass(statement);
+  statement->bind(values...);
+  for (;;) {
+    auto row = statement->step();
+    if (!row) return pass(row);
+    if (!*row) return {};
+    take(*statement);
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesystem::path& path) {
+  auto database = sqlite::Database::open(path, {.wal_autocheckpoint_pages = 10000});
+  if (!database) return pass(database);
+  if (auto ready = (*database)->migrate(kSchema); !ready) return pass(ready);
+  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(*database)));
+}
+
+Result<> SqliteStore::begin() {
+  HR_ASSERT(!transaction_.has_value());
+  auto begun = sqlite::Transaction::begin(*database_);
+  if (!begun) return pass(begun);
+  transaction_.emplace(std::move(*begun));
+  return {};
+}
+
+Result<> SqliteStore::commit() {
+  auto done = transaction_->commit();
+  if (done) transaction_.reset();
+  return done;
+}
+
+void SqliteStore::roll_back() { transaction_.reset(); }
+
+Result<> SqliteStore::place(const Place& place) {
+  return database_->run("INSERT INTO places(lane, rank, seq) VALUES (?, ?, ?)", place.lane, place.key.rank, number(place.key.seq));
+}
+
+Result<> SqliteStore::unplace(const Place& place) {
+  return database_->run("DELETE FROM places WHERE lane = ? AND rank = ? AND seq = ?", place.lane, place.key.rank, number(place.key.seq));
+}
+
+Result<> SqliteStore::add(const Job& job, const Place& at) {
+  auto added = database_->run(
+      "INSERT INTO jobs(seq, jid, queue, priority, reserve, expires, lost, unique_key, unique_until, body) VALUES (?,?,?,?,?,?,?,?,?,?)",
+      number(job.seq), job.jid, job.queue, job.priority, job.reserve_s, job.expires, job.lost, job.unique_key,
+      static_cast<int>(job.unique_until), job.body);
+  if (!added) return added;
+  return place(at);
+}
+
+Result<> SqliteStore::move(const Place& from, const Place& to) {
+  if (auto gone = unplace(from); !gone) return gone;
+  return place(to);
+}
+
+Result<> SqliteStore::rewrite(const Job& job) {
+  return database_->run("UPDATE jobs SET lost = ?, unique_key = ?, body = ? WHERE seq = ?", job.lost, job.unique_key, job.body, number(job.seq));
+}
+
+Result<> SqliteStore::remove(const Place& place) {
+  if (auto gone = unplace(place); !gone) return gone;
+  return database_->run("DELETE FROM jobs WHERE seq = ?", number(place.key.seq));
+}
+
+Result<> SqliteStore::put_queue(const StoredQueue& queue) {
+  return database_->run("INSERT OR REPLACE INTO queues(lane, name, paused) VALUES (?, ?, ?)", queue.lane, queue.name, queue.paused);
+}
+
+Result<> SqliteStore::put_lock(const StoredLock& lock) {
+  return database_->run("INSERT OR REPLACE INTO locks(key, jid, until) VALUES (?, ?, ?)", lock.key, lock.jid, lock.until);
+}
+
+Result<> SqliteStore::remove_lock(std::string_view key) { return database_->run("DELETE FROM locks WHERE key = ?", key); }
+
+Result<> SqliteStore::put_note(const Note& note) {
+  return database_->run("INSERT OR REPLACE INTO notes(name, text) VALUES (?, ?)", note.name, note.text);
+}
+
+Result<> SqliteStore::remove_note(std::string_view name) { return database_->run("DELETE FROM notes WHERE name = ?", name); }
+
+Result<> SqliteStore::clear() { return database_->execute("DELETE FROM places; DELETE FROM jobs; DELETE FROM locks;"); }
+
+Result<std::vector<LaneCount>> SqliteStore::counts() {
+  std::vector<LaneCount> counts;
+  auto done = each(*database_, "SELECT lane, count(*) FROM places GROUP BY lane", [&](const sqlite::Statement& row) {
+    counts.push_back({row.column<LaneId>(0), row.column<std::uint64_t>(1)});
+  });
+  if (!done) return pass(done);
+  return counts;
+}
+
+Result<std::uint64_t> SqliteStore::last_seq() {
+  std::uint64_t last = 0;
+  auto done = each(*database_, "SELECT max(seq) FROM jobs", [&](const sqlite::Statement& row) {
+    last = row.column<std::optional<std::uint64_t>>(0).value_or(0);
+  });
+  if (!done) return pass(done);
+  return last;
+}
+
+Result<std::vector<StoredQueue>> SqliteStore::queues() {
+  std::vector<StoredQueue> queues;
+  auto done = each(*database_, "SELECT lane, name, paused FROM queues ORDER BY lane", [&](const sqlite::Statement& row) {
+    queues.push_back({row.column<LaneId>(0), row.column<std::string>(1), row.column<bool>(2)});
+  });
+  if (!done) return pass(done);
+  return queues;
+}
+
+Result<std::vector<StoredLock>> SqliteStore::locks() {
+  std::vector<StoredLock> locks;
+  auto done = each(*database_, "SELECT key, jid, until FROM locks", [&](const sqlite::Statement& row) {
+    locks.push_back({row.column<std::string>(0), row.column<std::string>(1), row.column<WallTime>(2)});
+  });
+  if (!done) return pass(done);
+  return locks;
+}
+
+Result<std::vector<Note>> SqliteStore::notes(std::string_view prefix) {
+  std::vector<Note> notes;
+  const auto take = [&](const sqlite::Statement& row) { notes.push_back({row.column<std::string>(0), row.column<std::string>(1)}); };
+  const std::string end = std::string(prefix) + "\x7f";
+  auto done = each(*database_, "SELECT name, text FROM notes WHERE name >= ? AND name < ? ORDER BY name", take, prefix, end);
+  if (!done) return pass(done);
+  return notes;
+}
+
+Result<std::vector<StoredJob>> SqliteStore::read(LaneId lane, const Key& after, std::size_t limit) {
+  std::vector<StoredJob> jobs;
+  const auto take = [&](const sqlite::Statement& row) {
+    StoredJob found;
+    Job& job = found.job;
+    job.seq = row.column<std::uint64_t>(1);
+    found.place = {lane, {row.column<std::int64_t>(0), job.seq}};
+    job.jid = row.column<std::string>(2);
+    job.queue = row.column<std::string>(3);
+    job.priority = row.column<std::int32_t>(4);
+    job.reserve_s = row.column<std::uint32_t>(5);
+    job.expires = row.column<WallTime>(6);
+    job.lost = row.column<std::uint32_t>(7);
+    job.unique_key = row.column<std::string>(8);
+    job.unique_until = static_cast<UniqueUntil>(row.column<std::uint8_t>(9));
+    job.body = row.column<std::string>(10);
+    jobs.push_back(std::move(found));
+  };
+  auto done = each(*database_,
+                   "SELECT p.rank, p.seq, j.jid, j.queue, j.priority, j.reserve, j.expires, j.lost, j.unique_key, j.unique_until, j.body "
+                   "FROM places p CROSS JOIN jobs j ON j.seq = p.seq "
+                   "WHERE p.lane = ? AND (p.rank, p.seq) > (?, ?) ORDER BY p.rank, p.seq LIMIT ?",
+                   take, lane, after.rank, number(after.seq), static_cast<std::int64_t>(limit));
+  if (!done) return pass(done);
+  return jobs;
+}
+
+Result<std::string> SqliteStore::body(std::uint64_t seq) {
+  std::optional<std::string> body;
+  auto done = each(*database_, "SELECT body FROM jobs WHERE seq = ?",
+                   [&](const sqlite::Statement& row) { body = row.column<std::string>(0); }, number(seq));
+  if (!done) return pass(done);
+  if (!body) return fail(Errc::not_found, "no such job");
+  return std::move(*body);
+}
+
+}  // namespace headroom::tasks
