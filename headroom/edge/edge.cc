@@ -104,7 +104,7 @@ class Trimmer final : net::WheelEntry {
 
 // One worker's part.
 struct Part {
-  Part(net::Worker& worker, const std::vector<Hosted>& hosted, AccessLog& log, cache::Cache* cache,
+  Part(net::Worker& worker, const Hosting& hosting, AccessLog& log, cache::Cache* cache,
        ProxyCells cells, const BatchCells& batch_cells, const RefreshCells& refresh_cells,
        const CompressOptions& compress, const CodingCells& coding_cells, WarmBoard& warm_board,
        const WarmCells& warm_cells)
@@ -113,7 +113,7 @@ struct Part {
         refresher(group, inner, refresh_cells),
         coder(compress, coding_cells),
         warmer(group, inner, warm_board, warm_cells),
-        proxy(group, hosted, log, cache, std::move(cells), inner, batch, refresher, coder) {}
+        proxy(group, hosting, log, cache, std::move(cells), inner, batch, refresher, coder) {}
   void begin(const std::shared_ptr<const View>& view) {
     proxy.set_view(view);
     if (!trimmer) trimmer.emplace(group.worker().wheel(), proxy);
@@ -173,7 +173,7 @@ class Edge::Body {
   metrics::GaugeHandle log_gauge_;
   Cdn cdn_;
   std::vector<metrics::GaugeHandle> group_gauges_;
-  std::vector<Hosted> hosted_;
+  Hosting hosting_;
   std::vector<std::unique_ptr<Part>> parts_;  // made, used and ended on their workers
   std::unique_ptr<Checker> checker_;          // on worker 0
   std::vector<std::unique_ptr<OpenDoor>> doors_;
@@ -291,7 +291,7 @@ void Edge::Body::make_parts(const EdgeOptions& options,
   const auto http_options = server_options(options);
   parts_.resize(workers_.size());
   workers_.each([&](net::Worker& worker) {
-    auto part = std::make_unique<Part>(worker, hosted_, log_, cache_, cells_of(worker.index()),
+    auto part = std::make_unique<Part>(worker, hosting_, log_, cache_, cells_of(worker.index()),
                                        batch_cells_of(worker.index()),
                                        refresh_cells_of(worker.index()), options.compress,
                                        coding_cells(registry_, worker.index()), warm_board_,
@@ -405,8 +405,10 @@ Edge::Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& re
 Edge::~Edge() { stop(); }
 
 void Edge::host(std::string prefix, http::Service& service) {
-  body_->hosted_.push_back({std::move(prefix), &service});
+  body_->hosting_.services.push_back({std::move(prefix), &service});
 }
+
+void Edge::explain_to(MayAsk may_ask) { body_->hosting_.may_ask = std::move(may_ask); }
 
 Result<> Edge::start(std::shared_ptr<const EdgeOptions> options,
                      std::shared_ptr<const limit::Rules> limits, Inherited inherited) {

@@ -10,6 +10,7 @@
 // Limits: EdgeOptions; 100,000 addresses counted for connection caps.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -56,6 +57,9 @@ class Edge final : public net::Health {
 
   // Requests for `prefix` and below are answered by `service` on the worker they came to. Before start().
   void host(std::string prefix, http::Service& service);
+
+  // Who may ask for explanations (explain.h): whether this token is an operator's. Called on the worker of that index. Before start().
+  void explain_to(std::function<bool(std::string_view token, const IpAddress& peer, std::size_t worker)> may_ask);
 
   // For a take-over.
   [[nodiscard]] std::vector<Door> doors() const;

@@ -119,6 +119,7 @@ bool Fill::wants(Request& r, Lease& upstream) {
   const http::Directives directives = http::response_directives(head);
   freshness_ = freshness_of(r, head, directives);
   const http::Decision decision = http::storable(r.head(), head, directives, freshness_, place_.rules);
+  if (r.explained) status.detail = decision.why;
   if (decision) return true;
   if (kind_ == Kind::refresh && head.status < 500) outcome_ = Refreshed::not_stored;
   status.detail = decision.why;

@@ -1,6 +1,7 @@
 #include "headroom/edge/heads.h"
 
 #include "headroom/base/text.h"
+#include "headroom/edge/explain.h"
 #include "headroom/http/cache_tags.h"
 #include "headroom/http/forwarded.h"
 #include "headroom/http/writer.h"
@@ -155,6 +156,7 @@ void append_own_fields(Request& r, std::string& out) {
   if (r.route->policy.active()) r.route->policy.append_response_lines(out, r.head(), r.secure());
   if (!r.cache_status.empty()) append_line(out, "Cache-Status", r.cache_status);
   r.limited.append_fields(out);
+  if (r.explained) append_explanation(r, out);
 }
 
 void write_upgrade_head(const http::ResponseHead& head, std::string& out) {

@@ -138,6 +138,7 @@ bool is_written_for_servers(Name name) {
     case Name::x_forwarded_host:
     case Name::x_forwarded_port:
     case Name::x_forwarded_proto:
+    case Name::x_headroom_debug:
     case Name::x_real_ip:
     case Name::x_request_id: return true;
     default: return false;

@@ -12,12 +12,12 @@ namespace headroom::edge {
 using http::Exchange;
 using http::Name;
 
-Proxy::Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
+Proxy::Proxy(net::TaskGroup& group, const Hosting& hosting, AccessLog& log,
              cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch,
              Refresher& refresher, AnswerCoder& coder)
     : group_(group),
       forwarder_(group, coder),
-      hosted_(hosted),
+      hosting_(hosting),
       log_(log),
       cells_(std::move(cells)),
       inner_(inner),
@@ -48,6 +48,8 @@ net::Task<> Proxy::serve(Exchange& exchange) {
   if (auto known = identify(request); !known) {
     exchange.close_after();
     co_await request.fail(400, "bad_request", known.error().message);
+  } else if (request.head().has(Name::x_headroom_debug) && !(request.explained = may_ask_why(request))) {
+    co_await request.fail(403, "no_operator", "X-Headroom-Debug holds no token of an operator");
   } else if (!request.limited.allowed()) {
     co_await request.fail(429, "rate_limited", "too many requests; see Retry-After");
   } else if (goes_to_server(request)) {
@@ -66,7 +68,7 @@ void Proxy::refused(Exchange& /*exchange*/, unsigned status, std::string_view /*
 
 const Hosted* Proxy::hosted(const Request& r) const {
   const std::string_view path = r.head().path;
-  for (const Hosted& hosted : hosted_) {
+  for (const Hosted& hosted : hosting_.services) {
     const bool below = path.starts_with(hosted.prefix) &&
                        (path.size() == hosted.prefix.size() || hosted.prefix.back() == '/' ||
                         path[hosted.prefix.size()] == '/');
@@ -103,10 +105,16 @@ Result<> Proxy::identify(Request& r) {
   return {};
 }
 
+// Not inside a batch: there one request could try many tokens.
+bool Proxy::may_ask_why(const Request& r) const {
+  if (!hosting_.may_ask || r.x.peer().inner) return false;
+  return hosting_.may_ask(r.head().value_of(Name::x_headroom_debug), r.x.peer().address.ip(), group_.worker().index());
+}
+
 // The common case, decided without a coroutine: nothing but a server of the route's group can answer.
 bool Proxy::goes_to_server(const Request& r) const {
   return r.route != nullptr && r.route->pool && !r.route->policy.active() && !r.refusal &&
-         !body_too_large(r) && !is_batch(r) && (hosted_.empty() || hosted(r) == nullptr);
+         !body_too_large(r) && !is_batch(r) && (hosting_.services.empty() || hosted(r) == nullptr);
 }
 
 bool Proxy::is_batch(const Request& r) {
@@ -127,7 +135,7 @@ net::Task<> Proxy::pass_on(Request& r) {
 net::Task<> Proxy::answer_here(Request& r) {
   if (r.refusal)
     co_return co_await r.fail(r.refusal.status, "method_not_allowed", r.refusal.reason);
-  const Hosted* service = hosted_.empty() ? nullptr : hosted(r);
+  const Hosted* service = hosting_.services.empty() ? nullptr : hosted(r);
   if (r.x.peer().inner && (service != nullptr || is_batch(r)))
     co_return co_await r.fail(403, "not_in_batch", "this path cannot be asked for in a batch");
   if (is_batch(r)) co_return co_await batch_.serve(r);

@@ -12,6 +12,7 @@
 
 #include "headroom/edge/access_log.h"
 #include "headroom/edge/batch.h"
+#include "headroom/edge/explain.h"
 #include "headroom/edge/forwarder.h"
 #include "headroom/edge/pages.h"
 #include "headroom/edge/refresher.h"
@@ -28,6 +29,12 @@ struct Hosted {
   http::Service* service;
 };
 
+// What other rooms do at this door.
+struct Hosting {
+  std::vector<Hosted> services;
+  MayAsk may_ask;  // empty: nobody
+};
+
 // What the whole edge counts, beside its routes.
 struct ProxyCells {
   metrics::Cell* begun = nullptr;
@@ -38,7 +45,7 @@ struct ProxyCells {
 
 class Proxy final : public http::Service {
  public:
-  Proxy(net::TaskGroup& group, const std::vector<Hosted>& hosted, AccessLog& log,
+  Proxy(net::TaskGroup& group, const Hosting& hosting, AccessLog& log,
         cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch,
         Refresher& refresher, AnswerCoder& coder);
 
@@ -57,13 +64,14 @@ class Proxy final : public http::Service {
   [[nodiscard]] net::Task<> pass_on(Request& request);
   [[nodiscard]] const Hosted* hosted(const Request& request) const;
   [[nodiscard]] Result<> identify(Request& request);
+  [[nodiscard]] bool may_ask_why(const Request& request) const;
   void account(Request& request);
   void write_log(const Request& request, unsigned status, TimePoint now);
 
   net::TaskGroup& group_;
   Forwarder forwarder_;
   std::optional<Pages> pages_;  // where there is a cache
-  const std::vector<Hosted>& hosted_;
+  const Hosting& hosting_;
   AccessLog& log_;
   const ProxyCells cells_;
   InnerDoor& inner_;

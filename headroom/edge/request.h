@@ -78,6 +78,7 @@ struct Request {
   Keeper* keeper = nullptr;
   PagePlace place;
   std::string cache_status;  // what the cache did, for the answer's field
+  bool explained = false;    // an operator asks why (explain.h)
 
   Request(http::Exchange& exchange, const View& seen)
       : x(exchange), view(seen), began(exchange.began()) {}
@@ -90,7 +91,7 @@ struct Request {
             text::equal_ignoring_case(head().value_of(http::Name::x_forwarded_proto), "https"));
   }
   // Whether its answer says what the cache did: where that is set, and to ourselves.
-  [[nodiscard]] bool tells_cache_status() const { return view.options->cache.status || x.peer().own; }
+  [[nodiscard]] bool tells_cache_status() const { return view.options->cache.status || explained || x.peer().own; }
   // What is asked on our own account is turned away first.
   [[nodiscard]] Priority priority() const { return x.peer().own ? Priority::background : route->priority; }
   [[nodiscard]] bool streams_body() const { return !body_stored && x.has_body(); }

@@ -121,6 +121,7 @@ constexpr std::array<Known, kNames> kKnown{{
     {Name::x_forwarded_prefix, "X-Forwarded-Prefix"},
     {Name::x_forwarded_proto, "X-Forwarded-Proto"},
     {Name::x_frame_options, "X-Frame-Options"},
+    {Name::x_headroom_debug, "X-Headroom-Debug"},
     {Name::x_real_ip, "X-Real-IP"},
     {Name::x_request_id, "X-Request-ID"},
     {Name::x_requested_with, "X-Requested-With"},

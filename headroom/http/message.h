@@ -68,7 +68,7 @@ enum class Name : std::uint8_t {
   te, traceparent, tracestate, trailer, transfer_encoding, upgrade, upgrade_insecure_requests,
   user_agent, vary, via, www_authenticate,
   x_api_key, x_content_type_options, x_forwarded_for, x_forwarded_host, x_forwarded_port,
-  x_forwarded_prefix, x_forwarded_proto, x_frame_options, x_real_ip, x_request_id, x_requested_with, xkey,
+  x_forwarded_prefix, x_forwarded_proto, x_frame_options, x_headroom_debug, x_real_ip, x_request_id, x_requested_with, xkey,
 };
 // clang-format on
 inline constexpr std::size_t kNames = static_cast<std::size_t>(Name::xkey) + 1;

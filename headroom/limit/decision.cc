@@ -104,6 +104,17 @@ void Decision::append_fields(std::string& lines) const {
   lines += "\r\n";
 }
 
+std::string Decision::explained() const {
+  std::string text;
+  for (const Verdict& verdict : verdicts()) {
+    if (!text.empty()) text += ", ";
+    text.append(verdict.rule->options.name).append(verdict.standing.allowed ? ": " : ": refused, ");
+    append_number(text, "", verdict.standing.remaining);
+    append_number(text, " left of ", verdict.limit);
+  }
+  return text;
+}
+
 void Decision::add(const Verdict& verdict) {
   std::size_t at = shown_;
   while (at > 0 && stricter(verdict, verdicts_[at - 1])) --at;

@@ -79,6 +79,8 @@ class Decision {
   [[nodiscard]] std::span<const Verdict> verdicts() const {
     return std::span(verdicts_).first(shown_);
   }
+  // For operators: "api: 997 of 1000 left in 15 min", of every rule that was asked.
+  [[nodiscard]] std::string explained() const;
   // RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10), Retry-After when refused; whole lines.
   void append_fields(std::string& lines) const;
 

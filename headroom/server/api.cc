@@ -334,6 +334,20 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   return std::move(*who);
 }
 
+bool Api::is_operator(std::string_view token, const IpAddress& from, std::size_t worker) {
+  PerWorker& state = *state_[worker];
+  const std::string address = to_string(from);
+  const TimePoint now = Clock::now();
+  if (!state.access || state.logins.blocked_for(address, now)) return false;
+  const auto who = state.access->identify_secret(token, auth::wall_now());
+  if (who) {
+    state.logins.succeeded(address);
+  } else {
+    state.logins.failed(address, now);
+  }
+  return who && who->may(auth::Role::operator_);
+}
+
 net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange, Takes takes, Held& held) {
   std::string body;
   if (!exchange.has_body()) co_return body;

@@ -104,6 +104,10 @@ class Api {
   // Host names beside IP addresses and localhost.
   void set_hosts(std::vector<std::string> hosts);
 
+  // Whether an operator's token is shown by who is at that address, for doors other than ours; on the worker of that index. Counts failures as
+  // for our own endpoints.
+  [[nodiscard]] bool is_operator(std::string_view token, const IpAddress& address, std::size_t worker);
+
   // For the admin listener, and for the edge (which has no Host of its own to check and answers Place::admin_and_edge only).
   [[nodiscard]] http::Service& on_admin() { return on_admin_; }
   [[nodiscard]] http::Service& on_edge() { return on_edge_; }

@@ -308,6 +308,7 @@ Result<> Process::open_edge() {
     for (const std::string& path : warm_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
+  edge_.explain_to([this](std::string_view token, const IpAddress& from, std::size_t worker) { return api_.is_operator(token, from, worker); });
   open_hub();
   edge::Inherited from_running{.doors = inherited("edge"), .tls_ticket_keys = {}};
   for (const Secret& secret : handover_.secrets) {
