@@ -39,11 +39,14 @@ class Fronted(EdgeScenario):
         context.load_cert_chain(cert, key)
         return cert, context
 
+    def refuses(self, request):
+        return None
+
     def stand_in(self, connection):
         while (request := connection.read()) is not None:
             request.came = time.monotonic()
             self.calls.append(request)
-            said = self.says.pop(0) if self.says else None
+            said = self.says.pop(0) if self.says else self.refuses(request)
             connection.send(said or reply(201 if "distribution" in request.target else 200, GOOD, ["Content-Type: application/json"]))
 
     def cloudflare(self, more="", cache=""):
@@ -175,6 +178,20 @@ class Cloudflare(Fronted):
         self.clear(server, tags=["one"])
         self.assertEqual(self.told(2), [{"tags": ["one"]}, {"purge_everything": True}])
         eventually(lambda: self.status(server)["status"] == "ok")
+
+    def test_a_url_that_it_cannot_have_does_not_cost_the_others(self):
+        no = reply(400, b'{"success":false,"errors":[{"code":1,"message":"an undefined zone"}]}')
+        self.refuses = lambda request: no if b"elsewhere" in request.body else None
+        server = self.serve(self.app(), config=self.cloudflare().replace('"100ms"', '"2s"'))
+        for i in range(7):
+            self.clear(server, key=f"http://test.example/{i}")
+        self.clear(server, key="http://elsewhere.example/x")
+        eventually(lambda: (now := self.status(server))["waiting"] == 0 and now["told"] == 7, 20)
+        now = self.status(server)
+        self.assertEqual((now["refused"], now["status"], now["last_error"]), (1, "ok", "status 400: an undefined zone"))
+        taken = sorted(url for call in self.calls if b"elsewhere" not in call.body for url in json.loads(call.body)["files"] if url.startswith("https"))
+        self.assertEqual(taken, [f"https://test.example/{i}" for i in range(7)])
+        self.assertNotIn({"purge_everything": True}, self.bodies())
 
     def test_more_than_may_wait_becomes_everything(self):
         server = self.serve(self.app(), config=self.cloudflare(more="queue = 5").replace('"100ms"', '"3s"'))

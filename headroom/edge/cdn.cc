@@ -118,7 +118,10 @@ net::Task<> Cdn::run() {
       if (waits) {
         const bool goes_on = co_await pause(known->options.delay);
         if (!goes_on) co_return;
-        while (auto batch = take(*known)) co_await tell(std::move(*batch));
+        while (auto batch = take(*known)) {
+          co_await tell(std::move(*batch));
+          end_telling();
+        }
         if (group_->stopped()) co_return;
         if (status().waiting > 0) continue;
       }
@@ -165,6 +168,7 @@ net::Task<> Cdn::tell(PurgeBatch batch) {
     }
     const CdnVerdict verdict = co_await send(*known, telling);
     note(telling.batch, verdict);
+    if (verdict.kind == CdnVerdict::Kind::refused && telling.batch.names.size() > 1) co_return co_await tell_halves(std::move(telling.batch));
     if (verdict.kind != CdnVerdict::Kind::later) break;
     const Duration rest = std::max(verdict.wait, pause_after(telling.failures++, group_->worker().random()));
     if (hurrying_) {
@@ -175,6 +179,18 @@ net::Task<> Cdn::tell(PurgeBatch batch) {
     const bool goes_on = co_await pause(rest);
     if (!goes_on) break;
   }
+}
+
+// One name that the CDN does not take must not cost the others: who may write URLs into a batch could empty the CDN's cache with it.
+net::Task<> Cdn::tell_halves(PurgeBatch batch) {
+  const auto half = batch.names.begin() + static_cast<std::ptrdiff_t>(batch.names.size() / 2);
+  PurgeBatch second{batch.kind, {std::make_move_iterator(half), std::make_move_iterator(batch.names.end())}};
+  batch.names.erase(half, batch.names.end());
+  co_await tell(std::move(batch));
+  co_await tell(std::move(second));
+}
+
+void Cdn::end_telling() {
   const std::scoped_lock lock(mutex_);
   telling_ = false;
 }
@@ -199,9 +215,16 @@ void Cdn::note(const PurgeBatch& batch, const CdnVerdict& verdict) {
     told_[static_cast<std::size_t>(batch.kind)]->at(0).add(names);
     return;
   }
-  if (status_.failures++ == 0 || verdict.kind == Kind::refused) log::warn("edge", "the CDN has not taken {} invalidations ({}): {}", names, to_string(batch.kind), verdict.why);
   status_.last_error = verdict.why;
-  if (verdict.kind == Kind::refused && batch.kind != PurgeKind::everything) (void)queue_.add({PurgeKind::everything, {}}, 1);
+  if (verdict.kind == Kind::later) {
+    if (status_.failures++ == 0) log::warn("edge", "the CDN has not taken {} invalidations ({}) yet: {}", names, to_string(batch.kind), verdict.why);
+    return;
+  }
+  if (names > 1) return;  // asked one by one
+  ++status_.refused;
+  log::warn("edge", "the CDN refuses an invalidation ({}): {}", to_string(batch.kind), verdict.why);
+  // A page that it cannot have is dropped; of a tag nothing is known.
+  if (batch.kind == PurgeKind::tag) (void)queue_.add({PurgeKind::everything, {}}, 1);
 }
 
 }  // namespace headroom::edge

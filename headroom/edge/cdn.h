@@ -4,7 +4,7 @@
 // Worker and threads: invalidated() and status() from any thread, under a mutex of its own that is held for a look-up; all else from main's
 //   thread, or the one that reloads.
 // Invariants: (1) what is invalidated is told once it is in force here, so that the CDN fetches what is new; (2) it is told until the CDN has
-//   taken it, or a wider purge has; (3) no secret is logged or shown.
+//   taken it, or a wider purge has; of what it refuses, a tag becomes everything, and a URL that it cannot have is dropped; (3) no secret is logged or shown.
 // Limits: `queue` items, beyond which everything is purged; the provider's pace; a pause between tries from 1 s, doubled up to 1 min, or what
 //   Retry-After says up to 10 min; at the end kLastWords for what still waits.
 #pragma once
@@ -59,6 +59,8 @@ class Cdn final : public cache::InvalidationWatcher {
 
   [[nodiscard]] net::Task<> run();
   [[nodiscard]] net::Task<> tell(PurgeBatch batch);
+  [[nodiscard]] net::Task<> tell_halves(PurgeBatch batch);
+  void end_telling();
   [[nodiscard]] net::Task<CdnVerdict> send(const CdnSettings& settings, const Telling& telling);
   // False: the group stops.
   [[nodiscard]] net::Task<bool> pause(Duration time);

@@ -52,7 +52,7 @@ inline constexpr Family kRefreshes{"headroom_edge_refreshes_total", Kind::counte
 inline constexpr Family kWarmRequests{"headroom_edge_warm_requests_total", Kind::counter,
                                       "Requests of [[edge.warm]], by what became of them (stored, fresh, not_stored, failed).", {"outcome"}};
 
-inline constexpr Family kCdnCalls{"headroom_edge_cdn_calls_total", Kind::counter, "Calls of the CDN's API, by what came of them (done, later: to be sent again, refused: everything is purged instead).", {"outcome"}};
+inline constexpr Family kCdnCalls{"headroom_edge_cdn_calls_total", Kind::counter, "Calls of the CDN's API, by what came of them (done, later: to be sent again, refused: its names are sent one by one).", {"outcome"}};
 inline constexpr Family kCdnPurges{"headroom_edge_cdn_purges_total", Kind::counter, "Invalidations that the CDN has taken, by kind (everything, tag, prefix, url).", {"kind"}};
 inline constexpr Family kCdnOverflows{"headroom_edge_cdn_overflows_total", Kind::counter, "Times that more waited than the queue holds, and everything was purged instead."};
 inline constexpr Family kCdnWaiting{"headroom_edge_cdn_waiting", Kind::gauge, "Invalidations that the CDN has not been told yet."};

@@ -81,6 +81,7 @@ struct CdnStatus {
   std::uint64_t waiting = 0;   // invalidations
   std::uint64_t told = 0;      // since the start
   std::uint64_t calls = 0;
+  std::uint64_t refused = 0;   // invalidations
   std::uint64_t failures = 0;  // calls in a row
   std::string last_error;
   std::int64_t last_told = 0;  // Unix seconds; 0: never
