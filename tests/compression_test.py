@@ -321,6 +321,15 @@ class Personal(Compression):
     def test_an_answer_that_sets_a_cookie_is_personal(self):
         self.assertEqual(self.codings(self.serve(self.app(fields=(JSON, "Set-Cookie: csrf=1")))), ("gzip", True))
 
+    def test_a_users_kept_page_is_personal(self):
+        config = '[[edge.routes]]\npath = "/"\n[edge.routes.cache]\nper_user = ["cookie:session"]\n'
+        server = self.serve(self.app(fields=(JSON, "Cache-Control: private, max-age=60")), config=config)
+        for _ in range(4):
+            self.assertEqual(self.codings(server, self.COOKIE), ("gzip", True))
+        self.assertEqual(self.codings(server, self.COOKIE, "Sec-Fetch-Site: cross-site"), (None, False))
+        self.assertEqual(self.codings(server, self.COOKIE, "Sec-Fetch-Site: same-origin"), ("gzip", False))
+        self.assertGreater(metric(server, "headroom_cache_hits_total", space="http"), 3)
+
     def test_padding_is_random(self):
         server = self.serve(self.app())
         sizes = {len(ask(server.edge, fields=[accept("gzip"), self.COOKIE]).get("x-padding")) for _ in range(40)}
@@ -377,6 +386,152 @@ class RealClients(Compression):
         server = self.serve(self.app(DOCUMENT * 20))
         with urllib.request.urlopen(urllib.request.Request(f"http://{server.edge[0]}:{server.edge[1]}/", headers={"Accept-Encoding": "gzip"})) as answer:
             self.assertEqual(gzip.decompress(answer.read()), DOCUMENT * 20)
+
+
+class Stored(Compression):
+    """The plain answer is kept once; its encodings are made once, behind the requests, and go with it."""
+
+    KEPT = (JSON, "Cache-Control: max-age=60", 'ETag: "v1"', "Accept-Ranges: bytes", "Surrogate-Key: all")
+
+    def made(self, server, coding="gzip"):
+        return metric(server, "headroom_edge_encodings_total", coding=coding, outcome="made")
+
+    def warm(self, server, coding="gzip", target="/p", count=1):
+        """Asks until the encoding is there."""
+        for _ in range(3):
+            ask(server.edge, target=target, fields=[accept(coding)])
+        eventually(lambda: self.made(server, coding) == count, what="the encoding is made")
+
+    def test_encodings_are_made_once_and_are_smaller(self):
+        app = self.app(fields=self.KEPT)
+        server = self.serve(app)
+        for coding in ("gzip", "br", "zstd"):
+            first = ask(server.edge, target="/p", fields=[accept(coding)])
+            self.assertEqual((first.get("content-encoding"), decoded(first)), (coding, DOCUMENT))
+            self.warm(server, coding)
+            sizes = set()
+            for _ in range(5):
+                answer = ask(server.edge, target="/p", fields=[accept(coding)])
+                self.assertEqual((decoded(answer), answer.get("etag"), answer.get("vary"), answer.has("accept-ranges")), (DOCUMENT, 'W/"v1"', "Accept-Encoding", False))
+                self.assertIn("hit", answer.get("cache-status"))
+                sizes.add(len(answer.body))
+            self.assertEqual(len(sizes), 1)
+            self.assertLess(sizes.pop(), len(first.body))
+            self.assertEqual(self.made(server, coding), 1)
+        self.assertEqual(len(app.requests), 1)
+        plain = ask(server.edge, target="/p")
+        self.assertEqual((plain.body, plain.get("etag"), plain.get("accept-ranges")), (DOCUMENT, '"v1"', "bytes"))
+
+    def test_conditions_parts_and_head_of_what_is_encoded(self):
+        server = self.serve(self.app(fields=self.KEPT))
+        self.warm(server)
+        for tag in ('W/"v1"', '"v1"'):
+            same = ask(server.edge, target="/p", fields=[accept("gzip"), "If-None-Match: " + tag])
+            self.assertEqual((same.status, same.get("etag"), same.get("vary"), same.has("content-encoding")), (304, 'W/"v1"', "Accept-Encoding", False))
+        self.assertEqual(ask(server.edge, target="/p", fields=['If-None-Match: W/"v1"']).get("etag"), '"v1"')
+        part = ask(server.edge, target="/p", fields=[accept("gzip"), "Range: bytes=2-9"])
+        self.assertEqual((part.status, part.body, part.has("content-encoding"), part.get("etag")), (206, DOCUMENT[2:10], False, '"v1"'))
+        whole = ask(server.edge, target="/p", fields=[accept("gzip"), "Range: bytes=2-9", 'If-Range: W/"v1"'])
+        self.assertEqual((whole.status, decoded(whole)), (200, DOCUMENT))
+        head, get = (ask(server.edge, method, "/p", fields=[accept("gzip")]) for method in ("HEAD", "GET"))
+        self.assertEqual([head.get(name) for name in ("content-encoding", "content-length", "etag")], [get.get(name) for name in ("content-encoding", "content-length", "etag")])
+
+    def test_encodings_count_and_go_with_the_answer(self):
+        server = self.serve(self.app(fields=self.KEPT))
+        ask(server.edge, target="/p")
+        before = metric(server, "headroom_cache_bytes")
+        self.warm(server)
+        size = len(ask(server.edge, target="/p", fields=[accept("gzip")]).body)
+        grown = metric(server, "headroom_cache_bytes") - before
+        self.assertTrue(size <= grown <= size + 64, (size, grown))
+        for way in ({"tags": ["all"]}, {"prefix": "http://test.example/"}, {"key": "http://test.example/p"}):
+            self.assertEqual(server.api("POST", "/api/v1/cache/clear", way).status, 200)
+            answer = ask(server.edge, target="/p", fields=[accept("gzip")])
+            self.assertNotIn("hit", answer.get("cache-status"), way)
+            self.assertNotEqual(len(answer.body), size, way)  # encoded anew, while the client waits
+            self.warm(server, count=self.made(server) + 1)
+
+    def test_a_renewed_answer_keeps_its_encodings(self):
+        app = self.answers(lambda request: reply(304, b"", ("Cache-Control: max-age=60",)) if request.get("if-none-match") == '"v1"' else reply(200, DOCUMENT, (JSON, "Cache-Control: max-age=1", 'ETag: "v1"')))
+        server = self.serve(app)
+        self.warm(server)
+        size = len(ask(server.edge, target="/p", fields=[accept("gzip")]).body)
+        threading.Event().wait(2.1)
+        renewed = ask(server.edge, target="/p", fields=[accept("gzip")])
+        self.assertIn("fwd-status=304", renewed.get("cache-status"))
+        self.assertEqual((len(renewed.body), renewed.get("etag"), decoded(renewed)), (size, 'W/"v1"', DOCUMENT))
+        self.assertEqual(self.made(server), 1)
+
+    def test_large_answers_are_encoded_too(self):
+        big = DOCUMENT * 40
+        app = self.answers(lambda request: reply(200, big, (JSON, "Cache-Control: max-age=60")))
+        server = self.serve(app)
+        first = ask(server.edge, target="/big", fields=[accept("br")])
+        self.assertEqual((decoded(first) == big, first.has("content-length")), (True, False))
+        self.warm(server, "br", "/big")
+        stored = ask(server.edge, target="/big", fields=[accept("br")])
+        self.assertEqual((decoded(stored) == big, stored.get("content-length")), (True, str(len(stored.body))))
+        self.assertEqual((ask(server.edge, target="/big").body == big, len(app.requests)), (True, 1))
+
+    def test_what_is_too_large_is_encoded_as_it_is_sent(self):
+        big = DOCUMENT * 40
+        server = self.serve(self.app(big, (JSON, "Cache-Control: max-age=60")), config='[edge.compress]\nstored_limit = "1MiB"')
+        for _ in range(4):
+            answer = ask(server.edge, target="/big", fields=[accept("gzip")])
+            self.assertEqual((answer.get("content-encoding"), decoded(answer) == big), ("gzip", True))
+        self.assertEqual(metric(server, "headroom_edge_encodings_total"), 0)
+
+    def test_what_does_not_shrink_is_tried_once(self):
+        noise = random.Random(1).randbytes(5000)
+        server = self.serve(self.app(noise, self.KEPT))
+        for _ in range(6):
+            self.assertEqual(ask(server.edge, target="/p", fields=[accept("gzip")]).body, noise)
+        eventually(lambda: metric(server, "headroom_edge_encodings_total", outcome="useless") == 1)
+        for _ in range(3):
+            self.assertEqual(ask(server.edge, target="/p", fields=[accept("gzip")]).body, noise)
+        self.assertEqual(metric(server, "headroom_edge_encodings_total"), 1)
+
+    def test_what_the_app_encodes_is_kept_by_what_clients_accept(self):
+        """Its Vary: Accept-Encoding makes keys of normalised values."""
+
+        def answer(request):
+            said = request.get("accept-encoding", "")
+            fields = [JSON, "Cache-Control: max-age=60", "Vary: Accept-Encoding"]
+            return reply(200, gzip.compress(DOCUMENT), [*fields, "Content-Encoding: gzip"]) if "gzip" in said else reply(200, DOCUMENT, fields)
+
+        app = self.answers(answer)
+        server = self.serve(app)
+        for said in ("gzip", "gzip;q=0.9", "deflate, gzip", "gzip, x-other"):
+            self.assertEqual(decoded(ask(server.edge, target="/p", fields=[accept(said)])), DOCUMENT)
+        self.assertEqual(len(app.requests), 1)
+        zstd = ask(server.edge, target="/p", fields=[accept("zstd")])  # the app has none, we do
+        self.assertEqual((zstd.get("content-encoding"), decoded(zstd), zstd.all("vary")), ("zstd", DOCUMENT, ["Accept-Encoding"]))
+        plain = ask(server.edge, target="/p")
+        self.assertEqual((plain.body, plain.has("content-encoding"), len(app.requests)), (DOCUMENT, False, 3))
+
+    def test_a_kept_answer_without_a_tag_gets_one(self):
+        app = self.app(fields=(JSON, "Cache-Control: max-age=1"))
+        server = self.serve(app)
+        first, hit = (ask(server.edge, target="/p", fields=[accept("gzip")]) for _ in range(2))
+        self.assertRegex(first.get("etag"), r'^W/"[0-9a-f]{16}"$')
+        self.assertEqual(hit.get("etag"), first.get("etag"))
+        self.assertEqual(ask(server.edge, target="/p").get("etag"), first.get("etag")[2:])
+        same = ask(server.edge, target="/p", fields=[accept("gzip"), "If-None-Match: " + first.get("etag")])
+        self.assertEqual((same.status, same.get("etag")), (304, first.get("etag")))
+        threading.Event().wait(2.1)
+        again = ask(server.edge, target="/p", fields=["If-None-Match: " + first.get("etag")])
+        self.assertEqual(again.status, 304)  # fetched again, and it is the same
+        self.assertEqual([request.has("if-none-match") for request in app.requests], [False, False])  # the app does not know the tag
+
+    def test_others_are_answered_while_a_large_one_is_encoded(self):
+        big = random.Random(2).randbytes(3 << 20).hex().encode()
+        app = self.answers(lambda request: reply(200, big if request.target == "/big" else DOCUMENT, self.KEPT))
+        server = self.serve(app, config="[server]\nworkers = 1\n[edge.compress]\nstored_br_level = 9")
+        for _ in range(3):
+            ask(server.edge, target="/big", fields=[accept("br")])
+        for _ in range(20):  # seconds of work are under way
+            self.assertEqual(decoded(ask(server.edge, target="/p", fields=[accept("gzip")])), DOCUMENT)
+        self.assertEqual(self.made(server, "br"), 0)
 
 
 class Bombs(Compression):

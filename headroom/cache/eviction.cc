@@ -7,7 +7,8 @@ constexpr int kMostRounds = 128;  // given in one search, so that the lock stays
 
 std::uint64_t weight_of(const Object& object) {
   const Body* body = object.body();
-  return object.bytes() + (body == nullptr ? 0 : body->weight);
+  const Forms* forms = object.forms();
+  return object.bytes() + (body == nullptr ? 0 : body->weight) + (forms == nullptr ? 0 : forms->weight);
 }
 
 void Eviction::move(Slot slot, unsigned to) {

@@ -118,9 +118,12 @@ Result<ObjectRef> MemoryTier::renew(Flight& flight, const Head& head, TimePoint 
   Head renewed = head;
   renewed.raw_size = old->raw_size();
   if (body != nullptr) body->share();
-  auto object = make(flight.space, flight.key, flight.hash, flight.since, renewed, old->stored(), body, elapsed(flight.began, now), now);
+  Forms* const forms = old->forms();
+  if (forms != nullptr) forms->share();
+  auto object = make(flight.space, flight.key, flight.hash, flight.since, renewed, old->stored(), body, elapsed(flight.began, now), now, forms);
   if (!object) {
     if (body != nullptr) Body::release(body);
+    if (forms != nullptr) Forms::release(forms);
     uncacheable(flight, Duration::zero(), now);
     return object;
   }

@@ -33,6 +33,7 @@ struct Head {
   std::optional<std::uint64_t> size{};  // of a body that streams, where it is known
   std::uint32_t raw_size = 0;          // of a value that is compressed with zstd
   Kind kind = Kind::value;
+  bool forms = false;  // it may get further forms (MemoryTier::add_form)
 };
 
 // Writes a body. append() never suspends; between appends await room(), which suspends only while the object has left the index and its

@@ -264,16 +264,23 @@ bool MemoryTier::evict(Shard& shard, TimePoint now) {
 }
 
 Result<ObjectRef> MemoryTier::make(Space space, std::string_view key, std::uint64_t hash, std::uint64_t since, const Head& head,
-                                   std::string_view value, Body* body, Duration load_time, TimePoint now) {
+                                   std::string_view value, Body* body, Duration load_time, TimePoint now, Forms* forms) {
   if (head.tags.size() > kTagsLimit) return headroom::fail(Errc::invalid, "more than 255 tags");
   std::vector<TagId> tags(head.tags.size());
-  const Object::Init init{.space = space, .key = key, .metadata = head.metadata, .value = value, .tags = tags, .lifetimes = head.lifetimes,
-                          .born = now - head.age, .load_time = load_time, .seq = since, .raw_size = head.raw_size, .cls = head.cls,
-                          .codec = head.raw_size == 0 ? Codec::raw : Codec::zstd, .kind = head.kind, .body = body};
+  Object::Init init{.space = space, .key = key, .metadata = head.metadata, .value = value, .tags = tags, .lifetimes = head.lifetimes,
+                    .born = now - head.age, .load_time = load_time, .seq = since, .raw_size = head.raw_size, .cls = head.cls,
+                    .codec = head.raw_size == 0 ? Codec::raw : Codec::zstd, .kind = head.kind, .body = body, .forms = forms};
   latest_.store(now, std::memory_order_relaxed);
   const std::uint64_t rows = tags.size() * TagTable::kRowBytes;
-  if (value.size() > UINT32_MAX / 2 || !make_room(Object::bytes_for(init) + kIndexBytes + rows, hash, now)) {
+  const bool new_forms = head.forms && forms == nullptr;
+  const std::uint64_t forms_bytes = new_forms ? Forms::own_bytes() + sizeof(Forms*) + 16 : 0;  // 16: what rounding may add
+  if (value.size() > UINT32_MAX / 2 || !make_room(Object::bytes_for(init) + kIndexBytes + rows + forms_bytes, hash, now)) {
     return headroom::fail(Errc::overloaded, "no room in the cache");
+  }
+  if (new_forms) {
+    const std::size_t without = Object::bytes_for(init);
+    init.forms = new Forms(memory_);
+    memory_.give(forms_bytes - Forms::own_bytes() - (Object::bytes_for(init) - without));
   }
   memory_.give(rows - invalidations_.tags().take(head.tags, tags));
   return ObjectRef(memory_, Object::make(init), body == nullptr ? nullptr : body->begin());
@@ -304,6 +311,27 @@ Result<> MemoryTier::set(Space space, std::string_view key, const Head& head, st
   if (Flight* flight = shard.flight(hash)) shard.detach(*flight);
   replaced = insert(shard, &made, hash);
   return {};
+}
+
+bool MemoryTier::add_form(const ObjectRef& object, std::size_t form, std::string_view bytes) {
+  Forms* const forms = object->forms();
+  const std::uint64_t hash = hash_of(object->space(), object->key(), seed_);
+  const std::size_t size = Forms::bytes_for(bytes);
+  if (forms == nullptr || bytes.size() > UINT32_MAX || !make_room(size, hash, latest_.load(std::memory_order_relaxed))) return false;
+  Shard& shard = shard_of(hash);
+  const std::scoped_lock lock(shard.mutex);
+  const Slot slot = shard.slots.find(hash, object->space(), object->key());
+  // One that has been renewed since has the same forms.
+  if (slot == 0 || shard.object(slot).forms() != forms || forms->get(form)) {
+    memory_.give(size);
+    return false;
+  }
+  forms->put(form, bytes);
+  forms->weight += size;
+  shard.policy.grew(slot, size);
+  shard.bytes.store(shard.policy.bytes(), std::memory_order_relaxed);
+  shard.use[shard.object(slot).cls() % kClasses].bytes += size;
+  return true;
 }
 
 bool MemoryTier::erase(Space space, std::string_view key, Hardness hardness, TimePoint now) {

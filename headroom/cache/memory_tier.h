@@ -102,6 +102,8 @@ class MemoryTier {
   // has overtaken it (of keys: one in 4096 others' counts too).
   [[nodiscard]] Result<> set(Space space, std::string_view key, const Head& head, std::string_view value, TimePoint now,
                              std::optional<std::uint64_t> since = std::nullopt);
+  // Puts a form (forms.h) beside a value that is in the index still, and counts it. False: it is not, or there is no room.
+  bool add_form(const ObjectRef& object, std::size_t form, std::string_view bytes);
   // True: there was an entry.
   bool erase(Space space, std::string_view key, Hardness hardness, TimePoint now);
   void invalidate_tag(std::string_view tag, Hardness hardness) { invalidations_.tag(tag, hardness); }
@@ -148,7 +150,7 @@ class MemoryTier {
 
   // Ends of a lease.
   [[nodiscard]] Result<ObjectRef> make(Space space, std::string_view key, std::uint64_t hash, std::uint64_t since, const Head& head,
-                                       std::string_view value, Body* body, Duration load_time, TimePoint now);
+                                       std::string_view value, Body* body, Duration load_time, TimePoint now, Forms* forms = nullptr);
   enum class Index : std::uint8_t { may, never };
   void put(Flight& flight, const ObjectRef& object, Index index, TimePoint now);
   [[nodiscard]] Result<ObjectRef> store(Flight& flight, const Head& head, std::string_view value, TimePoint now);

@@ -371,5 +371,102 @@ TEST(Span16, RoundsDownByLittle) {
   }
 }
 
+TEST_F(MemoryTierTest, FormsAreCountedAndGoWithTheirValue) {
+  const std::uint64_t empty = tier.memory().used();
+  Found found = look("a");
+  ObjectRef object = *found.lease.store({.metadata = "head", .lifetimes = {.ttl = 60s}, .forms = true}, "the value", now);
+  ASSERT_NE(object->forms(), nullptr);
+  EXPECT_EQ(object->metadata(), "head");
+  EXPECT_EQ(object.stored(), "the value");
+  const std::uint64_t before = tier.memory().used();
+  const std::uint64_t listed = tier.use()[0].bytes;
+  EXPECT_FALSE(object->forms()->get(1));
+  ASSERT_TRUE(tier.add_form(object, 1, std::string(1000, 'x')));
+  EXPECT_FALSE(tier.add_form(object, 1, "again"));
+  EXPECT_EQ(*look("a").object->forms()->get(1), std::string(1000, 'x'));
+  EXPECT_FALSE(object->forms()->get(0));
+  EXPECT_EQ(tier.memory().used() - before, heap_bytes(1004));
+  EXPECT_EQ(tier.use()[0].bytes - listed, heap_bytes(1004));
+  EXPECT_TRUE(erase("a"));
+  EXPECT_EQ(*object->forms()->get(1), std::string(1000, 'x'));  // whoever reads it may go on
+  EXPECT_FALSE(tier.add_form(object, 2, "too late"));
+  EXPECT_EQ(tier.use()[0].bytes, 0U);
+  found = {};
+  object = {};  // the last one who reads
+  EXPECT_EQ(tier.memory().used(), empty);
+}
+
+TEST_F(MemoryTierTest, AValueThatIsNotToHaveFormsHasNone) {
+  ASSERT_TRUE(set("a", "value"));
+  const ObjectRef object = look("a").object;
+  EXPECT_EQ(object->forms(), nullptr);
+  EXPECT_FALSE(tier.add_form(object, 0, "form"));
+}
+
+TEST_F(MemoryTierTest, TheSecondWhoAsksHasAFormMade) {
+  const ObjectRef object = *look("a").lease.store({.lifetimes = {.ttl = 60s}, .forms = true}, "value", now);
+  Forms& forms = *object->forms();
+  EXPECT_FALSE(forms.should_make(0));
+  EXPECT_TRUE(forms.should_make(0));
+  EXPECT_FALSE(forms.should_make(0));
+  EXPECT_FALSE(forms.should_make(2));
+  forms.forget(0);
+  EXPECT_TRUE(forms.should_make(0));
+  forms.rule_out(0);
+  EXPECT_FALSE(forms.should_make(0));
+  EXPECT_TRUE(forms.is_useless(0));
+  EXPECT_FALSE(forms.is_useless(2));
+}
+
+TEST_F(MemoryTierTest, ARenewedValueKeepsItsForms) {
+  ObjectRef old = *look("a").lease.store({.metadata = "old", .lifetimes = {.ttl = 10s, .keep = 60s}, .cls = 3, .forms = true}, "value", now);
+  ASSERT_TRUE(tier.add_form(old, 0, "before"));
+  now += 20s;
+  Found expired = look("a");
+  ASSERT_EQ(expired.answer, Answer::fill);
+  const ObjectRef renewed = *expired.lease.renew({.metadata = "new", .lifetimes = {.ttl = 60s}, .cls = 4}, now);
+  EXPECT_EQ(renewed->metadata(), "new");
+  EXPECT_EQ(*renewed->forms()->get(0), "before");
+  ASSERT_TRUE(tier.add_form(old, 1, "made of the old one, which has the same value"));
+  EXPECT_TRUE(look("a").object->forms()->get(1));
+  old = {};
+  EXPECT_EQ(tier.use()[3].bytes, 0U);
+  const std::uint64_t size = tier.use()[4].bytes;
+  EXPECT_GT(size, Forms::own_bytes() + Forms::bytes_for("before"));
+  EXPECT_TRUE(erase("a"));
+  EXPECT_EQ(tier.use()[4].bytes, 0U);
+}
+
+TEST_F(MemoryTierTest, FormsMakeRoomLikeValues) {
+  const std::string large(500000, 'x');
+  std::vector<std::string> keys;
+  for (int i = 0; i < 60; ++i) {
+    const std::string key = "k" + std::to_string(i);
+    ObjectRef object = *look(key).lease.store({.lifetimes = {.ttl = 60s}, .forms = true}, "value", now);
+    static_cast<void>(tier.add_form(object, 0, large));
+    EXPECT_LE(tier.memory().used(), tier.memory().limit());
+  }
+  EXPECT_GT(tier.removals(Removal::capacity), 0U);
+  EXPECT_LT(tier.entries(), 60U);
+}
+
+TEST_F(MemoryTierTest, AWholeValueCanBeCopiedHoweverItCame) {
+  Published published = *look("a").lease.publish({.lifetimes = {.ttl = 60s}, .forms = true}, now);
+  std::string all;
+  for (int i = 0; i < 50; ++i) {
+    const std::string piece(1000, static_cast<char>('a' + (i % 26)));
+    published.filler.append(piece);
+    all += piece;
+  }
+  EXPECT_EQ(published.object.copy(), "");
+  published.filler.finish();
+  EXPECT_EQ(published.object.copy(), all);
+  EXPECT_EQ(look("a").object.copy(), all);
+  ASSERT_TRUE(set("b", "small"));
+  EXPECT_EQ(look("b").object.copy(), "small");
+  ASSERT_TRUE(tier.add_form(published.object, 0, "form"));
+  EXPECT_EQ(*look("a").object->forms()->get(0), "form");
+}
+
 }  // namespace
 }  // namespace headroom::cache

@@ -30,7 +30,7 @@ std::size_t extra_bytes(const Object::Init& init) {
 }
 
 std::size_t block_bytes(const Object::Init& init) {
-  return sizeof(Object) + (init.body != nullptr ? sizeof(Body*) : 0U) + extra_bytes(init) + init.tags.size_bytes() +
+  return sizeof(Object) + (init.body != nullptr ? sizeof(Body*) : 0U) + (init.forms != nullptr ? sizeof(Forms*) : 0U) + extra_bytes(init) + init.tags.size_bytes() +
          init.key.size() + init.metadata.size() + init.value.size();
 }
 
@@ -78,6 +78,7 @@ Object* Object::make(const Init& init) {
   object->kind_ = init.kind;
   object->codec_ = init.codec;
   object->has_body_ = init.body != nullptr;
+  object->has_forms_ = init.forms != nullptr;
   object->has_extra_ = extra_bytes(init) != 0;
   object->seq_ = Packed48(init.seq);
   const std::int64_t born_ms = std::clamp(whole_ms(init.born.time_since_epoch()), kEarliestMs, kLatestMs) - kEarliestMs;
@@ -96,6 +97,7 @@ Object* Object::make(const Init& init) {
     to += size;
   };
   if (init.body != nullptr) put(&init.body, sizeof init.body);
+  if (init.forms != nullptr) put(&init.forms, sizeof init.forms);
   const Extra extra{static_cast<std::uint32_t>(init.metadata.size()), init.raw_size};
   put(&extra, extra_bytes(init));
   put(init.tags.data(), init.tags.size_bytes());
@@ -107,7 +109,7 @@ Object* Object::make(const Init& init) {
 
 Object::Extra Object::extra() const {
   Extra extra;
-  if (has_extra_) std::memcpy(&extra, tail() + (has_body_ ? sizeof(Body*) : 0U), sizeof extra);
+  if (has_extra_) std::memcpy(&extra, tail() + addresses(), sizeof extra);
   return extra;
 }
 
@@ -119,6 +121,12 @@ Body* Object::body() const {
   Body* body = nullptr;
   if (has_body_) std::memcpy(static_cast<void*>(&body), tail(), sizeof(Body*));
   return body;
+}
+
+Forms* Object::forms() const {
+  Forms* forms = nullptr;
+  if (has_forms_) std::memcpy(static_cast<void*>(&forms), tail() + (has_body_ ? sizeof(Body*) : 0U), sizeof(Forms*));
+  return forms;
 }
 
 std::uint64_t Object::size() const { return has_body_ ? body()->size() : value_size_; }
@@ -143,11 +151,13 @@ void Object::soften(TimePoint now) {
 void Object::release(Object* object, Memory& memory) {
   if (object->refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   Body* body = object->body();
+  Forms* forms = object->forms();
   const std::size_t bytes = object->bytes();
   object->~Object();
   std::free(object);  // NOLINT
   memory.give(bytes);
   if (body != nullptr) Body::release(body);
+  if (forms != nullptr) Forms::release(forms);
 }
 
 Body::Body(Memory& memory) : memory_(memory) {
@@ -282,6 +292,18 @@ void ObjectRef::drop() {
 BodyState ObjectRef::state() const {
   const Body* body = object_->body();
   return body == nullptr ? BodyState::whole : body->state();
+}
+
+std::string ObjectRef::copy() const {
+  if (state() != BodyState::whole) return {};
+  if (object_->body() == nullptr) return std::string(object_->stored());
+  std::string whole;
+  if (from_ == nullptr) return whole;
+  whole.reserve(object_->size());
+  for (Chunk* chunk = from_; chunk != nullptr; chunk = chunk->next.load(std::memory_order_acquire)) {
+    whole.append(chunk->data(), chunk->size.load(std::memory_order_acquire));
+  }
+  return whole;
 }
 
 Reader::Reader(net::TaskGroup& group, ObjectRef object)

@@ -21,6 +21,7 @@
 
 #include "headroom/base/clock.h"
 #include "headroom/base/error.h"
+#include "headroom/cache/forms.h"
 #include "headroom/cache/memory.h"
 #include "headroom/cache/wake.h"
 #include "headroom/net/task.h"
@@ -76,7 +77,7 @@ struct Chunk;
 enum class Codec : std::uint8_t { raw, zstd };
 enum class Kind : std::uint8_t { value, absent, bypass };  // absent: a remembered "there is none"; bypass: a remembered "not cacheable"
 
-// 36 bytes; then, each only where it is needed: the body's address, the sizes of Extra; tags, key, metadata, value.
+// 36 bytes; then, each only where it is needed: the addresses of body and forms, the sizes of Extra; tags, key, metadata, value.
 class Object {
  public:
   struct Extra {
@@ -97,7 +98,8 @@ class Object {
     ClassId cls = 0;
     Codec codec{};
     Kind kind{};
-    Body* body = nullptr;  // the object takes over one count
+    Body* body = nullptr;    // the object takes over one count
+    Forms* forms = nullptr;  // likewise
   };
   // Bytes of the block, as the heap counts them.
   [[nodiscard]] static std::size_t bytes_for(const Init& init);
@@ -111,6 +113,8 @@ class Object {
   [[nodiscard]] std::string_view stored() const { return {tail() + key_at() + key_size_ + extra().metadata_size, value_size_}; }
   [[nodiscard]] std::span<const TagId> tags() const;
   [[nodiscard]] Body* body() const;
+  // Null: it may get none.
+  [[nodiscard]] Forms* forms() const;
   [[nodiscard]] Codec codec() const { return codec_; }
   [[nodiscard]] Kind kind() const { return kind_; }
   [[nodiscard]] ClassId cls() const { return static_cast<ClassId>(born_cls_.value()); }
@@ -136,7 +140,8 @@ class Object {
   Object() = default;
   [[nodiscard]] const char* tail() const { return reinterpret_cast<const char*>(this + 1); }
   [[nodiscard]] Extra extra() const;
-  [[nodiscard]] std::size_t tags_at() const { return (has_body_ ? sizeof(Body*) : 0U) + (has_extra_ ? sizeof(Extra) : 0U); }
+  [[nodiscard]] std::size_t addresses() const { return (has_body_ ? sizeof(Body*) : 0U) + (has_forms_ ? sizeof(Forms*) : 0U); }
+  [[nodiscard]] std::size_t tags_at() const { return addresses() + (has_extra_ ? sizeof(Extra) : 0U); }
   [[nodiscard]] std::size_t key_at() const { return tags_at() + tag_count_ * sizeof(TagId); }
   // Makes it stale as of `now`. Under the shard's lock.
   void soften(TimePoint now);
@@ -150,6 +155,7 @@ class Object {
   Codec codec_ : 1 {};
   bool has_body_ : 1 = false;
   bool has_extra_ : 1 = false;
+  bool has_forms_ : 1 = false;
   std::atomic<std::uint32_t> ttl_ms_{0};  // a soft invalidation shortens it
   std::uint32_t value_size_ = 0;
   Span16 stale_while_revalidate_;
@@ -257,6 +263,8 @@ class ObjectRef {
   // The whole value as stored, where it lies in one piece (always, where there is no body).
   [[nodiscard]] std::string_view stored() const { return object_->stored(); }
   [[nodiscard]] BodyState state() const;
+  // A copy of the whole value; "" while it is not whole, or cannot be read from here.
+  [[nodiscard]] std::string copy() const;
 
  private:
   friend class Shard;

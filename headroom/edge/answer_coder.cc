@@ -70,7 +70,17 @@ CodingCells coding_cells(metrics::Registry& registry, std::size_t worker) {
   return cells;
 }
 
-AnswerCoder::AnswerCoder(const CompressOptions& options, CodingCells cells) : coders_(coders_options(options)), cells_(cells) {}
+AnswerCoder::AnswerCoder(const CompressOptions& options, CodingCells cells, Encodings* encodings)
+    : coders_(coders_options(options)), cells_(cells), encodings_(encodings) {}
+
+AnswerCoder::Form AnswerCoder::form(const cache::ObjectRef& object, Coding coding) {
+  const cache::Forms* forms = object ? object->forms() : nullptr;
+  if (forms == nullptr || encodings_ == nullptr) return {};
+  Form found{forms->get(form_of(coding)), forms->is_useless(form_of(coding))};
+  if (found.bytes) count(coding, object->size(), found.bytes->size());
+  if (!found.bytes && !found.is_useless) encodings_->order(object, coding);
+  return found;
+}
 
 void AnswerCoder::count(Coding coding, std::uint64_t plain, std::uint64_t coded) {
   const auto at = static_cast<std::size_t>(coding);

@@ -1,6 +1,6 @@
 // headroom/edge/answer_coder.h - one worker's encoding of answers on their way from a server to the client, and the ETags it gives them.
 //
-// Owns: the worker's contexts of codings. Borrows: request and connection of each call. Worker: one.
+// Owns: the worker's contexts of codings. Borrows: Encodings; request and connection of each call. Worker: one.
 // Invariants: (1) a body that is here as a whole, or is announced, small and here within kQuiet, is encoded at once and has a Content-Length;
 //   any other is encoded as it comes; (2) what a server has sent is out after kQuiet at the latest, and after each piece in an event stream; (3) nothing is
 //   read that the client does not take: at most one piece lies encoded and unsent.
@@ -12,6 +12,7 @@
 
 #include "headroom/coding/coders.h"
 #include "headroom/edge/coded.h"
+#include "headroom/edge/encodings.h"
 #include "headroom/edge/request.h"
 #include "headroom/http/client.h"
 
@@ -32,7 +33,8 @@ class AnswerCoder {
   static constexpr std::uint64_t kWhole = 128U << 10U;  // some 0.25 ms of a worker's time
   static constexpr Duration kQuiet = 40ms;
 
-  AnswerCoder(const CompressOptions& options, CodingCells cells);
+  // `encodings`: who encodes what is stored; null: there is no cache.
+  AnswerCoder(const CompressOptions& options, CodingCells cells, Encodings* encodings);
   AnswerCoder(const AnswerCoder&) = delete;
   AnswerCoder& operator=(const AnswerCoder&) = delete;
 
@@ -44,6 +46,13 @@ class AnswerCoder {
   [[nodiscard]] net::Task<bool> relay(Request& request, http::ClientConnection& connection, Plan plan);
 
   // --- for whom has the body already
+  // What is stored of an object besides its plain bytes.
+  struct Form {
+    std::optional<std::string_view> bytes;  // holds as long as the object
+    bool is_useless = false;                // send the plain bytes
+  };
+  // Counted, if it is there; else it may be ordered.
+  [[nodiscard]] Form form(const cache::ObjectRef& object, coding::Coding coding);
   // Appended to `out`, and counted. False: it does not get smaller.
   [[nodiscard]] bool encode(coding::Coding coding, std::string_view body, std::string& out);
   [[nodiscard]] Result<coding::Coders::EncoderLease> encoder(coding::Coding coding);
@@ -62,6 +71,7 @@ class AnswerCoder {
 
   coding::Coders coders_;
   const CodingCells cells_;
+  Encodings* const encodings_;
 };
 
 }  // namespace headroom::edge

@@ -97,13 +97,19 @@ Coding coding_for_events(Coding chosen, const http::RequestHead& request) {
   return coding::accepted(accept_encoding(request)).of(Coding::gzip) > 0 ? Coding::gzip : chosen;
 }
 
-Asker asker_of(const http::RequestHead& request, const http::ResponseHead& head) {
-  if (!is_ambient(request) && !head.has(Name::set_cookie)) return Asker::harmless;
+Asker asker_of(const http::RequestHead& request, SetsCookie sets_cookie) {
+  if (!is_ambient(request) && sets_cookie == SetsCookie::no) return Asker::harmless;
   const std::string_view site = request.value_of(Name::sec_fetch_site);
   if (site == "same-origin" || site == "none") return Asker::harmless;
   // Somebody who follows a link does it once, not the thousand times that an attack takes.
   const bool by_hand = request.value_of(Name::sec_fetch_user) == "?1";
   return site == "cross-site" && !by_hand ? Asker::stranger : Asker::unknown;
+}
+
+Coded guarded(const RouteCoding& route, Coding coding, Asker asker) {
+  if (route.personal == PersonalAnswers::on || asker == Asker::harmless) return {coding};
+  if (route.personal == PersonalAnswers::off || asker == Asker::stranger) return {};
+  return {coding, coding != Coding::identity};
 }
 
 Plan plan_for(const RouteCoding& route, const http::RequestHead& request, const http::ResponseHead& head) {
@@ -113,11 +119,10 @@ Plan plan_for(const RouteCoding& route, const http::RequestHead& request, const 
   const bool has_body = head.body != http::Body::none;
   if ((has_body || request.method == http::Method::head) && may_code(route, head, length)) {
     plan.varies = true;
-    plan.coding = coding_for(route, request);
-    const Asker asker = plan.is_coded() && route.personal != PersonalAnswers::on ? asker_of(request, head) : Asker::harmless;
-    const bool plain = asker == Asker::stranger || (asker != Asker::harmless && route.personal == PersonalAnswers::off);
-    if (plain) plan.coding = Coding::identity;
-    plan.padded = plan.is_coded() && asker == Asker::unknown;
+    const auto sets_cookie = head.has(Name::set_cookie) ? SetsCookie::yes : SetsCookie::no;
+    const Coded coded = guarded(route, coding_for(route, request), asker_of(request, sets_cookie));
+    plan.coding = coded.coding;
+    plan.padded = coded.padded;
   }
   if (!has_body || head.status != 200 || !is_get_or_head(request)) return plan;
   const std::string_view etag = head.value_of(Name::etag);

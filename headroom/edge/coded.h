@@ -67,7 +67,17 @@ enum class Asker : std::uint8_t {
   unknown,   // nobody says whose page asks
   stranger,  // another site's page asks, by itself
 };
-[[nodiscard]] Asker asker_of(const http::RequestHead& request, const http::ResponseHead& head);
+enum class SetsCookie : bool { no, yes };
+[[nodiscard]] Asker asker_of(const http::RequestHead& request, SetsCookie sets_cookie);
+
+// A coding, and whether the answer's size is to be blurred.
+struct Coded {
+  coding::Coding coding = coding::Coding::identity;
+  bool padded = false;
+  [[nodiscard]] bool is_coded() const { return coding != coding::Coding::identity; }
+};
+// What the route's settings make of a coding for an answer that may be personal.
+[[nodiscard]] Coded guarded(const RouteCoding& route, coding::Coding coding, Asker asker);
 
 // How the head differs from the server's.
 struct Rewrite {

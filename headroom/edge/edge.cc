@@ -9,6 +9,7 @@
 #include "headroom/base/log.h"
 #include "headroom/edge/cdn.h"
 #include "headroom/edge/checker.h"
+#include "headroom/edge/encodings.h"
 #include "headroom/edge/doors.h"
 #include "headroom/edge/metrics.h"
 #include "headroom/edge/proxy.h"
@@ -106,12 +107,12 @@ class Trimmer final : net::WheelEntry {
 struct Part {
   Part(net::Worker& worker, const Hosting& hosting, AccessLog& log, cache::Cache* cache,
        ProxyCells cells, const BatchCells& batch_cells, const RefreshCells& refresh_cells,
-       const CompressOptions& compress, const CodingCells& coding_cells, WarmBoard& warm_board,
+       const CompressOptions& compress, const CodingCells& coding_cells, Encodings* encodings, WarmBoard& warm_board,
        const WarmCells& warm_cells)
       : group(worker),
         batch(inner, batch_cells),
         refresher(group, inner, refresh_cells),
-        coder(compress, coding_cells),
+        coder(compress, coding_cells, encodings),
         warmer(group, inner, warm_board, warm_cells),
         proxy(group, hosting, log, cache, std::move(cells), inner, batch, refresher, coder) {}
   void begin(const std::shared_ptr<const View>& view) {
@@ -174,6 +175,7 @@ class Edge::Body {
   Cdn cdn_;
   std::vector<metrics::GaugeHandle> group_gauges_;
   Hosting hosting_;
+  std::optional<Encodings> encodings_;  // where there is a cache
   std::vector<std::unique_ptr<Part>> parts_;  // made, used and ended on their workers
   std::unique_ptr<Checker> checker_;          // on worker 0
   std::vector<std::unique_ptr<OpenDoor>> doors_;
@@ -289,12 +291,14 @@ void Edge::Body::each_part(const std::function<void(Part&)>& work) {
 void Edge::Body::make_parts(const EdgeOptions& options,
                             const std::shared_ptr<const net::TlsServer>& tls) {
   const auto http_options = server_options(options);
+  if (cache_ != nullptr) encodings_.emplace(*cache_, registry_, options.compress);
   parts_.resize(workers_.size());
   workers_.each([&](net::Worker& worker) {
     auto part = std::make_unique<Part>(worker, hosting_, log_, cache_, cells_of(worker.index()),
                                        batch_cells_of(worker.index()),
                                        refresh_cells_of(worker.index()), options.compress,
-                                       coding_cells(registry_, worker.index()), warm_board_,
+                                       coding_cells(registry_, worker.index()),
+                                       encodings_ ? &*encodings_ : nullptr, warm_board_,
                                        warm_cells_of(worker.index()));
     Part& made = *part;
     made.tls = tls;

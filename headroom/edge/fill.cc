@@ -262,7 +262,7 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream) {
   metadata_ = page_of(head, freshness_, *r.route, all);
   const Page page(metadata_);
   cache::Head made{.metadata = metadata_, .lifetimes = lifetimes_of(freshness_, page.has_validator()), .tags = all, .cls = r.route->cache.cls,
-                   .age = std::chrono::seconds(freshness_.initial_age)};
+                   .age = std::chrono::seconds(freshness_.initial_age), .forms = page.may_be_coded()};
   status.stored = true;
   r.route->cache.sharing->stored();
   if (page.size() <= kReadWhole) co_return co_await store_whole(r, upstream, made, all);

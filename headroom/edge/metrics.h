@@ -62,6 +62,8 @@ inline constexpr Family kCodedBytesIn{"headroom_edge_coded_plain_bytes_total", K
 inline constexpr Family kCodedBytesOut{"headroom_edge_coded_bytes_total", Kind::counter, "Bytes of bodies as they were sent, encoded.", {"coding"}};
 inline constexpr Family kTagged{"headroom_edge_etags_made_total", Kind::counter, "ETags made from the content of answers."};
 inline constexpr Family kConfirmed{"headroom_edge_not_modified_total", Kind::counter, "Answers of servers that clients had already: 304 instead."};
+inline constexpr Family kEncodings{"headroom_edge_encodings_total", Kind::counter,
+                                   "Encodings of cached answers in the background (made, useless: not smaller, dropped: too much waited, or the answer has gone).", {"coding", "outcome"}};
 
 inline constexpr std::array kFamilies{
     &kAllBegun, &kAllEnded, &kAllErrors, &kConnections, &kConnectionsRefused, &kConnectionsOpen,
@@ -69,7 +71,7 @@ inline constexpr std::array kFamilies{
     &kFirstByteTime, &kTotalTime, &kShed, &kRetries, &kUpgrades, &kServerRequests,
     &kServerFailures, &kServerConnects, &kServerFirstByte, &kServerConnect, &kServerInFlight,
     &kServerUp, &kLogDropped, &kInFlightLimit, &kBatches, &kBatchParts, &kRefreshes, &kWarmRequests, &kCdnCalls, &kCdnPurges, &kCdnOverflows, &kCdnWaiting,
-    &kCodedAnswers, &kCodedBytesIn, &kCodedBytesOut, &kTagged, &kConfirmed};
+    &kCodedAnswers, &kCodedBytesIn, &kCodedBytesOut, &kTagged, &kConfirmed, &kEncodings};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::edge

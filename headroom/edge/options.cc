@@ -159,10 +159,10 @@ Section<CompressOptions> compress_section() {
   s.setting("personal", &O::personal, "guarded", Reload::live, "Answers to requests with cookies or a browser's own credentials, and those with Set-Cookie (BREACH): guarded (plain where another site asks, of random size where that cannot be told), off (plain), on (as all others).");
   s.setting("plain_from_app", &O::plain_from_app, "false", Reload::live, "Whether the app is asked for plain answers only, so that encoding is never its work.");
   s.setting("gzip_level", &O::gzip_level, "1", Reload::restart, "While a client waits.", between(1, 12));
-  s.setting("br_level", &O::br_level, "3", Reload::restart, "While a client waits.", between(0, 11));
+  s.setting("br_level", &O::br_level, "3", Reload::restart, "While a client waits.", between(0, 9));
   s.setting("zstd_level", &O::zstd_level, "3", Reload::restart, "While a client waits.", between(1, 19));
   s.setting("stored_gzip_level", &O::stored_gzip_level, "9", Reload::restart, "For cached answers, once, in the background.", between(1, 12));
-  s.setting("stored_br_level", &O::stored_br_level, "6", Reload::restart, "For cached answers, once, in the background.", between(0, 11));
+  s.setting("stored_br_level", &O::stored_br_level, "6", Reload::restart, "For cached answers, once, in the background.", between(0, 9));
   s.setting("stored_zstd_level", &O::stored_zstd_level, "9", Reload::restart, "For cached answers, once, in the background.", between(1, 19));
   s.setting("stored_limit", &O::stored_limit, "8MiB", Reload::restart, "The largest cached answer that is encoded in the background; larger ones are encoded each time, as they are sent.", between(Bytes{0}, Bytes::mib(256)));
   s.setting("streams", &O::streams, "128", Reload::restart, "Answers that each worker encodes as streams at a time; beyond it they go out plain.", between(0, 65536));

@@ -66,6 +66,14 @@ void append_origin(std::string& key, const Request& r) {
   if (r.trusted && head.has(Name::x_forwarded_host)) key.append("|").append(head.value_of(Name::x_forwarded_host));
 }
 
+// What a stored answer gets. Parts are those of the plain bytes; what is one user's may hold secrets.
+Coded coded_for(const Request& r) {
+  if (r.head().has(Name::range)) return {};
+  const coding::Coding coding = coding_for(r.route->coding, r.head());
+  if (r.place.owner.empty() || coding == coding::Coding::identity) return {coding};
+  return guarded(r.route->coding, coding, asker_of(r.head(), SetsCookie::no));
+}
+
 std::string origin_of(const Request& r) {
   std::string origin;
   append_origin(origin, r);
@@ -279,14 +287,18 @@ net::Task<> Pages::send(Request& r, std::string_view metadata, cache::ObjectRef 
   if (object && in_one) whole = object.stored();
   const http::Condition condition = page.status() / 100 == 2 ? http::evaluate(r.head(), page.validators()) : http::Condition::holds;
   if (condition == http::Condition::failed) co_return co_await r.fail(412, "precondition_failed", "what is stored does not meet the request's conditions");
-  const bool part = r.head().has(Name::range);  // of the plain bytes
-  const coding::Coding coding = page.may_be_coded() && !part ? coding_for(r.route->coding, r.head()) : coding::Coding::identity;
-  if (condition == http::Condition::not_modified) co_return co_await send_not_modified(r, page, coding);
-  if (coding != coding::Coding::identity) co_return co_await send_coded(r, page, coding, std::move(object), whole);
+  const Coded coded = page.may_be_coded() ? coded_for(r) : Coded{};
+  if (condition == http::Condition::not_modified) co_return co_await send_not_modified(r, page, coded);
+  if (coded.is_coded()) co_return co_await send_coded(r, page, coded, std::move(object), whole);
   if (in_one && page.status() == 200 && r.head().has(Name::range) && http::range_applies(r.head(), page.validators())) {
     const http::RangeAnswer parts = http::parse_range(r.head().value_of(Name::range), whole.size());
     if (parts.kind != http::RangeAnswer::Kind::whole) co_return co_await send_part(r, page, whole, parts);
   }
+  co_await send_plain(r, page, std::move(object), whole);
+}
+
+net::Task<> Pages::send_plain(Request& r, const Page& page, cache::ObjectRef object, std::string_view whole) {
+  const bool in_one = !object || object->body() == nullptr;
   using Kind = Exchange::Length::Kind;
   Exchange::Length length{Kind::unknown, 0};
   if (in_one) length = {Kind::known, whole.size()};
@@ -306,11 +318,12 @@ net::Task<> Pages::send_outcome(Request& r, const Page& page) {
 }
 
 void Pages::begin(Request& r, const Page& page, unsigned status, Exchange::Length length, const std::function<bool(const http::Field&)>& keep,
-                  coding::Coding coding) {
+                  Coded coded) {
   r.x.start(status, {}, length);
   std::string& out = r.x.head();
-  if (!keep && coding == coding::Coding::identity) out += page.lines();
-  if (!keep && coding != coding::Coding::identity) page.append_coded_lines(out, coding);
+  if (!keep && !coded.is_coded()) out += page.lines();
+  if (!keep && coded.is_coded()) page.append_coded_lines(out, coded.coding);
+  if (coded.padded) append_padding(out);
   if (keep || r.route->pagination) {
     std::string text;
     http::ResponseHead head;
@@ -324,8 +337,8 @@ void Pages::begin(Request& r, const Page& page, unsigned status, Exchange::Lengt
   append_own_fields(r, out);
 }
 
-net::Task<> Pages::send_not_modified(Request& r, const Page& page, coding::Coding coding) {
-  const bool weak = coding != coding::Coding::identity;
+net::Task<> Pages::send_not_modified(Request& r, const Page& page, Coded coded) {
+  const bool weak = coded.is_coded();
   begin(r, page, 304, {}, [weak](const http::Field& field) { return http::goes_into_304(field) && !(weak && field.id == Name::etag); });
   if (weak) page.append_weak_tag(r.x.head());
   (void)co_await r.x.send({}, Exchange::Last::yes);
@@ -358,28 +371,42 @@ net::Task<> Pages::send_part(Request& r, const Page& page, std::string_view whol
   }
 }
 
-net::Task<> Pages::send_coded(Request& r, const Page& page, coding::Coding coding, cache::ObjectRef object, std::string_view whole) {
+net::Task<> Pages::send_coded(Request& r, const Page& page, Coded coded, cache::ObjectRef object, std::string_view whole) {
   using Kind = Exchange::Length::Kind;
-  const bool in_one = !object || object->body() == nullptr;
-  if (!in_one) co_return co_await send_stream(r, page, coding, std::move(object));
-  std::string coded;
-  const bool shorter = coder_.encode(coding, whole, coded);
-  const std::string_view out = shorter ? std::string_view(coded) : whole;
-  begin(r, page, page.status(), {Kind::known, out.size()}, {}, shorter ? coding : coding::Coding::identity);
+  const AnswerCoder::Form form = coder_.form(object, coded.coding);
+  if (form.is_useless) co_return co_await send_plain(r, page, std::move(object), whole);
+  std::string made;
+  std::string_view out;
+  if (form.bytes) {
+    out = *form.bytes;
+  } else if (object && object->body() != nullptr) {
+    co_return co_await send_stream(r, page, coded, std::move(object));
+  } else if (coder_.encode(coded.coding, whole, made)) {
+    out = made;
+  } else {
+    co_return co_await send_plain(r, page, std::move(object), whole);
+  }
+  begin(r, page, page.status(), {Kind::known, out.size()}, {}, coded);
+  if (out.size() > kPiece) co_return co_await send_bytes(r, out);
   auto sent = r.x.send_now(out, Exchange::Last::yes);
   if (sent && !*sent) (void)co_await r.x.finish_send();
 }
 
-net::Task<> Pages::send_stream(Request& r, const Page& page, coding::Coding coding, cache::ObjectRef object) {
-  auto encoder = coder_.encoder(coding);
-  const bool is_head = r.head().method == http::Method::head;
-  if (!encoder && !is_head) {
-    const Exchange::Length length = page.size() == Page::kUnknownSize ? Exchange::Length{Exchange::Length::Kind::unknown, 0}
-                                                                      : Exchange::Length{Exchange::Length::Kind::known, page.size()};
-    begin(r, page, page.status(), length);
-    co_return co_await send_body(r, std::move(object));
+// In pieces, each of which has its time.
+net::Task<> Pages::send_bytes(Request& r, std::string_view bytes) {
+  while (bytes.size() > kPiece) {
+    auto sent = co_await r.x.send(bytes.substr(0, kPiece), Exchange::Last::no);
+    if (!sent) co_return;
+    bytes.remove_prefix(kPiece);
   }
-  begin(r, page, page.status(), {Exchange::Length::Kind::unknown, 0}, {}, coding);
+  (void)co_await r.x.send(bytes, Exchange::Last::yes);
+}
+
+net::Task<> Pages::send_stream(Request& r, const Page& page, Coded coded, cache::ObjectRef object) {
+  const bool is_head = r.head().method == http::Method::head;
+  auto encoder = coder_.encoder(coded.coding);
+  if (!encoder && !is_head) co_return co_await send_plain(r, page, std::move(object), {});
+  begin(r, page, page.status(), {Exchange::Length::Kind::unknown, 0}, {}, coded);
   if (is_head) {
     (void)co_await r.x.send({}, Exchange::Last::yes);
     co_return;

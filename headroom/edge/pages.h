@@ -64,14 +64,17 @@ class Pages {
   [[nodiscard]] net::Task<> send(Request& request, std::string_view metadata, cache::ObjectRef object, std::string_view whole);
   [[nodiscard]] net::Task<> send_outcome(Request& request, const Page& page);
   [[nodiscard]] net::Task<> send_body(Request& request, cache::ObjectRef object);
-  [[nodiscard]] net::Task<> send_not_modified(Request& request, const Page& page, coding::Coding coding);
+  [[nodiscard]] net::Task<> send_not_modified(Request& request, const Page& page, Coded coded);
+  // The plain bytes.
+  [[nodiscard]] net::Task<> send_plain(Request& request, const Page& page, cache::ObjectRef object, std::string_view whole);
   // The same answer, encoded.
-  [[nodiscard]] net::Task<> send_coded(Request& request, const Page& page, coding::Coding coding, cache::ObjectRef object, std::string_view whole);
-  [[nodiscard]] net::Task<> send_stream(Request& request, const Page& page, coding::Coding coding, cache::ObjectRef object);
+  [[nodiscard]] net::Task<> send_coded(Request& request, const Page& page, Coded coded, cache::ObjectRef object, std::string_view whole);
+  [[nodiscard]] static net::Task<> send_bytes(Request& request, std::string_view bytes);
+  [[nodiscard]] net::Task<> send_stream(Request& request, const Page& page, Coded coded, cache::ObjectRef object);
   [[nodiscard]] net::Task<> send_part(Request& request, const Page& page, std::string_view whole, const http::RangeAnswer& answer);
   // The head of an answer, with the stored lines that `keep` wants; all without one.
   void begin(Request& request, const Page& page, unsigned status, http::Exchange::Length length,
-             const std::function<bool(const http::Field&)>& keep = {}, coding::Coding coding = coding::Coding::identity);
+             const std::function<bool(const http::Field&)>& keep = {}, Coded coded = {});
   [[nodiscard]] net::Task<> copy(Lease lease, cache::Filler filler, Duration idle);
 
   net::TaskGroup& group_;
