@@ -53,6 +53,7 @@ void Watch::resume_later(Side& side) {
 void Watch::cancel() {
   resume_later(read_);
   resume_later(write_);
+  if (told_ != nullptr) told_(whom_);
 }
 
 void Watch::happened(std::uint32_t events) {
@@ -61,6 +62,7 @@ void Watch::happened(std::uint32_t events) {
   const bool writes = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
   if (reads) read_.ready = true;
   if (writes) write_.ready = true;
+  if (told_ != nullptr) told_(whom_);
   const bool wakes_reader = reads && read_.waiter;
   const bool wakes_writer = writes && write_.waiter;
   if (wakes_reader && wakes_writer) resume_later(write_);  // who is resumed here and now may end this watch

@@ -60,6 +60,13 @@ class Watch {
   // Ends the waits of both directions.
   void cancel();
 
+  // Instead of waits, for who looks at several descriptors: called at once whenever a direction becomes ready, and by cancel(). It must not
+  // end a watch. Null: nobody.
+  void listen(void (*told)(void*), void* whom) {
+    told_ = told;
+    whom_ = whom;
+  }
+
  private:
   friend class Poller;
   struct Side {
@@ -76,6 +83,8 @@ class Watch {
   int fd_;
   bool reads_may_stop_short_ = false;
   bool writes_watched_ = false;
+  void (*told_)(void*) = nullptr;
+  void* whom_ = nullptr;
   Side read_;
   Side write_;
 };

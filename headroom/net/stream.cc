@@ -98,7 +98,31 @@ Stream::Stream(TaskGroup& group, int fd, int family)
   if (group.stopped()) abort(Errc::cancelled);
 }
 
+Stream::Stream(TaskGroup& group, Moved moved) : Stream(group, moved.fd, moved.family) { tls_.reset(moved.tls); }
+
 Stream::~Stream() { close(); }
+
+Stream::Moved Stream::move_out() {
+  reading_.clear();
+  writing_.clear();
+  watch_.detach();
+  return {std::exchange(fd_, -1), local_ ? AF_UNIX : AF_INET, tls_.release()};
+}
+
+void Stream::tell(Event* event) {
+  watch_.listen(event == nullptr ? nullptr : [](void* whom) { static_cast<Event*>(whom)->set(); }, event);
+}
+
+Result<std::optional<std::size_t>> Stream::try_read(std::span<char> into) {
+  if (failed(reading_)) return why();
+  return may_read() ? receive(into) : std::optional<std::size_t>();
+}
+
+Result<bool> Stream::try_write(Gather& data) {
+  auto done = write_now(data);
+  if (done && !*done) watch_.drained(Direction::write);
+  return done;
+}
 
 Task<Result<std::unique_ptr<Stream>>> Stream::connect(TaskGroup& group, const Endpoint& to,
                                                       TimePoint deadline) {

@@ -86,6 +86,25 @@ class Stream final : private Stoppable {
   [[nodiscard]] Task<Result<>> write(Gather& data);
   [[nodiscard]] Task<Result<>> write(std::string_view data);
 
+  // For a task that carries between several streams and waits for all of them at once. `event` is set whenever this one may have become readable
+  // or writable, or was aborted; null: nobody. Deadlines are then the event's.
+  void tell(Event* event);
+  [[nodiscard]] bool may_read() const { return watch_.ready(Direction::read) || tls_holds_input(); }
+  [[nodiscard]] bool may_write() const { return watch_.ready(Direction::write); }
+  // Without waiting. Nothing: nothing has come; 0: the end of the stream.
+  [[nodiscard]] Result<std::optional<std::size_t>> try_read(std::span<char> into);
+  // As write_now(); after false, may_write() and the event tell when to go on.
+  [[nodiscard]] Result<bool> try_write(Gather& data);
+
+  // The connection without its worker: a named hand-over. This stream is closed to its owner; the next is made of it elsewhere.
+  struct Moved {
+    int fd = -1;
+    int family = 0;
+    SSL* tls = nullptr;
+  };
+  [[nodiscard]] Moved move_out();
+  Stream(TaskGroup& group, Moved moved);
+
   // When pending and later operations give up; kNever for no deadline. Both directions, or one.
   void expire_at(TimePoint due) {
     expire_reads_at(due);
@@ -138,7 +157,6 @@ class Stream final : private Stoppable {
   [[nodiscard]] std::unexpected<Error> why() const;
   // Until the socket may be ready, for an operation with this deadline.
   [[nodiscard]] Task<Result<>> wait(Direction direction, const Deadline& deadline);
-  [[nodiscard]] bool may_read() const { return watch_.ready(Direction::read) || tls_holds_input(); }
   [[nodiscard]] Result<std::optional<std::size_t>> receive(std::span<char> into);
   [[nodiscard]] Result<std::optional<std::size_t>> receive_tls(std::span<char> into);
   [[nodiscard]] bool has_had_its_turn();

@@ -26,8 +26,11 @@
 #include "headroom/server/cache_api.h"
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/seeds.h"
+#include "headroom/server/sql_api.h"
 #include "headroom/server/state_dir.h"
 #include "headroom/server/tokens.h"
+#include "headroom/sql/metrics.h"
+#include "headroom/sql/sql.h"
 #include "headroom/tasks/metrics.h"
 #include "headroom/tasks/options.h"
 
@@ -89,6 +92,7 @@ std::string openapi_document() {
   add_admin_endpoints(api, sources);
   add_seed_endpoints(api, sources);
   add_cache_endpoints(api, sources);
+  add_sql_endpoints(api, sources);
   add_cache_entries(api, sources);
   return openapi(api.endpoints()) + "\n";
 }
@@ -126,6 +130,7 @@ std::string metrics_document() {
   append_families(out, "monitor", monitor::all_families());
   append_families(out, "realtime", realtime::all_families());
   append_families(out, "server", all_families());
+  append_families(out, "sql", sql::all_families());
   append_families(out, "tasks", tasks::all_families());
   return out;
 }
@@ -141,6 +146,10 @@ Result<> try_settings(const config::Settings& settings) {
   auto limits = limit::Rules::make(settings.get<limit::LimitOptions>(), nullptr, registry);
   if (!limits) return pass(limits);
   const auto options = std::make_shared<const edge::EdgeOptions>(settings.get<edge::EdgeOptions>());
+  const auto proxied = std::make_shared<const sql::SqlOptions>(settings.get<sql::SqlOptions>());
+  if (proxied->enabled && proxied->configured()) {
+    if (auto good = sql::validate(proxied); !good) return good;
+  }
   return options->enabled ? edge::validate(options, settings.get<cache::CacheOptions>()) : Result<>{};
 }
 

@@ -14,6 +14,7 @@
 #include "headroom/server/cache_api.h"
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/seeds.h"
+#include "headroom/server/sql_api.h"
 #include "headroom/server/settings.h"
 
 namespace headroom::server::testing_rooms {
@@ -75,6 +76,7 @@ class Served {
     add_admin_endpoints(api, rooms.sources);
     add_seed_endpoints(api, rooms.sources);
     add_cache_endpoints(api, rooms.sources);
+    add_sql_endpoints(api, rooms.sources);
     add_cache_entries(api, rooms.sources);
     rooms.workers.start();
     door = std::move(

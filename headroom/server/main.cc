@@ -58,14 +58,13 @@ std::string joined(const std::vector<std::string>& parts) {
 }
 
 int run_serve(const ServeFlags& flags) {
-  if (!flags.postgres.empty() || !flags.replica.empty()) {
-    return bad_usage("--postgres and --replica: this version has no sql room yet");
-  }
+  if (!flags.replica.empty()) return bad_usage("--replica: this version does not read from replicas yet");
   if (!flags.redis.empty()) return bad_usage("--redis: this version has no cache room yet");
   auto settings = request_of(flags.settings);
   if (!settings) return bad_usage(settings.error().message);
   if (!flags.app.empty())
     settings->flags.push_back({.path = "edge.app", .value = joined(flags.app), .flag = "--app"});
+  if (!flags.postgres.empty()) settings->flags.push_back({.path = "sql.postgres", .value = flags.postgres, .flag = "--postgres"});
   return serve({.settings = std::move(*settings),
                 .take_over = flags.take_over ? TakeOver::yes : TakeOver::no});
 }

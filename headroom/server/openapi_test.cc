@@ -14,6 +14,7 @@ TEST(OpenApi, HasEveryEndpointOnce) {
   add_admin_endpoints(api, rooms.sources);
   add_seed_endpoints(api, rooms.sources);
   add_cache_endpoints(api, rooms.sources);
+  add_sql_endpoints(api, rooms.sources);
   add_cache_entries(api, rooms.sources);
   const std::string text = openapi(api.endpoints());
   auto document = json::parse(text);  // refuses a name that stands twice

@@ -301,14 +301,10 @@ struct AbsentRow {
   std::string_view fields;  // separated by spaces: null in a GET's answer
 };
 constexpr std::array kAbsent{
-    AbsentRow{Method::get, "/api/phase14/scalability/connection-pool/health",
-              "response_time_ms pool query_stats"},
     AbsentRow{Method::get, "/api/phase14/scalability/database/stats",
               "size_bytes collections indexes"},
     AbsentRow{Method::post, "/api/phase14/scalability/database/cleanup-sessions", ""},
     AbsentRow{Method::post, "/api/phase14/scalability/database/optimize-indexes", ""},
-    AbsentRow{Method::get, "/api/v1/performance/scalability/database",
-              "pool_usage slow_queries indexes"},
     AbsentRow{Method::get, "/api/v1/performance/scalability/realtime",
               "connections rooms messages_per_second"},
     AbsentRow{Method::get, "/api/v1/performance/scalability/trends", "trends"},
@@ -318,10 +314,9 @@ constexpr std::array kAbsent{
     AbsentRow{Method::post, "/api/v1/ws/send-to-location/{location_id}", ""},
     AbsentRow{Method::get, "/api/usage-summary", "usage"},
     AbsentRow{Method::get, "/api/cost-estimates", "estimates"},
-    AbsentRow{Method::get, "/api/v1/database/slow-queries", "slow_queries"},
     AbsentRow{Method::get, "/api/v1/database/index-usage", "index_usage"},
-    AbsentRow{Method::get, "/api/v1/database/cache-hit-ratio", "cache_hit_ratio"},
     AbsentRow{Method::get, "/api/v1/scaling/replication/status", "replicas lag_seconds"},
+    AbsentRow{Method::get, "/api/v1/database/cache-hit-ratio", "cache_hit_ratio"},
 };
 
 Reply absent_answer(const AbsentRow& row) {

@@ -33,10 +33,12 @@
 #include "headroom/server/options.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sources.h"
+#include "headroom/server/sql_api.h"
 #include "headroom/server/state_dir.h"
 #include "headroom/server/takeover.h"
 #include "headroom/server/tokens.h"
 #include "headroom/server/warm_api.h"
+#include "headroom/sql/sql.h"
 #include "headroom/tasks/tasks.h"
 
 namespace headroom::server {
@@ -129,6 +131,7 @@ class Process {
   [[nodiscard]] Result<> start();
   [[nodiscard]] Result<> open_edge();
   void open_hub();
+  [[nodiscard]] Result<> open_sql();
   [[nodiscard]] Result<> open_admin();
   [[nodiscard]] Result<> open_tasks();
   void start_tasks();
@@ -162,6 +165,7 @@ class Process {
   std::optional<realtime::Hub> hub_;
   edge::Edge edge_;
   std::optional<tasks::Tasks> tasks_;
+  sql::Sql sql_;
   monitor::Vitals vitals_{workers_};
   monitor::Rates rates_;
   Sources sources_;
@@ -175,6 +179,7 @@ class Process {
   Handover handover_;
   std::atomic<bool> metrics_enabled_;
   bool edge_runs_ = false;
+  bool sql_runs_ = false;
 };
 
 Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKeys keys,
@@ -187,6 +192,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       workers_(worker_count(server_options())),
       registry_(workers_.size()),
       edge_(workers_, resolver_, registry_, open_cache()),
+      sql_(workers_, resolver_, registry_),
       sources_(sources()),
       api_(workers_, reading_, control_, registry_),
       tokens_(api_, tokens_path(state_.path())),
@@ -194,10 +200,12 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   vitals_.add(edge_);
   const auto& tasks = settings_->get<tasks::TasksOptions>();
   if (tasks.enabled) vitals_.add(tasks_.emplace(workers_, registry_, tasks));
+  vitals_.add(sql_);
   vitals_.add(tokens_);
   add_admin_endpoints(api_, sources_);
   add_seed_endpoints(api_, sources_);
   add_cache_endpoints(api_, sources_);
+  add_sql_endpoints(api_, sources_);
   add_cache_entries(api_, sources_);
   add_warm_endpoints(api_, sources_);
   add_cdn_endpoints(api_, sources_);
@@ -227,6 +235,7 @@ Sources Process::sources() {
       .warm = [this] { return edge_.warm(); },
       .warm_status = [this] { return edge_.warm_status(); },
       .cdn = [this] { return edge_.cdn_status(); },
+      .sql = [this] { return sql_runs_ ? &sql_ : nullptr; },
       .rates = rates_,
       .metrics_enabled = [this] { return metrics_enabled_.load(); },
       .settings = [this] { return settings_; },
@@ -279,6 +288,7 @@ Result<> Process::start() {
   if (loading) tokens_loaded.wait();
   if (!edge_opened) return edge_opened;
   if (auto opened = open_tasks(); !opened) return opened;
+  if (auto opened = open_sql(); !opened) return opened;
   if (auto opened = open_admin(); !opened) return opened;
   close_unused_doors();
   if (takeover_) {
@@ -306,6 +316,7 @@ Result<> Process::open_edge() {
   if (settings_->get<AdminOptions>().on_edge) {
     for (const std::string& path : cache_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : warm_seed_paths()) edge_.host(path, api_.on_edge());
+    for (const std::string& path : sql_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
   edge_.explain_to([this](std::string_view token, const IpAddress& from, std::size_t worker) { return api_.is_operator(token, from, worker); });
@@ -319,6 +330,19 @@ Result<> Process::open_edge() {
   limits_ = *limits;
   auto started = edge_.start(options, limits_, std::move(from_running));
   edge_runs_ = started.has_value();
+  return started;
+}
+
+Result<> Process::open_sql() {
+  const auto options = part_of<sql::SqlOptions>(settings_);
+  if (!options->enabled) return {};
+  if (!options->configured()) {
+    log::announce("headroom: sql does not listen: no server is given (--postgres URL)");
+    return {};
+  }
+  auto doors = inherited("sql");
+  auto started = sql_.start(options, doors.empty() ? std::vector<int>{} : std::move(doors[0].sockets));
+  sql_runs_ = started.has_value();
   return started;
 }
 
@@ -449,6 +473,7 @@ void Process::hand_over() {
     if (std::string keys = edge_.tls_ticket_keys(); !keys.empty())
       what.secrets.push_back({std::string(kTicketKeys), std::move(keys)});
   }
+  if (sql_runs_) what.doors.push_back({"sql", sql_.address(), sql_.sockets()});
   if (admin_) what.doors.push_back(admin_->door());
   if (tasks_) what.doors.push_back({"tasks", tasks_->address(), {tasks_->sockets().begin(), tasks_->sockets().end()}});
   auto done = control_door_->hand_over(what);
@@ -511,20 +536,21 @@ void Process::drain(End end) {
   }
   const auto doors = end == End::handed_over ? edge::Doors::handed_over : edge::Doors::closed;
   if (edge_runs_) edge_.stop_accepting(doors);
+  if (sql_runs_) sql_.stop_accepting();
   if (end == End::handed_over) {
     if (admin_) admin_->stop_accepting(doors);
     if (tasks_) tasks_->stop(tasks::Tasks::Sockets::handed_over);  // the new one opens the job store
     control_door_->yield();
     log::info("server", "take-over: the new server accepts; ending what is open");
   }
-  if (!edge_runs_) return;
-  if (hub_) hub_->drain();
-  edge_.drain();
-  for (const TimePoint due = Clock::now() + options.shutdown_timeout;
-       !haste && edge_.open() > 0 && Clock::now() < due;) {
+  if (hub_ && edge_runs_) hub_->drain();
+  if (edge_runs_) edge_.drain();
+  if (sql_runs_) sql_.drain();
+  const auto open = [this] { return (edge_runs_ ? edge_.open() : 0) + (sql_runs_ ? sql_.open() : 0); };
+  for (const TimePoint due = Clock::now() + options.shutdown_timeout; !haste && open() > 0 && Clock::now() < due;) {
     haste = hasty_wait(kLook);
   }
-  if (const std::size_t left = edge_.open(); left > 0)
+  if (const std::size_t left = open(); left > 0)
     log::warn("server", "{} connections are cut off", left);
 }
 
@@ -537,6 +563,7 @@ void Process::finish(End end) {
   if (tasks_) tasks_->stop();
   if (edge_runs_) edge_.stop();
   if (hub_) hub_->stop();
+  if (sql_runs_) sql_.stop();
   if (cache_) cache_->stop();
   if (admin_) admin_->stop();
   run_on(control_, [] { return true; });  // what was submitted has run

@@ -7,6 +7,7 @@
 #include "headroom/realtime/options.h"
 #include "headroom/server/options.h"
 #include "headroom/tasks/options.h"
+#include "headroom/sql/options.h"
 
 namespace headroom::server {
 namespace {
@@ -33,6 +34,7 @@ const config::Schema& schema() {
     all.add(monitor::monitor_section());
     all.add(realtime::realtime_section());
     all.add(tasks::tasks_section());
+    all.add(sql::sql_section());
     all.check(check_limited_routes);
     all.allow_variable("HEADROOM_CONFIG");
     return all;

@@ -17,6 +17,7 @@
 #include "headroom/limit/rules.h"
 #include "headroom/monitor/rates.h"
 #include "headroom/monitor/vitals.h"
+#include "headroom/sql/sql.h"
 
 namespace headroom::server {
 
@@ -39,6 +40,8 @@ struct Sources {
   std::function<Result<bool>()> warm{};
   std::function<edge::WarmStatus()> warm_status{};
   std::function<edge::CdnStatus()> cdn{};
+
+  std::function<const sql::Sql*()> sql{};  // null: it does not run
 
   // The reading thread.
   const monitor::Rates& rates;

@@ -1,0 +1,188 @@
+#include "headroom/server/sql_api.h"
+
+#include <array>
+
+#include "headroom/base/text.h"
+#include "headroom/json/writer.h"
+#include "headroom/server/report.h"
+#include "headroom/sql/options.h"
+
+namespace headroom::server {
+namespace {
+
+using auth::Role;
+using http::Method;
+using http::Reply;
+using sql::Sql;
+
+constexpr std::size_t kMostQueries = 100;
+constexpr double kHighUse = 90;  // percent of a pool's limit (the seeds' alarm)
+
+// All pools together.
+struct Total {
+  std::uint64_t open = 0, idle = 0, waiting = 0, limit = 0, queries = 0, waits = 0, timeouts = 0, connects = 0, failures = 0;
+  double mean_ms = 0, p95_ms = 0, highest_use = 0;
+  Duration longest_wait{};
+  bool failing = false;
+  [[nodiscard]] std::string_view status() const { return failing ? "unhealthy" : highest_use > kHighUse || waiting > 0 ? "degraded" : "healthy"; }
+};
+
+double use_of(const sql::PoolReport& report) { return percentage(report.pool.open - std::min(report.pool.open, report.pool.idle), report.pool.limit); }
+
+Total total_of(const std::vector<sql::PoolReport>& pools) {
+  Total t;
+  double time = 0;
+  for (const sql::PoolReport& each : pools) {
+    t.open += each.pool.open;
+    t.idle += std::min(each.pool.open, each.pool.idle);
+    t.waiting += each.pool.waiting;
+    t.limit += each.pool.limit;
+    t.queries += each.queries;
+    t.waits += each.pool.waits;
+    t.timeouts += each.pool.timeouts;
+    t.connects += each.pool.connects;
+    t.failures += each.pool.failures;
+    t.longest_wait = std::max(t.longest_wait, each.pool.longest_wait);
+    t.highest_use = std::max(t.highest_use, use_of(each));
+    t.p95_ms = std::max(t.p95_ms, each.p95_ms);
+    t.failing = t.failing || (!each.pool.last_error.empty() && each.pool.open == 0);
+    time += each.mean_ms * static_cast<double>(each.queries);
+  }
+  if (t.queries > 0) t.mean_ms = time / static_cast<double>(t.queries);
+  return t;
+}
+
+void write_pools(json::Writer& out, const std::vector<sql::PoolReport>& pools) {
+  out.key("pools").begin_array();
+  for (const sql::PoolReport& each : pools) {
+    const postgres::PoolStatus& pool = each.pool;
+    out.begin_object().field("database", each.database).field("user", each.user).field("server", each.server).field("paused", pool.paused);
+    out.field("open", pool.open).field("idle", pool.idle).field("limit", pool.limit).key("use_percent").fixed(use_of(each), 2);
+    out.field("waiting", pool.waiting).field("longest_wait_ms", milliseconds(pool.longest_wait)).field("waits", pool.waits).field("timeouts", pool.timeouts);
+    out.field("connects", pool.connects).field("failures", pool.failures).field("closes", pool.closes).field("last_error", pool.last_error);
+    out.field("queries", each.queries).field("transactions", each.transactions).field("errors", each.errors);
+    out.key("mean_ms").fixed(each.mean_ms, 3).key("p50_ms").fixed(each.p50_ms, 3).key("p95_ms").fixed(each.p95_ms, 3).key("p99_ms").fixed(each.p99_ms, 3);
+    out.end_object();
+  }
+  out.end_array();
+}
+
+void write_queries(json::Writer& out, const std::vector<sql::QueryReport>& queries) {
+  out.key("slow_queries").begin_array();
+  for (const sql::QueryReport& each : queries) {
+    out.begin_object().field("query", each.query).field("database", each.database).field("user", each.user);
+    out.field("calls", each.calls).field("errors", each.errors).key("total_ms").fixed(each.total_ms, 3).key("mean_ms").fixed(each.mean_ms, 3);
+    out.key("p50_ms").fixed(each.p50_ms, 3).key("p95_ms").fixed(each.p95_ms, 3).key("max_ms").fixed(each.max_ms, 3).end_object();
+  }
+  out.end_array();
+}
+
+Reply pools_of(const Sql& sql, const Sources&, const Call&) {
+  std::string body;
+  json::Writer out(body);
+  const auto pools = sql.pools();
+  out.begin_object().field("status", total_of(pools).status());
+  write_pools(out, pools);
+  out.end_object();
+  return json_reply(std::move(body));
+}
+
+// A-Cube: status, response time, the pool's settings.
+Reply pool_health(const Sql& sql, const Sources& sources, const Call&) {
+  const auto pools = sql.pools();
+  const Total t = total_of(pools);
+  const auto settings = sources.settings();
+  const auto& options = settings->get<sql::SqlOptions>();
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().field("status", t.status()).key("response_time_ms").fixed(t.mean_ms, 3);
+  out.key("pool").begin_object();
+  out.field("min_pool_size", options.pool_min).field("max_pool_size", options.pool_size + options.pool_overflow);
+  out.field("max_idle_time_ms", milliseconds(options.idle_timeout)).field("connect_timeout_ms", milliseconds(options.connect_timeout));
+  out.field("wait_timeout_ms", milliseconds(options.pool_wait)).field("open", t.open).field("idle", t.idle).field("in_use", t.open - t.idle);
+  out.field("waiting", t.waiting).key("use_percent").fixed(t.highest_use, 2).end_object();
+  out.key("query_stats").begin_object().field("queries", t.queries).key("mean_ms").fixed(t.mean_ms, 3).key("p95_ms").fixed(t.p95_ms, 3).end_object();
+  write_pools(out, pools);
+  out.field("timestamp", utc_now()).end_object();
+  return json_reply(std::move(body));
+}
+
+Reply sixfb_database(const Sql& sql, const Sources&, const Call&) {
+  const auto pools = sql.pools();
+  const Total t = total_of(pools);
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().field("status", t.status()).key("pool_usage").fixed(t.highest_use, 2);
+  out.field("pool_size", t.limit).field("checked_out", t.open - t.idle).field("waiting", t.waiting).key("response_time_ms").fixed(t.mean_ms, 3);
+  write_queries(out, sql.queries(Sql::Order::mean, 10));
+  out.key("indexes").null();  // the advisor's, which is not there yet
+  write_pools(out, pools);
+  out.end_object();
+  return json_reply(std::move(body));
+}
+
+Reply slow_queries(const Sql& sql, const Sources&, const Call& call) {
+  const std::string by = call.query_value("by");
+  const std::string asked = call.query_value("limit");
+  const auto most = asked.empty() ? std::optional<std::uint64_t>(20) : text::to_u64(asked);
+  if (!most || *most > kMostQueries) return error_reply(400, "invalid", "limit: expected 0 to 100");
+  if (!by.empty() && by != "mean" && by != "total" && by != "calls") return error_reply(400, "invalid", "by: expected mean, total or calls");
+  const auto order = by == "total" ? Sql::Order::total : by == "calls" ? Sql::Order::calls : Sql::Order::mean;
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().field("status", "ok");
+  write_queries(out, sql.queries(order, static_cast<std::size_t>(*most)));
+  out.end_object();
+  return json_reply(std::move(body));
+}
+
+struct Row {
+  std::string_view path;
+  std::string_view summary;
+  std::string_view fields;  // null without the proxy
+  Reply (*answer)(const Sql& sql, const Sources& sources, const Call& call);
+  bool seed = true;
+};
+constexpr std::array kRows{
+    Row{"/api/v1/sql/pools", "The SQL proxy's pools.", "pools", pools_of, false},
+    Row{"/api/v1/database/slow-queries", "Queries at the SQL proxy, literals blanked: ?by=mean|total|calls, ?limit=20. (FastNext)", "slow_queries", slow_queries},
+    Row{"/api/phase14/scalability/connection-pool/health", "A-Cube: the pools' health, response time and settings.", "response_time_ms pool query_stats", pool_health},
+    Row{"/api/v1/performance/scalability/database", "6FB: pool use and slow queries.", "pool_usage slow_queries indexes", sixfb_database},
+};
+
+Reply without_sql(std::string_view fields) {
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().field("status", "not_configured");
+  for (const std::string_view field : text::split(fields, ' ')) out.key(field).null();
+  out.end_object();
+  return json_reply(std::move(body));
+}
+
+}  // namespace
+
+void add_sql_endpoints(Api& api, const Sources& sources) {
+  for (const Row& row : kRows) {
+    api.add({.method = Method::get,
+             .path = std::string(row.path),
+             .role = Role::viewer,
+             .run = Run::control,  // the settings' thread
+             .tag = "sql",
+             .summary = row.summary,
+             .place = row.seed ? Place::admin_and_edge : Place::admin,
+             .answer = [&row, &sources](const Call& call) {
+               const Sql* sql = sources.sql ? sources.sql() : nullptr;
+               return sql != nullptr ? row.answer(*sql, sources, call) : without_sql(row.fields);
+             }});
+  }
+}
+
+std::vector<std::string> sql_seed_paths() {
+  std::vector<std::string> paths;
+  for (const Row& row : kRows) {
+    if (row.seed) paths.emplace_back(row.path);
+  }
+  return paths;
+}
+
+}  // namespace headroom::server

@@ -1,0 +1,249 @@
+// What the server sends: followed frame by frame, so that it is known who is answered and when the connection is free again.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "headroom/base/log.h"
+#include "headroom/sql/session.h"
+
+namespace headroom::sql {
+namespace {
+
+namespace from = pgwire::from_server;
+using Kind = Expected::Kind;
+using Action = Expected::Action;
+
+constexpr std::size_t kLongestControl = 1U << 20U;  // of what is read as a whole; a longer error passes unread
+
+// These pass in parts; whatever else may be answered behind must be there as a whole.
+bool streams(char type) {
+  return type == from::kDataRow || type == from::kCopyData || type == from::kNotice || type == from::kNotification || type == from::kFunctionResult;
+}
+
+}  // namespace
+
+void Session::process_server() {
+  while (!ended_ && server_) {
+    const std::string_view left = back_.data().substr(back_ready_);
+    if (back_drop_left_ > 0) {
+      const std::size_t dropped = std::min<std::uint64_t>(back_drop_left_, left.size());
+      if (dropped == 0) return;
+      (void)to_client();
+      back_.consume(dropped);
+      back_drop_left_ -= dropped;
+      continue;
+    }
+    if (back_left_ > 0) {
+      const std::size_t passed = std::min<std::uint64_t>(back_left_, left.size());
+      if (passed == 0) return;
+      back_ready_ += passed;
+      back_left_ -= passed;
+      continue;
+    }
+    pgwire::Frame frame;
+    const pgwire::Found found = pgwire::find_frame(left, frame);
+    if (found == pgwire::Found::need_more) return;
+    if (found == pgwire::Found::bad) return server_lost({Errc::protocol, "the server sent a message of an impossible length"});
+    if (!take_answer(frame, left)) return;
+  }
+}
+
+// Everything that was passed lies in front of what is written behind it.
+std::string& Session::to_client() {
+  if (back_ready_ > 0) {
+    to_client_.append(back_.data().substr(0, back_ready_));
+    back_.consume(std::exchange(back_ready_, 0));
+  }
+  return to_client_;
+}
+
+void Session::pop() {
+  if (++first_ < expected_.size()) return;
+  expected_.clear();
+  first_ = 0;
+  if (expected_.capacity() > 64) expected_.shrink_to_fit();
+}
+
+// What Headroom answers itself, once its turn has come.
+void Session::answer_locals() {
+  while (outstanding() > 0 && front().action == Action::local) {
+    const Kind kind = front().kind;
+    if (kind == Kind::parse) pgwire::append_empty(to_client(), from::kParseComplete);
+    if (kind == Kind::close) pgwire::append_empty(to_client(), from::kCloseComplete);
+    if (kind == Kind::query) {
+      pgwire::append_command_complete(to_client(), "DEALLOCATE");
+      pgwire::append_ready(to_client(), status_);
+    }
+    pop();
+  }
+}
+
+// A message of the server. False: more of it is needed.
+bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
+  const bool whole = bytes.size() >= frame.size;
+  if (!streams(frame.type) && !whole) {
+    if (frame.size <= kLongestControl) return false;
+    if (frame.type != from::kError) {
+      server_lost({Errc::protocol, fmt::format("the server sent '{}' of {} bytes", frame.type, frame.size)});
+      return false;
+    }
+  }
+  const std::string_view body = bytes.substr(pgwire::kHeader, whole ? frame.body() : 0);
+  const bool asynchronous = frame.type == from::kNotice || frame.type == from::kNotification || frame.type == from::kParameterStatus;
+  const bool swallow = outstanding() > 0 && front().action == Action::swallow && frame.type != from::kNotice && frame.type != from::kNotification;
+  if (outstanding() == 0 && !asynchronous && frame.type != from::kError) {
+    server_lost({Errc::protocol, fmt::format("the server sent '{}', which nobody asked for", frame.type)});
+    return false;
+  }
+  // First where the frame's bytes go, then what it means: an answer of ours comes behind it.
+  if (swallow && frame.type != from::kError) {
+    back_drop_left_ = frame.size;
+    (void)to_client();
+    const std::size_t here = std::min<std::uint64_t>(frame.size, back_.size());
+    back_drop_left_ -= here;
+    back_.consume(here);
+  } else {
+    const std::size_t here = std::min<std::uint64_t>(frame.size, bytes.size());
+    back_ready_ += here;
+    back_left_ = frame.size - here;
+  }
+  const Kind kind = outstanding() > 0 ? front().kind : Kind::sync;
+  switch (frame.type) {
+    case from::kParseComplete:
+    case from::kBindComplete:
+    case from::kCloseComplete:
+    case from::kNoData: pop(); break;
+    case from::kRowDescription:
+      if (kind == Kind::describe) pop();
+      break;
+    case from::kCommandComplete:
+    case from::kEmptyQuery:
+    case from::kPortalSuspended:
+      if (kind == Kind::execute) pop();
+      break;
+    case from::kCopyIn:
+      copying_in_ = true;
+      if (kind == Kind::execute) expected_.resize(first_ + 1);  // a server that takes in a COPY ignores Sync
+      break;
+    case from::kCopyBoth:
+      fatal("0A000", "replication does not pass through the proxy");
+      return false;
+    case from::kError: take_error(body); break;
+    case from::kReady: {
+      const auto status = pgwire::parse_ready(body);
+      if (!status || outstanding() == 0 || !front().ends_by_ready()) {
+        server_lost({Errc::protocol, "the server's answers do not fit what it was asked"});
+        return false;
+      }
+      take_ready(*status);
+      break;
+    }
+    case from::kAuthentication:
+    case from::kBackendKey: server_lost({Errc::protocol, "the server begins a login"}); return false;
+    default: break;
+  }
+  answer_locals();
+  return !ended_ && server_ != nullptr;
+}
+
+void Session::take_error(std::string_view body) {
+  account_->errors.at(worker().index()).add();
+  copying_in_ = false;
+  failed_ = true;
+  const auto report = pgwire::parse_report(body);
+  if (report && (report->severity == "FATAL" || report->severity == "PANIC")) {
+    fatal_seen_ = true;
+    return;
+  }
+  if (outstanding() == 0) return;
+  if (front().action == Action::swallow && front().kind == Kind::query) {
+    return server_lost({Errc::internal, fmt::format("the session's settings cannot be restored: {}", report ? report->message : "")});
+  }
+  if (report && (report->sqlstate == "26000" || report->message.starts_with("cached plan must not change"))) dirty_ = true;
+  if (front().ends_by_ready()) return;
+  // The server ignores all until the Sync: what was expected before it does not come.
+  while (outstanding() > 0 && front().kind != Kind::sync) {
+    const Expected& skipped = front();
+    if (skipped.statement && skipped.action != Action::local) server_->prepared.remove(skipped.statement->id);
+    if (skipped.statement && skipped.action != Action::swallow)
+      std::erase_if(statements_, [&](const auto& each) { return each.second == skipped.statement; });
+    if (skipped.kind == Kind::close && skipped.action == Action::swallow) dirty_ = true;
+    if (skipped.kind == Kind::parse && !skipped.statement) unnamed_here_ = false;
+    pop();
+  }
+  discarding_ = outstanding() == 0;
+}
+
+void Session::take_ready(pgwire::Status status) {
+  const std::size_t index = worker().index();
+  const TimePoint now = Clock::now();
+  copying_in_ = false;
+  const bool own = front().action == Action::swallow;
+  pop();
+  if (own) return;
+  status_ = status;
+  state_since_ = now;
+  ++queries_;
+  account_->queries.at(index).add();
+  const Duration time = elapsed(query_since_, now);
+  account_->query_time.at(index).record(time);
+  if (shape_ != nullptr) {
+    Insight::record(*shape_, time, failed_);
+    const Duration slow = room_.options().slow_query;
+    if (slow > Duration::zero() && time >= slow) log::warn("sql", "{}/{}: {:.0f} ms: {}", account_->database().name, user_, milliseconds(time), shape_->query);
+    shape_ = nullptr;
+  }
+  if (status == pgwire::Status::idle) account_->transactions.at(index).add();
+  if (failed_) {
+    if (touched_.resets_all) touched_.sets = true;
+  } else {
+    if (touched_.drops_statements) {
+      server_->prepared.clear();
+      statements_.clear();
+    }
+    pins_ &= static_cast<std::uint16_t>(~touched_.unpins);
+  }
+  touched_.unpins = 0;
+  touched_.drops_statements = false;
+  failed_ = false;
+  query_since_ = now;
+}
+
+// The connection has ended while it was this client's. The client goes on where that is safe: outside of a transaction, with one answer owed
+// of which nothing has been sent in part.
+void Session::server_lost(const Error& why) {
+  const bool clean = status_ == pgwire::Status::idle && back_left_ == 0 && back_drop_left_ == 0 && in_left_ == 0 && drop_left_ == 0 && !copying_in_;
+  const auto ends = std::ranges::count_if(expected_.begin() + static_cast<std::ptrdiff_t>(first_), expected_.end(), &Expected::ends_by_ready);
+  const bool one = ends == 1 && expected_.back().ends_by_ready();
+  const bool own = outstanding() > 0 && front().action == Action::swallow;
+  account_->lost.at(worker().index()).add();
+  if (!fatal_seen_) log::warn("sql", "{}/{}: a server connection was lost: {}", account_->database().name, user_, why.message);
+  const bool was_idle = outstanding() == 0;
+  const bool in_frame = back_left_ > 0;
+  expected_.clear();
+  first_ = 0;
+  tell_server(nullptr);
+  // A part of a frame that will never be whole goes nowhere.
+  (void)to_client();
+  back_.clear();
+  back_left_ = back_drop_left_ = 0;
+  in_.consume(std::exchange(ready_, 0));
+  to_server_.clear();
+  account_->pool().close(worker(), std::move(server_));
+  discarding_ = copying_in_ = false;
+  if (fatal_seen_ || in_frame) {
+    ended_ = true;  // the client has the server's own last word, or a frame that nothing can be said in
+    return;
+  }
+  const std::string message = fmt::format("the connection to the server was lost{}: {}", was_idle ? "" : "; the outcome of what was being executed is unknown", why.message);
+  if (!clean || (!one && !was_idle) || pins_ != 0 || own) return fatal("08006", message);
+  status_ = pgwire::Status::idle;
+  failed_ = false;
+  touched_ = {};
+  unnamed_here_ = false;
+  if (was_idle) return;
+  pgwire::append_error(to_client(), {.sqlstate = "08006", .message = message});
+  pgwire::append_ready(to_client(), pgwire::Status::idle);
+}
+
+}  // namespace headroom::sql

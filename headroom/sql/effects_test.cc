@@ -1,0 +1,78 @@
+#include "headroom/sql/effects.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace headroom::sql {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+TEST(Effects, OrdinaryStatementsLeaveNothing) {
+  for (const std::string_view text : {"", ";", "SELECT 1", "INSERT INTO t VALUES ('SET x = 1; LISTEN y')", "SELECT \"set_config\"", "BEGIN; SET LOCAL work_mem = '1MB'; COMMIT",
+                                      "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SELECT set_config('a.b', 'c', true)", "-- SET x = 1\nSELECT 1", "/* SET /* nested */ LISTEN a */ SELECT 1",
+                                      "SELECT $$; SET x = 1; $$", "SELECT $tag$ $$; LISTEN a $tag$", "SELECT E'\\'; LISTEN a; --'", "SELECT '' '; LISTEN a'", "UPDATE t SET a = 1",
+                                      "SELECT pg_advisory_xact_lock(1)", "PREPARE TRANSACTION 'x'", "CREATE TEMP TABLE t (n int) ON COMMIT DROP", "SELECT ';LISTEN a", "SELECT \"", "SELECT $", "/*"})
+    EXPECT_FALSE(effects_of(text).any()) << text;
+}
+
+TEST(Effects, SettingsAreSeenAndThoseOfExtensionsNamed) {
+  for (const std::string_view text : {"SET work_mem = '1MB'", "set session work_mem to '1MB'", "RESET work_mem", " SET TIME ZONE 'UTC'", "SELECT 1; SET a = 1", "/* x */ SET a = 1",
+                                      "SELECT set_config('work_mem', '1MB', false)", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"})
+    EXPECT_TRUE(effects_of(text).sets) << text;
+  EXPECT_THAT(effects_of("SET app.tenant = 'x'").named, ElementsAre("app.tenant"));
+  EXPECT_THAT(effects_of("SET \"app\".\"tenant\" = 'x'").named, ElementsAre("app.tenant"));
+  EXPECT_THAT(effects_of("RESET app.tenant").named, ElementsAre("app.tenant"));
+  EXPECT_THAT(effects_of("SELECT set_config('app.tenant', f(1, 2), false)").named, ElementsAre("app.tenant"));
+  EXPECT_THAT(effects_of("SET ROLE clerk").named, ElementsAre("role"));
+  EXPECT_THAT(effects_of("SET work_mem = 1").named, IsEmpty());
+  EXPECT_EQ(effects_of("SELECT set_config($1, $2, false)").pins, pin::kSetting);
+  EXPECT_TRUE(effects_of("RESET ALL").resets_all);
+}
+
+TEST(Effects, WhatCannotBeCarriedOverPins) {
+  EXPECT_EQ(effects_of("LISTEN a").pins, pin::kListen);
+  EXPECT_EQ(effects_of("CREATE TEMP TABLE t (n int)").pins, pin::kTemporary);
+  EXPECT_EQ(effects_of("create local temporary view v as select 1").pins, pin::kTemporary);
+  EXPECT_EQ(effects_of("SELECT * INTO TEMP t FROM u").pins, pin::kTemporary);
+  EXPECT_EQ(effects_of("DECLARE c CURSOR WITH HOLD FOR SELECT 1").pins, pin::kHold);
+  EXPECT_EQ(effects_of("DECLARE c CURSOR FOR SELECT 1").pins, 0);
+  EXPECT_EQ(effects_of("SELECT 1, pg_try_advisory_lock(4)").pins, pin::kAdvisory);
+  EXPECT_EQ(effects_of("PREPARE p AS SELECT 1").pins, pin::kPrepare);
+  EXPECT_EQ(effects_of("LOAD 'auto_explain'").pins, pin::kLoad);
+  EXPECT_EQ(effects_of("SET SESSION AUTHORIZATION x").pins, pin::kSetting);
+}
+
+TEST(Effects, WhatIsTakenBackUnpins) {
+  const Effects asyncpg = effects_of("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;");
+  EXPECT_EQ(asyncpg.unpins, pin::kAdvisory | pin::kHold | pin::kListen);
+  EXPECT_TRUE(asyncpg.resets_all);
+  EXPECT_EQ(effects_of("UNLISTEN a").unpins, 0);
+  const Effects all = effects_of("DISCARD ALL");
+  EXPECT_TRUE(all.drops_statements && all.resets_all);
+  EXPECT_EQ(all.unpins & pin::kTemporary, pin::kTemporary);
+}
+
+TEST(Fingerprint, LiteralsAndListsOfThemDoNotCountWordsDo) {
+  const auto same = [](std::string_view a, std::string_view b) { return effects_of(a).fingerprint == effects_of(b).fingerprint; };
+  EXPECT_TRUE(same("SELECT * FROM t WHERE id = 1", "select *\nfrom T where ID = 22 -- x"));
+  EXPECT_TRUE(same("SELECT 'a'", "SELECT E'it\\'s'"));
+  EXPECT_TRUE(same("SELECT a IN (1, 2, 3)", "SELECT a IN (4)"));
+  EXPECT_TRUE(same("SELECT a IN ($1, $2)", "SELECT a IN ($1)"));
+  EXPECT_FALSE(same("SELECT a FROM t", "SELECT b FROM t"));
+  EXPECT_FALSE(same("SELECT \"a\"", "SELECT \"A\""));
+  EXPECT_FALSE(same("SELECT 1, a", "SELECT 1"));
+  EXPECT_EQ(normalised("SELECT  a.b,\n'secret' /* x */ FROM \"T\" WHERE id IN (1,2, 3) AND n = $tag$ secret $tag$;"), "SELECT a.b, ? FROM \"T\" WHERE id IN (?) AND n = ?;");
+  EXPECT_EQ(normalised(""), "");
+}
+
+TEST(Effects, OneDeallocateIsNamed) {
+  EXPECT_EQ(effects_of("DEALLOCATE \"Stmt\"").deallocates, "Stmt");
+  EXPECT_EQ(effects_of("deallocate PREPARE Stmt;").deallocates, "stmt");
+  EXPECT_EQ(effects_of("DEALLOCATE a; DEALLOCATE b").deallocates, "");
+  EXPECT_TRUE(effects_of("DEALLOCATE ALL").drops_statements);
+}
+
+}  // namespace
+}  // namespace headroom::sql

@@ -1,0 +1,322 @@
+// What the client sends: looked at as far as need be, passed on as it came.
+#include <fmt/format.h>
+
+#include "headroom/base/assert.h"
+#include "headroom/sql/session.h"
+
+namespace headroom::sql {
+namespace {
+
+namespace from = pgwire::from_client;
+using Kind = Expected::Kind;
+using Action = Expected::Action;
+
+constexpr std::size_t kInspected = 256U << 10U;  // a longer statement is not looked at as a whole
+constexpr std::size_t kLongestName = 4096;       // of portals and statements
+
+bool is_copy(char type) { return type == from::kCopyData || type == from::kCopyDone || type == from::kCopyFail; }
+
+}  // namespace
+
+void Session::process_client() {
+  while (!ended_ && !wants_server_) {
+    const std::string_view left = in_.data().substr(ready_);
+    if (drop_left_ > 0) {
+      const std::size_t dropped = std::min<std::uint64_t>(drop_left_, left.size());
+      if (dropped == 0) return;
+      if (ready_ > 0) (void)to_server();
+      in_.consume(dropped);
+      drop_left_ -= dropped;
+      continue;
+    }
+    if (in_left_ > 0) {
+      const std::size_t passed = std::min<std::uint64_t>(in_left_, left.size());
+      if (passed == 0) return;
+      ready_ += passed;
+      in_left_ -= passed;
+      continue;
+    }
+    if (outstanding() == 0 && cancels_ > 0) return;  // a cancel request must not meet what comes next
+    pgwire::Frame frame;
+    const pgwire::Found found = pgwire::find_frame(left, frame);
+    if (found == pgwire::Found::need_more) return;
+    if (found == pgwire::Found::bad) return fatal("08P01", "invalid message length");
+    if (!take_frame(frame, left)) return;
+  }
+}
+
+// Everything that was passed lies in front of what is written behind it.
+std::string& Session::to_server() {
+  if (ready_ > 0) {
+    to_server_.append(in_.data().substr(0, ready_));
+    in_.consume(std::exchange(ready_, 0));
+  }
+  return to_server_;
+}
+
+void Session::pass_frame(const pgwire::Frame& frame) {
+  HR_ASSERT(server_ != nullptr);
+  const std::size_t here = std::min<std::uint64_t>(frame.size, in_.size() - ready_);
+  ready_ += here;
+  in_left_ = frame.size - here;
+}
+
+void Session::drop_frame(const pgwire::Frame& frame) { drop_left_ = frame.size; }
+
+void Session::expect(Kind kind, Action action, StatementPointer statement) {
+  if (outstanding() == 0) query_since_ = state_since_ = Clock::now();
+  expected_.push_back({kind, action, std::move(statement)});
+}
+
+void Session::note(const Effects& effects) {
+  if (!effects.any()) return;
+  touched_.merge(effects);
+  if (status_ != pgwire::Status::idle || outstanding() > 0) touched_.sets = touched_.sets || effects.resets_all;  // a ROLLBACK may take it back
+  if (effects.pins != 0 && pins_ == 0) pinned_since_ = Clock::now();
+  pins_ |= effects.pins;
+}
+
+// A message of the client. False: it stays where it is until more has come, or a server.
+bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
+  if (refusing_) return take_refused(frame);
+  if (frame.type == from::kTerminate) {
+    client_said_bye_ = ended_ = true;
+    return true;
+  }
+  if (is_copy(frame.type) && outstanding() == 0) {  // of a COPY that has failed already
+    drop_frame(frame);
+    return true;
+  }
+  if (!server_ && frame.type == from::kSync) {
+    drop_frame(frame);
+    pgwire::append_ready(to_client(), pgwire::Status::idle);
+    return true;
+  }
+  if (!server_ && frame.type == from::kFlush) {
+    drop_frame(frame);
+    return true;
+  }
+  const bool whole = bytes.size() >= frame.size;
+  const bool large = frame.size > kInspected;
+  // A Bind is passed on while it comes, once its names are there.
+  const bool enough = whole || is_copy(frame.type) || (frame.type == from::kBind ? bytes.size() >= pgwire::kHeader + 2 * kLongestName : large);
+  if (!enough) return false;
+  if (!server_) {
+    wants_server_ = true;
+    return false;
+  }
+  const std::string_view body = bytes.substr(pgwire::kHeader, whole ? frame.body() : std::string_view::npos);
+  if (discarding_ && frame.type != from::kSync) {
+    pass_frame(frame);
+    return true;
+  }
+  switch (frame.type) {
+    case from::kQuery: return take_query(frame, body, whole);
+    case from::kParse: return take_parse(frame, whole ? body : std::string_view());
+    case from::kBind: return take_bind(frame, bytes);
+    case from::kDescribe:
+    case from::kClose: return take_target(frame, whole ? body : std::string_view());
+    case from::kExecute: expect(Kind::execute); break;
+    case from::kFunctionCall: expect(Kind::function); break;
+    case from::kSync:
+      discarding_ = false;
+      if (!copying_in_) expect(Kind::sync);  // a server that takes in a COPY ignores it
+      break;
+    case from::kCopyDone:
+    case from::kCopyFail: copying_in_ = false; break;
+    case from::kFlush:
+    case from::kCopyData: break;
+    default: fatal("08P01", fmt::format("invalid message type {}", static_cast<int>(frame.type))); return false;
+  }
+  pass_frame(frame);
+  return true;
+}
+
+// After an error of ours: what belongs to the same exchange is ignored, as a server would.
+bool Session::take_refused(const pgwire::Frame& frame) {
+  if (frame.type == from::kTerminate) {
+    client_said_bye_ = ended_ = true;
+    return true;
+  }
+  const bool ends = frame.type == from::kQuery || frame.type == from::kSync || frame.type == from::kFunctionCall;
+  if (ends) {
+    refusing_ = false;
+    pgwire::append_ready(to_client(), pgwire::Status::idle);
+  }
+  drop_frame(frame);
+  return true;
+}
+
+bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool whole) {
+  const Effects effects = effects_of(body.substr(0, body.find('\0')));
+  if (whole && !effects.deallocates.empty() && statements_.erase(effects.deallocates) > 0) {
+    // Its name on servers is another one.
+    drop_frame(frame);
+    expect(Kind::query, Action::local);
+    answer_locals();
+    return true;
+  }
+  shape_ = &part_.insight.note(effects.fingerprint, body.substr(0, body.find('\0')), account_->database().name, user_);
+  if (!whole) note({.sets = true});  // what lies further back
+  note(effects);
+  has_unnamed_ = unnamed_here_ = false;
+  expect(Kind::query);
+  pass_frame(frame);
+  return true;
+}
+
+const StatementPointer* Session::find_statement(std::string_view name) const {
+  const auto found = statements_.find(std::string(name));
+  return found == statements_.end() ? nullptr : &found->second;
+}
+
+bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
+  if (body.empty()) {  // too long to be kept: the connection is
+    note({.sets = true, .pins = pin::kLarge});
+    has_unnamed_ = false;
+    expect(Kind::parse);
+    pass_frame(frame);
+    return true;
+  }
+  const auto parse = pgwire::parse_parse(body);
+  if (!parse) {
+    fatal("08P01", "malformed Parse message");
+    return false;
+  }
+  if (parse->name.empty()) {
+    unnamed_query_ = parse->query;
+    unnamed_types_ = parse->types;
+    unnamed_effects_ = effects_of(parse->query);
+    has_unnamed_ = unnamed_here_ = true;
+    expect(Kind::parse);
+    pass_frame(frame);
+    return true;
+  }
+  if (const StatementPointer* known = find_statement(parse->name)) {
+    // The server says what it thinks of a name that is there already.
+    const StatementPointer there = *known;
+    ensure_prepared(there);
+    expect(Kind::parse);
+    pgwire::append_parse(to_server(), there->name, parse->query, parse->types);
+    in_.consume(frame.size);
+    return true;
+  }
+  if (statements_.size() >= room_.options().max_prepared) {
+    fatal("53400", fmt::format("more than {} prepared statements (sql.max_prepared)", room_.options().max_prepared));
+    return false;
+  }
+  const StatementPointer statement = room_.statements.intern(parse->query, parse->types);
+  statements_.emplace(parse->name, statement);
+  if (server_->prepared.use(statement->id)) {
+    expect(Kind::parse, Action::local, statement);
+  } else {
+    expect(Kind::parse, Action::pass, statement);
+    pgwire::append_parse(to_server(), statement->name, statement->query, statement->types);
+    server_->prepared.add(statement->id);
+  }
+  (void)to_server();
+  in_.consume(frame.size);
+  answer_locals();
+  return true;
+}
+
+// On this server connection, under our name, before what needs it.
+void Session::ensure_prepared(const StatementPointer& statement) {
+  if (server_->prepared.use(statement->id)) return;
+  if (server_->prepared.size() >= postgres::kMostPrepared) {
+    const std::uint64_t oldest = server_->prepared.oldest();
+    server_->prepared.remove(oldest);
+    expect(Kind::close, Action::swallow);
+    const std::string name = room_.statements.name_of(oldest);
+    pgwire::append_target(to_server(), from::kClose, {'S', name});
+  }
+  expect(Kind::parse, Action::swallow, statement);
+  pgwire::append_parse(to_server(), statement->name, statement->query, statement->types);
+  server_->prepared.add(statement->id);
+}
+
+// The statement without a name lives as long as the session, and so on each connection that the client comes to.
+void Session::ensure_unnamed() {
+  if (!has_unnamed_ || unnamed_here_) return;
+  expect(Kind::parse, Action::swallow);
+  pgwire::append_parse(to_server(), "", unnamed_query_, unnamed_types_);
+  unnamed_here_ = true;
+}
+
+bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
+  const std::string_view head = bytes.substr(pgwire::kHeader, std::min<std::uint64_t>(frame.body(), bytes.size() - pgwire::kHeader));
+  pgwire::Reader in(head.substr(0, 2 * kLongestName));
+  const std::string_view portal = in.text();
+  const std::string_view name = in.text();
+  if (in.failed()) {
+    fatal("08P01", "malformed Bind message");
+    return false;
+  }
+  const StatementPointer* known = name.empty() ? nullptr : find_statement(name);
+  if (known == nullptr) {
+    if (name.empty()) {
+      ensure_unnamed();
+      note(unnamed_effects_);
+      if (has_unnamed_) shape_ = &part_.insight.note(unnamed_effects_.fingerprint, unnamed_query_, account_->database().name, user_);
+    }
+    expect(Kind::bind);
+    pass_frame(frame);
+    return true;
+  }
+  const StatementPointer statement = *known;
+  const std::string its_portal(portal);
+  const std::size_t names = portal.size() + name.size() + 2;
+  note(statement->effects);
+  shape_ = &part_.insight.note(statement->effects.fingerprint, statement->query, account_->database().name, user_);
+  ensure_prepared(statement);
+  expect(Kind::bind);
+  std::string& out = to_server();
+  out.push_back(from::kBind);
+  const std::uint64_t length = frame.size - 1 - names + its_portal.size() + statement->name.size() + 2;
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(length >> shift));
+  out.append(its_portal).push_back('\0');
+  out.append(statement->name).push_back('\0');
+  in_.consume(pgwire::kHeader + names);
+  in_left_ = frame.size - pgwire::kHeader - names;
+  return true;
+}
+
+// Describe and Close.
+bool Session::take_target(const pgwire::Frame& frame, std::string_view body) {
+  const auto target = pgwire::parse_target(body);
+  if (!target) {
+    fatal("08P01", "malformed Describe or Close message");
+    return false;
+  }
+  const bool closes = frame.type == from::kClose;
+  const Kind kind = closes ? Kind::close : Kind::describe;
+  if (target->kind == 'P' || target->name.empty()) {
+    if (target->kind == 'S' && closes) has_unnamed_ = false;
+    if (target->kind == 'S' && !closes) ensure_unnamed();
+    expect(kind);
+    pass_frame(frame);
+    return true;
+  }
+  const StatementPointer* known = find_statement(target->name);
+  if (closes) {  // it stays on the server, for others and for later
+    if (known != nullptr) statements_.erase(std::string(target->name));
+    (void)to_server();
+    in_.consume(frame.size);
+    expect(kind, Action::local);
+    answer_locals();
+    return true;
+  }
+  if (known == nullptr) {
+    expect(kind);
+    pass_frame(frame);
+    return true;
+  }
+  const StatementPointer statement = *known;
+  ensure_prepared(statement);
+  expect(kind);
+  pgwire::append_target(to_server(), from::kDescribe, {'S', statement->name});
+  in_.consume(frame.size);
+  return true;
+}
+
+}  // namespace headroom::sql

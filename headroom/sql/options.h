@@ -1,0 +1,81 @@
+// headroom/sql/options.h - the settings of `[sql]` as values; the tables that read them are in options.cc.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "headroom/base/bytes.h"
+#include "headroom/config/section.h"
+#include "headroom/config/values.h"
+#include "headroom/postgres/pool.h"
+
+namespace headroom::sql {
+
+enum class Mode : std::uint8_t { transaction, session };
+inline constexpr std::array<config::Choice<Mode>, 2> kModes{{{"transaction", Mode::transaction}, {"session", Mode::session}}};
+constexpr const auto& setting_choices(Mode /*of*/) { return kModes; }
+
+enum class Auth : std::uint8_t { scram, md5 };
+inline constexpr std::array<config::Choice<Auth>, 2> kAuths{{{"scram", Auth::scram}, {"md5", Auth::md5}}};
+constexpr const auto& setting_choices(Auth /*of*/) { return kAuths; }
+
+// [[sql.databases]]
+struct DatabaseOptions {
+  std::string name;
+  std::string postgres;
+  std::string mode;  // empty: [sql] mode
+};
+
+// [[sql.users]]
+struct UserOptions {
+  std::string name;
+  std::string password;
+};
+
+// [sql.tls]
+struct TlsOptions {
+  std::string cert;
+  std::string key;
+  bool required = false;
+};
+
+// [sql]
+struct SqlOptions {
+  bool enabled = true;
+  config::Address listen;
+  std::string postgres;
+  std::vector<DatabaseOptions> databases;
+  std::vector<UserOptions> users;
+  std::string users_file;
+  Auth auth{};
+  std::string auth_query;
+  std::vector<std::string> admins;
+  TlsOptions tls;
+  Mode mode{};
+  std::uint32_t pool_min = 0;
+  std::uint32_t pool_size = 0;
+  std::uint32_t pool_overflow = 0;
+  Duration pool_wait{};
+  std::uint32_t max_pools = 0;
+  std::uint32_t max_clients = 0;
+  Duration connect_timeout{};
+  Duration idle_timeout{};
+  Duration lifetime{};
+  Duration ping_after{};
+  Duration login_timeout{};
+  Duration query_timeout{};
+  Duration transaction_timeout{};
+  Duration idle_in_transaction_timeout{};
+  Duration client_idle_timeout{};
+  Duration slow_query{};
+  std::uint32_t max_prepared = 0;  // of a client
+  [[nodiscard]] bool configured() const { return !postgres.empty() || !databases.empty(); }
+};
+
+[[nodiscard]] const config::Section<SqlOptions>& sql_section();
+[[nodiscard]] postgres::PoolOptions pool_options(const SqlOptions& options);
+
+}  // namespace headroom::sql

@@ -1,0 +1,156 @@
+#include "headroom/sql/room.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "headroom/auth/crypto.h"
+#include "headroom/base/text.h"
+#include "headroom/sql/metrics.h"
+#include "headroom/sql/session.h"
+
+namespace headroom::sql {
+namespace {
+
+constexpr std::size_t kLongestLine = 4096;
+
+// "name" "password" with doubled quotes inside, and comments after ';' as PgBouncer's userlist.txt has them.
+std::optional<std::string> quoted(std::string_view& line) {
+  line = text::trimmed(line);
+  if (!line.starts_with('"')) return std::nullopt;
+  std::string value;
+  for (std::size_t i = 1; i < line.size(); ++i) {
+    if (line[i] != '"') {
+      value += line[i];
+    } else if (i + 1 < line.size() && line[i + 1] == '"') {
+      value += line[i++];
+    } else {
+      line.remove_prefix(i + 1);
+      return value;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Part::Part(net::Worker& worker, metrics::Registry& registry) : group(worker), clients(registry.counter(kClients).at(worker.index())) {
+  const std::size_t index = worker.index();
+  for (const std::string_view reason : {"limit", "login", "protocol", "database", "tls", "address", "cancel"})
+    refused[reason] = &registry.counter(kRefused, {std::string(reason)}).at(index);
+  for (const std::string_view outcome : {"forwarded", "waiting", "nothing"}) cancels[outcome] = &registry.counter(kCancels, {std::string(outcome)}).at(index);
+  for (const std::string_view reason : {"timeout", "unavailable", "overloaded", "refused"})
+    failed[reason] = &registry.counter(kFailed, {std::string(reason)}).at(index);
+}
+
+Room::Room(net::Workers& its_workers, net::Resolver& resolver, metrics::Registry& its_registry)
+    : workers(its_workers), registry(its_registry), mock_key(auth::random_bytes(32)), means_{resolver, offload} {}
+
+Result<> Room::add_database(const std::string& name, const std::string& url, Mode mode) {
+  auto target = postgres::parse_url(url);
+  if (!target) return pass(target, "database '" + name + "'");
+  auto route = postgres::make_route(*target, workers.size());
+  if (!route) return pass(route, "database '" + name + "'");
+  users_.try_emplace(target->user, parse_secret(target->password));
+  const std::string its_name = name.empty() ? target->database : name;
+  databases_.emplace(its_name, Database{its_name, std::move(*route), mode});
+  return {};
+}
+
+Result<> Room::read_users_file(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return fail(Errc::invalid, fmt::format("sql.users_file: {} cannot be read", path));
+  std::size_t number = 0;
+  for (std::string line; std::getline(file, line);) {
+    ++number;
+    std::string_view rest = text::trimmed(line);
+    if (rest.empty() || rest.starts_with(';') || rest.starts_with('#')) continue;
+    auto name = quoted(rest);
+    auto password = quoted(rest);
+    if (!name || name->empty() || !password || line.size() > kLongestLine)
+      return fail(Errc::invalid, fmt::format("{}:{}: expected \"name\" \"password\"", path, number));
+    users_.insert_or_assign(*name, parse_secret(*password));
+  }
+  return {};
+}
+
+Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
+  options_ = std::move(options);
+  for (const UserOptions& user : options_->users) users_.insert_or_assign(user.name, parse_secret(user.password));
+  if (!options_->users_file.empty()) {
+    if (auto read = read_users_file(options_->users_file); !read) return read;
+  }
+  if (!options_->postgres.empty()) {
+    if (auto added = add_database("", options_->postgres, options_->mode); !added) return added;
+  }
+  for (const DatabaseOptions& database : options_->databases) {
+    const Mode mode = database.mode.empty() ? options_->mode : *config::Value<Mode>::parse(database.mode);
+    if (auto added = add_database(database.name, database.postgres, mode); !added) return added;
+  }
+  if (options_->tls.cert.empty()) return {};
+  net::TlsServerOptions made;
+  made.certificates.push_back({options_->tls.cert, options_->tls.key});
+  made.alpn = {"postgresql"};
+  auto server = net::TlsServer::make(made, workers.size(), std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh()));
+  if (!server) return fail(Errc::invalid, "sql.tls: " + server.error().message);
+  tls = std::move(*server);
+  return {};
+}
+
+const Database* Room::database(std::string_view name) const {
+  const auto found = databases_.find(name);
+  return found == databases_.end() ? nullptr : &found->second;
+}
+
+const Secret* Room::secret(const std::string& user) const {
+  const auto found = users_.find(user);
+  return found == users_.end() ? nullptr : &found->second;
+}
+
+bool Room::is_admin(const std::string& user) const { return std::ranges::find(options_->admins, user) != options_->admins.end(); }
+
+bool Room::may_look(const std::string& user) const {
+  return is_admin(user) || std::ranges::any_of(databases_, [&](const auto& each) { return each.second.route.target.user == user; });
+}
+
+// The URL's user logs in by the URL's password; others as themselves, by what is known of theirs.
+postgres::Credentials Room::credentials(const Database& database, const std::string& user, const Secret& secret) const {
+  if (user == database.route.target.user) return {.user = user, .password = database.route.target.password, .md5 = {}, .keys = {}};
+  return {.user = user, .password = secret.password, .md5 = secret.md5, .keys = {}};
+}
+
+Result<Account*> Room::account(const Database& database, const std::string& user, const Secret& secret, const std::optional<postgres::ScramKeys>& shown) {
+  const std::scoped_lock lock(mutex_);
+  auto& account = accounts_[{database.name, user}];
+  if (!account) {
+    if (accounts_.size() > options_->max_pools) {
+      accounts_.erase({database.name, user});
+      return fail(Errc::overloaded, fmt::format("there are {} pairs of database and user already (sql.max_pools)", options_->max_pools));
+    }
+    account = std::make_unique<Account>(workers, means_, database, credentials(database, user, secret), *options_, registry);
+  }
+  if (shown) account->pool().learn(*shown);
+  return account.get();
+}
+
+std::vector<Account*> Room::accounts() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<Account*> all;
+  for (const auto& [name, account] : accounts_) all.push_back(account.get());
+  return all;
+}
+
+// The low six bits of a pid are its worker's.
+void Room::cancel(std::uint32_t pid, std::string key) {
+  const std::size_t index = pid % metrics::kMaxWorkers;
+  if (index >= parts_.size()) return;
+  workers[index].post([this, index, pid, key = std::move(key)] {
+    Part& there = *parts_[index];
+    const auto found = there.sessions.find(pid);
+    if (found == there.sessions.end()) return there.cancels.at("nothing")->add();
+    found->second->cancel(key);
+  });
+}
+
+}  // namespace headroom::sql

@@ -1,0 +1,84 @@
+// headroom/sql/room.h - what all sessions of the proxy share: databases, users, accounts, statements; and each worker's part of it.
+//
+// Owns: the accounts with their pools, and the sessions' groups. Worker: a Part is its worker's; the rest is set before the first client, or locks.
+// Invariants: (1) an account is made once, and lives until the end; (2) a session is in its part's table exactly while it can be cancelled.
+// Limits: [sql] max_pools accounts, max_clients sessions.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "headroom/net/tls.h"
+#include "headroom/net/worker.h"
+#include "headroom/sql/account.h"
+#include "headroom/sql/client_auth.h"
+#include "headroom/sql/insight.h"
+#include "headroom/sql/options.h"
+#include "headroom/sql/statements.h"
+
+namespace headroom::sql {
+
+class Session;
+
+inline constexpr std::string_view kAdminDatabase = "headroom";
+
+// One worker's part.
+struct Part {
+  Part(net::Worker& worker, metrics::Registry& registry);
+  net::TaskGroup group;
+  std::unordered_map<std::uint32_t, Session*> sessions;  // by the pid that clients know
+  std::uint32_t next = 1;
+  bool draining = false;
+  metrics::Cell& clients;
+  std::map<std::string_view, metrics::Cell*> refused, cancels, failed;
+  Insight insight;
+};
+
+class Room {
+ public:
+  Room(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry);
+
+  // Errc::invalid.
+  [[nodiscard]] Result<> configure(std::shared_ptr<const SqlOptions> options);
+  [[nodiscard]] const SqlOptions& options() const { return *options_; }
+  [[nodiscard]] const Database* database(std::string_view name) const;
+  [[nodiscard]] const std::map<std::string, Database, std::less<>>& databases() const { return databases_; }
+  [[nodiscard]] const Secret* secret(const std::string& user) const;
+  [[nodiscard]] bool is_admin(const std::string& user) const;
+  [[nodiscard]] bool may_look(const std::string& user) const;
+  // Errc::overloaded: there are max_pools already. `shown`: what the client proved itself by.
+  [[nodiscard]] Result<Account*> account(const Database& database, const std::string& user, const Secret& secret, const std::optional<postgres::ScramKeys>& shown);
+  [[nodiscard]] std::vector<Account*> accounts() const;
+  [[nodiscard]] Part& part(const net::Worker& worker) { return *parts_[worker.index()]; }
+  // A cancel request, from any worker; to the session's own.
+  void cancel(std::uint32_t pid, std::string key);
+
+  net::Workers& workers;
+  metrics::Registry& registry;
+  net::Offload offload{"sql", 1};
+  Statements statements;
+  std::shared_ptr<const net::TlsServer> tls;  // null: none
+  const std::string mock_key;
+  std::atomic<std::size_t> clients{0};
+  std::vector<std::unique_ptr<Part>> parts_;
+  const TimePoint started = Clock::now();
+
+ private:
+  [[nodiscard]] Result<> add_database(const std::string& name, const std::string& url, Mode mode);
+  [[nodiscard]] Result<> read_users_file(const std::string& path);
+  [[nodiscard]] postgres::Credentials credentials(const Database& database, const std::string& user, const Secret& secret) const;
+
+  postgres::Means means_;
+  std::shared_ptr<const SqlOptions> options_;
+  std::map<std::string, Database, std::less<>> databases_;
+  std::map<std::string, Secret, std::less<>> users_;
+  mutable std::mutex mutex_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<Account>> accounts_;
+};
+
+}  // namespace headroom::sql

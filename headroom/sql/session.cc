@@ -1,0 +1,385 @@
+#include "headroom/sql/session.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "headroom/auth/crypto.h"
+#include "headroom/base/assert.h"
+#include "headroom/base/log.h"
+#include "headroom/base/text.h"
+#include "headroom/sql/admin.h"
+#include "headroom/sql/values.h"
+
+namespace headroom::sql {
+namespace {
+
+constexpr std::size_t kMostOutstanding = 10'000;
+constexpr std::size_t kMostUnread = 64U << 10U;  // answers of ours that a client has not taken
+constexpr std::size_t kFirstRead = 4U << 10U;
+constexpr std::size_t kBulkRead = 64U << 10U;
+constexpr unsigned kTurns = 16;             // then others have theirs
+constexpr Duration kGoodbye = 2s;           // for a last word
+constexpr Duration kOwnWork = 10s;          // for what Headroom asks a server for itself
+
+// Which settings of its own a session has now; those of `named` are asked for one by one, as pg_settings does not list them.
+std::string question(const std::vector<std::string>& named) {
+  std::string query = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
+  for (const std::string& name : named)
+    query += fmt::format(" UNION ALL SELECT {0}, pg_catalog.current_setting({0}, true)", literal(name));
+  return query;
+}
+
+// Away from `has`, to `wants`.
+std::string changes(const postgres::Settings& has, const postgres::Settings& wants) {
+  std::string query;
+  for (const auto& [name, value] : has) {
+    if (!wants.contains(name)) query += fmt::format("RESET {};", identifier(name));
+  }
+  std::string sets;
+  for (const auto& [name, value] : wants) {
+    const auto found = has.find(name);
+    if (found != has.end() && found->second == value) continue;
+    sets += fmt::format("{}pg_catalog.set_config({}, {}, false)", sets.empty() ? "SELECT " : ", ", literal(name), literal(value));
+  }
+  return query + sets;
+}
+
+void consume(std::string& text, net::Buffer& buffer, std::size_t& ready, std::size_t bytes) {
+  const std::size_t of_text = std::min(bytes, text.size());
+  text.erase(0, of_text);
+  buffer.consume(bytes - of_text);
+  ready -= bytes - of_text;
+}
+
+}  // namespace
+
+Session::Session(Room& room, Part& part, net::Listener::Accepted accepted)
+    : room_(room),
+      part_(part),
+      peer_(accepted.peer),
+      event_(part.group),
+      client_(part.group, accepted.fd, accepted.peer.family()),
+      in_(part.group.worker().buffers()),
+      back_(part.group.worker().buffers()) {
+  room_.clients.fetch_add(1);
+  part_.clients.add();
+}
+
+Session::~Session() { room_.clients.fetch_sub(1); }
+
+net::Task<> Session::run() {
+  client_.expire_at(Clock::now() + room_.options().login_timeout);
+  const bool greeted = co_await greet();
+  client_.expire_at(kNever);
+  if (greeted) {
+    part_.sessions[pid_] = this;
+    if (admin_database_) co_await Admin(*this).serve();
+    else co_await serve();
+    part_.sessions.erase(pid_);
+  }
+  client_.tell(nullptr);
+  tell_server(nullptr);
+  if (!to_client_.empty()) co_await say_goodbye();
+  while (cancels_ > 0) co_await worker().yield();
+  if (server_) abandon();
+  client_.finish_writing();
+}
+
+net::Task<> Session::say_goodbye() {
+  client_.expire_at(Clock::now() + kGoodbye);
+  net::Gather data;
+  data.add(to_client_);
+  if (back_ready_ == 0) (void)co_await client_.write(data);
+}
+
+net::Task<> Session::serve() {
+  client_.tell(&event_);
+  for (unsigned turns = 0; !ended_;) {
+    bool moved = pull_client();
+    if (wants_server_ && !ended_) {
+      co_await acquire();
+      if (client_ended_) break;
+      continue;
+    }
+    moved = push_server() || moved;
+    moved = pull_server() || moved;
+    moved = push_client() || moved;
+    if (ended_ || client_ended_) break;
+    if (release_due()) {
+      co_await release();
+      moved = true;
+    }
+    if (moved) {
+      if (++turns % kTurns == 0) co_await worker().yield();
+      continue;
+    }
+    turns = 0;
+    if (in_.empty()) in_.release();
+    if (back_.empty()) back_.release();
+    if (part_.draining && idle()) {
+      fatal("57P01", "the proxy is shutting down");
+      break;
+    }
+    auto woken = co_await event_.wait(deadline());
+    if (woken) continue;
+    if (woken.error().code == Errc::cancelled) break;
+    deadline_passed();
+  }
+}
+
+bool Session::idle() const { return server_ == nullptr || (outstanding() == 0 && status_ == pgwire::Status::idle && in_left_ == 0); }
+
+// Reads once, when there is room for what comes.
+bool Session::pull_client() {
+  process_client();
+  const bool full = (server_ && (ready_ > 0 || !to_server_.empty())) || outstanding() >= kMostOutstanding || to_client_.size() > kMostUnread ||
+                    (cancels_ > 0 && outstanding() == 0);
+  if (full || ended_ || wants_server_ || client_ended_ || !client_.may_read()) return false;
+  auto read = client_.try_read(in_.space());
+  if (!read || (*read && **read == 0)) {
+    client_ended_ = true;
+    return true;
+  }
+  if (!*read) return false;
+  in_.commit(**read);
+  process_client();
+  return true;
+}
+
+bool Session::push_server() {
+  if (!server_ || (to_server_.empty() && ready_ == 0) || !server_->stream->may_write()) return false;
+  net::Gather data;
+  data.add(to_server_);
+  data.add(in_.data().substr(0, ready_));
+  const std::size_t before = data.left();
+  auto written = server_->stream->try_write(data);
+  if (!written) {
+    server_lost(written.error());
+    return true;
+  }
+  consume(to_server_, in_, ready_, before - data.left());
+  return before != data.left();
+}
+
+bool Session::pull_server() {
+  if (!server_ || !to_client_.empty() || back_ready_ > 0 || ended_ || !server_->stream->may_read()) return false;
+  const std::span<char> room = back_.space(std::max(read_size_, kFirstRead));
+  auto read = server_->stream->try_read(room);
+  if (!read) {
+    server_lost(read.error());
+    return true;
+  }
+  if (!*read) return false;
+  if (**read == 0) {
+    server_lost({Errc::unavailable, "the server closed the connection"});
+    return true;
+  }
+  read_size_ = **read == room.size() ? kBulkRead : kFirstRead;
+  back_.commit(**read);
+  process_server();
+  return true;
+}
+
+bool Session::push_client() {
+  if ((to_client_.empty() && back_ready_ == 0) || !client_.may_write()) return false;
+  net::Gather data;
+  data.add(to_client_);
+  data.add(back_.data().substr(0, back_ready_));
+  const std::size_t before = data.left();
+  auto written = client_.try_write(data);
+  if (!written) {
+    client_ended_ = true;
+    return true;
+  }
+  consume(to_client_, back_, back_ready_, before - data.left());
+  return before != data.left();
+}
+
+// Whether it may be another client's (invariant 1), or has something of its own to be asked for first.
+bool Session::release_due() const {
+  if (!server_ || outstanding() > 0 || status_ != pgwire::Status::idle || discarding_ || copying_in_ || cancels_ > 0) return false;
+  if (back_left_ > 0 || back_drop_left_ > 0 || back_.size() != back_ready_) return false;
+  if (in_left_ > 0 || ready_ > 0 || !to_server_.empty()) return false;
+  return pins_ == 0 || touched_.sets || touched_.resets_all;
+}
+
+net::Task<> Session::release() {
+  const Effects touched = std::exchange(touched_, {});
+  if (touched.resets_all && !touched.sets) {
+    server_->settings.clear();
+    wanted_ = baseline_;
+  }
+  if (touched.sets) {
+    own_work_ = true;
+    tell_server(nullptr);
+    auto rows = co_await postgres::ask(*server_, question(touched.named), Clock::now() + kOwnWork);
+    tell_server(&event_);
+    own_work_ = false;
+    if (!rows) {
+      dirty_ = true;
+      fatal("08006", fmt::format("the session's settings cannot be read: {}", rows.error().message));
+      co_return;
+    }
+    postgres::Settings now;
+    for (const auto& row : *rows) {
+      if (row.size() == 2 && row[0] && row[1] && !(*row[0] == "role" && *row[1] == "none")) now[text::lowered(*row[0])] = *row[1];
+    }
+    server_->settings = now;
+    wanted_ = std::move(now);
+    wanted_.insert(baseline_.begin(), baseline_.end());  // what was reset is as at the start
+  }
+  if (pins_ != 0) co_return;
+  unnamed_here_ = false;
+  tell_server(nullptr);
+  if (std::exchange(dirty_, false)) account_->pool().close(worker(), std::move(server_));
+  else account_->pool().give(worker(), std::move(server_));
+}
+
+void Session::settle_in(std::unique_ptr<postgres::Server> server) {
+  server_ = std::move(server);
+  server_since_ = Clock::now();
+  unnamed_here_ = false;
+  tell_server(&event_);
+  if (account_->database().mode == Mode::session && pins_ == 0) {
+    pins_ |= pin::kSession;
+    pinned_since_ = server_since_;
+  }
+  if (server_->settings == wanted_) return;
+  const std::string query = changes(server_->settings, wanted_);
+  server_->settings = wanted_;
+  expect(Expected::Kind::query, Expected::Action::swallow);
+  pgwire::append_query(to_server(), query);
+}
+
+net::Task<> Session::acquire() {
+  wants_server_ = false;
+  postgres::Pool& pool = account_->pool();
+  if (auto server = pool.take_now(worker())) {
+    settle_in(std::move(server));
+    co_return;
+  }
+  waiting_ = true;
+  cancelled_ = false;
+  state_since_ = Clock::now();
+  pgwire::Report refusal;
+  std::function<bool()> wanted = [this] { return !cancelled_ && !ended_ && !client_gone(); };
+  auto server = co_await pool.take(worker(), event_, std::move(wanted), &refusal);
+  waiting_ = false;
+  account_->wait_time.at(worker().index()).record(elapsed(state_since_, Clock::now()));
+  if (server) {
+    settle_in(std::move(*server));
+  } else if (cancelled_) {
+    unserved({Errc::cancelled, "canceling statement due to user request"}, {.sqlstate = "57014"});
+  } else if (ended_ || client_gone() || server.error().code == Errc::cancelled) {
+    client_ended_ = true;
+  } else {
+    unserved(server.error(), refusal);
+  }
+}
+
+// Whether the client has closed its connection; what it has sent stays unread.
+bool Session::client_gone() {
+  char byte = 0;
+  const ssize_t bytes = ::recv(client_.native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return bytes == 0 || (bytes < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+// The query at hand gets an error instead of a server; the client may go on.
+void Session::unserved(const Error& error, const pgwire::Report& refusal) {
+  pgwire::Report report{.sqlstate = "08006", .message = error.message};
+  std::string_view reason = "unavailable";
+  if (error.code == Errc::timeout || error.code == Errc::overloaded) {
+    report.sqlstate = "53300";
+    report.hint = "The pool's size is sql.pool_size and sql.pool_overflow; how long a client waits is sql.pool_wait.";
+    reason = error.code == Errc::timeout ? "timeout" : "overloaded";
+  } else if (!refusal.message.empty()) {
+    report = refusal;
+    reason = "refused";
+  } else if (refusal.sqlstate == "57014") {
+    report.sqlstate = refusal.sqlstate;
+  } else {
+    report.sqlstate = "08001";
+    report.message = "cannot connect to the server: " + error.message;
+  }
+  report.severity = "ERROR";
+  part_.failed.at(reason)->add();
+  pgwire::append_error(to_client(), report);
+  refusing_ = true;
+}
+
+void Session::fatal(std::string_view sqlstate, std::string_view message) {
+  if (std::exchange(ended_, true) || back_left_ > 0) return;  // nothing can be said in the middle of a frame
+  pgwire::append_error(to_client(), {.severity = "FATAL", .sqlstate = std::string(sqlstate), .message = std::string(message)});
+}
+
+void Session::end(std::string_view sqlstate, std::string_view why) {
+  fatal(sqlstate, why);
+  event_.set();
+}
+
+TimePoint Session::deadline() const {
+  const SqlOptions& o = room_.options();
+  TimePoint due = kNever;
+  const auto at_most = [&due](TimePoint from, Duration time) {
+    if (time > Duration::zero()) due = std::min(due, from + time);
+  };
+  const bool in_transaction = server_ && status_ != pgwire::Status::idle;
+  if (outstanding() > 0) at_most(query_since_, o.query_timeout);
+  if (in_transaction) at_most(server_since_, o.transaction_timeout);
+  if (in_transaction && outstanding() == 0) at_most(state_since_, o.idle_in_transaction_timeout);
+  if (idle()) at_most(state_since_, o.client_idle_timeout);
+  return due;
+}
+
+void Session::deadline_passed() {
+  if (Clock::now() < deadline()) return;
+  const SqlOptions& o = room_.options();
+  const TimePoint now = Clock::now();
+  const auto over = [now](TimePoint from, Duration time) { return time > Duration::zero() && now >= from + time; };
+  if (idle()) return fatal("57P05", "terminating connection due to idle-session timeout (sql.client_idle_timeout)");
+  if (outstanding() > 0 && over(query_since_, o.query_timeout)) return fatal("57014", "canceling statement due to sql.query_timeout");
+  if (over(server_since_, o.transaction_timeout)) return fatal("25P04", "terminating connection due to sql.transaction_timeout");
+  fatal("25P03", "terminating connection due to sql.idle_in_transaction_timeout");
+}
+
+// A cancel request for this client. It goes to the server only while that works for it, and the connection is not given back before it has arrived.
+void Session::cancel(std::string_view key) {
+  if (!auth::constant_time_equal(key, key_)) return part_.refused.at("cancel")->add();
+  if (waiting_) {
+    part_.cancels.at("waiting")->add();
+    cancelled_ = true;
+    return event_.set();
+  }
+  if (!server_ || outstanding() == 0 || own_work_ || front().action != Expected::Action::pass) return part_.cancels.at("nothing")->add();
+  part_.cancels.at("forwarded")->add();
+  auto forward = [this, endpoint = server_->endpoint, route = account_->pool().route(), pid = server_->pid, server_key = server_->key]() -> net::Task<> {
+    auto done = co_await postgres::cancel(part_.group, endpoint, route, pid, server_key, Clock::now() + kOwnWork);
+    if (!done) log::warn("sql", "a cancel request did not reach the server: {}", done.error().message);
+    --cancels_;
+    event_.set();
+  };
+  if (part_.group.spawn(std::move(forward))) ++cancels_;
+}
+
+ClientStatus Session::status() const {
+  const TimePoint now = Clock::now();
+  ClientStatus s{.pid = pid_,
+                 .user = user_,
+                 .database = account_ != nullptr ? account_->database().name : std::string(kAdminDatabase),
+                 .address = peer_.to_string(),
+                 .connected = elapsed(connected_, now),
+                 .in_state = elapsed(state_since_, now),
+                 .pins = pins_,
+                 .prepared = statements_.size(),
+                 .queries = queries_,
+                 .tls = client_.tls() != nullptr};
+  if (const auto name = wanted_.find("application_name"); name != wanted_.end()) s.application = name->second;
+  s.state = waiting_ ? "waiting" : !server_ ? "idle" : outstanding() > 0 ? "active" : status_ == pgwire::Status::idle ? "pinned" : "idle in transaction";
+  if (server_) s.server_pid = server_->pid;
+  if (pins_ != 0) s.pinned = elapsed(pinned_since_, now);
+  return s;
+}
+
+}  // namespace headroom::sql

@@ -1,0 +1,211 @@
+// headroom/sql/session.h - one client, from its first byte to its last: logged in, then carried to a server connection for each transaction.
+//
+// Owns: the client's stream, what its session has (settings, statements, pins), and the server connection while it has one.
+// Worker: one coroutine on the worker that accepted it. It waits for both streams at once by one Event; nothing else of it runs.
+// Invariants: (1) a server connection goes back only when it is idle (ReadyForQuery 'I'), nothing that was sent to it is unanswered, no frame is
+//   half sent, and no cancel request is on its way to it; (2) bytes pass as they came, frames are never cut or joined anew; what is read is
+//   never more than what one side can take (back-pressure); (3) what Headroom sends for itself (settings, Parse, Close) is answered to
+//   nobody, and what it answers for the server comes at its place in the order; (4) a client never sees another's settings, statements or
+//   rows: a connection whose state is not known exactly is put right (DISCARD ALL) or closed; (5) once an answer has begun, no part of
+//   it is sent twice.
+// Limits: kInspected bytes of a statement are looked at; kMostOutstanding answers expected; buffers of 4 to 128 KiB while something is in them,
+//   none while the client is idle.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "headroom/net/listener.h"
+#include "headroom/net/stream.h"
+#include "headroom/pgwire/messages.h"
+#include "headroom/pgwire/startup.h"
+#include "headroom/sql/room.h"
+
+namespace headroom::sql {
+
+// An answer that the server owes, or that Headroom gives at this place in the order.
+struct Expected {
+  enum class Kind : char { query, function, sync, parse, bind, describe, execute, close };
+  enum class Action : char { pass, swallow, local };
+  Kind kind;
+  Action action = Action::pass;
+  StatementPointer statement{};  // of a Parse with a name
+  [[nodiscard]] bool ends_by_ready() const { return kind == Kind::query || kind == Kind::function || kind == Kind::sync; }
+};
+
+// What SHOW CLIENTS says of one.
+struct ClientStatus {
+  std::uint32_t pid = 0;
+  std::string user{}, database{}, application{}, address{}, state{};
+  std::uint32_t server_pid = 0;
+  Duration connected{}, in_state{};
+  std::uint16_t pins = 0;
+  Duration pinned{};
+  std::size_t prepared = 0;
+  std::uint64_t queries = 0;
+  bool tls = false;
+};
+
+class Session {
+ public:
+  Session(Room& room, Part& part, net::Listener::Accepted accepted);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  [[nodiscard]] net::Task<> run();
+  // On its worker.
+  void cancel(std::string_view key);
+  void end(std::string_view sqlstate, std::string_view why);  // as soon as it is idle (a drain) or at once (KILL)
+  void drain() { event_.set(); }
+  [[nodiscard]] ClientStatus status() const;
+
+ private:
+  // --- greet.cc: the start-up and the login ---
+  [[nodiscard]] net::Task<bool> greet();
+  [[nodiscard]] net::Task<Result<pgwire::Startup>> read_startup();
+  [[nodiscard]] net::Task<Result<>> secure(bool at_once);
+  [[nodiscard]] net::Task<bool> log_in(pgwire::Startup startup);
+  [[nodiscard]] net::Task<Result<>> prove(const std::string& user, const Secret* secret, std::optional<postgres::ScramKeys>& keys);
+  [[nodiscard]] net::Task<Result<>> look_up(const std::string& user, const Database* database, Secret& secret, bool& found);
+  [[nodiscard]] net::Task<bool> welcome();
+  [[nodiscard]] net::Task<bool> try_settings(postgres::Settings& reported);
+  [[nodiscard]] Result<> take_parameters(const pgwire::Startup& startup);
+  [[nodiscard]] net::Task<bool> refuse(std::string_view reason, pgwire::Report report);
+
+  // --- session.cc: the loop ---
+  [[nodiscard]] net::Task<> serve();
+  [[nodiscard]] bool pull_client();
+  [[nodiscard]] bool pull_server();
+  [[nodiscard]] bool push_server();
+  [[nodiscard]] bool push_client();
+  [[nodiscard]] bool release_due() const;
+  [[nodiscard]] net::Task<> release();
+  [[nodiscard]] net::Task<> acquire();
+  void settle_in(std::unique_ptr<postgres::Server> server);
+  [[nodiscard]] TimePoint deadline() const;
+  void deadline_passed();
+  [[nodiscard]] bool idle() const;
+  [[nodiscard]] bool client_gone();
+  void fatal(std::string_view sqlstate, std::string_view message);
+  void unserved(const Error& error, const pgwire::Report& refusal);
+  [[nodiscard]] net::Task<> say_goodbye();
+  void tell_server(net::Event* event) {
+    if (server_) server_->stream->tell(event);
+  }
+
+  // --- forward.cc: what the client sends ---
+  void process_client();
+  [[nodiscard]] bool take_frame(const pgwire::Frame& frame, std::string_view bytes);  // false: more of it is needed, or a server
+  [[nodiscard]] bool take_refused(const pgwire::Frame& frame);
+  [[nodiscard]] bool take_query(const pgwire::Frame& frame, std::string_view body, bool whole);
+  [[nodiscard]] bool take_parse(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] bool take_bind(const pgwire::Frame& frame, std::string_view bytes);
+  [[nodiscard]] bool take_target(const pgwire::Frame& frame, std::string_view body);
+  void pass_frame(const pgwire::Frame& frame);
+  void drop_frame(const pgwire::Frame& frame);
+  void expect(Expected::Kind kind, Expected::Action action = Expected::Action::pass, StatementPointer statement = {});
+  std::string& to_server();  // for a message of ours, behind what was passed
+  void ensure_prepared(const StatementPointer& statement);
+  void ensure_unnamed();
+  void note(const Effects& effects);
+  [[nodiscard]] const StatementPointer* find_statement(std::string_view name) const;
+
+  // --- answer.cc: what the server sends ---
+  void process_server();
+  [[nodiscard]] bool take_answer(const pgwire::Frame& frame, std::string_view bytes);
+  void pop();
+  void take_error(std::string_view body);
+  void take_ready(pgwire::Status status);
+  void answer_locals();
+  std::string& to_client();
+  void server_lost(const Error& why);
+
+  // --- recover.cc: what becomes of a server connection whose client has gone ---
+  void abandon();
+  struct Abandoned {
+    std::string begun;       // read already, not looked at
+    std::uint64_t skip = 0;  // of a frame that was being passed
+    unsigned owed = 0;       // ReadyForQuery to come
+    bool cancels = false;
+    pgwire::Status status{};
+    bool untouched = true;  // by settings and pins
+  };
+  [[nodiscard]] static net::Task<> recover(postgres::Pool& pool, net::Worker& worker, std::unique_ptr<postgres::Server> server, Abandoned left);
+
+  [[nodiscard]] net::Worker& worker() { return part_.group.worker(); }
+  [[nodiscard]] std::size_t outstanding() const { return expected_.size() - first_; }
+  [[nodiscard]] Expected& front() { return expected_[first_]; }
+
+  Room& room_;
+  Part& part_;
+  const net::Endpoint peer_;
+  net::Event event_;
+  net::Stream client_;
+  std::uint32_t pid_ = 0;
+  std::string key_;
+  Account* account_ = nullptr;
+  std::string user_;
+  bool admin_database_ = false;
+
+  // The session.
+  postgres::Settings baseline_;  // of the start-up packet
+  postgres::Settings wanted_;
+  std::unordered_map<std::string, StatementPointer> statements_;
+  std::string unnamed_query_, unnamed_types_;
+  bool has_unnamed_ = false;
+  Effects unnamed_effects_;
+  std::uint16_t pins_ = 0;
+  TimePoint pinned_since_{};
+  pgwire::Status status_ = pgwire::Status::idle;
+
+  // Towards the server: to_server_, then the first ready_ bytes of in_.
+  net::Buffer in_;
+  std::size_t ready_ = 0;
+  std::uint64_t in_left_ = 0;    // of the frame at the end of what is ready
+  std::uint64_t drop_left_ = 0;  // of a frame that nobody gets
+  std::string to_server_;
+
+  // Towards the client: to_client_, then the first back_ready_ bytes of back_.
+  net::Buffer back_;
+  std::size_t back_ready_ = 0;
+  std::uint64_t back_left_ = 0;
+  std::uint64_t back_drop_left_ = 0;
+  std::size_t read_size_ = 0;
+  std::string to_client_;
+
+  std::unique_ptr<postgres::Server> server_;
+  std::vector<Expected> expected_;
+  std::size_t first_ = 0;
+  bool wants_server_ = false;
+  bool discarding_ = false;  // the server ignores all until a Sync
+  bool copying_in_ = false;
+  bool refusing_ = false;  // the client's messages are ours to ignore until the next Sync
+  bool refused_is_query_ = false;
+  bool ended_ = false;
+  bool client_ended_ = false;  // its stream
+  bool client_said_bye_ = false;  // what it sent before is to be done
+  bool fatal_seen_ = false;
+  bool failed_ = false;  // an error since the last ReadyForQuery
+  bool own_work_ = false;
+  bool unnamed_here_ = false;
+  bool waiting_ = false;
+  bool cancelled_ = false;
+  bool dirty_ = false;  // the server's state is not known exactly
+  Effects touched_;     // in this transaction
+  Insight::Shape* shape_ = nullptr;  // of the query at hand; of a pipeline, the last one
+  TimePoint server_since_{};
+  TimePoint query_since_{};
+  TimePoint state_since_ = Clock::now();
+  const TimePoint connected_ = state_since_;
+  std::uint64_t queries_ = 0;
+  unsigned cancels_ = 0;  // on their way
+
+  friend class Admin;
+};
+
+}  // namespace headroom::sql

@@ -1,0 +1,189 @@
+#include "headroom/sql/sql.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "headroom/base/assert.h"
+#include "headroom/base/log.h"
+#include "headroom/net/listener.h"
+#include "headroom/sql/metrics.h"
+#include "headroom/sql/session.h"
+
+namespace headroom::sql {
+namespace {
+
+Result<net::Endpoint> endpoint_of(const config::Address& address) {
+  if (address.is_unix()) return net::Endpoint::unix_path(address.unix_path);
+  if (address.host.empty()) return net::Endpoint::any(address.port);
+  return net::Endpoint::literal(address.host, address.port);
+}
+
+// Looks after the pools of its worker, every second.
+class Upkeep final : net::WheelEntry {
+ public:
+  Upkeep(net::Worker& worker, Room& room) : WheelEntry(worker.wheel()), worker_(worker), room_(room) { set(Clock::now() + kEvery); }
+
+ private:
+  static constexpr Duration kEvery = 1s;
+  void expired() override {
+    for (Account* account : room_.accounts()) account->pool().upkeep(worker_);
+    set(Clock::now() + kEvery);
+  }
+  net::Worker& worker_;
+  Room& room_;
+};
+
+}  // namespace
+
+class Sql::Body {
+ public:
+  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry)
+      : room_(workers, resolver, registry),
+        workers_(workers),
+        gauge_(registry.gauge(kClientsOpen, {}, [this] { return static_cast<double>(room_.clients.load()); })) {}
+
+  void accept_on(net::Worker& worker);
+
+  Room room_;
+  net::Workers& workers_;
+  metrics::GaugeHandle gauge_;
+  std::optional<net::Listener> listener_;
+  std::vector<std::unique_ptr<net::TaskGroup>> acceptors_;
+  std::vector<std::unique_ptr<Upkeep>> upkeep_;
+  std::atomic<bool> runs_ = false;  // the parts stay: figures are asked for until the end
+};
+
+void Sql::Body::accept_on(net::Worker& worker) {
+  Part& part = room_.part(worker);
+  net::TaskGroup& acceptors = *acceptors_[worker.index()];
+  auto take = [this, &part](net::Listener::Accepted accepted) {
+    auto session = std::make_unique<Session>(room_, part, accepted);
+    auto run = [held = std::move(session)]() -> net::Task<> { co_await held->run(); };
+    if (!part.group.spawn(std::move(run))) log::debug("sql", "a client came while stopping");
+  };
+  HR_ASSERT(acceptors.spawn([this, &acceptors, take] { return listener_->accept(acceptors, take); }));
+}
+
+Sql::Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry) : body_(std::make_unique<Body>(workers, resolver, registry)) {}
+
+Sql::~Sql() { stop(); }
+
+Result<> Sql::start(std::shared_ptr<const SqlOptions> options, std::vector<int> inherited) {
+  Body& b = *body_;
+  if (auto configured = b.room_.configure(options); !configured) return configured;
+  auto endpoint = endpoint_of(options->listen);
+  if (!endpoint) return fail(Errc::invalid, "sql.listen: " + endpoint.error().message);
+  auto listener = net::Listener::open(*endpoint, b.workers_.size(), std::move(inherited));
+  if (!listener) return pass(listener, "sql");
+  b.listener_.emplace(std::move(*listener));
+  b.room_.parts_.resize(b.workers_.size());
+  b.upkeep_.resize(b.workers_.size());
+  for (auto& worker : b.workers_) b.acceptors_.push_back(std::make_unique<net::TaskGroup>(*worker));
+  b.workers_.each([&](net::Worker& worker) {
+    b.room_.parts_[worker.index()] = std::make_unique<Part>(worker, b.room_.registry);
+    b.upkeep_[worker.index()] = std::make_unique<Upkeep>(worker, b.room_);
+  });
+  b.workers_.each([&](net::Worker& worker) { b.accept_on(worker); });
+  b.runs_ = true;
+  log::announce("headroom: sql listening on " + b.listener_->endpoint().to_string());
+  return {};
+}
+
+std::string Sql::address() const { return body_->listener_ ? body_->listener_->endpoint().to_string() : ""; }
+
+std::vector<int> Sql::sockets() const {
+  if (!body_->listener_) return {};
+  const auto all = body_->listener_->sockets();
+  return {all.begin(), all.end()};
+}
+
+void Sql::stop_accepting() {
+  for (auto& acceptor : body_->acceptors_) acceptor->stop_and_join();
+  body_->acceptors_.clear();
+  body_->listener_.reset();
+}
+
+void Sql::drain() {
+  if (!body_->runs_) return;
+  body_->workers_.each([this](net::Worker& worker) {
+    Part& part = body_->room_.part(worker);
+    part.draining = true;
+    for (auto& [pid, session] : part.sessions) session->drain();
+  });
+}
+
+std::size_t Sql::open() const { return body_->room_.clients.load(); }
+
+void Sql::stop() {
+  Body& b = *body_;
+  if (!b.runs_) return;
+  b.runs_ = false;
+  if (b.listener_) stop_accepting();
+  for (auto& part : b.room_.parts_) part->group.stop_and_join();
+  b.workers_.each([&](net::Worker& worker) { b.upkeep_[worker.index()].reset(); });
+  for (Account* account : b.room_.accounts()) account->pool().stop();
+}
+
+std::vector<PoolReport> Sql::pools() const {
+  std::vector<PoolReport> all;
+  for (Account* account : body_->room_.accounts()) {
+    const auto times = account->query_time.values();
+    all.push_back({.database = account->database().name,
+                   .user = account->user(),
+                   .server = account->database().route.target.address(),
+                   .pool = account->pool().status(),
+                   .queries = account->queries.total(),
+                   .transactions = account->transactions.total(),
+                   .errors = account->errors.total(),
+                   .mean_ms = milliseconds(times.mean()),
+                   .p50_ms = milliseconds(times.quantile(0.5)),
+                   .p95_ms = milliseconds(times.quantile(0.95)),
+                   .p99_ms = milliseconds(times.quantile(0.99))});
+  }
+  return all;
+}
+
+std::vector<QueryReport> Sql::queries(Order order, std::size_t most) const {
+  std::unordered_map<std::string, ShapeReport> shapes;
+  if (body_->runs_) {
+    for (const auto& part : body_->room_.parts_) part->insight.snapshot(shapes);
+  }
+  std::vector<QueryReport> all;
+  for (const auto& [key, shape] : shapes) {
+    const double total = milliseconds(shape.total);
+    all.push_back({shape.database, shape.user, shape.query, shape.calls, shape.errors, total, total / static_cast<double>(shape.calls), milliseconds(shape.quantile(0.5)),
+                   milliseconds(shape.quantile(0.95)), milliseconds(shape.slowest)});
+  }
+  const auto rank = [order](const QueryReport& each) {
+    return order == Order::total ? each.total_ms : order == Order::mean ? each.mean_ms : static_cast<double>(each.calls);
+  };
+  std::ranges::sort(all, std::ranges::greater{}, rank);
+  if (all.size() > most) all.resize(most);
+  return all;
+}
+
+std::vector<net::HealthReport> Sql::health() const {
+  if (!body_->runs_) return {};
+  std::vector<net::HealthReport> reports;
+  for (Account* account : body_->room_.accounts()) {
+    const postgres::PoolStatus pool = account->pool().status();
+    if (pool.last_error.empty()) continue;
+    reports.push_back({"database", pool.open > 0 ? net::HealthReport::State::degraded : net::HealthReport::State::failed,
+                       fmt::format("{}/{}: {}", account->database().name, account->user(), pool.last_error)});
+  }
+  if (reports.empty()) reports.push_back({"database", net::HealthReport::State::ok, ""});
+  return reports;
+}
+
+Result<> validate(const std::shared_ptr<const SqlOptions>& options) {
+  net::Workers workers(1);
+  net::Resolver resolver;
+  metrics::Registry registry(1);
+  Room room(workers, resolver, registry);
+  if (auto at = endpoint_of(options->listen); !at) return pass(at, "sql.listen");
+  return room.configure(options);
+}
+
+}  // namespace headroom::sql

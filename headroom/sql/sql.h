@@ -1,0 +1,69 @@
+// headroom/sql/sql.h - the PostgreSQL proxy: clients connect here, share few server connections, and notice nothing of it.
+//
+// Owns: its door, the sessions, the pools of server connections. Borrows: the workers, the resolver, the registry.
+// Worker: a client lives on the worker that accepted it; server connections are shared by all workers (postgres::Pool).
+// Invariants: those of Session; after stop() no connection is left.
+// Limits: SqlOptions.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "headroom/base/error.h"
+#include "headroom/base/metrics.h"
+#include "headroom/net/interfaces.h"
+#include "headroom/net/resolver.h"
+#include "headroom/net/worker.h"
+#include "headroom/sql/options.h"
+
+namespace headroom::sql {
+
+// One database as one user.
+struct PoolReport {
+  std::string database, user, server;
+  postgres::PoolStatus pool;
+  std::uint64_t queries = 0, transactions = 0, errors = 0;
+  double mean_ms = 0, p50_ms = 0, p95_ms = 0, p99_ms = 0;
+};
+
+// One shape of query, its literals blanked.
+struct QueryReport {
+  std::string database, user, query;
+  std::uint64_t calls = 0, errors = 0;
+  double total_ms = 0, mean_ms = 0, p50_ms = 0, p95_ms = 0, max_ms = 0;
+};
+
+class Sql final : public net::Health {
+ public:
+  Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry);
+  ~Sql() override;
+
+  // Opens the door (`inherited`: its sockets from a running process) and serves. From main's thread. Errc::invalid, unavailable.
+  [[nodiscard]] Result<> start(std::shared_ptr<const SqlOptions> options, std::vector<int> inherited = {});
+
+  // For a take-over: where it listens.
+  [[nodiscard]] std::string address() const;
+  [[nodiscard]] std::vector<int> sockets() const;
+  // Shutdown, in this order; each from main's thread.
+  void stop_accepting();
+  void drain();                            // idle clients are told to go
+  [[nodiscard]] std::size_t open() const;  // clients still connected
+  void stop();
+
+  // From any thread but a worker's.
+  [[nodiscard]] std::vector<net::HealthReport> health() const override;
+  [[nodiscard]] std::vector<PoolReport> pools() const;
+  enum class Order : std::uint8_t { total, mean, calls };
+  // The first `most` in that order, of all workers together.
+  [[nodiscard]] std::vector<QueryReport> queries(Order order, std::size_t most) const;
+
+ private:
+  class Body;
+  std::unique_ptr<Body> body_;
+};
+
+// What start() would say of `options`, without opening a door. Reads files. Errc::invalid.
+[[nodiscard]] Result<> validate(const std::shared_ptr<const SqlOptions>& options);
+
+}  // namespace headroom::sql

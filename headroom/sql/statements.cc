@@ -1,0 +1,58 @@
+#include "headroom/sql/statements.h"
+
+#include <fmt/format.h>
+
+#include "headroom/base/hash.h"
+#include "headroom/base/text.h"
+
+namespace headroom::sql {
+
+struct Statements::Index {
+  mutable std::mutex mutex;
+  std::uint64_t next = 1;
+  std::unordered_multimap<std::uint64_t, std::weak_ptr<const Statement>> by_hash;
+
+  // One of this hash has ended.
+  void forget(std::uint64_t hash) {
+    const std::scoped_lock lock(mutex);
+    const auto [begin, end] = by_hash.equal_range(hash);
+    for (auto at = begin; at != end; ++at) {
+      if (!at->second.expired()) continue;
+      by_hash.erase(at);
+      return;
+    }
+  }
+};
+
+// The random part keeps clients from naming other clients' statements.
+Statements::Statements() : index_(std::make_shared<Index>()), prefix_("headroom_" + text::random_hex(6)) {}
+
+std::string Statements::name_of(std::uint64_t id) const { return fmt::format("{}_{}", prefix_, id); }
+
+std::size_t Statements::size() const {
+  const std::scoped_lock lock(index_->mutex);
+  return index_->by_hash.size();
+}
+
+StatementPointer Statements::intern(std::string_view query, std::string_view types) {
+  const std::uint64_t hash = hash64(query, hash64(types));
+  std::vector<StatementPointer> held;  // ends after the lock, which the end of a statement takes
+  const std::scoped_lock lock(index_->mutex);
+  const auto [begin, end] = index_->by_hash.equal_range(hash);
+  for (auto at = begin; at != end; ++at) {
+    auto one = at->second.lock();
+    if (!one) continue;
+    held.push_back(one);
+    if (one->query == query && one->types == types) return one;
+  }
+  const std::uint64_t id = index_->next++;
+  auto* made = new Statement{id, name_of(id), std::string(query), std::string(types), effects_of(query)};
+  StatementPointer statement(made, [index = index_, hash](const Statement* gone) {
+    delete gone;
+    index->forget(hash);
+  });
+  index_->by_hash.emplace(hash, statement);
+  return statement;
+}
+
+}  // namespace headroom::sql
