@@ -5,9 +5,12 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <stop_token>
 
+#include "headroom/json/json.h"
 #include "headroom/load/load.h"
 
 namespace {
@@ -65,18 +68,52 @@ void add_options(CLI::App& app, Plan& plan) {
   app.add_option("--watch", plan.watch, "processes whose CPU time is reported, may be repeated");
 }
 
+// [{"weight": 3, "method": "POST", "target": "/a", "headers": ["Name: value"], "body": "..."}]: all but the target may be left out.
+headroom::Result<std::vector<headroom::load::MixedRequest>> read_mix(const std::string& path) {
+  std::ifstream file(path);
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  auto document = headroom::json::parse(text);
+  if (!document) return headroom::pass(document, path);
+  std::vector<headroom::load::MixedRequest> mix;
+  const headroom::json::Value all = document->root();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const headroom::json::Value each = all.item(i);
+    headroom::load::MixedRequest request;
+    if (const auto weight = each.find("weight")) request.weight = weight->number().value_or(0);
+    if (const auto method = each.find("method")) request.method = method->string().value_or("");
+    if (const auto target = each.find("target")) request.target = target->string().value_or("");
+    if (const auto body = each.find("body")) request.body = body->string().value_or("");
+    if (const auto headers = each.find("headers")) {
+      for (std::size_t k = 0; k < headers->size(); ++k) request.headers.emplace_back(headers->item(k).string().value_or(""));
+    }
+    mix.push_back(std::move(request));
+  }
+  if (mix.empty()) return headroom::fail(headroom::Errc::invalid, path + ": no list of requests");
+  return mix;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   Plan plan;
+  std::string mix;
   CLI::App app("A bounded HTTP/1.1 load generator for one loopback target");
   add_options(app, plan);
+  app.add_option("--mix", mix, "a JSON file of several requests, each with a weight (bench/load/main.cc)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kBadUsage;
   }
   if (plan.rate > 0 && plan.arrivals == Arrivals::closed) plan.arrivals = Arrivals::uniform;
+  if (!mix.empty()) {
+    auto requests = read_mix(mix);
+    if (!requests) {
+      std::fprintf(stderr, "headroom-load: %s\n", requests.error().message.c_str());
+      return kBadUsage;
+    }
+    plan.mix = std::move(*requests);
+  }
   std::signal(SIGINT, [](int) { stop.request_stop(); });
   std::signal(SIGTERM, [](int) { stop.request_stop(); });
   const auto report = headroom::load::run(plan, stop.get_token());

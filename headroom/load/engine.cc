@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "headroom/base/assert.h"
+#include "headroom/base/hash.h"
 #include "headroom/load/answer_reader.h"
 #include "headroom/load/load.h"
 #include "headroom/load/schedule.h"
@@ -33,10 +34,17 @@ constexpr Duration kRest = 10ms;   // of a connection that could not be made
 constexpr std::size_t kBufferBytes = 256U << 10U;
 constexpr std::uint64_t kWorthSkipping = 4096;
 constexpr int kEventsAtOnce = 256;
+constexpr std::size_t kMixLimit = 1000;
 constexpr unsigned long kTimerSlackNs = 1000;  // the default of 50 us would blur the schedule
 
 bool breaks_lines(std::string_view text) {
   return text.find_first_of("\r\n") != std::string_view::npos;
+}
+
+// The kinds of requests: the plan's own where there is no mix.
+std::vector<MixedRequest> requests_of(const Plan& plan, const std::string& target) {
+  if (!plan.mix.empty()) return plan.mix;
+  return {{1, plan.method, target, plan.headers, plan.body}};
 }
 
 Result<> check(const Plan& plan) {
@@ -63,24 +71,48 @@ Result<> check(const Plan& plan) {
   if (!plan.body.empty() && plan.filler.count > 0) {
     return fail(Errc::invalid, "a body or a filler, not both");
   }
-  const bool broken = std::ranges::any_of(plan.headers, breaks_lines);
-  if (broken || plan.method.empty() || plan.method.find_first_of(" \r\n") != std::string::npos) {
-    return fail(Errc::invalid, "method and header fields must be single lines");
+  if (plan.mix.size() > kMixLimit || (!plan.mix.empty() && plan.filler.count > 0)) {
+    return fail(Errc::invalid, fmt::format("a mix has at most {} requests, and no filler", kMixLimit));
+  }
+  for (const MixedRequest& request : requests_of(plan, "/")) {
+    const bool broken = std::ranges::any_of(request.headers, breaks_lines) || request.target.find_first_of(" \r\n") != std::string::npos ||
+                        !request.target.starts_with('/');
+    if (broken || request.method.empty() || request.method.find_first_of(" \r\n") != std::string::npos) {
+      return fail(Errc::invalid, "method, target and header fields must be single lines");
+    }
+    if (!(request.weight > 0)) return fail(Errc::invalid, "a weight must be above zero");
   }
   return {};
 }
 
 // All of the request but a filler.
-std::string render(const Plan& plan, const Target& target) {
-  std::string out =
-      fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", plan.method, target.path, target.host);
-  for (const std::string& field : plan.headers) out += field + "\r\n";
-  const std::uint64_t length = plan.body.size() + plan.filler.count;
-  if (length > 0 || plan.method == "POST" || plan.method == "PUT") {
+std::string render(const MixedRequest& request, const Plan& plan, const Target& target) {
+  std::string out = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, request.target, target.host);
+  for (const std::string& field : request.headers) out += field + "\r\n";
+  const std::uint64_t length = request.body.size() + plan.filler.count;
+  if (length > 0 || request.method == "POST" || request.method == "PUT") {
     out += fmt::format("Content-Length: {}\r\n", length);
   }
   if (plan.reuse == Reuse::new_connection_each) out += "Connection: close\r\n";
-  return out + "\r\n" + plan.body;
+  return out + "\r\n" + request.body;
+}
+
+// A request as it is sent, but for the filler.
+struct Kind {
+  std::string bytes;
+  double up_to = 1;  // of the sum of weights, from those before it on
+  AnswerReader::Body body = AnswerReader::Body::as_framed;
+};
+
+std::vector<Kind> kinds_of(const Plan& plan, const Target& target) {
+  std::vector<Kind> kinds;
+  double sum = 0;
+  for (const MixedRequest& request : requests_of(plan, target.path)) {
+    sum += request.weight;
+    kinds.push_back({render(request, plan, target), sum,
+                     request.method == "HEAD" ? AnswerReader::Body::none : AnswerReader::Body::as_framed});
+  }
+  return kinds;
 }
 
 Duration cpu_time(clockid_t clock) {
@@ -139,6 +171,7 @@ struct Connection {
   TimePoint began;
   TimePoint free_since;
   TimePoint rests_until;
+  const Kind* kind = nullptr;  // of the request
   std::uint64_t sent = 0;
   AnswerReader reader;
 };
@@ -180,9 +213,11 @@ class Engine {
   const Plan& plan_;
   const Target& target_;
   const std::stop_token& stop_;
-  const std::string request_;
-  const std::uint64_t request_bytes_;  // with the filler
-  const AnswerReader::Body body_;
+  [[nodiscard]] const Kind& next_kind();
+  [[nodiscard]] std::uint64_t bytes_of(const Connection& c) const { return c.kind->bytes.size() + plan_.filler.count; }
+
+  const std::vector<Kind> kinds_;
+  Random random_;
   const bool can_skip_;  // TCP drops received bytes without copying them
   std::optional<Schedule> schedule_;
   std::vector<char> buffer_ = std::vector<char>(kBufferBytes);
@@ -208,9 +243,8 @@ Engine::Engine(const Plan& plan, const Target& target, const std::stop_token& st
     : plan_(plan),
       target_(target),
       stop_(stop),
-      request_(render(plan, target)),
-      request_bytes_(request_.size() + plan.filler.count),
-      body_(plan.method == "HEAD" ? AnswerReader::Body::none : AnswerReader::Body::as_framed),
+      kinds_(kinds_of(plan, target)),
+      random_(plan.seed),
       can_skip_(target.family() != AF_UNIX),
       filler_(plan.filler.count > 0 ? kBufferBytes : 0, 'x'),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
@@ -355,6 +389,12 @@ void Engine::finish(TimePoint now) {
   report_.generator_cpu += cpu_time(CLOCK_THREAD_CPUTIME_ID);
 }
 
+const Kind& Engine::next_kind() {
+  if (kinds_.size() == 1) return kinds_.front();
+  const double at = random_.unit() * kinds_.back().up_to;
+  return *std::ranges::upper_bound(kinds_, at, {}, &Kind::up_to);
+}
+
 void Engine::begin(Connection& c, TimePoint intended, TimePoint now) {
   if (measuring_ && intended >= measured_from_) ++begun_;
   ++in_flight_;
@@ -362,7 +402,8 @@ void Engine::begin(Connection& c, TimePoint intended, TimePoint now) {
   c.intended = intended;
   c.began = now;
   c.sent = 0;
-  c.reader.reset(body_);
+  c.kind = &next_kind();
+  c.reader.reset(c.kind->body);
   if (c.state == Connection::State::connected) {
     c.state = Connection::State::busy;
     send_more(c);
@@ -428,7 +469,8 @@ void Engine::on_connected(Connection& c) {
 }
 
 void Engine::send_more(Connection& c) {
-  while (c.sent < request_bytes_) {
+  const std::uint64_t whole = bytes_of(c);
+  while (c.sent < whole) {
     const ssize_t n = send_part(c);
     if (n >= 0) {
       c.sent += static_cast<std::uint64_t>(n);
@@ -446,14 +488,15 @@ void Engine::send_more(Connection& c) {
 ssize_t Engine::send_part(Connection& c) {
   if (filler_.empty()) {
     const std::string_view rest =
-        std::string_view(request_).substr(static_cast<std::size_t>(c.sent));
+        std::string_view(c.kind->bytes).substr(static_cast<std::size_t>(c.sent));
     return send(c.socket.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
   }
-  const auto head = static_cast<std::size_t>(std::min<std::uint64_t>(c.sent, request_.size()));
-  const std::uint64_t fill = request_bytes_ - std::max<std::uint64_t>(c.sent, request_.size());
+  const std::string& request = c.kind->bytes;
+  const auto head = static_cast<std::size_t>(std::min<std::uint64_t>(c.sent, request.size()));
+  const std::uint64_t fill = bytes_of(c) - std::max<std::uint64_t>(c.sent, request.size());
   std::array<iovec, 2> parts{};
-  parts[0] = {const_cast<char*>(request_.data()) + head,
-              request_.size() - head};            // NOLINT: only read
+  parts[0] = {const_cast<char*>(request.data()) + head,
+              request.size() - head};            // NOLINT: only read
   parts[1] = {const_cast<char*>(filler_.data()),  // NOLINT: only read
               static_cast<std::size_t>(std::min<std::uint64_t>(fill, filler_.size()))};
   msghdr message{};
@@ -509,7 +552,7 @@ void Engine::answered(Connection& c) {
   }
   count(c, failure, now);
   const bool reusable =
-      c.reader.keeps_alive() && c.sent == request_bytes_ && plan_.reuse == Reuse::keep_alive;
+      c.reader.keeps_alive() && c.sent == bytes_of(c) && plan_.reuse == Reuse::keep_alive;
   if (reusable)
     c.state = Connection::State::connected;
   else

@@ -9,7 +9,7 @@
 //             slow down its own questions; (3) every request begun in the measured time is counted
 //             once, as an answer or under one kind of error; (4) a run ends: at the latest when
 //             warm-up, duration and one timeout are over.
-// Limits: 15,000 connections, 1,000,000 requests a second, one hour, answer heads of 64 KiB; one
+// Limits: 1,000 kinds of requests, 15,000 connections, 1,000,000 requests a second, one hour, answer heads of 64 KiB; one
 // request in flight per connection.
 #pragma once
 
@@ -36,6 +36,15 @@ enum class Arrivals : std::uint8_t {
 
 enum class Reuse : std::uint8_t { keep_alive, new_connection_each };
 
+// One of several kinds of requests in a run.
+struct MixedRequest {
+  double weight = 1;  // how often, among the others; above 0
+  std::string method = "GET";
+  std::string target;  // "/a?b=c"
+  std::vector<std::string> headers;
+  std::string body;
+};
+
 struct Plan {
   std::string url;        // http://127.0.0.1:8080/1k; hosts: 127.0.0.0/8, [::1], localhost
   std::string unix_path;  // if set, connect here; the URL then gives Host and target alone
@@ -43,6 +52,7 @@ struct Plan {
   std::vector<std::string> headers;  // "Name: value", each
   std::string body;                  // sent as it is, or
   Bytes filler;                      // a body of this many bytes, made while it is sent
+  std::vector<MixedRequest> mix;     // instead of method, headers, body and the URL's target: each request is one of these
   Arrivals arrivals = Arrivals::closed;
   double rate = 0;  // requests a second; open loop only
   std::size_t connections = 1;
@@ -52,7 +62,7 @@ struct Plan {
   std::uint64_t requests = 0;      // zero: until `duration`
   Duration timeout = 10s;          // of one request, connecting included
   std::int64_t expect_bytes = -1;  // the exact body length of a good answer; -1: any
-  std::uint64_t seed = 1;          // of the Poisson arrivals
+  std::uint64_t seed = 1;          // of the Poisson arrivals and the mix
   std::vector<int>
       watch;  // processes whose CPU time is read where the measured time begins and ends
 };

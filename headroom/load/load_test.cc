@@ -122,6 +122,23 @@ TEST(ClosedLoop, SendsBodiesAndHeaderFieldsAsGiven) {
   EXPECT_THAT(seen, HasSubstr("\r\nX-Test: 1\r\nContent-Length: 8\r\n\r\nthe body"));
 }
 
+TEST(ClosedLoop, AMixAsksEachKindAsOftenAsItsWeightSays) {
+  std::map<std::string, int> seen;
+  FakeServer server([&](unsigned, const std::string& request) {
+    ++seen[request.substr(0, request.find(" HTTP"))];
+    if (request.starts_with("POST /b")) {
+      EXPECT_THAT(request, HasSubstr("\r\nX-Test: 1\r\nContent-Length: 4\r\n\r\nbody"));
+    }
+    return ok("");
+  });
+  Plan plan = closed(server.url("/unused"), 2000);
+  plan.mix = {{.weight = 3, .target = "/a?x"}, {.weight = 1, .method = "POST", .target = "/b", .headers = {"X-Test: 1"}, .body = "body"}};
+  EXPECT_EQ(ran(plan).errors(), 0U);
+  EXPECT_EQ(seen.size(), 2U);
+  EXPECT_NEAR(seen["GET /a?x"], 1500, 150);
+  EXPECT_EQ(seen["GET /a?x"] + seen["POST /b"], 2000);
+}
+
 TEST(ClosedLoop, AFillerIsSentWhileItIsMade) {
   constexpr std::uint64_t kBytes = 3'000'001;
   FakeServer server([&](unsigned, const std::string& request) {
@@ -299,6 +316,9 @@ TEST(Run, RefusesPlansThatMakeNoSense) {
       [](Plan& p) { p.headers = {"A: b\r\nC: d"}; },
       [](Plan& p) { p.method = "GET /x"; },
       [](Plan& p) { p.timeout = 0s; },
+      [](Plan& p) { p.mix = {{.weight = 0, .target = "/"}}; },
+      [](Plan& p) { p.mix = {{.target = "no-slash"}}; },
+      [](Plan& p) { p.mix = {{.target = "/ x"}}; },
       [](Plan& p) { p.body = "x", p.filler = {1}; },
   };
   for (std::size_t i = 0; i < mistakes.size(); ++i) {
