@@ -168,6 +168,7 @@ class Proxy:
     """One proxy on its core in front of the origin at `origin_port`, its files in a directory of its own."""
 
     name = ""
+    is_pinned = True
 
     def __init__(self, options):
         self.options = options
@@ -202,7 +203,8 @@ class Proxy:
 
     def spawn(self, command, **options):
         with open(self.directory / "log", "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory, preexec_fn=pinned(PROXY_CORE), **options)
+            pin = pinned(PROXY_CORE) if self.is_pinned else None
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.directory, preexec_fn=pin, **options)
 
     def await_ready(self, ready):
         """What ready() returns, once that is something."""
