@@ -28,6 +28,7 @@
 #include "headroom/server/seeds.h"
 #include "headroom/server/sql_api.h"
 #include "headroom/server/state_dir.h"
+#include "headroom/server/tasks_api.h"
 #include "headroom/server/tokens.h"
 #include "headroom/sql/metrics.h"
 #include "headroom/sql/sql.h"
@@ -93,6 +94,7 @@ std::string openapi_document() {
   add_seed_endpoints(api, sources);
   add_cache_endpoints(api, sources);
   add_sql_endpoints(api, sources);
+  add_tasks_endpoints(api, sources);
   add_cache_entries(api, sources);
   return openapi(api.endpoints()) + "\n";
 }

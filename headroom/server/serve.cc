@@ -36,6 +36,7 @@
 #include "headroom/server/sql_api.h"
 #include "headroom/server/state_dir.h"
 #include "headroom/server/takeover.h"
+#include "headroom/server/tasks_api.h"
 #include "headroom/server/tokens.h"
 #include "headroom/server/warm_api.h"
 #include "headroom/sql/sql.h"
@@ -208,6 +209,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_sql_endpoints(api_, sources_);
   add_cache_entries(api_, sources_);
   add_warm_endpoints(api_, sources_);
+  add_tasks_endpoints(api_, sources_);
   add_cdn_endpoints(api_, sources_);
 }
 
@@ -233,6 +235,7 @@ Sources Process::sources() {
           },
       .cache = [this] { return cache_ ? &*cache_ : nullptr; },
       .warm = [this] { return edge_.warm(); },
+      .tasks = [this] { return tasks_ ? &*tasks_ : nullptr; },
       .warm_status = [this] { return edge_.warm_status(); },
       .cdn = [this] { return edge_.cdn_status(); },
       .sql = [this] { return sql_runs_ ? &sql_ : nullptr; },

@@ -18,6 +18,7 @@
 #include "headroom/monitor/rates.h"
 #include "headroom/monitor/vitals.h"
 #include "headroom/sql/sql.h"
+#include "headroom/tasks/tasks.h"
 
 namespace headroom::server {
 
@@ -38,6 +39,7 @@ struct Sources {
   std::function<std::vector<limit::RuleStatus>(std::size_t top)> limits{};
   std::function<cache::Cache*()> cache{};  // null: there is none
   std::function<Result<bool>()> warm{};
+  std::function<tasks::Tasks*()> tasks{};  // null when the room is off
   std::function<edge::WarmStatus()> warm_status{};
   std::function<edge::CdnStatus()> cdn{};
 

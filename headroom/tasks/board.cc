@@ -158,7 +158,7 @@ Result<> Board::stage_failure(Entry* entry, const Failure& failure, const Now& n
   return {};
 }
 
-Board::Outcome Board::committed(const Now&) {
+Board::Outcome Board::committed(const Now& now) {
   Outcome outcome;
   if (staged_clear_) {
     entries_.clear();
@@ -175,6 +175,7 @@ Board::Outcome Board::committed(const Now&) {
     outcome.pushed += change.counts == Change::Counts::pushed ? 1 : 0;
     outcome.done += change.counts == Change::Counts::done ? 1 : 0;
     outcome.failed += change.counts == Change::Counts::failed ? 1 : 0;
+    if (change.counts == Change::Counts::done && change.entry->leased) outcome.runs.push_back(elapsed(change.entry->leased_at, now.steady));
     apply(change);
   }
   for (const std::string& key : staged_unlocks_) {
@@ -185,6 +186,13 @@ Board::Outcome Board::committed(const Now&) {
     news_ = true;
   }
   for (Queue* queue : staged_queues_) queue->stored = true;
+  for (auto& [name, planned] : staged_schedules_) {
+    if (planned) {
+      schedules_.insert_or_assign(name, std::move(*planned));
+    } else {
+      schedules_.erase(name);
+    }
+  }
   if (!staged_.empty()) {
     for (auto& [id, lane] : lanes_) spill(*lane);
   }
@@ -204,6 +212,7 @@ void Board::rolled_back() {
   staged_unlocks_.clear();
   staged_pauses_.clear();
   staged_queues_.clear();
+  staged_schedules_.clear();
   staged_clear_ = false;
   store_error_.reset();
 }

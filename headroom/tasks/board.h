@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -29,6 +30,7 @@
 #include "headroom/tasks/job.h"
 #include "headroom/tasks/lane.h"
 #include "headroom/tasks/options.h"
+#include "headroom/tasks/schedule.h"
 #include "headroom/tasks/store.h"
 #include "headroom/tasks/time.h"
 
@@ -55,6 +57,8 @@ struct QueueStatus {
   std::uint64_t pushed = 0;
   std::uint64_t done = 0;
   std::uint64_t failed = 0;
+  double pushed_per_s = 0;  // of late; last_status() of the engine knows
+  double done_per_s = 0;
 };
 
 struct WorkerStatus {
@@ -93,6 +97,9 @@ class Board {
   [[nodiscard]] Result<> fail_job(std::string_view jid, std::string_view wid, const Failure& failure, const Now& now);
   [[nodiscard]] Result<> set_paused(const std::vector<std::string>& queues, bool paused);
   [[nodiscard]] Result<> clear();
+  // New, or instead of the one of its name; from now on, unless only other things than its times have changed.
+  [[nodiscard]] Result<> put_schedule(Schedule schedule, const Now& now);
+  [[nodiscard]] Result<> remove_schedule(std::string_view name);
   // What time has brought: jobs that are due, leases that have run out, workers that are gone, dead jobs that are too old.
   [[nodiscard]] Result<> upkeep(const Now& now);
   [[nodiscard]] bool needs_upkeep(const Now& now) const;
@@ -112,6 +119,7 @@ class Board {
 
   struct Outcome {
     std::uint64_t pushed = 0, done = 0, failed = 0;
+    std::vector<Duration> runs{};  // from lease to acknowledgement
   };
   Outcome committed(const Now& now);
   void rolled_back();
@@ -133,6 +141,21 @@ class Board {
   [[nodiscard]] BoardStatus status(const Now& now) const;
   [[nodiscard]] std::optional<LaneId> lane_of(std::string_view queue) const;
   [[nodiscard]] std::vector<std::string> queue_names() const;
+  struct ScheduleStatus {
+    Schedule schedule;
+    std::optional<WallTime> next;
+    std::uint64_t runs = 0;  // since the start
+  };
+  [[nodiscard]] std::vector<ScheduleStatus> schedules() const;
+  // Where a job is now, of those in memory: its place, and who has it.
+  struct Whereabouts {
+    StoredJob stored;
+    std::string wid;
+    bool leased = false;
+    double leased_s = 0;  // since
+  };
+  [[nodiscard]] Result<std::optional<Whereabouts>> whereabouts(std::string_view jid, const Now& now);
+  [[nodiscard]] std::vector<Whereabouts> running(std::size_t limit, const Now& now) const;
   // Since when its first waiting job waits; 0: none does.
   [[nodiscard]] double latency_s(std::string_view queue, const Now& now) const;
   // Whether jobs have become ready since the last call.
@@ -145,6 +168,7 @@ class Board {
   struct Worker;
   struct Lock;
   struct Change;
+  struct Planned;
   using EntryPointer = std::unique_ptr<Entry>;
 
   // Entries.
@@ -174,6 +198,9 @@ class Board {
   [[nodiscard]] Result<> reap_leases(const Now& now);
   [[nodiscard]] Result<> reap_workers(const Now& now);
   [[nodiscard]] Result<> trim_dead(const Now& now);
+  [[nodiscard]] Result<> restore_schedules(const Now& now);
+  [[nodiscard]] Result<> fire_schedules(const Now& now);
+  [[nodiscard]] Result<> fire(Planned& planned, const Now& now);
   [[nodiscard]] bool is_dead(const Worker& worker, const Now& now) const;
   [[nodiscard]] Result<> restore_leases(const Now& now);
   [[nodiscard]] Result<> restore_lease(const Note& note, const Now& now);
@@ -199,7 +226,10 @@ class Board {
   std::set<std::pair<TimePoint, std::uint64_t>> lease_ends_;
   std::vector<std::uint64_t> expired_;  // found by take(), to be removed
 
+  std::map<std::string, Planned, std::less<>> schedules_;
+
   std::vector<Change> staged_;
+  std::map<std::string, std::optional<Planned>> staged_schedules_;  // nothing: it is removed
   std::unordered_set<std::string> staged_locks_;
   std::unordered_set<std::string> staged_unlocks_;
   std::vector<std::pair<Queue*, bool>> staged_pauses_;

@@ -54,6 +54,13 @@ struct Board::Lock {
   WallTime until = 0;
 };
 
+struct Board::Planned {
+  Schedule schedule;
+  Cron cron;
+  std::optional<WallTime> next;
+  std::uint64_t runs = 0;
+};
+
 struct Board::Change {
   enum class Kind : std::uint8_t { add, remove, move, remove_spilled, add_spilled };
   enum class Counts : std::uint8_t { nothing, pushed, done, failed };

@@ -47,6 +47,7 @@ Result<> Board::load(const Now& now) {
   if (!totals) return pass(totals);
   if (!totals->empty()) restore_totals(totals->front().text);
   if (auto restored = restore_leases(now); !restored) return restored;
+  if (auto restored = restore_schedules(now); !restored) return restored;
   for (auto& [id, each] : lanes_) {
     if (auto filled = refill(*each, 1); !filled) return filled;
   }

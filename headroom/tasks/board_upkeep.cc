@@ -34,7 +34,10 @@ bool Board::needs_upkeep(const Now& now) const {
   const Lane& dead = *lanes_.at(kDead);
   const WallTime retention = std::chrono::duration_cast<std::chrono::microseconds>(options_.dead_retention).count();
   const bool old = dead.held() > 0 && dead.window().begin()->first.rank <= now.wall - retention;
-  return due(kScheduled) || due(kRetries) || old || dead.size() > options_.dead_limit || !expired_.empty() ||
+  const auto slot_due = [&](const auto& planned) {
+    return planned.second.next && *planned.second.next <= now.wall && !planned.second.schedule.paused;
+  };
+  return due(kScheduled) || std::ranges::any_of(schedules_, slot_due) || due(kRetries) || old || dead.size() > options_.dead_limit || !expired_.empty() ||
          (!lease_ends_.empty() && lease_ends_.begin()->first <= now.steady) ||
          std::ranges::any_of(workers_, [&](const auto& worker) { return is_dead(*worker.second, now); });
 }
@@ -46,6 +49,10 @@ TimePoint Board::next_due(const Now& now) const {
     if (lane.held() == 0) continue;
     const WallTime in = std::max<WallTime>(lane.window().begin()->first.rank - now.wall, 0);
     wait = std::min<Duration>(wait, std::chrono::microseconds(std::min(in, kSecond)));
+  }
+  for (const auto& [name, planned] : schedules_) {
+    if (!planned.next || planned.schedule.paused) continue;
+    wait = std::min<Duration>(wait, std::chrono::microseconds(std::clamp<WallTime>(*planned.next - now.wall, 0, kSecond)));
   }
   TimePoint due = now.steady + wait;
   if (!lease_ends_.empty()) due = std::min(due, lease_ends_.begin()->first);
@@ -61,6 +68,7 @@ Result<> Board::upkeep(const Now& now) {
   for (const LaneId id : {kScheduled, kRetries}) {
     if (auto done = promote(id, now); !done) return done;
   }
+  if (auto done = fire_schedules(now); !done) return done;
   if (auto done = reap_leases(now); !done) return done;
   if (auto done = reap_workers(now); !done) return done;
   return trim_dead(now);

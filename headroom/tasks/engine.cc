@@ -1,6 +1,7 @@
 #include "headroom/tasks/engine.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "headroom/base/assert.h"
 #include "headroom/base/log.h"
@@ -28,7 +29,9 @@ Engine::Engine(net::Workers& workers, metrics::Registry& registry, std::unique_p
       refused_(registry.counter(kRefused)),
       pushed_(registry.counter(kPushed)),
       done_(registry.counter(kDone)),
-      failed_(registry.counter(kFailed)) {
+      failed_(registry.counter(kFailed)),
+      run_time_(registry.histogram(kRunTime)),
+      run_recorder_(run_time_.at(workers.size())) {
   board_.emplace(*store_, options_, fresh_seed());
 }
 
@@ -212,8 +215,29 @@ void Engine::refresh_status(const Now& now) {
   if (now.steady < next_status_) return;
   next_status_ = now.steady + 1s;
   BoardStatus status = board_->status(now);
+  measure_pace(status, now);
   const std::lock_guard lock(shown_mutex_);
   status_ = std::move(status);
+}
+
+// Halves the weight of the past every seven seconds or so.
+void Engine::measure_pace(BoardStatus& status, const Now& now) {
+  const double time = seconds(elapsed(paced_, now.steady));
+  const bool first = paced_ == TimePoint{};
+  paced_ = now.steady;
+  const double weight = 1 - std::exp(-time / 10);
+  for (QueueStatus& queue : status.queues) {
+    const auto [at, fresh] = paces_.try_emplace(queue.name, Pace{queue.pushed, queue.done});
+    Pace& pace = at->second;
+    if (!first && !fresh && time > 0) {
+      pace.pushed_per_s += weight * (static_cast<double>(queue.pushed - pace.pushed) / time - pace.pushed_per_s);
+      pace.done_per_s += weight * (static_cast<double>(queue.done - pace.done) / time - pace.done_per_s);
+    }
+    pace.pushed = queue.pushed;
+    pace.done = queue.done;
+    queue.pushed_per_s = pace.pushed_per_s;
+    queue.done_per_s = pace.done_per_s;
+  }
 }
 
 BoardStatus Engine::last_status() const {
@@ -282,6 +306,7 @@ bool Engine::try_transaction(std::span<Request* const> writes, bool upkeep, cons
     pushed_.add_shared(outcome.pushed);
     done_.add_shared(outcome.done);
     failed_.add_shared(outcome.failed);
+    for (const Duration run : outcome.runs) run_recorder_.record(run);
     commits_.add_shared();
     note_success();
     return true;

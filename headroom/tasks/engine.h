@@ -18,6 +18,7 @@
 #include <functional>
 #include <latch>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -69,6 +70,7 @@ class Engine {
 
   // As the board was at most a second ago.
   [[nodiscard]] BoardStatus last_status() const;
+  [[nodiscard]] metrics::HistogramValues run_times() const { return run_time_.values(); }
   // Why the store cannot be written to now, if so.
   [[nodiscard]] std::optional<std::string> trouble() const;
 
@@ -105,6 +107,7 @@ class Engine {
   static void resume(Request* request);
   void flush();
   void refresh_status(const Now& now);
+  void measure_pace(BoardStatus& status, const Now& now);
   void note_trouble(const Error& error);
   void note_success();
 
@@ -134,6 +137,14 @@ class Engine {
   metrics::Counter& pushed_;
   metrics::Counter& done_;
   metrics::Counter& failed_;
+  metrics::Histogram& run_time_;
+  metrics::Histogram::Recorder run_recorder_;  // the engine's thread alone writes to the slot of other threads
+  struct Pace {
+    std::uint64_t pushed = 0, done = 0;
+    double pushed_per_s = 0, done_per_s = 0;
+  };
+  std::map<std::string, Pace> paces_;  // by queue
+  TimePoint paced_{};
   TimePoint next_status_{};
   mutable std::mutex shown_mutex_;  // written once a second, read by health and metrics
   std::optional<std::string> trouble_;

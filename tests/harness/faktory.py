@@ -22,6 +22,9 @@ class Faktory:
         self.greeting = self.line()
         self.wid = wid
         if hello:
+            if self.greeting is None:
+                self.close()
+                raise ConnectionError("the server has closed the connection")
             said = {"v": 2}
             if wid:
                 said |= {"wid": wid, "hostname": "test", "pid": 1, "labels": ["python"]}

@@ -1,0 +1,288 @@
+#include "headroom/server/tasks_api.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "headroom/base/text.h"
+#include "headroom/fwp/command.h"
+#include "headroom/json/json.h"
+#include "headroom/json/reader.h"
+#include "headroom/json/writer.h"
+#include "headroom/tasks/desk.h"
+#include "headroom/tasks/tasks.h"
+
+namespace headroom::server {
+namespace {
+
+using auth::Role;
+using http::Method;
+using http::Reply;
+using tasks::Desk;
+using tasks::Key;
+
+constexpr std::size_t kStandardPage = 100;
+
+constexpr std::string_view kEnqueueSchema =
+    R"({"type":"object","description":"a job, or {\"jobs\": [...]}","properties":{"jobs":{"type":"array","items":{"type":"object"}},)"
+    R"("jid":{"type":"string","description":"made when missing"},"jobtype":{"type":"string"},"args":{"type":"array"},"queue":{"type":"string"},)"
+    R"("priority":{"type":"integer","minimum":0,"maximum":255},"at":{"type":"string","format":"date-time"},"retry":{"type":"integer"},"reserve_for":{"type":"integer"},"custom":{"type":"object"}}})";
+constexpr std::string_view kSweepSchema =
+    R"({"type":"object","required":["act","set"],"additionalProperties":false,"properties":{"act":{"enum":["requeue","kill","remove"]},)"
+    R"("set":{"enum":["waiting","scheduled","retrying","dead"]},"queue":{"type":"string"},"jids":{"type":"array","items":{"type":"string"}},)"
+    R"("jobtype":{"type":"string"},"pattern":{"type":"string","description":"a glob over the job's JSON"}}})";
+constexpr std::string_view kScheduleSchema =
+    R"({"type":"object","required":["cron","job"],"additionalProperties":false,"properties":{"cron":{"type":"string"},"zone":{"type":"string"},)"
+    R"("job":{"type":"object"},"jitter_s":{"type":"integer"},"catch_up":{"enum":["skip","once","all"]},"catch_up_limit":{"type":"integer"},)"
+    R"("gap":{"enum":["skip","shift"]},"fold":{"enum":["first","last","both"]},"paused":{"type":"boolean"},"last":{"type":"string"}}})";
+
+// Calls `answer(desk, call)` while the task server runs.
+template <class F>
+std::function<Reply(const Call&)> with_desk(const Sources& sources, F answer) {
+  return [&sources, answer = std::move(answer)](const Call& call) {
+    tasks::Tasks* room = sources.tasks ? sources.tasks() : nullptr;
+    if (room == nullptr) return error_reply(409, "not_configured", "the task server is off (tasks.enabled)");
+    if (room->engine() == nullptr) return error_reply({Errc::unavailable, "the job store cannot be opened now"});
+    Desk desk = room->desk();
+    return answer(desk, call);
+  };
+}
+
+Reply done_reply() { return json_reply(R"({"status":"ok"})"); }
+
+Reply reply_to(const Result<>& done) { return done ? done_reply() : error_reply(done.error()); }
+
+void write_job(json::Writer& out, const tasks::JobView& view) {
+  out.begin_object().field("jid", view.job.jid).field("state", view.state).field("queue", view.job.queue).field("priority", view.job.priority);
+  if (view.state == "running") out.field("worker", view.wid).field("running_s", view.leased_s);
+  if (view.state == "scheduled" || view.state == "retrying") out.field("due", tasks::format_time(view.place.key.rank));
+  if (view.state == "dead") out.field("died", tasks::format_time(view.place.key.rank));
+  if (!view.job.body.empty()) out.key("job").raw(view.job.body);
+  out.end_object();
+}
+
+Reply enqueue(Desk& desk, const Call& call) {
+  auto document = json::parse(call.body);
+  if (!document) return error_reply(document.error());
+  const auto list = document->root().find("jobs");
+  std::vector<std::string> texts;
+  if (!list) texts.push_back(call.body);
+  if (list && list->kind() != json::Kind::array) return error_reply({Errc::invalid, "field 'jobs': expected an array"});
+  for (std::size_t i = 0; list && i < list->size(); ++i) texts.push_back(list->item(i).text());
+  const auto pushed = desk.enqueue(texts);
+  if (!pushed) return error_reply(pushed.error());
+  if (!list && !pushed->refusals.empty()) return error_reply(pushed->refusals[0].second);
+  std::string body;
+  json::Writer out(body);
+  out.begin_object();
+  if (!list) {
+    out.field("jid", pushed->jids[0]);
+  } else {
+    out.field("jids", pushed->jids).key("errors").begin_array();
+    for (const auto& [index, error] : pushed->refusals) {
+      out.begin_object().field("index", index).field("code", to_string(error.code)).field("message", error.message).end_object();
+    }
+    out.end_array();
+  }
+  out.end_object();
+  return json_reply(std::move(body), 201);
+}
+
+Reply find(Desk& desk, const Call& call) {
+  const auto found = desk.find(call.parameter("jid"));
+  if (!found) return error_reply(found.error());
+  std::string body;
+  json::Writer out(body);
+  write_job(out, *found);
+  return json_reply(std::move(body));
+}
+
+// "rank.seq" of the last job of a page.
+std::optional<Key> cursor_of(std::string_view text) {
+  if (text.empty()) return Desk::kBegin;
+  const std::size_t dot = text.find('.');
+  const bool negative = text.starts_with('-');
+  const auto rank = text::to_u64(text.substr(negative ? 1 : 0, dot == std::string_view::npos ? 0 : dot - (negative ? 1 : 0)));
+  const auto seq = dot == std::string_view::npos ? std::nullopt : text::to_u64(text.substr(dot + 1));
+  if (!rank || !seq || *rank > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) return std::nullopt;
+  return Key{negative ? -static_cast<std::int64_t>(*rank) : static_cast<std::int64_t>(*rank), *seq};
+}
+
+Reply list(Desk& desk, const Call& call) {
+  const auto after = cursor_of(call.query_value("cursor"));
+  const std::string limit = call.query_value("limit");
+  const auto count = limit.empty() ? std::optional<std::uint64_t>(kStandardPage) : text::to_u64(limit);
+  if (!after) return error_reply({Errc::invalid, "cursor: expected what an answer gave as next"});
+  if (!count || *count == 0 || *count > Desk::kPage) return error_reply({Errc::invalid, "limit: expected 1 to 1000"});
+  const std::string set = call.query_value("set");
+  const std::string queue = call.query_value("queue");
+  const auto listing = desk.list(set.empty() ? "waiting" : set, queue.empty() ? "default" : queue, *after, static_cast<std::size_t>(*count));
+  if (!listing) return error_reply(listing.error());
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().key("jobs").begin_array();
+  for (const auto& job : listing->jobs) write_job(out, job);
+  out.end_array().key("next");
+  listing->next ? out.value(fmt::format("{}.{}", listing->next->rank, listing->next->seq)) : out.null();
+  out.end_object();
+  return json_reply(std::move(body));
+}
+
+Reply sweep(Desk& desk, const Call& call) {
+  auto document = json::parse(call.body);
+  if (!document) return error_reply(document.error());
+  std::string act;
+  std::string set;
+  std::string queue = "default";
+  std::vector<std::string> jids;
+  std::string type;
+  std::string pattern;
+  json::Reader in(document->root());
+  in.required("act", act);
+  in.required("set", set);
+  in.optional("queue", queue);
+  in.optional("jids", jids);
+  in.optional("jobtype", type);
+  in.optional("pattern", pattern);
+  if (act != "requeue" && act != "kill" && act != "remove") in.refuse("act", "expected requeue, kill or remove");
+  if (auto read = in.finish(); !read) return error_reply(read.error());
+  const auto wanted = act == "requeue" ? tasks::Board::Act::requeue : act == "kill" ? tasks::Board::Act::kill : tasks::Board::Act::remove;
+  const auto fits = [&](const tasks::Job& job) {
+    if (!jids.empty() && std::ranges::find(jids, job.jid) == jids.end()) return false;
+    if (!type.empty() && tasks::type_of(job) != type) return false;
+    return pattern.empty() || fwp::glob_matches(pattern, job.body);
+  };
+  const auto matched = desk.sweep(set, queue, wanted, fits);
+  if (!matched) return error_reply(matched.error());
+  return json_reply(fmt::format(R"({{"status":"ok","matched":{}}})", *matched));
+}
+
+void write_queue(json::Writer& out, const tasks::QueueStatus& queue, double oldest_s) {
+  out.begin_object().field("name", queue.name).field("paused", queue.paused).field("waiting", queue.waiting).field("running", queue.running);
+  out.field("pushed", queue.pushed).field("done", queue.done).field("failed", queue.failed).key("oldest_waiting_s").fixed(oldest_s, 3);
+  out.key("pushed_per_s").fixed(queue.pushed_per_s, 3).key("done_per_s").fixed(queue.done_per_s, 3).key("drained_in_s");
+  const double pace = queue.done_per_s - queue.pushed_per_s;
+  if (queue.waiting == 0) {
+    out.value(0);
+  } else if (pace > 0.001) {
+    out.fixed(static_cast<double>(queue.waiting) / pace, 1);
+  } else {
+    out.null();  // not at this pace
+  }
+  out.end_object();
+}
+
+Reply stats(const tasks::Tasks& room, Desk& desk) {
+  auto now = desk.status();
+  if (!now) return error_reply(now.error());
+  const auto latencies = desk.latencies();
+  if (!latencies) return error_reply(latencies.error());
+  for (const tasks::QueueStatus& before : room.status().queues) {
+    const auto same = std::ranges::find(now->queues, before.name, &tasks::QueueStatus::name);
+    if (same == now->queues.end()) continue;
+    same->pushed_per_s = before.pushed_per_s;
+    same->done_per_s = before.done_per_s;
+  }
+  const auto runs = room.engine()->run_times();
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().field("status", "ok").key("queues").begin_array();
+  for (const auto& queue : now->queues) {
+    const auto oldest = std::ranges::find(*latencies, queue.name, &std::pair<std::string, double>::first);
+    write_queue(out, queue, oldest == latencies->end() ? 0 : oldest->second);
+  }
+  out.end_array().field("running", now->running).field("scheduled", now->scheduled).field("retrying", now->retries).field("dead", now->dead);
+  out.field("pushed", now->pushed).field("done", now->done).field("failed", now->failed).field("held_bytes", now->bytes_held);
+  out.key("run_time").begin_object().field("count", runs.count()).field("mean_s", seconds(runs.mean())).field("p50_s", seconds(runs.quantile(0.5)));
+  out.field("p95_s", seconds(runs.quantile(0.95))).field("p99_s", seconds(runs.quantile(0.99))).end_object();
+  out.key("workers").begin_array();
+  for (const auto& worker : now->workers) {
+    out.begin_object().field("wid", worker.identity.wid).field("hostname", worker.identity.hostname).field("pid", worker.identity.pid);
+    out.field("labels", worker.identity.labels).field("state", worker.state.empty() ? "working" : worker.state).field("connections", worker.connections);
+    out.field("running", worker.running).field("rss_kb", worker.rss_kb).key("last_beat_s");
+    worker.last_beat_s < 0 ? out.null() : out.fixed(worker.last_beat_s, 1);
+    out.end_object();
+  }
+  out.end_array().end_object();
+  return json_reply(std::move(body));
+}
+
+Reply schedules(Desk& desk, const Call&) {
+  const auto all = desk.schedules();
+  if (!all) return error_reply(all.error());
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().key("schedules").begin_array();
+  for (const auto& each : *all) {
+    out.begin_object().field("name", each.schedule.name).field("runs", each.runs).key("next");
+    each.next ? out.value(tasks::format_time(*each.next)) : out.null();
+    out.key("schedule").raw(each.schedule.text()).end_object();
+  }
+  out.end_array().end_object();
+  return json_reply(std::move(body));
+}
+
+Reply put_schedule(Desk& desk, const Call& call) {
+  const auto schedule = tasks::Schedule::read(std::string(call.parameter("name")), call.body);
+  if (!schedule) return error_reply(schedule.error());
+  return reply_to(desk.put_schedule(*schedule));
+}
+
+struct Row {
+  Method method;
+  std::string_view path;
+  std::string_view summary;
+  Reply (*answer)(Desk&, const Call&);
+  std::string_view schema = {};
+};
+
+Reply order(Desk& desk, const Call& call, std::string_view state) {
+  return reply_to(desk.order(std::string(call.parameter("wid")), std::string(state)));
+}
+
+constexpr std::array kRows{
+    Row{Method::get, "/api/v1/tasks", "Jobs of a set (waiting with its queue, running, scheduled, retrying, dead), page by page.", list},
+    Row{Method::post, "/api/v1/tasks", "Enqueues a job, or many; the answer comes when they are on disk.", enqueue, kEnqueueSchema},
+    Row{Method::get, "/api/v1/tasks/jobs/{jid}", "A job with its state.", find},
+    Row{Method::delete_, "/api/v1/tasks/jobs/{jid}", "Cancels a job, also while it runs.",
+        [](Desk& desk, const Call& call) { return reply_to(desk.cancel(call.parameter("jid"))); }},
+    Row{Method::post, "/api/v1/tasks/jobs/{jid}/retry", "Puts a scheduled, retrying or dead job into its queue now.",
+        [](Desk& desk, const Call& call) { return reply_to(desk.retry(call.parameter("jid"))); }},
+    Row{Method::post, "/api/v1/tasks/sweep", "Requeues, kills or removes all jobs of a set that fit.", sweep, kSweepSchema},
+    Row{Method::post, "/api/v1/tasks/queues/{name}/pause", "Hands out no more of a queue; * is all.",
+        [](Desk& desk, const Call& call) { return reply_to(desk.set_paused(std::string(call.parameter("name")), true)); }},
+    Row{Method::post, "/api/v1/tasks/queues/{name}/resume", "Goes on with a queue; * is all.",
+        [](Desk& desk, const Call& call) { return reply_to(desk.set_paused(std::string(call.parameter("name")), false)); }},
+    Row{Method::post, "/api/v1/tasks/workers/{wid}/quiet", "Tells a worker process to fetch no more; * is all.",
+        [](Desk& desk, const Call& call) { return order(desk, call, "quiet"); }},
+    Row{Method::post, "/api/v1/tasks/workers/{wid}/terminate", "Tells a worker process to end; * is all.",
+        [](Desk& desk, const Call& call) { return order(desk, call, "terminate"); }},
+    Row{Method::get, "/api/v1/tasks/schedules", "Recurring tasks with their next slots.", schedules},
+    Row{Method::put, "/api/v1/tasks/schedules/{name}", "Makes or changes a recurring task.", put_schedule, kScheduleSchema},
+    Row{Method::delete_, "/api/v1/tasks/schedules/{name}", "Ends a recurring task.",
+        [](Desk& desk, const Call& call) { return reply_to(desk.remove_schedule(std::string(call.parameter("name")))); }},
+};
+
+}  // namespace
+
+void add_tasks_endpoints(Api& api, const Sources& sources) {
+  for (const Row& row : kRows) {
+    const bool reads = row.method == Method::get;
+    api.add({.method = row.method,
+             .path = std::string(row.path),
+             .role = reads ? Role::viewer : Role::operator_,
+             .run = reads ? Run::reading : Run::control,
+             .tag = "tasks",
+             .summary = row.summary,
+             .request_schema = row.schema,
+             .answer = with_desk(sources, row.answer)});
+  }
+  api.add({.method = Method::get,
+           .path = "/api/v1/tasks/stats",
+           .tag = "tasks",
+           .summary = "Queues, totals, run times, worker processes.",
+           .answer = with_desk(sources, [&sources](Desk& desk, const Call&) { return stats(*sources.tasks(), desk); })});
+}
+
+}  // namespace headroom::server

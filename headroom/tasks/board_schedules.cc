@@ -1,0 +1,125 @@
+// Recurring tasks: kept, fired once a slot, shown; and where a job is.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "headroom/base/log.h"
+#include "headroom/tasks/board_parts.h"
+
+namespace headroom::tasks {
+namespace {
+
+constexpr std::string_view kNote = "schedule/";
+constexpr std::size_t kMostSchedules = 1000;
+
+}  // namespace
+
+Result<> Board::restore_schedules(const Now&) {
+  auto notes = store_.notes(kNote);
+  if (!notes) return pass(notes);
+  for (const Note& note : *notes) {
+    const std::string name = note.name.substr(kNote.size());
+    auto schedule = Schedule::read(name, note.text);
+    auto cron = schedule ? schedule->parsed() : Result<Cron>(fail(schedule.error().code, schedule.error().message));
+    if (!cron) {
+      log::error("tasks", "schedule '{}' is left out: {}", name, cron.error().message);
+      continue;
+    }
+    const auto next = cron->next(schedule->last);
+    schedules_.emplace(name, Planned{std::move(*schedule), *cron, next});
+  }
+  return {};
+}
+
+Result<> Board::put_schedule(Schedule schedule, const Now& now) {
+  auto cron = schedule.parsed();
+  if (!cron) return pass(cron);
+  const auto known = schedules_.find(schedule.name);
+  if (known == schedules_.end() && schedules_.size() + staged_schedules_.size() >= kMostSchedules)
+    return fail(Errc::overloaded, fmt::format("there are {} schedules already", schedules_.size()));
+  schedule.last = now.wall;
+  std::uint64_t runs = 0;
+  if (known != schedules_.end()) {
+    const Schedule& before = known->second.schedule;
+    const bool goes_on = before.cron == schedule.cron && before.zone == schedule.zone && !before.paused && !schedule.paused;
+    if (goes_on) schedule.last = before.last;
+    runs = known->second.runs;
+  }
+  if (auto put = noted(store_.put_note({fmt::format("{}{}", kNote, schedule.name), schedule.text()})); !put) return put;
+  const std::string name = schedule.name;
+  const auto next = cron->next(schedule.last);
+  staged_schedules_[name] = Planned{std::move(schedule), *cron, next, runs};
+  return {};
+}
+
+Result<> Board::remove_schedule(std::string_view name) {
+  if (!schedules_.contains(name)) return fail(Errc::not_found, fmt::format("there is no schedule '{}'", name));
+  staged_schedules_[std::string(name)] = std::nullopt;
+  return noted(store_.remove_note(fmt::format("{}{}", kNote, name)));
+}
+
+Result<> Board::fire_schedules(const Now& now) {
+  for (auto& [name, planned] : schedules_) {
+    if (planned.schedule.paused || !planned.next || *planned.next > now.wall || staged_schedules_.contains(name)) continue;
+    if (auto fired = fire(planned, now); !fired) return fired;
+  }
+  return {};
+}
+
+// Its jobs and its last slot in one transaction: after a crash either both are there or neither.
+Result<> Board::fire(Planned& planned, const Now& now) {
+  Planned after = planned;
+  const DueSlots due = due_slots(planned.schedule, planned.cron, now.wall);
+  for (const WallTime slot : due.run) {
+    auto job = job_of(planned.schedule, slot, now.wall);
+    auto pushed = job ? push(std::move(*job), now) : Result<>(pass(job));
+    if (store_error_) return pushed;
+    if (pushed) {
+      ++after.runs;
+    } else {
+      log::warn("tasks", "schedule '{}': the slot {} was left out: {}", planned.schedule.name, format_time(slot), pushed.error().message);
+    }
+  }
+  after.schedule.last = due.last;
+  after.next = planned.cron.next(due.last);
+  if (auto put = noted(store_.put_note({fmt::format("{}{}", kNote, after.schedule.name), after.schedule.text()})); !put) return put;
+  const std::string name = after.schedule.name;
+  staged_schedules_[name] = std::move(after);
+  return {};
+}
+
+std::vector<Board::ScheduleStatus> Board::schedules() const {
+  std::vector<ScheduleStatus> shown;
+  for (const auto& [name, planned] : schedules_) {
+    shown.push_back({planned.schedule, planned.schedule.paused ? std::nullopt : planned.next, planned.runs});
+  }
+  return shown;
+}
+
+Result<std::optional<Board::Whereabouts>> Board::whereabouts(std::string_view jid, const Now& now) {
+  const auto chain = by_jid_.find(hash64(jid));
+  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr; entry = entry->next_same) {
+    if (entry->job.jid != jid || !entry->free()) continue;
+    Whereabouts found{.stored = {entry->job, entry->place}, .wid = entry->wid, .leased = entry->leased};
+    if (entry->leased) found.leased_s = seconds(elapsed(entry->leased_at, now.steady));
+    if (found.stored.job.body.empty()) {
+      auto body = store_.body(entry->job.seq);
+      if (!body) return pass(body);
+      found.stored.job.body = std::move(*body);
+    }
+    return found;
+  }
+  return std::nullopt;
+}
+
+std::vector<Board::Whereabouts> Board::running(std::size_t limit, const Now& now) const {
+  std::vector<Whereabouts> found;
+  for (const auto& [end, seq] : lease_ends_) {
+    if (found.size() == limit) break;
+    const Entry& entry = *entries_.at(seq);
+    found.push_back({{entry.job, entry.place}, entry.wid, true, seconds(elapsed(entry.leased_at, now.steady))});
+  }
+  return found;
+}
+
+}  // namespace headroom::tasks

@@ -1,0 +1,220 @@
+#include "headroom/tasks/desk.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "headroom/base/text.h"
+#include "headroom/json/json.h"
+#include "headroom/json/writer.h"
+
+namespace headroom::tasks {
+namespace {
+
+std::string state_of(LaneId lane, bool leased) {
+  if (leased) return "running";
+  if (lane == kScheduled) return "scheduled";
+  if (lane == kRetries) return "retrying";
+  return lane == kDead ? "dead" : "waiting";
+}
+
+JobView view_of(Board::Whereabouts found) {
+  return {state_of(found.stored.place.lane, found.leased), std::move(found.stored.job), found.stored.place, std::move(found.wid), found.leased_s};
+}
+
+// What came over HTTP may leave the jid to us.
+std::string with_jid(const std::string& text) {
+  const auto document = json::parse(text, {.bytes = Bytes{text.size()}, .depth = 64});
+  if (!document || document->root().kind() != json::Kind::object || document->root().find("jid")) return text;
+  std::string named = fmt::format(R"({{"jid":"{}")", text::random_hex(12));
+  const std::string_view rest = std::string_view(text).substr(text.find('{') + 1);
+  if (document->root().size() > 0) named += ',';
+  return named.append(rest);
+}
+
+}  // namespace
+
+Result<Desk::Enqueued> Desk::enqueue(const std::vector<std::string>& texts) {
+  Enqueued done;
+  std::vector<std::pair<std::size_t, Job>> jobs;
+  done.jids.resize(texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    auto job = read_job(with_jid(texts[i]), wall_now(), {.bytes = options_.job_limit});
+    if (job) {
+      jobs.emplace_back(i, std::move(*job));
+    } else {
+      done.refusals.emplace_back(i, job.error());
+    }
+  }
+  const std::size_t unread = done.refusals.size();
+  auto written = engine_.run_write([&](Board& board, const Now& now) -> Result<> {
+    done.refusals.resize(unread);  // it may be run again
+    for (const auto& [index, job] : jobs) {
+      auto pushed = board.push(job, now);
+      if (board.store_error()) return pushed;
+      done.jids[index] = pushed ? job.jid : "";
+      if (!pushed) done.refusals.emplace_back(index, pushed.error());
+    }
+    return {};
+  });
+  if (!written) return pass(written);
+  return done;
+}
+
+Result<std::vector<LaneId>> Desk::lanes() {
+  std::vector<LaneId> lanes{kScheduled, kRetries, kDead};
+  auto looked = engine_.run_read([&](Board& board, const Now&) {
+    for (const std::string& name : board.queue_names()) lanes.push_back(*board.lane_of(name));
+  });
+  if (!looked) return pass(looked);
+  return lanes;
+}
+
+Result<JobView> Desk::find(std::string_view jid) {
+  Result<std::optional<Board::Whereabouts>> known;
+  auto looked = engine_.run_read([&](Board& board, const Now& now) { known = board.whereabouts(jid, now); });
+  if (!looked) return pass(looked);
+  if (!known) return pass(known);
+  if (*known) return view_of(std::move(**known));
+  auto all = lanes();
+  if (!all) return pass(all);
+  for (const LaneId lane : *all) {
+    Key after = kBegin;
+    for (bool end = false; !end;) {
+      Result<Board::Swept> swept;
+      looked = engine_.run_read([&](Board& board, const Now& now) {
+        swept = board.sweep(lane, after, kStep, Board::Act::none, [jid](const Job& job) { return job.jid == jid; }, now);
+      });
+      if (!looked) return pass(looked);
+      if (!swept) return pass(swept);
+      if (!swept->jobs.empty()) return JobView{state_of(lane, false), std::move(swept->jobs.front().job), swept->jobs.front().place, "", 0};
+      after = swept->last;
+      end = swept->end;
+    }
+  }
+  return fail(Errc::not_found, "there is no such job");
+}
+
+Result<> Desk::act_on(std::string_view jid, Board::Act act) {
+  auto found = find(jid);
+  if (!found) return pass(found);
+  const Place place = found->place;
+  if (act == Board::Act::requeue && (place.lane >= kFirstQueue || found->state == "running"))
+    return fail(Errc::conflict, "the job is " + found->state);
+  std::uint64_t matched = 0;
+  auto done = engine_.run_write_alone([&](Board& board, const Now& now) -> Result<> {
+    const Key before{place.key.rank, place.key.seq - 1};
+    auto swept = board.sweep(place.lane, before, 1, act, [jid](const Job& job) { return job.jid == jid; }, now);
+    if (!swept) return pass(swept);
+    matched = swept->matched;
+    return {};
+  });
+  if (!done) return done;
+  if (matched == 0) return fail(Errc::conflict, "the job has moved meanwhile; ask again");
+  return {};
+}
+
+Result<> Desk::cancel(std::string_view jid) { return act_on(jid, Board::Act::remove); }
+
+Result<> Desk::retry(std::string_view jid) { return act_on(jid, Board::Act::requeue); }
+
+Result<LaneId> Desk::lane_of(std::string_view set, std::string_view queue) {
+  if (set == "scheduled") return kScheduled;
+  if (set == "retrying") return kRetries;
+  if (set == "dead") return kDead;
+  if (set != "waiting") return fail(Errc::invalid, "expected one of waiting, running, scheduled, retrying, dead");
+  std::optional<LaneId> lane;
+  auto looked = engine_.run_read([&](Board& board, const Now&) { lane = board.lane_of(queue); });
+  if (!looked) return pass(looked);
+  if (!lane) return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
+  return *lane;
+}
+
+Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, const Key& after, std::size_t limit) {
+  Listing listing;
+  limit = std::clamp<std::size_t>(limit, 1, kPage);
+  if (set == "running") {
+    auto looked = engine_.run_read([&](Board& board, const Now& now) {
+      for (auto& found : board.running(limit, now)) listing.jobs.push_back(view_of(std::move(found)));
+    });
+    if (!looked) return pass(looked);
+    return listing;
+  }
+  auto lane = lane_of(set, queue);
+  if (!lane) return pass(lane);
+  Result<Board::Swept> swept;
+  auto looked = engine_.run_read([&](Board& board, const Now& now) { swept = board.sweep(*lane, after, limit, Board::Act::none, {}, now); });
+  if (!looked) return pass(looked);
+  if (!swept) return pass(swept);
+  for (StoredJob& stored : swept->jobs) listing.jobs.push_back({state_of(*lane, false), std::move(stored.job), stored.place, "", 0});
+  if (!swept->end) listing.next = swept->last;
+  return listing;
+}
+
+Result<std::uint64_t> Desk::sweep(std::string_view set, std::string_view queue, Board::Act act, const Board::Filter& filter) {
+  auto lane = lane_of(set, queue);
+  if (!lane) return pass(lane);
+  if (*lane == kDead && act == Board::Act::kill) return std::uint64_t{0};
+  std::uint64_t matched = 0;
+  Key after = kBegin;
+  for (bool end = false; !end;) {
+    std::optional<Board::Swept> step;
+    auto done = engine_.run_write_alone([&](Board& board, const Now& now) -> Result<> {
+      auto swept = board.sweep(*lane, after, kStep, act, filter, now);
+      if (!swept) return pass(swept);
+      step = std::move(*swept);
+      return {};
+    });
+    if (!done) return pass(done);
+    matched += step->matched;
+    after = step->last;
+    end = step->end;
+  }
+  return matched;
+}
+
+Result<> Desk::set_paused(const std::string& queue, bool paused) {
+  return engine_.run_write([&](Board& board, const Now&) -> Result<> {
+    if (queue != "*" && !board.lane_of(queue)) return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
+    return board.set_paused({queue}, paused);
+  });
+}
+
+Result<> Desk::order(const std::string& wid, const std::string& state) {
+  Result<> done;
+  auto asked = engine_.run_read([&](Board& board, const Now&) { done = board.order(wid, state); });
+  return asked ? std::move(done) : std::move(asked);
+}
+
+Result<BoardStatus> Desk::status() {
+  BoardStatus status;
+  auto looked = engine_.run_read([&](Board& board, const Now& now) { status = board.status(now); });
+  if (!looked) return pass(looked);
+  return status;
+}
+
+Result<std::vector<std::pair<std::string, double>>> Desk::latencies() {
+  std::vector<std::pair<std::string, double>> found;
+  auto looked = engine_.run_read([&](Board& board, const Now& now) {
+    for (const std::string& name : board.queue_names()) found.emplace_back(name, board.latency_s(name, now));
+  });
+  if (!looked) return pass(looked);
+  return found;
+}
+
+Result<std::vector<Board::ScheduleStatus>> Desk::schedules() {
+  std::vector<Board::ScheduleStatus> found;
+  auto looked = engine_.run_read([&](Board& board, const Now&) { found = board.schedules(); });
+  if (!looked) return pass(looked);
+  return found;
+}
+
+Result<> Desk::put_schedule(const Schedule& schedule) {
+  return engine_.run_write([&](Board& board, const Now& now) { return board.put_schedule(schedule, now); });
+}
+
+Result<> Desk::remove_schedule(const std::string& name) {
+  return engine_.run_write([&](Board& board, const Now&) { return board.remove_schedule(name); });
+}
+
+}  // namespace headroom::tasks

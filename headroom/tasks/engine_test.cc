@@ -1,0 +1,184 @@
+#include "headroom/tasks/engine.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "headroom/base/assert.h"
+#include "headroom/base/text.h"
+#include "headroom/json/json.h"
+#include "headroom/net/task_group.h"
+#include "headroom/net/worker.h"
+#include "headroom/tasks/desk.h"
+#include "headroom/tasks/sqlite_store.h"
+
+namespace headroom::tasks {
+namespace {
+
+class EngineTest : public ::testing::Test {
+ protected:
+  EngineTest() : directory_(std::filesystem::temp_directory_path() / ("headroom-engine-" + text::random_hex(8))), options_(tasks_section().defaults()) {
+    workers_.start();
+    open();
+  }
+  // Runs `body(group)` as a task on a worker, to its end and that of the tasks it spawned.
+  template <class F>
+  void run(F body, std::size_t on = 0) {
+    std::unique_ptr<net::TaskGroup> outer;
+    std::unique_ptr<net::TaskGroup> group;
+    auto whole = [&group, &body]() -> net::Task<> {
+      co_await body(*group);
+      co_await group->join();
+    };
+    workers_[on].run_and_wait([&] {
+      outer = std::make_unique<net::TaskGroup>(workers_[on]);
+      group = std::make_unique<net::TaskGroup>(workers_[on]);
+      HR_ASSERT(outer->spawn(whole) == true);
+    });
+    outer->stop_and_join();  // nothing waits in it: a join
+    workers_[on].run_and_wait([&] {
+      group.reset();
+      outer.reset();
+    });
+  }
+  ~EngineTest() override {
+    engine_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+  void open() {
+    engine_.reset();
+    auto store = SqliteStore::open(directory_ / "tasks.db");
+    HR_ASSERT(store.has_value());
+    engine_ = std::make_unique<Engine>(workers_, registry_, std::move(*store), options_);
+    const auto started = engine_->start();
+    HR_ASSERT(started.has_value());
+  }
+  static Job job(const std::string& jid) {
+    auto read = read_job(fmt::format(R"({{"jid":"{}","jobtype":"T","args":[]}})", jid), wall_now());
+    HR_ASSERT(read.has_value());
+    return *read;
+  }
+
+  net::Workers workers_{2};
+  std::filesystem::path directory_;
+  TasksOptions options_;
+  metrics::Registry registry_{2};
+  std::unique_ptr<Engine> engine_;
+};
+
+// Coroutines on both workers produce and work; threads look and change meanwhile.
+TEST_F(EngineTest, ManyAtOnceLoseNothingAndSeeNothingTwice) {
+  constexpr int kProducers = 8;
+  constexpr int kJobs = 50;
+  std::mutex mutex;
+  std::multiset<std::string> seen;
+  std::atomic<int> left{kProducers * kJobs};
+  const auto body = [&](net::TaskGroup& group) -> net::Task<> {
+    net::Worker& worker = group.worker();
+    for (int p = 0; p < kProducers / 2; ++p) {
+      auto produce = [&, p]() -> net::Task<> {
+        for (int n = 0; n < kJobs; ++n) {
+          const Job made = job(fmt::format("job-{}-{}-{:04}", worker.index(), p, n));
+          auto push = [&made](Board& board, const Now& now) { return board.push(made, now); };
+          const auto done = co_await engine_->write(worker, std::move(push));
+          HR_ASSERT(done.has_value());
+          int count = 0;
+          auto look = [&count](Board& board, const Now& now) { count += static_cast<int>(board.status(now).queues.size()); };
+          (void)co_await engine_->read(worker, std::move(look));
+          HR_ASSERT(count == 1);
+        }
+      };
+      HR_ASSERT(group.spawn(std::move(produce)));
+      auto work = [&, p]() -> net::Task<> {
+        const std::vector<std::string> queues{"default"};
+        const std::string wid = fmt::format("worker-{}-{}", worker.index(), p);
+        while (left > 0) {
+          auto taken = co_await engine_->fetch(worker, queues, wid, Clock::now() + 20ms);
+          HR_ASSERT(taken.has_value());
+          if (!*taken) continue;
+          const auto document = json::parse((*taken)->body);
+          const std::string jid(*document->root().find("jid")->string());
+          auto acknowledge = [&](Board& board, const Now& now) { return board.acknowledge(jid, wid, now); };
+          const auto done = co_await engine_->write(worker, std::move(acknowledge));
+          HR_ASSERT(done.has_value());
+          --left;
+          const std::lock_guard lock(mutex);
+          seen.insert(jid);
+        }
+      };
+      HR_ASSERT(group.spawn(std::move(work)));
+    }
+    co_return;
+  };
+  std::thread other([&] { run(body, 1); });
+  std::thread people([&] {
+    Desk desk(*engine_, options_);
+    while (left > 0) {
+      (void)desk.status();
+      (void)desk.list("waiting", "default", Desk::kBegin, 100);
+      (void)engine_->last_status();
+    }
+  });
+  run(body, 0);
+  other.join();
+  people.join();
+  EXPECT_EQ(seen.size(), static_cast<std::size_t>(kProducers * kJobs));
+  EXPECT_EQ(std::set<std::string>(seen.begin(), seen.end()).size(), seen.size());
+  EXPECT_EQ(engine_->last_status().dead, 0U);
+}
+
+TEST_F(EngineTest, AfterItsEndRequestsAreRefusedAndNobodyWaits) {
+  const auto body = [&](net::TaskGroup& group) -> net::Task<> {
+    net::Worker& worker = group.worker();
+    const std::vector<std::string> queues{"default"};
+    auto taken = co_await engine_->fetch(worker, queues, "w", Clock::now() + 60s);
+    EXPECT_TRUE(taken.has_value() && !*taken);
+    co_return;
+  };
+  std::thread stopper([&] {
+    std::this_thread::sleep_for(50ms);
+    engine_->stop_waiting();
+    engine_->stop();
+  });
+  run(body);
+  stopper.join();
+  EXPECT_EQ(engine_->run_write([](Board& board, const Now&) { return board.clear(); }).error().code, Errc::unavailable);
+  open();  // and it recovers
+  EXPECT_TRUE(engine_->run_write([](Board& board, const Now& now) { return board.push(job("again-it-works"), now); }).has_value());
+}
+
+TEST_F(EngineTest, TheDeskFindsCancelsAndRetries) {
+  Desk desk(*engine_, options_);
+  const auto pushed = desk.enqueue({R"({"jobtype":"A","args":[]})", R"({"jid":"named-job","jobtype":"B","args":[],"retry":-1})", "{"});
+  ASSERT_TRUE(pushed.has_value()) << pushed.error().message;
+  EXPECT_EQ(pushed->jids[0].size(), 24U);
+  EXPECT_EQ(pushed->jids[1], "named-job");
+  ASSERT_EQ(pushed->refusals.size(), 1U);
+  EXPECT_EQ(pushed->refusals[0].first, 2U);
+  EXPECT_EQ(desk.find(pushed->jids[0])->state, "waiting");
+  EXPECT_EQ(desk.find("unknown-job").error().code, Errc::not_found);
+  ASSERT_TRUE(desk.cancel(pushed->jids[0]).has_value());
+  EXPECT_EQ(desk.find(pushed->jids[0]).error().code, Errc::not_found);
+  EXPECT_EQ(desk.retry("named-job").error().code, Errc::conflict);
+  std::optional<Leased> leased;
+  ASSERT_TRUE(engine_->run_read([&](Board& board, const Now& now) { leased = *board.take({"default"}, "w1", now); }).has_value());
+  EXPECT_EQ(desk.find("named-job")->state, "running");
+  EXPECT_EQ(desk.find("named-job")->wid, "w1");
+  ASSERT_TRUE(engine_->run_write([](Board& board, const Now& now) { return board.fail_job("named-job", "w1", {"E", "m", {}}, now); }).has_value());
+  EXPECT_EQ(desk.find("named-job")->state, "dead");
+  EXPECT_EQ(desk.list("dead", "", Desk::kBegin, 10)->jobs.size(), 1U);
+  ASSERT_TRUE(desk.retry("named-job").has_value());
+  EXPECT_EQ(desk.find("named-job")->state, "waiting");
+  EXPECT_EQ(*desk.sweep("waiting", "default", Board::Act::kill, {}), 1U);
+  EXPECT_EQ(*desk.sweep("dead", "", Board::Act::remove, {}), 1U);
+  EXPECT_EQ(desk.list("waiting", "default", Desk::kBegin, 10)->jobs.size(), 0U);
+  EXPECT_EQ(desk.set_paused("none", true).error().code, Errc::not_found);
+}
+
+}  // namespace
+}  // namespace headroom::tasks

@@ -1,0 +1,113 @@
+#include "headroom/tasks/schedule.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "headroom/json/json.h"
+#include "headroom/json/reader.h"
+#include "headroom/json/writer.h"
+
+namespace headroom::tasks {
+namespace {
+
+constexpr std::size_t kNameLimit = 200;
+constexpr std::uint32_t kMostJitter = 86400;
+constexpr std::uint32_t kMostCatchUp = 1000;
+constexpr std::size_t kLongAbsence = 20'000;  // missed slots after which only the last day is looked at: it has more than may be caught up
+
+constexpr std::array<std::string_view, 3> kCatchUps{"skip", "once", "all"};
+constexpr std::array<std::string_view, 2> kGaps{"skip", "shift"};
+constexpr std::array<std::string_view, 3> kFolds{"first", "last", "both"};
+
+template <class E, std::size_t N>
+void read_choice(json::Reader& in, std::string_view name, const std::array<std::string_view, N>& words, E& to) {
+  std::string word(words[static_cast<std::size_t>(to)]);
+  in.optional(name, word);
+  const auto at = std::ranges::find(words, word);
+  if (at == words.end()) return in.refuse(name, fmt::format("expected one of {}", fmt::join(words, ", ")));
+  to = static_cast<E>(at - words.begin());
+}
+
+template <class E, std::size_t N>
+std::string_view word_of(E value, const std::array<std::string_view, N>& words) {
+  return words[static_cast<std::size_t>(value)];
+}
+
+// The text with a jid, so that it is a job.
+std::string with_jid(std::string_view job, std::string_view jid) {
+  std::string text(job.substr(0, job.find('{') + 1));
+  text += R"("jid":)";
+  json::append_string(text, jid);
+  const std::string_view rest = job.substr(job.find('{') + 1);
+  if (!rest.starts_with('}')) text += ',';
+  return text.append(rest);
+}
+
+}  // namespace
+
+Result<Schedule> Schedule::read(std::string name, std::string_view text) {
+  auto document = json::parse(text);
+  if (!document) return pass(document);
+  Schedule schedule;
+  schedule.name = std::move(name);
+  std::optional<json::Value> job;
+  std::string last;
+  json::Reader in(document->root());
+  in.required("cron", schedule.cron);
+  in.required("job", job);
+  in.optional("zone", schedule.zone);
+  in.optional("jitter_s", schedule.jitter_s);
+  in.optional("catch_up_limit", schedule.catch_up_limit);
+  in.optional("paused", schedule.paused);
+  in.optional("last", last);
+  read_choice(in, "catch_up", kCatchUps, schedule.catch_up);
+  read_choice(in, "gap", kGaps, schedule.gap);
+  read_choice(in, "fold", kFolds, schedule.fold);
+  if (job && job->kind() != json::Kind::object) in.refuse("job", "expected an object");
+  if (job && job->find("jid")) in.refuse("job", "the jid is made from the name and the slot");
+  if (schedule.jitter_s > kMostJitter) in.refuse("jitter_s", "expected 0 to 86400");
+  if (schedule.catch_up_limit > kMostCatchUp) in.refuse("catch_up_limit", "expected 0 to 1000");
+  if (auto read = in.finish(); !read) return pass(read);
+  if (schedule.name.empty() || schedule.name.size() > kNameLimit) return fail(Errc::invalid, "a schedule's name has 1 to 200 characters");
+  schedule.job = job->text();
+  schedule.last = last.empty() ? 0 : parse_time(last).value_or(0);
+  if (auto cron = schedule.parsed(); !cron) return pass(cron);
+  if (auto made = job_of(schedule, 0, 0); !made) return pass(made);
+  return schedule;
+}
+
+std::string Schedule::text() const {
+  std::string text;
+  json::Writer out(text);
+  out.begin_object().field("cron", cron).field("zone", zone).field("jitter_s", jitter_s).field("catch_up_limit", catch_up_limit);
+  out.field("catch_up", word_of(catch_up, kCatchUps)).field("gap", word_of(gap, kGaps)).field("fold", word_of(fold, kFolds));
+  out.field("paused", paused).field("last", format_time(last)).key("job").raw(job).end_object();
+  return text;
+}
+
+DueSlots due_slots(const Schedule& schedule, const Cron& cron, WallTime now) {
+  DueSlots due{.run = {}, .last = schedule.last};
+  const std::size_t most = schedule.catch_up == CatchUp::all ? std::max<std::size_t>(schedule.catch_up_limit, 1) : 1;
+  std::size_t looked_at = 0;
+  for (auto slot = cron.next(schedule.last); slot && *slot <= now; slot = cron.next(*slot)) {
+    if (++looked_at == kLongAbsence) slot = std::max(*slot, now - 86400 * kSecond);
+    due.last = *slot;
+    if (schedule.catch_up == CatchUp::skip && now - *slot > Schedule::kOnTime) continue;
+    if (due.run.size() == most) due.run.erase(due.run.begin());  // the latest count
+    due.run.push_back(*slot);
+  }
+  return due;
+}
+
+Result<Job> job_of(const Schedule& schedule, WallTime slot, WallTime now) {
+  const std::string jid = fmt::format("cron-{:016x}-{}", hash64(schedule.name), slot / kSecond);
+  auto job = read_job(with_jid(schedule.job, jid), now);
+  if (!job) return pass(job, "schedule");
+  const WallTime jitter = schedule.jitter_s == 0 ? 0 : static_cast<WallTime>(hash64(jid) % (std::uint64_t{schedule.jitter_s} * kSecond));
+  if (slot + jitter > now && job->at == 0) job->at = slot + jitter;
+  return job;
+}
+
+}  // namespace headroom::tasks
