@@ -1,7 +1,6 @@
 """The SQL proxy while servers, networks and clients fail: clear errors, nothing crossed, and it recovers."""
 
-import os
-import re
+import random
 import signal
 import struct
 import threading
@@ -137,6 +136,49 @@ class Failures(SqlScenario):
         other.query("COMMIT")
         self.recovers(server, wire)
         self.recovers(server, other)
+
+    def test_a_storm_of_cancel_requests_reaches_nobody_else(self):
+        server = self.proxy(pool_size=4, pool_overflow=0)
+        wrong, done, hits, stop = [], [], [], threading.Event()
+
+        def work(number):
+            # The even ones are cancelled all the time, the odd ones never.
+            cancelled = number % 2 == 0
+            wire = self.wire(server)
+            wires[number] = wire
+            for turn in range(60):
+                messages = wire.query(f"SELECT {number * 1000 + turn} FROM pg_sleep(0.005)")
+                kind = kinds(messages)
+                if "E" in kind:
+                    code = error_of(next(body for each, body in messages if each == b"E"))[:5]
+                    hits.append(number)
+                    if code != "57014" or not cancelled:
+                        wrong.append((number, turn, code))
+                elif kind != "TDCZ" or not messages[1][1].endswith(str(number * 1000 + turn).encode()):
+                    wrong.append((number, turn, kind))
+            done.append(number)
+
+        def storm(numbers):
+            generator = random.Random(7)
+            while not stop.is_set():
+                wire = wires.get(generator.choice(numbers))
+                if wire is not None:
+                    wire.cancel()
+                    stop.wait(generator.random() * 0.004)
+
+        wires = {}
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
+        storms = [threading.Thread(target=storm, args=([n for n in range(16) if n % 2 == 0],)) for _ in range(3)]
+        for thread in threads + storms:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        stop.set()
+        for thread in storms:
+            thread.join()
+        self.assertEqual((wrong, len(done)), ([], 16))
+        self.assertGreater(len(hits), 10)
+        self.recovers(server)
 
     def test_wrong_passwords_unknown_users_and_databases(self):
         server = self.proxy()

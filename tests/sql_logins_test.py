@@ -9,7 +9,7 @@ import unittest
 
 import psycopg2
 
-from harness import eventually, run
+from harness import eventually, get, run
 from harness.postgres import SqlScenario, Wire, error_of, kinds
 
 
@@ -199,6 +199,27 @@ class Logins(SqlScenario):
         self.assertEqual(error_of(looker.query("DROP EVERYTHING")[0][1])[:5], "42601")
         for what in ("POOLS", "CLIENTS", "SERVERS", "STATS", "DATABASES", "CONFIG", "PINS", "VERSION"):
             self.assertEqual(kinds(owner.query(f"show {what};"))[-2:], "CZ", what)
+
+    def test_the_admin_api_and_the_seeds_paths_show_pools_and_slow_queries(self):
+        server = self.proxy(pool_size=2, pool_overflow=1)
+        wire = self.wire(server)
+        wire.values("SELECT 'secret', pg_sleep(0.05)")
+        wire.values("SELECT 1")
+        queries = server.api("GET", "/api/v1/database/slow-queries?by=mean&limit=1").json()
+        self.assertEqual([(row["query"], row["calls"]) for row in queries["slow_queries"]], [("SELECT ?, pg_sleep (?)", 1)])
+        self.assertGreaterEqual(queries["slow_queries"][0]["mean_ms"], 50)
+        self.assertEqual(server.api("GET", "/api/v1/database/slow-queries?by=colour").status, 400)
+        wire.query("BEGIN")
+        pools = server.api("GET", "/api/v1/sql/pools").json()
+        self.assertEqual([(row["database"], row["user"], row["open"], row["limit"]) for row in pools["pools"]], [("booking", "booking", 1, 3)])
+        self.assertAlmostEqual(pools["pools"][0]["use_percent"], 33.33, 2)
+        health = server.api("GET", "/api/phase14/scalability/connection-pool/health").json()
+        self.assertEqual((health["status"], health["pool"]["max_pool_size"], health["pool"]["in_use"]), ("healthy", 3, 1))
+        self.assertGreater(health["response_time_ms"], 0)
+        overview = server.api("GET", "/api/phase14/scalability/overview").json()
+        self.assertGreater(overview["connection_pool"]["response_time_ms"], 0)
+        self.assertAlmostEqual(server.api("GET", "/api/v1/performance/scalability/database").json()["pool_usage"], 33.33, 2)
+        self.assertIn('headroom_sql_pool_open{database="booking",user="booking"} 1', get(server.admin, "/metrics").text())
 
     def file(self, text):
         path = self.directory / "users.txt"

@@ -9,6 +9,7 @@
 #include "headroom/json/writer.h"
 #include "headroom/monitor/process.h"
 #include "headroom/server/report.h"
+#include "headroom/server/sql_api.h"
 
 namespace headroom::server {
 namespace {
@@ -125,7 +126,7 @@ Reply acube_health(const Sources& sources) {
   out.begin_object().field("status", seed_status(state));
   write_common(out, sources);
   out.key("components").begin_object();
-  write_absent(out, "database", {"response_time_ms"});
+  write_database(out, sources, "database", {"response_time_ms"});
   write_cache(out, sources, {"hit_rate"});
   write_components(out, sources);
   out.end_object().end_object();
@@ -147,7 +148,7 @@ Reply acube_overview(const Sources& sources) {
   json::Writer out(body);
   out.begin_object();
   write_cache(out, sources, {"hit_rate", "total_requests", "size"});
-  write_absent(out, "connection_pool", {"response_time_ms", "max_pool_size", "min_pool_size"});
+  write_database(out, sources, "connection_pool", {"response_time_ms", "max_pool_size", "min_pool_size"});
   write_absent(out, "database", {"collections", "size_bytes", "indexes"});
   out.key("performance").begin_object();
   write_requests(out, sources, sources.summary());
@@ -162,7 +163,7 @@ Reply acube_config(const Sources& sources) {
   std::string body;
   json::Writer out(body);
   out.begin_object();
-  write_absent(out, "connection_pool",
+  write_database(out, sources, "connection_pool",
                {"max_pool_size", "min_pool_size", "max_idle_time_ms", "connect_timeout_ms",
                 "socket_timeout_ms", "retry_writes", "retry_reads"});
   write_ttls(out, sources, {"static", "semi_dynamic", "analytics", "statistics", "realtime"});
@@ -193,7 +194,7 @@ Reply sixfb_health(const Sources& sources) {
   json::Writer out(body);
   out.begin_object().field("status", seed_status(state));
   write_common(out, sources);
-  write_absent(out, "database", {"response_time_ms", "pool_usage"});
+  write_database(out, sources, "database", {"response_time_ms", "pool_usage"});
   write_absent(out, "redis", {"response_time_ms", "memory_mb"});
   write_cache(out, sources, {"hit_rate"});
   out.key("components").begin_object();
@@ -234,7 +235,7 @@ Reply sixfb_overview(const Sources& sources) {
   std::string body;
   json::Writer out(body);
   out.begin_object().field("status", seed_status(sources.vitals.state()));
-  write_absent(out, "database", {"pool_usage", "slow_queries"});
+  write_database(out, sources, "database", {"pool_usage", "slow_queries"});
   write_cache(out, sources, {"hit_rate"});
   write_absent(out, "realtime", {"connections"});
   write_system(out, sources);
@@ -267,7 +268,7 @@ Reply fastnext_readiness(const Sources& sources) {
       .field("reason", ready.reason);
   write_common(out, sources);
   out.key("checks").begin_object();
-  write_absent(out, "database", {});
+  write_database(out, sources, "database", {});
   write_cache(out, sources, {});
   write_components(out, sources);
   out.end_object().end_object();
@@ -281,7 +282,7 @@ Reply fastnext_deep(const Sources& sources) {
   out.begin_object().field("status", seed_status(state));
   write_common(out, sources);
   out.key("components").begin_object();
-  write_absent(out, "database", {"response_time_ms", "pool_size", "checked_out"});
+  write_database(out, sources, "database", {"response_time_ms", "pool_size", "checked_out"});
   write_absent(out, "replication", {"lag_seconds", "replicas"});
   write_cache(out, sources, {"hit_ratio", "memory_bytes"});
   write_components(out, sources);

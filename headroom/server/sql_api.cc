@@ -77,7 +77,7 @@ void write_queries(json::Writer& out, const std::vector<sql::QueryReport>& queri
   out.end_array();
 }
 
-Reply pools_of(const Sql& sql, const Sources&, const Call&) {
+Reply pools_of(const Sql& sql, const Call&) {
   std::string body;
   json::Writer out(body);
   const auto pools = sql.pools();
@@ -88,11 +88,10 @@ Reply pools_of(const Sql& sql, const Sources&, const Call&) {
 }
 
 // A-Cube: status, response time, the pool's settings.
-Reply pool_health(const Sql& sql, const Sources& sources, const Call&) {
+Reply pool_health(const Sql& sql, const Call&) {
   const auto pools = sql.pools();
   const Total t = total_of(pools);
-  const auto settings = sources.settings();
-  const auto& options = settings->get<sql::SqlOptions>();
+  const sql::SqlOptions& options = sql.options();
   std::string body;
   json::Writer out(body);
   out.begin_object().field("status", t.status()).key("response_time_ms").fixed(t.mean_ms, 3);
@@ -107,7 +106,7 @@ Reply pool_health(const Sql& sql, const Sources& sources, const Call&) {
   return json_reply(std::move(body));
 }
 
-Reply sixfb_database(const Sql& sql, const Sources&, const Call&) {
+Reply sixfb_database(const Sql& sql, const Call&) {
   const auto pools = sql.pools();
   const Total t = total_of(pools);
   std::string body;
@@ -121,7 +120,7 @@ Reply sixfb_database(const Sql& sql, const Sources&, const Call&) {
   return json_reply(std::move(body));
 }
 
-Reply slow_queries(const Sql& sql, const Sources&, const Call& call) {
+Reply slow_queries(const Sql& sql, const Call& call) {
   const std::string by = call.query_value("by");
   const std::string asked = call.query_value("limit");
   const auto most = asked.empty() ? std::optional<std::uint64_t>(20) : text::to_u64(asked);
@@ -140,7 +139,7 @@ struct Row {
   std::string_view path;
   std::string_view summary;
   std::string_view fields;  // null without the proxy
-  Reply (*answer)(const Sql& sql, const Sources& sources, const Call& call);
+  Reply (*answer)(const Sql& sql, const Call& call);
   bool seed = true;
 };
 constexpr std::array kRows{
@@ -161,18 +160,39 @@ Reply without_sql(std::string_view fields) {
 
 }  // namespace
 
+void write_database(json::Writer& out, const Sources& sources, std::string_view name, std::initializer_list<std::string_view> fields) {
+  const Sql* sql = sources.sql ? sources.sql() : nullptr;
+  out.key(name).begin_object();
+  const Total t = sql != nullptr ? total_of(sql->pools()) : Total();
+  out.field("status", sql != nullptr ? t.status() : "not_configured");
+  for (const std::string_view field : fields) {
+    out.key(field);
+    if (sql == nullptr) out.null();
+    else if (field == "response_time_ms") out.fixed(t.mean_ms, 3);
+    else if (field == "pool_usage") out.fixed(t.highest_use, 2);
+    else if (field == "pool_size") out.value(t.limit);
+    else if (field == "checked_out") out.value(t.open - t.idle);
+    else if (field == "min_pool_size") out.value(sql->options().pool_min);
+    else if (field == "max_pool_size") out.value(sql->options().pool_size + sql->options().pool_overflow);
+    else if (field == "max_idle_time_ms") out.value(milliseconds(sql->options().idle_timeout));
+    else if (field == "connect_timeout_ms") out.value(milliseconds(sql->options().connect_timeout));
+    else out.null();
+  }
+  out.end_object();
+}
+
 void add_sql_endpoints(Api& api, const Sources& sources) {
   for (const Row& row : kRows) {
     api.add({.method = Method::get,
              .path = std::string(row.path),
              .role = Role::viewer,
-             .run = Run::control,  // the settings' thread
+             .run = Run::reading,
              .tag = "sql",
              .summary = row.summary,
              .place = row.seed ? Place::admin_and_edge : Place::admin,
              .answer = [&row, &sources](const Call& call) {
                const Sql* sql = sources.sql ? sources.sql() : nullptr;
-               return sql != nullptr ? row.answer(*sql, sources, call) : without_sql(row.fields);
+               return sql != nullptr ? row.answer(*sql, call) : without_sql(row.fields);
              }});
   }
 }

@@ -13,6 +13,7 @@ namespace from = pgwire::from_server;
 using Kind = Expected::Kind;
 using Action = Expected::Action;
 
+constexpr std::size_t kMostPopped = 4096;
 constexpr std::size_t kLongestControl = 1U << 20U;  // of what is read as a whole; a longer error passes unread
 
 // These pass in parts; whatever else may be answered behind must be there as a whole.
@@ -58,7 +59,12 @@ std::string& Session::to_client() {
 }
 
 void Session::pop() {
-  if (++first_ < expected_.size()) return;
+  if (++first_ < expected_.size()) {
+    if (first_ < kMostPopped) return;
+    expected_.erase(expected_.begin(), expected_.begin() + static_cast<std::ptrdiff_t>(first_));  // of a pipeline without an end
+    first_ = 0;
+    return;
+  }
   expected_.clear();
   first_ = 0;
   if (expected_.capacity() > 64) expected_.shrink_to_fit();
@@ -143,6 +149,7 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
     default: break;
   }
   answer_locals();
+  if (cancel_later_ && outstanding() > 0 && front().action == Action::pass) forward_cancel();
   return !ended_ && server_ != nullptr;
 }
 
@@ -181,6 +188,7 @@ void Session::take_ready(pgwire::Status status) {
   const bool own = front().action == Action::swallow;
   pop();
   if (own) return;
+  cancel_later_ = false;
   status_ = status;
   state_since_ = now;
   ++queries_;

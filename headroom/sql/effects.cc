@@ -224,7 +224,7 @@ class Scan {
   void discard() {
     if (token_.is("all")) {
       effects_.resets_all = effects_.drops_statements = true;
-      effects_.unpins |= pin::kListen | pin::kTemporary | pin::kHold | pin::kAdvisory | pin::kPrepare | pin::kSetting;
+      effects_.unpins |= pin::kListen | pin::kTemporary | pin::kHold | pin::kAdvisory | pin::kPrepare | pin::kSetting | pin::kLarge;
     } else if (token_.is("temp") || token_.is("temporary")) {
       effects_.unpins |= pin::kTemporary;
     }

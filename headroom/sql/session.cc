@@ -352,8 +352,14 @@ void Session::cancel(std::string_view key) {
     cancelled_ = true;
     return event_.set();
   }
-  if (!server_ || outstanding() == 0 || own_work_ || front().action != Expected::Action::pass) return part_.cancels.at("nothing")->add();
+  if (!server_ || outstanding() == 0 || own_work_) return part_.cancels.at("nothing")->add();
   part_.cancels.at("forwarded")->add();
+  if (front().action == Expected::Action::pass) forward_cancel();
+  else cancel_later_ = true;  // what Headroom does for itself is not to be cancelled
+}
+
+void Session::forward_cancel() {
+  cancel_later_ = false;
   auto forward = [this, endpoint = server_->endpoint, route = account_->pool().route(), pid = server_->pid, server_key = server_->key]() -> net::Task<> {
     auto done = co_await postgres::cancel(part_.group, endpoint, route, pid, server_key, Clock::now() + kOwnWork);
     if (!done) log::warn("sql", "a cancel request did not reach the server: {}", done.error().message);

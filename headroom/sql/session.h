@@ -87,6 +87,7 @@ class Session {
   [[nodiscard]] net::Task<> release();
   [[nodiscard]] net::Task<> acquire();
   void settle_in(std::unique_ptr<postgres::Server> server);
+  void forward_cancel();
   [[nodiscard]] TimePoint deadline() const;
   void deadline_passed();
   [[nodiscard]] bool idle() const;
@@ -195,6 +196,7 @@ class Session {
   bool unnamed_here_ = false;
   bool waiting_ = false;
   bool cancelled_ = false;
+  bool cancel_later_ = false;
   bool dirty_ = false;  // the server's state is not known exactly
   Effects touched_;     // in this transaction
   Insight::Shape* shape_ = nullptr;  // of the query at hand; of a pipeline, the last one

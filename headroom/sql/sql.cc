@@ -91,6 +91,8 @@ Result<> Sql::start(std::shared_ptr<const SqlOptions> options, std::vector<int> 
   return {};
 }
 
+const SqlOptions& Sql::options() const { return body_->room_.options(); }
+
 std::string Sql::address() const { return body_->listener_ ? body_->listener_->endpoint().to_string() : ""; }
 
 std::vector<int> Sql::sockets() const {

@@ -51,6 +51,8 @@ class Sql final : public net::Health {
   [[nodiscard]] std::size_t open() const;  // clients still connected
   void stop();
 
+  // Those of start(), which must have succeeded. Any thread.
+  [[nodiscard]] const SqlOptions& options() const;
   // From any thread but a worker's.
   [[nodiscard]] std::vector<net::HealthReport> health() const override;
   [[nodiscard]] std::vector<PoolReport> pools() const;
