@@ -1,5 +1,6 @@
 """The SQL proxy while servers, networks and clients fail: clear errors, nothing crossed, and it recovers."""
 
+import os
 import random
 import signal
 import struct
@@ -223,6 +224,17 @@ class Failures(SqlScenario):
                 break
         self.assertEqual(rows, 2000)
         self.assertLess(server.resident_bytes() - before, 32 << 20)
+
+    @unittest.skipIf(os.environ.get("HEADROOM_SANITIZED"), "sanitizers keep memory of their own")
+    def test_an_idle_client_takes_at_most_4_kib(self):
+        server = self.proxy(pool_size=4)
+        for wire in [self.wire(server) for _ in range(50)]:  # what is made once
+            wire.values("SELECT 1")
+        before = server.resident_bytes()
+        many = [self.wire(server) for _ in range(1000)]
+        for wire in many:
+            self.assertEqual(wire.values("SELECT 1"), ["1"])
+        self.assertLessEqual((server.resident_bytes() - before) / len(many), 4096)
 
     def test_a_large_parameter_and_a_large_statement_pass(self):
         server = self.proxy(pool_size=1, pool_overflow=0)
