@@ -28,6 +28,7 @@
 #include "headroom/server/cache_api.h"
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/admin_door.h"
+#include "headroom/server/code_pages.h"
 #include "headroom/server/api.h"
 #include "headroom/server/cdn_api.h"
 #include "headroom/server/options.h"
@@ -305,6 +306,7 @@ Result<> Process::start() {
   tick();  // the first sample: rates count from here
   vitals_.enter(monitor::Stage::serving);
   announce();
+  forget_code_pages();
   tell_supervisor(fmt::format("READY=1\nMAINPID={}", ::getpid()));
   return {};
 }
