@@ -1,5 +1,6 @@
 """The shared HTTP cache at the edge: what is kept, for whom, how it is validated, and what drops it."""
 
+import concurrent.futures
 import threading
 import time
 import unittest
@@ -258,6 +259,15 @@ class Cleared(Counting):
 
 
 class Together(Counting):
+    def test_what_is_too_large_to_keep_reaches_all_who_wait_for_it(self):
+        server = self.serve(self.app([("Cache-Control", "max-age=60")], body=lambda r: bytes(range(256)) * 40000), config='[cache]\nmemory_limit = "16MiB"')
+        clients = [self.client(server).request(target="/large") for _ in range(3)]
+        # At once: the slowest of them sets the pace.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            bodies = list(pool.map(lambda client: client.answer().body, clients))
+        self.assertEqual(bodies, [bytes(range(256)) * 40000] * 3)
+        self.assertEqual(ask(server.edge, target="/large").status, 200)
+
     def test_many_who_miss_one_page_cost_one_request(self):
         server = self.serve(self.app([("Cache-Control", "max-age=60")], delay=0.3))
         clients = [self.client(server).request(target="/hot") for _ in range(200)]

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::size_t kMostLoads = 10000;  // of get_or_compute(), on each worker
 constexpr std::string_view kTier = "memory";
+constexpr std::string_view kDisk = "disk";
+constexpr std::uint64_t kDiskFormat = 1;  // to be raised with disk_file.cc's
 
 TierOptions tier_options(const CacheOptions& options, std::uint64_t seed) {
   const auto value_limit = static_cast<std::uint64_t>(static_cast<double>(options.memory_limit.count) * options.value_share);
@@ -33,6 +35,8 @@ struct Cache::Series {
   metrics::Counter* bypasses;
   metrics::Counter* overloads;
   std::array<metrics::Counter*, 3> fills;  // by Fill
+  metrics::Counter* disk_hits;             // null without a disk, as is the next
+  metrics::Counter* disk_misses;
 };
 
 // The settings of one moment with the series that they name.
@@ -57,17 +61,43 @@ double Stats::hit_ratio() const {
   return lookups() == 0 ? 0 : static_cast<double>(answered()) / static_cast<double>(lookups());
 }
 
-Cache::Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options, Now now)
+Cache::Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options, const Place& place, Now now)
     : workers_(workers), registry_(registry), now_(std::move(now)), memory_(tier_options(options, random_seed())) {
   for (const auto& worker : workers_) parts_.push_back(std::make_unique<Part>(*this, *worker));
   for (std::size_t i = 0; i < kRemovals; ++i) {
-    removals_[i] = &registry_.counter(kRemovalsFamily, {std::string(kTier), std::string(to_string(static_cast<Removal>(i)))});
+    const auto cause = static_cast<Removal>(i);
+    move_from(kRemovalsFamily, {std::string(kTier), std::string(to_string(cause))}, [this, cause] { return memory_.removals(cause); });
   }
   const metrics::Labels tier{std::string(kTier)};
   gauges_.push_back(registry_.gauge(kBytes, tier, [this] { return static_cast<double>(memory_.memory().used()); }));
   gauges_.push_back(registry_.gauge(kBytesLimit, tier, [this] { return static_cast<double>(memory_.memory().limit()); }));
   gauges_.push_back(registry_.gauge(kEntries, tier, [this] { return static_cast<double>(memory_.entries()); }));
+  if (options.disk_limit.count != 0 && !place.directory.empty()) open_disk(options, place);
   configure(options);
+}
+
+void Cache::open_disk(const CacheOptions& options, const Place& place) {
+  const ClassNames classes{[this](std::string_view name) { return class_of(name); }, [this](ClassId cls) { return class_name(cls); }};
+  disk_.emplace(memory_, workers_, classes,
+                DiskOptions{.directory = place.directory, .limit = options.disk_limit.count, .over = options.disk_over.count, .persist = options.persist,
+                            .stamp = hash64(place.stamp, kDiskFormat)},
+                now_);
+  for (std::size_t i = 0; i < kRemovals; ++i) {
+    const auto cause = static_cast<Removal>(i);
+    move_from(kRemovalsFamily, {std::string(kDisk), std::string(to_string(cause))}, [this, cause] { return disk_->removals(cause); });
+  }
+  move_from(kCopies, {"written"}, [this] { return disk_->written(); });
+  move_from(kCopies, {"skipped"}, [this] { return disk_->skipped(); });
+  move_from(kDiskErrors, {}, [this] { return disk_->errors(); });
+  const metrics::Labels tier{std::string(kDisk)};
+  gauges_.push_back(registry_.gauge(kBytes, tier, [this] { return static_cast<double>(disk_->used()); }));
+  gauges_.push_back(registry_.gauge(kBytesLimit, tier, [this] { return static_cast<double>(disk_->limit()); }));
+  gauges_.push_back(registry_.gauge(kEntries, tier, [this] { return static_cast<double>(disk_->entries()); }));
+  gauges_.push_back(registry_.gauge(kDiskUp, {}, [this] { return disk_->up() ? 1.0 : 0.0; }));
+}
+
+void Cache::move_from(const metrics::Family& family, metrics::Labels labels, std::function<std::uint64_t()> from) {
+  moved_.push_back({&registry_.counter(family, std::move(labels)), std::move(from)});
 }
 
 Cache::~Cache() = default;
@@ -96,10 +126,12 @@ void Cache::configure(const CacheOptions& options) {
     for (std::size_t s = 0; s < kSpaces; ++s) {
       const std::string space(to_string(static_cast<Space>(s)));
       const metrics::Labels labels{std::string(kTier), space, cls.name};
+      const metrics::Labels on_disk{std::string(kDisk), space, cls.name};
       const auto fills = [&](const char* outcome) { return &registry_.counter(kFills, {space, cls.name, outcome}); };
       made->series[s].push_back({&registry_.counter(kHits, labels), &registry_.counter(kStaleHits, labels), &registry_.counter(kMisses, labels),
                                  &registry_.counter(kCoalesced, labels), &registry_.counter(kBypasses, labels),
-                                 &registry_.counter(kOverloads, labels), {fills("stored"), fills("uncacheable"), fills("failed")}});
+                                 &registry_.counter(kOverloads, labels), {fills("stored"), fills("uncacheable"), fills("failed")},
+                                 disk_ ? &registry_.counter(kHits, on_disk) : nullptr, disk_ ? &registry_.counter(kMisses, on_disk) : nullptr});
     }
   }
   TierOptions limits = tier_options(options, 0);
@@ -111,6 +143,7 @@ void Cache::configure(const CacheOptions& options) {
 void Cache::stop() {
   for (auto& part : parts_) part->loads.stop_and_join();
   for (auto& part : parts_) part->leases.end();
+  if (disk_) disk_->close();
 }
 
 Found Cache::lookup(std::size_t worker, const Query& query, ClassId cls) {
@@ -125,7 +158,21 @@ Found Cache::lookup(std::size_t worker, const Query& query, ClassId cls) {
     case Answer::overloaded: series.overloads->at(worker).add(); break;
     case Answer::again: break;
   }
+  if (found.answer == Answer::fill && disk_) read_behind(worker, query, cls, found);
   return found;
+}
+
+void Cache::read_behind(std::size_t worker, const Query& query, ClassId cls, Found& found) {
+  auto copy = disk_->find(memory_.hash(query.space, query.key), query.space, query.key, query.now);
+  const Series& series = view().of(query.space, copy ? copy->cls : cls);
+  (copy ? series.disk_hits : series.disk_misses)->at(worker).add();
+  if (!copy) return;
+  found.answer = Answer::join;
+  found.ticket = found.lease.wait_too();
+  auto load = [this, worker, what = std::move(*copy), lease = std::move(found.lease)]() mutable {
+    return disk_->load(parts_[worker]->loads, std::move(what), std::move(lease));
+  };
+  static_cast<void>(parts_[worker]->loads.spawn(std::move(load)));  // where it is refused the lease passes to one who waits
 }
 
 void Cache::count_fill(std::size_t worker, Space space, ClassId cls, Fill outcome, Duration load_time) {
@@ -162,7 +209,20 @@ Result<Value> Cache::open(const ObjectRef& object) const {
 
 net::Task<Result<std::optional<Value>>> Cache::get(net::TaskGroup& group, std::string key) {
   if (key.empty() || key.size() > kKeyLimit) co_return fail(Errc::invalid, "a key has 1 to 1024 bytes");
-  const ObjectRef object = memory_.peek({.space = Space::app, .key = key, .now = now_()});
+  ObjectRef object = memory_.peek({.space = Space::app, .key = key, .now = now_()});
+  if (!object && disk_ && disk_->holds(memory_.hash(Space::app, key), Space::app, key, now_())) {
+    Found found = lookup(group.worker().index(), {.space = Space::app, .key = key, .now = now_(), .refresh = Refresh::never});
+    Ticket ticket = std::move(found.ticket);
+    if (found.answer == Answer::join) {
+      auto waited = co_await wait(group, ticket, kNever);
+      if (waited) found = std::move(*waited);
+    }
+    object = std::move(found.object);
+    if (!object) co_return std::optional<Value>();  // counted by the look-up
+    auto value = open(object);
+    if (!value) co_return pass(value);
+    co_return std::optional(std::move(*value));
+  }
   const Series& series = view().of(Space::app, object ? object->cls() : ClassId{0});
   (object ? series.hits : series.misses)->at(group.worker().index()).add();
   if (!object) co_return std::optional<Value>();
@@ -282,9 +342,10 @@ Leases& Cache::leases(std::size_t worker) { return parts_[worker]->leases; }
 
 void Cache::upkeep(std::size_t most_entries) {
   static_cast<void>(memory_.sweep(now_(), most_entries));
-  for (std::size_t i = 0; i < kRemovals; ++i) {
-    const std::uint64_t all = memory_.removals(static_cast<Removal>(i));
-    removals_[i]->add_shared(all - std::exchange(removals_counted_[i], all));
+  if (disk_) disk_->upkeep();
+  for (Moved& moved : moved_) {
+    const std::uint64_t all = moved.from();
+    moved.to->add_shared(all - std::exchange(moved.counted, all));
   }
 }
 
@@ -295,6 +356,13 @@ Stats Cache::stats(std::size_t most_tags) const {
   stats.bytes_limit = memory_.memory().limit();
   for (std::size_t i = 0; i < kRemovals; ++i) stats.removals[i] = memory_.removals(static_cast<Removal>(i));
   const View& now = view();
+  if (disk_) {
+    stats.disk = Stats::Disk{.up = disk_->up(), .entries = disk_->entries(), .bytes = disk_->used(), .bytes_limit = disk_->limit(),
+                             .written = disk_->written(), .skipped = disk_->skipped(), .errors = disk_->errors()};
+    for (const auto& space : now.series) {
+      for (const Series& series : space) stats.disk->hits += series.disk_hits->total();
+    }
+  }
   const auto use = memory_.use();
   for (std::size_t c = 0; c < now.classes.size(); ++c) {
     Stats::Class cls;

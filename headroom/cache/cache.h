@@ -9,7 +9,8 @@
 // Limits: keys of 1 KiB, 255 tags, values of value_share x memory_limit, waiters_limit waiters a key, 10,000 loads of get_or_compute() at
 //   once on each worker, 64 classes; beyond them Errc::invalid or Errc::overloaded.
 //
-// A further tier (Redis) belongs behind a lease: between "you fill" and the loader, where `run_fill` calls it.
+// Tiers: behind the memory lies, where there is a disk_limit, the disk (disk_tier.h). Whoever would be told "you fill" while a tier behind has the value
+// is told "join": the tier fills by the lease, as a loader would. A further tier (Redis) belongs there too.
 #pragma once
 
 #include <atomic>
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "headroom/base/metrics.h"
+#include "headroom/cache/disk_tier.h"
 #include "headroom/cache/lease.h"
 #include "headroom/cache/memory_tier.h"
 #include "headroom/cache/object.h"
@@ -88,6 +90,11 @@ struct Stats {
   std::uint64_t entries = 0, bytes = 0, bytes_limit = 0;
   std::uint64_t hits = 0, stale_hits = 0, misses = 0, coalesced = 0, bypasses = 0, overloads = 0;
   std::array<std::uint64_t, kRemovals> removals{};  // by Removal
+  struct Disk {
+    bool up = false;
+    std::uint64_t entries = 0, bytes = 0, bytes_limit = 0, hits = 0, written = 0, skipped = 0, errors = 0;
+  };
+  std::optional<Disk> disk;
   std::vector<Class> classes;
   std::vector<TagUse> tags;  // those with the most hits
   // Share of look-ups answered from here, 0 to 1.
@@ -102,15 +109,22 @@ class Cache {
  public:
   using Now = std::function<TimePoint()>;
 
-  // Before the workers start. `now` is for tests.
-  Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options, Now now = Clock::now);
+  // Where copies lie on disk, and who can read what products keep with their values.
+  struct Place {
+    std::filesystem::path directory{};
+    std::string_view stamp{};
+  };
+
+  // Before the workers start. `now` is for tests. Without a place there is no disk.
+  Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options, Now now = Clock::now) : Cache(workers, registry, options, Place{}, std::move(now)) {}
+  Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options, const Place& place, Now now = Clock::now);
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
   ~Cache();
 
   // Takes up what can be changed live. One caller at a time.
   void configure(const CacheOptions& options);
-  // Ends the loads and waits for them. From main, while the workers run; before them.
+  // Ends the loads, waits for them, and closes the disk. From main, while the workers run, when nobody invalidates any more.
   void stop();
 
   // --- For the products, which bring their own fills. Never suspends. `cls` says where a miss is counted.
@@ -189,6 +203,8 @@ class Cache {
   [[nodiscard]] net::Task<> run_fill(std::size_t worker, Lease lease, std::shared_ptr<const Storing> how, std::shared_ptr<const Loader> loader);
   // Null: there was nothing to keep.
   Result<ObjectRef> keep(std::size_t worker, Lease lease, const Storing& how, Loaded loaded, Duration load_time);
+  void open_disk(const CacheOptions& options, const Place& place);
+  void read_behind(std::size_t worker, const Query& query, ClassId cls, Found& found);
   [[nodiscard]] net::Task<Result<Found>> wait(net::TaskGroup& group, Ticket& ticket, TimePoint deadline);
   [[nodiscard]] net::Task<Result<Value>> load_alone(net::TaskGroup& group, std::shared_ptr<const Loader> loader);
 
@@ -196,11 +212,18 @@ class Cache {
   metrics::Registry& registry_;
   const Now now_;
   MemoryTier memory_;
+  std::optional<DiskTier> disk_;
   std::vector<std::unique_ptr<Part>> parts_;     // one a worker
   std::vector<std::unique_ptr<const View>> views_;  // all there ever were: reloads are few, and workers may still hold one
   std::atomic<const View*> view_{nullptr};
-  std::array<metrics::Counter*, kRemovals> removals_{};
-  std::array<std::uint64_t, kRemovals> removals_counted_{};
+  // What is counted elsewhere and moved into the registry.
+  struct Moved {
+    metrics::Counter* to;
+    std::function<std::uint64_t()> from;
+    std::uint64_t counted = 0;
+  };
+  void move_from(const metrics::Family& family, metrics::Labels labels, std::function<std::uint64_t()> from);
+  std::vector<Moved> moved_;
   std::vector<metrics::GaugeHandle> gauges_;
   std::atomic<InvalidationWatcher*> watcher_{nullptr};
 };

@@ -32,6 +32,7 @@ void Invalidations::tag(std::string_view name, Hardness hardness) {
   const std::scoped_lock lock(mutex_);
   const std::uint64_t next = seq_.load(std::memory_order_relaxed) + 1;
   tags_.invalidate(name, next, hardness);
+  if (journal_ != nullptr) journal_->tag(name, next);
   seq_.store(next, std::memory_order_release);
 }
 
@@ -53,6 +54,7 @@ void Invalidations::ban(Ban ban, Space space) {
     bans->erase(bans->begin());
   }
   const std::uint64_t seq = ban.seq;
+  if (journal_ != nullptr) journal_->ban(space, ban.pattern, ban.text, seq);
   bans->push_back(std::move(ban));
   {
     const std::scoped_lock copying(bans_mutex_);

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "headroom/cache/journal.h"
 #include "headroom/cache/object.h"
 #include "headroom/cache/tags.h"
 
@@ -35,6 +36,14 @@ class Invalidations {
 
   [[nodiscard]] std::uint64_t now() const { return seq_.load(std::memory_order_acquire); }
   [[nodiscard]] TagTable& tags() { return tags_; }
+  // Where marks are also noted for the next process. Before the first invalidation.
+  void use(Journal& journal) { journal_ = &journal; }
+  // Runs `work` while there is no invalidation under way.
+  template <class F>
+  auto between(F work) {
+    const std::scoped_lock lock(mutex_);
+    return work();
+  }
 
   void tag(std::string_view name, Hardness hardness);
   void prefix(Space space, std::string_view text, Hardness hardness) { ban({0, false, hardness, std::string(text)}, space); }
@@ -70,6 +79,7 @@ class Invalidations {
   std::array<std::shared_ptr<const Bans>, kSpaces> bans_{std::make_shared<Bans>(), std::make_shared<Bans>(), std::make_shared<Bans>()};
   mutable std::mutex bans_mutex_;  // only for copying a pointer
   TagTable tags_;
+  Journal* journal_ = nullptr;
   std::array<std::atomic<std::uint64_t>, 4096> keys_{};
 };
 

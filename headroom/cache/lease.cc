@@ -44,13 +44,14 @@ void give_object(Waiting& waiting, const ObjectRef& object, TimePoint now) {
 
 // --- MemoryTier: how a lease ends
 
-void MemoryTier::put(Flight& flight, const ObjectRef& object, Index index, TimePoint now) {
+void MemoryTier::put(Flight& flight, const ObjectRef& object, const Head& head, Index index, TimePoint now) {
   Shard& shard = shard_of(flight.hash);
   ObjectRef replaced;
   std::vector<WakerRef> woken;
+  std::uint64_t right = 0;  // to copy it to the tier behind
+  const std::uint64_t seq = invalidations_.now();
   {
     const std::scoped_lock lock(shard.mutex);
-    const std::uint64_t seq = invalidations_.now();
     const Verdict verdict = invalidations_.check(flight.space, flight.key, object->tags(), flight.since);
     const bool valid = flight.attached && verdict != Verdict::hard;
     Object& made = Shard::writable(object);
@@ -62,6 +63,9 @@ void MemoryTier::put(Flight& flight, const ObjectRef& object, Index index, TimeP
       invalidations_.tags().give(made.tags());
       memory_.give(kIndexBytes);
       if (Body* body = made.body()) body->detach();
+    }
+    if (valid && behind_ != nullptr && !head.is_copy) {
+      right = behind_->replaced(flight.hash, flight.space, flight.key, verdict == Verdict::valid ? &made : nullptr);
     }
     shard.detach(flight);
     // Who came after an invalidation that may have met this load looks up anew; who was there before it may have the value.
@@ -75,6 +79,7 @@ void MemoryTier::put(Flight& flight, const ObjectRef& object, Index index, TimeP
     });
   }
   wake_all(std::move(woken));
+  if (right != 0) behind_->copy(right, flight.hash, object, head.tags, seq);
 }
 
 Result<ObjectRef> MemoryTier::store(Flight& flight, const Head& head, std::string_view value, TimePoint now) {
@@ -84,7 +89,7 @@ Result<ObjectRef> MemoryTier::store(Flight& flight, const Head& head, std::strin
     return object;
   }
   const bool small = flight.key.size() + head.metadata.size() + value.size() <= value_limit();
-  put(flight, *object, small ? Index::may : Index::never, now);
+  put(flight, *object, head, small ? Index::may : Index::never, now);
   return object;
 }
 
@@ -102,7 +107,7 @@ Result<Published> MemoryTier::publish(Flight& flight, const Head& head, TimePoin
     return pass(object);
   }
   const bool small = head.size.value_or(0) + head.metadata.size() <= value_limit();
-  put(flight, *object, small ? Index::may : Index::never, now);
+  put(flight, *object, head, small ? Index::may : Index::never, now);
   Shard::share(Shard::writable(*object));
   Filler filler(*this, ObjectRef(memory_, &Shard::writable(*object), nullptr), head.size);
   return Published{std::move(filler), std::move(*object)};
@@ -127,7 +132,7 @@ Result<ObjectRef> MemoryTier::renew(Flight& flight, const Head& head, TimePoint 
     uncacheable(flight, Duration::zero(), now);
     return object;
   }
-  put(flight, *object, Index::may, now);
+  put(flight, *object, renewed, Index::may, now);
   return object;
 }
 
@@ -135,7 +140,7 @@ void MemoryTier::uncacheable(Flight& flight, Duration remember, TimePoint now) {
   if (remember > Duration::zero()) {
     const Head head{.lifetimes = {.ttl = remember}, .kind = Kind::bypass};
     auto marker = make(flight.space, flight.key, flight.hash, flight.since, head, {}, nullptr, {}, now);
-    if (marker) return put(flight, *marker, Index::may, now);
+    if (marker) return put(flight, *marker, head, Index::may, now);
   }
   Shard& shard = shard_of(flight.hash);
   std::vector<WakerRef> woken;

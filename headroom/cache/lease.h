@@ -34,6 +34,7 @@ struct Head {
   std::uint32_t raw_size = 0;          // of a value that is compressed with zstd
   Kind kind = Kind::value;
   bool forms = false;  // it may get further forms (MemoryTier::add_form)
+  bool is_copy = false;                // read from a tier behind: it has it already
 };
 
 // Writes a body. append() never suspends; between appends await room(), which suspends only while the object has left the index and its

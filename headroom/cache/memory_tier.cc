@@ -102,9 +102,12 @@ ObjectRef MemoryTier::peek(const Query& query) {
 bool MemoryTier::holds(const Query& query) {
   const std::uint64_t hash = hash_of(query.space, query.key, seed_);
   Shard& shard = shard_of(hash);
-  const std::scoped_lock lock(shard.mutex);
-  const Slot slot = shard.slots.find(hash, query.space, query.key);
-  return slot != 0 && shard.object(slot).kind() == Kind::value && !dead(shard, slot, query.now, invalidations_.now());
+  {
+    const std::scoped_lock lock(shard.mutex);
+    const Slot slot = shard.slots.find(hash, query.space, query.key);
+    if (slot != 0 && shard.object(slot).kind() == Kind::value && !dead(shard, slot, query.now, invalidations_.now())) return true;
+  }
+  return behind_ != nullptr && behind_->holds(hash, query.space, query.key, query.now);
 }
 
 std::optional<Removal> MemoryTier::dead(Shard& shard, Slot slot, TimePoint now, std::uint64_t seq) {
@@ -296,7 +299,7 @@ Result<> MemoryTier::set(Space space, std::string_view key, const Head& head, st
   if (!object) return pass(object);
   Shard& shard = shard_of(hash);
   ObjectRef replaced;
-  const std::scoped_lock lock(shard.mutex);
+  std::unique_lock lock(shard.mutex);
   const std::uint64_t seq = invalidations_.now();
   const Verdict verdict = invalidations_.check(space, key, (*object)->tags(), from);
   const bool overtaken = since && (verdict != Verdict::valid || invalidations_.key_since(hash, from));
@@ -310,6 +313,9 @@ Result<> MemoryTier::set(Space space, std::string_view key, const Head& head, st
   if (verdict == Verdict::soft) Shard::soften(made, now);
   if (Flight* flight = shard.flight(hash)) shard.detach(*flight);
   replaced = insert(shard, &made, hash);
+  const std::uint64_t right = behind_ != nullptr ? behind_->replaced(hash, space, key, verdict == Verdict::valid ? &made : nullptr) : 0;
+  lock.unlock();
+  if (right != 0) behind_->copy(right, hash, *object, head.tags, seq);
   return {};
 }
 
@@ -342,6 +348,7 @@ bool MemoryTier::erase(Space space, std::string_view key, Hardness hardness, Tim
   ObjectRef dropped;
   const std::scoped_lock lock(shard.mutex);
   if (Flight* flight = shard.flight(hash)) shard.detach(*flight);
+  if (behind_ != nullptr) static_cast<void>(behind_->replaced(hash, space, key, nullptr));
   const Slot slot = shard.slots.find(hash, space, key);
   if (slot == 0) return false;
   const bool was_dead = dead(shard, slot, now, invalidations_.now()).has_value();
@@ -360,7 +367,7 @@ std::size_t MemoryTier::sweep(TimePoint now, std::size_t most) {
   for (std::size_t looked = 0; looked < most; looked += kSweepStep) {
     std::vector<ObjectRef> dropped;
     Shard& shard = *shards_[sweep_shard_];
-    const std::scoped_lock lock(shard.mutex);
+    std::unique_lock lock(shard.mutex);
     const std::uint64_t seq = invalidations_.now();
     if (sweep_shard_ == 0 && shard.broom == 1) sweep_began_ = seq;
     for (std::size_t i = 0; i < kSweepStep && shard.broom < shard.slots.end(); ++i, ++shard.broom) {
@@ -371,7 +378,10 @@ std::size_t MemoryTier::sweep(TimePoint now, std::size_t most) {
     if (shard.broom < shard.slots.end()) continue;
     shard.broom = 1;
     sweep_shard_ = (sweep_shard_ + 1) & (shards_.size() - 1);
-    if (sweep_shard_ == 0) invalidations_.swept(sweep_began_);
+    lock.unlock();
+    if (sweep_shard_ != 0) continue;
+    if (behind_ != nullptr) behind_->revalidate(now);
+    invalidations_.swept(sweep_began_);
   }
   return removed;
 }

@@ -19,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "headroom/cache/behind.h"
 #include "headroom/cache/eviction.h"
 #include "headroom/cache/invalidations.h"
 #include "headroom/cache/lease.h"
@@ -87,6 +88,8 @@ class MemoryTier {
   MemoryTier& operator=(const MemoryTier&) = delete;
   ~MemoryTier();
 
+  // A tier that is told what happens to keys. Before the first look-up.
+  void put_behind(Behind& tier) { behind_ = &tier; }
   // Takes up new limits; the number of shards stays.
   void configure(const TierOptions& options);
 
@@ -114,6 +117,12 @@ class MemoryTier {
   std::size_t sweep(TimePoint now, std::size_t most);
   // The same for all entries, in small steps.
   std::size_t sweep_all(TimePoint now);
+
+  // For what else takes memory of the cache's: evicts for it. False: it does not fit. Outside of locks that a Behind takes.
+  [[nodiscard]] bool reserve(std::uint64_t bytes) { return make_room(bytes, bytes, latest_.load(std::memory_order_relaxed)); }
+  void give_back(std::uint64_t bytes) { memory_.give(bytes); }
+  [[nodiscard]] Invalidations& invalidations() { return invalidations_; }
+  [[nodiscard]] std::uint64_t hash(Space space, std::string_view key) const { return hash_of(space, key, seed_); }
 
   [[nodiscard]] const Memory& memory() const { return memory_; }
   [[nodiscard]] std::uint64_t entries() const { return entries_.load(std::memory_order_relaxed); }
@@ -152,7 +161,7 @@ class MemoryTier {
   [[nodiscard]] Result<ObjectRef> make(Space space, std::string_view key, std::uint64_t hash, std::uint64_t since, const Head& head,
                                        std::string_view value, Body* body, Duration load_time, TimePoint now, Forms* forms = nullptr);
   enum class Index : std::uint8_t { may, never };
-  void put(Flight& flight, const ObjectRef& object, Index index, TimePoint now);
+  void put(Flight& flight, const ObjectRef& object, const Head& head, Index index, TimePoint now);
   [[nodiscard]] Result<ObjectRef> store(Flight& flight, const Head& head, std::string_view value, TimePoint now);
   [[nodiscard]] Result<Published> publish(Flight& flight, const Head& head, TimePoint now);
   [[nodiscard]] Result<ObjectRef> renew(Flight& flight, const Head& head, TimePoint now);
@@ -171,6 +180,7 @@ class MemoryTier {
   void drop(const Object& object, Removal cause);
 
   Memory memory_;
+  Behind* behind_ = nullptr;
   const std::uint64_t seed_;
   std::vector<std::unique_ptr<Shard>> shards_;
   mutable Invalidations invalidations_;

@@ -23,8 +23,13 @@ inline constexpr Family kBytes{"headroom_cache_bytes", metrics::Kind::gauge, "By
 inline constexpr Family kBytesLimit{"headroom_cache_limit_bytes", metrics::Kind::gauge, "The bound of headroom_cache_bytes.", {"tier"}};
 inline constexpr Family kEntries{"headroom_cache_entries", metrics::Kind::gauge, "Entries there now.", {"tier"}};
 
-inline constexpr std::array<const Family*, 12> kFamilies{&kHits, &kStaleHits, &kMisses, &kCoalesced, &kBypasses, &kOverloads,
-                                                         &kFills, &kLoadTime, &kRemovalsFamily, &kBytes, &kBytesLimit, &kEntries};
+inline constexpr Family kDiskUp{"headroom_cache_disk_up", metrics::Kind::gauge, "Whether the disk can be used: 1, or 0 before it is read and after an error.", {}};
+inline constexpr Family kDiskErrors{"headroom_cache_disk_errors_total", metrics::Kind::counter, "Copies on disk that could not be written or read.", {}};
+inline constexpr Family kCopies{"headroom_cache_copies_total", metrics::Kind::counter, "Copies begun, by outcome: written, skipped (overtaken, no room, too many at once).", {"outcome"}};
+
+inline constexpr std::array<const Family*, 15> kFamilies{&kHits, &kStaleHits, &kMisses, &kCoalesced, &kBypasses, &kOverloads,
+                                                         &kFills, &kLoadTime, &kRemovalsFamily, &kBytes, &kBytesLimit, &kEntries,
+                                                         &kDiskUp, &kDiskErrors, &kCopies};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::cache

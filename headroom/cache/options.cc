@@ -46,12 +46,17 @@ const Section<CacheOptions>& cache_section() {
     s.setting("hard_timeout", &O::hard_timeout, "30s", Reload::live, "How long a load is waited for at all; then the next who asks loads.", at_least(1ms));
     s.setting("waiters_limit", &O::waiters_limit, "10000", Reload::live, "How many may wait for one key.", between(1, 1000000));
     s.setting("compress_over", &O::compress_over, "1KiB", Reload::live, "The app's values from this size on are compressed with zstd where that saves 15 %; 0: none are.");
+    s.setting("disk_limit", &O::disk_limit, "0", Reload::restart, "Bytes of state_dir for copies of values, read when the memory has them no more; 0: none.");
+    s.setting("disk_over", &O::disk_over, "64KiB", Reload::restart, "Values from this size on are copied to the disk.");
+    s.setting("persist", &O::persist, "false", Reload::restart, "Whether all values are copied, and are there after a restart.");
     s.alias("CACHE_ENABLED", "enabled");
     s.alias("CACHE_MAX_SIZE", "memory_limit");
     s.alias("CACHE_DEFAULT_TTL", "default_ttl", config::bare_seconds);
     s.alias("ENABLE_ADVANCED_CACHING", "enabled");
     s.check([](const O& o) -> Result<void> {
       if (ttl_classes(o).size() > kClasses) return fail(Errc::invalid, "there may be 64 classes");
+      if (o.persist && o.disk_limit.count == 0) return fail(Errc::invalid, "persist needs a disk_limit above 0");
+      if (o.disk_limit.count != 0 && o.disk_limit < Bytes::mib(1)) return fail(Errc::invalid, "disk_limit: expected 0, or 1MiB and more");
       return {};
     });
     return s;

@@ -30,6 +30,9 @@ struct CacheOptions {
   Duration hard_timeout{};
   std::uint32_t waiters_limit = 0;
   Bytes compress_over;
+  Bytes disk_limit;
+  Bytes disk_over;
+  bool persist = false;
 };
 
 struct TtlClass {

@@ -97,6 +97,9 @@ class Edge final : public net::Health {
 // Errc::invalid. `cache`: whose TTL classes routes name.
 [[nodiscard]] Result<> validate(const std::shared_ptr<const EdgeOptions>& options, const cache::CacheOptions& cache);
 
+// Of stored pages (page.h): to be changed with it, so that pages of another form on disk are not read.
+inline constexpr std::string_view kPageFormat = "page 1";
+
 // Drops the page of a URL (as the cache keys it: scheme, host in lower case, path and query), in all its variants.
 void drop_page(cache::Cache& cache, std::string_view url, cache::Hardness hardness);
 

@@ -35,7 +35,8 @@ class Fill final : public Keeper {
   // After the request was forwarded: the answer to send, unless it was relayed.
   [[nodiscard]] bool has_answer() const { return object_ || !metadata_.empty(); }
   [[nodiscard]] std::string_view metadata() const { return object_ ? object_->metadata() : std::string_view(metadata_); }
-  [[nodiscard]] const cache::ObjectRef& object() const { return object_; }
+  // Keeps nothing: who holds a body's beginning holds up the fill of one that is too large to be kept.
+  [[nodiscard]] cache::ObjectRef take_object() { return std::move(object_); }
   [[nodiscard]] std::string_view whole() const { return body_; }
   // Of a refresh.
   [[nodiscard]] Refreshed outcome() const { return outcome_; }

@@ -4,7 +4,7 @@
 // Invariants: (1) the lines passed the parser when they came and hold what any client may see: nothing hop-by-hop, no framing, no Age; (2) a
 //   marker stands where answers vary: it says by which request fields, and the answers lie under keys of their own; (3) a page knows its tags:
 //   a 304 need not repeat what clients never see.
-// Limits: those of the head it was made from.
+// Limits: those of the head it was made from. Its form is kPageFormat's (edge.h).
 #pragma once
 
 #include <cstdint>

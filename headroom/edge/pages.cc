@@ -277,7 +277,8 @@ net::Task<> Pages::forward(Request& r, Fill& fill) {
   } while (fill.take_again());
   if (!fill.has_answer() || r.x.started()) co_return;
   fill.tell(r);
-  co_await send(r, fill.metadata(), fill.object(), fill.whole());
+  const std::string_view metadata = fill.metadata();
+  co_await send(r, metadata, fill.take_object(), fill.whole());
 }
 
 net::Task<> Pages::send(Request& r, std::string_view metadata, cache::ObjectRef object, std::string_view whole) {

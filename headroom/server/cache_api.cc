@@ -38,6 +38,14 @@ Reply without_cache(bool asked, std::string_view fields) {
 
 std::uint64_t evictions(const cache::Stats& stats) { return stats.removals[static_cast<std::size_t>(cache::Removal::capacity)]; }
 
+void write_disk(json::Writer& out, const cache::Stats& stats) {
+  out.key("disk");
+  if (!stats.disk) return static_cast<void>(out.null());
+  const auto& disk = *stats.disk;
+  out.begin_object().field("up", disk.up).field("entries", disk.entries).field("bytes", disk.bytes).field("limit_bytes", disk.bytes_limit);
+  out.field("hits", disk.hits).field("written", disk.written).field("skipped", disk.skipped).field("errors", disk.errors).end_object();
+}
+
 void write_classes(json::Writer& out, const cache::Stats& stats) {
   out.key("classes").begin_array();
   for (const auto& cls : stats.classes) {
@@ -59,6 +67,7 @@ Reply stats_of(const Cache& cache) {
   out.field("bypasses", stats.bypasses).field("overloads", stats.overloads).key("removals").begin_object();
   for (std::size_t i = 0; i < cache::kRemovals; ++i) out.field(to_string(static_cast<cache::Removal>(i)), stats.removals[i]);
   out.end_object();
+  write_disk(out, stats);
   write_classes(out, stats);
   out.key("tags").begin_array();
   for (const auto& tag : stats.tags) out.begin_object().field("tag", tag.name).field("hits", tag.hits).end_object();

@@ -217,7 +217,9 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
 // Before the workers start.
 cache::Cache* Process::open_cache() {
   const auto& options = settings_->get<cache::CacheOptions>();
-  return options.enabled ? &cache_.emplace(workers_, registry_, options) : nullptr;
+  if (!options.enabled) return nullptr;
+  const cache::Cache::Place place{.directory = state_.path() / "cache", .stamp = edge::kPageFormat};
+  return &cache_.emplace(workers_, registry_, options, place);
 }
 
 Sources Process::sources() {
@@ -569,10 +571,10 @@ void Process::finish(End end) {
   if (edge_runs_) edge_.stop();
   if (hub_) hub_->stop();
   if (sql_runs_) sql_.stop();
-  if (cache_) cache_->stop();
   if (admin_) admin_->stop();
   run_on(control_, [] { return true; });  // what was submitted has run
   run_on(reading_, [] { return true; });
+  if (cache_) cache_->stop();  // nobody purges any more
   workers_.stop_and_join();
 }
 

@@ -40,14 +40,14 @@ def parse_address(text):
 class Headroom:
     """A running `headroom serve`. `doors` maps each section to where it listens; `lines` is its standard error so far."""
 
-    def __init__(self, arguments, state_dir, env=None):
+    def __init__(self, arguments, state_dir, env=None, wrapper=()):
         self.state_dir = pathlib.Path(state_dir)
         self.doors = {}
         self.lines = []
         self._token = None
         self._read = threading.Condition()
         self.began = time.monotonic()
-        self.process = subprocess.Popen([binary(), "serve", *map(str, arguments)], env=environment(**(env or {})),
+        self.process = subprocess.Popen([*wrapper, binary(), "serve", *map(str, arguments)], env=environment(**(env or {})),
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._follow, daemon=True)
         self._reader.start()

@@ -51,7 +51,7 @@ class Scenario(unittest.TestCase):
         for load in loads:
             self.assertEqual((len(load.failures), load.failures[:5]), (0, []), f"{load.done} requests were answered")
 
-    def headroom(self, app=(), config=None, arguments=(), set=None, env=None, state_dir=None, wait=True):
+    def headroom(self, app=(), config=None, arguments=(), set=None, env=None, state_dir=None, wait=True, wrapper=()):
         """Starts `headroom serve` on free ports. `app`: Upstreams or URLs; `set`: settings by name; `wait=False`: do not wait for it."""
         state_dir = state_dir or self.state_dir
         settings = {"server.state_dir": state_dir, "edge.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0"}
@@ -67,7 +67,7 @@ class Scenario(unittest.TestCase):
             flags += ["--app", getattr(upstream, "url", upstream)]
         for name, value in settings.items():
             flags += ["--set", f"{name}={value}"]
-        server = Headroom([*flags, *arguments], state_dir, env)
+        server = Headroom([*flags, *arguments], state_dir, env, wrapper)
         self.addCleanup(self._end, server)
         return server.wait_ready() if wait else server
 
