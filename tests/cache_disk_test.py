@@ -90,6 +90,21 @@ class Restart(Disk):
         wrong = [i for i in range(300) if i % 7 in (1, 4) and self.get(server, f"k{i}") != 404]
         self.assertEqual(wrong, [])
 
+    def test_who_takes_over_gets_the_copies_when_the_old_one_has_ended(self):
+        app = self.script(answering(lambda request: b"app"))
+        old = self.start([app])
+        for name in ("kept", "dropped by the old", "dropped by the new"):
+            self.put(old, name.replace(" ", "-"), name)
+        self.written(old, 3)
+        self.assertEqual(old.api("DELETE", ENTRIES + "dropped-by-the-old").status, 200)
+        waiting = self.client(old).request("GET", "/")  # keeps the old one for a moment
+        new = self.headroom([app], set=WARM, arguments=["--take-over"])
+        self.assertEqual(new.api("DELETE", ENTRIES + "dropped-by-the-new").status, 200)
+        self.assertEqual(waiting.answer().body, b"app")
+        self.assertEqual(old.wait(), 0)
+        eventually(lambda: metric(new, "headroom_cache_disk_up") == 1)
+        self.assertEqual([self.get(new, name) for name in ("kept", "dropped-by-the-old", "dropped-by-the-new")], [b"kept", 404, 404])
+
     def test_pages_are_warm_too(self):
         served = []
 

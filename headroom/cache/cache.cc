@@ -375,6 +375,7 @@ Stats Cache::stats(std::size_t most_tags) const {
       cls.stale_hits += space[c].stale_hits->total();
       cls.misses += space[c].misses->total();
       cls.coalesced += space[c].coalesced->total();
+      cls.fills += space[c].fills[static_cast<std::size_t>(Fill::stored)]->total();
       stats.bypasses += space[c].bypasses->total();
       stats.overloads += space[c].overloads->total();
     }

@@ -84,7 +84,7 @@ struct Stats {
   struct Class {
     std::string name;
     Duration ttl{};
-    std::uint64_t entries = 0, bytes = 0, hits = 0, stale_hits = 0, misses = 0, coalesced = 0;
+    std::uint64_t entries = 0, bytes = 0, hits = 0, stale_hits = 0, misses = 0, coalesced = 0, fills = 0;
     Duration load_p50{}, load_p99{};
   };
   std::uint64_t entries = 0, bytes = 0, bytes_limit = 0;

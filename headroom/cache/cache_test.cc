@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <latch>
 
 #include "headroom/base/metrics.h"
 #include "headroom/cache/codec.h"
@@ -39,15 +40,15 @@ class CacheTest : public ::testing::Test {
   template <class F>
   void run(F body, std::size_t on = 0) {
     TaskGroup group(workers_[on]);
-    std::atomic<bool> done{false};
+    std::latch done(1);
     workers_[on].run_and_wait([&] {
       auto whole = [&]() -> Task<> {
         co_await body(group);
-        done = true;
+        done.count_down();
       };
       ASSERT_TRUE(group.spawn(whole));
     });
-    while (!done) std::this_thread::sleep_for(1ms);
+    done.wait();
     group.stop_and_join();
   }
   // Runs `count` tasks at once, by turns on both workers.
@@ -55,18 +56,18 @@ class CacheTest : public ::testing::Test {
   void run_many(int count, F body) {
     TaskGroup first(workers_[0]);
     TaskGroup second(workers_[1]);
-    std::atomic<int> left{count};
+    std::latch done(count);
     for (int i = 0; i < count; ++i) {
       TaskGroup& group = i % 2 == 0 ? first : second;
       group.worker().post([&, i] {
-        auto whole = [&group, &left, &body, i]() -> Task<> {
+        auto whole = [&group, &done, &body, i]() -> Task<> {
           co_await body(group, i);
-          --left;
+          done.count_down();
         };
         ASSERT_TRUE(group.spawn(whole));
       });
     }
-    while (left > 0) std::this_thread::sleep_for(1ms);
+    done.wait();
     first.stop_and_join();
     second.stop_and_join();
   }
@@ -78,7 +79,7 @@ class CacheTest : public ::testing::Test {
     return std::move(*published);
   }
   // Reads to the end.
-  static Task<Result<std::string>> read_all(TaskGroup& group, ObjectRef object) {
+  static Task<Result<std::string>> read_all(TaskGroup& group, ObjectRef object, std::function<void()> first = [] {}) {
     Reader reader(group, std::move(object));
     std::string all;
     while (true) {
@@ -87,6 +88,7 @@ class CacheTest : public ::testing::Test {
       if (!more) co_return pass(more);
       if (!*more) co_return all;
       const std::string_view bytes = reader.available();
+      if (all.empty()) first();
       all += bytes;
       reader.consume(bytes.size());
     }
@@ -257,17 +259,19 @@ TEST_F(CacheTest, ReadersOnBothWorkersFollowABodyThatGrows) {
   for (int i = 0; i < kPieces; ++i) whole += std::string(static_cast<std::size_t>(i * 7 % 3000), static_cast<char>('a' + i % 26));
   Published published = publish("page");
   std::atomic<int> right{0};
+  std::latch half_read(20);
   std::thread filling([&, filler = std::move(published.filler)]() mutable {
     for (int i = 0; i < kPieces; ++i) {
       filler.append(std::string(static_cast<std::size_t>(i * 7 % 3000), static_cast<char>('a' + i % 26)));
-      if (i % 10 == 0) std::this_thread::sleep_for(1ms);
+      if (i == kPieces / 2) half_read.wait();  // so that readers meet its end
     }
     filler.finish();
   });
   run_many(20, [&](TaskGroup& group, int) -> Task<> {
     Found found = look("page");
     EXPECT_EQ(found.answer, Answer::fresh);
-    auto all = co_await read_all(group, std::move(found.object));
+    auto first = [&half_read] { half_read.count_down(); };
+    auto all = co_await read_all(group, std::move(found.object), first);
     if (all && *all == whole) ++right;
   });
   filling.join();
@@ -276,13 +280,15 @@ TEST_F(CacheTest, ReadersOnBothWorkersFollowABodyThatGrows) {
 
 TEST_F(CacheTest, AFailedFillIsHeardByReadersAndLeavesTheIndex) {
   Published published = publish("page");
-  std::thread failing([filler = std::move(published.filler)]() mutable {
+  std::latch half_read(1);
+  std::thread failing([&half_read, filler = std::move(published.filler)]() mutable {
     filler.append("half");
-    std::this_thread::sleep_for(50ms);
+    half_read.wait();
     filler.fail("upstream closed");
   });
   run([&](TaskGroup& group) -> Task<> {
-    auto all = co_await read_all(group, std::move(published.object));
+    auto first = [&half_read] { half_read.count_down(); };
+    auto all = co_await read_all(group, std::move(published.object), first);
     EXPECT_EQ(all.error().code, Errc::unavailable);
   });
   failing.join();

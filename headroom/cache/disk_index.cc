@@ -73,11 +73,11 @@ Copy* DiskIndex::victim() {
   return line_.empty() ? nullptr : &line_.front();
 }
 
-std::vector<const Copy*> DiskIndex::dead_of(std::size_t most, TimePoint now) {
-  std::vector<const Copy*> found;
+std::vector<std::pair<const Copy*, Removal>> DiskIndex::dead_of(std::size_t most, TimePoint now) {
+  std::vector<std::pair<const Copy*, Removal>> found;
   for (std::size_t i = 0; i < std::min(most, line_.size()); ++i, ++hand_) {
     if (hand_ == line_.end()) hand_ = line_.begin();
-    if (dead(*hand_, now)) found.push_back(&*hand_);
+    if (const auto cause = dead(*hand_, now)) found.emplace_back(&*hand_, *cause);
   }
   return found;
 }

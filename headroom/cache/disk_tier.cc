@@ -115,13 +115,10 @@ std::optional<Copy> DiskTier::find(std::uint64_t hash, Space space, std::string_
 }
 
 void DiskTier::revalidate(TimePoint now) {
-  std::size_t left = entries() + kStep;
-  for (; left > kStep; left -= kStep) {
+  for (std::size_t left = entries(); left > 0; left -= std::min(left, kStep)) {
     const std::scoped_lock lock(mutex_);
-    for (const Copy* copy : index_.dead_of(kStep, now)) drop_locked(*copy, Removal::invalidated);
+    for (const auto& [copy, cause] : index_.dead_of(std::min(left, kStep), now)) drop_locked(*copy, cause);
   }
-  const std::scoped_lock lock(mutex_);
-  for (const Copy* copy : index_.dead_of(left, now)) drop_locked(*copy, Removal::invalidated);
 }
 
 void DiskTier::upkeep() {

@@ -69,6 +69,38 @@ TEST_F(MemoryTierTest, AnExpiredEntryIsServedStaleWhileOneRefreshes) {
   EXPECT_EQ(answer("a"), Answer::fill);
 }
 
+// XFetch: the chance of a refresh at `left` before the end, of a value that took `load`, is exp(-left / (load * beta)).
+TEST_F(MemoryTierTest, WhatTookLongToLoadIsRefreshedBeforeItExpires) {
+  TierOptions options = small();
+  options.early_refresh = 1;
+  tier.configure(options);
+  const auto refreshed = [&](Duration left) {
+    constexpr int kKeys = 2000;
+    int refreshes = 0;
+    for (int i = 0; i < kKeys; ++i) {
+      const std::string key = "k" + std::to_string(i);
+      Found miss = look(key);
+      now += 1s;
+      EXPECT_TRUE(miss.lease.store({.lifetimes = {.ttl = 60s}}, "value", now));
+      now += 60s - left;
+      const Found found = look(key);
+      EXPECT_EQ(found.answer, Answer::fresh);
+      if (found.lease) {
+        ++refreshes;
+        EXPECT_FALSE(look(key).lease) << "one is enough";
+      }
+      erase(key);
+    }
+    return static_cast<double>(refreshes) / kKeys;
+  };
+  EXPECT_EQ(refreshed(30s), 0);
+  EXPECT_NEAR(refreshed(1s), 0.368, 0.04);
+  EXPECT_NEAR(refreshed(100ms), 0.905, 0.03);
+  options.early_refresh = 0;
+  tier.configure(options);
+  EXPECT_EQ(refreshed(1ms), 0);
+}
+
 TEST_F(MemoryTierTest, AFailedRefreshServesStaleAsLongAsAllowed) {
   ASSERT_TRUE(set("a", "old", {.ttl = 10s, .stale_if_error = 60s}));
   now += 20s;

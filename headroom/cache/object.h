@@ -111,7 +111,7 @@ class Object {
   [[nodiscard]] std::string_view metadata() const { return {tail() + key_at() + key_size_, extra().metadata_size}; }
   // The value as stored; empty where there is a body.
   [[nodiscard]] std::string_view stored() const { return {tail() + key_at() + key_size_ + extra().metadata_size, value_size_}; }
-  [[nodiscard]] std::span<const TagId> tags() const;
+  [[nodiscard]] std::span<const TagId> tags() const;  // in place: make() writes them by memcpy, which begins their lives there ([intro.object]); 36 + 8 n is aligned for them
   [[nodiscard]] Body* body() const;
   // Null: it may get none.
   [[nodiscard]] Forms* forms() const;
@@ -138,6 +138,7 @@ class Object {
   friend class Shard;
 
   Object() = default;
+  // What follows the object in its block (make()): bytes may be read through any object's address ([basic.lval]); numbers are copied out by memcpy, but for tags().
   [[nodiscard]] const char* tail() const { return reinterpret_cast<const char*>(this + 1); }
   [[nodiscard]] Extra extra() const;
   [[nodiscard]] std::size_t addresses() const { return (has_body_ ? sizeof(Body*) : 0U) + (has_forms_ ? sizeof(Forms*) : 0U); }
@@ -174,7 +175,7 @@ struct Chunk {
   std::atomic<std::uint32_t> size{0};
   std::atomic<Chunk*> next{nullptr};  // holds a count
   Body* body = nullptr;
-  [[nodiscard]] char* data() { return reinterpret_cast<char*>(this + 1); }
+  [[nodiscard]] char* data() { return reinterpret_cast<char*>(this + 1); }  // of the same block: bytes
 };
 
 enum class BodyState : std::uint8_t { growing, whole, failed };

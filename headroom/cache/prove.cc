@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <latch>
 #include <string>
 #include <thread>
 #include <vector>
@@ -200,23 +201,23 @@ int Checker::run() {
   workers.start();
   std::vector<std::unique_ptr<net::TaskGroup>> groups;
   constexpr unsigned kTasks = 4;  // on each thread, so that some wait while others load
-  std::atomic<unsigned> left{options_.threads * kTasks};
+  std::latch done(static_cast<std::ptrdiff_t>(options_.threads) * kTasks);
   for (unsigned i = 0; i < options_.threads; ++i) {
     groups.push_back(std::make_unique<net::TaskGroup>(workers[i]));
     net::TaskGroup& group = *groups.back();
     workers[i].post([&, i] {
       for (unsigned t = 0; t < kTasks; ++t) {
         const std::uint64_t seed = options_.seed * 1000 + i * kTasks + t;
-        const bool spawned = group.spawn([this, &group, &left, seed]() -> net::Task<> {
+        const bool spawned = group.spawn([this, &group, &done, seed]() -> net::Task<> {
           co_await work(group, seed);
-          --left;
+          done.count_down();
         });
-        if (!spawned) --left;
+        if (!spawned) done.count_down();
       }
     });
   }
   const TimePoint began = Clock::now();
-  while (left > 0) std::this_thread::sleep_for(5ms);
+  done.wait();
   for (auto& group : groups) group->stop_and_join();
   workers.stop_and_join();
   fmt::print("cache: {} operations in {:.1f} s: {} answers from the cache, {} loads, {} waits, {} writes, {} entries evicted; {} wrong\n",

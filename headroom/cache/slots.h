@@ -43,7 +43,7 @@ class Slots {
   [[nodiscard]] std::size_t size() const { return count_; }
   // Slot numbers are 1 to end() - 1; some may be free (object() is null).
   [[nodiscard]] std::size_t end() const { return words_.size(); }
-  [[nodiscard]] Object* object(Slot slot) const { return reinterpret_cast<Object*>((words_[slot] >> 20U) << 4U); }  // NOLINT
+  [[nodiscard]] Object* object(Slot slot) const { return reinterpret_cast<Object*>((words_[slot] >> 20U) << 4U); }  // NOLINT: an address of malloc's, whose upper 16 and lower 4 bits are zero
   [[nodiscard]] std::uint16_t fragment(Slot slot) const { return static_cast<std::uint16_t>(words_[slot] >> 4U); }
   // Two bits each: which list, and how often used.
   [[nodiscard]] unsigned list(Slot slot) const { return words_[slot] & 3U; }

@@ -50,7 +50,7 @@ void write_classes(json::Writer& out, const cache::Stats& stats) {
   out.key("classes").begin_array();
   for (const auto& cls : stats.classes) {
     out.begin_object().field("name", cls.name).field("ttl_s", seconds(cls.ttl)).field("entries", cls.entries).field("memory_bytes", cls.bytes);
-    out.field("hits", cls.hits).field("stale_hits", cls.stale_hits).field("misses", cls.misses).field("coalesced", cls.coalesced);
+    out.field("hits", cls.hits).field("stale_hits", cls.stale_hits).field("misses", cls.misses).field("coalesced", cls.coalesced).field("fills", cls.fills);
     out.field("load_p50_ms", milliseconds(cls.load_p50)).field("load_p99_ms", milliseconds(cls.load_p99)).end_object();
   }
   out.end_array();
@@ -70,7 +70,10 @@ Reply stats_of(const Cache& cache) {
   write_disk(out, stats);
   write_classes(out, stats);
   out.key("tags").begin_array();
-  for (const auto& tag : stats.tags) out.begin_object().field("tag", tag.name).field("hits", tag.hits).end_object();
+  for (const auto& tag : stats.tags) {
+    out.begin_object().field("tag", tag.name).field("entries", tag.entries).field("hits", tag.hits);
+    out.field("fills", tag.fills).field("invalidations", tag.invalidations).end_object();
+  }
   out.end_array().end_object();
   return json_reply(std::move(body));
 }
