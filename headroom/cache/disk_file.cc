@@ -20,6 +20,7 @@ struct HeadFields {
 };
 static_assert(std::is_trivially_copyable_v<HeadFields> && std::has_unique_object_representations_v<HeadFields>);
 
+constexpr unsigned kForms = 1U << 8U;  // beside the space
 constexpr std::size_t kFieldsAt = kMagic.size() + 8;  // behind the sum
 constexpr std::int64_t kLongestMs = std::int64_t{100} * 365 * 24 * 3600 * 1000;
 
@@ -35,7 +36,7 @@ std::string write_head(const CopyHead& head) {
                     .ttl_ms = ms(l.ttl), .stale_while_revalidate_ms = ms(l.stale_while_revalidate), .stale_if_error_ms = ms(l.stale_if_error),
                     .keep_ms = ms(l.keep), .size = head.size, .raw_size = head.raw_size, .metadata_size = static_cast<std::uint32_t>(head.metadata.size()),
                     .key_size = static_cast<std::uint16_t>(head.key.size()), .class_size = static_cast<std::uint16_t>(head.cls.size()),
-                    .tag_count = static_cast<std::uint16_t>(head.tags.size()), .space = static_cast<std::uint16_t>(head.space)};
+                    .tag_count = static_cast<std::uint16_t>(head.tags.size()), .space = static_cast<std::uint16_t>(static_cast<unsigned>(head.space) | (head.forms ? kForms : 0U))};
   std::string out(kMagic);
   out.append(kFieldsAt - kMagic.size() + sizeof fields, '\0');
   out.append(head.key).append(head.metadata).append(head.cls);
@@ -69,7 +70,7 @@ Result<CopyHead> parse_head(std::string_view bytes) {
   HeadFields f;
   std::memcpy(&f, bytes.data() + kFieldsAt, sizeof f);
   std::string_view rest = bytes.substr(kFieldsAt + sizeof f);
-  if (f.space >= kSpaces || f.key_size == 0 || f.key_size > kKeyLimit || f.tag_count > kTagsLimit) return torn("a head that says nonsense");
+  if ((f.space & ~kForms) >= kSpaces || f.key_size == 0 || f.key_size > kKeyLimit || f.tag_count > kTagsLimit) return torn("a head that says nonsense");
   for (const std::int64_t span : {f.ttl_ms, f.stale_while_revalidate_ms, f.stale_if_error_ms, f.keep_ms}) {
     if (span < 0 || span > kLongestMs) return torn("a head that says nonsense");
   }
@@ -82,7 +83,7 @@ Result<CopyHead> parse_head(std::string_view bytes) {
   using std::chrono::milliseconds;
   CopyHead head{.stamp = f.stamp, .generation = f.generation, .seq = f.seq, .born_unix_ms = f.born_unix_ms,
                 .lifetimes = {milliseconds(f.ttl_ms), milliseconds(f.stale_while_revalidate_ms), milliseconds(f.stale_if_error_ms), milliseconds(f.keep_ms)},
-                .size = f.size, .raw_size = f.raw_size, .space = static_cast<Space>(f.space), .key = {}, .metadata = {}, .cls = {}, .tags = {}};
+                .size = f.size, .raw_size = f.raw_size, .space = static_cast<Space>(f.space & ~kForms), .forms = (f.space & kForms) != 0, .key = {}, .metadata = {}, .cls = {}, .tags = {}};
   head.key = take(f.key_size);
   head.metadata = take(f.metadata_size);
   head.cls = take(f.class_size);

@@ -30,6 +30,7 @@ struct CopyHead {
   std::uint64_t size = 0;      // of the value as stored
   std::uint32_t raw_size = 0;  // of a value that is compressed
   Space space{};
+  bool forms = false;  // it may get further forms
   std::string key;
   std::string metadata;
   std::string cls;

@@ -9,7 +9,7 @@ namespace {
 
 CopyHead sample() {
   return {.stamp = 7, .generation = 12, .seq = 34, .born_unix_ms = 1700000000000, .lifetimes = {60s, 30s, 10s, 5s}, .size = 300000, .raw_size = 9,
-          .space = Space::http, .key = "http://a.example/", .metadata = std::string("meta\0data", 9), .cls = "static", .tags = {"a", "", std::string(300, 't')}};
+          .space = Space::http, .forms = true, .key = "http://a.example/", .metadata = std::string("meta\0data", 9), .cls = "static", .tags = {"a", "", std::string(300, 't')}};
 }
 
 TEST(DiskFile, AHeadIsReadAsItWasWritten) {
@@ -22,6 +22,7 @@ TEST(DiskFile, AHeadIsReadAsItWasWritten) {
   EXPECT_EQ(read->key, wrote.key);
   EXPECT_EQ(read->metadata, wrote.metadata);
   EXPECT_EQ(read->tags, wrote.tags);
+  EXPECT_TRUE(read->forms);
   EXPECT_EQ(read->lifetimes.stale_if_error, 10s);
 }
 

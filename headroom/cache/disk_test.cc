@@ -371,7 +371,7 @@ TEST_F(DiskTest, ManyThreadsNeverReadWhatWasWrittenOver) {
   for (auto& group : groups) group->stop_and_join();
   EXPECT_EQ(wrong, 0);
   EXPECT_GT(reads, 1000);
-  EXPECT_GT(life.cache->stats().disk->hits, 20U);
+  EXPECT_GT(life.cache->stats().disk->hits, 0U);
   EXPECT_LE(life.cache->stats().disk->bytes, 64U << 20U);
 }
 

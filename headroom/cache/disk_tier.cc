@@ -78,6 +78,7 @@ void DiskTier::copy(std::uint64_t right, std::uint64_t hash, const ObjectRef& ob
   head.lifetimes = {object->ttl(), object->revalidate_until() - stale, object->error_until() - stale, object->kept_until() - stale};
   head.raw_size = object->raw_size();
   head.space = object->space();
+  head.forms = object->forms() != nullptr;
   head.key = object->key();
   head.metadata = object->metadata();
   head.cls = classes_.name(object->cls());
@@ -197,7 +198,7 @@ net::Task<> DiskTier::load(net::TaskGroup& group, Copy copy, Lease lease) {
   if (opened && (from->head.key != copy.key || from->head.space != copy.space)) opened = fail(Errc::protocol, "it is of another key");
   if (opened) {
     Head head{.metadata = from->head.metadata, .lifetimes = from->head.lifetimes, .tags = from->head.tags, .cls = copy.cls,
-              .age = age_of(from->head.born_unix_ms), .raw_size = from->head.raw_size, .is_copy = true};
+              .age = age_of(from->head.born_unix_ms), .raw_size = from->head.raw_size, .forms = from->head.forms, .is_copy = true};
     const bool whole = copy.space != Space::http || from->head.size <= kStoredWhole;
     opened = whole ? co_await load_whole(group, from, head, lease) : co_await load_growing(group, from, head, lease);
   }
