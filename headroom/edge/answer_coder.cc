@@ -26,6 +26,8 @@ coding::Coders::Options coders_options(const CompressOptions& options) {
   return made;
 }
 
+bool is_event_stream(const http::ResponseHead& head) { return coding::is_event_stream(head.value_of(http::Name::content_type)); }
+
 Duration idle_of(const Request& r) { return std::min(r.route->idle_timeout, kLookAtClient); }
 
 // The next piece, for as long as the route allows and the client is there.
@@ -104,8 +106,9 @@ Result<coding::Coders::EncoderLease> AnswerCoder::encoder(Coding coding) {
 
 net::Task<bool> AnswerCoder::relay(Request& r, http::ClientConnection& connection, Plan plan) {
   if (plan.confirmed) return confirm(r, connection, plan);
-  if (connection.body().is_here() && connection.head().content_length <= kWhole) return relay_here(r, connection, plan);
-  return relay_arriving(r, connection, plan);
+  if (connection.head().body != http::Body::length) return relay_unannounced(r, connection, plan);
+  const bool here = connection.body().is_here() && connection.head().content_length <= kWhole;
+  return here ? relay_here(r, connection, plan) : relay_arriving(r, connection, plan);
 }
 
 // Begins the answer with a body that is known; what is then to be sent may lie in `coded`.
@@ -148,43 +151,37 @@ net::Task<bool> AnswerCoder::relay_here(Request& r, http::ClientConnection& conn
   co_return sent && end;
 }
 
-// What of the body comes soon; the answer has not begun.
-net::Task<Result<>> AnswerCoder::gather(Request& r, const http::ResponseHead& head, http::BodySource& body, std::string& gathered) {
-  const bool events = coding::is_event_stream(head.value_of(http::Name::content_type));
-  const bool announced = head.body == http::Body::length && head.content_length <= kWhole && !events;
-  const TimePoint until = Clock::now() + kQuiet;
-  body.top_up();
-  while (!body.done() && (announced || gathered.size() < kWhole)) {
-    auto piece = body.buffered();
-    if (piece && piece->empty() && !body.done()) {
-      const Duration left = until - Clock::now();
-      if (!announced || left <= Duration::zero()) break;
-      body.set_idle(left);
-      piece = co_await body.next();
-      body.set_idle(idle_of(r));
-      if (!piece && piece.error().code == Errc::timeout) break;
-    }
-    if (!piece) co_return pass(piece);
-    gathered += *piece;
-  }
-  co_return Result<>{};
-}
-
 net::Task<bool> AnswerCoder::relay_arriving(Request& r, http::ClientConnection& connection, Plan plan) {
   connection.keep_head();
-  const http::ResponseHead& head = connection.head();
+  http::BodySource& body = connection.body();
+  if (!is_event_stream(connection.head()) && body.left() <= kWhole) {
+    auto here = co_await body.arrive(Clock::now() + kQuiet);
+    if (here) co_return co_await relay_here(r, connection, plan);
+    if (here.error().code != Errc::timeout && plan.is_coded()) {
+      co_await r.fail(502, "bad_gateway", "the application broke off its answer");
+      co_return false;
+    }
+  }
+  co_return co_await stream(r, connection, plan, {});
+}
+
+// What of a body of unknown length is there already; it may be all.
+net::Task<bool> AnswerCoder::relay_unannounced(Request& r, http::ClientConnection& connection, Plan plan) {
+  connection.keep_head();
   http::BodySource& body = connection.body();
   std::string gathered;
-  auto here = co_await gather(r, head, body, gathered);
-  if (!here && plan.is_coded()) co_await r.fail(502, "bad_gateway", "the application broke off its answer");
-  if (!here && !plan.is_coded()) {  // passed on as far as it came, as it would have been without us
-    begin_answer(r, head, {.varies = plan.varies});
-    (void)co_await r.x.send(gathered, Exchange::Last::no);
+  while (!body.done() && gathered.size() < kWhole) {
+    const auto piece = body.buffered();
+    if (!piece) {
+      co_await r.fail(502, "bad_gateway", "the application broke off its answer");
+      co_return false;
+    }
+    if (piece->empty() && !body.done()) break;
+    gathered += *piece;
   }
-  if (!here) co_return false;
   if (!body.done() || !body.trailers().empty()) co_return co_await stream(r, connection, plan, gathered);
   std::string coded;
-  const std::string_view out = begin_whole(r, head, plan, gathered, coded);
+  const std::string_view out = begin_whole(r, connection.head(), plan, gathered, coded);
   auto sent = co_await send_all(r.x, out, Exchange::Last::yes);
   co_return sent.has_value();
 }
@@ -192,7 +189,7 @@ net::Task<bool> AnswerCoder::relay_arriving(Request& r, http::ClientConnection& 
 net::Task<bool> AnswerCoder::stream(Request& r, http::ClientConnection& connection, const Plan& plan, std::string_view begun) {
   const http::ResponseHead& head = connection.head();
   http::BodySource& body = connection.body();
-  const bool events = coding::is_event_stream(head.value_of(http::Name::content_type));
+  const bool events = is_event_stream(head);
   coding::Coders::EncoderLease encoder(nullptr);
   if (plan.is_coded()) {
     auto lease = this->encoder(events ? coding_for_events(plan.coding, r.head()) : plan.coding);

@@ -112,6 +112,16 @@ net::Task<Result<std::size_t>> BodySource::fill() {
   co_return bytes;
 }
 
+net::Task<Result<>> BodySource::arrive(TimePoint until) {
+  while (!is_here()) {
+    stream_.expire_reads_at(until);
+    auto bytes = co_await stream_.read_into(in_, static_cast<std::size_t>(left_) - in_.size());
+    if (!bytes) co_return pass(bytes);
+    if (*bytes == 0) co_return fail(Errc::protocol, "closed in the middle of a body");
+  }
+  co_return Result<>{};
+}
+
 TimePoint BodySource::deadline(TimePoint now) const {
   const TimePoint idle = now + pace_.idle;
   if (pace_.least_bytes_per_second == 0) return idle;

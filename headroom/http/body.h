@@ -47,6 +47,9 @@ class BodySource {
   [[nodiscard]] std::uint64_t received() const { return received_; }
   // Valid once done, until the next message.
   [[nodiscard]] std::span<const Field> trailers() const { return chunks_.trailers(); }
+  // Reads on until is_here(), taking nothing; for bodies of announced length. Errc::timeout at `until`: what came is there all the same; else
+  // as next().
+  [[nodiscard]] net::Task<Result<>> arrive(TimePoint until);
   // The bytes still to come, when the sender said so.
   [[nodiscard]] std::uint64_t left() const { return left_; }
   // Whether all that is to come has arrived, as far as an announced length tells.
