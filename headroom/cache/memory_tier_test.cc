@@ -4,6 +4,7 @@
 
 #include <map>
 #include <set>
+#include <thread>
 
 #include "headroom/base/hash.h"
 
@@ -498,6 +499,34 @@ TEST_F(MemoryTierTest, AWholeValueCanBeCopiedHoweverItCame) {
   EXPECT_EQ(look("b").object.copy(), "small");
   ASSERT_TRUE(tier.add_form(published.object, 0, "form"));
   EXPECT_EQ(*look("a").object->forms()->get(0), "form");
+}
+
+TEST_F(MemoryTierTest, FormsAreReadWhileTheyComeAndGo) {
+  std::vector<std::thread> threads;
+  std::atomic<std::uint64_t> read{0};
+  for (unsigned t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      Random random(t);
+      for (int i = 0; i < 5000; ++i) {
+        const std::string key = "k" + std::to_string(random.below(8));
+        Found found = look(key);
+        if (found.lease && !found.object) static_cast<void>(found.lease.store({.lifetimes = {.ttl = 60s}, .forms = true}, key, now));
+        if (!found.object) continue;
+        Forms* const forms = found.object->forms();
+        ASSERT_NE(forms, nullptr);
+        if (forms->should_make(1)) static_cast<void>(tier.add_form(found.object, 1, key + " in another form"));
+        if (random.below(50) == 0) tier.erase(Space::app, key, Hardness::hard, now);
+        const auto form = forms->get(1);
+        if (!form) continue;
+        ASSERT_EQ(*form, key + " in another form");
+        read.fetch_add(1);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(read.load(), 0U);
+  for (int i = 0; i < 8; ++i) erase("k" + std::to_string(i));
+  EXPECT_EQ(tier.use()[0].bytes, 0U);
 }
 
 }  // namespace
