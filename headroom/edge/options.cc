@@ -160,7 +160,7 @@ Section<CompressOptions> compress_section() {
   s.setting("plain_from_app", &O::plain_from_app, "false", Reload::live, "Whether the app is asked for plain answers only, so that encoding is never its work.");
   s.setting("gzip_level", &O::gzip_level, "1", Reload::restart, "While a client waits.", between(1, 12));
   s.setting("br_level", &O::br_level, "3", Reload::restart, "While a client waits.", between(0, 9));
-  s.setting("zstd_level", &O::zstd_level, "3", Reload::restart, "While a client waits.", between(1, 19));
+  s.setting("zstd_level", &O::zstd_level, "1", Reload::restart, "While a client waits.", between(1, 19));
   s.setting("stored_gzip_level", &O::stored_gzip_level, "9", Reload::restart, "For cached answers, once, in the background.", between(1, 12));
   s.setting("stored_br_level", &O::stored_br_level, "6", Reload::restart, "For cached answers, once, in the background.", between(0, 9));
   s.setting("stored_zstd_level", &O::stored_zstd_level, "9", Reload::restart, "For cached answers, once, in the background.", between(1, 19));
