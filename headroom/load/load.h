@@ -40,7 +40,7 @@ enum class Reuse : std::uint8_t { keep_alive, new_connection_each };
 struct MixedRequest {
   double weight = 1;  // how often, among the others; above 0
   std::string method = "GET";
-  std::string target;  // "/a?b=c"
+  std::string target{};  // "/a?b=c"
   std::vector<std::string> headers;
   std::string body;
 };
