@@ -41,8 +41,8 @@ struct MixedRequest {
   double weight = 1;  // how often, among the others; above 0
   std::string method = "GET";
   std::string target{};  // "/a?b=c"
-  std::vector<std::string> headers;
-  std::string body;
+  std::vector<std::string> headers{};
+  std::string body{};
 };
 
 struct Plan {
