@@ -261,6 +261,21 @@ class Failures(SqlScenario):
         self.assertEqual(kinds(busy.query("COMMIT"))[:2], "CZ")
         self.assertEqual(server.wait(), 0)
 
+    def test_a_take_over_loses_no_transaction_and_the_door_stays_open(self):
+        server = self.proxy()
+        busy = self.wire(server)
+        busy.query("BEGIN")
+        url = self.cluster.urls["primary"]
+        port = server.doors["sql"][1]
+        after = self.headroom(arguments=["--take-over", "--postgres", url, "--set", f"sql.listen=127.0.0.1:{port}", "--set", f"admin.listen=127.0.0.1:{server.admin[1]}"], wait=False)
+        after.wait_for_line("take-over: done")
+        self.assertEqual(after.doors["sql"][1], port)
+        self.assertEqual(self.wire(after).values("SELECT 1"), ["1"])
+        self.assertEqual(kinds(busy.query("SELECT 2")), "TDCZ")
+        self.assertEqual(kinds(busy.query("COMMIT"))[:2], "CZ")
+        self.assertEqual(server.wait(), 0)
+        self.recovers(after)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -543,7 +543,7 @@ void Process::drain(End end) {
   }
   const auto doors = end == End::handed_over ? edge::Doors::handed_over : edge::Doors::closed;
   if (edge_runs_) edge_.stop_accepting(doors);
-  if (sql_runs_) sql_.stop_accepting();
+  if (sql_runs_) sql_.stop_accepting(end == End::handed_over ? sql::Sql::Sockets::handed_over : sql::Sql::Sockets::closed);
   if (end == End::handed_over) {
     if (admin_) admin_->stop_accepting(doors);
     if (tasks_) tasks_->stop(tasks::Tasks::Sockets::handed_over);  // the new one opens the job store

@@ -101,8 +101,9 @@ std::vector<int> Sql::sockets() const {
   return {all.begin(), all.end()};
 }
 
-void Sql::stop_accepting() {
+void Sql::stop_accepting(Sockets sockets) {
   for (auto& acceptor : body_->acceptors_) acceptor->stop_and_join();
+  if (sockets == Sockets::handed_over && body_->listener_) body_->listener_->keep_path();
   body_->acceptors_.clear();
   body_->listener_.reset();
 }

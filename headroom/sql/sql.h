@@ -46,7 +46,8 @@ class Sql final : public net::Health {
   [[nodiscard]] std::string address() const;
   [[nodiscard]] std::vector<int> sockets() const;
   // Shutdown, in this order; each from main's thread.
-  void stop_accepting();
+  enum class Sockets : std::uint8_t { closed, handed_over };  // handed over: a Unix socket's path is another process's
+  void stop_accepting(Sockets sockets = Sockets::closed);
   void drain();                            // idle clients are told to go
   [[nodiscard]] std::size_t open() const;  // clients still connected
   void stop();
