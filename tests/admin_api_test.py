@@ -153,7 +153,7 @@ class Seeds(Scenario):
     def test_what_has_no_engine_says_so(self):
         server = self.headroom([self.upstream()], set={"cache.enabled": "false"})
         for path in ["/api/v1/cache/stats", "/api/v1/database/slow-queries", "/api/v1/scaling/replication/status", "/api/usage-summary",
-                     "/api/phase14/scalability/cache/stats", "/api/v1/performance/scalability/trends", "/api/v1/ws/status"]:
+                     "/api/phase14/scalability/cache/stats", "/api/v1/performance/scalability/trends"]:
             answer = server.api("GET", path)
             self.assertEqual((answer.status, answer.json()["status"]), (200, "not_configured"), path)
             self.assertEqual({value for name, value in answer.json().items() if name != "status"}, {None}, path)

@@ -3,12 +3,15 @@
 import asyncio
 import json
 import socket
+import ssl
+import subprocess
 import unittest
 
 import websockets
 
 from harness.client import request
 from harness.edge import ask, eventually, metric
+from harness.scenario import Scenario
 from harness.hub import ID, KEY, HubScenario, call, channel_auth, publish, sign, signed
 
 
@@ -398,6 +401,143 @@ class Slow(HubScenario):
             missed = sum(int(part.split(b"}")[0]) for part in seen.split(b'{\\"missed\\":')[1:])
             self.assertEqual(got + missed, 1000, (got, missed))
             self.assertGreater(missed, 500)
+
+
+    def test_a_critical_message_overtakes_the_backlog_of_a_slow_reader(self):
+        server = self.hub()
+        raw = self.stalled(server, "busy")
+        self.flood(server, "busy", 500, size=2000)  # 1 MB, of which the kernel has taken a little
+        publish(server, "busy", "alarm", "now", priority="critical")
+        raw.settimeout(20)
+        seen = b""
+        while b'"event":"alarm"' not in seen:
+            seen += raw.recv(1 << 16)
+        self.assertLess(seen.count(b'"event":"n"'), 100)
+        while seen.count(b'"event":"n"') < 500:  # and nothing of the backlog is lost, nor out of order
+            seen += raw.recv(1 << 20)
+        numbers = [int(part[:6]) for part in seen.split(b'"data":"')[1:] if part[:6].isdigit()]
+        self.assertEqual(numbers, list(range(500)))
+        self.assertEqual(seen.count(b'"event":"alarm"'), 1)
+
+
+class Batches(HubScenario):
+    def test_the_first_message_leaves_at_once_and_those_behind_it_together(self):
+        server = self.hub('[realtime]\nbatch_delay = "2s"\n')
+
+        async def use():
+            async with self.connect(server) as a:
+                await a.subscribe("busy")
+                await asyncio.sleep(2.1)  # it was written to
+                began = asyncio.get_running_loop().time()
+                publish(server, "busy", "n", "0")
+                await a.event("n")
+                for i in range(1, 6):
+                    publish(server, "busy", "n", str(i))
+                before = metric(server, "headroom_realtime_writes_total")
+                self.assertEqual([(await a.event("n"))["data"] for _ in range(5)], ["1", "2", "3", "4", "5"])
+                self.assertGreater(asyncio.get_running_loop().time() - began, 1.5)
+                self.assertEqual(metric(server, "headroom_realtime_writes_total"), before + 1)
+                # Fifty do not wait, nor does what is critical.
+                publish(server, "busy", "first", "")
+                await a.event("first", timeout=5)
+                for i in range(50):
+                    publish(server, "busy", "n", str(i))
+                self.assertEqual([(await a.event("n", timeout=1))["data"] for _ in range(50)], [str(i) for i in range(50)])
+                publish(server, "busy", "late", "")
+                publish(server, "busy", "alarm", "", priority="critical")
+                self.assertEqual((await a.receive(1))["event"], "alarm")
+                self.assertEqual((await a.receive(5))["event"], "late")
+
+        self.play(use())
+
+
+class Ends(HubScenario):
+    _end = Scenario._end  # servers end in the midst of these
+
+    def test_a_shutdown_tells_every_client_to_come_back_later_and_not_all_at_once(self):
+        server = self.hub('[realtime]\ndrain = "2s"\n', set={"server.workers": 2})
+
+        async def use():
+            connections = [self.connect(server) for _ in range(30)]
+            clients = [await connection.__aenter__() for connection in connections]
+            loop = asyncio.get_running_loop()
+            times = []
+
+            async def end(client):
+                with self.assertRaises(websockets.ConnectionClosed) as closed:
+                    await client.receive(20)
+                times.append(loop.time())
+                return closed.exception.rcvd.code
+
+            ends = [asyncio.ensure_future(end(client)) for client in clients]
+            server.signal(15)
+            self.assertEqual(await asyncio.gather(*ends), [4100] * 30)
+            self.assertGreater(max(times) - min(times), 0.5)
+
+        self.play(use())
+        self.assertEqual(server.wait(20), 0)
+
+    def test_after_a_take_over_clients_are_back_within_five_seconds(self):
+        old = self.hub(set={"server.workers": 2})
+        back = []
+
+        async def stay():
+            """As pusher-js does: after 41xx it waits a second."""
+            async with self.connect(old) as client:
+                await client.subscribe("news")
+                joined.append(client)
+                with self.assertRaises(websockets.ConnectionClosed) as closed:
+                    await client.receive(30)
+                self.assertEqual(closed.exception.rcvd.code, 4100)
+            await asyncio.sleep(1)
+            async with self.connect(old) as client:
+                await client.subscribe("news")
+                back.append(asyncio.get_running_loop().time())
+                await client.event("hello", timeout=30)
+
+        async def use():
+            clients = [asyncio.ensure_future(stay()) for _ in range(20)]
+            while len(joined) < 20:
+                await asyncio.sleep(0.05)
+            loop = asyncio.get_running_loop()
+            new = await loop.run_in_executor(None, lambda: self.hub(arguments=["--take-over"]))
+            began = loop.time()
+            while len(back) < 20:
+                await asyncio.sleep(0.05)
+            self.assertLess(max(back) - began, 5)
+            publish(new, "news", "hello", "again")
+            await asyncio.gather(*clients)
+            return new
+
+        joined = []
+        new = self.play(use())
+        self.assertEqual(old.wait(40), 0)
+        self.assertEqual(new.stop(), 0)
+
+    def test_over_tls_all_is_the_same(self):
+        cert, key = str(self.directory / "cert.pem"), str(self.directory / "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+        server = self.hub(f'[edge.tls]\nlisten = "127.0.0.1:0"\ncert = "{cert}"\nkey = "{key}"\n'
+                          '[realtime]\ndistance_messages = 10000\ndistance_bytes = "64MiB"\n')
+        trust = ssl.create_default_context(cafile=cert)
+        host, port = server.doors["edge.tls"]
+
+        async def use():
+            async with self.connect(server, door="edge.tls", ssl=trust, origin=f"https://{host}:{port}") as a, self.connect(server) as b:
+                await a.subscribe("mixed")
+                await b.subscribe("mixed")
+                loop = asyncio.get_running_loop()
+                # More than a socket takes while nobody reads, so that TLS records are cut and offered again.
+                flooding = loop.run_in_executor(None, lambda: [
+                    call(server, "POST", "batch_events", {"batch": [{"name": "n", "channel": "mixed", "data": f"{i * 10 + j:05d}" + "x" * 9000} for j in range(10)]})
+                    for i in range(60)])
+                await asyncio.sleep(0.5)
+                for client in (a, b):
+                    self.assertEqual([int((await client.event("n"))["data"][:5]) for _ in range(600)], list(range(600)))
+                await flooding
+
+        self.play(use())
 
 
 class Recovery(HubScenario):

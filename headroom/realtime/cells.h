@@ -15,7 +15,7 @@ enum class Access : std::uint8_t { open, restricted, presence };  // kinds of ch
 struct Cells {
   Cells(metrics::Registry& registry, std::size_t worker);
 
-  metrics::Cell& opened;
+  std::array<metrics::Cell*, kWires> opened{};
   std::array<metrics::Cell*, 7> refused{};
   metrics::Cell& received;
   std::array<metrics::Cell*, kPriorities> published{};
@@ -30,6 +30,9 @@ struct Cells {
   metrics::Cell& lost;
   std::array<metrics::Cell*, 4> api{};
 
+  [[nodiscard]] metrics::Cell& opened_by(Wire wire) {
+    return *opened[static_cast<std::size_t>(wire)];
+  }
   void refuse(Refusal why) { refused[static_cast<std::size_t>(why)]->add(); }
 };
 

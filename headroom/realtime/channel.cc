@@ -119,6 +119,17 @@ void Channel::trim() {
   }
 }
 
+Position Channel::reached(const Subscription& subscription) const {
+  Position position = head_;
+  for (std::size_t i = 0; i < kPriorities; ++i) {
+    const Log& log = logs_.of[i];
+    if (subscription.next[i] == log.end()) continue;
+    const Log::Place next = std::max(subscription.next[i], log.begin());
+    position.offset = std::min(position.offset, log.at(next)->position().offset - 1);
+  }
+  return position;
+}
+
 bool Channel::is_too_far(const Subscription& subscription) const {
   const RealtimeOptions& options = part_.options();
   for (std::size_t i = 0; i < kPriorities; ++i) {

@@ -94,6 +94,8 @@ class Channel {
   void settle(Subscription& subscription);  // has all there is
   void hasten(Subscription& subscription) { leaving_.move_here(subscription); }
   [[nodiscard]] bool has_all(const Subscription& subscription) const;
+  // Behind what the subscription has been given, nothing missing before it: where it could go on from.
+  [[nodiscard]] Position reached(const Subscription& subscription) const;
   [[nodiscard]] bool is_too_far(const Subscription& subscription) const;
   // Past the messages that it is not given for being slow; how many.
   [[nodiscard]] std::uint64_t skip(Subscription& subscription);

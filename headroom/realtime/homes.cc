@@ -17,12 +17,11 @@ std::string member_json(const Member& member, bool with_info) {
   out.begin_object().field("user_id", member.user_id);
   if (with_info && !member.info.empty()) out.key("user_info").raw(member.info);
   out.end_object();
-  std::string data;
-  json::append_string(data, text);
-  return data;
+  return text;
 }
 
-bool is_kept(const Home& home) {
+bool is_kept(const Home& home, TimePoint now) {
+  if (home.rule.history > 0 && now < home.used + home.rule.history_ttl) return true;
   const bool logged =
       std::ranges::any_of(home.logs.of, [](const Log& log) { return !log.empty(); });
   return logged || home.last || home.roster.size() > 0 || !home.listeners.empty();
@@ -35,6 +34,7 @@ Home& Homes::home(const std::string& key, const std::string& app, const std::str
   if (!slot)
     slot = std::make_unique<Home>(app, name, shards_.part(worker_).options().channel(name),
                                   worker_.random().next() | 1U);
+  slot->used = Clock::now();
   return *slot;
 }
 
@@ -51,6 +51,7 @@ void Homes::join(const std::string& key, const std::string& app, const std::stri
 void Homes::leave(const std::string& key, Listener from) {
   const auto at = homes_.find(key);
   if (at == homes_.end()) return;
+  at->second->used = Clock::now();
   std::erase_if(at->second->listeners, [&](const Listener& each) {
     return each.worker == from.worker && each.life == from.life;
   });
@@ -59,7 +60,7 @@ void Homes::leave(const std::string& key, Listener from) {
 
 void Homes::end_if_empty(const std::string& key) {
   const auto at = homes_.find(key);
-  if (at != homes_.end() && !is_kept(*at->second)) homes_.erase(at);
+  if (at != homes_.end() && !is_kept(*at->second, Clock::now())) homes_.erase(at);
 }
 
 void Homes::publish(const std::string& key, Publication what) {
@@ -76,6 +77,7 @@ void Homes::publish(const std::string& key, Publication what) {
 
 void Homes::append(const std::string& key, Home& h, Publication what) {
   ++h.head.offset;
+  h.used = Clock::now();
   const Priority priority = what.priority;
   const bool internal = what.internal;
   const auto message =
@@ -113,6 +115,7 @@ void Homes::tell_member(const std::string& key, Home& h, std::string event, cons
                    .channel = h.name,
                    .event = std::move(event),
                    .except = except,
+                   .form = Form::text,
                    .internal = true};
   what.data = member_json(member, what.event.ends_with("added"));
   append(key, h, std::move(what));
@@ -146,7 +149,7 @@ void Homes::upkeep(TimePoint now) {
   for (const auto& [key, h] : homes_) {
     for (Log& log : h->logs.of) log.drop_before(now - h->rule.history_ttl);
     if (h->last && h->last->at() < now - kRemembered) h->last.reset();
-    if (!is_kept(*h)) empty.push_back(key);
+    if (!is_kept(*h, now)) empty.push_back(key);
   }
   for (const std::string& key : empty) homes_.erase(key);
 }

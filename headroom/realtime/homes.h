@@ -4,8 +4,8 @@
 // Worker: one; others reach it by Shards::post(), and it answers their Parts the same way.
 // Invariants: (1) a message gets its offset here, and every listening worker is told in that order, after the answer to its join(); (2) a
 //   worker is told of a channel from its join() to its leave(), each of which names a life of the worker's own channel, so that what
-//   belongs to a life before is not taken for this one's; (3) a home ends when nobody listens and nothing is kept; the next one is another
-//   epoch; (4) presence messages stand in the log at the moment when the roster changed.
+//   belongs to a life before is not taken for this one's; (3) a home ends when nobody listens and nothing is kept (with a history: history_ttl after that, so that an empty one can be
+//   gone on with); the next one is another epoch; (4) presence messages stand in the log at the moment when the roster changed.
 // Limits: history and history_ttl of the channel's rule; presence_members.
 #pragma once
 
@@ -43,6 +43,7 @@ struct Home {
   MessagePtr last;  // of a cache channel
   Roster roster;
   std::vector<Listener> listeners;
+  TimePoint used{};  // when somebody last joined, left or published
 };
 
 class Homes {

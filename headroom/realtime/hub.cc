@@ -1,18 +1,48 @@
 #include "headroom/realtime/hub.h"
 
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "headroom/json/json.h"
+#include "headroom/realtime/caller.h"
+#include "headroom/realtime/plain_door.h"
 #include "headroom/realtime/pusher_api.h"
 #include "headroom/realtime/pusher_door.h"
 #include "headroom/realtime/shards.h"
 
 namespace headroom::realtime {
+namespace {
+
+// One worker's.
+struct Count {
+  std::array<std::uint64_t, kWires> connections{};
+  std::uint64_t blocked = 0;
+  std::map<std::string, ChannelStatus> channels;
+};
+
+Count count(Shard& shard) {
+  Count all;
+  for (Outlet* outlet = shard.part.outlets().front(); outlet != nullptr;
+       outlet = Part::Outlets::after(*outlet)) {
+    ++all.connections[static_cast<std::size_t>(outlet->wire())];
+  }
+  all.blocked = shard.part.blocked().size();
+  for (const auto& [key, channel] : shard.part.channels())
+    all.channels[key] = {channel->app(), channel->name(), channel->subscribers()};
+  return all;
+}
+
+}  // namespace
 
 class Hub::Body {
  public:
-  Body(net::Workers& workers, metrics::Registry& registry, const RealtimeOptions& options)
-      : settings_(Settings::make(options, nullptr)),
+  Body(net::Workers& workers, metrics::Registry& registry, std::shared_ptr<const Settings> settings)
+      : settings_(std::move(settings)),
         shards_(workers, registry, settings_),
         door_(shards_),
         api_(shards_),
+        plain_(shards_),
         open_gauge_(registry.gauge(kOpen, {}, [this] {
           return static_cast<double>(shards_.open().load(std::memory_order_relaxed));
         })) {}
@@ -21,25 +51,130 @@ class Hub::Body {
   Shards shards_;
   PusherDoor door_;
   PusherApi api_;
+  PlainDoor plain_;
   metrics::GaugeHandle open_gauge_;
 };
 
-Hub::Hub(net::Workers& workers, metrics::Registry& registry, const RealtimeOptions& options)
-    : body_(std::make_unique<Body>(workers, registry, options)) {}
+Hub::Hub(net::Workers& workers, metrics::Registry& registry)
+    : workers_(workers), registry_(registry) {}
 
 Hub::~Hub() { stop(); }
 
-void Hub::reload(const RealtimeOptions& options) {
-  if (!body_) return;
+Result<> Hub::start(const RealtimeOptions& options) {
+  auto settings = Settings::make(options, nullptr);
+  if (!settings) return pass(settings);
+  body_ = std::make_unique<Body>(workers_, registry_, std::move(*settings));
+  return {};
+}
+
+Result<std::function<void()>> Hub::prepare(const RealtimeOptions& options) {
   // Channels and homes keep their rules for life, so the rules are those of the start.
   RealtimeOptions kept = options;
   kept.channels = body_->settings_->options.channels;
-  body_->settings_ = Settings::make(kept, body_->settings_.get());
-  body_->shards_.each([&](Shard& shard) { shard.part.use(body_->settings_); });
+  kept.plain_app = body_->settings_->options.plain_app;
+  auto settings = Settings::make(kept, body_->settings_.get());
+  if (!settings) return pass(settings);
+  return [this, fresh = std::move(*settings)] {
+    body_->settings_ = fresh;
+    body_->shards_.each([&](Shard& shard) { shard.part.use(fresh); });
+  };
 }
 
-std::vector<Hub::Hosting> Hub::hosting() {
-  return {{std::string(kPusherSockets), body_->door_}, {std::string(kPusherApi), body_->api_}};
+std::uint64_t Hub::connections() const {
+  return body_ ? body_->shards_.open().load(std::memory_order_relaxed) : 0;
+}
+
+std::vector<Hub::Hosting> Hub::hosting(SeedPaths seeds) {
+  Body& b = *body_;
+  std::vector<Hosting> all{{std::string(kPusherSockets), b.door_},
+                           {std::string(kPusherApi), b.api_},
+                           {std::string(kPlain), b.plain_}};
+  if (seeds == SeedPaths::no) return all;
+  all.push_back({std::string(kSeedSockets), b.plain_});
+  all.push_back({std::string(kSeedEvents), b.plain_});
+  return all;
+}
+
+net::Task<Result<>> Hub::publish(net::TaskGroup& group, Notice notice) {
+  Shards& shards = body_->shards_;
+  Part& part = shards.part(group.worker());
+  const RealtimeOptions& options = part.options();
+  if (notice.channels.empty() || notice.channels.size() > 100)
+    co_return fail(Errc::invalid, "1 to 100 channels");
+  for (const std::string& channel : notice.channels) {
+    if (!is_plain_channel(channel))
+      co_return fail(Errc::invalid, "'" + channel.substr(0, 100) + "' is not a channel's name");
+  }
+  if (notice.type.empty() || notice.type.size() > 200)
+    co_return fail(Errc::invalid, "type: 1 to 200 bytes");
+  if (notice.data.size() > options.event_limit.count)
+    co_return fail(Errc::invalid, "the data is over the limit (realtime.event_limit)");
+  Publication what{.app = options.plain_app, .event = notice.type, .data = notice.data};
+  what.priority = notice.critical ? Priority::critical : Priority::normal;
+  if (notice.channels.size() > 1) what.once = group.worker().random().next() | 1U;
+  std::set<std::size_t> homes;
+  for (const std::string& channel : notice.channels) {
+    what.channel = channel;
+    homes.insert(shards.home_of(channel_key(what.app, channel)));
+    part.publish(what);
+  }
+  std::function<bool(Shard&)> done = [](Shard&) { return true; };  // behind what was posted
+  std::vector<std::size_t> whom(homes.begin(), homes.end());
+  auto answers = co_await shards.ask<bool>(group, std::move(whom), std::move(done));
+  if (!answers) co_return pass(answers);
+  co_return Result<>{};
+}
+
+net::Task<Result<Statistics>> Hub::statistics(net::TaskGroup& group, std::size_t top) {
+  Shards& shards = body_->shards_;
+  std::function<Count(Shard&)> question = count;
+  std::vector<std::size_t> whom = shards.all();
+  auto counts = co_await shards.ask<Count>(group, std::move(whom), std::move(question));
+  if (!counts) co_return pass(counts);
+  Statistics all;
+  std::map<std::string, ChannelStatus> channels;
+  for (const Count& each : *counts) {
+    for (std::size_t i = 0; i < kWires; ++i) all.connections_by_face[i] += each.connections[i];
+    all.blocked += each.blocked;
+    for (const auto& [key, status] : each.channels) {
+      auto& known =
+          channels.try_emplace(key, ChannelStatus{status.app, status.name, 0}).first->second;
+      known.subscriptions += status.subscriptions;
+    }
+  }
+  for (const std::uint64_t connections : all.connections_by_face) all.connections += connections;
+  all.channels = channels.size();
+  for (const auto& [key, status] : channels) {
+    all.subscriptions += status.subscriptions;
+    all.top.push_back(status);
+  }
+  std::ranges::sort(all.top, std::greater{}, &ChannelStatus::subscriptions);
+  all.top.resize(std::min(all.top.size(), top));
+  all.received = registry_.counter(kReceived).total();
+  all.published_critical = registry_.counter(kPublished, {"critical"}).total();
+  all.published = registry_.counter(kPublished, {"normal"}).total() + all.published_critical;
+  all.delivered = registry_.counter(kDelivered, {"normal"}).total() +
+                  registry_.counter(kDelivered, {"critical"}).total();
+  all.writes = registry_.counter(kWrites).total();
+  for (const auto& slow : kSlow)
+    all.dropped[static_cast<std::size_t>(slow.value)] =
+        registry_.counter(kDropped, {std::string(slow.text)}).total();
+  all.delivery = registry_.histogram(kDelivery, {"normal"}).values();
+  all.critical = registry_.histogram(kDelivery, {"critical"}).values();
+  co_return all;
+}
+
+net::Task<Result<std::size_t>> Hub::end_user(net::TaskGroup& group, std::string user) {
+  Shards& shards = body_->shards_;
+  std::function<std::size_t(Shard&)> end = [user](Shard& shard) {
+    return shard.part.end_user(shard.part.options().plain_app, user);
+  };
+  std::vector<std::size_t> whom = shards.all();
+  auto ended = co_await shards.ask<std::size_t>(group, std::move(whom), std::move(end));
+  if (!ended) co_return pass(ended);
+  std::size_t all = 0;
+  for (const std::size_t each : *ended) all += each;
+  co_return all;
 }
 
 void Hub::drain() {

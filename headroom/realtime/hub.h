@@ -4,35 +4,61 @@
 // protocol. How the parts on the workers work together is said in shards.h.
 //
 // Owns: a shard on each worker, the services that the edge hosts, the metrics `headroom_realtime_*`. Borrows: the workers, the registry.
-// Worker: start(), reload(), drain() and stop() from main's thread or one that is no worker's; the services on each request's worker.
+// Worker: start(), prepare() and what it gives, drain() and stop() from main's thread or one that is no worker's; the services, publish(), statistics() and
+//   end_user() on each request's worker.
 // Invariants: (1) messages of one channel and priority reach a subscriber in the order of their offsets, critical ones before others
 //   that wait; (2) what a slow client costs is bounded by its channels' distance, and it costs the others nothing; (3) what a subscriber
 //   was not given is counted and told to it, or its connection ends; (4) continuity is claimed only where it can be proved.
 // Limits: RealtimeOptions.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "headroom/base/metrics.h"
 #include "headroom/http/service.h"
+#include "headroom/net/task_group.h"
 #include "headroom/net/worker.h"
 #include "headroom/realtime/options.h"
+#include "headroom/realtime/statistics.h"
 
 namespace headroom::realtime {
 
+// What a server publishes to the plain faces' channels. Who is in several of them gets it once.
+struct Notice {
+  std::vector<std::string>
+      channels;  // rooms, "user:ann", "group:staff", "location:eu/berlin", "broadcast"
+  std::string type;
+  std::string data;  // JSON
+  bool critical = false;
+};
+
 class Hub {
  public:
-  Hub(net::Workers& workers, metrics::Registry& registry, const RealtimeOptions& options);
+  Hub(net::Workers& workers, metrics::Registry& registry);
   ~Hub();
 
-  void reload(const RealtimeOptions& options);
+  // Errc::invalid: a key file.
+  [[nodiscard]] Result<> start(const RealtimeOptions& options);
+  // What makes the options those from now on; nothing changes until it is called. Errc::invalid.
+  [[nodiscard]] Result<std::function<void()>> prepare(const RealtimeOptions& options);
 
-  // What the edge is to host: prefixes with their services, which take only what is theirs.
+  // What the edge is to host, after start(): prefixes with their services, which take only what is theirs.
   struct Hosting {
     std::string prefix;
     http::Service& service;
   };
-  [[nodiscard]] std::vector<Hosting> hosting();
+  enum class SeedPaths : std::uint8_t { no, yes };
+  [[nodiscard]] std::vector<Hosting> hosting(SeedPaths seeds);
+
+  // When the channels' homes have ordered it. Errc::invalid: a name, or too much data; cancelled.
+  [[nodiscard]] net::Task<Result<>> publish(net::TaskGroup& group, Notice notice);
+  [[nodiscard]] std::uint64_t connections() const;  // any thread
+  [[nodiscard]] net::Task<Result<Statistics>> statistics(net::TaskGroup& group, std::size_t top);
+  // Ends the connections of a user of the plain faces; how many.
+  [[nodiscard]] net::Task<Result<std::size_t>> end_user(net::TaskGroup& group, std::string user);
 
   // Ends all connections, spread over [realtime] drain. New ones are told to come back later.
   void drain();
@@ -41,6 +67,8 @@ class Hub {
 
  private:
   class Body;
+  net::Workers& workers_;
+  metrics::Registry& registry_;
   std::unique_ptr<Body> body_;
 };
 

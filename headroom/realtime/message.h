@@ -33,23 +33,32 @@ enum class Priority : std::uint8_t { normal, critical };
 inline constexpr std::size_t kPriorities = 2;
 
 // How a client is spoken to: each has an encoding of its own.
-enum class Wire : std::uint8_t { pusher };
-inline constexpr std::size_t kWires = 1;
+enum class Wire : std::uint8_t { pusher, plain, events, lines };
+inline constexpr std::size_t kWires = 4;
 
 // Identifies a connection, "a.b" as text; 0 is none.
 using SocketId = std::uint64_t;
 [[nodiscard]] std::string show_socket(SocketId id);
 [[nodiscard]] std::optional<SocketId> parse_socket(std::string_view text);
 
+// What `data` of a publication is.
+enum class Form : std::uint8_t {
+  json,  // a JSON value
+  text,  // any text; the Pusher protocol's own, which often holds JSON
+};
+
 // What somebody asks to be published.
 struct Publication {
   std::string app{};
   std::string channel{};
   std::string event{};
-  std::string data{};     // JSON
+  std::string data{};
   std::string user_id{};  // of the client that sent it, where that is known
   SocketId except = 0;    // a connection that does not get it
   Priority priority = Priority::normal;
+  Form form = Form::json;
+  std::uint64_t once =
+      0;  // of publications to several channels that are one: a connection gets the first of them; 0: alone
   bool internal = false;  // of the hub's own: not what a cache channel remembers
 };
 

@@ -57,17 +57,35 @@ Section<ChannelOptions> channel_section() {
   return s;
 }
 
+Section<JwtOptions> jwt_section() {
+  using O = JwtOptions;
+  Section<O> s("jwt", "The app's own JSON Web Tokens, by which the plain faces know their users.");
+  auth::add_jwt_settings(s);
+  s.setting("group_claim", &O::group_claim, "groups", Reload::live,
+            "The claim with the groups of a user: a text or a list.");
+  s.setting(
+      "location_claim", &O::location_claim, "location_ids", Reload::live,
+      "The claim with the locations of a user; empty: every user may listen to every location.");
+  return s;
+}
+
+bool name_matches(std::string_view pattern, std::string_view name) {
+  const bool prefix = pattern.ends_with('*');
+  return prefix ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
+}
+
 }  // namespace
+
+bool RealtimeOptions::is_public(std::string_view name) const {
+  return std::ranges::any_of(
+      public_channels, [&](const std::string& pattern) { return name_matches(pattern, name); });
+}
 
 const ChannelOptions& RealtimeOptions::channel(std::string_view name) const {
   static const ChannelOptions kPlain = channel_section().defaults();
-  for (const ChannelOptions& one : channels) {
-    const bool prefix = one.match.ends_with('*');
-    const std::string_view text =
-        std::string_view(one.match).substr(0, one.match.size() - (prefix ? 1 : 0));
-    if (prefix ? name.starts_with(text) : name == text) return one;
-  }
-  return kPlain;
+  const auto at = std::ranges::find_if(
+      channels, [&](const ChannelOptions& one) { return name_matches(one.match, name); });
+  return at == channels.end() ? kPlain : *at;
 }
 
 const Section<RealtimeOptions>& realtime_section() {
@@ -104,7 +122,7 @@ const Section<RealtimeOptions>& realtime_section() {
               "How many bytes it may be behind.", between(Bytes::kib(1), Bytes::mib(1024)));
     s.setting("write_timeout", &O::write_timeout, "60s", Reload::live,
               "How long a client may take nothing of what waits for it.", between(1s, 3600s));
-    s.setting("drain", &O::drain, "5s", Reload::live,
+    s.setting("drain", &O::drain, "3s", Reload::live,
               "Over how long a shutdown spreads the closing of connections, so that they do not "
               "all come back at once.",
               between(0s, 600s));
@@ -115,6 +133,20 @@ const Section<RealtimeOptions>& realtime_section() {
     s.setting("allowed_origins", &O::allowed_origins, "", Reload::live,
               "Origins whose pages may connect beside the hub's own, exact "
               "(https://app.example.org), or * for any.");
+    s.setting("plain_app", &O::plain_app, "", Reload::restart,
+              "The app whose channels the plain faces (JSON, Server-Sent Events, long-poll) speak "
+              "of; empty: channels of their own.");
+    s.setting(
+        "public_channels", &O::public_channels, "public,public-*", Reload::live,
+        "Channels that anybody may listen to over the plain faces: names, or beginnings and *.",
+        kPattern);
+    s.setting("client_publish", &O::client_publish, "false", Reload::live,
+              "Whether users may publish over the plain faces, to channels they are in.");
+    s.setting("client_publish_rate", &O::client_publish_rate, "10/s", Reload::live,
+              "How many messages a connection may publish.");
+    s.setting("poll_wait", &O::poll_wait, "25s", Reload::live,
+              "How long a long-poll waits for a message.", between(0ms, 300s));
+    s.section("jwt", &O::jwt, jwt_section());
     s.list("apps", &O::apps, app_section(), Reload::live);
     s.list("channels", &O::channels, channel_section(), Reload::restart);
     s.check([](const O& o) -> Result<void> {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "headroom/auth/jwt_settings.h"
 #include "headroom/base/bytes.h"
 #include "headroom/base/clock.h"
 #include "headroom/config/section.h"
@@ -43,6 +44,12 @@ struct ChannelOptions {
   bool batch = true;
 };
 
+// [realtime.jwt]: who a user is, for the plain faces.
+struct JwtOptions : auth::JwtSettings {
+  std::string group_claim;
+  std::string location_claim;
+};
+
 // [realtime]
 struct RealtimeOptions {
   bool enabled = true;
@@ -62,9 +69,17 @@ struct RealtimeOptions {
   std::uint64_t presence_members = 0;
   Bytes presence_info;
   std::vector<std::string> allowed_origins;
+  std::string plain_app;
+  std::vector<std::string> public_channels;
+  bool client_publish = false;
+  config::Rate client_publish_rate;
+  Duration poll_wait{};
+  JwtOptions jwt;
   std::vector<AppOptions> apps;
   std::vector<ChannelOptions> channels;
 
+  // Whether anybody may listen to it.
+  [[nodiscard]] bool is_public(std::string_view name) const;
   // The rule for a channel; the defaults where none matches.
   [[nodiscard]] const ChannelOptions& channel(std::string_view name) const;
 };

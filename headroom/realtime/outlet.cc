@@ -4,6 +4,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "headroom/realtime/part.h"
 
 namespace headroom::realtime {
@@ -93,7 +95,7 @@ void Outlet::collect(Chunk& chunk, Priority priority, TimePoint now) {
     catch_up(chunk, *s);
     for (; s->next[i] != log.end() && !chunk.full(); ++s->next[i]) {
       const MessagePtr& message = log.at(s->next[i]);
-      if (message->what().except == id_) continue;
+      if (message->what().except == id_ || has_had(message->what().once)) continue;
       chunk.add(message->wire(wire_), message);
       part_.cells().delivered[i]->add();
       if (message->at() >= s->opened) part_.cells().delivery[i].record(elapsed(message->at(), now));
@@ -112,9 +114,22 @@ void Outlet::collect(Chunk& chunk, TimePoint now) {
   } else {
     answers_.erase(answers_.begin(), answers_.begin() + static_cast<std::ptrdiff_t>(taken));
   }
-  if (ended_) return;
+  if (ended_ || held_ || pending_.empty()) return;
+  const std::size_t before = chunk.pieces.size();
   collect(chunk, Priority::critical, now);
   collect(chunk, Priority::normal, now);
+  if (chunk.pieces.size() == before) return;
+  if (std::string mark = owner_.mark(); !mark.empty())
+    chunk.add(std::make_shared<const std::string>(std::move(mark)));
+}
+
+// Whether the same came over another channel.
+bool Outlet::has_had(std::uint64_t once) {
+  if (once == 0) return false;
+  if (!had_) had_ = std::make_unique<std::array<std::uint64_t, 32>>();
+  if (std::ranges::find(*had_, once) != had_->end()) return true;
+  (*had_)[had_next_++ % had_->size()] = once;
+  return false;
 }
 
 Outlet::Written Outlet::write(Chunk& chunk) {
@@ -173,7 +188,9 @@ void Outlet::write() {
     }
   }
   state_ = ended_ ? State::blocked : State::quiet;
-  if (!ended_) settle_all();
+  if (ended_ || held_) return;
+  settle_all();
+  owner_.written();
 }
 
 void Outlet::settle_all() {

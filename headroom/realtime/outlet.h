@@ -42,6 +42,10 @@ class Outlet {
     // The frame that tells the client how many messages it was not given.
     [[nodiscard]] virtual std::string missed(const Subscription& subscription,
                                              std::uint64_t messages) = 0;
+    // Bytes to follow the messages of a write; "" for none.
+    [[nodiscard]] virtual std::string mark() { return {}; }
+    // What waited has been written.
+    virtual void written() {}
     // Whether it is signed in as that user of that app.
     [[nodiscard]] virtual bool is_user(std::string_view app, std::string_view user) const = 0;
     enum class End : std::uint8_t { slow, drain, user_ended };
@@ -58,6 +62,7 @@ class Outlet {
   ~Outlet();
 
   [[nodiscard]] SocketId id() const { return id_; }
+  [[nodiscard]] Wire wire() const { return wire_; }
   [[nodiscard]] Owner& owner() const { return owner_; }
   // What it waits for: nothing, the end of its batch, its turn to be written to (Part's list), or the connection.
   enum class State : std::uint8_t { quiet, batching, ready, blocked };
@@ -71,6 +76,12 @@ class Outlet {
     ended_ = true;
   }
   void send(std::string bytes) { send(std::make_shared<const std::string>(std::move(bytes))); }
+  // Messages wait until release(): some answer must stand before them.
+  void hold() { held_ = true; }
+  void release() {
+    held_ = false;
+    hasten();
+  }
   // There is something for this subscription. expect() is followed by one of the two below.
   void expect(Subscription& subscription);
   // To be written to as soon as may be.
@@ -104,6 +115,7 @@ class Outlet {
 
   void collect(Chunk& chunk, TimePoint now);
   void collect(Chunk& chunk, Priority priority, TimePoint now);
+  [[nodiscard]] bool has_had(std::uint64_t once);
   void catch_up(Chunk& chunk, Subscription& subscription);
   [[nodiscard]] Written write(Chunk& chunk);
   void keep_rest(Chunk& chunk, std::size_t done);
@@ -118,11 +130,15 @@ class Outlet {
   std::vector<Bits> answers_;
   std::uint64_t answers_bytes_ = 0;
   List<Subscription, &Subscription::in_outlet> pending_;
+  std::unique_ptr<std::array<std::uint64_t, 32>>
+      had_;  // Publication::once of what was written last; once there was one
+  std::size_t had_next_ = 0;
   std::unique_ptr<Rest> rest_;  // of a write that was cut
   TimePoint written_{};         // the last time
   Batch batch_;
   net::TaskGroup writing_;
   const Wire wire_;
+  bool held_ = false;
   bool ended_ = false;  // the last frame is among the answers, or written
   State state_ = State::quiet;
 };

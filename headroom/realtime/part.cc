@@ -157,6 +157,16 @@ void Part::sweep() {
   sweeper_.set(Clock::now() + kSweep);
 }
 
+std::size_t Part::end_user(std::string_view app, std::string_view user) {
+  std::size_t ended = 0;
+  for (Outlet* outlet = outlets_.front(); outlet != nullptr; outlet = Outlets::after(*outlet)) {
+    if (!outlet->owner().is_user(app, user)) continue;
+    outlet->owner().end(Outlet::Owner::End::user_ended);
+    ++ended;
+  }
+  return ended;
+}
+
 void Part::drain(Duration time) {
   draining_ = true;
   if (!tasks_.spawn([this, time] { return end_all(time); })) return;

@@ -66,6 +66,8 @@ class Part {
 
   // --- for the hub ---
   void start();
+  // Ends the connections of a user; how many.
+  std::size_t end_user(std::string_view app, std::string_view user);
   // Ends every connection, spread over `time`.
   void drain(Duration time);
   [[nodiscard]] net::TaskGroup& tasks() { return tasks_; }

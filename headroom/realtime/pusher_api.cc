@@ -66,12 +66,14 @@ Result<> check_event(const Event& event, const RealtimeOptions& options) {
 
 void append_publications(const Event& event, const std::string& app,
                          std::vector<Publication>& all) {
-  std::string data;
-  json::append_string(data, event.data);
   std::set<std::string_view> once;
   for (const std::string& channel : event.channels) {
     if (!once.insert(channel).second) continue;
-    Publication what{.app = app, .channel = channel, .event = event.name, .data = data};
+    Publication what{.app = app,
+                     .channel = channel,
+                     .event = event.name,
+                     .data = event.data,
+                     .form = Form::text};
     what.except = parse_socket(event.socket_id).value_or(0);
     if (event.priority == "critical") what.priority = Priority::critical;
     all.push_back(std::move(what));
@@ -298,7 +300,7 @@ PusherApi::Answer PusherApi::channel(Call& call, std::string name) {
   write_facts(out, name, one, info);
   if (asks_for(info, "cache") && is_cache(name)) {
     out.key("cache");
-    one.last ? out.begin_object().key("data").raw(one.last->what().data).end_object() : out.null();
+    one.last ? out.begin_object().field("data", one.last->what().data).end_object() : out.null();
   }
   out.end_object();
   co_return text;
@@ -322,14 +324,7 @@ PusherApi::Answer PusherApi::users(Call& call, std::string name) {
 
 PusherApi::Answer PusherApi::terminate(Call& call, std::string user) {
   std::function<std::size_t(Shard&)> end = [app = call.app->options.id, user](Shard& shard) {
-    std::size_t ended = 0;
-    Part::Outlets& all = shard.part.outlets();
-    for (Outlet* outlet = all.front(); outlet != nullptr; outlet = Part::Outlets::after(*outlet)) {
-      if (!outlet->owner().is_user(app, user)) continue;
-      outlet->owner().end(Outlet::Owner::End::user_ended);
-      ++ended;
-    }
-    return ended;
+    return shard.part.end_user(app, user);
   };
   std::vector<std::size_t> whom = shards_.all();
   auto ended = co_await shards_.ask<std::size_t>(call.x.group(), std::move(whom), std::move(end));

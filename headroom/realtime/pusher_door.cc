@@ -1,6 +1,7 @@
 #include "headroom/realtime/pusher_door.h"
 
 #include "headroom/base/text.h"
+#include "headroom/realtime/counted.h"
 #include "headroom/realtime/pusher.h"
 #include "headroom/realtime/pusher_session.h"
 
@@ -11,21 +12,6 @@ namespace {
 struct Closing {
   int code = 0;
   std::string_view reason;
-};
-
-// Counts up while it lives.
-class Counted {
- public:
-  explicit Counted(std::atomic<std::uint64_t>& count)
-      : count_(count), before_(count.fetch_add(1, std::memory_order_relaxed)) {}
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-  ~Counted() { count_.fetch_sub(1, std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t before() const { return before_; }
-
- private:
-  std::atomic<std::uint64_t>& count_;
-  const std::uint64_t before_;
 };
 
 Closing wrong_version(const http::RequestHead& head) {
@@ -109,7 +95,7 @@ net::Task<> PusherDoor::serve(http::Exchange& exchange) {
     co_return co_await reply_closed(exchange, std::move(accepted), wrong);
   }
   exchange.hijack();
-  part.cells().opened.add();
+  part.cells().opened_by(Wire::pusher).add();
   PusherSession session(exchange, part, app);
   co_await session.run(std::move(accepted));
 }

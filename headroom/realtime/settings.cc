@@ -2,8 +2,8 @@
 
 namespace headroom::realtime {
 
-std::shared_ptr<const Settings> Settings::make(const RealtimeOptions& options,
-                                               const Settings* before) {
+Result<std::shared_ptr<const Settings>> Settings::make(const RealtimeOptions& options,
+                                                       const Settings* before) {
   auto made = std::make_shared<Settings>();
   made->options = options;
   for (const AppOptions& app : options.apps) {
@@ -17,6 +17,9 @@ std::shared_ptr<const Settings> Settings::make(const RealtimeOptions& options,
     made->by_key[app.key] = shared;
     made->by_id[app.id] = shared;
   }
+  auto verifier = auth::make_verifier(options.jwt, {}, "realtime.jwt");
+  if (!verifier) return pass(verifier);
+  made->verifier = std::move(*verifier);
   return made;
 }
 

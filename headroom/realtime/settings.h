@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "headroom/auth/jwt.h"
 #include "headroom/realtime/options.h"
 
 namespace headroom::realtime {
@@ -22,9 +23,11 @@ struct Settings {
   std::map<std::string, std::shared_ptr<const App>, std::less<>> by_key;
   std::map<std::string, std::shared_ptr<const App>, std::less<>> by_id;
 
-  // With the counts of those before; `before` may be null.
-  [[nodiscard]] static std::shared_ptr<const Settings> make(const RealtimeOptions& options,
-                                                            const Settings* before);
+  std::shared_ptr<const auth::JwtVerifier> verifier;  // of [realtime.jwt]; null: no user is known
+
+  // Reads key files. Errc::invalid, naming the setting. With the counts of those before; `before` may be null.
+  [[nodiscard]] static Result<std::shared_ptr<const Settings>> make(const RealtimeOptions& options,
+                                                                    const Settings* before);
 };
 
 }  // namespace headroom::realtime

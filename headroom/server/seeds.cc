@@ -231,13 +231,19 @@ Reply sixfb_performance(const Sources& sources) {
   return json_reply(std::move(body));
 }
 
+void write_realtime(json::Writer& out, const Sources& sources) {
+  const realtime::Hub* hub = sources.hub ? sources.hub() : nullptr;
+  if (hub == nullptr) return write_absent(out, "realtime", {"connections"});
+  out.key("realtime").begin_object().field("status", "healthy").field("connections", hub->connections()).end_object();
+}
+
 Reply sixfb_overview(const Sources& sources) {
   std::string body;
   json::Writer out(body);
   out.begin_object().field("status", seed_status(sources.vitals.state()));
   write_database(out, sources, "database", {"pool_usage", "slow_queries"});
   write_cache(out, sources, {"hit_rate"});
-  write_absent(out, "realtime", {"connections"});
+  write_realtime(out, sources);
   write_system(out, sources);
   out.key("performance").begin_object();
   write_requests(out, sources, sources.summary());
@@ -306,13 +312,8 @@ constexpr std::array kAbsent{
               "size_bytes collections indexes"},
     AbsentRow{Method::post, "/api/phase14/scalability/database/cleanup-sessions", ""},
     AbsentRow{Method::post, "/api/phase14/scalability/database/optimize-indexes", ""},
-    AbsentRow{Method::get, "/api/v1/performance/scalability/realtime",
-              "connections rooms messages_per_second"},
     AbsentRow{Method::get, "/api/v1/performance/scalability/trends", "trends"},
     AbsentRow{Method::post, "/api/v1/performance/scalability/optimize-database", ""},
-    AbsentRow{Method::get, "/api/v1/ws/status", "connections rooms"},
-    AbsentRow{Method::post, "/api/v1/ws/broadcast", ""},
-    AbsentRow{Method::post, "/api/v1/ws/send-to-location/{location_id}", ""},
     AbsentRow{Method::get, "/api/usage-summary", "usage"},
     AbsentRow{Method::get, "/api/cost-estimates", "estimates"},
     AbsentRow{Method::get, "/api/v1/database/index-usage", "index_usage"},

@@ -32,6 +32,7 @@
 #include "headroom/server/api.h"
 #include "headroom/server/cdn_api.h"
 #include "headroom/server/options.h"
+#include "headroom/server/realtime_api.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sources.h"
 #include "headroom/server/sql_api.h"
@@ -132,7 +133,7 @@ class Process {
   [[nodiscard]] Result<> take_possession();
   [[nodiscard]] Result<> start();
   [[nodiscard]] Result<> open_edge();
-  void open_hub();
+  [[nodiscard]] Result<> open_hub();
   [[nodiscard]] Result<> open_sql();
   [[nodiscard]] Result<> open_admin();
   [[nodiscard]] Result<> open_tasks();
@@ -208,6 +209,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_seed_endpoints(api_, sources_);
   add_cache_endpoints(api_, sources_);
   add_sql_endpoints(api_, sources_);
+  add_realtime_endpoints(api_, sources_);
   add_cache_entries(api_, sources_);
   add_warm_endpoints(api_, sources_);
   add_tasks_endpoints(api_, sources_);
@@ -242,6 +244,7 @@ Sources Process::sources() {
       .warm_status = [this] { return edge_.warm_status(); },
       .cdn = [this] { return edge_.cdn_status(); },
       .sql = [this] { return sql_runs_ ? &sql_ : nullptr; },
+      .hub = [this] { return hub_ ? &*hub_ : nullptr; },
       .rates = rates_,
       .metrics_enabled = [this] { return metrics_enabled_.load(); },
       .settings = [this] { return settings_; },
@@ -320,14 +323,15 @@ Result<> Process::open_edge() {
     log::announce("headroom: edge does not listen: no app is given (--app URL)");
     return {};
   }
+  if (auto opened = open_hub(); !opened) return opened;
   if (settings_->get<AdminOptions>().on_edge) {
+    for (const std::string& path : realtime_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : cache_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : warm_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : sql_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
   edge_.explain_to([this](std::string_view token, const IpAddress& from, std::size_t worker) { return api_.is_operator(token, from, worker); });
-  open_hub();
   edge::Inherited from_running{.doors = inherited("edge"), .tls_ticket_keys = {}};
   for (const Secret& secret : handover_.secrets) {
     if (secret.name == kTicketKeys) from_running.tls_ticket_keys = secret.value;
@@ -354,11 +358,14 @@ Result<> Process::open_sql() {
 }
 
 // The edge hosts it; what it takes there are only its apps' own requests.
-void Process::open_hub() {
+Result<> Process::open_hub() {
   const auto& options = settings_->get<realtime::RealtimeOptions>();
-  if (!options.enabled) return;
-  hub_.emplace(workers_, registry_, options);
-  for (const auto& [prefix, service] : hub_->hosting()) edge_.host(prefix, service);
+  if (!options.enabled) return {};
+  if (auto started = hub_.emplace(workers_, registry_).start(options); !started) return fail(Errc::invalid, started.error().message);
+  using realtime::Hub;
+  const auto seeds = settings_->get<AdminOptions>().on_edge ? Hub::SeedPaths::yes : Hub::SeedPaths::no;
+  for (const auto& [prefix, service] : hub_->hosting(seeds)) edge_.host(prefix, service);
+  return {};
 }
 
 Result<> Process::open_tasks() {
@@ -501,10 +508,16 @@ Result<std::vector<config::Change>> Process::reload() {
         limit::Rules::make((*loaded)->get<limit::LimitOptions>(), limits_.get(), registry_);
     if (!limits) return fail(Errc::invalid, limits.error().message);
     if (cache_) cache_->configure((*loaded)->get<cache::CacheOptions>());  // routes name its classes
+    std::function<void()> renew_hub;
+    if (hub_) {
+      auto prepared = hub_->prepare((*loaded)->get<realtime::RealtimeOptions>());
+      if (!prepared) return pass(prepared);
+      renew_hub = std::move(*prepared);
+    }
     auto done = edge_.reload(options, *limits);
     if (!done) return pass(done);
     limits_ = std::move(*limits);
-    if (hub_) hub_->reload((*loaded)->get<realtime::RealtimeOptions>());
+    if (renew_hub) renew_hub();
   }
   tokens_.configure(std::move(*keys));
   tokens_.refresh();
@@ -569,12 +582,12 @@ void Process::finish(End end) {
   }
   if (tasks_) tasks_->stop();
   if (edge_runs_) edge_.stop();
-  if (hub_) hub_->stop();
   if (sql_runs_) sql_.stop();
   if (admin_) admin_->stop();
   run_on(control_, [] { return true; });  // what was submitted has run
   run_on(reading_, [] { return true; });
   if (cache_) cache_->stop();  // nobody purges any more
+  if (hub_) hub_->stop();  // nobody asks it any more
   workers_.stop_and_join();
 }
 

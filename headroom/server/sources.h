@@ -17,6 +17,7 @@
 #include "headroom/limit/rules.h"
 #include "headroom/monitor/rates.h"
 #include "headroom/monitor/vitals.h"
+#include "headroom/realtime/hub.h"
 #include "headroom/sql/sql.h"
 #include "headroom/tasks/tasks.h"
 
@@ -42,6 +43,7 @@ struct Sources {
   std::function<tasks::Tasks*()> tasks{};  // null when the room is off
   std::function<edge::WarmStatus()> warm_status{};
   std::function<edge::CdnStatus()> cdn{};
+  std::function<realtime::Hub*()> hub{};   // the same; any worker too
 
   std::function<const sql::Sql*()> sql{};  // null: it does not run
 

@@ -115,10 +115,11 @@ class Client:
 
 
 class Connection:
-    def __init__(self, server, query="protocol=7&client=test&version=1", hello=True, **options):
-        host, port = server.edge
+    def __init__(self, server, query="protocol=7&client=test&version=1", hello=True, door="edge", **options):
+        host, port = server.doors[door]
         self.hello = hello
-        self.made = websockets.connect(f"ws://{host}:{port}/app/{KEY}?{query}", max_size=None, ping_interval=None, **options)
+        scheme = "wss" if "ssl" in options else "ws"
+        self.made = websockets.connect(f"{scheme}://{host}:{port}/app/{KEY}?{query}", max_size=None, ping_interval=None, **options)
 
     async def __aenter__(self):
         client = Client(await self.made.__aenter__())

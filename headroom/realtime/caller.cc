@@ -1,0 +1,94 @@
+#include "headroom/realtime/caller.h"
+
+#include <algorithm>
+
+namespace headroom::realtime {
+namespace {
+
+constexpr std::string_view kUser = "user:";
+constexpr std::string_view kGroup = "group:";
+constexpr std::string_view kLocation = "location:";
+constexpr std::size_t kMostNames = 64;
+constexpr std::size_t kNameBytes = 128;
+
+// A text, a number, or a list of them.
+std::vector<std::string> names_at(const json::Value& claims, const std::string& path) {
+  std::vector<std::string> names;
+  const auto claim = path.empty() ? std::nullopt : auth::claim_at(claims, path);
+  if (!claim) return names;
+  const auto take = [&](const json::Value& value) {
+    std::string name = value.kind() == json::Kind::number
+                           ? value.text()
+                           : std::string(value.string().value_or(""));
+    if (!name.empty() && name.size() <= kNameBytes && names.size() < kMostNames)
+      names.push_back(std::move(name));
+  };
+  if (claim->kind() != json::Kind::array) {
+    take(*claim);
+    return names;
+  }
+  for (std::size_t i = 0; i < claim->size(); ++i) take(claim->item(i));
+  return names;
+}
+
+bool is_below(std::string_view location, std::string_view above) {
+  return location == above || (location.starts_with(above) && location.size() > above.size() &&
+                               location[above.size()] == '/');
+}
+
+}  // namespace
+
+Result<Caller> caller_of(const Settings& settings, std::string_view token, auth::WallTime now) {
+  if (!settings.verifier) return fail(Errc::unauthorized, "no keys are configured (realtime.jwt)");
+  auto claims = settings.verifier->verify(token, now);
+  if (!claims) return pass(claims);
+  const JwtOptions& options = settings.options.jwt;
+  const json::Value root = claims->document.root();
+  auto name = names_at(root, options.name_claim);
+  if (name.size() != 1)
+    return fail(Errc::unauthorized, "the token names no user (" + options.name_claim + ")");
+  Caller caller{std::move(name[0]), names_at(root, options.group_claim),
+                names_at(root, options.location_claim), claims->expires};
+  return caller;
+}
+
+bool is_plain_channel(std::string_view name) {
+  constexpr std::string_view kMarks = "_-=@,.;:/#";
+  return !name.empty() && name.size() <= 200 && std::ranges::all_of(name, [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           kMarks.contains(c);
+  });
+}
+
+bool may_listen(const RealtimeOptions& options, const Caller& caller, std::string_view channel) {
+  if (channel == kBroadcast || options.is_public(channel)) return true;
+  if (!caller.known()) return false;
+  if (channel.starts_with(kUser)) return channel.substr(kUser.size()) == caller.name;
+  if (channel.starts_with(kGroup))
+    return std::ranges::find(caller.groups, channel.substr(kGroup.size())) != caller.groups.end();
+  if (!channel.starts_with(kLocation)) return true;
+  const std::string_view location = channel.substr(kLocation.size());
+  return options.jwt.location_claim.empty() ||
+         std::ranges::any_of(caller.locations, [&](const std::string& own) {
+           return is_below(location, own) || is_below(own, location);
+         });
+}
+
+std::vector<std::string> own_channels(const Caller& caller) {
+  std::vector<std::string> all{std::string(kBroadcast)};
+  if (!caller.known()) return all;
+  all.push_back(std::string(kUser) + caller.name);
+  for (const std::string& group : caller.groups) all.push_back(std::string(kGroup) + group);
+  for (const std::string& location : caller.locations) {
+    // What is sent to one above reaches it too.
+    for (std::size_t end = location.find('/');; end = location.find('/', end + 1)) {
+      std::string channel = std::string(kLocation) + location.substr(0, end);
+      if (std::ranges::find(all, channel) == all.end()) all.push_back(std::move(channel));
+      if (end == std::string::npos) break;
+    }
+  }
+  std::erase_if(all, [](const std::string& channel) { return !is_plain_channel(channel); });
+  return all;
+}
+
+}  // namespace headroom::realtime

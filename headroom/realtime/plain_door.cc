@@ -1,0 +1,196 @@
+#include "headroom/realtime/plain_door.h"
+
+#include <algorithm>
+
+#include "headroom/auth/access.h"
+#include "headroom/base/text.h"
+#include "headroom/http/query.h"
+#include "headroom/json/writer.h"
+#include "headroom/realtime/counted.h"
+#include "headroom/realtime/plain_session.h"
+#include "headroom/realtime/stream_session.h"
+
+namespace headroom::realtime {
+namespace {
+
+using http::Name;
+
+constexpr std::string_view kSubprotocol = "headroom.v1+json";
+constexpr std::string_view kTokenProtocol = "token.";
+constexpr Duration kHeadTime = 10s;
+
+enum class What : std::uint8_t { none, socket, events, poll };
+
+What what_at(const http::Exchange& exchange) {
+  const std::string_view path = exchange.request().path;
+  const bool socket = path == kPlain || path == kSeedSockets || path == "/api/v1/ws/public";
+  if (socket) return websocket::wants_websocket(exchange.request()) ? What::socket : What::none;
+  if (path == "/_headroom/realtime/events" || path == kSeedEvents) return What::events;
+  return path == "/_headroom/realtime/poll" ? What::poll : What::none;
+}
+
+net::Task<> refuse(http::Exchange& exchange, unsigned status, std::string_view code,
+                   std::string why, std::string_view fields = {}) {
+  http::Reply reply;
+  reply.status = status;
+  json::Writer(reply.body)
+      .begin_object()
+      .key("error")
+      .begin_object()
+      .field("code", code)
+      .field("message", why)
+      .end_object()
+      .end_object();
+  reply.fields = fields;
+  exchange.close_after();
+  (void)co_await exchange.reply(reply);
+}
+
+std::string token_in(const http::RequestHead& head, const http::QueryFields& query) {
+  if (const auto bearer = auth::bearer_in(head.value_of(Name::authorization)))
+    return std::string(*bearer);
+  if (const auto field = http::find_field(query, "token")) return std::string(*field);
+  for (const std::string_view offered :
+       text::split(head.value_of(Name::sec_websocket_protocol), ',')) {
+    if (offered.starts_with(kTokenProtocol))
+      return std::string(offered.substr(kTokenProtocol.size()));
+  }
+  return {};
+}
+
+// "Access-Control-Allow-Origin" for a page that may listen.
+std::string cors_of(const http::RequestHead& head) {
+  if (!head.has(Name::origin)) return {};
+  return "Access-Control-Allow-Origin: " + std::string(head.value_of(Name::origin)) +
+         "\r\nVary: Origin\r\n";
+}
+
+std::vector<std::string> list_of(const http::QueryFields& query, std::string_view name) {
+  std::vector<std::string> all;
+  for (const std::string_view part : text::split(http::find_field(query, name).value_or(""), ','))
+    all.emplace_back(part);
+  return all;
+}
+
+// What is asked for, or why it is not given.
+Result<StreamAsk> read_ask(const http::RequestHead& head, const http::QueryFields& query, Wire wire,
+                           const Caller& caller, const RealtimeOptions& options) {
+  StreamAsk ask{wire, list_of(query, "channels"), {}};
+  if (ask.channels.empty() || ask.channels.size() > options.max_channels_per_connection)
+    return fail(Errc::invalid, "channels: from one to the limit, separated by commas");
+  for (const std::string& channel : ask.channels) {
+    if (!is_plain_channel(channel))
+      return fail(Errc::invalid,
+                  "channels: '" + channel.substr(0, 100) + "' is not a channel's name");
+    if (std::ranges::count(ask.channels, channel) > 1)
+      return fail(Errc::invalid, "channels: one twice");
+    const bool presence_of_nobody = is_presence(channel) && !caller.known();
+    if (presence_of_nobody || !may_listen(options, caller, channel))
+      return fail(Errc::unauthorized, "'" + channel + "' is not open to you");
+  }
+  std::string since(http::find_field(query, "since").value_or(""));
+  if (const auto* last = head.find("Last-Event-ID"); last != nullptr) since = last->value;
+  const auto texts = text::split(since, ',');
+  for (std::size_t i = 0; i < ask.channels.size(); ++i) {
+    std::unique_ptr<Position> position;
+    if (!since.empty())
+      position = std::make_unique<Position>(texts.size() == ask.channels.size()
+                                                ? Position::parse(texts[i]).value_or(Position{})
+                                                : Position{});
+    ask.since.push_back(std::move(position));
+  }
+  return ask;
+}
+
+}  // namespace
+
+bool PlainDoor::takes(const http::Exchange& exchange) const {
+  return exchange.request().path.starts_with(kPlain) || what_at(exchange) != What::none;
+}
+
+net::Task<> PlainDoor::serve(http::Exchange& exchange) {
+  Part& part = shards_.part(exchange.worker());
+  const http::RequestHead& head = exchange.request();
+  const What what = what_at(exchange);
+  if (what == What::none) {
+    const bool socket = head.path == kPlain;
+    co_return co_await refuse(exchange, socket ? 426 : 404,
+                              socket ? "upgrade_required" : "not_found",
+                              "a WebSocket at /_headroom/realtime, events and poll below it",
+                              socket ? "Upgrade: websocket\r\nConnection: Upgrade\r\n" : "");
+  }
+  if (!websocket::may_open(head, exchange.client().secure, part.options().allowed_origins)) {
+    part.cells().refuse(Refusal::origin);
+    co_return co_await refuse(exchange, 403, "origin",
+                              "pages of this origin may not connect (realtime.allowed_origins)");
+  }
+  auto query = http::query_fields(head.query);
+  if (!query) co_return co_await refuse(exchange, 400, "invalid", query.error().message);
+  Caller caller;
+  if (const std::string token = token_in(head, *query); !token.empty()) {
+    auto known = caller_of(*part.settings(), token, auth::wall_now());
+    if (!known) co_return co_await refuse(exchange, 401, "unauthorized", known.error().message);
+    caller = std::move(*known);
+  }
+  const Counted here(shards_.open());
+  if (here.before() >= part.options().max_connections || part.draining()) {
+    part.cells().refuse(Refusal::limit);
+    co_return co_await refuse(exchange, 503, "overloaded", "over capacity; come back later",
+                              "Retry-After: 2\r\n");
+  }
+  if (what == What::socket) co_return co_await socket(exchange, std::move(caller));
+  co_await stream(exchange, std::move(caller), what == What::events ? Wire::events : Wire::lines);
+}
+
+net::Task<> PlainDoor::socket(http::Exchange& exchange, Caller caller) {
+  Part& part = shards_.part(exchange.worker());
+  const auto handshake = websocket::read_handshake(exchange.request());
+  if (!handshake) {
+    part.cells().refuse(Refusal::handshake);
+    co_return co_await refuse(exchange, handshake.error().status, "bad_handshake",
+                              std::string(handshake.error().reason), handshake.error().fields);
+  }
+  const bool offered =
+      std::ranges::find(handshake->subprotocols, kSubprotocol) != handshake->subprotocols.end();
+  std::string accepted = websocket::accept(*handshake, offered ? kSubprotocol : std::string_view{});
+  const bool needed = exchange.request().path == kSeedSockets;
+  exchange.hijack();
+  part.cells().opened_by(Wire::plain).add();
+  PlainSession session(exchange, part, std::move(caller),
+                       needed ? PlainSession::Token::needed : PlainSession::Token::not_needed);
+  co_await session.run(std::move(accepted));
+}
+
+net::Task<> PlainDoor::stream(http::Exchange& exchange, Caller caller, Wire wire) {
+  Part& part = shards_.part(exchange.worker());
+  const http::RequestHead& head = exchange.request();
+  if (head.method != http::Method::get || head.minor_version == 0)
+    co_return co_await refuse(exchange, 405, "method_not_allowed", "GET by HTTP/1.1",
+                              "Allow: GET\r\n");
+  auto query = http::query_fields(head.query);
+  auto ask =
+      query ? read_ask(head, *query, wire, caller, part.options()) : Result<StreamAsk>(pass(query));
+  if (!ask) {
+    const bool forbidden = ask.error().code == Errc::unauthorized;
+    co_return co_await refuse(exchange,
+                              !forbidden       ? 400
+                              : caller.known() ? 403
+                                               : 401,
+                              to_string(ask.error().code), ask.error().message, cors_of(head));
+  }
+  exchange.close_after();
+  exchange.start(200, {}, {http::Exchange::Length::Kind::unknown, 0});
+  exchange.head() += wire == Wire::events ? "Content-Type: text/event-stream\r\n"
+                                          : "Content-Type: application/x-ndjson\r\n";
+  exchange.head() +=
+      "Cache-Control: no-cache, no-store\r\nX-Accel-Buffering: no\r\n" + cors_of(head);
+  exchange.stream().expire_writes_at(Clock::now() + kHeadTime);
+  auto sent = co_await exchange.send({}, http::Exchange::Last::no);
+  exchange.hijack();
+  if (!sent) co_return;
+  part.cells().opened_by(wire).add();
+  StreamSession session(exchange, part, std::move(caller), std::move(*ask));
+  co_await session.run();
+}
+
+}  // namespace headroom::realtime

@@ -1,0 +1,77 @@
+// headroom/realtime/plain_session.h - one client that speaks plain JSON over a WebSocket: the seeds' endpoints and clients/headroom.js.
+//
+//   client                                                             hub
+//                                                                      {"type": "welcome", "id": "a.b", "user"?: "...", "channels": [...]}
+//   {"type": "auth", "token": "..."}                                   the same again
+//   {"type": "subscribe", "channel": "...", "since"?: "epoch-offset"}  {"type": "subscribed", "channel", "position", "recovered"?, "members"?}
+//   {"type": "unsubscribe", "channel": "..."}                          {"type": "unsubscribed", "channel"}
+//   {"type": "publish", "channel", "event", "data"}                    {"type": "published", "channel"}
+//   {"type": "ping"}                                                   {"type": "pong"}
+//   what is refused                                                    {"type": "error", "code", "message", "channel"?}
+//   messages                                                           {"type", "channel", "data", "offset", "priority", "user_id"?}
+//   for who is slow                                                    {"type": "missed", "channel", "messages"}
+//
+// Owns: its subscriptions. Worker: the exchange's; lives in the frame of the door's serve().
+// Invariants: (1) until a token has been verified, only public channels are open to it; (2) a session ends when its token does.
+// Limits: max_channels_per_connection, client_publish_rate; ten seconds for a first message with a token where one is needed.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "headroom/json/json.h"
+#include "headroom/limit/budget.h"
+#include "headroom/realtime/caller.h"
+#include "headroom/realtime/session.h"
+
+namespace headroom::realtime {
+
+class PlainSession final : public Session {
+ public:
+  // `needs_token`: it is closed when none comes.
+  enum class Token : std::uint8_t { needed, not_needed };
+  PlainSession(http::Exchange& exchange, Part& part, Caller caller, Token token);
+  ~PlainSession() = default;
+
+ private:
+  class Timer final : public net::WheelEntry {
+   public:
+    Timer(net::Wheel& wheel, PlainSession& session) : WheelEntry(wheel), session_(session) {}
+
+   private:
+    void expired() override { session_.token_ended(); }
+    PlainSession& session_;
+  };
+
+  void begin() override;
+  void take(std::string_view text) override;
+  void finish() override;
+  void opened(Subscription& subscription, const Opened& how) override;
+  void not_opened(Subscription& subscription, const Error& why) override;
+  [[nodiscard]] std::string missed(const Subscription& subscription,
+                                   std::uint64_t messages) override;
+  [[nodiscard]] bool is_user(std::string_view app, std::string_view user) const override;
+  [[nodiscard]] Closing closing(End why) const override;
+  [[nodiscard]] Closing silent() const override { return {4408, "no sign of life"}; }
+
+  void welcome();
+  void authenticate(const json::Value& message);
+  void subscribe(const json::Value& message);
+  void unsubscribe(const json::Value& message);
+  void publish(const json::Value& message);
+  void refuse(std::string_view code, std::string_view why, std::string_view channel = {});
+  void add(const std::string& channel, std::unique_ptr<Position> since);
+  [[nodiscard]] Subscription* find(std::string_view channel) const;
+  void remove(const Subscription& subscription);
+  void token_ended();
+  void set_timer();
+
+  Caller caller_;
+  const Token token_;
+  std::vector<std::unique_ptr<Subscription>> subscriptions_;
+  std::unique_ptr<std::byte[]> sent_;
+  Timer timer_;
+};
+
+}  // namespace headroom::realtime

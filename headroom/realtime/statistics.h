@@ -1,0 +1,37 @@
+// headroom/realtime/statistics.h - how the hub is: what /api/v1/realtime shows.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "headroom/base/metrics.h"
+
+namespace headroom::realtime {
+
+struct ChannelStatus {
+  std::string app;
+  std::string name;
+  std::uint64_t subscriptions = 0;
+};
+
+// Counts since the start, but for connections, channels and subscriptions, which are those of now.
+struct Statistics {
+  std::uint64_t connections = 0;
+  std::uint64_t blocked = 0;  // connections that take no more at the moment
+  std::array<std::uint64_t, 4> connections_by_face{};  // pusher, json, sse, poll
+  std::uint64_t channels = 0;
+  std::uint64_t subscriptions = 0;
+  std::uint64_t received = 0;
+  std::uint64_t published = 0;
+  std::uint64_t published_critical = 0;
+  std::uint64_t delivered = 0;
+  std::uint64_t writes = 0;
+  std::array<std::uint64_t, 3> dropped{};  // by cause: close, drop_oldest, latest
+  metrics::HistogramValues delivery;       // normal messages
+  metrics::HistogramValues critical;
+  std::vector<ChannelStatus> top;  // by subscriptions
+};
+
+}  // namespace headroom::realtime
