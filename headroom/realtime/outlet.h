@@ -27,9 +27,9 @@ class Part;
 // What a subscription begins with.
 struct Opened {
   Channel::Begun begun = Channel::Begun::here;
-  Position position;  // of what it begins behind
-  Bits members;       // of a presence channel: see Roster
-  MessagePtr last;    // of a cache channel
+  Position position{};  // of what it begins behind
+  Bits members{};  // of a presence channel: see Roster
+  MessagePtr last{};  // of a cache channel
 };
 
 class Outlet {

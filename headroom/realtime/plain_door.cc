@@ -92,11 +92,11 @@ Result<StreamAsk> read_ask(const http::RequestHead& head, const http::QueryField
   if (const auto* last = head.find("Last-Event-ID"); last != nullptr) since = last->value;
   const auto texts = text::split(since, ',');
   for (std::size_t i = 0; i < ask.channels.size(); ++i) {
-    std::unique_ptr<Position> position;
-    if (!since.empty())
-      position = std::make_unique<Position>(texts.size() == ask.channels.size()
-                                                ? Position::parse(texts[i]).value_or(Position{})
-                                                : Position{});
+    std::unique_ptr<Position> position;  // an empty text: from now on
+    const bool named = texts.size() == ask.channels.size();
+    if (!since.empty() && !(named && texts[i].empty())) {
+      position = std::make_unique<Position>(named ? Position::parse(texts[i]).value_or(Position{}) : Position{});
+    }
     ask.since.push_back(std::move(position));
   }
   return ask;

@@ -143,7 +143,7 @@ void PlainSession::subscribe(const json::Value& message) {
   if (const std::string text = text_member(message, "since"); !text.empty())
     since = std::make_unique<Position>(Position::parse(text).value_or(Position{}));
   if (Subscription* const there = find(channel)) {
-    if (!since) return refuse("conflict", "already subscribed", channel);
+    if (!since) return opened(*there, {.position = there->channel.reached(*there)});
     remove(*there);  // it is in it without asking, and now says from where
   }
   add(channel, std::move(since));
