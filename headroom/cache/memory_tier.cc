@@ -184,7 +184,7 @@ void MemoryTier::fill_or_join(Shard& shard, ObjectRef stale, const Query& query,
 }
 
 Lease MemoryTier::begin(Shard& shard, ObjectRef stale, const Query& query, std::uint64_t hash, std::uint64_t seq) {
-  auto flight = std::make_shared<Flight>(query.space, std::string(query.key), hash, std::move(stale), seq, query.now);
+  auto flight = std::make_shared<Flight>(query.space, std::string(query.key), hash, std::move(stale), std::min(seq, query.since.value_or(seq)), query.now);
   shard.flights.emplace(hash, flight);
   return {*this, std::move(flight)};
 }

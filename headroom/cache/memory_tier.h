@@ -53,6 +53,8 @@ struct Query {
   std::string_view key;
   TimePoint now;
   Refresh refresh = Refresh::may;
+  // Where the load of what a lease is asked for began before: as of which invalidation (snapshot()).
+  std::optional<std::uint64_t> since{};
 };
 
 struct ClassUse {

@@ -5,6 +5,7 @@
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
 #include "headroom/coding/accept.h"
+#include "headroom/edge/unkeyed.h"
 #include "headroom/http/cache_tags.h"
 #include "headroom/http/storable.h"
 #include "headroom/http/vary.h"
@@ -20,15 +21,14 @@ constexpr Duration kKeepToValidate = 3600s;  // an expired answer with a validat
 constexpr Duration kKeepMarker = 86400s;
 constexpr Duration kLookAtUpstream = 1s;
 
-// Fields by which clients talk apps into another target, host, prefix or method: no cache key holds them, so what they cause is nobody else's.
-// (X-Forwarded-For and its known kin are written anew anyway.)
-bool is_unkeyed_override(const http::Field& field) {
-  static constexpr std::array<std::string_view, 7> kNames{"x-http-method-override", "x-http-method", "x-method-override", "x-original-url",
-                                                          "x-rewrite-url", "x-original-host", "x-host"};
-  static constexpr std::string_view kForwarded = "x-forwarded-";
-  if (field.id == Name::x_forwarded_prefix) return true;
-  return field.id == Name::other && (text::equal_ignoring_case(field.name.substr(0, kForwarded.size()), kForwarded) ||
-                                     std::ranges::any_of(kNames, [&](std::string_view known) { return text::equal_ignoring_case(known, field.name); }));
+// Whether answers differ by what we tell servers, not by what clients send: their keys could not know it. Host and scheme are in every key.
+bool varies_by_ours(const Request& r, std::string_view names) {
+  return std::ranges::any_of(text::split(names, ','), [&](std::string_view name) {
+    const Name id = http::name_of(name);
+    if (id == Name::host || id == Name::x_forwarded_host || id == Name::x_forwarded_proto || id == Name::x_forwarded_port) return false;
+    const http::Field field{id, false, name, {}};
+    return is_written_for_servers(field) || (r.route->policy.active() && !r.route->policy.keeps_request_field(field));
+  });
 }
 
 bool is_failure(std::uint16_t status) { return status == 500 || status == 502 || status == 503 || status == 504; }
@@ -46,7 +46,7 @@ bool says_how_long(const http::ResponseHead& head, const http::Directives& direc
 }  // namespace
 
 Fill::Fill(Pages& pages, Request& request, Kind kind, cache::Lease lease)
-    : pages_(pages), place_(request.place), trusted_(request.trusted), kind_(kind), lease_(std::move(lease)), since_(pages.cache_.memory().snapshot()) {
+    : pages_(pages), place_(request.place), trusted_(request.trusted), kind_(kind), lease_(std::move(lease)), since_(lease_ ? lease_.since() : pages.cache_.memory().snapshot()) {
   if (kind_ != Kind::invalidating) write_conditions();
 }
 
@@ -60,7 +60,9 @@ void Fill::write_conditions() {
 
 bool Fill::replaces(const http::Field& field) const {
   if (kind_ == Kind::invalidating) return false;
-  return http::is_condition(field.id) || field.id == Name::range || (!trusted_ && is_unkeyed_override(field));
+  if (http::is_condition(field.id) || field.id == Name::range) return true;
+  const Unkeyed kind = unkeyed(field);
+  return kind == Unkeyed::override_target || (kind != Unkeyed::no && !trusted_);
 }
 
 void Fill::count(cache::Cache::Fill outcome, const Request& request) {
@@ -97,6 +99,7 @@ void Fill::tell(Request& r) const {
 // Everything that needs no waiting: most answers are nothing to be kept.
 bool Fill::wants(Request& r, Lease& upstream) {
   const http::ResponseHead& head = upstream.connection->head();
+  judged_ = true;
   if (kind_ == Kind::invalidating) {
     if (http::invalidates(r.head(), head.status)) pages_.invalidate_after(r, head);
     return false;
@@ -170,7 +173,7 @@ std::vector<std::string> Fill::tags_for(const Request& r, const http::Tags& name
   for (const std::string& tag : r.route->cache.tags) tags.push_back(tag_for(tag, place_.owner));
   tags.insert(tags.end(), named.tags.begin(), named.tags.end());
   for (const std::string& group : named.groups) tags.push_back(Pages::group_tag(r, group));
-  if (!place_.variant.empty() || !place_.owner.empty()) tags.push_back(Pages::url_tag(place_.url_key()));
+  if (!place_.variant.empty() || place_.key.size() != place_.url) tags.push_back(Pages::url_tag(place_.url_key()));
   return tags;
 }
 
@@ -232,7 +235,7 @@ bool Fill::find_place(Request& r, std::string_view names) {
   if (names.empty()) pages_.cache_.memory().erase(cache::Space::http, place_.key, cache::Hardness::hard, now);  // the marker
   cache::Found found;
   if (lease_) {
-    found = pages_.cache_.memory().lookup({.space = cache::Space::http, .key = place_.of_answer(), .now = now, .refresh = cache::Refresh::when_stale});
+    found = pages_.cache_.memory().lookup({.space = cache::Space::http, .key = place_.of_answer(), .now = now, .refresh = cache::Refresh::when_stale, .since = since_});
   }
   if (!names.empty()) {
     const std::string marker = marker_of(names);
@@ -252,8 +255,9 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream) {
   const http::ResponseHead& head = upstream.connection->head();
   const auto names = http::vary_names(head);
   const http::Tags tags = http::tags_of(head);
-  if (!names || !tags.complete) {
-    status.detail = !names ? "Vary: * or too much (RFC 9111 4.1)" : "more tags than are kept";
+  const bool ours = names && varies_by_ours(r, *names);
+  if (!names || ours || !tags.complete) {
+    status.detail = !names ? "Vary: * or too much (RFC 9111 4.1)" : ours ? "Vary names a field that is written here" : "more tags than are kept";
     refuse(pages_.cache_.options().bypass_ttl);
     co_return false;
   }

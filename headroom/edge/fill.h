@@ -40,6 +40,7 @@ class Fill final : public Keeper {
   [[nodiscard]] std::string_view whole() const { return body_; }
   // Of a refresh.
   [[nodiscard]] Refreshed outcome() const { return outcome_; }
+  [[nodiscard]] bool was_answered() const { return judged_; }
   // The server's 304 was about something else: to be forwarded once more, without conditions.
   [[nodiscard]] bool take_again() { return std::exchange(again_, false); }
 
@@ -74,6 +75,7 @@ class Fill final : public Keeper {
   cache::Lease lease_;
   std::uint64_t since_ = 0;  // as of which invalidation the load began
   std::string lines_;
+  bool judged_ = false;  // a server has answered
   bool conditional_ = false;
   bool again_ = false;
   Refreshed outcome_ = Refreshed::failed;

@@ -4,6 +4,7 @@
 #include "headroom/edge/explain.h"
 #include "headroom/http/cache_tags.h"
 #include "headroom/http/forwarded.h"
+#include "headroom/http/parser.h"
 #include "headroom/http/writer.h"
 
 namespace headroom::edge {
@@ -31,7 +32,21 @@ std::string_view port_of(std::string_view authority, std::string_view scheme) {
   return scheme == "https" ? "443" : "80";
 }
 
+// "http" or "https", as a trusted proxy says; what is neither is nobody's scheme.
+std::optional<std::string_view> told_proto(const Request& r) {
+  if (!r.trusted) return std::nullopt;
+  const std::string_view value = r.head().value_of(Name::x_forwarded_proto);
+  if (text::equal_ignoring_case(value, "https")) return "https";
+  return text::equal_ignoring_case(value, "http") ? std::optional<std::string_view>("http") : std::nullopt;
+}
+
 }  // namespace
+
+std::optional<std::string_view> told_host(const Request& r) {
+  if (!r.trusted || !r.head().has(Name::x_forwarded_host)) return std::nullopt;
+  const std::string_view value = r.head().value_of(Name::x_forwarded_host);
+  return http::is_authority(value) ? std::optional(value) : std::nullopt;
+}
 
 void write_request_head(Request& r, const Server& server, std::string& out) {
   const http::RequestHead& head = r.head();
@@ -72,17 +87,12 @@ void write_request_head(Request& r, const Server& server, std::string& out) {
   out.append("X-Forwarded-For: ");
   http::append_x_forwarded_for(out, received, r.trusted ? r.x.peer().address.ip() : r.client);
   out.append("\r\n");
-  const auto told = [&](Name name, std::string_view known) {
-    const std::string_view value = r.trusted ? head.value_of(name) : std::string_view{};
-    return value.empty() ? known : value;
-  };
-  const std::string_view told_proto = told(Name::x_forwarded_proto, scheme);
-  const std::string_view told_host = told(Name::x_forwarded_host, head.authority);
-  const std::string_view told_port = told(Name::x_forwarded_port, {});
-  append_line(out, "X-Forwarded-Proto", told_proto);
-  append_line(out, "X-Forwarded-Host", told_host);
-  append_line(out, "X-Forwarded-Port",
-              is_port(told_port) ? told_port : port_of(told_host, told_proto));
+  const std::string_view proto = told_proto(r).value_or(scheme);
+  const std::string_view named = told_host(r).value_or(head.authority);
+  const std::string_view port = r.trusted ? head.value_of(Name::x_forwarded_port) : std::string_view{};
+  append_line(out, "X-Forwarded-Proto", proto);
+  append_line(out, "X-Forwarded-Host", named);
+  append_line(out, "X-Forwarded-Port", is_port(port) ? port : port_of(named, proto));
   out.append("Forwarded: ");
   http::append_forwarded(out, received,
                          {r.trusted ? r.x.peer().address.ip() : r.client, head.authority, scheme});

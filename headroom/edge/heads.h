@@ -3,7 +3,9 @@
 // Owns: nothing; functions.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "headroom/edge/coded.h"
 #include "headroom/edge/request.h"
@@ -13,6 +15,8 @@ namespace headroom::edge {
 // What we call ourselves in Via.
 inline constexpr std::string_view kPseudonym = "headroom";
 
+// The host of the client's URL, if a trusted proxy tells one.
+[[nodiscard]] std::optional<std::string_view> told_host(const Request& request);
 // The whole head of the request as `server` gets it: framing, forwarding fields and the route's policy.
 void write_request_head(Request& request, const Server& server, std::string& out);
 // Begins the answer in the exchange (Exchange::start) and appends its field lines.

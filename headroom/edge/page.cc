@@ -50,7 +50,9 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
 
   std::string lines;
   http::HeadWriter writer(lines);
+  const bool own_cookies = route.cache.rules.ignore_cookies && !route.cache.rules.store_set_cookie;  // nobody's: one session for all would be worse than none
   const auto is_kept = [&](const http::Field& f) {
+    if (own_cookies && f.id == Name::set_cookie) return false;
     if (f.id == Name::age || f.id == Name::x_request_id || (own_cache_control && f.id == Name::cache_control)) return false;
     if (own_cdn_control && f.id == Name::cdn_cache_control) return false;
     return is_for_clients(route, f) && std::ranges::none_of(withheld, [&](std::string_view name) { return text::equal_ignoring_case(name, f.name); });

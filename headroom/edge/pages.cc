@@ -9,10 +9,12 @@
 #include "headroom/edge/fill.h"
 #include "headroom/edge/heads.h"
 #include "headroom/edge/page.h"
+#include "headroom/edge/unkeyed.h"
 #include "headroom/edge/refresher.h"
 #include "headroom/http/cache_control.h"
 #include "headroom/http/cache_status.h"
 #include "headroom/http/cache_tags.h"
+#include "headroom/http/path.h"
 #include "headroom/http/ranges.h"
 #include "headroom/http/storable.h"
 #include "headroom/http/vary.h"
@@ -61,9 +63,19 @@ void append_origin(std::string& key, const Request& r) {
   const http::RequestHead& head = r.head();
   key += r.secure() ? "https://" : "http://";
   const std::size_t from = key.size();
-  key += head.authority;
+  key += told_host(r).value_or(head.authority);
   for (std::size_t i = from; i < key.size(); ++i) key[i] = text::lower(key[i]);
-  if (r.trusted && head.has(Name::x_forwarded_host)) key.append("|").append(head.value_of(Name::x_forwarded_host));
+}
+
+// What a trusted proxy said of the way here besides, as lines: apps make answers of it, and no URL tells.
+void append_way(std::string& key, const Request& r) {
+  if (!r.trusted) return;
+  if (const auto host = told_host(r); host && !text::equal_ignoring_case(*host, r.head().authority)) key.append("\nhost ").append(r.head().authority);
+  for (const http::Field& field : r.head().fields) {
+    if (field.id == Name::x_forwarded_port || (field.id != Name::x_forwarded_proto && unkeyed(field) == Unkeyed::told_by_proxy)) {
+      key.append("\n").append(text::lowered(field.name)).append(" ").append(field.value);
+    }
+  }
 }
 
 // What a stored answer gets. Parts are those of the plain bytes; what is one user's may hold secrets.
@@ -102,6 +114,7 @@ bool Pages::make_key(Request& r) const {
   append_origin(place.key, r);
   append_target(place.key, r.head().path_and_query, rules.strip_query);
   place.url = place.key.size();
+  append_way(place.key, r);
   if (!place.owner.empty()) place.key.append("\nuser ").append(place.owner);
   return place.key.size() <= cache::kKeyLimit;
 }
@@ -172,11 +185,18 @@ net::Task<> Pages::invalidating(Request& r) {
   fill.status.forwarded = Forwarded::method;
   fill.tell(r);
   co_await forward(r, fill);
+  if (fill.was_answered() || !r.reached) co_return;
+  // It may have been done, and nobody heard.
+  invalidate(r, r.head().path_and_query);
+  for (const std::string& tag : r.route->cache.invalidates) cache_.invalidate_tag(tag_for(tag, r.place.owner));
 }
 
 void Pages::invalidate(const Request& r, std::string_view path_and_query) {
   std::string key = origin_of(r);
-  append_target(key, path_and_query, r.route->cache.strip_query);
+  std::string scratch;
+  const auto path = http::normalised_path(path_and_query.substr(0, path_and_query.find('?')), scratch);
+  const Route* const theirs = path ? r.view.routes.match(without_port(r.head().authority), *path) : nullptr;
+  append_target(key, path_and_query, (theirs == nullptr ? r.route : theirs)->cache.strip_query);
   cache_.invalidate_key(cache::Space::http, key);
   cache_.invalidate_tag(url_tag(key));
 }
@@ -291,9 +311,11 @@ net::Task<> Pages::send(Request& r, std::string_view metadata, cache::ObjectRef 
   const Coded coded = page.may_be_coded() ? coded_for(r) : Coded{};
   if (condition == http::Condition::not_modified) co_return co_await send_not_modified(r, page, coded);
   if (coded.is_coded()) co_return co_await send_coded(r, page, coded, std::move(object), whole);
-  if (in_one && page.status() == 200 && r.head().has(Name::range) && http::range_applies(r.head(), page.validators())) {
-    const http::RangeAnswer parts = http::parse_range(r.head().value_of(Name::range), whole.size());
-    if (parts.kind != http::RangeAnswer::Kind::whole) co_return co_await send_part(r, page, whole, parts);
+  const std::uint64_t size = in_one ? whole.size() : page.size();
+  if (size != Page::kUnknownSize && page.status() == 200 && r.head().has(Name::range) && http::range_applies(r.head(), page.validators())) {
+    const http::RangeAnswer parts = http::parse_range(r.head().value_of(Name::range), size);
+    const bool is_simple = in_one || parts.kind == http::RangeAnswer::Kind::unsatisfiable || parts.parts.size() == 1;
+    if (parts.kind != http::RangeAnswer::Kind::whole && is_simple) co_return co_await send_part(r, page, std::move(object), whole, parts);
   }
   co_await send_plain(r, page, std::move(object), whole);
 }
@@ -345,19 +367,22 @@ net::Task<> Pages::send_not_modified(Request& r, const Page& page, Coded coded) 
   (void)co_await r.x.send({}, Exchange::Last::yes);
 }
 
-net::Task<> Pages::send_part(Request& r, const Page& page, std::string_view whole, const http::RangeAnswer& answer) {
+net::Task<> Pages::send_part(Request& r, const Page& page, cache::ObjectRef object, std::string_view whole, const http::RangeAnswer& answer) {
+  const bool in_one = !object || object->body() == nullptr;
+  const std::uint64_t size = in_one ? whole.size() : page.size();
   const auto about_whole = [](const http::Field& field) { return field.id != Name::content_range; };
   const auto without_type = [](const http::Field& field) { return field.id != Name::content_range && field.id != Name::content_type; };
   using Kind = Exchange::Length::Kind;
   if (answer.kind == http::RangeAnswer::Kind::unsatisfiable) {
     begin(r, page, 416, {Kind::known, 0}, without_type);
-    r.x.head().append("Content-Range: ").append(http::content_range_unsatisfiable(whole.size())).append("\r\n");
+    r.x.head().append("Content-Range: ").append(http::content_range_unsatisfiable(size)).append("\r\n");
     (void)co_await r.x.send({}, Exchange::Last::yes);
   } else if (answer.parts.size() == 1) {
     const http::ByteRange& part = answer.parts[0];
     begin(r, page, 206, {Kind::known, part.size()}, about_whole);
-    r.x.head().append("Content-Range: ").append(http::content_range(part, whole.size())).append("\r\n");
-    (void)co_await r.x.send(whole.substr(part.first, part.size()), Exchange::Last::yes);
+    r.x.head().append("Content-Range: ").append(http::content_range(part, size)).append("\r\n");
+    if (!in_one && r.head().method != http::Method::head) co_return co_await send_body(r, std::move(object), part);
+    (void)co_await r.x.send(in_one ? whole.substr(part.first, part.size()) : std::string_view{}, Exchange::Last::yes);
   } else {
     const http::Multipart multipart(answer.parts, whole.size(), page.content_type(), text::random_hex(16));
     begin(r, page, 206, {Kind::known, multipart.content_length()}, without_type);
@@ -431,21 +456,32 @@ net::Task<> Pages::send_stream(Request& r, const Page& page, Coded coded, cache:
 }
 
 // Follows a body that may still grow.
-net::Task<> Pages::send_body(Request& r, cache::ObjectRef object) {
+net::Task<> Pages::send_body(Request& r, cache::ObjectRef object, http::ByteRange part) {
   cache::Reader reader(group_, std::move(object));
+  std::uint64_t skip = part.first;
+  std::uint64_t left = part.size();
   for (;;) {
     auto more = co_await reader.wait(Clock::now() + r.route->idle_timeout);
     if (!more) {
       log::debug("edge", "a stored answer broke off: {}", more.error().message);
       co_return;  // shorter than announced, or without its last chunk: the connection ends
     }
-    const std::string_view piece = *more ? reader.available().substr(0, kPiece) : std::string_view{};
-    auto sent = r.x.send_now(piece, *more ? Exchange::Last::no : Exchange::Last::yes);
+    std::string_view piece = *more ? reader.available() : std::string_view{};
+    if (skip > 0 && *more) {
+      const std::size_t passed = std::min<std::uint64_t>(skip, piece.size());
+      skip -= passed;
+      reader.consume(passed);
+      continue;
+    }
+    piece = piece.substr(0, std::min<std::uint64_t>(kPiece, left));
+    left -= piece.size();
+    const bool last = !*more || left == 0;
+    auto sent = r.x.send_now(piece, last ? Exchange::Last::yes : Exchange::Last::no);
     if (sent && !*sent) {
       auto finished = co_await r.x.finish_send();
       if (!finished) co_return;
     }
-    if (!sent || !*more) co_return;
+    if (!sent || last) co_return;
     reader.consume(piece.size());
   }
 }

@@ -4,6 +4,7 @@
 
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
+#include "headroom/edge/unkeyed.h"
 
 namespace headroom::edge {
 
@@ -34,7 +35,7 @@ FieldTexts fields_for(const Request& r) {
   FieldTexts fields;
   for (const http::Field& field : r.head().fields) {
     if (field.hop_by_hop || field.id == Name::host || http::is_framing(field.id)) continue;
-    if (varies_by(field.name) || (r.trusted && is_of_proxy(field.id))) fields.emplace_back(field.name, field.value);
+    if (varies_by(field.name) || (r.trusted && (is_of_proxy(field.id) || unkeyed(field) == Unkeyed::told_by_proxy))) fields.emplace_back(field.name, field.value);
   }
   if (!varies_by("user-agent")) fields.emplace_back("User-Agent", "Headroom (refresh)");
   return fields;

@@ -88,7 +88,7 @@ bool is_users_own(const RequestHead& request, const StoreRules& rules) {
 Decision is_cacheable(const RequestHead& request, const CacheControl& directives) {
   if (request.method != Method::get && request.method != Method::head)
     return no("method (RFC 9111 3)");
-  if (request.body != Body::none && request.content_length != 0)
+  if (request.body == Body::chunked || (request.body != Body::none && request.content_length != 0))
     return no("the request has a body");
   if (directives.no_store) return no("the request says no-store (RFC 9111 5.2.1.5)");
   return yes("");
@@ -138,9 +138,11 @@ bool invalidates(const RequestHead& request, std::uint16_t status) {
 std::vector<std::string> also_invalidated(const RequestHead& request, const ResponseHead& response,
                                           std::string_view scheme) {
   std::vector<std::string> targets;
-  const std::string own = std::string(scheme) + "://" + text::lowered(request.authority) +
-                          std::string(request.path_and_query);
-  const auto parsed = boost::urls::parse_uri(own);
+  const std::string root = std::string(scheme) + "://" + text::lowered(request.authority) + "/";
+  const std::string own = root.substr(0, root.size() - 1) + std::string(request.path_and_query);
+  auto parsed = boost::urls::parse_uri(own);
+  // Clients may ask for more than a URL may hold: then only references from the root mean something.
+  if (!parsed) parsed = boost::urls::parse_uri(root);
   if (!parsed) return targets;
   const boost::urls::url base(*parsed);
   for (const Name name : {Name::location, Name::content_location}) {
