@@ -106,7 +106,7 @@ class Metrics(Scenario):
         server = self.headroom([self.upstream()])
         get(server.edge, "/")
         names = {name for name, _ in check(self.read(server).text())}
-        self.assertEqual({name for name in names if not re.match(r"headroom_(cache|edge|limit|http|net|monitor|realtime|server|tasks)_", name)}, set())
+        self.assertEqual({name for name in names if not re.match(r"headroom_(cache|edge|limit|http|net|monitor|realtime|server|sql|tasks)_", name)}, set())
 
     def test_the_document_names_every_family(self):
         server = self.headroom([self.upstream()])
