@@ -114,7 +114,7 @@ Section<RouteCacheOptions> route_cache_section() {
   s.setting("tags", &O::tags, "", Reload::live, "Tags of every answer, besides those it names; \"{user}\" in one stands for who asks (per_user).");
   s.setting("invalidates", &O::invalidates, "", Reload::live, "Tags that a successful unsafe request (POST, PUT, PATCH, DELETE) invalidates; \"{user}\" as in tags.");
   s.setting("strip_query", &O::strip_query, "", Reload::live, "Query parameters that make no difference; \"utm_*\" for all that begin so.");
-  s.setting("ignore_cookies", &O::ignore_cookies, "false", Reload::live, "Answers do not depend on cookies, nor are their Set-Cookie anybody's own.");
+  s.setting("ignore_cookies", &O::ignore_cookies, "false", Reload::live, "Answers do not depend on cookies; their Set-Cookie reaches nobody, unless store_set_cookie says so.");
   s.setting("store_set_cookie", &O::store_set_cookie, "false", Reload::live, "Keep answers with Set-Cookie also where they do not say public.");
   s.setting("per_user", &O::per_user, "", Reload::live,
             "Keeps the answers of signed-in users for each of them alone, private ones too: what their requests show, \"authorization\", \"cookie:NAME\" or \"header:NAME\". "

@@ -9,15 +9,14 @@
 // Limits: keys of 1 KiB; answers up to 64 KiB are read whole before they are passed on, larger ones are followed as they grow.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 
 #include "headroom/cache/cache.h"
 #include "headroom/edge/forwarder.h"
 #include "headroom/edge/page.h"
+#include "headroom/edge/page_sender.h"
 #include "headroom/edge/request.h"
-#include "headroom/http/ranges.h"
 
 namespace headroom::edge {
 
@@ -28,7 +27,7 @@ class Refresher;
 class Pages {
  public:
   Pages(net::TaskGroup& group, cache::Cache& cache, Forwarder& forwarder, Refresher& refresher, AnswerCoder& coder)
-      : group_(group), cache_(cache), forwarder_(forwarder), refresher_(refresher), coder_(coder) {}
+      : group_(group), cache_(cache), forwarder_(forwarder), refresher_(refresher), sender_(group, coder) {}
 
   // Answers a request whose route caches: from memory, or by a server. The request has a pool.
   [[nodiscard]] net::Task<> answer(Request& request);
@@ -60,29 +59,13 @@ class Pages {
   void invalidate_after(const Request& request, const http::ResponseHead& head);
   [[nodiscard]] static std::string group_tag(const Request& request, std::string_view group);
 
-  // Sends a stored answer (`whole`: of one that is in no object): 200 and its kin, 206, 304, 412, 416.
-  [[nodiscard]] net::Task<> send(Request& request, std::string_view metadata, cache::ObjectRef object, std::string_view whole);
-  [[nodiscard]] net::Task<> send_outcome(Request& request, const Page& page);
-  // From a body that may still grow: all of it, or a part.
-  [[nodiscard]] net::Task<> send_body(Request& request, cache::ObjectRef object, http::ByteRange part = {0, UINT64_MAX - 1});
-  [[nodiscard]] net::Task<> send_not_modified(Request& request, const Page& page, Coded coded);
-  // The plain bytes.
-  [[nodiscard]] net::Task<> send_plain(Request& request, const Page& page, cache::ObjectRef object, std::string_view whole);
-  // The same answer, encoded.
-  [[nodiscard]] net::Task<> send_coded(Request& request, const Page& page, Coded coded, cache::ObjectRef object, std::string_view whole);
-  [[nodiscard]] static net::Task<> send_bytes(Request& request, std::string_view bytes);
-  [[nodiscard]] net::Task<> send_stream(Request& request, const Page& page, Coded coded, cache::ObjectRef object);
-  [[nodiscard]] net::Task<> send_part(Request& request, const Page& page, cache::ObjectRef object, std::string_view whole, const http::RangeAnswer& answer);
-  // The head of an answer, with the stored lines that `keep` wants; all without one.
-  void begin(Request& request, const Page& page, unsigned status, http::Exchange::Length length,
-             const std::function<bool(const http::Field&)>& keep = {}, Coded coded = {});
   [[nodiscard]] net::Task<> copy(Lease lease, cache::Filler filler, Duration idle);
 
   net::TaskGroup& group_;
   cache::Cache& cache_;
   Forwarder& forwarder_;
   Refresher& refresher_;
-  AnswerCoder& coder_;
+  PageSender sender_;
 };
 
 }  // namespace headroom::edge
