@@ -74,7 +74,7 @@ class HttpCacheTests(EdgeScenario):
         self.addCleanup(server.wait, 10)
         self.addCleanup(server.terminate)
         edge = self.serve(f"http://127.0.0.1:{port}", config=SETTINGS)
-        base = f"http://localhost:{edge.edge[1]}"
+        base = f"http://127.0.0.1:{edge.edge[1]}"  # localhost may be ::1 alone
 
         def run(only=""):
             environment = os.environ | {"npm_config_base": base, "npm_package_config_id": "", "npm_config_id": only}

@@ -200,8 +200,11 @@ Task<Result<std::unique_ptr<Server>>> log_in(net::TaskGroup& group, const Means&
   auto server = std::make_unique<Server>();
   for (const net::Endpoint& endpoint : *endpoints) {
     server->endpoint = endpoint;
-    stream = co_await reach(group, endpoint, route, deadline);
-    if (stream) break;
+    auto reached = co_await reach(group, endpoint, route, deadline);
+    const bool done = reached.has_value();
+    // What an address says that answers tells more than that another does not.
+    if (done || stream.error().code == Errc::unavailable) stream = std::move(reached);
+    if (done) break;
   }
   if (!stream) co_return pass(stream);
   server->stream = std::move(*stream);
