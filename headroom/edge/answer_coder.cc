@@ -186,7 +186,7 @@ net::Task<bool> AnswerCoder::relay_unannounced(Request& r, http::ClientConnectio
   co_return sent.has_value();
 }
 
-net::Task<bool> AnswerCoder::stream(Request& r, http::ClientConnection& connection, const Plan& plan, std::string_view begun) {
+net::Task<bool> AnswerCoder::stream(Request& r, http::ClientConnection& connection, Plan plan, std::string_view begun) {
   const http::ResponseHead& head = connection.head();
   http::BodySource& body = connection.body();
   const bool events = is_event_stream(head);
@@ -255,7 +255,7 @@ net::Task<Result<>> AnswerCoder::send(Exchange& x, coding::Encoder& encoder, std
 }
 
 // The client has what the server sends: the server did not see that, because we had changed the tag or left the condition out.
-net::Task<bool> AnswerCoder::confirm(Request& r, http::ClientConnection& connection, const Plan& plan) {
+net::Task<bool> AnswerCoder::confirm(Request& r, http::ClientConnection& connection, Plan plan) {
   cells_.confirmed->add();
   begin_answer(r, connection.head(), {.coding = plan.coding, .varies = plan.varies, .not_modified = true});
   auto sent = co_await send_all(r.x, {}, Exchange::Last::yes);

@@ -65,8 +65,8 @@ class AnswerCoder {
   [[nodiscard]] net::Task<bool> relay_here(Request& request, http::ClientConnection& connection, Plan plan);
   [[nodiscard]] net::Task<bool> relay_arriving(Request& request, http::ClientConnection& connection, Plan plan);
   [[nodiscard]] net::Task<bool> relay_unannounced(Request& request, http::ClientConnection& connection, Plan plan);
-  [[nodiscard]] net::Task<bool> stream(Request& request, http::ClientConnection& connection, const Plan& plan, std::string_view begun);
-  [[nodiscard]] net::Task<bool> confirm(Request& request, http::ClientConnection& connection, const Plan& plan);
+  [[nodiscard]] net::Task<bool> stream(Request& request, http::ClientConnection& connection, Plan plan, std::string_view begun);
+  [[nodiscard]] net::Task<bool> confirm(Request& request, http::ClientConnection& connection, Plan plan);
   [[nodiscard]] std::string_view begin_whole(Request& request, const http::ResponseHead& head, Plan plan, std::string_view body, std::string& coded);
 
   coding::Coders coders_;

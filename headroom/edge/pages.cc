@@ -163,7 +163,7 @@ net::Task<> Pages::answer(Request& r) {
   if (const http::Decision decision = http::is_cacheable(r.head(), directives); !decision) return go_alone(r, decision.why);
   const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);
   const bool together = !directives.only_if_cached && whole_get && http::may_coalesce(r.head(), nullptr, r.place.rules) && may_wait(r, place);
-  return together ? answer_shared(r, place) : answer_alone(r, place, directives);
+  return together ? answer_shared(r, place) : answer_alone(r, place, directives.only_if_cached);
 }
 
 net::Task<> Pages::go_alone(Request& r, std::string_view why) {
@@ -200,8 +200,7 @@ void Pages::invalidate_after(const Request& r, const http::ResponseHead& head) {
 }
 
 // Nobody may wait for this answer, nor it for another's: what is there and for all is served, what comes and is for all is stored.
-net::Task<> Pages::answer_alone(Request& r, Place& place, const http::CacheControl& directives) {
-  const bool only_if_cached = directives.only_if_cached;
+net::Task<> Pages::answer_alone(Request& r, Place& place, bool only_if_cached) {
   if (const cache::ObjectRef object = peek(r, place); object) {
     const Page page(object->metadata());
     const bool whole_get = r.head().method == http::Method::get && !r.head().has(Name::range);

@@ -45,7 +45,7 @@ class Pages {
 
   [[nodiscard]] bool may_wait(const Request& request, Place& place);
   [[nodiscard]] net::Task<> answer_shared(Request& request, Place& place);
-  [[nodiscard]] net::Task<> answer_alone(Request& request, Place& place, const http::CacheControl& directives);
+  [[nodiscard]] net::Task<> answer_alone(Request& request, Place& place, bool only_if_cached);
   [[nodiscard]] net::Task<> invalidating(Request& request);
   [[nodiscard]] net::Task<> fill(Request& request, Place& place, cache::Lease lease);
   // A request of our own that Refresher has sent for this lease.
