@@ -64,6 +64,7 @@ class Buffer {
     if (begin_ == end_) begin_ = end_ = 0;
   }
   void append(std::string_view text) {
+    if (text.empty()) return;  // of nothing, which may lie nowhere
     const std::span<char> room = space(text.size());
     std::memcpy(room.data(), text.data(), text.size());
     commit(text.size());
