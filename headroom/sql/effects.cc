@@ -3,137 +3,13 @@
 #include <array>
 
 #include "headroom/base/text.h"
+#include "headroom/sql/lexer.h"
 
 namespace headroom::sql {
 namespace {
 
 constexpr std::array<std::string_view, 9> kPinNames{"LISTEN",           "temporary table",   "cursor WITH HOLD",    "session advisory lock", "PREPARE",
                                                     "loaded library", "session setting", "large statement", "session mode"};
-
-bool begins_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (static_cast<unsigned char>(c) & 0x80U) != 0; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool in_word(char c) { return begins_word(c) || is_digit(c) || c == '$'; }
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
-struct Token {
-  enum class Kind : std::uint8_t { end, word, quoted, string, number, other };
-  [[nodiscard]] bool is_literal() const { return kind == Kind::string || kind == Kind::number; }
-  Kind kind = Kind::end;
-  std::string_view text{};  // of quoted and string: between the quotes, as written
-  [[nodiscard]] bool is(std::string_view word) const { return kind == Kind::word && text::equal_ignoring_case(text, word); }
-  [[nodiscard]] bool is(char symbol) const { return kind == Kind::other && text[0] == symbol; }
-};
-
-// PostgreSQL's lexical rules, as far as they say where words begin and end (manual, 4.1).
-class Lexer {
- public:
-  explicit Lexer(std::string_view text) : in_(text) {}
-
-  Token next() {
-    skip();
-    if (at_ >= in_.size()) return {};
-    const char c = in_[at_];
-    if (c == '\'') return quoted('\'', Token::Kind::string, false);
-    if (c == '"') return quoted('"', Token::Kind::quoted, false);
-    if (begins_word(c)) return word();
-    if (c == '$') return dollar();
-    if (is_digit(c)) return number();
-    return {Token::Kind::other, in_.substr(at_++, 1)};
-  }
-
- private:
-  void skip() {
-    while (at_ < in_.size()) {
-      if (is_space(in_[at_])) ++at_;
-      else if (in_.substr(at_, 2) == "--") at_ = std::min(in_.find('\n', at_), in_.size());
-      else if (in_.substr(at_, 2) == "/*") skip_comment();
-      else return;
-    }
-  }
-  void skip_comment() {
-    int depth = 0;
-    while (at_ < in_.size()) {
-      const std::string_view two = in_.substr(at_, 2);
-      if (two == "/*") ++depth;
-      else if (two == "*/") --depth;
-      at_ += two == "/*" || two == "*/" ? 2 : 1;
-      if (depth == 0) return;
-    }
-  }
-  Token quoted(char quote, Token::Kind kind, bool escapes) {
-    const std::size_t begin = ++at_;
-    while (at_ < in_.size()) {
-      if (escapes && in_[at_] == '\\') {
-        at_ += 2;
-      } else if (in_[at_] != quote) {
-        ++at_;
-      } else if (at_ + 1 < in_.size() && in_[at_ + 1] == quote) {
-        at_ += 2;
-      } else {
-        return {kind, in_.substr(begin, at_++ - begin)};
-      }
-    }
-    at_ = in_.size();
-    return {kind, in_.substr(begin)};
-  }
-  Token word() {
-    const std::size_t begin = at_;
-    while (at_ < in_.size() && in_word(in_[at_])) ++at_;
-    const std::string_view text = in_.substr(begin, at_ - begin);
-    if (text.size() == 1 && at_ < in_.size() && in_[at_] == '\'' && text::lower(text[0]) == 'e') return quoted('\'', Token::Kind::string, true);
-    return {Token::Kind::word, text};
-  }
-  Token number() {
-    const std::size_t begin = at_;
-    while (at_ < in_.size() && (in_word(in_[at_]) || in_[at_] == '.')) ++at_;
-    return {Token::Kind::number, in_.substr(begin, at_ - begin)};
-  }
-  // $1, or $tag$ ... $tag$.
-  Token dollar() {
-    std::size_t end = at_ + 1;
-    if (end < in_.size() && is_digit(in_[end])) return number_after_dollar();
-    while (end < in_.size() && in_[end] != '$' && in_word(in_[end])) ++end;
-    if (end >= in_.size() || in_[end] != '$') return {Token::Kind::other, in_.substr(at_++, 1)};
-    const std::string_view tag = in_.substr(at_, end + 1 - at_);
-    const std::size_t begin = at_ + tag.size();
-    const std::size_t close = in_.find(tag, begin);
-    at_ = close == std::string_view::npos ? in_.size() : close + tag.size();
-    return {Token::Kind::string, in_.substr(std::min(begin, in_.size()), close == std::string_view::npos ? close : close - begin)};
-  }
-  Token number_after_dollar() {
-    const std::size_t begin = at_++;
-    while (at_ < in_.size() && is_digit(in_[at_])) ++at_;
-    return {Token::Kind::number, in_.substr(begin, at_ - begin)};
-  }
-
-  std::string_view in_;
-  std::size_t at_ = 0;
-};
-
-// The tokens of a text one after the other, a list of literals as its first.
-class Blanked {
- public:
-  // Calls take(token) for each token that counts.
-  template <class Take>
-  void see(const Token& token, Take take) {
-    if (held_comma_ && token.is_literal()) {
-      held_comma_ = false;
-      return;
-    }
-    if (held_comma_) take(Token{Token::Kind::other, ","});
-    held_comma_ = false;
-    if (after_literal_ && token.is(',')) {
-      held_comma_ = true;
-      return;
-    }
-    after_literal_ = token.is_literal();
-    if (token.kind != Token::Kind::end) take(token);
-  }
-
- private:
-  bool after_literal_ = false;
-  bool held_comma_ = false;
-};
 
 constexpr std::uint64_t kPrime = 0x100000001b3ULL;  // FNV-1a's
 

@@ -1,0 +1,82 @@
+#include "headroom/sql/classify.h"
+
+#include <algorithm>
+#include <array>
+
+#include "headroom/base/hash.h"
+#include "headroom/base/text.h"
+#include "headroom/sql/lexer.h"
+#include "headroom/sql/parse_tree.h"
+
+namespace headroom::sql {
+namespace {
+
+constexpr std::size_t kEntry = 128;  // of a decision beside its names and its text
+
+std::size_t size_of(const Decision& decision) {
+  std::size_t bytes = sizeof decision;
+  for (const auto* names : {&decision.reads, &decision.writes, &decision.functions}) {
+    for (const ObjectName& each : *names) bytes += sizeof each + each.schema.capacity() + each.name.capacity();
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::string_view name_of(Class its_class) {
+  constexpr std::array<std::string_view, 6> kNames{"read", "session", "transaction", "write", "schema", "opaque"};
+  return kNames[static_cast<std::size_t>(its_class)];
+}
+
+Decision classify(std::string_view text) {
+  if (text.size() > Classifier::kLongestParsed || text.find('\0') != std::string_view::npos) return {.its_class = Class::opaque, .statements = 1};
+  return read_tree(text);
+}
+
+std::size_t Classifier::Hash::operator()(std::string_view text) const { return hash64(text); }
+
+const DecisionPointer& Classifier::remember(std::string_view blanked, DecisionPointer decision) {
+  const std::size_t bytes = kEntry + blanked.size() + size_of(*decision);
+  if (young_.bytes + bytes > kRemembered / 2) old_ = std::exchange(young_, {});
+  young_.bytes += bytes;
+  return young_.by_text.emplace(blanked, std::move(decision)).first->second;
+}
+
+DecisionPointer Classifier::decide(std::string_view text, std::string_view blanked, bool hinted_primary) {
+  if (hinted_primary || blanked.size() > kLongestRemembered) {
+    Decision made = classify(text);
+    made.hinted_primary = hinted_primary;
+    return std::make_shared<const Decision>(std::move(made));
+  }
+  if (const auto found = young_.by_text.find(blanked); found != young_.by_text.end()) return found->second;
+  if (const auto found = old_.by_text.find(blanked); found != old_.by_text.end()) return remember(blanked, found->second);
+  return remember(blanked, std::make_shared<const Decision>(classify(text)));
+}
+
+DecisionPointer Classifier::decide(std::string_view text) {
+  scratch_.clear();
+  Lexer lexer(text);
+  Blanked list;
+  for (Token token = lexer.next();; token = lexer.next()) {
+    list.see(token, [this](const Token& each) { append_blanked(scratch_, each); });
+    if (token.kind == Token::Kind::end) break;
+  }
+  return decide(text, scratch_, lexer.hinted_primary());
+}
+
+bool reads_alike(const postgres::Settings& settings) {
+  if (const auto strings = settings.find("standard_conforming_strings"); strings != settings.end()) {
+    const std::string value = text::lowered(strings->second);
+    if (value != "on" && value != "true" && value != "yes" && value != "1") return false;
+  }
+  const auto encoding = settings.find("client_encoding");
+  if (encoding == settings.end()) return true;
+  std::string name;
+  for (const char c : encoding->second) {
+    if (c != '-' && c != '_' && c != ' ') name += text::lower(c);
+  }
+  return name.starts_with("utf8") || name == "unicode" || name == "sqlascii" || name.starts_with("latin") || name.starts_with("iso8859") ||
+         name.starts_with("win") || name.starts_with("koi8");
+}
+
+}  // namespace headroom::sql

@@ -1,0 +1,153 @@
+#include "headroom/sql/lexer.h"
+
+#include <algorithm>
+#include <array>
+
+namespace headroom::sql {
+namespace {
+
+using Kind = Token::Kind;
+
+constexpr std::size_t kLongestTime = 64;
+constexpr std::string_view kPrimaryHint = "headroom:primary";
+
+bool begins_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (static_cast<unsigned char>(c) & 0x80U) != 0; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool in_word(char c) { return begins_word(c) || is_digit(c) || c == '$'; }
+bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+}  // namespace
+
+Token Lexer::next() {
+  skip();
+  if (at_ >= in_.size()) return {};
+  const char c = in_[at_];
+  if (c == '\'') return quoted('\'', Kind::string, false);
+  if (c == '"') return quoted('"', Kind::quoted, false);
+  if (begins_word(c)) return word();
+  if (c == '$') return dollar();
+  if (is_digit(c)) return number();
+  return {Kind::other, in_.substr(at_++, 1)};
+}
+
+void Lexer::skip() {
+  while (at_ < in_.size()) {
+    if (is_space(in_[at_])) {
+      ++at_;
+    } else if (in_.substr(at_, 2) == "--") {
+      const std::size_t end = std::min(in_.find_first_of("\r\n", at_), in_.size());
+      look_at_comment(in_.substr(at_, end - at_));
+      at_ = end;
+    } else if (in_.substr(at_, 2) == "/*") {
+      const std::size_t begin = at_;
+      skip_comment();
+      look_at_comment(in_.substr(begin, at_ - begin));
+    } else {
+      return;
+    }
+  }
+}
+
+void Lexer::look_at_comment(std::string_view comment) {
+  hinted_primary_ = hinted_primary_ || comment.find(kPrimaryHint) != std::string_view::npos;
+}
+
+void Lexer::skip_comment() {
+  int depth = 0;
+  while (at_ < in_.size()) {
+    const std::string_view two = in_.substr(at_, 2);
+    if (two == "/*") ++depth;
+    else if (two == "*/") --depth;
+    at_ += two == "/*" || two == "*/" ? 2 : 1;
+    if (depth == 0) return;
+  }
+}
+
+Token Lexer::quoted(char quote, Kind kind, bool escapes) {
+  const std::size_t begin = ++at_;
+  while (at_ < in_.size()) {
+    if (escapes && in_[at_] == '\\') {
+      at_ += 2;
+    } else if (in_[at_] != quote) {
+      ++at_;
+    } else if (at_ + 1 < in_.size() && in_[at_ + 1] == quote) {
+      at_ += 2;
+    } else {
+      return {kind, in_.substr(begin, at_++ - begin)};
+    }
+  }
+  at_ = in_.size();
+  return {kind, in_.substr(std::min(begin, in_.size()))};
+}
+
+Token Lexer::word() {
+  const std::size_t begin = at_;
+  while (at_ < in_.size() && in_word(in_[at_])) ++at_;
+  const std::string_view text = in_.substr(begin, at_ - begin);
+  if (text.size() == 1 && at_ < in_.size() && in_[at_] == '\'' && text::lower(text[0]) == 'e') return quoted('\'', Kind::string, true);
+  return {Kind::word, text};
+}
+
+Token Lexer::number() {
+  const std::size_t begin = at_;
+  const auto digits = [this] {
+    while (at_ < in_.size() && is_digit(in_[at_])) ++at_;
+  };
+  const auto at = [this](std::size_t place) { return place < in_.size() ? in_[place] : '\0'; };
+  digits();
+  if (at(at_) == '.' && at(at_ + 1) != '.') {
+    ++at_;
+    digits();
+  }
+  const bool sign = at(at_ + 1) == '+' || at(at_ + 1) == '-';
+  if (text::lower(at(at_)) == 'e' && is_digit(at(at_ + (sign ? 2 : 1)))) {
+    at_ += sign ? 2 : 1;
+    digits();
+  }
+  return {Kind::number, in_.substr(begin, at_ - begin)};  // "1from t" goes on with a word, as before PostgreSQL 15
+}
+
+// $1, or $tag$ ... $tag$.
+Token Lexer::dollar() {
+  std::size_t end = at_ + 1;
+  if (end < in_.size() && is_digit(in_[end])) return parameter();
+  while (end < in_.size() && in_[end] != '$' && in_word(in_[end])) ++end;
+  if (end >= in_.size() || in_[end] != '$') return {Kind::other, in_.substr(at_++, 1)};
+  const std::string_view tag = in_.substr(at_, end + 1 - at_);
+  const std::size_t begin = at_ + tag.size();
+  const std::size_t close = in_.find(tag, begin);
+  at_ = close == std::string_view::npos ? in_.size() : close + tag.size();
+  return {Kind::string, in_.substr(std::min(begin, in_.size()), close == std::string_view::npos ? close : close - begin)};
+}
+
+Token Lexer::parameter() {
+  const std::size_t begin = at_++;
+  while (at_ < in_.size() && is_digit(in_[at_])) ++at_;
+  return {Kind::number, in_.substr(begin, at_ - begin)};
+}
+
+bool means_now(std::string_view literal) {
+  if (literal.size() < 3 || literal.size() > kLongestTime) return false;
+  const std::string small = text::lowered(literal);
+  constexpr std::array<std::string_view, 4> kWords{"now", "today", "tomorrow", "yesterday"};
+  return std::ranges::any_of(kWords, [&](std::string_view word) { return small.find(word) != std::string::npos; });
+}
+
+void append_blanked(std::string& text, const Token& token) {
+  switch (token.kind) {
+    case Kind::word:
+      for (const char c : token.text) text += text::lower(c);
+      text += ' ';
+      return;
+    case Kind::quoted: text.append("\"").append(token.text).append("\""); return;
+    case Kind::string:
+      if (means_now(token.text)) text.append("\x01").append(std::to_string(token.text.size())).append(":").append(token.text);
+      else text += '\'';
+      return;
+    case Kind::number: text += token.text.starts_with('$') ? '$' : '0'; return;
+    case Kind::other: text += token.text; return;
+    case Kind::end: return;
+  }
+}
+
+}  // namespace headroom::sql

@@ -1,0 +1,81 @@
+// headroom/sql/lexer.h - where the words of a statement begin and end, and the statement with its literals blanked.
+//
+// Owns: nothing; a Lexer borrows the text. Threads: none.
+// Invariants: (1) the text is read by PostgreSQL's lexical rules (manual, 4.1; standard_conforming_strings on), so that a word inside of a
+//   string or a comment is no word; (2) it ends on every input, each token being a part of the text; (3) two texts with the same blanked text
+//   differ in literals (but those that mean the time), white space, comments and the case of unquoted words only, and in how long lists of
+//   literals are.
+// Limits: the text's own length.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "headroom/base/text.h"
+
+namespace headroom::sql {
+
+struct Token {
+  enum class Kind : std::uint8_t { end, word, quoted, string, number, other };
+  [[nodiscard]] bool is_literal() const { return kind == Kind::string || kind == Kind::number; }
+  Kind kind = Kind::end;
+  std::string_view text{};  // of quoted and string: between the quotes, as written
+  [[nodiscard]] bool is(std::string_view word) const { return kind == Kind::word && text::equal_ignoring_case(text, word); }
+  [[nodiscard]] bool is(char symbol) const { return kind == Kind::other && text[0] == symbol; }
+};
+
+class Lexer {
+ public:
+  explicit Lexer(std::string_view text) : in_(text) {}
+  Token next();
+  // A comment with this word in it has been passed: /* headroom:primary */.
+  [[nodiscard]] bool hinted_primary() const { return hinted_primary_; }
+
+ private:
+  void skip();
+  void skip_comment();
+  Token quoted(char quote, Token::Kind kind, bool escapes);
+  Token word();
+  Token number();
+  Token dollar();
+  Token parameter();
+  void look_at_comment(std::string_view comment);
+
+  std::string_view in_;
+  std::size_t at_ = 0;
+  bool hinted_primary_ = false;
+};
+
+// Whether a string means the time at which it is read: 'now', 'tomorrow 12:00'.
+[[nodiscard]] bool means_now(std::string_view literal);
+
+// The tokens of a text one after the other, a list of literals as its first.
+class Blanked {
+ public:
+  // Calls take(token) for each token that counts.
+  template <class Take>
+  void see(const Token& token, Take take) {
+    if (held_comma_ && token.is_literal() && !means_now(token.text)) {
+      held_comma_ = false;
+      return;
+    }
+    if (held_comma_) take(Token{Token::Kind::other, ","});
+    held_comma_ = false;
+    if (after_literal_ && token.is(',')) {
+      held_comma_ = true;
+      return;
+    }
+    after_literal_ = token.is_literal();
+    if (token.kind != Token::Kind::end) take(token);
+  }
+
+ private:
+  bool after_literal_ = false;
+  bool held_comma_ = false;
+};
+
+// Appends what stands for `token` in a blanked text (invariant 3).
+void append_blanked(std::string& text, const Token& token);
+
+}  // namespace headroom::sql
