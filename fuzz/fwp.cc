@@ -61,6 +61,9 @@ void try_arguments(const fwp::Command& command) {
     case fwp::Verb::track:
       (void)fwp::parse_track(text);
       return;
+    case fwp::Verb::batch:
+      if (const auto batch = fwp::parse_batch(text)) HR_ASSERT(batch->bid.size() <= fwp::kWordLimit);
+      return;
     default:
       return;
   }

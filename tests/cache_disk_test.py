@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 from harness import eventually
+from harness.disk import fill
 from harness.edge import EdgeScenario, answering, ask, metric, reply
 
 ENTRIES = "/api/v1/cache/entries/"
@@ -260,13 +261,7 @@ class Broken(Disk):
         eventually(lambda: metric(server, "headroom_cache_disk_up") == 1)
         self.put(server, "before", b"b" * 100000)
         self.written(server, 1)
-        with open(f"{inside}/others", "wb") as others:
-            try:
-                while True:
-                    others.write(b"x" * 65536)
-                    others.flush()
-            except OSError:
-                pass
+        fill(f"{inside}/others")
         for i in range(20):
             self.put(server, f"k{i}", os.urandom(300000))
         server.wait_for_line("disk: .*No space left on device; off until it works again")

@@ -1,11 +1,9 @@
 """A state directory that cannot be used: refused at the start with its path, survived while running."""
 
-import os
-import pathlib
-import subprocess
 import unittest
 
 from harness import Scenario, eventually, get, run
+from harness.disk import SmallDisk
 
 
 class StateDirectory(Scenario):
@@ -50,23 +48,8 @@ class StateDirectory(Scenario):
         self.assertEqual(server.api("GET", "/api/v1/overview").status, 200)
 
 
-@unittest.skipUnless(os.geteuid() == 0, "needs root to mount a small disk")
-class FullDisk(Scenario):
-    def setUp(self):
-        super().setUp()
-        self.state_dir.mkdir(mode=0o700)
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs", str(self.state_dir)], capture_output=True, check=False)
-        if made.returncode != 0:
-            self.skipTest("no mounts here: " + made.stderr.decode())
-        self.addCleanup(subprocess.run, ["umount", "-l", str(self.state_dir)], check=False)
-
-    def fill(self):
-        with open(self.state_dir / "ballast", "wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"x" * 4096)
-            except OSError:
-                pass
+class FullDisk(SmallDisk, Scenario):
+    DISK = "1m"
 
     def test_a_disk_that_fills_up_costs_new_tokens_and_nothing_else(self):
         server = self.headroom([self.upstream()])
@@ -79,7 +62,7 @@ class FullDisk(Scenario):
         self.assertEqual(get(server.edge, "/").text(), "app\n")
         self.assertEqual(get(server.admin, "/readyz").status, 200)
         self.assertEqual(server.api("GET", "/api/v1/overview", token=token).status, 200)
-        pathlib.Path(self.state_dir / "ballast").unlink()
+        self.make_room()
         eventually(lambda: server.api("POST", "/api/v1/tokens", {"name": "again", "role": "viewer"}, token).status == 201)
 
     def test_a_full_disk_does_not_stop_a_start(self):
@@ -87,7 +70,7 @@ class FullDisk(Scenario):
         server = self.headroom([self.upstream()])
         self.assertEqual(get(server.edge, "/").text(), "app\n")
         self.assertEqual(get(server.admin, "/readyz").status, 200)
-        pathlib.Path(self.state_dir / "ballast").unlink()
+        self.make_room()
         server.wait_for_line("tokens can be read again", timeout=5)
 
 

@@ -7,35 +7,8 @@ import threading
 import unittest
 
 from harness import eventually
-from harness.edge import EdgeScenario
 from harness.faktory import Faktory, Refused
-
-
-class TaskScenario(EdgeScenario):
-    def tasks(self, config="", **options):
-        return self.serve(config="[edge]\nenabled = false\n" + config, **options)
-
-    def client(self, server, **options):
-        made = Faktory(server.doors["tasks"], **options)
-        self.addCleanup(made.close)
-        return made
-
-    def kill_and_start(self, server):
-        """As the machine's end would be, but for what the kernel still writes; the same state directory again."""
-        server.process.kill()
-        server.process.wait()
-        server.process.stderr.close()
-        self._killed.add(server)
-        return self.tasks(self._config)
-
-    def _end(self, server):
-        if server not in self._killed:
-            super()._end(server)
-
-    def setUp(self):
-        super().setUp()
-        self._killed = set()
-        self._config = ""
+from harness.tasks import TaskScenario
 
 
 class PushFetchAcknowledge(TaskScenario):
@@ -156,7 +129,7 @@ class Crash(TaskScenario):
         server.signal(signal.SIGTERM)
         self.assertEqual(server.wait(20), 0)
         server.process.stderr.close()
-        self._killed.add(server)
+        self._ended.add(server)
         server = self.tasks(self._config)
         self.assertIsNone(self.client(server, wid="worker-2").fetch())
         worker = self.client(server, wid="worker-1")

@@ -1,35 +1,15 @@
 """The task server and its disk: a full one refuses what is new, loses nothing, and all goes on once there is room."""
 
-import pathlib
-import subprocess
 import unittest
 
 from harness import eventually, get
+from harness.disk import SmallDisk
 from harness.edge import EdgeScenario
 from harness.faktory import Faktory, Refused
 
 
-class FullDisk(EdgeScenario):
+class FullDisk(SmallDisk, EdgeScenario):
     SETTINGS = '[edge]\nenabled = false\n[tasks]\nfetch_wait = "50ms"\n'
-
-    def setUp(self):
-        super().setUp()
-        self.state_dir.mkdir(mode=0o700)
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(self.state_dir)], capture_output=True, check=False)
-        if made.returncode != 0:
-            self.skipTest("no mounts here: " + made.stderr.decode())
-        self.addCleanup(subprocess.run, ["umount", "-l", str(self.state_dir)], check=False)
-
-    def fill(self):
-        with open(self.state_dir / "ballast", "wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"x" * 4096)
-            except OSError:
-                pass
-
-    def make_room(self):
-        pathlib.Path(self.state_dir / "ballast").unlink()
 
     def client(self, server):
         made = Faktory(server.doors["tasks"], wid="worker-1")

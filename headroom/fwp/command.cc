@@ -155,19 +155,21 @@ Result<Beat> parse_beat(std::string_view arguments) {
   in.required("wid", beat.wid);
   in.optional("current_state", beat.state);
   in.optional("rss_kb", beat.rss_kb);
+  in.optional("cancels", beat.cancels);
   if (auto read = finish(in); !read) return pass(read);
   cut(beat.state, kWordLimit);
   return beat;
 }
 
-Result<std::string> parse_ack(std::string_view arguments) {
+Result<Ack> parse_ack(std::string_view arguments) {
   auto document = parse(arguments);
   if (!document) return pass(document);
-  std::string jid;
+  Ack ack;
   json::Reader in(document->root());
-  in.required("jid", jid);
+  in.required("jid", ack.jid);
   if (auto read = finish(in); !read) return pass(read);
-  return jid;
+  if (const auto result = document->root().find("result"); result && !result->is_null()) ack.result = result->text();
+  return ack;
 }
 
 Result<Fail> parse_fail(std::string_view arguments) {
@@ -259,12 +261,30 @@ Result<Track> parse_track(std::string_view arguments) {
     in.optional("desc", track.desc);
     in.optional("reserve_until", track.reserve_until);
     if (auto read = finish(in); !read) return pass(read);
-    cut(track.desc, kMessageLimit);
+    if (track.desc) cut(*track.desc, kMessageLimit);
   } else {
     return fail(Errc::invalid, "expected TRACK GET or TRACK SET");
   }
   if (auto good = check_word("jid", track.jid); !good) return pass(good);
   return track;
+}
+
+Result<BatchAct> parse_batch(std::string_view arguments) {
+  using Act = BatchAct::Act;
+  constexpr std::array<std::pair<std::string_view, Act>, 4> kActs{
+      {{"NEW", Act::create}, {"OPEN", Act::open}, {"COMMIT", Act::commit}, {"STATUS", Act::status}}};
+  const auto [word, rest] = first_word(arguments);
+  auto act = choose("BATCH command", word, kActs);
+  if (!act) return pass(act);
+  BatchAct batch{.act = *act, .bid = {}, .definition = {}};
+  if (*act == Act::create) {
+    batch.definition = rest;
+    return batch;
+  }
+  batch.bid = text::trimmed(rest);
+  if (batch.bid.empty()) return fail(Errc::invalid, "name a batch");
+  if (auto good = check_word("a bid", batch.bid); !good) return pass(good);
+  return batch;
 }
 
 Result<std::vector<std::string_view>> elements_of(std::string_view text) {

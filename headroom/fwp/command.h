@@ -60,11 +60,15 @@ struct Beat {
   std::string wid;
   std::string state;  // "", "quiet", "terminate": the worker's own
   std::int64_t rss_kb = 0;
+  bool cancels = false;  // of our own: it wants to know which of its jobs were cancelled
 };
 [[nodiscard]] Result<Beat> parse_beat(std::string_view arguments);
 
-// ACK; its jid.
-[[nodiscard]] Result<std::string> parse_ack(std::string_view arguments);
+struct Ack {
+  std::string jid;
+  std::string result;  // of our own: JSON, kept of a tracked job; empty: none
+};
+[[nodiscard]] Result<Ack> parse_ack(std::string_view arguments);
 
 struct Fail {
   std::string jid;
@@ -100,10 +104,19 @@ struct Track {
   bool set = false;
   std::string jid;
   std::optional<std::int64_t> percent;
-  std::string desc;
+  std::optional<std::string> desc;
   std::string reserve_until;  // RFC 3339, or empty
 };
 [[nodiscard]] Result<Track> parse_track(std::string_view arguments);
+
+// BATCH NEW takes JSON, the others a bid.
+struct BatchAct {
+  enum class Act : std::uint8_t { create, open, commit, status };
+  Act act{};
+  std::string bid;
+  std::string_view definition;
+};
+[[nodiscard]] Result<BatchAct> parse_batch(std::string_view arguments);
 
 // The texts of the elements of a JSON array, byte for byte as written: numbers keep every digit. The elements themselves are still to be parsed.
 // Errc::invalid when `text` is no array.

@@ -32,6 +32,8 @@ constexpr std::string_view kSweepSchema =
     R"({"type":"object","required":["act","set"],"additionalProperties":false,"properties":{"act":{"enum":["requeue","kill","remove"]},)"
     R"("set":{"enum":["waiting","scheduled","retrying","dead"]},"queue":{"type":"string"},"jids":{"type":"array","items":{"type":"string"}},)"
     R"("jobtype":{"type":"string"},"pattern":{"type":"string","description":"a glob over the job's JSON"}}})";
+constexpr std::string_view kBatchSchema =
+    R"({"type":"object","properties":{"description":{"type":"string"},"parent_bid":{"type":"string"},"success":{"type":"object"},"complete":{"type":"object"}}})";
 constexpr std::string_view kScheduleSchema =
     R"({"type":"object","required":["cron","job"],"additionalProperties":false,"properties":{"cron":{"type":"string"},"zone":{"type":"string"},)"
     R"("job":{"type":"object"},"jitter_s":{"type":"integer"},"catch_up":{"enum":["skip","once","all"]},"catch_up_limit":{"type":"integer"},)"
@@ -59,6 +61,10 @@ void write_job(json::Writer& out, const tasks::JobView& view) {
   if (view.state == "scheduled" || view.state == "retrying") out.field("due", tasks::format_time(view.place.key.rank));
   if (view.state == "dead") out.field("died", tasks::format_time(view.place.key.rank));
   if (!view.job.body.empty()) out.key("job").raw(view.job.body);
+  if (view.track.percent) out.field("percent", *view.track.percent);
+  if (!view.track.desc.empty()) out.field("desc", view.track.desc);
+  if (view.track.updated != 0) out.field("updated", tasks::format_time(view.track.updated));
+  if (!view.track.result.empty()) out.key("result").raw(view.track.result);
   out.end_object();
 }
 
@@ -159,7 +165,7 @@ Reply sweep(Desk& desk, const Call& call) {
 }
 
 void write_queue(json::Writer& out, const tasks::QueueStatus& queue, double oldest_s) {
-  out.begin_object().field("name", queue.name).field("paused", queue.paused).field("waiting", queue.waiting).field("running", queue.running);
+  out.begin_object().field("name", queue.name).field("paused", queue.paused).field("keys", queue.shares).field("waiting", queue.waiting).field("running", queue.running);
   out.field("pushed", queue.pushed).field("done", queue.done).field("failed", queue.failed).key("oldest_waiting_s").fixed(oldest_s, 3);
   out.key("pushed_per_s").fixed(queue.pushed_per_s, 3).key("done_per_s").fixed(queue.done_per_s, 3).key("drained_in_s");
   const double pace = queue.done_per_s - queue.pushed_per_s;
@@ -229,6 +235,30 @@ Reply put_schedule(Desk& desk, const Call& call) {
   return reply_to(desk.put_schedule(*schedule));
 }
 
+Reply batches(Desk& desk, const Call&) {
+  const auto all = desk.batches();
+  if (!all) return error_reply(all.error());
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().key("batches").begin_array();
+  for (const auto& batch : *all) out.raw(batch.status());
+  out.end_array().end_object();
+  return json_reply(std::move(body));
+}
+
+Reply batch(Desk& desk, const Call& call) {
+  const auto found = desk.batch(call.parameter("bid"));
+  return found ? json_reply(found->status()) : error_reply(found.error());
+}
+
+Reply add_batch(Desk& desk, const Call& call) {
+  auto batch = tasks::Batch::read(call.body, tasks::wall_now());
+  if (!batch) return error_reply(batch.error());
+  batch->bid = "b-" + text::random_hex(8);
+  const auto added = desk.add_batch(*batch);
+  return added ? json_reply(fmt::format(R"({{"bid":"{}"}})", batch->bid), 201) : error_reply(added.error());
+}
+
 struct Row {
   Method method;
   std::string_view path;
@@ -258,6 +288,11 @@ constexpr std::array kRows{
         [](Desk& desk, const Call& call) { return order(desk, call, "quiet"); }},
     Row{Method::post, "/api/v1/tasks/workers/{wid}/terminate", "Tells a worker process to end; * is all.",
         [](Desk& desk, const Call& call) { return order(desk, call, "terminate"); }},
+    Row{Method::get, "/api/v1/tasks/batches", "Batches with their counts, the first thousand.", batches},
+    Row{Method::post, "/api/v1/tasks/batches", "Makes a batch; its jobs name it in custom.bid.", add_batch, kBatchSchema},
+    Row{Method::get, "/api/v1/tasks/batches/{bid}", "A batch with its counts.", batch},
+    Row{Method::post, "/api/v1/tasks/batches/{bid}/commit", "All its jobs are there: its callbacks may be called.",
+        [](Desk& desk, const Call& call) { return reply_to(desk.commit_batch(call.parameter("bid"))); }},
     Row{Method::get, "/api/v1/tasks/schedules", "Recurring tasks with their next slots.", schedules},
     Row{Method::put, "/api/v1/tasks/schedules/{name}", "Makes or changes a recurring task.", put_schedule, kScheduleSchema},
     Row{Method::delete_, "/api/v1/tasks/schedules/{name}", "Ends a recurring task.",

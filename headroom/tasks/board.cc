@@ -10,7 +10,8 @@
 
 namespace headroom::tasks {
 
-Board::Board(Store& store, const TasksOptions& options, std::uint64_t seed) : store_(store), options_(options), random_(seed) {
+Board::Board(Store& store, const TasksOptions& options, std::uint64_t seed)
+    : store_(store), options_(options), random_(seed), throttles_(options_.throttles), backoffs_(options_.backoffs) {
   for (const LaneId id : {kScheduled, kRetries, kDead}) lanes_.emplace(id, std::make_unique<Lane>(id));
 }
 
@@ -29,29 +30,29 @@ Result<Board::Queue*> Board::queue_for_push(const std::string& name) {
   if (queue == nullptr) {
     auto made = std::make_unique<Queue>();
     made->name = name;
-    made->lane = kFirstQueue + static_cast<LaneId>(queues_.size());
-    lanes_.emplace(made->lane, std::make_unique<Lane>(made->lane));
+    made->common.lane = next_lane_++;
+    lanes_.emplace(made->common.lane, std::make_unique<Lane>(made->common.lane));
     queue = queues_.emplace(name, std::move(made)).first->second.get();
   }
-  if (queue->stored) return queue;
-  if (auto put = noted(store_.put_queue({queue->lane, queue->name, queue->paused})); !put) return pass(put);
-  staged_queues_.push_back(queue);
+  if (queue->common.stored) return queue;
+  if (auto put = noted(store_.put_queue({queue->common.lane, queue->name, queue->paused})); !put) return pass(put);
+  staged_shares_.push_back(&queue->common);
   return queue;
 }
 
-Place Board::ready_place(const Job& job) const {
-  const auto queue = queues_.find(job.queue);
-  HR_ASSERT((queue != queues_.end()));
-  return {queue->second->lane, {-job.priority, job.seq}};
-}
-
 Result<> Board::push(Job job, const Now& now) {
-  auto queue = queue_for_push(job.queue);
-  if (!queue) return pass(queue);
+  auto ready = ready_place(job);
+  if (!ready) return pass(ready);
+  for (const std::string& behind : job.queues_behind) {
+    if (auto made = queue_for_push(behind); !made) return pass(made);
+  }
+  if (auto joins = check_batch(job); !joins) return joins;
   if (auto locked = stage_lock(job, now); !locked) return locked;
   job.seq = ++last_seq_;
-  const Place place = job.at > now.wall ? Place{kScheduled, {job.at, job.seq}} : ready_place(job);
+  const Place place = job.at > now.wall ? Place{kScheduled, {job.at, job.seq}} : Place{ready->lane, {-job.priority, job.seq}};
   if (auto added = noted(store_.add(job, place)); !added) return added;
+  if (auto joined = join_batch(job, now); !joined) return joined;
+  if (auto tracked = stage_track(job, TrackState::enqueued, now); !tracked) return tracked;
   auto entry = std::make_unique<Entry>();
   entry->job = std::move(job);
   entry->place = place;
@@ -79,9 +80,16 @@ Result<> Board::stage_unlock(const Job& job) {
   return noted(store_.remove_lock(job.unique_key));
 }
 
-Result<> Board::stage_remove(Entry* entry) {
+// What hangs on a job that leaves: its lock, its batch, its track.
+Result<> Board::stage_end(const Job& job, Ending ending, const Now& now, std::string_view result) {
+  if (auto unlocked = stage_unlock(job); !unlocked) return unlocked;
+  if (auto counted = count_in_batch(job, ending, now); !counted) return counted;
+  return stage_track(job, ending == Ending::done ? TrackState::success : TrackState::cancelled, now, result);
+}
+
+Result<> Board::stage_remove(Entry* entry, Ending ending, const Now& now, std::string_view result) {
   if (auto gone = noted(store_.remove(entry->place)); !gone) return gone;
-  if (auto unlocked = stage_unlock(entry->job); !unlocked) return unlocked;
+  if (auto ended = stage_end(entry->job, ending, now, result); !ended) return ended;
   entry->staged = true;
   staged_.push_back({.kind = Change::Kind::remove, .entry = entry});
   return {};
@@ -103,7 +111,7 @@ bool may_speak(std::string_view wid, std::string_view holder) { return wid.empty
 
 }  // namespace
 
-Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const Now&) {
+Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const Now& now, std::string_view result) {
   const auto chain = by_jid_.find(hash64(jid));
   Entry* late = nullptr;
   for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr; entry = entry->next_same) {
@@ -115,7 +123,10 @@ Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const No
     if (entry->leased) break;
   }
   if (late == nullptr) return {};
-  if (auto gone = stage_remove(late); !gone) return gone;
+  if (late->job.chained) {
+    if (auto pushed = push_next_in_chain(late, now); !pushed) return pushed;
+  }
+  if (auto gone = stage_remove(late, Ending::done, now, result); !gone) return gone;
   staged_.back().counts = Change::Counts::done;
   return {};
 }
@@ -139,15 +150,18 @@ Result<> Board::stage_failure(Entry* entry, const Failure& failure, const Now& n
   if (!body) return noted(pass(body));
   Job changed = entry->job;
   changed.body = std::move(*body);
-  Verdict verdict = judge(changed, failure, now.wall, random_);
+  Verdict verdict = judge(changed, failure, now.wall, backoffs_, random_);
   if (verdict.next == Verdict::Next::discarded) {
-    if (auto gone = stage_remove(entry); !gone) return gone;
+    if (auto gone = stage_remove(entry, Ending::dropped, now); !gone) return gone;
     staged_.back().counts = Change::Counts::failed;
     return {};
   }
   changed.body = verdict.body;
+  if (auto counted = count_in_batch(entry->job, Ending::dropped, now); !counted) return counted;
+  changed.failed = true;
   if (auto written = noted(store_.rewrite(changed)); !written) return written;
   const bool dead = verdict.next == Verdict::Next::dead;
+  if (auto tracked = stage_track(changed, dead ? TrackState::dead : TrackState::failed, now); !tracked) return tracked;
   if (dead) {
     if (auto unlocked = stage_unlock(entry->job); !unlocked) return unlocked;
   }
@@ -155,12 +169,14 @@ Result<> Board::stage_failure(Entry* entry, const Failure& failure, const Now& n
   if (auto moved = stage_move(entry, to); !moved) return moved;
   staged_.back().body = std::move(verdict.body);
   staged_.back().counts = Change::Counts::failed;
+  staged_.back().failed = true;
   return {};
 }
 
 Board::Outcome Board::committed(const Now& now) {
   Outcome outcome;
   if (staged_clear_) {
+    for (const auto& [end, seq] : lease_ends_) (void)throttles_.end(entries_.at(seq)->job);
     entries_.clear();
     by_jid_.clear();
     for (auto& [id, lane] : lanes_) lane->clear();
@@ -168,6 +184,9 @@ Board::Outcome Board::committed(const Now& now) {
     for (auto& [name, queue] : queues_) queue->running = 0;
     lease_ends_.clear();
     locks_.clear();
+    batches_.clear();
+    tracks_.clear();
+    ended_tracks_.clear();
     expired_.clear();
     bytes_ = 0;
   }
@@ -185,7 +204,7 @@ Board::Outcome Board::committed(const Now& now) {
     queue->paused = paused;
     news_ = true;
   }
-  for (Queue* queue : staged_queues_) queue->stored = true;
+  for (Share* share : staged_shares_) share->stored = true;
   for (auto& [name, planned] : staged_schedules_) {
     if (planned) {
       schedules_.insert_or_assign(name, std::move(*planned));
@@ -193,6 +212,7 @@ Board::Outcome Board::committed(const Now& now) {
       schedules_.erase(name);
     }
   }
+  commit_overlays();
   if (!staged_.empty()) {
     for (auto& [id, lane] : lanes_) spill(*lane);
   }
@@ -211,8 +231,11 @@ void Board::rolled_back() {
   staged_locks_.clear();
   staged_unlocks_.clear();
   staged_pauses_.clear();
-  staged_queues_.clear();
+  staged_shares_.clear();
+  staged_lanes_.clear();
   staged_schedules_.clear();
+  staged_batches_.clear();
+  staged_tracks_.clear();
   staged_clear_ = false;
   store_error_.reset();
 }
@@ -234,6 +257,7 @@ void Board::apply(Change& change) {
     case Change::Kind::remove_spilled:
       return lane(change.from).uncount_spilled();
     case Change::Kind::remove:
+      if (change.cancelled) note_cancelled(change.entry->job.jid, change.entry->wid);
       leave(change.entry);
       return forget(change.entry);
     case Change::Kind::move: {
@@ -245,6 +269,7 @@ void Board::apply(Change& change) {
       moved->was_leased = change.late_ack_counts;
       moved->place = change.to;
       if (change.lost) ++moved->job.lost;
+      moved->job.failed = moved->job.failed || change.failed;
       if (change.body) moved->job.body = std::move(*change.body);
       return settle_in(std::move(moved));
     }
@@ -257,10 +282,10 @@ Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues
   for (const std::string& name : queues) {
     const auto queue = queues_.find(name);
     if (queue == queues_.end() || queue->second->paused) continue;
-    Lane& from = lane(queue->second->lane);
     for (;;) {
-      if (auto filled = refill(from, 1); !filled) return pass(filled);
-      Entry* entry = from.first();
+      auto choice = choose(*queue->second, now);
+      if (!choice) return pass(choice);
+      Entry* entry = choice->entry;
       if (entry == nullptr) break;
       if (entry->job.expires != 0 && entry->job.expires <= now.wall) {
         leave(entry);
@@ -274,6 +299,8 @@ Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues
         entry->job.body = std::move(*body);
         bytes_ += entry->job.body.size();
       }
+      queue->second->turn = choice->turn;
+      choice->share->turn = choice->turn + 1;
       leave(entry);
       Leased leased{entry->job.seq, std::move(entry->job.body)};
       entry->job.body.clear();

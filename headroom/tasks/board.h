@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -27,12 +28,15 @@
 
 #include "headroom/base/error.h"
 #include "headroom/base/hash.h"
+#include "headroom/tasks/batch.h"
 #include "headroom/tasks/job.h"
 #include "headroom/tasks/lane.h"
 #include "headroom/tasks/options.h"
 #include "headroom/tasks/schedule.h"
 #include "headroom/tasks/store.h"
+#include "headroom/tasks/throttles.h"
 #include "headroom/tasks/time.h"
+#include "headroom/tasks/track.h"
 
 namespace headroom::tasks {
 
@@ -51,6 +55,7 @@ struct Leased {
 
 struct QueueStatus {
   std::string name;
+  std::size_t shares = 0;  // keys with a line of their own
   bool paused = false;
   std::uint64_t waiting = 0;
   std::uint64_t running = 0;
@@ -78,6 +83,8 @@ struct BoardStatus {
   std::uint64_t bytes_held = 0;
 };
 
+struct Share;
+
 class Board {
  public:
   Board(Store& store, const TasksOptions& options, std::uint64_t seed);
@@ -91,12 +98,23 @@ class Board {
   // Staged, within a transaction. An error of the caller's (invalid, conflict, not_found, overloaded) has staged nothing; one of the store's
   // is also kept in store_error(), and the whole transaction must be rolled back.
   [[nodiscard]] Result<> push(Job job, const Now& now);
-  // Of a job that nobody has: nothing, as if it had been done already.
-  [[nodiscard]] Result<> acknowledge(std::string_view jid, std::string_view wid, const Now& now);
+  // Of a job that nobody has: nothing, as if it had been done already. `result`, JSON, is kept of a tracked job.
+  [[nodiscard]] Result<> acknowledge(std::string_view jid, std::string_view wid, const Now& now, std::string_view result = {});
   // Errc::not_found when it is not leased to this worker.
   [[nodiscard]] Result<> fail_job(std::string_view jid, std::string_view wid, const Failure& failure, const Now& now);
   [[nodiscard]] Result<> set_paused(const std::vector<std::string>& queues, bool paused);
   [[nodiscard]] Result<> clear();
+  // New, with a bid of its own. Errc::not_found: the batch around it; invalid: that one is over, or too deep.
+  [[nodiscard]] Result<> add_batch(Batch batch, const Now& now);
+  [[nodiscard]] Result<> commit_batch(std::string_view bid, const Now& now);
+  // What its worker says of a job. Errc::conflict: it has been cancelled. Of one that is not tracked: nothing, but its lease may grow.
+  struct Progress {
+    std::string jid;
+    std::optional<std::int64_t> percent{};
+    std::optional<std::string> desc{};
+    WallTime reserve_until = 0;
+  };
+  [[nodiscard]] Result<> note_progress(const Progress& said, const Now& now);
   // New, or instead of the one of its name; from now on, unless only other things than its times have changed.
   [[nodiscard]] Result<> put_schedule(Schedule schedule, const Now& now);
   [[nodiscard]] Result<> remove_schedule(std::string_view name);
@@ -136,10 +154,13 @@ class Board {
   void disconnect(std::string_view wid, const Now& now);
   // What the worker shall become: "", "quiet" or "terminate". Errc::not_found: no such worker.
   [[nodiscard]] Result<std::string> beat(std::string_view wid, std::string_view state, std::int64_t rss_kb, const Now& now);
+  // The jobs of a worker that were cancelled while it had them, since the last call.
+  [[nodiscard]] std::vector<std::string> take_cancelled(std::string_view wid);
   // Tells a worker, with its next heartbeat.
   [[nodiscard]] Result<> order(std::string_view wid, std::string state);
   [[nodiscard]] BoardStatus status(const Now& now) const;
-  [[nodiscard]] std::optional<LaneId> lane_of(std::string_view queue) const;
+  // Where its jobs wait; none: there is no such queue.
+  [[nodiscard]] std::vector<LaneId> lanes_of(std::string_view queue) const;
   [[nodiscard]] std::vector<std::string> queue_names() const;
   struct ScheduleStatus {
     Schedule schedule;
@@ -147,6 +168,10 @@ class Board {
     std::uint64_t runs = 0;  // since the start
   };
   [[nodiscard]] std::vector<ScheduleStatus> schedules() const;
+  [[nodiscard]] std::optional<Batch> batch(std::string_view bid) const;
+  [[nodiscard]] std::vector<Batch> batches(std::size_t limit) const;
+  // State unknown: not tracked, or not any more.
+  [[nodiscard]] Track track_of(std::string_view jid) const;
   // Where a job is now, of those in memory: its place, and who has it.
   struct Whereabouts {
     StoredJob stored;
@@ -157,9 +182,10 @@ class Board {
   [[nodiscard]] Result<std::optional<Whereabouts>> whereabouts(std::string_view jid, const Now& now);
   [[nodiscard]] std::vector<Whereabouts> running(std::size_t limit, const Now& now) const;
   // Since when its first waiting job waits; 0: none does.
+  [[nodiscard]] static double waited_s(const Job& job, const Now& now);
   [[nodiscard]] double latency_s(std::string_view queue, const Now& now) const;
   // Whether jobs have become ready since the last call.
-  [[nodiscard]] bool take_news() { return std::exchange(news_, false); }
+  [[nodiscard]] bool take_news(const Now& now);
   // Until when nothing changes by itself.
   [[nodiscard]] TimePoint next_due(const Now& now) const;
 
@@ -185,19 +211,39 @@ class Board {
   void end_lease(Entry* entry);
   // Staging.
   [[nodiscard]] Result<> noted(Result<> done);
-  [[nodiscard]] Result<> stage_remove(Entry* entry);
+  enum class Ending : std::uint8_t { done, dropped };
+  [[nodiscard]] Result<> stage_remove(Entry* entry, Ending ending, const Now& now, std::string_view result = {});
+  [[nodiscard]] Result<> stage_end(const Job& job, Ending ending, const Now& now, std::string_view result = {});
   [[nodiscard]] Result<> stage_move(Entry* entry, const Place& to);
   [[nodiscard]] Result<> stage_failure(Entry* entry, const Failure& failure, const Now& now);
   [[nodiscard]] Result<> stage_loss(Entry* entry, const Now& now);
   [[nodiscard]] Result<> stage_dead(Entry* entry, const Failure& failure, const Now& now);
   [[nodiscard]] Result<> stage_lock(const Job& job, const Now& now);
   [[nodiscard]] Result<> stage_unlock(const Job& job);
+  // Batches: a copy to be changed in this transaction; null: there is none.
+  [[nodiscard]] Batch* batch_to_change(const std::string& bid);
+  [[nodiscard]] Result<> check_batch(const Job& job);
+  [[nodiscard]] Result<> join_batch(const Job& job, const Now& now);
+  [[nodiscard]] Result<> count_in_batch(const Job& job, Ending ending, const Now& now);
+  [[nodiscard]] Result<> settle_batch(std::string bid, const Now& now);
+  [[nodiscard]] Result<> call_back(const Batch& batch, Callback which, const Now& now);
+  [[nodiscard]] Result<> end_batches(const Now& now);
+  [[nodiscard]] Result<> push_next_in_chain(Entry* entry, const Now& now);
+  // Tracks.
+  [[nodiscard]] Result<> stage_track(const Job& job, TrackState state, const Now& now, std::string_view result = {});
+  [[nodiscard]] Result<> put_track(Track track);
+  [[nodiscard]] Result<> make_room_for_track();
+  [[nodiscard]] Result<> end_tracks(const Now& now);
+  [[nodiscard]] Result<> restore_batches_and_tracks();
+  void note_cancelled(const std::string& jid, const std::string& wid);
   [[nodiscard]] Result<> sweep_one(StoredJob& found, Act act, const Now& now);
   [[nodiscard]] Result<Queue*> queue_for_push(const std::string& name);
+  [[nodiscard]] Result<> stage_ready(Entry* entry, const Now& now);
   [[nodiscard]] Result<> promote(LaneId from, const Now& now);
   [[nodiscard]] Result<> reap_leases(const Now& now);
   [[nodiscard]] Result<> reap_workers(const Now& now);
   [[nodiscard]] Result<> trim_dead(const Now& now);
+  void commit_overlays();
   [[nodiscard]] Result<> restore_schedules(const Now& now);
   [[nodiscard]] Result<> fire_schedules(const Now& now);
   [[nodiscard]] Result<> fire(Planned& planned, const Now& now);
@@ -206,12 +252,27 @@ class Board {
   [[nodiscard]] Result<> restore_lease(const Note& note, const Now& now);
   void restore_totals(std::string_view text);
   [[nodiscard]] std::string totals() const;
-  [[nodiscard]] Place ready_place(const Job& job) const;
+  // Where it waits to be handed out; makes what is missing.
+  [[nodiscard]] Result<Place> ready_place(const Job& job);
+  [[nodiscard]] Result<LaneId> lane_for(Queue& queue, const Job& job);
+  [[nodiscard]] Result<> recycle_shares();
+  // Whose turn it is.
+  struct Choice {
+    Entry* entry = nullptr;
+    Share* share = nullptr;
+    std::uint64_t turn = 0;
+  };
+  [[nodiscard]] Result<Choice> choose(Queue& queue, const Now& now);
+  [[nodiscard]] Result<> consider(Queue& queue, Share& share, const Now& now, Choice& best);
   void apply(Change& change);
 
   Store& store_;
   const TasksOptions options_;
   Random random_;
+  Throttles throttles_;
+  const Backoffs backoffs_;
+  LaneId next_lane_ = kFirstQueue;
+  std::size_t shares_ = 0;  // of all queues
   std::uint64_t last_seq_ = 0;
   std::uint64_t boot_seq_ = 0;  // jobs up to it may have been leased by a process before this one
   std::uint64_t bytes_ = 0;     // of entries
@@ -227,13 +288,22 @@ class Board {
   std::vector<std::uint64_t> expired_;  // found by take(), to be removed
 
   std::map<std::string, Planned, std::less<>> schedules_;
+  std::map<std::string, Batch, std::less<>> batches_;
+  std::map<std::string, Track, std::less<>> tracks_;
+  std::set<std::pair<WallTime, std::string>> ended_tracks_;
+  std::deque<std::string> cancelled_order_;
+  std::unordered_set<std::string> cancelled_;  // while they ran
+  WallTime batches_looked_at_ = 0;
 
   std::vector<Change> staged_;
   std::map<std::string, std::optional<Planned>> staged_schedules_;  // nothing: it is removed
+  std::map<std::string, std::optional<Batch>> staged_batches_;
+  std::map<std::string, std::optional<Track>> staged_tracks_;
   std::unordered_set<std::string> staged_locks_;
   std::unordered_set<std::string> staged_unlocks_;
   std::vector<std::pair<Queue*, bool>> staged_pauses_;
-  std::vector<Queue*> staged_queues_;
+  std::vector<Share*> staged_shares_;
+  std::unordered_set<LaneId> staged_lanes_;  // given to a job in this transaction
   bool staged_clear_ = false;
   std::optional<Error> store_error_;
 };

@@ -33,6 +33,8 @@ class FailingStore final : public Store {
   [[nodiscard]] Result<> rewrite(const Job& job) override { return fails ? broken() : behind_.rewrite(job); }
   [[nodiscard]] Result<> remove(const Place& place) override { return fails ? broken() : behind_.remove(place); }
   [[nodiscard]] Result<> put_queue(const StoredQueue& queue) override { return fails ? broken() : behind_.put_queue(queue); }
+  [[nodiscard]] Result<> put_share(const StoredShare& share) override { return fails ? broken() : behind_.put_share(share); }
+  [[nodiscard]] Result<> remove_share(LaneId lane) override { return fails ? broken() : behind_.remove_share(lane); }
   [[nodiscard]] Result<> put_lock(const StoredLock& lock) override { return fails ? broken() : behind_.put_lock(lock); }
   [[nodiscard]] Result<> remove_lock(std::string_view key) override { return fails ? broken() : behind_.remove_lock(key); }
   [[nodiscard]] Result<> put_note(const Note& note) override { return fails ? broken() : behind_.put_note(note); }
@@ -41,6 +43,7 @@ class FailingStore final : public Store {
   [[nodiscard]] Result<std::vector<LaneCount>> counts() override { return behind_.counts(); }
   [[nodiscard]] Result<std::uint64_t> last_seq() override { return behind_.last_seq(); }
   [[nodiscard]] Result<std::vector<StoredQueue>> queues() override { return behind_.queues(); }
+  [[nodiscard]] Result<std::vector<StoredShare>> shares() override { return behind_.shares(); }
   [[nodiscard]] Result<std::vector<StoredLock>> locks() override { return behind_.locks(); }
   [[nodiscard]] Result<std::vector<Note>> notes(std::string_view prefix) override { return behind_.notes(prefix); }
   [[nodiscard]] Result<std::vector<StoredJob>> read(LaneId lane, const Key& after, std::size_t limit) override {
@@ -113,14 +116,14 @@ class BoardTest : public ::testing::Test {
   }
 
   static std::string text(std::string_view jid, std::string_view more = "") {
-    return fmt::format(R"({{"jid":"job-{}","jobtype":"T","args":[1]{}{}}})", jid, more.empty() ? "" : ",", more);
+    return fmt::format(R"({{"jid":"the-job-{}","jobtype":"T","args":[1]{}{}}})", jid, more.empty() ? "" : ",", more);
   }
   Result<> push(std::string_view jid, std::string_view more = "") {
     auto job = read_job(text(jid, more), now_.wall);
     if (!job) return pass(job);
     return write([&](Board& b) { return b.push(*job, now_); });
   }
-  // The jid of what was leased, without "job-"; "" when there was nothing.
+  // The jid of what was leased, without "the-job-"; "" when there was nothing.
   std::string take(std::string_view wid = "", std::vector<std::string> queues = {"default"}) {
     auto taken = board().take(queues, wid, now_);
     HR_ASSERT(taken.has_value());
@@ -128,13 +131,13 @@ class BoardTest : public ::testing::Test {
     last_ = **taken;
     const auto document = json::parse((*taken)->body);
     HR_ASSERT(document.has_value());
-    return std::string(document->root().find("jid")->string()->substr(4));
+    return std::string(document->root().find("jid")->string()->substr(8));
   }
   Result<> ack(std::string_view jid, std::string_view wid = "") {
-    return write([&](Board& b) { return b.acknowledge(fmt::format("job-{}", jid), wid, now_); });
+    return write([&](Board& b) { return b.acknowledge(fmt::format("the-job-{}", jid), wid, now_); });
   }
   Result<> fail_it(std::string_view jid, std::string_view wid = "") {
-    return write([&](Board& b) { return b.fail_job(fmt::format("job-{}", jid), wid, {"E", "went wrong", {}}, now_); });
+    return write([&](Board& b) { return b.fail_job(fmt::format("the-job-{}", jid), wid, {"E", "went wrong", {}}, now_); });
   }
   void connect(std::string_view wid) { board().connect({.wid = std::string(wid)}, now_); }
   // Time goes on by both clocks, and what it brings is done.

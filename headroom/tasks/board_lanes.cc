@@ -106,12 +106,21 @@ void Board::spill(Lane& lane) {
 
 void Board::lease(Entry* entry, std::string_view wid, const Now& now) {
   entry->leased = true;
+  lane(entry->place.lane).lend();
+  throttles_.begin(entry->job, now.steady);
   entry->wid = wid;
   entry->leased_at = now.steady;
   entry->lease_end = now.steady + std::chrono::seconds(entry->job.reserve_s);
   lease_ends_.emplace(entry->lease_end, entry->job.seq);
   if (const auto worker = workers_.find(entry->wid); worker != workers_.end()) worker->second->running.insert(entry->job.seq);
   if (const auto queue = queues_.find(entry->job.queue); queue != queues_.end()) ++queue->second->running;
+  if (entry->job.tracked) {
+    // For the store it waits until its worker says something: after a crash it does.
+    if (const auto track = tracks_.find(entry->job.jid); track != tracks_.end()) {
+      track->second.state = TrackState::working;
+      track->second.updated = now.wall;
+    }
+  }
   if (entry->job.unique_until == UniqueUntil::start && !entry->job.unique_key.empty()) {
     const auto lock = locks_.find(entry->job.unique_key);
     // For the store it ends with the job or its time: a crash before only keeps it longer.
@@ -121,6 +130,8 @@ void Board::lease(Entry* entry, std::string_view wid, const Now& now) {
 
 void Board::end_lease(Entry* entry) {
   entry->leased = false;
+  lane(entry->place.lane).take_back();
+  news_ = throttles_.end(entry->job) || news_;
   lease_ends_.erase({entry->lease_end, entry->job.seq});
   if (const auto worker = workers_.find(entry->wid); worker != workers_.end()) worker->second->running.erase(entry->job.seq);
   if (const auto queue = queues_.find(entry->job.queue); queue != queues_.end()) --queue->second->running;

@@ -9,6 +9,8 @@
 
 namespace headroom::tasks {
 
+inline constexpr WallTime kBatchesEvery = 10 * kSecond;  // between looks for batches that are over
+
 // A job in memory: in the window of its lane, or leased.
 struct Entry {
   Job job;  // its body is empty while it is leased
@@ -27,11 +29,19 @@ struct Entry {
   [[nodiscard]] bool free() const { return !staged && !dropped; }
 };
 
+// One line of a queue: of a key, or of all that have none.
+struct Share {
+  LaneId lane = 0;
+  std::uint64_t turn = 0;  // when it is its turn again, by the queue's count
+  bool stored = false;
+};
+
 struct Board::Queue {
   std::string name;
-  LaneId lane = 0;
+  Share common;
+  std::map<std::string, Share> shares;
+  std::uint64_t turn = 0;  // of who came last
   bool paused = false;
-  bool stored = false;
   std::uint64_t running = 0;
   std::uint64_t pushed = 0;
   std::uint64_t done = 0;
@@ -47,6 +57,7 @@ struct Board::Worker {
   TimePoint alone_since = kNever;  // without a connection
   Duration patience{};             // how long it may be so
   std::set<std::uint64_t> running;
+  std::vector<std::string> cancelled{};  // to be told with the next heartbeat
 };
 
 struct Board::Lock {
@@ -73,6 +84,8 @@ struct Board::Change {
   Counts counts = Counts::nothing;
   bool late_ack_counts = false;  // move: an acknowledgement may still come
   bool lost = false;             // move: one more worker died on it
+  bool failed = false;           // move: its batch counts it as failed
+  bool cancelled = false;        // remove: its worker is to be told
 };
 
 }  // namespace headroom::tasks

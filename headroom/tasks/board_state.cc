@@ -23,11 +23,21 @@ Result<> Board::load(const Now& now) {
   for (const StoredQueue& stored : *queues) {
     auto queue = std::make_unique<Queue>();
     queue->name = stored.name;
-    queue->lane = stored.lane;
+    queue->common = {.lane = stored.lane, .stored = true};
     queue->paused = stored.paused;
-    queue->stored = true;
+    next_lane_ = std::max(next_lane_, stored.lane + 1);
     lanes_.emplace(stored.lane, std::make_unique<Lane>(stored.lane));
     queues_.emplace(stored.name, std::move(queue));
+  }
+  auto shares = store_.shares();
+  if (!shares) return pass(shares);
+  for (const StoredShare& stored : *shares) {
+    const auto queue = queues_.find(stored.queue);
+    if (queue == queues_.end()) continue;
+    lanes_.emplace(stored.lane, std::make_unique<Lane>(stored.lane));
+    next_lane_ = std::max(next_lane_, stored.lane + 1);
+    queue->second->shares.emplace(stored.key, Share{.lane = stored.lane, .stored = true});
+    ++shares_;
   }
   auto counts = store_.counts();
   if (!counts) return pass(counts);
@@ -46,6 +56,7 @@ Result<> Board::load(const Now& now) {
   auto totals = store_.notes(kTotalsNote);
   if (!totals) return pass(totals);
   if (!totals->empty()) restore_totals(totals->front().text);
+  if (auto restored = restore_batches_and_tracks(); !restored) return restored;
   if (auto restored = restore_leases(now); !restored) return restored;
   if (auto restored = restore_schedules(now); !restored) return restored;
   for (auto& [id, each] : lanes_) {
@@ -153,7 +164,7 @@ Result<> Board::set_paused(const std::vector<std::string>& names, bool paused) {
   for (const std::string& name : wanted) {
     auto queue = queue_for_push(name);
     if (!queue) return pass(queue);
-    if (auto put = noted(store_.put_queue({(*queue)->lane, name, paused})); !put) return put;
+    if (auto put = noted(store_.put_queue({(*queue)->common.lane, name, paused})); !put) return put;
     staged_pauses_.emplace_back(*queue, paused);
   }
   return {};
@@ -213,8 +224,9 @@ Result<> Board::order(std::string_view wid, std::string state) {
 BoardStatus Board::status(const Now& now) const {
   BoardStatus status;
   for (const auto& [name, queue] : queues_) {
-    const Lane& waiting = *lanes_.at(queue->lane);
-    status.queues.push_back({name, queue->paused, waiting.size(), queue->running, queue->pushed, queue->done, queue->failed});
+    std::uint64_t waiting = 0;
+    for (const LaneId id : lanes_of(name)) waiting += lanes_.at(id)->size();
+    status.queues.push_back({name, queue->shares.size(), queue->paused, waiting, queue->running, queue->pushed, queue->done, queue->failed});
     status.pushed += queue->pushed;
     status.done += queue->done;
     status.failed += queue->failed;
@@ -232,12 +244,6 @@ BoardStatus Board::status(const Now& now) const {
   return status;
 }
 
-std::optional<LaneId> Board::lane_of(std::string_view queue) const {
-  const auto found = queues_.find(std::string(queue));
-  if (found == queues_.end()) return std::nullopt;
-  return found->second->lane;
-}
-
 std::vector<std::string> Board::queue_names() const {
   std::vector<std::string> names;
   for (const auto& [name, queue] : queues_) names.push_back(name);
@@ -246,10 +252,16 @@ std::vector<std::string> Board::queue_names() const {
 }
 
 double Board::latency_s(std::string_view queue, const Now& now) const {
-  const auto id = lane_of(queue);
-  const Entry* first = id ? lanes_.at(*id)->first() : nullptr;
-  if (first == nullptr || first->job.body.empty()) return 0;
-  auto document = json::parse(first->job.body, {.bytes = Bytes{first->job.body.size()}, .depth = 64});
+  double longest = 0;
+  for (const LaneId id : lanes_of(queue)) {
+    if (const Entry* first = lanes_.at(id)->first(); first != nullptr) longest = std::max(longest, waited_s(first->job, now));
+  }
+  return longest;
+}
+
+double Board::waited_s(const Job& job, const Now& now) {
+  if (job.body.empty()) return 0;
+  auto document = json::parse(job.body, {.bytes = Bytes{job.body.size()}, .depth = 64});
   if (!document) return 0;
   const auto text = document->root().find("enqueued_at");
   const auto since = text ? parse_time(text->string().value_or("")) : std::nullopt;
@@ -280,22 +292,38 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
   Entry* entry = held == entries_.end() ? nullptr : held->second.get();
   if (entry != nullptr && !entry->free()) return {};
   if (entry != nullptr && entry->leased && act != Act::remove) return {};
-  if (act == Act::requeue) {
-    if (auto queue = queue_for_push(stored.job.queue); !queue) return pass(queue);
+  Result<Place> to = Place{kDead, {now.wall, stored.job.seq}};
+  if (act == Act::requeue) to = ready_place(stored.job);
+  if (!to) return pass(to);
+  if (act == Act::remove && entry != nullptr) {
+    if (auto gone = stage_remove(entry, Ending::dropped, now); !gone) return gone;
+    staged_.back().cancelled = entry->leased;
+    return {};
   }
-  const Place to = act == Act::kill ? Place{kDead, {now.wall, stored.job.seq}} : act == Act::requeue ? ready_place(stored.job) : Place{};
-  if (entry != nullptr) return act == Act::remove ? stage_remove(entry) : stage_move(entry, to);
+  if (act == Act::kill && !stored.job.bid.empty() && !stored.job.failed) {
+    if (auto counted = count_in_batch(stored.job, Ending::dropped, now); !counted) return counted;
+    stored.job.failed = true;
+    if (auto written = noted(store_.rewrite(stored.job)); !written) return written;
+  }
+  if (act != Act::remove) {
+    if (auto tracked = stage_track(stored.job, act == Act::kill ? TrackState::dead : TrackState::enqueued, now); !tracked) return tracked;
+  }
+  if (entry != nullptr) {
+    auto moved = stage_move(entry, *to);
+    if (moved) staged_.back().failed = stored.job.failed;
+    return moved;
+  }
   if (act == Act::remove) {
     if (auto gone = noted(store_.remove(stored.place)); !gone) return gone;
-    if (auto unlocked = stage_unlock(stored.job); !unlocked) return unlocked;
+    if (auto ended = stage_end(stored.job, Ending::dropped, now); !ended) return ended;
     staged_.push_back({.kind = Change::Kind::remove_spilled, .from = stored.place.lane});
     return {};
   }
-  if (stored.place == to) return {};
-  if (auto moved = noted(store_.move(stored.place, to)); !moved) return moved;
+  if (stored.place == *to) return {};
+  if (auto moved = noted(store_.move(stored.place, *to)); !moved) return moved;
   auto added = std::make_unique<Entry>();
   added->job = std::move(stored.job);
-  added->place = to;
+  added->place = *to;
   staged_.push_back({.kind = Change::Kind::add_spilled, .added = std::move(added), .from = stored.place.lane});
   return {};
 }

@@ -243,7 +243,7 @@ TEST_F(BoardTest, APausedQueueGivesNothingAlsoAfterARestart) {
   crash();
   EXPECT_EQ(take(), "");
   ASSERT_TRUE(write([](Board& b) { return b.set_paused({"default"}, false); }).has_value());
-  EXPECT_TRUE(board().take_news());
+  EXPECT_TRUE(board().take_news(now_));
   EXPECT_EQ(take(), "aaaa");
 }
 
@@ -378,7 +378,7 @@ TEST_F(BoardTest, DeadJobsAreKeptUpToTheLimitAndForTheirTime) {
 TEST_F(BoardTest, SweepingFindsJobsInMemoryAndBehindIt) {
   options_.memory_limit = Bytes{30'000};
   for (int i = 0; i < 300; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
-  const LaneId lane = *board().lane_of("default");
+  const LaneId lane = board().lanes_of("default").at(0);
   const auto odd = [](const Job& job) { return (job.jid.back() - '0') % 2 == 1; };
   const auto sweep = [&](LaneId from, Board::Act act, const Board::Filter& filter) {
     Key after{std::numeric_limits<std::int64_t>::min(), 0};

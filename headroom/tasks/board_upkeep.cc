@@ -26,6 +26,11 @@ Result<> Board::prepare() {
   return {};
 }
 
+bool Board::take_news(const Now& now) {
+  const bool passed = throttles_.take_passed(now.steady);
+  return std::exchange(news_, false) || passed;
+}
+
 bool Board::needs_upkeep(const Now& now) const {
   const auto due = [&](LaneId id) {
     const Lane& lane = *lanes_.at(id);
@@ -38,6 +43,7 @@ bool Board::needs_upkeep(const Now& now) const {
     return planned.second.next && *planned.second.next <= now.wall && !planned.second.schedule.paused;
   };
   return due(kScheduled) || std::ranges::any_of(schedules_, slot_due) || due(kRetries) || old || dead.size() > options_.dead_limit || !expired_.empty() ||
+         (!batches_.empty() && now.wall >= batches_looked_at_ + kBatchesEvery) || (!ended_tracks_.empty() && ended_tracks_.begin()->first + Track::kKept <= now.wall) ||
          (!lease_ends_.empty() && lease_ends_.begin()->first <= now.steady) ||
          std::ranges::any_of(workers_, [&](const auto& worker) { return is_dead(*worker.second, now); });
 }
@@ -54,7 +60,7 @@ TimePoint Board::next_due(const Now& now) const {
     if (!planned.next || planned.schedule.paused) continue;
     wait = std::min<Duration>(wait, std::chrono::microseconds(std::clamp<WallTime>(*planned.next - now.wall, 0, kSecond)));
   }
-  TimePoint due = now.steady + wait;
+  TimePoint due = std::min(now.steady + wait, throttles_.next());
   if (!lease_ends_.empty()) due = std::min(due, lease_ends_.begin()->first);
   return due;
 }
@@ -63,7 +69,7 @@ Result<> Board::upkeep(const Now& now) {
   for (const std::uint64_t seq : expired_) {
     const auto found = entries_.find(seq);
     if (found == entries_.end() || found->second->staged) continue;
-    if (auto gone = stage_remove(found->second.get()); !gone) return gone;
+    if (auto gone = stage_remove(found->second.get(), Ending::dropped, now); !gone) return gone;
   }
   for (const LaneId id : {kScheduled, kRetries}) {
     if (auto done = promote(id, now); !done) return done;
@@ -71,6 +77,8 @@ Result<> Board::upkeep(const Now& now) {
   if (auto done = fire_schedules(now); !done) return done;
   if (auto done = reap_leases(now); !done) return done;
   if (auto done = reap_workers(now); !done) return done;
+  if (auto done = end_batches(now); !done) return done;
+  if (auto done = end_tracks(now); !done) return done;
   return trim_dead(now);
 }
 
@@ -81,10 +89,17 @@ Result<> Board::promote(LaneId from, const Now& now) {
     if (key.rank > now.wall || left-- == 0) break;
     if (!entry->free()) continue;
     const bool expired = entry->job.expires != 0 && entry->job.expires <= now.wall;
-    auto done = expired ? stage_remove(entry) : stage_move(entry, ready_place(entry->job));
-    if (!done) return done;
+    if (auto done = expired ? stage_remove(entry, Ending::dropped, now) : stage_ready(entry, now); !done) return done;
   }
   return {};
+}
+
+// Into its queue.
+Result<> Board::stage_ready(Entry* entry, const Now& now) {
+  auto to = ready_place(entry->job);
+  if (!to) return pass(to);
+  if (auto tracked = stage_track(entry->job, TrackState::enqueued, now); !tracked) return tracked;
+  return stage_move(entry, *to);
 }
 
 Result<> Board::reap_leases(const Now& now) {
@@ -132,6 +147,7 @@ Result<> Board::stage_loss(Entry* entry, const Now& now) {
   ++changed.lost;
   changed.body = std::move(*body);
   if (auto written = noted(store_.rewrite(changed)); !written) return written;
+  if (auto tracked = stage_track(changed, TrackState::enqueued, now); !tracked) return tracked;
   if (auto moved = stage_move(entry, entry->place); !moved) return moved;
   staged_.back().late_ack_counts = true;
   staged_.back().lost = true;
@@ -143,11 +159,15 @@ Result<> Board::stage_dead(Entry* entry, const Failure& failure, const Now& now)
   if (!body) return noted(pass(body));
   Job changed = entry->job;
   changed.body = std::move(*body);
-  changed.body = judge(changed, failure, now.wall, random_).body;
+  changed.body = judge(changed, failure, now.wall, backoffs_, random_).body;
+  if (auto counted = count_in_batch(changed, Ending::dropped, now); !counted) return counted;
+  if (auto tracked = stage_track(changed, TrackState::dead, now); !tracked) return tracked;
+  changed.failed = true;
   if (auto written = noted(store_.rewrite(changed)); !written) return written;
   if (auto unlocked = stage_unlock(entry->job); !unlocked) return unlocked;
   if (auto moved = stage_move(entry, {kDead, {now.wall, entry->job.seq}}); !moved) return moved;
   staged_.back().counts = Change::Counts::failed;
+  staged_.back().failed = true;
   staged_.back().body = std::move(changed.body);
   return {};
 }
@@ -160,7 +180,7 @@ Result<> Board::trim_dead(const Now& now) {
   for (const auto& [key, entry] : dead.window()) {
     if ((key.rank > now.wall - retention && too_many == 0) || left-- == 0) break;
     if (!entry->free()) continue;
-    if (auto gone = stage_remove(entry); !gone) return gone;
+    if (auto gone = stage_remove(entry, Ending::dropped, now); !gone) return gone;
     if (too_many > 0) --too_many;
   }
   return {};

@@ -99,8 +99,8 @@ net::Task<> Session::obey(const fwp::Command& command) {
     case fwp::Verb::flush: return flush();
     case fwp::Verb::mutate: return mutate(text);
     case fwp::Verb::queue: return act_on_queues(text);
-    case fwp::Verb::track:
-    case fwp::Verb::batch:
+    case fwp::Verb::track: return track(text);
+    case fwp::Verb::batch: return act_on_batch(text);
     case fwp::Verb::hello:
     case fwp::Verb::end:
     case fwp::Verb::unknown: return unknown(command.name);
@@ -183,12 +183,16 @@ net::Task<> Session::fetch(std::string_view text) {
 }
 
 net::Task<> Session::acknowledge(std::string_view text) {
-  const auto jid = fwp::parse_ack(text);
-  if (!jid) {
-    refuse(jid.error());
+  const auto said = fwp::parse_ack(text);
+  if (!said) {
+    refuse(said.error());
     co_return;
   }
-  auto change = [this, &jid](Board& board, const Now& now) { return board.acknowledge(*jid, wid_, now); };
+  if (said->result.size() > shared_.options.result_limit.count) {
+    refuse({Errc::invalid, "the result is longer than tasks.result_limit"});
+    co_return;
+  }
+  auto change = [this, &said](Board& board, const Now& now) { return board.acknowledge(said->jid, wid_, now, said->result); };
   const Result<> done = co_await shared_.engine.write(worker_, std::move(change));
   accept_or_refuse(done);
 }
@@ -212,14 +216,24 @@ net::Task<> Session::beat(std::string_view text) {
     co_return;
   }
   Result<std::string> state;
-  auto look = [&](Board& board, const Now& now) { state = board.beat(said->wid, said->state, said->rss_kb, now); };
+  std::vector<std::string> cancelled;
+  auto look = [&](Board& board, const Now& now) {
+    state = board.beat(said->wid, said->state, said->rss_kb, now);
+    if (said->cancels) cancelled = board.take_cancelled(said->wid);
+  };
   const Result<> asked = co_await shared_.engine.read(worker_, std::move(look));
   if (!asked || !state) {
     refuse(asked ? state.error() : asked.error());
-  } else if (state->empty()) {
+  } else if (state->empty() && cancelled.empty()) {
     out_ += fwp::kOk;
   } else {
-    fwp::append_bulk(out_, fmt::format(R"({{"state":"{}"}})", *state));
+    std::string answer;
+    json::Writer json(answer);
+    json.begin_object();
+    if (!state->empty()) json.field("state", *state);
+    if (!cancelled.empty()) json.field("cancelled", cancelled);
+    json.end_object();
+    fwp::append_bulk(out_, answer);
   }
 }
 
@@ -291,22 +305,22 @@ net::Task<> Session::act_on_queues(std::string_view text) {
     accept_or_refuse(done);
     co_return;
   }
-  std::vector<std::pair<std::string, std::optional<LaneId>>> queues;
+  std::vector<LaneId> lanes;
   std::string latencies;
   auto look = [&](Board& board, const Now& now) {
     const bool all = std::ranges::find(wanted->queues, "*") != wanted->queues.end();
     json::Writer out(latencies);
     out.begin_object();
     for (const std::string& name : all ? board.queue_names() : wanted->queues) {
-      queues.emplace_back(name, board.lane_of(name));
+      for (const LaneId lane : board.lanes_of(name)) lanes.push_back(lane);
       out.field(name, board.latency_s(name, now));
     }
     out.end_object();
   };
   Result<> done = co_await shared_.engine.read(worker_, std::move(look));
-  for (const auto& [name, lane] : queues) {
-    if (!done || !lane || wanted->act != Act::remove) break;
-    done = co_await sweep(*lane, Board::Act::remove, {});
+  for (const LaneId lane : lanes) {
+    if (!done || wanted->act != Act::remove) break;
+    done = co_await sweep(lane, Board::Act::remove, {});
   }
   if (done && wanted->act == Act::latency) {
     fwp::append_bulk(out_, latencies);

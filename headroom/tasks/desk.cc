@@ -22,16 +22,6 @@ JobView view_of(Board::Whereabouts found) {
   return {state_of(found.stored.place.lane, found.leased), std::move(found.stored.job), found.stored.place, std::move(found.wid), found.leased_s};
 }
 
-// What came over HTTP may leave the jid to us.
-std::string with_jid(const std::string& text) {
-  const auto document = json::parse(text, {.bytes = Bytes{text.size()}, .depth = 64});
-  if (!document || document->root().kind() != json::Kind::object || document->root().find("jid")) return text;
-  std::string named = fmt::format(R"({{"jid":"{}")", text::random_hex(12));
-  const std::string_view rest = std::string_view(text).substr(text.find('{') + 1);
-  if (document->root().size() > 0) named += ',';
-  return named.append(rest);
-}
-
 }  // namespace
 
 Result<Desk::Enqueued> Desk::enqueue(const std::vector<std::string>& texts) {
@@ -39,7 +29,7 @@ Result<Desk::Enqueued> Desk::enqueue(const std::vector<std::string>& texts) {
   std::vector<std::pair<std::size_t, Job>> jobs;
   done.jids.resize(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    auto job = read_job(with_jid(texts[i]), wall_now(), {.bytes = options_.job_limit});
+    auto job = read_job(with_jid(texts[i], text::random_hex(12)), wall_now(), {.bytes = options_.job_limit});
     if (job) {
       jobs.emplace_back(i, std::move(*job));
     } else {
@@ -64,7 +54,9 @@ Result<Desk::Enqueued> Desk::enqueue(const std::vector<std::string>& texts) {
 Result<std::vector<LaneId>> Desk::lanes() {
   std::vector<LaneId> lanes{kScheduled, kRetries, kDead};
   auto looked = engine_.run_read([&](Board& board, const Now&) {
-    for (const std::string& name : board.queue_names()) lanes.push_back(*board.lane_of(name));
+    for (const std::string& name : board.queue_names()) {
+      for (const LaneId lane : board.lanes_of(name)) lanes.push_back(lane);
+    }
   });
   if (!looked) return pass(looked);
   return lanes;
@@ -75,7 +67,12 @@ Result<JobView> Desk::find(std::string_view jid) {
   auto looked = engine_.run_read([&](Board& board, const Now& now) { known = board.whereabouts(jid, now); });
   if (!looked) return pass(looked);
   if (!known) return pass(known);
-  if (*known) return view_of(std::move(**known));
+  if (*known) {
+    JobView view = view_of(std::move(**known));
+    looked = engine_.run_read([&](Board& board, const Now&) { view.track = board.track_of(jid); });
+    if (!looked) return pass(looked);
+    return view;
+  }
   auto all = lanes();
   if (!all) return pass(all);
   for (const LaneId lane : *all) {
@@ -92,12 +89,24 @@ Result<JobView> Desk::find(std::string_view jid) {
       end = swept->end;
     }
   }
-  return fail(Errc::not_found, "there is no such job");
+  return trace_of(jid);
+}
+
+// What is left of a job that has ended.
+Result<JobView> Desk::trace_of(std::string_view jid) {
+  Track track;
+  auto looked = engine_.run_read([&](Board& board, const Now&) { track = board.track_of(jid); });
+  if (!looked) return pass(looked);
+  if (track.ended == 0) return fail(Errc::not_found, "there is no such job");
+  JobView view{.state = std::string(to_string(track.state)), .track = track};
+  view.job.jid = jid;
+  return view;
 }
 
 Result<> Desk::act_on(std::string_view jid, Board::Act act) {
   auto found = find(jid);
   if (!found) return pass(found);
+  if (found->track.ended != 0) return fail(Errc::not_found, "the job has ended");
   const Place place = found->place;
   if (act == Board::Act::requeue && (place.lane >= kFirstQueue || found->state == "running"))
     return fail(Errc::conflict, "the job is " + found->state);
@@ -118,16 +127,16 @@ Result<> Desk::cancel(std::string_view jid) { return act_on(jid, Board::Act::rem
 
 Result<> Desk::retry(std::string_view jid) { return act_on(jid, Board::Act::requeue); }
 
-Result<LaneId> Desk::lane_of(std::string_view set, std::string_view queue) {
-  if (set == "scheduled") return kScheduled;
-  if (set == "retrying") return kRetries;
-  if (set == "dead") return kDead;
+Result<std::vector<LaneId>> Desk::lanes_of(std::string_view set, std::string_view queue) {
+  if (set == "scheduled") return std::vector{kScheduled};
+  if (set == "retrying") return std::vector{kRetries};
+  if (set == "dead") return std::vector{kDead};
   if (set != "waiting") return fail(Errc::invalid, "expected one of waiting, running, scheduled, retrying, dead");
-  std::optional<LaneId> lane;
-  auto looked = engine_.run_read([&](Board& board, const Now&) { lane = board.lane_of(queue); });
+  std::vector<LaneId> lanes;
+  auto looked = engine_.run_read([&](Board& board, const Now&) { lanes = board.lanes_of(queue); });
   if (!looked) return pass(looked);
-  if (!lane) return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
-  return *lane;
+  if (lanes.empty()) return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
+  return lanes;
 }
 
 Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, const Key& after, std::size_t limit) {
@@ -140,27 +149,45 @@ Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, c
     if (!looked) return pass(looked);
     return listing;
   }
-  auto lane = lane_of(set, queue);
-  if (!lane) return pass(lane);
-  Result<Board::Swept> swept;
-  auto looked = engine_.run_read([&](Board& board, const Now& now) { swept = board.sweep(*lane, after, limit, Board::Act::none, {}, now); });
-  if (!looked) return pass(looked);
-  if (!swept) return pass(swept);
-  for (StoredJob& stored : swept->jobs) listing.jobs.push_back({state_of(*lane, false), std::move(stored.job), stored.place, "", 0});
-  if (!swept->end) listing.next = swept->last;
+  auto lanes = lanes_of(set, queue);
+  if (!lanes) return pass(lanes);
+  bool more = false;
+  for (const LaneId lane : *lanes) {
+    Result<Board::Swept> swept;
+    auto looked = engine_.run_read([&](Board& board, const Now& now) { swept = board.sweep(lane, after, limit, Board::Act::none, {}, now); });
+    if (!looked) return pass(looked);
+    if (!swept) return pass(swept);
+    more = more || !swept->end;
+    for (StoredJob& stored : swept->jobs) listing.jobs.push_back({state_of(lane, false), std::move(stored.job), stored.place, "", 0});
+    // What cannot be on this page any more is let go: a queue may have many lines.
+    std::ranges::sort(listing.jobs, {}, [](const JobView& job) { return job.place.key; });
+    more = more || listing.jobs.size() > limit;
+    if (listing.jobs.size() > limit) listing.jobs.resize(limit);
+  }
+  if (more && !listing.jobs.empty()) listing.next = listing.jobs.back().place.key;
   return listing;
 }
 
 Result<std::uint64_t> Desk::sweep(std::string_view set, std::string_view queue, Board::Act act, const Board::Filter& filter) {
-  auto lane = lane_of(set, queue);
-  if (!lane) return pass(lane);
-  if (*lane == kDead && act == Board::Act::kill) return std::uint64_t{0};
+  auto lanes = lanes_of(set, queue);
+  if (!lanes) return pass(lanes);
+  std::uint64_t matched = 0;
+  for (const LaneId lane : *lanes) {
+    if (lane == kDead && act == Board::Act::kill) continue;
+    auto swept = sweep_lane(lane, act, filter);
+    if (!swept) return swept;
+    matched += *swept;
+  }
+  return matched;
+}
+
+Result<std::uint64_t> Desk::sweep_lane(LaneId lane, Board::Act act, const Board::Filter& filter) {
   std::uint64_t matched = 0;
   Key after = kBegin;
   for (bool end = false; !end;) {
     std::optional<Board::Swept> step;
     auto done = engine_.run_write_alone([&](Board& board, const Now& now) -> Result<> {
-      auto swept = board.sweep(*lane, after, kStep, act, filter, now);
+      auto swept = board.sweep(lane, after, kStep, act, filter, now);
       if (!swept) return pass(swept);
       step = std::move(*swept);
       return {};
@@ -173,9 +200,32 @@ Result<std::uint64_t> Desk::sweep(std::string_view set, std::string_view queue, 
   return matched;
 }
 
+Result<Batch> Desk::batch(std::string_view bid) {
+  std::optional<Batch> found;
+  auto looked = engine_.run_read([&](Board& board, const Now&) { found = board.batch(bid); });
+  if (!looked) return pass(looked);
+  if (!found) return fail(Errc::not_found, "there is no such batch");
+  return std::move(*found);
+}
+
+Result<std::vector<Batch>> Desk::batches() {
+  std::vector<Batch> found;
+  auto looked = engine_.run_read([&](Board& board, const Now&) { found = board.batches(kPage); });
+  if (!looked) return pass(looked);
+  return found;
+}
+
+Result<> Desk::add_batch(const Batch& batch) {
+  return engine_.run_write([&](Board& board, const Now& now) { return board.add_batch(batch, now); });
+}
+
+Result<> Desk::commit_batch(std::string_view bid) {
+  return engine_.run_write([&](Board& board, const Now& now) { return board.commit_batch(bid, now); });
+}
+
 Result<> Desk::set_paused(const std::string& queue, bool paused) {
   return engine_.run_write([&](Board& board, const Now&) -> Result<> {
-    if (queue != "*" && !board.lane_of(queue)) return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
+    if (queue != "*" && board.lanes_of(queue).empty()) return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
     return board.set_paused({queue}, paused);
   });
 }

@@ -17,11 +17,12 @@ namespace headroom::tasks {
 
 // A job for people.
 struct JobView {
-  std::string state;  // "waiting", "running", "scheduled", "retrying", "dead"
-  Job job;
-  Place place;
-  std::string wid;
+  std::string state;  // "waiting", "running", "scheduled", "retrying", "dead"; of one that has ended "success" or "cancelled"
+  Job job{};
+  Place place{};
+  std::string wid{};
   double leased_s = 0;
+  Track track{};  // of a tracked job
 };
 
 class Desk {
@@ -54,6 +55,12 @@ class Desk {
   // How many were meant.
   [[nodiscard]] Result<std::uint64_t> sweep(std::string_view set, std::string_view queue, Board::Act act, const Board::Filter& filter);
 
+  [[nodiscard]] Result<> add_batch(const Batch& batch);
+  [[nodiscard]] Result<> commit_batch(std::string_view bid);
+  // Errc::not_found.
+  [[nodiscard]] Result<Batch> batch(std::string_view bid);
+  // The first kPage.
+  [[nodiscard]] Result<std::vector<Batch>> batches();
   [[nodiscard]] Result<> set_paused(const std::string& queue, bool paused);
   [[nodiscard]] Result<> order(const std::string& wid, const std::string& state);
   [[nodiscard]] Result<BoardStatus> status();
@@ -67,7 +74,9 @@ class Desk {
 
  private:
   [[nodiscard]] Result<std::vector<LaneId>> lanes();
-  [[nodiscard]] Result<LaneId> lane_of(std::string_view set, std::string_view queue);
+  [[nodiscard]] Result<std::vector<LaneId>> lanes_of(std::string_view set, std::string_view queue);
+  [[nodiscard]] Result<std::uint64_t> sweep_lane(LaneId lane, Board::Act act, const Board::Filter& filter);
+  [[nodiscard]] Result<JobView> trace_of(std::string_view jid);
   [[nodiscard]] Result<> act_on(std::string_view jid, Board::Act act);
 
   Engine& engine_;

@@ -270,7 +270,7 @@ bool Engine::try_fetch(Request* fetch, const Now& now) {
 }
 
 void Engine::serve_waiters(const Now& now) {
-  if (!board_->take_news()) return;
+  if (!board_->take_news(now)) return;
   std::erase_if(waiters_, [&](Request* waiter) { return try_fetch(waiter, now); });
 }
 

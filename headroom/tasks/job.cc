@@ -21,7 +21,6 @@ constexpr std::int64_t kMostReserve = 86400;
 constexpr std::int64_t kStandardRetry = 25;
 constexpr std::int64_t kMostRetry = 1000;
 constexpr std::int64_t kMostPriority = 255;
-constexpr std::uint64_t kLongestBackoff = 30ULL * 86400;
 
 bool is_word(std::string_view word) {
   return word.size() <= kWordLimit && std::ranges::all_of(word, [](char c) { return c > ' ' && c < 0x7f; });
@@ -71,6 +70,7 @@ class JobReader {
     check(type, args);
     in_.allow_others();
     if (auto done = in_.finish(); !done) return pass(done);
+    job_.jobtype = type;
     set_unique_key(type, *args);
     complete_body();
     return std::move(job_);
@@ -109,6 +109,15 @@ class JobReader {
     custom.optional("expires_in", expires_in);
     custom.optional("unique_for", unique_for);
     custom.optional("unique_until", until);
+    custom.optional("key", job_.key);
+    custom.optional("bid", job_.bid);
+    const auto given = root_.find("custom");
+    const auto track = given->find("track");
+    const auto chain = given->find("chain");
+    job_.tracked = track && (track->integer().value_or(0) == 1 || track->boolean().value_or(false));
+    if (!is_word(job_.key)) custom.refuse("key", "expected up to 200 printable characters without spaces");
+    if (!is_word(job_.bid)) custom.refuse("bid", "expected up to 200 printable characters without spaces");
+    if (chain) read_chain(custom, *chain);
     if (unique_for < 0 || unique_for > std::numeric_limits<std::int32_t>::max()) custom.refuse("unique_for", "expected seconds, from 0");
     if (!until.empty() && until != "success" && until != "start") custom.refuse("unique_until", "expected success or start");
     const auto time = expires_at.empty() ? std::optional<WallTime>(0) : parse_time(expires_at);
@@ -119,6 +128,18 @@ class JobReader {
     job_.unique_until = until == "start" ? UniqueUntil::start : UniqueUntil::success;
     job_.expires = expires_in ? now_ + *expires_in * kSecond : time.value_or(0);
     custom.allow_others();
+  }
+
+  // Each job of it must be good, so that none is found wanting when its turn comes.
+  void read_chain(json::Reader& custom, json::Value chain) {
+    if (chain.kind() != json::Kind::array || chain.size() > kMostChained) return custom.refuse("chain", fmt::format("expected an array of at most {} jobs", kMostChained));
+    for (std::size_t i = 0; i < chain.size(); ++i) {
+      const auto behind = chain.item(i).kind() == json::Kind::object ? read_job(with_jid(chain.item(i).text(), "chained-job"), now_) : Result<Job>(fail(Errc::invalid, "expected an object"));
+      if (!behind) return custom.refuse("chain", fmt::format("job {}: {}", i + 1, behind.error().message));
+      if (behind->chained) return custom.refuse("chain", fmt::format("job {}: a chain lies in the first job alone", i + 1));
+      job_.queues_behind.push_back(behind->queue);
+    }
+    job_.chained = chain.size() > 0;
   }
 
   void check(std::string_view type, const std::optional<json::Value>& args) {
@@ -173,12 +194,7 @@ Result<Job> read_job(std::string_view text, WallTime now, const JobLimits& limit
   return job;
 }
 
-std::uint64_t backoff_seconds(std::uint64_t failures_before, Random& random) {
-  const std::uint64_t n = std::min<std::uint64_t>(failures_before, 60);
-  return std::min(n * n * n * n + 15 + random.below(30) * (n + 1), kLongestBackoff);
-}
-
-Verdict judge(const Job& job, const Failure& failure, WallTime now, Random& random) {
+Verdict judge(const Job& job, const Failure& failure, WallTime now, const Backoffs& backoffs, Random& random) {
   Verdict verdict;
   auto document = parse(job.body, Bytes{job.body.size()});
   if (!document) return {.next = Verdict::Next::dead, .at = 0, .body = job.body};  // it was valid when it came
@@ -191,7 +207,8 @@ Verdict judge(const Job& job, const Failure& failure, WallTime now, Random& rand
   } else if (failed >= retry) {
     verdict.next = Verdict::Next::dead;
   } else {
-    verdict.at = now + static_cast<WallTime>(backoff_seconds(static_cast<std::uint64_t>(failed), random)) * kSecond;
+    const std::string type = job.jobtype.empty() ? type_of(job) : job.jobtype;
+    verdict.at = std::max(now + backoffs.wait(type, static_cast<std::uint64_t>(failed), random), failure.retry_at);
   }
   json::Writer out(verdict.body);
   out.begin_object();
@@ -210,6 +227,50 @@ std::string type_of(const Job& job) {
   auto document = parse(job.body, Bytes{job.body.size()});
   const auto type = document ? document->root().find("jobtype") : std::nullopt;
   return std::string(type ? type->string().value_or("") : "");
+}
+
+std::string with_member(std::string_view text, std::string_view name, std::string_view value) {
+  const std::size_t open = text.find('{') + 1;
+  std::string out(text.substr(0, open));
+  json::append_string(out, name);
+  out.append(":").append(value);
+  const std::string_view rest = text.substr(open);
+  const std::size_t first = rest.find_first_not_of(" \t\r\n");
+  if (first != std::string_view::npos && rest[first] != '}') out += ',';
+  return out.append(rest);
+}
+
+std::string with_jid(std::string_view text, std::string_view jid) {
+  auto document = parse(text, Bytes{text.size()});
+  if (!document || document->root().kind() != json::Kind::object || document->root().find("jid")) return std::string(text);
+  std::string quoted;
+  json::append_string(quoted, jid);
+  return with_member(text, "jid", quoted);
+}
+
+Result<std::string> next_in_chain(std::string_view text, std::string_view jid) {
+  auto document = parse(text, Bytes{text.size()});
+  const auto custom = document ? document->root().find("custom") : std::nullopt;
+  const auto chain = custom ? custom->find("chain") : std::nullopt;
+  if (!chain || chain->size() == 0) return fail(Errc::not_found, "nothing follows");
+  const json::Value next = chain->item(0);
+  std::string whole;
+  json::Writer out(whole);
+  out.begin_object();
+  next.each_member([&](std::string_view name, json::Value member) {
+    if (name != "custom") out.key(name).raw(member.text());
+  });
+  out.key("custom").begin_object();
+  if (const auto own = next.find("custom"); own && own->kind() == json::Kind::object) {
+    own->each_member([&](std::string_view name, json::Value member) { out.key(name).raw(member.text()); });
+  }
+  if (chain->size() > 1) {
+    out.key("chain").begin_array();
+    for (std::size_t i = 1; i < chain->size(); ++i) out.raw(chain->item(i).text());
+    out.end_array();
+  }
+  out.end_object().end_object();
+  return with_jid(whole, jid);
 }
 
 }  // namespace headroom::tasks

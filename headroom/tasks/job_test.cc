@@ -99,7 +99,7 @@ TEST(Job, AFailureIsWrittenIntoItAndCountsUp) {
   Random random(1);
   auto job = *read_job(R"({"jid":"12345678","jobtype":"T","args":[],"retry":2})", kNow);
   const Failure failure{"Boom", "it \"broke\"", {"line 1", "line 2"}};
-  Verdict verdict = judge(job, failure, kNow, random);
+  Verdict verdict = judge(job, failure, kNow, Backoffs(), random);
   EXPECT_EQ(verdict.next, Verdict::Next::retry);
   EXPECT_GE(verdict.at, kNow + 15 * kSecond);
   const auto first = json::parse(verdict.body);
@@ -111,10 +111,69 @@ TEST(Job, AFailureIsWrittenIntoItAndCountsUp) {
   EXPECT_EQ(said->find("message")->string(), "it \"broke\"");
   EXPECT_EQ(said->find("backtrace")->size(), 2U);
   job.body = verdict.body;
-  verdict = judge(job, failure, kNow, random);
+  verdict = judge(job, failure, kNow, Backoffs(), random);
   EXPECT_EQ(verdict.next, Verdict::Next::retry);
   job.body = verdict.body;
-  EXPECT_EQ(judge(job, failure, kNow, random).next, Verdict::Next::dead);
+  EXPECT_EQ(judge(job, failure, kNow, Backoffs(), random).next, Verdict::Next::dead);
+}
+
+
+TEST(Job, EachTypeMayHaveABackOffOfItsOwn) {
+  Random random(1);
+  BackoffOptions rule{.jobtype = "Mail", .formula = BackoffFormula::exponential, .base = 10s, .factor = 3, .limit = 200s, .jitter = 0};
+  const auto waits = [&](const BackoffOptions& options, std::string_view type) {
+    std::vector<WallTime> found;
+    for (std::uint64_t n = 0; n < 4; ++n) found.push_back(Backoffs({options}).wait(type, n, random) / kSecond);
+    return found;
+  };
+  EXPECT_EQ(waits(rule, "Mail"), (std::vector<WallTime>{10, 30, 90, 200}));
+  rule.formula = BackoffFormula::linear;
+  EXPECT_EQ(waits(rule, "Mail"), (std::vector<WallTime>{10, 20, 30, 40}));
+  rule.formula = BackoffFormula::constant;
+  EXPECT_EQ(waits(rule, "Mail"), (std::vector<WallTime>{10, 10, 10, 10}));
+  const auto others = waits(rule, "Report");  // Faktory's
+  for (WallTime n = 0; n < 4; ++n) {
+    EXPECT_GE(others[static_cast<std::size_t>(n)], n * n * n * n + 15);
+    EXPECT_LE(others[static_cast<std::size_t>(n)], n * n * n * n + 15 + 29 * (n + 1));
+  }
+  rule.jitter = 0.5;
+  for (int i = 0; i < 100; ++i) {
+    const WallTime wait = Backoffs({rule}).wait("Mail", 0, random);
+    EXPECT_GE(wait, 5 * kSecond);
+    EXPECT_LE(wait, 15 * kSecond);
+  }
+  rule.jobtype = "*";
+  rule.jitter = 0;
+  EXPECT_EQ(waits(rule, "Whatever")[0], 10);
+  EXPECT_EQ(Backoffs({rule}).wait("T", std::uint64_t{1} << 63U, random), 10 * kSecond);
+}
+
+TEST(Job, AChainIsCheckedWhenItComesAndGivesItsJobsOneAfterTheOther) {
+  const auto job = [](std::string_view chain) { return read_job(R"({"jid":"12345678","jobtype":"A","args":[],"custom":{"chain":)" + std::string(chain) + "}}", kNow); };
+  const auto good = job(R"([{"jobtype":"B","args":[1],"queue":"q","custom":{"key":"k"}},{"jobtype":"C","args":[2]}])");
+  ASSERT_TRUE(good.has_value()) << good.error().message;
+  EXPECT_TRUE(good->chained);
+  EXPECT_EQ(good->queues_behind, (std::vector<std::string>{"q", "default"}));
+  const auto second = next_in_chain(good->body, "second-job");
+  ASSERT_TRUE(second.has_value());
+  const auto read = read_job(*second, kNow);
+  ASSERT_TRUE(read.has_value()) << read.error().message;
+  EXPECT_EQ((std::tuple{read->jid, read->jobtype, read->queue, read->key, read->chained}), (std::tuple{"second-job", "B", "q", "k", true}));
+  const auto third = next_in_chain(*second, "third-job");
+  ASSERT_TRUE(third.has_value());
+  EXPECT_EQ(read_job(*third, kNow)->jobtype, "C");
+  EXPECT_FALSE(next_in_chain(*third, "x").has_value());
+  for (const char* wrong : {"{}", "[1]", R"([{"jobtype":"B"}])", R"([{"jobtype":"B","args":[],"custom":{"chain":[{"jobtype":"C","args":[]}]}}])"}) {
+    const auto refused = job(wrong);
+    ASSERT_FALSE(refused.has_value()) << wrong;
+    EXPECT_NE(refused.error().message.find("chain"), std::string::npos) << refused.error().message;
+  }
+}
+
+TEST(Job, AMemberIsPutInFrontOfTheOthers) {
+  EXPECT_EQ(with_member(R"({"a":1})", "b", "2"), R"({"b":2,"a":1})");
+  EXPECT_EQ(with_member("{ }", "b", "2"), R"({"b":2 })");
+  EXPECT_EQ(with_jid(R"({"jid":"mine"})", "other"), R"({"jid":"mine"})");
 }
 
 }  // namespace

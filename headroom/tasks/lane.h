@@ -42,6 +42,10 @@ class Lane {
     horizon_ = window_.empty() ? Key{std::numeric_limits<std::int64_t>::min(), 0} : std::prev(window_.end())->first;
     return entry;
   }
+  // Jobs of it that are leased: they may come back.
+  void lend() { ++lent_; }
+  void take_back() { --lent_; }
+  [[nodiscard]] bool unused() const { return size() == 0 && lent_ == 0; }
   void count_spilled() { ++spilled_; }
   void uncount_spilled() {
     if (--spilled_ == 0) horizon_ = kEnd;
@@ -61,6 +65,7 @@ class Lane {
   }
   void clear() {
     window_.clear();
+    lent_ = 0;
     begin_spilled(0);
   }
 
@@ -70,6 +75,7 @@ class Lane {
   LaneId id_;
   std::map<Key, Entry*> window_;
   std::uint64_t spilled_ = 0;
+  std::uint64_t lent_ = 0;
   Key horizon_ = kEnd;
 };
 

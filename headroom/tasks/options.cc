@@ -15,6 +15,33 @@ Section<TasksTls> tls_section() {
   return s;
 }
 
+Section<ThrottleOptions> throttle_section() {
+  Section<ThrottleOptions> s("throttles", "How many jobs may begin in a time, or run at once. A job must pass every throttle that is meant for it.");
+  s.setting("queue", &ThrottleOptions::queue, "", Reload::restart, "Of this queue; empty: of every one.");
+  s.setting("jobtype", &ThrottleOptions::jobtype, "", Reload::restart, "Of this type; empty: of every one.");
+  s.setting("by_key", &ThrottleOptions::by_key, "false", Reload::restart,
+            "Whether each `custom.key` is counted by itself; jobs without one are not counted then.");
+  s.setting("rate", &ThrottleOptions::rate, "", Reload::restart, "How many may begin, such as 100/min; in any stretch of that time.");
+  s.setting("at_once", &ThrottleOptions::at_once, "0", Reload::restart, "How many may run at once; 0: any number.", between(0, 1000000));
+  s.check([](const ThrottleOptions& o) -> Result<void> {
+    if (!o.rate && o.at_once == 0) return fail(Errc::invalid, "a throttle needs 'rate' or 'at_once'");
+    return {};
+  });
+  return s;
+}
+
+Section<BackoffOptions> backoff_section() {
+  Section<BackoffOptions> s("backoffs", "How long failed jobs wait for their next try. The first that names the job's type is used.");
+  s.required("jobtype", &BackoffOptions::jobtype, Reload::restart, "Of this type; *: of every one.");
+  s.setting("formula", &BackoffOptions::formula, "exponential", Reload::restart,
+            "constant: base; linear: base x n; exponential: base x factor^(n - 1), before try n + 1; faktory: n^4 + 15 s and some jitter.");
+  s.setting("base", &BackoffOptions::base, "15s", Reload::restart, "The first wait.", between(1ms, 2592000s));
+  s.setting("factor", &BackoffOptions::factor, "2", Reload::restart, "exponential: by which it grows.", between(1.0, 100.0));
+  s.setting("limit", &BackoffOptions::limit, "24h", Reload::restart, "The longest wait.", between(1ms, 2592000s));
+  s.setting("jitter", &BackoffOptions::jitter, "0.1", Reload::restart, "The share of it by which it may be shorter or longer.", between(0.0, 1.0));
+  return s;
+}
+
 }  // namespace
 
 const Section<TasksOptions>& tasks_section() {
@@ -34,6 +61,14 @@ const Section<TasksOptions>& tasks_section() {
     s.setting("memory_limit", &O::memory_limit, "128MiB", Reload::restart,
               "Jobs kept in memory; beyond it those whose turn is last lie on the disk alone.", between(Bytes::mib(1), Bytes::mib(1U << 20U)));
     s.setting("queues_limit", &O::queues_limit, "1000", Reload::restart, "Queues.", between(1, 100000));
+    s.setting("batches_limit", &O::batches_limit, "100000", Reload::restart, "Batches that are not over.", between(1, 10000000));
+    s.setting("tracks_limit", &O::tracks_limit, "100000", Reload::restart,
+              "Tracked jobs that are followed; the ones that ended first make room.", between(0, 10000000));
+    s.setting("result_limit", &O::result_limit, "64KiB", Reload::restart, "The longest result of a job.", between(Bytes{0}, Bytes::mib(1)));
+    s.setting("shares_limit", &O::shares_limit, "1000", Reload::restart,
+              "Keys with jobs waiting between which queues are shared by turns; jobs of further ones wait in one line.", between(0, 100000));
+    s.list("throttles", &O::throttles, throttle_section(), Reload::restart);
+    s.list("backoffs", &O::backoffs, backoff_section(), Reload::restart);
     s.setting("fetch_wait", &O::fetch_wait, "2s", Reload::restart, "How long a FETCH waits for a job.", between(10ms, 60s));
     s.setting("worker_timeout", &O::worker_timeout, "60s", Reload::restart,
               "A worker that has not sent its heartbeat for so long is dead: its jobs return.", between(1s, 3600s));

@@ -35,16 +35,6 @@ std::string_view word_of(E value, const std::array<std::string_view, N>& words) 
   return words[static_cast<std::size_t>(value)];
 }
 
-// The text with a jid, so that it is a job.
-std::string with_jid(std::string_view job, std::string_view jid) {
-  std::string text(job.substr(0, job.find('{') + 1));
-  text += R"("jid":)";
-  json::append_string(text, jid);
-  const std::string_view rest = job.substr(job.find('{') + 1);
-  if (!rest.starts_with('}')) text += ',';
-  return text.append(rest);
-}
-
 }  // namespace
 
 Result<Schedule> Schedule::read(std::string name, std::string_view text) {

@@ -81,6 +81,8 @@ class Session {
   [[nodiscard]] net::Task<> flush();
   [[nodiscard]] net::Task<> mutate(std::string_view text);
   [[nodiscard]] net::Task<> act_on_queues(std::string_view text);
+  [[nodiscard]] net::Task<> track(std::string_view text);
+  [[nodiscard]] net::Task<> act_on_batch(std::string_view text);
   [[nodiscard]] net::Task<Result<>> sweep(LaneId lane, Board::Act act, Board::Filter filter);
   void refuse(const Error& error);
   void accept_or_refuse(const Result<>& done);

@@ -7,7 +7,7 @@
 namespace headroom::tasks {
 namespace {
 
-constexpr std::array<std::string_view, 1> kSchema{R"(
+constexpr std::array<std::string_view, 2> kSchema{R"(
 CREATE TABLE jobs(
   seq INTEGER PRIMARY KEY, jid TEXT NOT NULL, queue TEXT NOT NULL, priority INTEGER NOT NULL, reserve INTEGER NOT NULL,
   expires INTEGER NOT NULL, lost INTEGER NOT NULL, unique_key TEXT NOT NULL, unique_until INTEGER NOT NULL, body TEXT NOT NULL);
@@ -15,7 +15,30 @@ CREATE TABLE places(lane INTEGER NOT NULL, rank INTEGER NOT NULL, seq INTEGER NO
 CREATE TABLE queues(lane INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused INTEGER NOT NULL);
 CREATE TABLE locks(key TEXT PRIMARY KEY, jid TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE notes(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+)",
+                                                   R"(
+ALTER TABLE jobs ADD COLUMN jobtype TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN share TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN bid TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN called_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE shares(lane INTEGER PRIMARY KEY, queue TEXT NOT NULL, share TEXT NOT NULL, UNIQUE(queue, share));
 )"};
+
+// What a job is besides, in one column.
+enum Flag : std::uint32_t { kTracked = 1, kChained = 2, kFailed = 4, kCalledComplete = 8, kCalledSuccess = 16 };
+
+std::uint32_t flags_of(const Job& job) {
+  return (job.tracked ? kTracked : 0U) | (job.chained ? kChained : 0U) | (job.failed ? kFailed : 0U) |
+         (job.callback == Callback::complete ? kCalledComplete : 0U) | (job.callback == Callback::success ? kCalledSuccess : 0U);
+}
+
+void set_flags(Job& job, std::uint32_t flags) {
+  job.tracked = (flags & kTracked) != 0;
+  job.chained = (flags & kChained) != 0;
+  job.failed = (flags & kFailed) != 0;
+  job.callback = (flags & kCalledComplete) != 0 ? Callback::complete : (flags & kCalledSuccess) != 0 ? Callback::success : Callback::none;
+}
 
 // SQLite's whole numbers are signed.
 std::int64_t number(std::uint64_t seq) { return static_cast<std::int64_t>(seq); }
@@ -69,9 +92,10 @@ Result<> SqliteStore::unplace(const Place& place) {
 
 Result<> SqliteStore::add(const Job& job, const Place& at) {
   auto added = database_->run(
-      "INSERT INTO jobs(seq, jid, queue, priority, reserve, expires, lost, unique_key, unique_until, body) VALUES (?,?,?,?,?,?,?,?,?,?)",
+      "INSERT INTO jobs(seq, jid, queue, priority, reserve, expires, lost, unique_key, unique_until, body, jobtype, share, bid, called_by, flags) "
+      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
       number(job.seq), job.jid, job.queue, job.priority, job.reserve_s, job.expires, job.lost, job.unique_key,
-      static_cast<int>(job.unique_until), job.body);
+      static_cast<int>(job.unique_until), job.body, job.jobtype, job.key, job.bid, job.called_by, flags_of(job));
   if (!added) return added;
   return place(at);
 }
@@ -82,7 +106,8 @@ Result<> SqliteStore::move(const Place& from, const Place& to) {
 }
 
 Result<> SqliteStore::rewrite(const Job& job) {
-  return database_->run("UPDATE jobs SET lost = ?, unique_key = ?, body = ? WHERE seq = ?", job.lost, job.unique_key, job.body, number(job.seq));
+  return database_->run("UPDATE jobs SET lost = ?, unique_key = ?, body = ?, flags = ? WHERE seq = ?", job.lost, job.unique_key, job.body, flags_of(job),
+                        number(job.seq));
 }
 
 Result<> SqliteStore::remove(const Place& place) {
@@ -106,7 +131,7 @@ Result<> SqliteStore::put_note(const Note& note) {
 
 Result<> SqliteStore::remove_note(std::string_view name) { return database_->run("DELETE FROM notes WHERE name = ?", name); }
 
-Result<> SqliteStore::clear() { return database_->execute("DELETE FROM places; DELETE FROM jobs; DELETE FROM locks;"); }
+Result<> SqliteStore::clear() { return database_->execute("DELETE FROM places; DELETE FROM jobs; DELETE FROM locks; DELETE FROM notes WHERE name GLOB 'batch/*' OR name GLOB 'track/*';"); }
 
 Result<std::vector<LaneCount>> SqliteStore::counts() {
   std::vector<LaneCount> counts;
@@ -133,6 +158,21 @@ Result<std::vector<StoredQueue>> SqliteStore::queues() {
   });
   if (!done) return pass(done);
   return queues;
+}
+
+Result<> SqliteStore::put_share(const StoredShare& share) {
+  return database_->run("INSERT OR REPLACE INTO shares(lane, queue, share) VALUES (?, ?, ?)", share.lane, share.queue, share.key);
+}
+
+Result<> SqliteStore::remove_share(LaneId lane) { return database_->run("DELETE FROM shares WHERE lane = ?", lane); }
+
+Result<std::vector<StoredShare>> SqliteStore::shares() {
+  std::vector<StoredShare> shares;
+  auto done = each(*database_, "SELECT lane, queue, share FROM shares ORDER BY lane", [&](const sqlite::Statement& row) {
+    shares.push_back({row.column<LaneId>(0), row.column<std::string>(1), row.column<std::string>(2)});
+  });
+  if (!done) return pass(done);
+  return shares;
 }
 
 Result<std::vector<StoredLock>> SqliteStore::locks() {
@@ -169,10 +209,16 @@ Result<std::vector<StoredJob>> SqliteStore::read(LaneId lane, const Key& after, 
     job.unique_key = row.column<std::string>(8);
     job.unique_until = static_cast<UniqueUntil>(row.column<std::uint8_t>(9));
     job.body = row.column<std::string>(10);
+    job.jobtype = row.column<std::string>(11);
+    job.key = row.column<std::string>(12);
+    job.bid = row.column<std::string>(13);
+    job.called_by = row.column<std::string>(14);
+    set_flags(job, row.column<std::uint32_t>(15));
     jobs.push_back(std::move(found));
   };
   auto done = each(*database_,
-                   "SELECT p.rank, p.seq, j.jid, j.queue, j.priority, j.reserve, j.expires, j.lost, j.unique_key, j.unique_until, j.body "
+                   "SELECT p.rank, p.seq, j.jid, j.queue, j.priority, j.reserve, j.expires, j.lost, j.unique_key, j.unique_until, j.body, "
+                   "j.jobtype, j.share, j.bid, j.called_by, j.flags "
                    "FROM places p CROSS JOIN jobs j ON j.seq = p.seq "
                    "WHERE p.lane = ? AND (p.rank, p.seq) > (?, ?) ORDER BY p.rank, p.seq LIMIT ?",
                    take, lane, after.rank, number(after.seq), static_cast<std::int64_t>(limit));

@@ -28,6 +28,8 @@ class SqliteStore final : public Store {
   [[nodiscard]] Result<> rewrite(const Job& job) override;
   [[nodiscard]] Result<> remove(const Place& place) override;
   [[nodiscard]] Result<> put_queue(const StoredQueue& queue) override;
+  [[nodiscard]] Result<> put_share(const StoredShare& share) override;
+  [[nodiscard]] Result<> remove_share(LaneId lane) override;
   [[nodiscard]] Result<> put_lock(const StoredLock& lock) override;
   [[nodiscard]] Result<> remove_lock(std::string_view key) override;
   [[nodiscard]] Result<> put_note(const Note& note) override;
@@ -36,6 +38,7 @@ class SqliteStore final : public Store {
   [[nodiscard]] Result<std::vector<LaneCount>> counts() override;
   [[nodiscard]] Result<std::uint64_t> last_seq() override;
   [[nodiscard]] Result<std::vector<StoredQueue>> queues() override;
+  [[nodiscard]] Result<std::vector<StoredShare>> shares() override;
   [[nodiscard]] Result<std::vector<StoredLock>> locks() override;
   [[nodiscard]] Result<std::vector<Note>> notes(std::string_view prefix) override;
   [[nodiscard]] Result<std::vector<StoredJob>> read(LaneId lane, const Key& after, std::size_t limit) override;

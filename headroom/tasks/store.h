@@ -50,6 +50,13 @@ struct StoredQueue {
   bool paused = false;
 };
 
+// The lane of one key in a queue.
+struct StoredShare {
+  LaneId lane = 0;
+  std::string queue;
+  std::string key;
+};
+
 struct StoredLock {
   std::string key;
   std::string jid;
@@ -81,16 +88,19 @@ class Store {
   [[nodiscard]] virtual Result<> rewrite(const Job& job) = 0;
   [[nodiscard]] virtual Result<> remove(const Place& place) = 0;
   [[nodiscard]] virtual Result<> put_queue(const StoredQueue& queue) = 0;
+  [[nodiscard]] virtual Result<> put_share(const StoredShare& share) = 0;
+  [[nodiscard]] virtual Result<> remove_share(LaneId lane) = 0;
   [[nodiscard]] virtual Result<> put_lock(const StoredLock& lock) = 0;
   [[nodiscard]] virtual Result<> remove_lock(std::string_view key) = 0;
   [[nodiscard]] virtual Result<> put_note(const Note& note) = 0;
   [[nodiscard]] virtual Result<> remove_note(std::string_view name) = 0;
-  // Every job and lock.
+  // Every job, lock, batch and track.
   [[nodiscard]] virtual Result<> clear() = 0;
 
   [[nodiscard]] virtual Result<std::vector<LaneCount>> counts() = 0;
   [[nodiscard]] virtual Result<std::uint64_t> last_seq() = 0;
   [[nodiscard]] virtual Result<std::vector<StoredQueue>> queues() = 0;
+  [[nodiscard]] virtual Result<std::vector<StoredShare>> shares() = 0;
   [[nodiscard]] virtual Result<std::vector<StoredLock>> locks() = 0;
   // Those whose name begins with `prefix`.
   [[nodiscard]] virtual Result<std::vector<Note>> notes(std::string_view prefix) = 0;

@@ -1,0 +1,87 @@
+// How a queue is shared between keys: each has a line (a lane) of its own, and among the most urgent jobs the lines take turns.
+#include <algorithm>
+
+#include "headroom/tasks/board_parts.h"
+
+namespace headroom::tasks {
+
+Result<Place> Board::ready_place(const Job& job) {
+  auto queue = queue_for_push(job.queue);
+  if (!queue) return pass(queue);
+  auto lane = lane_for(**queue, job);
+  if (!lane) return pass(lane);
+  staged_lanes_.insert(*lane);
+  return Place{*lane, {-job.priority, job.seq}};
+}
+
+Result<LaneId> Board::lane_for(Queue& queue, const Job& job) {
+  std::string key = job.key;
+  if (throttles_.names_type(job.jobtype)) key.append("\n").append(job.jobtype);
+  if (key.empty()) return queue.common.lane;
+  auto known = queue.shares.find(key);
+  if (known == queue.shares.end()) {
+    if (shares_ >= options_.shares_limit) {
+      if (auto done = recycle_shares(); !done) return pass(done);
+      if (shares_ >= options_.shares_limit) return queue.common.lane;
+    }
+    const LaneId lane = next_lane_++;
+    lanes_.emplace(lane, std::make_unique<Lane>(lane));
+    known = queue.shares.emplace(key, Share{.lane = lane}).first;
+    ++shares_;
+  }
+  if (known->second.stored) return known->second.lane;
+  if (auto put = noted(store_.put_share({known->second.lane, queue.name, key})); !put) return pass(put);
+  staged_shares_.push_back(&known->second);
+  return known->second.lane;
+}
+
+// Lines in which nothing waits, and to which nothing may come back. A rollback leaves their rows: they are taken up as empty lines.
+Result<> Board::recycle_shares() {
+  for (auto& [name, queue] : queues_) {
+    for (auto at = queue->shares.begin(); at != queue->shares.end();) {
+      const LaneId id = at->second.lane;
+      if (!at->second.stored || !lane(id).unused() || staged_lanes_.contains(id)) {
+        ++at;
+        continue;
+      }
+      if (auto gone = noted(store_.remove_share(id)); !gone) return gone;
+      lanes_.erase(id);
+      at = queue->shares.erase(at);
+      --shares_;
+    }
+  }
+  return {};
+}
+
+Result<Board::Choice> Board::choose(Queue& queue, const Now& now) {
+  Choice best;
+  if (auto done = consider(queue, queue.common, now, best); !done) return pass(done);
+  for (auto& [key, share] : queue.shares) {
+    if (auto done = consider(queue, share, now, best); !done) return pass(done);
+  }
+  return best;
+}
+
+// The more urgent comes first; then whose turn it is, and who has not waited for one does not save turns up; then who came first.
+Result<> Board::consider(Queue& queue, Share& share, const Now& now, Choice& best) {
+  Lane& from = lane(share.lane);
+  if (from.size() == 0) return {};
+  if (auto filled = refill(from, 1); !filled) return filled;
+  Entry* first = from.first();
+  if (first == nullptr || !throttles_.allows(first->job, now.steady)) return {};
+  const std::uint64_t turn = std::max(share.turn, queue.turn);
+  const auto rank_of = [](const Entry* entry, std::uint64_t its_turn) { return std::tuple(entry->place.key.rank, its_turn, entry->place.key.seq); };
+  if (best.entry == nullptr || rank_of(first, turn) < rank_of(best.entry, best.turn)) best = {first, &share, turn};
+  return {};
+}
+
+std::vector<LaneId> Board::lanes_of(std::string_view queue) const {
+  std::vector<LaneId> lanes;
+  const auto found = queues_.find(std::string(queue));
+  if (found == queues_.end()) return lanes;
+  lanes.push_back(found->second->common.lane);
+  for (const auto& [key, share] : found->second->shares) lanes.push_back(share.lane);
+  return lanes;
+}
+
+}  // namespace headroom::tasks
