@@ -1,7 +1,6 @@
 """What clients try in order to have others get a wrong page from the cache, and what must never be old after a change."""
 
 import threading
-import time
 import unittest
 
 from harness.edge import ask, eventually, reply
@@ -133,6 +132,13 @@ class NeverOld(Counting):
     def cleared_meanwhile(self, way):
         self.changed_meanwhile(lambda server: self.assertEqual(server.api("POST", "/api/v1/cache/clear", way).status, 200))
 
+    def test_a_page_is_cleared_by_any_spelling_of_its_url_and_the_answer_says_whether_it_was_there(self):
+        server = self.serve(self.app([KEPT]))
+        clear = lambda key: server.api("POST", "/api/v1/cache/clear", {"key": key}).json()["cleared"]
+        for target, key in (("/p", "HTTP://Test.EXAMPLE:80/p"), ("/?q", "http://test.example?q")):
+            ask(server.edge, target=target)
+            self.assertEqual((clear(key), clear(key)), (1, 0), key)
+
     def test_a_clearing_by_key_overtakes_an_answer_that_varies(self):
         self.cleared_meanwhile({"key": "http://test.example/p"})
 
@@ -148,10 +154,12 @@ class NeverOld(Counting):
             while (request := connection.read()) is not None:
                 self.count += 1
                 if request.first_line.startswith("POST"):
-                    time.sleep(1)
+                    dropped.wait(30)  # no answer before
                 connection.send(reply(200, str(self.count).encode(), ["Cache-Control: max-age=600"]))
 
         self.count = 0
+        dropped = threading.Event()
+        self.addCleanup(dropped.set)
         server = self.serve(self.script(answer))
         before = ask(server.edge, target="/p").body
         client = self.client(server)

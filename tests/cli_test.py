@@ -58,6 +58,8 @@ class Check(Scenario):
             (f'{app}[limit.jwt]\npublic_key = "/nowhere/limit.pem"\n', "/nowhere/limit.pem"),
             ('[admin.jwt]\npublic_key = "/nowhere/admin.pem"\nroles = { boss = "admin" }\n', "/nowhere/admin.pem"),
             (f'{app}[[edge.routes]]\nupstream = "none"\n', "no upstream group 'none'"),
+            (f'{app}[[edge.routes]]\npath = "/a"\n[[edge.routes]]\npath = "/a"\n', "edge.routes '/a': there are two of this host and path"),
+            (f'{app}[[edge.routes]]\npath = "/a"\ncache.tags = ["tasks:{{user}}"]\n', "edge.routes '/a': cache: a tag with {user} needs per_user"),
             ('[edge]\nlisten = "localhost:80"\napp = ["http://127.0.0.1:3000"]\n', "edge.listen"),
         ]:
             with self.subTest(why):

@@ -3,15 +3,15 @@
 // Owns: one connection to the file. It holds each token's name, role, dates and SHA-256, never the token, and
 //   the keys that sign session cookies.
 // Worker and threads: every call may block: one thread made for it, NEVER a worker. Workers use the TokenTable
-//   that the owner hands them. `headroom token create` opens the same file in its own process; a server that
-//   calls poll() every second honours the new token, and forgets a revoked one, within that second.
+//   that the owner hands them. `headroom token create` opens the same file in its own process; a server honours the
+//   new token, and forgets a revoked one, once it has called poll().
 // Invariants: (1) create() returns a token only after it is on disk; (2) no two live tokens share a name, also
 //   between processes; (3) the file is for its owner alone (0600); (4) a damaged file is refused at open().
 // Limits: kMaxLiveTokens; kMaxEndedTokens revoked ones are kept for the record, the oldest go first.
 //
 //   auto store = TokenStore::open(state_dir / "tokens.db");
 //   auto plain = (*store)->create({.name = "ci", .role = Role::viewer}, wall_now());   // print it once
-//   auto table = (*store)->poll(wall_now());      // every second; null when nothing changed
+//   auto table = (*store)->poll(wall_now());      // null when nothing changed
 #pragma once
 
 #include <chrono>

@@ -41,10 +41,12 @@ void DiskTier::drop_locked(const Copy& copy, Removal cause) {
   index_.erase(copy);
 }
 
-void DiskTier::drop(std::uint64_t hash, std::uint64_t generation, Removal cause) {
+bool DiskTier::drop(std::uint64_t hash, std::uint64_t generation, Removal cause) {
   const std::scoped_lock lock(mutex_);
   const Copy* copy = index_.by_hash(hash);
-  if (copy != nullptr && copy->generation == generation) drop_locked(*copy, cause);
+  if (copy == nullptr || copy->generation != generation) return false;
+  drop_locked(*copy, cause);
+  return true;
 }
 
 std::uint64_t DiskTier::replaced(std::uint64_t hash, Space space, std::string_view key, const Object* by) {
@@ -203,10 +205,10 @@ net::Task<> DiskTier::load(net::TaskGroup& group, Copy copy, Lease lease) {
     opened = whole ? co_await load_whole(group, from, head, lease) : co_await load_growing(group, from, head, lease);
   }
   if (opened || opened.error().code == Errc::cancelled) co_return;
+  const bool may_be_good = opened.error().code == Errc::timeout || opened.error().code == Errc::overloaded;
+  if (!may_be_good && !drop(copy.hash, copy.generation, Removal::failed)) co_return;  // replaced or evicted since it was found
   errors_.fetch_add(1, std::memory_order_relaxed);
   log::warn("cache", "disk: {}: {}", from->path, opened.error().message);
-  if (opened.error().code == Errc::timeout || opened.error().code == Errc::overloaded) co_return;  // it may be good still
-  drop(copy.hash, copy.generation, Removal::failed);
 }
 
 net::Task<Result<>> DiskTier::load_whole(net::TaskGroup& group, std::shared_ptr<Reading> from, Head head, Lease& lease) {

@@ -110,7 +110,8 @@ class DiskTier final : public Behind {
 
   // Reading or writing does not work: off, until it does.
   [[nodiscard]] std::unexpected<Error> broken(Error why);
-  void drop(std::uint64_t hash, std::uint64_t generation, Removal cause);
+  // True: it was there.
+  bool drop(std::uint64_t hash, std::uint64_t generation, Removal cause);
   void drop_locked(const Copy& copy, Removal cause);
   [[nodiscard]] std::string path_of(std::uint64_t generation) const;
 

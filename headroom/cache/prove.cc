@@ -5,20 +5,24 @@
 // cache's ways what was made of it, then notes that version as `settled`. A load notes the versions of its sources one by one, with pauses.
 // Whoever looks up a key reads `settled` of its sources before and holds the answer to it: each version in it must be at least that.
 //
+// Once with the memory alone, and a tenth of it with a disk behind that has copies of all.
+//
 //   cache_prove [--operations N] [--threads N] [--seed N]
 #include <fmt/format.h>
 
+#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp is POSIX's
+
 #include <array>
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <latch>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "headroom/base/hash.h"
-#include "headroom/cache/memory_tier.h"
+#include "headroom/cache/cache.h"
 #include "headroom/net/task_group.h"
 #include "headroom/net/worker.h"
 
@@ -34,6 +38,8 @@ struct Source {
   std::atomic<std::uint64_t> settled{0};
 };
 
+enum class Copies : std::uint8_t { none, on_disk };
+
 struct Options {
   std::uint64_t operations = 10'000'000;
   unsigned threads = 4;
@@ -48,12 +54,21 @@ using Versions = std::array<std::uint64_t, kPerKey>;
 
 class Checker {
  public:
-  explicit Checker(const Options& options)
-      : options_(options), tier_({.memory_limit = 1U << 20U, .value_limit = 1U << 18U, .waiters_limit = 1000, .lease_limit = 5s, .seed = options.seed}) {}
+  Checker(const Options& options, Copies copies)
+      : options_(options), copies_(copies), workers_(options.threads), registry_(options.threads), cache_(workers_, registry_, cache_options(copies), {directory_.path, "prove"}) {}
 
   int run();
 
  private:
+  static CacheOptions cache_options(Copies copies) {
+    CacheOptions made = cache_section().defaults();
+    made.memory_limit = Bytes::mib(1);
+    made.value_share = 0.25;
+    made.waiters_limit = 1000;
+    made.persist = copies == Copies::on_disk;
+    made.disk_limit = copies == Copies::on_disk ? Bytes::mib(64) : Bytes{};
+    return made;
+  }
   // Key k is made of three sources and says which, so that a prefix or a pattern can mean them.
   static std::size_t source_of(std::size_t key, std::size_t i) { return i == 0 ? key % kSources : hash64(std::to_string(key), i) % kSources; }
   static std::string name_of(std::size_t key) { return fmt::format("/s{}/s{}/s{}/{}", source_of(key, 0), source_of(key, 1), source_of(key, 2), key); }
@@ -63,6 +78,8 @@ class Checker {
     for (std::size_t i = 0; i < kPerKey; ++i) versions[i] = sources_[source_of(key, i)].settled.load();
     return versions;
   }
+  // Short, so that values end in all states; on disk is only what lasts for seconds.
+  Duration ttl(Random& random) const { return std::chrono::milliseconds(1 + random.below(copies_ == Copies::none ? 50 : 6000)); }
   std::string load(std::size_t key, Random& random) {
     Versions versions{};
     for (std::size_t i = 0; i < kPerKey; ++i) {
@@ -84,9 +101,24 @@ class Checker {
   net::Task<> work(net::TaskGroup& group, std::uint64_t seed);
 
   const Options options_;
+  const Copies copies_;
   std::array<Source, kSources> sources_;
   std::array<std::mutex, kSources> writing_;  // one writer a source, as a row lock would have it
-  MemoryTier tier_;
+  std::mutex upkeep_;
+  struct Directory {
+    Directory() : path(std::filesystem::temp_directory_path() / "headroom-prove.XXXXXX") {
+      std::string name = path.string();
+      path = ::mkdtemp(name.data());
+    }
+    Directory(const Directory&) = delete;
+    Directory& operator=(const Directory&) = delete;
+    ~Directory() { std::filesystem::remove_all(path); }
+    std::filesystem::path path;
+  } directory_;
+  net::Workers workers_;
+  metrics::Registry registry_;
+  Cache cache_;
+  MemoryTier& tier_ = cache_.memory();
   Counts counts_;
 };
 
@@ -139,7 +171,7 @@ void Checker::end_lease(Lease lease, std::size_t key, Random& random) {
   // The tags are first heard of here, after the load.
   std::vector<std::string> tags;
   for (std::size_t i = 0; i < kPerKey; ++i) tags.push_back(fmt::format("s{}", source_of(key, i)));
-  const Lifetimes lifetimes{.ttl = std::chrono::milliseconds(1 + random.below(50))};
+  const Lifetimes lifetimes{.ttl = ttl(random)};
   if (kind < 6) {
     auto published = lease.publish({.metadata = value, .lifetimes = lifetimes, .tags = tags}, Clock::now());
     if (!published) return;
@@ -154,7 +186,7 @@ void Checker::end_lease(Lease lease, std::size_t key, Random& random) {
 net::Task<> Checker::look(net::TaskGroup& group, std::size_t key, Random& random) {
   const Versions least = settled(key);
   const std::string name = name_of(key);
-  Found found = tier_.lookup({.space = Space::app, .key = name, .now = Clock::now()});
+  Found found = cache_.lookup(group.worker().index(), {.space = Space::app, .key = name, .now = Clock::now()});
   if (found.answer == Answer::join) {
     ++counts_.waits;
     auto waited = co_await found.ticket.wait(group, Clock::now() + 2s);
@@ -182,9 +214,12 @@ net::Task<> Checker::work(net::TaskGroup& group, std::uint64_t seed) {
       if (random.below(4) == 0) std::this_thread::sleep_for(200us);
       std::vector<std::string> tags;
       for (std::size_t i = 0; i < kPerKey; ++i) tags.push_back(fmt::format("s{}", source_of(key, i)));
-      static_cast<void>(tier_.set(Space::app, name_of(key), {.lifetimes = {.ttl = 20ms}, .tags = tags}, value, Clock::now(), since));
+      static_cast<void>(tier_.set(Space::app, name_of(key), {.lifetimes = {.ttl = ttl(random)}, .tags = tags}, value, Clock::now(), since));
     } else if (kind < 72) {
-      static_cast<void>(tier_.sweep(Clock::now(), 1000));
+      if (upkeep_.try_lock()) {  // one thread's work
+        cache_.upkeep(1000);
+        upkeep_.unlock();
+      }
     } else if (kind < 76) {
       // Tags that nobody holds: they push out what is remembered of others.
       for (int i = 0; i < 50; ++i) tier_.invalidate_tag(fmt::format("noise{}", random.next()), Hardness::hard);
@@ -197,8 +232,12 @@ net::Task<> Checker::work(net::TaskGroup& group, std::uint64_t seed) {
 }
 
 int Checker::run() {
-  net::Workers workers(options_.threads);
+  net::Workers& workers = workers_;
   workers.start();
+  while (copies_ == Copies::on_disk && !cache_.stats().disk->up) {
+    cache_.upkeep();
+    std::this_thread::yield();
+  }
   std::vector<std::unique_ptr<net::TaskGroup>> groups;
   constexpr unsigned kTasks = 4;  // on each thread, so that some wait while others load
   std::latch done(static_cast<std::ptrdiff_t>(options_.threads) * kTasks);
@@ -219,11 +258,15 @@ int Checker::run() {
   const TimePoint began = Clock::now();
   done.wait();
   for (auto& group : groups) group->stop_and_join();
+  const Stats stats = cache_.stats();
+  const std::uint64_t from_disk = stats.disk ? stats.disk->hits : 0;
+  cache_.stop();
   workers.stop_and_join();
-  fmt::print("cache: {} operations in {:.1f} s: {} answers from the cache, {} loads, {} waits, {} writes, {} entries evicted; {} wrong\n",
-             options_.operations, seconds(elapsed(began, Clock::now())), counts_.hits.load(), counts_.loads.load(), counts_.waits.load(),
+  fmt::print("cache: {} operations in {:.1f} s: {} answers from the cache, {} of them off the disk, {} loads, {} waits, {} writes, {} entries evicted; {} wrong\n",
+             options_.operations, seconds(elapsed(began, Clock::now())), counts_.hits.load(), from_disk, counts_.loads.load(), counts_.waits.load(),
              counts_.writes.load(), tier_.removals(Removal::capacity), counts_.wrong.load());
-  const bool did_something = counts_.hits > options_.operations / 20 && counts_.waits > 0 && counts_.writes > 0;
+  const bool did_something = counts_.hits > options_.operations / 20 && counts_.waits > 0 && counts_.writes > 0 &&
+                             (!stats.disk || from_disk > options_.operations / 1000);
   if (!did_something) fmt::print(stderr, "cache: the history was too tame to prove anything\n");
   return counts_.wrong == 0 && did_something ? 0 : 1;
 }
@@ -240,6 +283,9 @@ int main(int count, char** arguments) {
     if (name == "--threads") options.threads = static_cast<unsigned>(value);
     if (name == "--seed") options.seed = value;
   }
-  headroom::cache::Checker checker(options);
-  return checker.run();
+  using namespace headroom::cache;
+  const int alone = Checker(options, Copies::none).run();
+  options.operations /= 10;
+  const int with_disk = Checker(options, Copies::on_disk).run();
+  return alone != 0 ? alone : with_disk;
 }

@@ -9,129 +9,22 @@
 #include "headroom/base/log.h"
 #include "headroom/edge/cdn.h"
 #include "headroom/edge/checker.h"
-#include "headroom/edge/encodings.h"
 #include "headroom/edge/doors.h"
+#include "headroom/edge/loaded.h"
 #include "headroom/edge/metrics.h"
-#include "headroom/edge/proxy.h"
-#include "headroom/edge/warmer.h"
+#include "headroom/edge/part.h"
 #include "headroom/edge/view_status.h"
-#include "headroom/http/server.h"
 #include "headroom/limit/connections.h"
-#include "headroom/net/listener.h"
-#include "headroom/net/tls.h"
 
 namespace headroom::edge {
 namespace {
 
-constexpr Duration kFirstLookups =
-    2s;  // how long a start or a reload waits for new names to be looked up
+constexpr Duration kFirstLookups = 2s;  // how long a start or a reload waits for new names to be looked up
 constexpr Duration kRotateTickets = net::TlsTicketKeys::kLifetime / 2;
 constexpr std::string_view kPlainDoor = "edge";
 constexpr std::string_view kTlsDoor = "edge.tls";
-constexpr std::array<unsigned, 7> kRefusals{400, 408, 413, 414, 431, 501, 505};
-
-std::shared_ptr<const http::ServerOptions> server_options(const EdgeOptions& options) {
-  http::ServerOptions made;
-  made.head = {options.head_limit.count, options.line_limit.count, options.field_limit};
-  made.header_timeout = options.header_timeout;
-  made.keep_alive_timeout = options.keep_alive_timeout;
-  made.write_timeout = options.write_timeout;
-  made.body_limit = 0;  // the route's
-  made.body = {options.body_timeout, options.body_rate.count, options.header_timeout};
-  made.accept_proxy_protocol = options.proxy_protocol;
-  made.trusted_proxies = options.trusted_proxies;
-  return std::make_shared<const http::ServerOptions>(made);
-}
-
-net::TlsServerOptions tls_options(const TlsOptions& options) {
-  net::TlsServerOptions made;
-  if (!options.cert.empty()) made.certificates.push_back({options.cert, options.key});
-  for (const CertificateOptions& more : options.certificates)
-    made.certificates.push_back({more.cert, more.key});
-  made.min_version = options.min_version == "1.3" ? net::TlsVersion::v1_3 : net::TlsVersion::v1_2;
-  made.client_certificates = static_cast<net::TlsClientCertificates>(options.client_certificates);
-  made.client_ca = options.client_ca;
-  return made;
-}
-
-// What settings make, with all that they name read from files and looked at.
-struct Loaded {
-  std::shared_ptr<const View> view;
-  std::shared_ptr<const net::TlsServer> tls;  // null: no TLS
-  std::shared_ptr<const CdnSettings> cdn;     // null: no CDN is told
-};
-
-Result<std::shared_ptr<const net::TlsServer>> make_tls(
-    const TlsOptions& options, std::size_t workers,
-    const std::shared_ptr<const net::TlsTicketKeys>& keys) {
-  if (!options.enabled()) return std::shared_ptr<const net::TlsServer>();
-  auto made = net::TlsServer::make(tls_options(options), workers, keys);
-  if (!made) return fail(Errc::invalid, "edge.tls: " + made.error().message);
-  return made;
-}
-
-Result<Loaded> load(const std::shared_ptr<const EdgeOptions>& options,
-                    std::shared_ptr<const limit::Rules> limits,
-                    const cache::Cache* cache, const View* before, std::size_t workers,
-                    metrics::Registry& registry,
-                    const std::shared_ptr<const net::TlsTicketKeys>& keys) {
-  if (auto good = check_doors(*options); !good) return pass(good);
-  auto view = make_view(options, std::move(limits), cache, before, workers, registry);
-  if (!view) return fail(Errc::invalid, view.error().message);
-  auto tls = make_tls(options->tls, workers, keys);
-  if (!tls) return pass(tls);
-  auto cdn = load_cdn(options->cdn, workers);
-  if (!cdn) return pass(cdn);
-  return Loaded{std::move(*view), std::move(*tls), std::move(*cdn)};
-}
 
 }  // namespace
-
-// Closes what idles for too long, every second.
-class Trimmer final : net::WheelEntry {
- public:
-  Trimmer(net::Wheel& wheel, Proxy& proxy) : WheelEntry(wheel), proxy_(proxy) {
-    set(Clock::now() + kTrim);
-  }
-
- private:
-  static constexpr Duration kTrim = 1s;
-  void expired() override {
-    proxy_.trim();
-    set(Clock::now() + kTrim);
-  }
-  Proxy& proxy_;
-};
-
-// One worker's part.
-struct Part {
-  Part(net::Worker& worker, const Hosting& hosting, AccessLog& log, cache::Cache* cache,
-       ProxyCells cells, const BatchCells& batch_cells, const RefreshCells& refresh_cells,
-       const CompressOptions& compress, const CodingCells& coding_cells, Encodings* encodings, WarmBoard& warm_board,
-       const WarmCells& warm_cells)
-      : group(worker),
-        batch(inner, batch_cells),
-        refresher(group, inner, refresh_cells),
-        coder(compress, coding_cells, encodings),
-        warmer(group, inner, warm_board, warm_cells),
-        proxy(group, hosting, log, cache, std::move(cells), inner, batch, refresher, coder) {}
-  void begin(const std::shared_ptr<const View>& view) {
-    proxy.set_view(view);
-    if (!trimmer) trimmer.emplace(group.worker().wheel(), proxy);
-  }
-
-  net::TaskGroup group;  // connections, upstream connections and what serves them
-  InnerDoor inner;
-  Batch batch;
-  Refresher refresher;
-  AnswerCoder coder;
-  Warmer warmer;  // worker 0's is used
-  Proxy proxy;
-  std::optional<Trimmer> trimmer;
-  std::shared_ptr<const net::TlsServer> tls;
-  std::unique_ptr<http::Server> plain;
-  std::unique_ptr<http::Server> secure;
-};
 
 class Edge::Body {
  public:
@@ -190,10 +83,6 @@ class Edge::Body {
     const std::scoped_lock lock(mutex_);
     return view_;
   }
-  [[nodiscard]] ProxyCells cells_of(std::size_t worker);
-  [[nodiscard]] BatchCells batch_cells_of(std::size_t worker);
-  [[nodiscard]] RefreshCells refresh_cells_of(std::size_t worker);
-  [[nodiscard]] WarmCells warm_cells_of(std::size_t worker);
   [[nodiscard]] std::vector<WarmRequest> warm_requests_of(const EdgeOptions& options) const;
   // On the worker that warms; nothing happens when there is none.
   void on_warmer(const std::function<void(Warmer&)>& work) const;
@@ -212,35 +101,6 @@ class Edge::Body {
   void each_part(const std::function<void(Part&)>& work);
 };
 
-ProxyCells Edge::Body::cells_of(std::size_t worker) {
-  ProxyCells cells{&begun_.at(worker), &ended_.at(worker), &errors_.at(worker), {}};
-  cells.bad_requests[0] = &registry_.counter(kBadRequests, {"other"}).at(worker);
-  for (const unsigned status : kRefusals) {
-    cells.bad_requests[status] =
-        &registry_.counter(kBadRequests, {std::to_string(status)}).at(worker);
-  }
-  return cells;
-}
-
-BatchCells Edge::Body::batch_cells_of(std::size_t worker) {
-  BatchCells cells;
-  cells.answered = &registry_.counter(kBatches, {"answered"}).at(worker);
-  cells.refused = &registry_.counter(kBatches, {"refused"}).at(worker);
-  cells.gone = &registry_.counter(kBatches, {"gone"}).at(worker);
-  for (std::size_t i = 1; i < cells.parts.size(); ++i) {
-    cells.parts[i] = &registry_.counter(kBatchParts, {std::to_string(i) + "xx"}).at(worker);
-  }
-  return cells;
-}
-
-WarmCells Edge::Body::warm_cells_of(std::size_t worker) {
-  WarmCells cells;
-  for (std::size_t i = 0; i < kWarmed; ++i) {
-    cells.outcomes[i] = &registry_.counter(kWarmRequests, {std::string(to_string(static_cast<Warmed>(i)))}).at(worker);
-  }
-  return cells;
-}
-
 std::vector<WarmRequest> Edge::Body::warm_requests_of(const EdgeOptions& options) const {
   std::vector<WarmRequest> all;
   if (cache_ == nullptr) return all;
@@ -255,11 +115,6 @@ std::vector<WarmRequest> Edge::Body::warm_requests_of(const EdgeOptions& options
 void Edge::Body::on_warmer(const std::function<void(Warmer&)>& work) const {
   if (parts_.empty() || !parts_[0]) return;
   workers_[0].run_and_wait([&] { work(parts_[0]->warmer); });
-}
-
-RefreshCells Edge::Body::refresh_cells_of(std::size_t worker) {
-  const auto cell = [&](const char* outcome) { return &registry_.counter(kRefreshes, {outcome}).at(worker); };
-  return {cell("renewed"), cell("not_stored"), cell("failed"), cell("refused")};
 }
 
 Result<> Edge::Body::open_doors(const EdgeOptions& options, std::vector<Door>& inherited) {
@@ -290,25 +145,10 @@ void Edge::Body::each_part(const std::function<void(Part&)>& work) {
 
 void Edge::Body::make_parts(const EdgeOptions& options,
                             const std::shared_ptr<const net::TlsServer>& tls) {
-  const auto http_options = server_options(options);
   if (cache_ != nullptr) encodings_.emplace(*cache_, registry_, options.compress);
+  const Part::Shared shared{hosting_, log_, cache_, encodings_ ? &*encodings_ : nullptr, warm_board_, registry_};
   parts_.resize(workers_.size());
-  workers_.each([&](net::Worker& worker) {
-    auto part = std::make_unique<Part>(worker, hosting_, log_, cache_, cells_of(worker.index()),
-                                       batch_cells_of(worker.index()),
-                                       refresh_cells_of(worker.index()), options.compress,
-                                       coding_cells(registry_, worker.index()),
-                                       encodings_ ? &*encodings_ : nullptr, warm_board_,
-                                       warm_cells_of(worker.index()));
-    Part& made = *part;
-    made.tls = tls;
-    made.plain = std::make_unique<http::Server>(made.group, made.proxy, http_options);
-    made.inner.lead_to(*made.plain);
-    made.secure = std::make_unique<http::Server>(
-        made.group, made.proxy, http_options,
-        [&made, index = worker.index()] { return made.tls->context(index); });
-    parts_[worker.index()] = std::move(part);
-  });
+  workers_.each([&](net::Worker& worker) { parts_[worker.index()] = std::make_unique<Part>(worker, shared, options, tls); });
 }
 
 void Edge::Body::admit(Part& part, http::Server& server, net::Listener::Accepted accepted) {
@@ -333,7 +173,7 @@ OpenDoor* Edge::Body::tls_door_to_close(const TlsOptions& wanted) const {
 void Edge::Body::serve_at(std::unique_ptr<OpenDoor> door) {
   door->serve(workers_, [this, plain = door->name() == kPlainDoor](net::Worker& worker, net::Listener::Accepted accepted) {
     Part& part = *parts_[worker.index()];
-    admit(part, plain ? *part.plain : *part.secure, accepted);
+    admit(part, plain ? part.plain : part.secure, accepted);
   });
   const std::scoped_lock lock(mutex_);
   doors_.push_back(std::move(door));
@@ -353,8 +193,8 @@ void Edge::Body::use(const std::shared_ptr<const View>& view,
   each_part([&](Part& part) {
     part.begin(view);
     if (tls) part.tls = tls;
-    part.plain->set_options(http_options);
-    part.secure->set_options(http_options);
+    part.plain.set_options(http_options);
+    part.secure.set_options(http_options);
   });
   const auto warm = warm_requests_of(options);
   const http::HeadLimits limits{options.head_limit.count * 2, options.line_limit.count, options.field_limit + 32};
@@ -424,7 +264,7 @@ Result<> Edge::start(std::shared_ptr<const EdgeOptions> options,
     if (!keys) return pass(keys, "edge.tls: ticket keys of the running server");
     b.keys_ = std::make_shared<const net::TlsTicketKeys>(*keys);
   }
-  auto loaded = load(options, std::move(limits), b.cache_, nullptr, b.workers_.size(), b.registry_, b.keys_);
+  auto loaded = load({options, std::move(limits), b.cache_, b.workers_.size(), b.keys_}, nullptr, b.registry_);
   if (!loaded) return pass(loaded);
   const auto& [view, tls, cdn] = *loaded;
   if (auto opened = b.open_doors(*options, inherited.doors); !opened) return opened;
@@ -450,8 +290,7 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
   const std::scoped_lock change(b.change_);
   if (!b.accepting_) return fail(Errc::unavailable, "the server is going down");
   const auto before = b.view();
-  auto loaded =
-      load(options, std::move(limits), b.cache_, before.get(), b.workers_.size(), b.registry_, b.keys_);
+  auto loaded = load({options, std::move(limits), b.cache_, b.workers_.size(), b.keys_}, before.get(), b.registry_);
   if (!loaded) return pass(loaded);
   const auto& [view, tls, cdn] = *loaded;
   OpenDoor* const closing = b.tls_door_to_close(options->tls);
@@ -477,21 +316,6 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
   if (opening) b.serve_at(std::move(opening));
   b.retire(*before, *view);
   return {};
-}
-
-Result<> validate(const std::shared_ptr<const EdgeOptions>& options, const cache::CacheOptions& cache) {
-  for (const RouteOptions& route : options->routes) {
-    if (auto known = check_ttl_class(route.cache, cache); !known) return pass(known, "edge.routes '" + route.path + "'");
-  }
-  metrics::Registry registry(1);
-  const auto keys = std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh());
-  if (!options->app.empty() || !options->upstreams.empty()) {
-    auto loaded = load(options, nullptr, nullptr, nullptr, 1, registry, keys);
-    return loaded ? Result<>{} : pass(loaded);
-  }
-  if (auto good = check_doors(*options); !good) return good;  // the app is given elsewhere
-  auto tls = make_tls(options->tls, 1, keys);
-  return tls ? Result<>{} : pass(tls);
 }
 
 void Edge::upkeep(TimePoint now) {
@@ -530,8 +354,8 @@ void Edge::drain() {
   body_->each_part([](Part& part) {
     part.refresher.drain();
     part.warmer.drain();
-    part.plain->drain();
-    part.secure->drain();
+    part.plain.drain();
+    part.secure.drain();
   });
 }
 

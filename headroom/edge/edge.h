@@ -100,7 +100,7 @@ class Edge final : public net::Health {
 // Of stored pages (page.h): to be changed with it, so that pages of another form on disk are not read.
 inline constexpr std::string_view kPageFormat = "page 1";
 
-// Drops the page of a URL (as the cache keys it: scheme, host in lower case, path and query), in all its variants.
-void drop_page(cache::Cache& cache, std::string_view url, cache::Hardness hardness);
+// Drops the page of a URL (scheme, host, path and query), in all its variants. True: the memory held it.
+bool drop_page(cache::Cache& cache, std::string_view url, cache::Hardness hardness);
 
 }  // namespace headroom::edge

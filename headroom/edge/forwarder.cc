@@ -117,7 +117,6 @@ net::Task<> Forwarder::try_servers(Request& r) {
     r.server = pick.server;
     const Attempt outcome = co_await attempt(r, *pick.server);
     if (outcome == Attempt::answered) co_return;
-    r.reached = r.reached || outcome != Attempt::not_sent;
     if (!may_retry(r, outcome)) break;
   }
   co_await give_up(r);
@@ -164,6 +163,7 @@ net::Task<Attempt> Forwarder::attempt(Request& r, Server& server) {
     }
     r.connected = Clock::now();
   }
+  r.reached = true;
   const Attempt outcome = co_await carrier_.carry(r, lease);
   if (outcome == Attempt::unanswered || outcome == Attempt::broken)
     r.group().note_failure(server, Clock::now());

@@ -68,6 +68,8 @@ std::string Owners::of(const http::RequestHead& head, http::StoreRules& rules) c
   return text::hex(text_of(digest)).substr(0, kDigits);
 }
 
+bool names_owner(std::string_view tag) { return tag.find(kUser) != std::string_view::npos; }
+
 std::string tag_for(std::string_view tag, std::string_view owner) {
   std::string made(tag);
   if (const std::size_t at = made.find(kUser); at != std::string::npos) made.replace(at, kUser.size(), owner);

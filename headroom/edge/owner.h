@@ -38,6 +38,8 @@ class Owners {
   std::vector<Part> parts_;
 };
 
+// Whether "{user}" is in it.
+[[nodiscard]] bool names_owner(std::string_view tag);
 // A tag of a route's settings for this owner: "{user}" stands for who asks.
 [[nodiscard]] std::string tag_for(std::string_view tag, std::string_view owner);
 

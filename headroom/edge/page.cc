@@ -18,6 +18,7 @@ using http::Name;
 
 Page::Page(std::string_view metadata) {
   static_assert(std::is_trivially_copyable_v<Facts>);
+  static_assert(sizeof(Facts) == 88, "another form: change kPageFormat (edge.h) with it");
   HR_ASSERT(metadata.size() >= sizeof facts_);
   std::memcpy(&facts_, metadata.data(), sizeof facts_);
   lines_ = metadata.substr(sizeof facts_, facts_.lines);

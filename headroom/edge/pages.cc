@@ -64,6 +64,31 @@ void append_origin(std::string& key, const Request& r) {
   const std::size_t from = key.size();
   key += told_host(r).value_or(head.authority);
   for (std::size_t i = from; i < key.size(); ++i) key[i] = text::lower(key[i]);
+  const std::string_view default_port = r.secure() ? ":443" : ":80";
+  if (std::string_view(key).substr(from).ends_with(default_port)) key.resize(key.size() - default_port.size());
+}
+
+// A URL as requests for it are keyed: the origin in lower case, without its scheme's own port; at least "/" behind it.
+std::string keyed_url(std::string_view url) {
+  std::string key(url);
+  const std::size_t scheme = key.find("://");
+  if (scheme == std::string::npos) return key;
+  std::size_t end = std::min(key.find_first_of("/?", scheme + 3), key.size());
+  for (std::size_t i = 0; i < end; ++i) key[i] = text::lower(key[i]);
+  const std::string_view default_port = key.starts_with("https://") ? ":443" : ":80";
+  if (std::string_view(key).substr(0, end).ends_with(default_port)) {
+    end -= default_port.size();
+    key.erase(end, default_port.size());
+  }
+  if (end == key.size() || key[end] != '/') key.insert(end, 1, '/');
+  return key;
+}
+
+// All variants. True: there was one.
+bool forget_page(cache::Cache& cache, std::string_view key, cache::Hardness hardness) {
+  const bool was_there = cache.invalidate_key(cache::Space::http, key, hardness);
+  cache.invalidate_tag(Pages::url_tag(key), hardness);
+  return was_there;
 }
 
 // What a trusted proxy said of the way here besides, as lines: apps make answers of it, and no URL tells.
@@ -85,11 +110,12 @@ std::string origin_of(const Request& r) {
 
 }  // namespace
 
-void drop_page(cache::Cache& cache, std::string_view url, cache::Hardness hardness) {
-  const bool was_there = cache.invalidate_key(cache::Space::http, url, hardness);
-  cache.invalidate_tag(Pages::url_tag(url), hardness);
+bool drop_page(cache::Cache& cache, std::string_view url, cache::Hardness hardness) {
+  const std::string key = keyed_url(url);
+  const bool was_there = forget_page(cache, key, hardness);
   // Who drops a page by its name means it, whether this memory still holds it or only a cache in front.
-  if (!was_there) cache.tell({.what = cache::Invalidation::What::key, .space = cache::Space::http, .name = url});
+  if (!was_there) cache.tell({.what = cache::Invalidation::What::key, .space = cache::Space::http, .name = key});
+  return was_there;
 }
 
 std::string Pages::url_tag(std::string_view key) { return "url:" + std::string(key); }
@@ -188,8 +214,7 @@ void Pages::invalidate(const Request& r, std::string_view path_and_query) {
   const auto path = http::normalised_path(path_and_query.substr(0, path_and_query.find('?')), scratch);
   const Route* const theirs = path ? r.view.routes.match(without_port(r.head().authority), *path) : nullptr;
   append_target(key, path_and_query, (theirs == nullptr ? r.route : theirs)->cache.strip_query);
-  cache_.invalidate_key(cache::Space::http, key);
-  cache_.invalidate_tag(url_tag(key));
+  (void)forget_page(cache_, key, cache::Hardness::hard);
 }
 
 void Pages::invalidate_after(const Request& r, const http::ResponseHead& head) {

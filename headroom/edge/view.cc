@@ -60,6 +60,9 @@ class Maker {
     for (const RouteOptions& option : options_.routes) {
       auto made = route(option, pools);
       if (!made) return pass(made, "edge.routes '" + option.path + "'");
+      if (std::ranges::any_of(routes, [&](const Route& r) { return covers_the_same(r, *made); })) {
+        return fail(Errc::invalid, "edge.routes '" + option.host + option.path + "': there are two of this host and path; the second would never match");
+      }
       routes.push_back(std::move(*made));
     }
     const bool whole =
@@ -76,6 +79,8 @@ class Maker {
   }
 
  private:
+  static bool covers_the_same(const Route& a, const Route& b) { return a.wildcard == b.wildcard && a.host == b.host && a.path == b.path; }
+
   // `app` is the group "app" with the defaults of [[edge.upstreams]].
   std::vector<UpstreamOptions> all_upstreams() const {
     std::vector<UpstreamOptions> all;
@@ -143,6 +148,10 @@ class Maker {
     made.owners = Owners(option.per_user);
     made.browser = option.browser;
     made.cdn = {options_.cdn.provider, options_.cdn.tag_header, option.cdn};
+    for (const auto* tags : {&option.tags, &option.invalidates}) {
+      if (!made.owners.any() && std::ranges::any_of(*tags, names_owner))
+        return fail(Errc::invalid, "a tag with {user} needs per_user: without it nobody is known");
+    }
     if (!http::is_field_value(option.cdn)) return fail(Errc::invalid, "cdn: a control character");
     if (!http::is_field_value(option.browser)) return fail(Errc::invalid, "browser: a control character");
     if (option.ttl_class.empty() || cache_ == nullptr) return made;

@@ -146,6 +146,17 @@ Reply json_reply(std::string body, unsigned status) {
       .status = status, .content_type = "application/json", .body = std::move(body), .fields = {}};
 }
 
+Reply not_configured(std::string_view fields) {
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().field("status", "not_configured");
+  for (const std::string_view field : text::split(fields, ' ')) out.key(field).null();
+  out.end_object();
+  return json_reply(std::move(body));
+}
+
+Reply refused_as_not_configured(std::string_view why) { return error_reply(409, "not_configured", why); }
+
 Reply error_reply(unsigned status, std::string_view code, std::string_view message) {
   std::string body;
   json::Writer out(body);

@@ -79,6 +79,9 @@ struct Endpoint {
 };
 
 [[nodiscard]] http::Reply json_reply(std::string body, unsigned status = 200);
+// What is asked of a room that is not there: its fields (between spaces) are null; what would change something is refused.
+[[nodiscard]] http::Reply not_configured(std::string_view fields);
+[[nodiscard]] http::Reply refused_as_not_configured(std::string_view why);
 // {"error": {"code", "message"}}.
 [[nodiscard]] http::Reply error_reply(unsigned status, std::string_view code,
                                       std::string_view message);

@@ -1,6 +1,5 @@
 #include "headroom/server/cache_api.h"
 
-#include "headroom/base/text.h"
 #include "headroom/cache/cache.h"
 #include "headroom/edge/edge.h"
 #include "headroom/json/json.h"
@@ -27,13 +26,7 @@ constexpr std::string_view kTagsSchema =
     R"({"type":"object","required":["tags"],"properties":{"tags":{"type":"array","items":{"type":"string"},"maxItems":256}}})";
 
 Reply without_cache(bool asked, std::string_view fields) {
-  if (!asked) return error_reply(409, "not_configured", "the cache is off (cache.enabled)");
-  std::string body;
-  json::Writer out(body);
-  out.begin_object().field("status", "not_configured");
-  for (const std::string_view field : text::split(fields, ' ')) out.key(field).null();
-  out.end_object();
-  return json_reply(std::move(body));
+  return asked ? not_configured(fields) : refused_as_not_configured("the cache is off (cache.enabled)");
 }
 
 std::uint64_t evictions(const cache::Stats& stats) { return stats.removals[static_cast<std::size_t>(cache::Removal::capacity)]; }
@@ -103,6 +96,9 @@ Reply done(std::string_view what, std::uint64_t count) {
   return json_reply(std::move(body));
 }
 
+// By an epoch: what it covers is gone at once, and nobody has counted it.
+Reply cleared_unseen() { return json_reply(R"({"status":"ok","cleared":null})"); }
+
 Reply clear_tags(Cache& cache, const std::vector<std::string>& tags, Hardness hardness) {
   if (tags.size() > kMostTags) return error_reply(400, "invalid", "at most 256 tags at once");
   for (const std::string& tag : tags) cache.invalidate_tag(tag, hardness);
@@ -127,16 +123,17 @@ Reply clear(Cache& cache, const Call& call) {
   if (named != 1) return error_reply(400, "invalid", "name one of key, prefix, pattern, entity, tags");
   const Hardness hardness = soft ? Hardness::soft : Hardness::hard;
   if (!tags.empty()) return clear_tags(cache, tags, hardness);
-  if (entity) cache.invalidate_entity(*entity, hardness);
   if (key) {
-    (void)cache.invalidate_key(Space::app, *key, hardness);
-    edge::drop_page(cache, *key, hardness);
+    const bool value = cache.invalidate_key(Space::app, *key, hardness);
+    const bool page = edge::drop_page(cache, *key, hardness);
+    return done("cleared", (value ? 1 : 0) + (page ? 1 : 0));
   }
+  if (entity) cache.invalidate_entity(*entity, hardness);
   for (const Space space : {Space::app, Space::http}) {
     if (prefix) cache.invalidate_prefix(space, *prefix, hardness);
     if (pattern) cache.invalidate_pattern(space, *pattern, hardness);
   }
-  return done("cleared", 1);
+  return cleared_unseen();
 }
 
 Reply clear_tags_of(Cache& cache, const Call& call) {
@@ -151,7 +148,7 @@ Reply clear_tags_of(Cache& cache, const Call& call) {
 
 Reply clear_entity(Cache& cache, const Call& call) {
   cache.invalidate_entity(call.parameter("entity_type"));
-  return done("cleared", 1);
+  return cleared_unseen();
 }
 
 struct Row {

@@ -24,7 +24,7 @@ constexpr Duration kLongestTtl = 49 * 24 * 3600s;
 constexpr Duration kWait = 5s;
 constexpr Duration kLongestWait = 60s;
 
-Reply without_cache() { return error_reply(409, "not_configured", "the cache is off (cache.enabled)"); }
+Reply without_cache() { return refused_as_not_configured("the cache is off (cache.enabled)"); }
 
 std::optional<std::string> given(const Call& call, std::string_view name) {
   for (const std::string_view pair : text::split(call.query, '&')) {

@@ -2,7 +2,6 @@
 
 #include <array>
 
-#include "headroom/base/text.h"
 #include "headroom/json/json.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
@@ -245,14 +244,7 @@ const std::array kRows{
 };
 
 Reply without_hub(const Row& row) {
-  if (row.method != Method::get)
-    return error_reply(409, "not_configured", "the hub is off (realtime.enabled)");
-  std::string body;
-  json::Writer out(body);
-  out.begin_object().field("status", "not_configured");
-  for (const std::string_view field : text::split(row.fields, ' ')) out.key(field).null();
-  out.end_object();
-  return json_reply(std::move(body));
+  return row.method == Method::get ? not_configured(row.fields) : refused_as_not_configured("the hub is off (realtime.enabled)");
 }
 
 net::Task<Reply> answer(const Row& row, const Sources& sources, http::Exchange& x,

@@ -1,17 +1,12 @@
 #include "headroom/server/serve.h"
 
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
-#include <cstdlib>
-#include <cstring>
 #include <latch>
 #include <thread>
 
@@ -25,18 +20,19 @@
 #include "headroom/net/worker.h"
 #include "headroom/realtime/hub.h"
 #include "headroom/server/admin.h"
+#include "headroom/server/admin_door.h"
+#include "headroom/server/api.h"
 #include "headroom/server/cache_api.h"
 #include "headroom/server/cache_entries.h"
-#include "headroom/server/admin_door.h"
-#include "headroom/server/code_pages.h"
-#include "headroom/server/api.h"
 #include "headroom/server/cdn_api.h"
+#include "headroom/server/code_pages.h"
 #include "headroom/server/options.h"
 #include "headroom/server/realtime_api.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sources.h"
 #include "headroom/server/sql_api.h"
 #include "headroom/server/state_dir.h"
+#include "headroom/server/supervisor.h"
 #include "headroom/server/takeover.h"
 #include "headroom/server/tasks_api.h"
 #include "headroom/server/tokens.h"
@@ -52,41 +48,6 @@ constexpr Duration kTick = 1s;
 constexpr Duration kLook = 20ms;  // how often a drain looks whether all is done
 
 using SettingsPointer = std::shared_ptr<const config::Settings>;
-
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-// Signals come to main's thread as readable bytes; every thread started later inherits the mask.
-int signals_descriptor() {
-  std::signal(SIGPIPE, SIG_IGN);
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-// systemd's Type=notify and Type=notify-reload (sd_notify(3)).
-void tell_supervisor(std::string_view state) {
-  const char* path =
-      std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe): nothing sets it
-  if (path == nullptr || *path == '\0') return;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::size_t size = std::min(std::strlen(path), sizeof address.sun_path - 1);
-  std::memcpy(address.sun_path, path, size);
-  if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
-  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size);
-  (void)::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL,
-                 reinterpret_cast<const sockaddr*>(&address), length);
-  ::close(fd);
-}
 
 bool has_app(const edge::EdgeOptions& options) {
   return !options.app.empty() || !options.upstreams.empty();
@@ -433,10 +394,11 @@ void Process::announce() const {
 Process::End Process::wait() {
   TimePoint next_tick = Clock::now() + kTick;
   for (;;) {
-    std::array<pollfd, 3> watched{
+    std::array<pollfd, 4> watched{
         {{.fd = signals_, .events = POLLIN, .revents = 0},
          {.fd = control_door_ ? control_door_->knocking() : -1, .events = POLLIN, .revents = 0},
-         {.fd = control_door_ ? control_door_->talking() : -1, .events = POLLIN, .revents = 0}}};
+         {.fd = control_door_ ? control_door_->talking() : -1, .events = POLLIN, .revents = 0},
+         {.fd = tokens_.changes(), .events = POLLIN, .revents = 0}}};
     const auto time =
         std::chrono::ceil<std::chrono::milliseconds>(elapsed(Clock::now(), next_tick));
     ::poll(watched.data(), watched.size(), static_cast<int>(time.count()));
@@ -456,6 +418,7 @@ Process::End Process::wait() {
     } else if (watched[1].revents != 0) {
       hand_over();
     }
+    if (watched[3].revents != 0 && tokens_.changed()) (void)control_.submit([this] { tokens_.refresh(); });
     if (Clock::now() < next_tick) continue;
     tick();
     next_tick = Clock::now() + kTick;

@@ -149,15 +149,6 @@ constexpr std::array kRows{
     Row{"/api/v1/performance/scalability/database", "6FB: pool use and slow queries.", "pool_usage slow_queries indexes", sixfb_database},
 };
 
-Reply without_sql(std::string_view fields) {
-  std::string body;
-  json::Writer out(body);
-  out.begin_object().field("status", "not_configured");
-  for (const std::string_view field : text::split(fields, ' ')) out.key(field).null();
-  out.end_object();
-  return json_reply(std::move(body));
-}
-
 }  // namespace
 
 void write_database(json::Writer& out, const Sources& sources, std::string_view name, std::initializer_list<std::string_view> fields) {
@@ -192,7 +183,7 @@ void add_sql_endpoints(Api& api, const Sources& sources) {
              .place = row.seed ? Place::admin_and_edge : Place::admin,
              .answer = [&row, &sources](const Call& call) {
                const Sql* sql = sources.sql ? sources.sql() : nullptr;
-               return sql != nullptr ? row.answer(*sql, call) : without_sql(row.fields);
+               return sql != nullptr ? row.answer(*sql, call) : not_configured(row.fields);
              }});
   }
 }

@@ -44,7 +44,7 @@ template <class F>
 std::function<Reply(const Call&)> with_desk(const Sources& sources, F answer) {
   return [&sources, answer = std::move(answer)](const Call& call) {
     tasks::Tasks* room = sources.tasks ? sources.tasks() : nullptr;
-    if (room == nullptr) return error_reply(409, "not_configured", "the task server is off (tasks.enabled)");
+    if (room == nullptr) return refused_as_not_configured("the task server is off (tasks.enabled)");
     if (room->engine() == nullptr) return error_reply({Errc::unavailable, "the job store cannot be opened now"});
     Desk desk = room->desk();
     return answer(desk, call);

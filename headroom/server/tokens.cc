@@ -1,5 +1,10 @@
 #include "headroom/server/tokens.h"
 
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
+
 #include "headroom/base/log.h"
 
 namespace headroom::server {
@@ -31,6 +36,18 @@ Result<AdminKeys> admin_keys(const AdminOptions& options) {
   return keys;
 }
 
+Tokens::Tokens(Api& api, std::filesystem::path file)
+    : api_(api), file_(std::move(file)), watch_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {}
+
+Tokens::~Tokens() {
+  if (watch_ >= 0) ::close(watch_);
+}
+
+bool Tokens::changed() {
+  alignas(inotify_event) std::array<char, 4096> events{};
+  return ::read(watch_, events.data(), events.size()) > 0;
+}
+
 void Tokens::configure(AdminKeys keys) {
   keys_ = std::move(keys);
   changed_ = true;
@@ -43,6 +60,8 @@ Result<> Tokens::open() {
   if (!opened) return pass(opened);
   store_ = std::move(*opened);
   store_->configure(keys_.tokens);
+  // SQLite's log is there as long as the file is open; what is written goes through it.
+  if (watch_ >= 0) (void)::inotify_add_watch(watch_, (file_.string() + "-wal").c_str(), IN_MODIFY);
   return {};
 }
 

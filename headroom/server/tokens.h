@@ -1,7 +1,7 @@
 // headroom/server/tokens.h - keeps who may ask up to date: the file of tokens, the tokens and JWT keys of the settings.
 //
-// Owns: the token store, the last table and verifier. Borrows: the Api it gives them to.
-// Worker and threads: all but health() on the control thread: the file is SQLite's and may block.
+// Owns: the token store, the last table and verifier, a watch on the file. Borrows: the Api it gives them to.
+// Worker and threads: all but health(), changes() and changed() on the control thread: the file is SQLite's and may block.
 // Invariants: (1) a file that cannot be used costs only the tokens in it: those of the settings and JWTs go on, and the file is tried again
 //   at each refresh(); (2) settings that cannot be used change nothing.
 // Limits: those of auth::TokenStore.
@@ -34,12 +34,20 @@ struct AdminKeys {
 
 class Tokens final : public net::Health {
  public:
-  Tokens(Api& api, std::filesystem::path file) : api_(api), file_(std::move(file)) {}
+  Tokens(Api& api, std::filesystem::path file);
+  Tokens(const Tokens&) = delete;
+  Tokens& operator=(const Tokens&) = delete;
+  ~Tokens() override;
 
   void configure(AdminKeys keys);
   // Opens the file if need be and takes up what has changed in it.
   void refresh();
   [[nodiscard]] Result<auth::TokenStore*> store();
+
+  // Readable once another process (`headroom token`) has written to the file; -1: it cannot be watched, and refresh() finds out in its time.
+  [[nodiscard]] int changes() const { return watch_; }
+  // Takes what changes() had to say. False: nothing.
+  [[nodiscard]] bool changed();
 
   [[nodiscard]] std::vector<net::HealthReport> health() const override;
 
@@ -50,6 +58,7 @@ class Tokens final : public net::Health {
 
   Api& api_;
   const std::filesystem::path file_;
+  const int watch_;
   std::unique_ptr<auth::TokenStore> store_;
   AdminKeys keys_;
   std::shared_ptr<const auth::TokenTable> table_;

@@ -37,9 +37,9 @@ Reply written(const edge::WarmStatus& status, std::string_view state, std::strin
 }
 
 Reply begin(const Sources& sources) {
-  if (!sources.warm) return error_reply(409, "not_configured", "there is no edge");
+  if (!sources.warm) return refused_as_not_configured("there is no edge");
   const auto begun = sources.warm();
-  if (!begun && begun.error().code == Errc::not_found) return error_reply(409, "not_configured", begun.error().message);
+  if (!begun && begun.error().code == Errc::not_found) return refused_as_not_configured(begun.error().message);
   if (!begun) return error_reply(begun.error());
   const edge::WarmStatus status = sources.warm_status();
   return *begun ? written(status, "started", "cache warming has begun", 202) : written(status, "running", "cache warming is under way", 202);
