@@ -48,6 +48,7 @@ Reply metrics_text(const Sources& sources, const Call& call) {
   const monitor::TextFormat format = monitor::format_for(call.accept);
   auto own = sources.vitals.samples();
   std::ranges::move(monitor::samples_of(monitor::read_process_use()), std::back_inserter(own));
+  if (sources.system) std::ranges::move(monitor::samples_of(sources.system()), std::back_inserter(own));
   return {.status = 200,
           .content_type = std::string(monitor::content_type(format)),
           .body = monitor::render(sources.registry, own, format),

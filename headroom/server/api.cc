@@ -256,7 +256,7 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
     co_return reply;
   }
 
-  net::Offload& pool = endpoint.run == Run::control ? control_ : reading_;
+  net::Offload& pool = endpoint.run == Run::control ? control_ : endpoint.run == Run::trends ? *trends_ : reading_;
   auto work = [&endpoint, &call] { return endpoint.answer(call); };
   auto reply = co_await pool.run(exchange.worker(), std::move(work));
   if (!reply) co_return error_reply(reply.error());

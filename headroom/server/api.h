@@ -53,6 +53,7 @@ enum class Run : std::uint8_t {
   waiting,  // on the worker, as a task
   reading,  // a thread that reads metrics and states
   control,  // one thread for what changes something or may wait for the disk; never two at once
+  trends,   // the one thread of metrics over time, which may wait for the disk
 };
 
 // Whether the edge answers it too, when [admin] on_edge says so.
@@ -104,6 +105,8 @@ class Api {
 
   // Who may ask from now on; before the first, requests that need a credential are answered 503.
   void give_access(const std::shared_ptr<const auth::Access>& access);
+  // Where Run::trends runs, before the first request; else it is the reading threads.
+  void give_trends(net::Offload& trends) { trends_ = &trends; }
   // Host names beside IP addresses and localhost.
   void set_hosts(std::vector<std::string> hosts);
 
@@ -161,6 +164,7 @@ class Api {
   net::Workers& workers_;
   net::Offload& reading_;
   net::Offload& control_;
+  net::Offload* trends_ = &reading_;
   std::vector<Endpoint> endpoints_;
   std::vector<std::unique_ptr<PerWorker>> state_;
   std::array<metrics::Counter*, 6> answered_{};  // by the status's first digit

@@ -29,6 +29,10 @@
 #include "headroom/server/sql_api.h"
 #include "headroom/server/state_dir.h"
 #include "headroom/server/tasks_api.h"
+#include "headroom/server/cdn_api.h"
+#include "headroom/server/realtime_api.h"
+#include "headroom/server/trends_api.h"
+#include "headroom/server/warm_api.h"
 #include "headroom/server/tokens.h"
 #include "headroom/sql/metrics.h"
 #include "headroom/sql/sql.h"
@@ -96,6 +100,10 @@ std::string openapi_document() {
   add_sql_endpoints(api, sources);
   add_tasks_endpoints(api, sources);
   add_cache_entries(api, sources);
+  add_realtime_endpoints(api, sources);
+  add_warm_endpoints(api, sources);
+  add_cdn_endpoints(api, sources);
+  add_trends_endpoints(api, sources);
   return openapi(api.endpoints()) + "\n";
 }
 

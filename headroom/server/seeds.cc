@@ -312,7 +312,6 @@ constexpr std::array kAbsent{
               "size_bytes collections indexes"},
     AbsentRow{Method::post, "/api/phase14/scalability/database/cleanup-sessions", ""},
     AbsentRow{Method::post, "/api/phase14/scalability/database/optimize-indexes", ""},
-    AbsentRow{Method::get, "/api/v1/performance/scalability/trends", "trends"},
     AbsentRow{Method::post, "/api/v1/performance/scalability/optimize-database", ""},
     AbsentRow{Method::get, "/api/usage-summary", "usage"},
     AbsentRow{Method::get, "/api/cost-estimates", "estimates"},

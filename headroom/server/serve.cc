@@ -8,12 +8,16 @@
 #include <array>
 #include <csignal>
 #include <latch>
+#include <mutex>
 #include <thread>
 
 #include "headroom/base/log.h"
 #include "headroom/edge/edge.h"
 #include "headroom/monitor/options.h"
+#include "headroom/monitor/process.h"
 #include "headroom/monitor/rates.h"
+#include "headroom/monitor/system.h"
+#include "headroom/monitor/trends.h"
 #include "headroom/monitor/vitals.h"
 #include "headroom/net/offload.h"
 #include "headroom/net/resolver.h"
@@ -36,6 +40,7 @@
 #include "headroom/server/takeover.h"
 #include "headroom/server/tasks_api.h"
 #include "headroom/server/tokens.h"
+#include "headroom/server/trends_api.h"
 #include "headroom/server/warm_api.h"
 #include "headroom/sql/sql.h"
 #include "headroom/tasks/tasks.h"
@@ -90,6 +95,7 @@ class Process {
   enum class End : std::uint8_t { shutdown, handed_over };
 
   [[nodiscard]] Sources sources();
+  [[nodiscard]] std::vector<monitor::SampleFamily> own_samples();
   [[nodiscard]] cache::Cache* open_cache();
   [[nodiscard]] Result<> take_possession();
   [[nodiscard]] Result<> start();
@@ -99,6 +105,8 @@ class Process {
   [[nodiscard]] Result<> open_admin();
   [[nodiscard]] Result<> open_tasks();
   void start_tasks();
+  void open_trends();
+  void close_trends();
   void open_control();
   void close_unused_doors();
   void announce() const;
@@ -132,9 +140,14 @@ class Process {
   sql::Sql sql_;
   monitor::Vitals vitals_{workers_};
   monitor::Rates rates_;
+  monitor::System system_;
+  std::mutex system_mutex_;  // of its last reading, copied once a second
+  monitor::SystemUse system_use_;
+  std::optional<monitor::Trends> trends_;
   Sources sources_;
   net::Offload reading_{"reading", 1};
   net::Offload control_{"control", 1};
+  net::Offload trending_{"trends", 1};
   Api api_;
   Tokens tokens_;
   std::unique_ptr<AdminDoor> admin_;
@@ -157,6 +170,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       registry_(workers_.size()),
       edge_(workers_, resolver_, registry_, open_cache()),
       sql_(workers_, resolver_, registry_),
+      system_({.disk = state_.path()}),
       sources_(sources()),
       api_(workers_, reading_, control_, registry_),
       tokens_(api_, tokens_path(state_.path())),
@@ -166,6 +180,8 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   if (tasks.enabled) vitals_.add(tasks_.emplace(workers_, registry_, tasks));
   vitals_.add(sql_);
   vitals_.add(tokens_);
+  if (const auto& trends = settings_->get<monitor::MonitorOptions>().trends; trends.enabled) vitals_.add(trends_.emplace(registry_, [this] { return own_samples(); }, trends));
+  api_.give_trends(trending_);
   add_admin_endpoints(api_, sources_);
   add_seed_endpoints(api_, sources_);
   add_cache_endpoints(api_, sources_);
@@ -175,6 +191,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_warm_endpoints(api_, sources_);
   add_tasks_endpoints(api_, sources_);
   add_cdn_endpoints(api_, sources_);
+  add_trends_endpoints(api_, sources_);
 }
 
 // Before the workers start.
@@ -206,6 +223,8 @@ Sources Process::sources() {
       .cdn = [this] { return edge_.cdn_status(); },
       .hub = [this] { return hub_ ? &*hub_ : nullptr; },
       .sql = [this] { return sql_runs_ ? &sql_ : nullptr; },
+      .trends = [this] { return trends_ ? &*trends_ : nullptr; },
+      .system = [this] { const std::scoped_lock lock(system_mutex_); return system_use_; },
       .rates = rates_,
       .metrics_enabled = [this] { return metrics_enabled_.load(); },
       .settings = [this] { return settings_; },
@@ -268,6 +287,7 @@ Result<> Process::start() {
     log::info("server", "take-over: done");
   }
   start_tasks();  // the server before has let go of the job store by now
+  open_trends();  // and of the trends
   open_control();
   tick();  // the first sample: rates count from here
   vitals_.enter(monitor::Stage::serving);
@@ -290,6 +310,7 @@ Result<> Process::open_edge() {
     for (const std::string& path : cache_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : warm_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : sql_seed_paths()) edge_.host(path, api_.on_edge());
+    for (const std::string& path : trends_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
   edge_.explain_to([this](std::string_view token, const IpAddress& from, std::size_t worker) { return api_.is_operator(token, from, worker); });
@@ -440,6 +461,33 @@ void Process::tick() {
     rates_.sample(Clock::now(), {summary.requests, summary.errors});
     if (cache_) cache_->upkeep();
   });
+  (void)trending_.submit([this] {
+    const monitor::SystemUse& use = system_.read(Clock::now());
+    {
+      const std::scoped_lock lock(system_mutex_);
+      system_use_ = use;
+    }
+    if (trends_) trends_->sample(unix_seconds());
+  });
+}
+
+// What no room's registry has: health, this process, the machine. On the trends thread.
+std::vector<monitor::SampleFamily> Process::own_samples() {
+  auto own = vitals_.samples();
+  std::ranges::move(monitor::samples_of(monitor::read_process_use()), std::back_inserter(own));
+  std::ranges::move(monitor::samples_of(system_.last()), std::back_inserter(own));
+  return own;
+}
+
+// Trends that cannot be kept now are tried again with each sample, and keep nobody from serving.
+void Process::open_trends() {
+  if (!trends_) return;
+  auto opened = run_on(trending_, [this] { return trends_->open(state_.path() / "trends.db"); });
+  if (!opened) log::error("server", "trends: {}", opened.error().message);
+}
+
+void Process::close_trends() {
+  if (trends_) run_on(trending_, [this] { return trends_->close(unix_seconds()), true; });
 }
 
 void Process::hand_over() {
@@ -523,6 +571,7 @@ void Process::drain(End end) {
   if (end == End::handed_over) {
     if (admin_) admin_->stop_accepting(doors);
     if (tasks_) tasks_->stop(tasks::Tasks::Sockets::handed_over);  // the new one opens the job store
+    close_trends();  // the new one goes on with them
     control_door_->yield();
     log::info("server", "take-over: the new server accepts; ending what is open");
   }
@@ -543,12 +592,14 @@ void Process::finish(End end) {
     tell_supervisor("STOPPING=1");
     drain(end);
   }
+  close_trends();
   if (tasks_) tasks_->stop();
   if (edge_runs_) edge_.stop();
   if (sql_runs_) sql_.stop();
   if (admin_) admin_->stop();
   run_on(control_, [] { return true; });  // what was submitted has run
   run_on(reading_, [] { return true; });
+  run_on(trending_, [] { return true; });
   if (cache_) cache_->stop();  // nobody purges any more
   if (hub_) hub_->stop();  // nobody asks it any more
   workers_.stop_and_join();

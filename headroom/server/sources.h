@@ -16,6 +16,8 @@
 #include "headroom/edge/edge.h"
 #include "headroom/limit/rules.h"
 #include "headroom/monitor/rates.h"
+#include "headroom/monitor/system.h"
+#include "headroom/monitor/trends.h"
 #include "headroom/monitor/vitals.h"
 #include "headroom/realtime/hub.h"
 #include "headroom/sql/sql.h"
@@ -46,6 +48,11 @@ struct Sources {
   std::function<realtime::Hub*()> hub{};   // the same; any worker too
 
   std::function<const sql::Sql*()> sql{};  // null: it does not run
+
+  // The trends thread; null when none are kept.
+  std::function<monitor::Trends*()> trends{};
+  // Any thread: the last reading.
+  std::function<monitor::SystemUse()> system{};
 
   // The reading thread.
   const monitor::Rates& rates;
