@@ -151,7 +151,7 @@ class Seeds(Scenario):
         self.assertEqual(get(server.admin, "/api/v1/scaling/health/readiness").json()["status"], "ready")
 
     def test_what_has_no_engine_says_so(self):
-        server = self.headroom([self.upstream()], set={"cache.enabled": "false"})
+        server = self.headroom([self.upstream()], set={"cache.enabled": "false", "monitor.trends.enabled": "false"})
         for path in ["/api/v1/cache/stats", "/api/v1/database/slow-queries", "/api/v1/scaling/replication/status", "/api/usage-summary",
                      "/api/phase14/scalability/cache/stats", "/api/v1/performance/scalability/trends"]:
             answer = server.api("GET", path)
