@@ -1,17 +1,16 @@
-"""clients/headroom.js in Debian's Chromium: over each transport, through cut connections, a killed server and a drain."""
+"""clients/headroom in Debian's Chromium: over each transport, through cut connections, a killed server and a drain."""
 
 import pathlib
-import socket
 import time
 import unittest
 
 from harness.browser import Browser
 from harness.edge import eventually, reply
-from harness.hub import HubScenario
+from harness.hub import HubScenario, free_port
 from harness.scenario import Scenario
 from realtime_plain_test import SECRET, token
 
-MODULE = pathlib.Path(__file__).resolve().parent.parent / "clients" / "headroom.js"
+MODULE = pathlib.Path(__file__).resolve().parent.parent / "clients" / "headroom" / "headroom.js"
 CONFIG = f"""
 [realtime]
 client_publish = true
@@ -27,12 +26,6 @@ history = 500
 match = "presence-*"
 history = 100
 """
-
-
-def free_port():
-    with socket.socket() as made:
-        made.bind(("127.0.0.1", 0))
-        return made.getsockname()[1]
 
 
 class Module(HubScenario):

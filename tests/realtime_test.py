@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import ssl
 import subprocess
 import unittest
@@ -12,7 +11,7 @@ import websockets
 from harness.client import request
 from harness.edge import ask, eventually, metric
 from harness.scenario import Scenario
-from harness.hub import ID, KEY, HubScenario, call, channel_auth, publish, sign, signed
+from harness.hub import ID, KEY, HubScenario, call, channel_auth, publish, sign, signed, stalled_reader
 
 
 class Channels(HubScenario):
@@ -345,20 +344,7 @@ class Doors(HubScenario):
 
 class Slow(HubScenario):
     def stalled(self, server, channel):
-        """A raw subscriber with a small receive buffer, that reads nothing more after its subscription."""
-        host, port = server.edge
-        raw = socket.socket()
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        raw.connect((host, port))
-        self.addCleanup(raw.close)
-        raw.sendall(f"GET /app/{KEY}?protocol=7 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
-        text = json.dumps({"event": "pusher:subscribe", "data": {"channel": channel}}).encode()
-        raw.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
-        seen = b""
-        while b"subscription_succeeded" not in seen:
-            seen += raw.recv(4096)
-        return raw
+        return stalled_reader(self, server, channel)
 
     def flood(self, server, channel, messages, size=8000):
         for i in range(messages // 50):
@@ -512,6 +498,39 @@ class Ends(HubScenario):
         joined = []
         new = self.play(use())
         self.assertEqual(old.wait(40), 0)
+        self.assertEqual(new.stop(), 0)
+
+    def test_during_a_take_over_publishes_reach_the_clients_of_both_processes(self):
+        old = self.hub('[realtime]\ndrain = "8s"\n', set={"server.workers": 2})
+
+        async def use():
+            async with self.connect(old) as a, self.connect(old) as b:
+                for client in (a, b):
+                    await client.subscribe("news")
+                    await client.subscribe("private-room")
+                loop = asyncio.get_running_loop()
+                new = await loop.run_in_executor(None, lambda: self.hub('[realtime]\ndrain = "8s"\n', arguments=["--take-over"], set={"server.workers": 3}))
+                async with self.connect(new) as c:
+                    await c.subscribe("news")
+                    await c.subscribe("private-room")
+                    staying = a  # one of them may be told to come back at once
+                    for i in range(20):
+                        publish(new, "news", "n", str(i))
+                    self.assertEqual([(await c.event("n"))["data"] for _ in range(20)], [str(i) for i in range(20)])
+                    try:
+                        got = [(await staying.event("n"))["data"] for _ in range(20)]
+                    except websockets.ConnectionClosed:
+                        staying = b
+                        got = [(await staying.event("n"))["data"] for _ in range(20)]
+                    self.assertEqual(got, [str(i) for i in range(20)])
+                    await staying.send("client-wave", {}, channel="private-room")  # and the other way round
+                    await c.event("client-wave")
+                    self.assertEqual(metric(new, "headroom_realtime_relayed_total", outcome="taken"), 1)
+            return new
+
+        new = self.play(use())
+        self.assertEqual(old.wait(40), 0)
+        publish(new, "news", "n", "alone")
         self.assertEqual(new.stop(), 0)
 
     def test_over_tls_all_is_the_same(self):

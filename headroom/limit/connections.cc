@@ -33,14 +33,15 @@ void Connections::set_limits(std::uint64_t most, std::uint64_t most_per_address)
   most_per_address_.store(most_per_address, std::memory_order_relaxed);
 }
 
-Connections::Ticket Connections::admit(const IpAddress& address) {
+Connections::Ticket Connections::admit(const IpAddress& address) { return admit(key_of(address)); }
+
+Connections::Ticket Connections::admit(std::uint64_t key) {
   Ticket ticket;
   const std::uint64_t most = most_.load(std::memory_order_relaxed);
   if (open_.fetch_add(1, std::memory_order_relaxed) >= most && most != 0) {
     open_.fetch_sub(1, std::memory_order_relaxed);
     return ticket;
   }
-  const std::uint64_t key = key_of(address);
   const std::uint64_t per_address = most_per_address_.load(std::memory_order_relaxed);
   Shard& home = shard(key);
   const std::scoped_lock lock(home.mutex);

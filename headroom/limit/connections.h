@@ -1,4 +1,4 @@
-// headroom/limit/connections.h - how many connections are open, in all and for each client address.
+// headroom/limit/connections.h - how many connections are open, in all and for each client address, or each subject of the caller's own.
 //
 // Owns: the counts. Worker: called from any worker at accept and close, never per request: 16 shards, each under its own short lock.
 // Invariants: (1) an admitted connection is counted until its Ticket ends; (2) IPv6 clients count by their /64, which one client commands.
@@ -36,6 +36,8 @@ class Connections {
   void set_limits(std::uint64_t most, std::uint64_t most_per_address);
   // An empty ticket: over a limit.
   [[nodiscard]] Ticket admit(const IpAddress& address);
+  // Of a subject that the caller names by a hash.
+  [[nodiscard]] Ticket admit(std::uint64_t key);
   [[nodiscard]] std::uint64_t open() const { return open_.load(std::memory_order_relaxed); }
 
  private:

@@ -60,18 +60,23 @@ bool is_plain_channel(std::string_view name) {
   });
 }
 
-bool may_listen(const RealtimeOptions& options, const Caller& caller, std::string_view channel) {
-  if (channel == kBroadcast || options.is_public(channel)) return true;
-  if (!caller.known()) return false;
-  if (channel.starts_with(kUser)) return channel.substr(kUser.size()) == caller.name;
+Listening may_listen(const RealtimeOptions& options, const Caller& caller,
+                     std::string_view channel) {
+  const auto when = [](bool allowed) { return allowed ? Listening::yes : Listening::no; };
+  if (channel == kBroadcast || options.is_public(channel)) return Listening::yes;
+  if (channel.starts_with(kUser))
+    return when(caller.known() && channel.substr(kUser.size()) == caller.name);
   if (channel.starts_with(kGroup))
-    return std::ranges::find(caller.groups, channel.substr(kGroup.size())) != caller.groups.end();
-  if (!channel.starts_with(kLocation)) return true;
-  const std::string_view location = channel.substr(kLocation.size());
-  return options.jwt.location_claim.empty() ||
-         std::ranges::any_of(caller.locations, [&](const std::string& own) {
-           return is_below(location, own) || is_below(own, location);
-         });
+    return when(std::ranges::find(caller.groups, channel.substr(kGroup.size())) !=
+                caller.groups.end());
+  if (channel.starts_with(kLocation)) {
+    const std::string_view location = channel.substr(kLocation.size());
+    const bool any = caller.known() && options.jwt.location_claim.empty();
+    return when(any || std::ranges::any_of(caller.locations, [&](const std::string& own) {
+                  return is_below(location, own) || is_below(own, location);
+                }));
+  }
+  return options.authorization.url.empty() ? when(caller.known()) : Listening::ask;
 }
 
 std::vector<std::string> own_channels(const Caller& caller) {

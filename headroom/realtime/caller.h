@@ -2,7 +2,7 @@
 //
 //   audience   channel            who may listen
 //   public     public_channels    anybody
-//   room       any other name     every user
+//   room       any other name     every user; with [realtime.authorization] url whoever the app says
 //   user       user:{name}        that user, without asking
 //   group      group:{name}       users whose token names the group, without asking
 //   location   location:{a/b/c}   users whose token names it or one above it, without asking; what is sent to one reaches all below it
@@ -39,8 +39,9 @@ struct Caller {
 
 // Letters, digits and -_.:/@=,;# up to 200.
 [[nodiscard]] bool is_plain_channel(std::string_view name);
-[[nodiscard]] bool may_listen(const RealtimeOptions& options, const Caller& caller,
-                              std::string_view channel);
+enum class Listening : std::uint8_t { no, yes, ask };  // ask: the app says
+[[nodiscard]] Listening may_listen(const RealtimeOptions& options, const Caller& caller,
+                                   std::string_view channel);
 // The channels that the caller is in without asking.
 [[nodiscard]] std::vector<std::string> own_channels(const Caller& caller);
 

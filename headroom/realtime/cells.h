@@ -21,13 +21,15 @@ struct Cells {
   std::array<metrics::Cell*, kPriorities> published{};
   metrics::Cell& unheard;
   std::array<metrics::Cell*, kPriorities> delivered{};
-  std::array<metrics::Cell*, 3> dropped{};  // by Slow
+  std::array<metrics::Cell*, kSlow.size()> dropped{};  // by Slow
   metrics::Cell& writes;
   metrics::Cell& blocked;
   std::array<metrics::Histogram::Recorder, kPriorities> delivery{};
   std::array<metrics::Cell*, 3> subscriptions{};
   metrics::Cell& recovered;
   metrics::Cell& lost;
+  metrics::Cell& relayed;
+  metrics::Cell& relay_dropped;
   std::array<metrics::Cell*, 4> api{};
 
   [[nodiscard]] metrics::Cell& opened_by(Wire wire) {

@@ -52,11 +52,12 @@ bool Channel::has_all(const Subscription& subscription) const {
 }
 
 void Channel::settle(Subscription& subscription) {
+  if (subscription.overtaken) return aside_.move_here(subscription);
   if (has_all(subscription)) {
     idle_.move_here(subscription);
     trim();
   } else {
-    leaving_.move_here(subscription);
+    wait_in(leaving_, subscription);
     subscription.outlet.expect(subscription);
     subscription.outlet.hasten();
   }
@@ -79,7 +80,7 @@ void Channel::append_normal() {
     outlet.expect(*subscription);
     bool waits = false;
     rule_.batch ? static_cast<void>(waits = outlet.line_up()) : outlet.hasten();
-    (waits ? batching_ : leaving_).move_here(*subscription);
+    wait_in(waits ? batching_ : leaving_, *subscription);
   }
   const Log& log = logs_[Priority::normal];
   const RealtimeOptions& options = part_.options();
@@ -88,7 +89,7 @@ void Channel::append_normal() {
     if (log.end() - from < options.batch_messages &&
         log.bytes_from(from) < options.batch_bytes.count)
       break;
-    leaving_.move_here(*first);
+    wait_in(leaving_, *first);
     first->outlet.hasten();
   }
   // So much at once that even who reads well would be overtaken: they are written to before more comes.
@@ -100,10 +101,14 @@ void Channel::append_normal() {
 void Channel::append_critical() {
   for (Subscriptions* list : {&idle_, &batching_}) {
     while (Subscription* const subscription = list->front()) {
-      leaving_.move_here(*subscription);
+      wait_in(leaving_, *subscription);
       subscription->outlet.expect(*subscription);
       subscription->outlet.hasten();
     }
+  }
+  for (Subscription* each = aside_.front(); each != nullptr; each = Subscriptions::after(*each)) {
+    each->outlet.expect(*each);
+    each->outlet.hasten();
   }
   // Those leaving already come to it first when they are written to next.
 }
@@ -111,15 +116,66 @@ void Channel::append_critical() {
 void Channel::trim() {
   const RealtimeOptions& options = part_.options();
   const bool all_idle = batching_.empty() && leaving_.empty();
-  for (Log& log : logs_.of) {
+  for (std::size_t i = 0; i < kPriorities; ++i) {
+    Log& log = logs_.of[i];
     if (log.empty()) continue;
+    const bool wanted = !all_idle || (i == kCritical && !aside_.empty());
     const std::uint64_t most =
-        all_idle ? rule_.history : std::max(rule_.history, options.distance_messages);
+        wanted ? std::max(rule_.history, options.distance_messages) : rule_.history;
+    if (i == kNormal && wanted && sets_aside())
+      set_aside(log.first_kept(options.distance_messages, options.distance_bytes.count));
     log.keep(most, options.distance_bytes.count);
   }
 }
 
+void Channel::wait_in(Subscriptions& list, Subscription& subscription) {
+  list.move_here(subscription);
+  furthest_ = std::min(furthest_, subscription.next[kNormal]);
+}
+
+// Those who would lose messages now. Who waits is looked through only when somebody may be that far behind.
+void Channel::set_aside(Log::Place first_kept) {
+  if (first_kept <= furthest_) return;
+  furthest_ = logs_[Priority::normal].end();
+  for (Subscriptions* list : {&batching_, &leaving_}) {
+    for (Subscription* each = list->front(); each != nullptr;) {
+      Subscription* const next = Subscriptions::after(*each);
+      if (each->next[kNormal] < first_kept) {
+        overtake(*each);
+      } else {
+        furthest_ = std::min(furthest_, each->next[kNormal]);
+      }
+      each = next;
+    }
+  }
+}
+
+void Channel::overtake(Subscription& subscription) {
+  const Log& log = logs_[Priority::normal];
+  auto made = std::make_unique<Overtaken>();
+  made->at = reached(subscription);
+  made->place = subscription.next[kNormal];
+  if (rule_.slow == Slow::drop_newest) {
+    made->place = log.end() - 1;  // the newest is what was too much
+    for (Log::Place at = std::max(log.begin(), subscription.next[kNormal]); at < made->place; ++at)
+      made->kept.push_back(log.at(at));
+  }
+  subscription.overtaken = std::move(made);
+  aside_.move_here(subscription);
+  subscription.outlet.expect(subscription);
+  subscription.outlet.hasten();
+}
+
+std::uint64_t Channel::go_on(Subscription& subscription) {
+  const Log& log = logs_[Priority::normal];
+  const std::uint64_t missed = log.end() - subscription.overtaken->place;
+  subscription.overtaken.reset();
+  subscription.next[kNormal] = log.end();
+  return missed;
+}
+
 Position Channel::reached(const Subscription& subscription) const {
+  if (subscription.overtaken) return subscription.overtaken->at;
   Position position = head_;
   for (std::size_t i = 0; i < kPriorities; ++i) {
     const Log& log = logs_.of[i];
@@ -133,6 +189,7 @@ Position Channel::reached(const Subscription& subscription) const {
 bool Channel::is_too_far(const Subscription& subscription) const {
   const RealtimeOptions& options = part_.options();
   for (std::size_t i = 0; i < kPriorities; ++i) {
+    if (i == kNormal && subscription.overtaken) continue;
     const Log& log = logs_.of[i];
     const Log::Place next = subscription.next[i];
     if (next < log.begin() || log.end() - next > std::max(options.distance_messages, rule_.history))
@@ -144,6 +201,7 @@ bool Channel::is_too_far(const Subscription& subscription) const {
 std::uint64_t Channel::skip(Subscription& subscription) {
   std::uint64_t skipped = 0;
   for (std::size_t i = 0; i < kPriorities; ++i) {
+    if (i == kNormal && subscription.overtaken) continue;
     const Log& log = logs_.of[i];
     Log::Place to = std::max(log.begin(), subscription.next[i]);
     if (i == kNormal && rule_.slow == Slow::latest && !log.empty()) to = log.end() - 1;

@@ -4,7 +4,8 @@
 // Owns: its logs and the links of its subscriptions. Borrows: the subscriptions (their connections' own), the Part.
 // Worker: one. The channel's order is made by its home (home.h); append() is called in that order.
 // Invariants: (1) a subscription is in exactly one list: `opening` until the home has answered, then `idle` (has all there is), `batching`
-//   (its connection's batch is being waited for; sorted by place) or `leaving` (to be written as soon as the connection takes it);
+//   (its connection's batch is being waited for; sorted by place), `leaving` (to be written as soon as the connection takes it) or
+//   `aside` (overtaken, where the rule is drop_newest or pause);
 //   (2) to append costs nothing for a subscriber that is not idle, so one that takes nothing costs nothing, and only references are kept
 //   for it; (3) what is kept is what history wants and what the furthest subscriber may still be given: distance_messages and
 //   distance_bytes, never more.
@@ -14,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "headroom/realtime/list.h"
 #include "headroom/realtime/log.h"
@@ -31,6 +33,16 @@ struct Member {
   std::string info;  // JSON, "" for none
 };
 
+// What an overtaken subscriber has left of a channel whose rule is drop_newest (`kept`, then it goes on behind `place`) or pause (`at`, where
+// it stopped).
+struct Overtaken {
+  std::vector<MessagePtr> kept;
+  std::size_t given = 0;  // of them
+  Log::Place place = 0;
+  Position at{};
+  bool told = false;
+};
+
 struct Subscription {
   Subscription(Channel& its_channel, Outlet& its_outlet)
       : channel(its_channel), outlet(its_outlet) {}
@@ -42,6 +54,7 @@ struct Subscription {
   std::array<Log::Place, kPriorities> next{};  // what it is to be given next
   std::unique_ptr<Member> member;              // in a presence channel
   std::unique_ptr<Position> since;             // where it asked to go on from, until it is open
+  std::unique_ptr<Overtaken> overtaken;
   Hook<Subscription> in_channel;
   Hook<Subscription> in_outlet;  // while there is something for it
   TimePoint opened = kNever;
@@ -71,7 +84,7 @@ class Channel {
   [[nodiscard]] std::uint64_t life() const { return life_; }
   [[nodiscard]] const Log& log(Priority priority) const { return logs_[priority]; }
   [[nodiscard]] std::size_t subscribers() const {
-    return opening_.size() + idle_.size() + batching_.size() + leaving_.size();
+    return opening_.size() + idle_.size() + batching_.size() + leaving_.size() + aside_.size();
   }
   [[nodiscard]] bool is_live() const { return live_; }
   [[nodiscard]] Position head() const { return head_; }
@@ -92,7 +105,14 @@ class Channel {
 
   // Moves a subscription by what has become of its connection.
   void settle(Subscription& subscription);  // has all there is
-  void hasten(Subscription& subscription) { leaving_.move_here(subscription); }
+  void hasten(Subscription& subscription) {
+    if (!subscription.overtaken) wait_in(leaving_, subscription);
+  }
+  // It was given all that was kept for it: goes on with what comes. How many it missed.
+  [[nodiscard]] std::uint64_t go_on(Subscription& subscription);
+  [[nodiscard]] bool is_paused(const Subscription& subscription) const {
+    return subscription.overtaken && rule_.slow == Slow::pause;
+  }
   [[nodiscard]] bool has_all(const Subscription& subscription) const;
   // Behind what the subscription has been given, nothing missing before it: where it could go on from.
   [[nodiscard]] Position reached(const Subscription& subscription) const;
@@ -104,6 +124,12 @@ class Channel {
   void append_normal();
   void append_critical();
   void trim();
+  [[nodiscard]] bool sets_aside() const {
+    return rule_.slow == Slow::drop_newest || rule_.slow == Slow::pause;
+  }
+  void set_aside(Log::Place first_kept);
+  void overtake(Subscription& subscription);
+  void wait_in(Subscriptions& list, Subscription& subscription);
 
   Part& part_;
   const std::string key_;
@@ -118,6 +144,8 @@ class Channel {
   Subscriptions idle_;
   Subscriptions batching_;
   Subscriptions leaving_;
+  Subscriptions aside_;
+  Log::Place furthest_ = 0;  // nobody in batching_ or leaving_ is further behind
   bool live_ = false;
 };
 

@@ -41,6 +41,8 @@ Home& Homes::home(const std::string& key, const std::string& app, const std::str
 void Homes::join(const std::string& key, const std::string& app, const std::string& name,
                  Listener from) {
   Home& h = home(key, app, name);
+  if (h.listeners.empty() && tells(app, HookKind::channel_existence))
+    shards_.hooks().note(app, occupied_event(name));
   std::erase_if(h.listeners, [&](const Listener& each) { return each.worker == from.worker; });
   h.listeners.push_back(from);
   flush(from.worker);
@@ -52,9 +54,12 @@ void Homes::leave(const std::string& key, Listener from) {
   const auto at = homes_.find(key);
   if (at == homes_.end()) return;
   at->second->used = Clock::now();
-  std::erase_if(at->second->listeners, [&](const Listener& each) {
+  Home& h = *at->second;
+  const std::size_t gone = std::erase_if(h.listeners, [&](const Listener& each) {
     return each.worker == from.worker && each.life == from.life;
   });
+  if (gone > 0 && h.listeners.empty() && tells(h.app, HookKind::channel_existence))
+    shards_.hooks().note(h.app, vacated_event(h.name));
   end_if_empty(key);
 }
 
@@ -66,6 +71,10 @@ void Homes::end_if_empty(const std::string& key) {
 void Homes::publish(const std::string& key, Publication what) {
   const auto at = homes_.find(key);
   Home* h = at == homes_.end() ? nullptr : at->second.get();
+  if (!what.relayed) shards_.tell_nodes(worker_, what);
+  if (!what.relayed && what.event.starts_with("client-") && what.except != 0 &&
+      tells(what.app, HookKind::client_events))
+    shards_.hooks().note(what.app, client_event(what));
   if (h == nullptr) {
     const bool keeps =
         is_cache(what.channel) || shards_.part(worker_).options().channel(what.channel).history > 0;
@@ -109,6 +118,10 @@ void Homes::flush(std::size_t worker) {
   });
 }
 
+bool Homes::tells(const std::string& app, HookKind kind) const {
+  return Hooks::wants(*shards_.part(worker_).settings(), app, kind);
+}
+
 void Homes::tell_member(const std::string& key, Home& h, std::string event, const Member& member,
                         SocketId except) {
   Publication what{.app = h.app,
@@ -117,7 +130,11 @@ void Homes::tell_member(const std::string& key, Home& h, std::string event, cons
                    .except = except,
                    .form = Form::text,
                    .internal = true};
-  what.data = member_json(member, what.event.ends_with("added"));
+  const bool added = what.event.ends_with("added");
+  if (tells(h.app, HookKind::presence))
+    shards_.hooks().note(
+        h.app, member_event(added ? "member_added" : "member_removed", h.name, member.user_id));
+  what.data = member_json(member, added);
   append(key, h, std::move(what));
 }
 

@@ -74,6 +74,8 @@ class Homes {
   void append(const std::string& key, Home& home, Publication what);
   void tell_member(const std::string& key, Home& home, std::string event, const Member& member,
                    SocketId except);
+  // Whether the app has a webhook for it.
+  [[nodiscard]] bool tells(const std::string& app, HookKind kind) const;
   // Messages of one turn go to a worker together.
   void queue(std::size_t worker, const std::string& key, const MessagePtr& message);
   void flush(std::size_t worker);

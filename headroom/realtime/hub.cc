@@ -5,6 +5,7 @@
 #include <set>
 
 #include "headroom/json/json.h"
+#include "headroom/realtime/auth_door.h"
 #include "headroom/realtime/caller.h"
 #include "headroom/realtime/plain_door.h"
 #include "headroom/realtime/pusher_api.h"
@@ -37,33 +38,35 @@ Count count(Shard& shard) {
 
 class Hub::Body {
  public:
-  Body(net::Workers& workers, metrics::Registry& registry, std::shared_ptr<const Settings> settings)
+  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
+       std::shared_ptr<const Settings> settings)
       : settings_(std::move(settings)),
-        shards_(workers, registry, settings_),
+        shards_(workers, resolver, registry, settings_),
         door_(shards_),
         api_(shards_),
         plain_(shards_),
-        open_gauge_(registry.gauge(kOpen, {}, [this] {
-          return static_cast<double>(shards_.open().load(std::memory_order_relaxed));
-        })) {}
+        auth_(shards_),
+        open_gauge_(registry.gauge(
+            kOpen, {}, [this] { return static_cast<double>(shards_.gate().open()); })) {}
 
   std::shared_ptr<const Settings> settings_;
   Shards shards_;
   PusherDoor door_;
   PusherApi api_;
   PlainDoor plain_;
+  AuthDoor auth_;
   metrics::GaugeHandle open_gauge_;
 };
 
-Hub::Hub(net::Workers& workers, metrics::Registry& registry)
-    : workers_(workers), registry_(registry) {}
+Hub::Hub(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry)
+    : workers_(workers), resolver_(resolver), registry_(registry) {}
 
 Hub::~Hub() { stop(); }
 
 Result<> Hub::start(const RealtimeOptions& options) {
-  auto settings = Settings::make(options, nullptr);
+  auto settings = Settings::make(options, nullptr, workers_.size());
   if (!settings) return pass(settings);
-  body_ = std::make_unique<Body>(workers_, registry_, std::move(*settings));
+  body_ = std::make_unique<Body>(workers_, resolver_, registry_, std::move(*settings));
   return {};
 }
 
@@ -72,23 +75,26 @@ Result<std::function<void()>> Hub::prepare(const RealtimeOptions& options) {
   RealtimeOptions kept = options;
   kept.channels = body_->settings_->options.channels;
   kept.plain_app = body_->settings_->options.plain_app;
-  auto settings = Settings::make(kept, body_->settings_.get());
+  kept.authorization.url = body_->settings_->options.authorization.url;
+  kept.authorization.path = body_->settings_->options.authorization.path;
+  auto settings = Settings::make(kept, body_->settings_.get(), workers_.size());
   if (!settings) return pass(settings);
   return [this, fresh = std::move(*settings)] {
     body_->settings_ = fresh;
+    body_->shards_.gate().use(fresh->options);
     body_->shards_.each([&](Shard& shard) { shard.part.use(fresh); });
   };
 }
 
-std::uint64_t Hub::connections() const {
-  return body_ ? body_->shards_.open().load(std::memory_order_relaxed) : 0;
-}
+std::uint64_t Hub::connections() const { return body_ ? body_->shards_.gate().open() : 0; }
 
 std::vector<Hub::Hosting> Hub::hosting(SeedPaths seeds) {
   Body& b = *body_;
   std::vector<Hosting> all{{std::string(kPusherSockets), b.door_},
                            {std::string(kPusherApi), b.api_},
                            {std::string(kPlain), b.plain_}};
+  if (const std::string& path = b.settings_->options.authorization.path; !path.empty())
+    all.push_back({path, b.auth_});
   if (seeds == SeedPaths::no) return all;
   all.push_back({std::string(kSeedSockets), b.plain_});
   all.push_back({std::string(kSeedEvents), b.plain_});
@@ -176,6 +182,8 @@ net::Task<Result<std::size_t>> Hub::end_user(net::TaskGroup& group, std::string 
   for (const std::size_t each : *ended) all += each;
   co_return all;
 }
+
+void Hub::relay(int fd) { body_->shards_.relay(fd); }
 
 void Hub::drain() {
   if (!body_) return;

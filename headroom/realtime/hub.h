@@ -3,7 +3,7 @@
 // A channel is a log with an epoch and offsets; a subscriber is a place in it, not a queue of copies; a message is encoded once for each
 // protocol. How the parts on the workers work together is said in shards.h.
 //
-// Owns: a shard on each worker, the services that the edge hosts, the metrics `headroom_realtime_*`. Borrows: the workers, the registry.
+// Owns: a shard on each worker, the services that the edge hosts, the metrics `headroom_realtime_*`. Borrows: the workers, the resolver, the registry.
 // Worker: start(), prepare() and what it gives, drain() and stop() from main's thread or one that is no worker's; the services, publish(), statistics() and
 //   end_user() on each request's worker.
 // Invariants: (1) messages of one channel and priority reach a subscriber in the order of their offsets, critical ones before others
@@ -19,6 +19,7 @@
 
 #include "headroom/base/metrics.h"
 #include "headroom/http/service.h"
+#include "headroom/net/resolver.h"
 #include "headroom/net/task_group.h"
 #include "headroom/net/worker.h"
 #include "headroom/realtime/options.h"
@@ -37,7 +38,7 @@ struct Notice {
 
 class Hub {
  public:
-  Hub(net::Workers& workers, metrics::Registry& registry);
+  Hub(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry);
   ~Hub();
 
   // Errc::invalid: a key file.
@@ -60,6 +61,9 @@ class Hub {
   // Ends the connections of a user of the plain faces; how many.
   [[nodiscard]] net::Task<Result<std::size_t>> end_user(net::TaskGroup& group, std::string user);
 
+  // A take-over: what is published here reaches the clients of the process at the other end of this socket, and the other way round. Takes the
+  // socket over; it ends with either process.
+  void relay(int fd);
   // Ends all connections, spread over [realtime] drain. New ones are told to come back later.
   void drain();
   // After the edge has ended its connections.
@@ -68,6 +72,7 @@ class Hub {
  private:
   class Body;
   net::Workers& workers_;
+  net::Resolver& resolver_;
   metrics::Registry& registry_;
   std::unique_ptr<Body> body_;
 };

@@ -27,8 +27,14 @@ void Log::drop_oldest() {
   ++begin_;
 }
 
+Log::Place Log::first_kept(std::uint64_t messages, std::uint64_t bytes) const {
+  Place first = begin_;
+  while (end_ - first > messages || (first != end_ && bytes_from(first) > bytes)) ++first;
+  return first;
+}
+
 void Log::keep(std::uint64_t messages, std::uint64_t bytes) {
-  while (size() > messages || (!empty() && bytes_from(begin_) > bytes)) drop_oldest();
+  for (const Place first = first_kept(messages, bytes); begin_ < first;) drop_oldest();
   if (empty()) ring_ = {};
 }
 

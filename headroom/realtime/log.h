@@ -31,6 +31,8 @@ class Log {
   }
 
   void append(MessagePtr message);
+  // The first of those that keep() would leave.
+  [[nodiscard]] Place first_kept(std::uint64_t messages, std::uint64_t bytes) const;
   // Keeps at most so many of the newest, and so many bytes.
   void keep(std::uint64_t messages, std::uint64_t bytes);
   void drop_before(TimePoint time);

@@ -59,6 +59,7 @@ struct Publication {
   Form form = Form::json;
   std::uint64_t once =
       0;  // of publications to several channels that are one: a connection gets the first of them; 0: alone
+  bool relayed = false;   // another node has told it
   bool internal = false;  // of the hub's own: not what a cache channel remembers
 };
 

@@ -36,7 +36,8 @@ inline constexpr Family kDelivered{"headroom_realtime_delivered_total",
 inline constexpr Family kDropped{
     "headroom_realtime_dropped_total",
     Kind::counter,
-    "Messages that a slow subscriber was not given, by cause: close, drop_oldest, latest.",
+    "Messages that a slow subscriber was not given, by cause: close, drop_oldest, "
+    "latest, drop_newest, pause.",
     {"cause"}};
 inline constexpr Family kWrites{"headroom_realtime_writes_total", Kind::counter,
                                 "Writes to connections."};
@@ -60,9 +61,30 @@ inline constexpr Family kApiCalls{
     "Calls of the HTTP API, by outcome: ok, invalid, unauthorized, not_found.",
     {"outcome"}};
 
-inline constexpr std::array<const Family*, 14> kFamilies{
-    &kOpened,  &kOpen,   &kRefused, &kReceived, &kPublished,     &kUnheard,    &kDelivered,
-    &kDropped, &kWrites, &kBlocked, &kDelivery, &kSubscriptions, &kRecoveries, &kApiCalls};
+inline constexpr Family kHookEvents{"headroom_realtime_webhook_events_total",
+                                    Kind::counter,
+                                    "Events for webhooks, by outcome: sent, dropped.",
+                                    {"outcome"}};
+inline constexpr Family kHookFailures{"headroom_realtime_webhook_failures_total", Kind::counter,
+                                      "Calls of webhooks that were not answered with 2xx."};
+inline constexpr Family kQuestions{
+    "headroom_realtime_questions_total",
+    Kind::counter,
+    "Questions who may listen, by outcome: asked (of the app), spared (remembered, or asked "
+    "already), failed (the app did not answer).",
+    {"outcome"}};
+
+inline constexpr Family kRelayed{
+    "headroom_realtime_relayed_total",
+    Kind::counter,
+    "Messages between the two processes of a take-over: taken (from the other), dropped (it did "
+    "not take them).",
+    {"outcome"}};
+
+inline constexpr std::array<const Family*, 18> kFamilies{
+    &kOpened,     &kOpen,     &kRefused,    &kReceived,     &kPublished, &kUnheard,
+    &kDelivered,  &kDropped,  &kWrites,     &kBlocked,      &kDelivery,  &kSubscriptions,
+    &kRecoveries, &kApiCalls, &kHookEvents, &kHookFailures, &kQuestions, &kRelayed};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::realtime

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "headroom/http/call.h"
+
 namespace headroom::realtime {
 namespace {
 
@@ -16,6 +18,12 @@ const auto kWord = satisfying("of letters, digits, - and _", [](const std::strin
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_';
   });
+});
+const auto kUrl = satisfying(
+    "that is an http:// or https:// URL, or empty",
+    [](const std::string& text) { return text.empty() || http::call_address(text).has_value(); });
+const auto kPath = satisfying("that begins with / or is empty", [](const std::string& text) {
+  return text.empty() || text.starts_with('/');
 });
 const auto kPattern =
     satisfying("that is a channel's name, or its beginning and *", [](const std::string& text) {
@@ -35,6 +43,14 @@ Section<AppOptions> app_section() {
             "How many a connection may send.");
   s.setting("max_connections", &O::max_connections, "0", Reload::live,
             "Its connections; 0: any number within the hub's.");
+  s.setting("subscription_count", &O::subscription_count, "false", Reload::live,
+            "Whether subscribers are told, at most once a second, how many they are; not in "
+            "presence channels.");
+  s.setting("webhook_url", &O::webhook_url, "", Reload::live,
+            "Where the app's server is told of what happens in its channels; empty: nowhere.",
+            kUrl);
+  s.setting("webhooks", &O::webhooks, "channel_existence,presence,client_events,cache_channels",
+            Reload::live, "What it is told of.");
   s.check([](const O& o) -> Result<void> {
     if (o.secret.empty()) return fail(Errc::invalid, "an app needs a secret");
     return {};
@@ -69,6 +85,31 @@ Section<JwtOptions> jwt_section() {
   return s;
 }
 
+Section<AuthorizationOptions> authorization_section() {
+  using O = AuthorizationOptions;
+  Section<O> s("authorization", "Asking the app who may listen to what.");
+  s.setting("url", &O::url, "", Reload::restart,
+            "The app's endpoint, as the Pusher protocol has it: a form with socket_id and "
+            "channel_name; 200 is a yes. "
+            "With it, the plain faces ask for rooms that are not public. Empty: nobody is asked.",
+            kUrl);
+  s.setting(
+      "path", &O::path, "", Reload::restart,
+      "Where clients of the Pusher protocol ask on the edge (/broadcasting/auth): answered from "
+      "memory where the app has just said yes to the same session. Empty: they ask the app itself.",
+      kPath);
+  s.setting("remember", &O::remember, "10s", Reload::live,
+            "How long a yes is remembered for the same session and channel; 0: it is not.",
+            between(0s, 600s));
+  s.setting("timeout", &O::timeout, "5s", Reload::live, "How long the app may take to answer.",
+            between(10ms, 60s));
+  s.check([](const O& o) -> Result<void> {
+    if (o.url.empty() && !o.path.empty()) return fail(Errc::invalid, "path needs url");
+    return {};
+  });
+  return s;
+}
+
 bool name_matches(std::string_view pattern, std::string_view name) {
   const bool prefix = pattern.ends_with('*');
   return prefix ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
@@ -100,6 +141,10 @@ const Section<RealtimeOptions>& realtime_section() {
               "How long the sign may take; then the connection is closed.", between(1s, 600s));
     s.setting("max_connections", &O::max_connections, "15000", Reload::live,
               "Clients at once, of all apps.", at_least(1));
+    s.setting("max_connections_per_address", &O::max_connections_per_address, "0", Reload::live,
+              "Clients at once from one address (IPv6: one /64); 0: any number.");
+    s.setting("max_connections_per_user", &O::max_connections_per_user, "0", Reload::live,
+              "Clients at once of one user, by token or sign-in; 0: any number.");
     s.setting("max_channels_per_connection", &O::max_channels_per_connection, "128", Reload::live,
               "Channels that one connection may be subscribed to.", between(1, 10000));
     s.setting("message_limit", &O::message_limit, "64KiB", Reload::live,
@@ -146,6 +191,14 @@ const Section<RealtimeOptions>& realtime_section() {
               "How many messages a connection may publish.");
     s.setting("poll_wait", &O::poll_wait, "25s", Reload::live,
               "How long a long-poll waits for a message.", between(0ms, 300s));
+    s.setting("webhook_delay", &O::webhook_delay, "300ms", Reload::live,
+              "How long events are collected for a webhook's call.", between(0ms, 60s));
+    s.setting("webhook_retry", &O::webhook_retry, "5m", Reload::live,
+              "How long a call that fails is tried again.", between(0s, 86400s));
+    s.setting("ca", &O::ca, "", Reload::live,
+              "PEM file of the authorities to trust for https:// webhooks and questions; empty: "
+              "the system's.");
+    s.section("authorization", &O::authorization, authorization_section());
     s.section("jwt", &O::jwt, jwt_section());
     s.list("apps", &O::apps, app_section(), Reload::live);
     s.list("channels", &O::channels, channel_section(), Reload::restart);

@@ -18,11 +18,32 @@ namespace headroom::realtime {
 enum class Slow : std::uint8_t {
   close,        // its connection is closed; it comes back with its position
   drop_oldest,  // it goes on with the newest messages within the distance, and is told how many it missed
-  latest,  // it goes on with the newest message alone, and is told how many it missed
+  latest,       // it goes on with the newest message alone, and is told how many it missed
+  drop_newest,  // it gets what was within the distance, then goes on with what comes, and is told how many it missed
+  pause,  // it gets nothing more of this channel, is told where it stopped, and may go on from there
 };
-inline constexpr std::array<config::Choice<Slow>, 3> kSlow{
-    {{"close", Slow::close}, {"drop_oldest", Slow::drop_oldest}, {"latest", Slow::latest}}};
+inline constexpr std::array<config::Choice<Slow>, 5> kSlow{{{"close", Slow::close},
+                                                            {"drop_oldest", Slow::drop_oldest},
+                                                            {"latest", Slow::latest},
+                                                            {"drop_newest", Slow::drop_newest},
+                                                            {"pause", Slow::pause}}};
 constexpr const auto& setting_choices(Slow) { return kSlow; }
+
+// What an app's server is told of by webhooks.
+enum class HookKind : std::uint8_t {
+  channel_existence,
+  presence,
+  client_events,
+  cache_channels,
+  subscription_count
+};
+inline constexpr std::array<config::Choice<HookKind>, 5> kHooks{
+    {{"channel_existence", HookKind::channel_existence},
+     {"presence", HookKind::presence},
+     {"client_events", HookKind::client_events},
+     {"cache_channels", HookKind::cache_channels},
+     {"subscription_count", HookKind::subscription_count}}};
+constexpr const auto& setting_choices(HookKind) { return kHooks; }
 
 // [[realtime.apps]]: a tenant, with the credentials of the Pusher protocol.
 struct AppOptions {
@@ -33,6 +54,17 @@ struct AppOptions {
   bool client_events = false;
   config::Rate client_event_rate;
   std::uint64_t max_connections = 0;  // 0: those of the hub
+  bool subscription_count = false;
+  std::string webhook_url;
+  std::vector<HookKind> webhooks;
+};
+
+// [realtime.authorization]: asking the app.
+struct AuthorizationOptions {
+  std::string url;
+  std::string path;
+  Duration remember{};
+  Duration timeout{};
 };
 
 // [[realtime.channels]]: what holds for channels whose name matches; the first that matches counts.
@@ -56,6 +88,8 @@ struct RealtimeOptions {
   Duration heartbeat{};
   Duration pong_timeout{};
   std::uint64_t max_connections = 0;
+  std::uint64_t max_connections_per_address = 0;
+  std::uint64_t max_connections_per_user = 0;
   std::uint64_t max_channels_per_connection = 0;
   Bytes message_limit;
   Bytes event_limit;
@@ -74,6 +108,10 @@ struct RealtimeOptions {
   bool client_publish = false;
   config::Rate client_publish_rate;
   Duration poll_wait{};
+  Duration webhook_delay{};
+  Duration webhook_retry{};
+  std::string ca;
+  AuthorizationOptions authorization;
   JwtOptions jwt;
   std::vector<AppOptions> apps;
   std::vector<ChannelOptions> channels;

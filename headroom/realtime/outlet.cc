@@ -83,8 +83,38 @@ void Outlet::catch_up(Chunk& chunk, Subscription& subscription) {
   const std::uint64_t skipped = channel.skip(subscription);
   part_.cells().dropped[static_cast<std::size_t>(channel.rule().slow)]->add(skipped);
   if (channel.rule().slow == Slow::close) return owner_.end(Owner::End::slow);
-  if (skipped > 0)
-    chunk.add(std::make_shared<const std::string>(owner_.missed(subscription, skipped)));
+  if (skipped > 0) tell(chunk, owner_.missed(subscription, skipped));
+}
+
+// Whether the message is for it; counts it then.
+bool Outlet::gives(const Subscription& subscription, const Message& message, TimePoint now) {
+  const Publication& what = message.what();
+  if (what.except == id_ || has_had(what.once)) return false;
+  const auto i = static_cast<std::size_t>(what.priority);
+  part_.cells().delivered[i]->add();
+  if (message.at() >= subscription.opened)
+    part_.cells().delivery[i].record(elapsed(message.at(), now));
+  return true;
+}
+
+// What an overtaken subscriber is still given, and what it is told.
+void Outlet::collect_kept(Chunk& chunk, Subscription& subscription, TimePoint now) {
+  Channel& channel = subscription.channel;
+  Overtaken& left = *subscription.overtaken;
+  metrics::Cell& dropped = *part_.cells().dropped[static_cast<std::size_t>(channel.rule().slow)];
+  if (channel.is_paused(subscription)) {
+    if (std::exchange(left.told, true)) return;
+    dropped.add(channel.log(Priority::normal).end() - left.place);
+    return tell(chunk, owner_.paused(subscription, left.at));
+  }
+  while (left.given < left.kept.size() && !chunk.full()) {
+    const MessagePtr message = std::move(left.kept[left.given++]);
+    if (gives(subscription, *message, now)) chunk.add(Bits(message, &message->wire(wire_)));
+  }
+  if (left.given < left.kept.size()) return;
+  const std::uint64_t missed = channel.go_on(subscription);
+  dropped.add(missed);
+  if (missed > 0) tell(chunk, owner_.missed(subscription, missed));
 }
 
 void Outlet::collect(Chunk& chunk, Priority priority, TimePoint now) {
@@ -93,12 +123,13 @@ void Outlet::collect(Chunk& chunk, Priority priority, TimePoint now) {
        s = decltype(pending_)::after(*s)) {
     const Log& log = s->channel.log(priority);
     catch_up(chunk, *s);
+    if (priority == Priority::normal && s->overtaken) {
+      collect_kept(chunk, *s, now);
+      if (s->overtaken) continue;
+    }
     for (; s->next[i] != log.end() && !chunk.full(); ++s->next[i]) {
       const MessagePtr& message = log.at(s->next[i]);
-      if (message->what().except == id_ || has_had(message->what().once)) continue;
-      chunk.add(message->wire(wire_), message);
-      part_.cells().delivered[i]->add();
-      if (message->at() >= s->opened) part_.cells().delivery[i].record(elapsed(message->at(), now));
+      if (gives(*s, *message, now)) chunk.add(message->wire(wire_), message);
     }
   }
 }

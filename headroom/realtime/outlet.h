@@ -28,8 +28,8 @@ class Part;
 struct Opened {
   Channel::Begun begun = Channel::Begun::here;
   Position position{};  // of what it begins behind
-  Bits members{};  // of a presence channel: see Roster
-  MessagePtr last{};  // of a cache channel
+  Bits members{};       // of a presence channel: see Roster
+  MessagePtr last{};    // of a cache channel
 };
 
 class Outlet {
@@ -42,6 +42,9 @@ class Outlet {
     // The frame that tells the client how many messages it was not given.
     [[nodiscard]] virtual std::string missed(const Subscription& subscription,
                                              std::uint64_t messages) = 0;
+    // The frame that tells it that a channel is paused for it.
+    [[nodiscard]] virtual std::string paused(const Subscription& subscription,
+                                             Position position) = 0;
     // Bytes to follow the messages of a write; "" for none.
     [[nodiscard]] virtual std::string mark() { return {}; }
     // What waited has been written.
@@ -115,6 +118,11 @@ class Outlet {
 
   void collect(Chunk& chunk, TimePoint now);
   void collect(Chunk& chunk, Priority priority, TimePoint now);
+  void collect_kept(Chunk& chunk, Subscription& subscription, TimePoint now);
+  [[nodiscard]] bool gives(const Subscription& subscription, const Message& message, TimePoint now);
+  void tell(Chunk& chunk, std::string frame) {
+    chunk.add(std::make_shared<const std::string>(std::move(frame)));
+  }
   [[nodiscard]] bool has_had(std::uint64_t once);
   void catch_up(Chunk& chunk, Subscription& subscription);
   [[nodiscard]] Written write(Chunk& chunk);

@@ -154,6 +154,7 @@ void Part::sweep() {
   for (Outlet* outlet = blocked_.front(); outlet != nullptr; outlet = Line::after(*outlet))
     outlet->look_at_distance();
   shards_.homes(worker_).upkeep(Clock::now());
+  shards_.asker(worker_).upkeep(Clock::now());
   sweeper_.set(Clock::now() + kSweep);
 }
 

@@ -1,12 +1,12 @@
 #include "headroom/realtime/plain_door.h"
 
 #include <algorithm>
+#include <set>
 
 #include "headroom/auth/access.h"
 #include "headroom/base/text.h"
 #include "headroom/http/query.h"
 #include "headroom/json/writer.h"
-#include "headroom/realtime/counted.h"
 #include "headroom/realtime/plain_session.h"
 #include "headroom/realtime/stream_session.h"
 
@@ -30,7 +30,7 @@ What what_at(const http::Exchange& exchange) {
 }
 
 net::Task<> refuse(http::Exchange& exchange, unsigned status, std::string_view code,
-                   std::string why, std::string_view fields = {}) {
+                   std::string why, std::string fields = {}) {
   http::Reply reply;
   reply.status = status;
   json::Writer(reply.body)
@@ -74,7 +74,8 @@ std::vector<std::string> list_of(const http::QueryFields& query, std::string_vie
 
 // What is asked for, or why it is not given.
 Result<StreamAsk> read_ask(const http::RequestHead& head, const http::QueryFields& query, Wire wire,
-                           const Caller& caller, const RealtimeOptions& options) {
+                           const Caller& caller, const RealtimeOptions& options,
+                           const std::set<std::string>& allowed) {
   StreamAsk ask{wire, list_of(query, "channels"), {}};
   if (ask.channels.empty() || ask.channels.size() > options.max_channels_per_connection)
     return fail(Errc::invalid, "channels: from one to the limit, separated by commas");
@@ -85,7 +86,9 @@ Result<StreamAsk> read_ask(const http::RequestHead& head, const http::QueryField
     if (std::ranges::count(ask.channels, channel) > 1)
       return fail(Errc::invalid, "channels: one twice");
     const bool presence_of_nobody = is_presence(channel) && !caller.known();
-    if (presence_of_nobody || !may_listen(options, caller, channel))
+    const Listening may = may_listen(options, caller, channel);
+    if (presence_of_nobody || may == Listening::no ||
+        (may == Listening::ask && !allowed.contains(channel)))
       return fail(Errc::unauthorized, "'" + channel + "' is not open to you");
   }
   std::string since(http::find_field(query, "since").value_or(""));
@@ -95,11 +98,31 @@ Result<StreamAsk> read_ask(const http::RequestHead& head, const http::QueryField
     std::unique_ptr<Position> position;  // an empty text: from now on
     const bool named = texts.size() == ask.channels.size();
     if (!since.empty() && !(named && texts[i].empty())) {
-      position = std::make_unique<Position>(named ? Position::parse(texts[i]).value_or(Position{}) : Position{});
+      position = std::make_unique<Position>(named ? Position::parse(texts[i]).value_or(Position{})
+                                                  : Position{});
     }
     ask.since.push_back(std::move(position));
   }
   return ask;
+}
+
+// Of the channels in the query those that the app allows.
+net::Task<std::set<std::string>> ask_app(http::Exchange& exchange, Part& part, const Caller& caller,
+                                         const http::QueryFields& query) {
+  std::set<std::string> allowed;
+  const auto settings = part.settings();
+  const auto channels = list_of(query, "channels");
+  if (channels.size() > part.options().max_channels_per_connection) co_return allowed;
+  for (const std::string& channel : channels) {
+    if (!is_plain_channel(channel) || may_listen(part.options(), caller, channel) != Listening::ask)
+      continue;
+    Question question{credentials_in(exchange.request()), show_socket(part.next_socket()), channel,
+                      caller.name};
+    auto answer =
+        co_await Asker::ask(part.shards(), exchange.group(), settings, std::move(question));
+    if (answer && answer->allowed) allowed.insert(channel);
+  }
+  co_return allowed;
 }
 
 }  // namespace
@@ -132,8 +155,8 @@ net::Task<> PlainDoor::serve(http::Exchange& exchange) {
     if (!known) co_return co_await refuse(exchange, 401, "unauthorized", known.error().message);
     caller = std::move(*known);
   }
-  const Counted here(shards_.open());
-  if (here.before() >= part.options().max_connections || part.draining()) {
+  const Gate::Ticket here = shards_.gate().enter(exchange.client().address);
+  if (!here || part.draining()) {
     part.cells().refuse(Refusal::limit);
     co_return co_await refuse(exchange, 503, "overloaded", "over capacity; come back later",
                               "Retry-After: 2\r\n");
@@ -148,16 +171,20 @@ net::Task<> PlainDoor::socket(http::Exchange& exchange, Caller caller) {
   if (!handshake) {
     part.cells().refuse(Refusal::handshake);
     co_return co_await refuse(exchange, handshake.error().status, "bad_handshake",
-                              std::string(handshake.error().reason), handshake.error().fields);
+                              std::string(handshake.error().reason),
+                              std::string(handshake.error().fields));
   }
   const bool offered =
       std::ranges::find(handshake->subprotocols, kSubprotocol) != handshake->subprotocols.end();
   std::string accepted = websocket::accept(*handshake, offered ? kSubprotocol : std::string_view{});
   const bool needed = exchange.request().path == kSeedSockets;
+  Credentials credentials;
+  if (part.settings()->authorization) credentials = credentials_in(exchange.request());
   exchange.hijack();
   part.cells().opened_by(Wire::plain).add();
   PlainSession session(exchange, part, std::move(caller),
-                       needed ? PlainSession::Token::needed : PlainSession::Token::not_needed);
+                       needed ? PlainSession::Token::needed : PlainSession::Token::not_needed,
+                       std::move(credentials));
   co_await session.run(std::move(accepted));
 }
 
@@ -168,8 +195,10 @@ net::Task<> PlainDoor::stream(http::Exchange& exchange, Caller caller, Wire wire
     co_return co_await refuse(exchange, 405, "method_not_allowed", "GET by HTTP/1.1",
                               "Allow: GET\r\n");
   auto query = http::query_fields(head.query);
-  auto ask =
-      query ? read_ask(head, *query, wire, caller, part.options()) : Result<StreamAsk>(pass(query));
+  std::set<std::string> allowed;
+  if (query) allowed = co_await ask_app(exchange, part, caller, *query);
+  auto ask = query ? read_ask(head, *query, wire, caller, part.options(), allowed)
+                   : Result<StreamAsk>(pass(query));
   if (!ask) {
     const bool forbidden = ask.error().code == Errc::unauthorized;
     co_return co_await refuse(exchange,
@@ -177,6 +206,16 @@ net::Task<> PlainDoor::stream(http::Exchange& exchange, Caller caller, Wire wire
                               : caller.known() ? 403
                                                : 401,
                               to_string(ask.error().code), ask.error().message, cors_of(head));
+  }
+  Gate::Ticket of_user;  // of a socket its session has it
+  if (caller.known()) {
+    of_user = shards_.gate().enter_user(part.options().plain_app, caller.name);
+    if (!of_user) {
+      part.cells().refuse(Refusal::limit);
+      co_return co_await refuse(exchange, 429, "overloaded",
+                                "this user has all the connections it may",
+                                "Retry-After: 5\r\n" + cors_of(head));
+    }
   }
   exchange.close_after();
   exchange.start(200, {}, {http::Exchange::Length::Kind::unknown, 0});

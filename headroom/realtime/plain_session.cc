@@ -5,26 +5,26 @@
 
 #include "headroom/json/writer.h"
 #include "headroom/realtime/encodings.h"
+#include "headroom/realtime/pusher.h"
+#include "headroom/realtime/shards.h"
 
 namespace headroom::realtime {
 namespace {
 
 constexpr Duration kTokenWait = 10s;
-constexpr std::array<std::string_view, 9> kOwnTypes{
-    "welcome", "subscribed", "unsubscribed",    "published",    "pong",
-    "error",   "missed",     "presence_joined", "presence_left"};
-
-std::string text_member(const json::Value& object, std::string_view name) {
-  const auto member = object.find(name);
-  return member ? std::string(member->string().value_or("")) : std::string();
-}
+constexpr std::string_view kTooMany = "this user has all the connections it may";
+constexpr std::array<std::string_view, 10> kOwnTypes{
+    "welcome", "subscribed", "unsubscribed", "published",       "pong",
+    "error",   "missed",     "paused",       "presence_joined", "presence_left"};
 
 }  // namespace
 
-PlainSession::PlainSession(http::Exchange& exchange, Part& part, Caller caller, Token token)
+PlainSession::PlainSession(http::Exchange& exchange, Part& part, Caller caller, Token token,
+                           Credentials credentials)
     : Session(exchange, part, Wire::plain),
       caller_(std::move(caller)),
       token_(token),
+      credentials_(std::move(credentials)),
       timer_(part.worker().wheel(), *this) {}
 
 void PlainSession::set_timer() {
@@ -44,6 +44,8 @@ void PlainSession::token_ended() {
 }
 
 void PlainSession::begin() {
+  if (caller_.known() && !claim(part().options().plain_app, caller_.name))
+    return close(4429, kTooMany);
   set_timer();
   if (token_ == Token::needed && !caller_.known()) return;
   welcome();
@@ -58,14 +60,13 @@ void PlainSession::welcome() {
   out.field("channels", own).end_object();
   send_text(text);
   for (const std::string& channel : own) {
-    if (find(channel) == nullptr) add(channel, nullptr);
+    if (find(channel) == nullptr) enter(channel, nullptr);
   }
 }
 
 void PlainSession::finish() {
   timer_.clear();
-  for (auto& subscription : std::exchange(subscriptions_, {}))
-    part().unsubscribe(std::move(subscription));
+  for (const auto& each : asking_) each->session = nullptr;
 }
 
 Session::Closing PlainSession::closing(End why) const {
@@ -107,46 +108,77 @@ void PlainSession::authenticate(const json::Value& message) {
   if (!caller) return close(4401, "the token is not valid");
   if (caller_.known() && caller->name != caller_.name)
     return close(4401, "the token is another user's");
+  if (!caller_.known() && !claim(part().options().plain_app, caller->name))
+    return close(4429, kTooMany);
   caller_ = std::move(*caller);
   set_timer();
   welcome();
 }
 
-Subscription* PlainSession::find(std::string_view channel) const {
-  const auto at = std::ranges::find_if(
-      subscriptions_, [&](const auto& each) { return each->channel.name() == channel; });
-  return at == subscriptions_.end() ? nullptr : at->get();
-}
-
-void PlainSession::add(const std::string& channel, std::unique_ptr<Position> since) {
+void PlainSession::enter(const std::string& channel, std::unique_ptr<Position> since,
+                         std::unique_ptr<Member> member) {
   const Access access = is_presence(channel)                  ? Access::presence
                         : part().options().is_public(channel) ? Access::open
                                                               : Access::restricted;
-  part().cells().subscriptions[static_cast<std::size_t>(access)]->add();
-  std::unique_ptr<Member> member;
-  if (access == Access::presence && caller_.known())
+  if (access == Access::presence && !member && caller_.known())
     member = std::make_unique<Member>(Member{caller_.name, {}});
-  subscriptions_.push_back(part().subscribe(outlet(), part().options().plain_app, channel,
-                                            std::move(since), std::move(member)));
+  add(part().options().plain_app, channel, access, std::move(since), std::move(member));
 }
 
 void PlainSession::subscribe(const json::Value& message) {
   const std::string channel = text_member(message, "channel");
   if (!is_plain_channel(channel))
     return refuse("invalid", "not a channel's name", channel.substr(0, 200));
-  const bool presence_of_nobody = is_presence(channel) && !caller_.known();
-  if (presence_of_nobody || !may_listen(part().options(), caller_, channel))
+  const Listening may = may_listen(part().options(), caller_, channel);
+  const bool presence_of_nobody = is_presence(channel) && !caller_.known() && may != Listening::ask;
+  if (presence_of_nobody || may == Listening::no)
     return refuse("unauthorized", "this channel is not open to you", channel);
-  if (subscriptions_.size() >= part().options().max_channels_per_connection)
+  if (!has_room() || asking_.size() >= part().options().max_channels_per_connection)
     return refuse("overloaded", "too many channels on one connection", channel);
   std::unique_ptr<Position> since;
   if (const std::string text = text_member(message, "since"); !text.empty())
     since = std::make_unique<Position>(Position::parse(text).value_or(Position{}));
   if (Subscription* const there = find(channel)) {
-    if (!since) return opened(*there, {.position = there->channel.reached(*there)});
-    remove(*there);  // it is in it without asking, and now says from where
+    if (!since && !there->channel.is_paused(*there))
+      return opened(*there, {.position = there->channel.reached(*there)});
+    remove(*there);  // it is in it without asking, or paused, and now says from where
   }
-  add(channel, std::move(since));
+  if (may == Listening::ask) return ask(channel, std::move(since));
+  enter(channel, std::move(since));
+}
+
+void PlainSession::ask(const std::string& channel, std::unique_ptr<Position> since) {
+  auto asking = std::make_shared<Asking>(this, channel, std::move(since));
+  Question question{credentials_, show_socket(outlet().id()), channel, caller_.name};
+  const bool asked = part().tasks().spawn(
+      [&part = part(), asking, question] { return await_answer(part, asking, question); });
+  if (!asked) return refuse("unavailable", "the server stops", channel);
+  asking_.push_back(std::move(asking));
+}
+
+net::Task<> PlainSession::await_answer(Part& part, std::shared_ptr<Asking> asking,
+                                       Question question) {
+  const auto settings = part.settings();
+  auto answer = co_await Asker::ask(part.shards(), part.tasks(), settings, question);
+  if (asking->session != nullptr) asking->session->answered(*asking, answer);
+}
+
+void PlainSession::answered(Asking& asking, const Result<Answer>& answer) {
+  std::erase_if(asking_, [&](const auto& each) { return each.get() == &asking; });
+  if (!answer)
+    return refuse(to_string(answer.error().code), "the app does not say who may listen",
+                  asking.channel);
+  std::unique_ptr<Member> member;
+  bool known = caller_.known() || !is_presence(asking.channel);
+  if (is_presence(asking.channel) && !answer->channel_data.empty()) {
+    auto told = pusher::member_of(answer->channel_data, part().options());
+    if (told) member = std::make_unique<Member>(std::move(*told));
+    known = told.has_value();
+  }
+  if (!answer->allowed || !known)
+    return refuse("unauthorized", "this channel is not open to you", asking.channel);
+  if (find(asking.channel) != nullptr || !has_room()) return;
+  enter(asking.channel, std::move(asking.since), std::move(member));
 }
 
 void PlainSession::opened(Subscription& subscription, const Opened& how) {
@@ -168,14 +200,6 @@ void PlainSession::opened(Subscription& subscription, const Opened& how) {
 void PlainSession::not_opened(Subscription& subscription, const Error& why) {
   refuse(to_string(why.code), why.message, subscription.channel.name());
   remove(subscription);
-}
-
-void PlainSession::remove(const Subscription& subscription) {
-  const auto at =
-      std::ranges::find(subscriptions_, &subscription, [](const auto& each) { return each.get(); });
-  auto owned = std::move(*at);
-  subscriptions_.erase(at);
-  part().unsubscribe(std::move(owned));
 }
 
 void PlainSession::unsubscribe(const json::Value& message) {
@@ -203,6 +227,17 @@ std::string PlainSession::missed(const Subscription& subscription, std::uint64_t
   return wrap(text, Wire::plain);
 }
 
+std::string PlainSession::paused(const Subscription& subscription, Position position) {
+  std::string text;
+  json::Writer(text)
+      .begin_object()
+      .field("type", "paused")
+      .field("channel", subscription.channel.name())
+      .field("position", position.text())
+      .end_object();
+  return wrap(text, Wire::plain);
+}
+
 void PlainSession::publish(const json::Value& message) {
   const RealtimeOptions& options = part().options();
   const std::string channel = text_member(message, "channel");
@@ -216,16 +251,8 @@ void PlainSession::publish(const json::Value& message) {
     return refuse("unauthorized", "who publishes is in the channel", named);
   if (event.empty() || event.size() > 200 || std::ranges::find(kOwnTypes, event) != kOwnTypes.end())
     return refuse("invalid", "event is a name of 1 to 200 bytes, none of the hub's own", named);
-  const limit::Budget budget =
-      limit::Budget::gcra(options.client_publish_rate, options.client_publish_rate.count);
-  if (!sent_) {
-    sent_ = std::make_unique<std::byte[]>(budget.state_bytes());
-    budget.begin(sent_.get());
-  }
-  const TimePoint now = Clock::now();
-  if (!budget.check(sent_.get(), now, 1).allowed)
+  if (!may_send(options.client_publish_rate))
     return refuse("overloaded", "too many messages", named);
-  budget.take(sent_.get(), now, 1);
   const auto data = message.find("data");
   Publication what{.app = options.plain_app,
                    .channel = channel,

@@ -1,4 +1,4 @@
-// headroom/realtime/plain_session.h - one client that speaks plain JSON over a WebSocket: the seeds' endpoints and clients/headroom.js.
+// headroom/realtime/plain_session.h - one client that speaks plain JSON over a WebSocket: the seeds' endpoints and clients/headroom.
 //
 //   client                                                             hub
 //                                                                      {"type": "welcome", "id": "a.b", "user"?: "...", "channels": [...]}
@@ -10,8 +10,9 @@
 //   what is refused                                                    {"type": "error", "code", "message", "channel"?}
 //   messages                                                           {"type", "channel", "data", "offset", "priority", "user_id"?}
 //   for who is slow                                                    {"type": "missed", "channel", "messages"}
+//                                                                      {"type": "paused", "channel", "position"}: subscribe again, since it
 //
-// Owns: its subscriptions. Worker: the exchange's; lives in the frame of the door's serve().
+// Owns: who it is. Worker: the exchange's; lives in the frame of the door's serve().
 // Invariants: (1) until a token has been verified, only public channels are open to it; (2) a session ends when its token does.
 // Limits: max_channels_per_connection, client_publish_rate; ten seconds for a first message with a token where one is needed.
 #pragma once
@@ -21,7 +22,7 @@
 #include <vector>
 
 #include "headroom/json/json.h"
-#include "headroom/limit/budget.h"
+#include "headroom/realtime/asker.h"
 #include "headroom/realtime/caller.h"
 #include "headroom/realtime/session.h"
 
@@ -31,7 +32,8 @@ class PlainSession final : public Session {
  public:
   // `needs_token`: it is closed when none comes.
   enum class Token : std::uint8_t { needed, not_needed };
-  PlainSession(http::Exchange& exchange, Part& part, Caller caller, Token token);
+  PlainSession(http::Exchange& exchange, Part& part, Caller caller, Token token,
+               Credentials credentials);
   ~PlainSession() = default;
 
  private:
@@ -44,6 +46,13 @@ class PlainSession final : public Session {
     PlainSession& session_;
   };
 
+  // A subscription that the app is asked about.
+  struct Asking {
+    PlainSession* session;  // null once it is over
+    std::string channel;
+    std::unique_ptr<Position> since;
+  };
+
   void begin() override;
   void take(std::string_view text) override;
   void finish() override;
@@ -51,6 +60,7 @@ class PlainSession final : public Session {
   void not_opened(Subscription& subscription, const Error& why) override;
   [[nodiscard]] std::string missed(const Subscription& subscription,
                                    std::uint64_t messages) override;
+  [[nodiscard]] std::string paused(const Subscription& subscription, Position position) override;
   [[nodiscard]] bool is_user(std::string_view app, std::string_view user) const override;
   [[nodiscard]] Closing closing(End why) const override;
   [[nodiscard]] Closing silent() const override { return {4408, "no sign of life"}; }
@@ -61,16 +71,19 @@ class PlainSession final : public Session {
   void unsubscribe(const json::Value& message);
   void publish(const json::Value& message);
   void refuse(std::string_view code, std::string_view why, std::string_view channel = {});
-  void add(const std::string& channel, std::unique_ptr<Position> since);
-  [[nodiscard]] Subscription* find(std::string_view channel) const;
-  void remove(const Subscription& subscription);
+  void enter(const std::string& channel, std::unique_ptr<Position> since,
+             std::unique_ptr<Member> member = nullptr);
+  void ask(const std::string& channel, std::unique_ptr<Position> since);
+  [[nodiscard]] static net::Task<> await_answer(Part& part, std::shared_ptr<Asking> asking,
+                                                Question question);
+  void answered(Asking& asking, const Result<Answer>& answer);
   void token_ended();
   void set_timer();
 
   Caller caller_;
   const Token token_;
-  std::vector<std::unique_ptr<Subscription>> subscriptions_;
-  std::unique_ptr<std::byte[]> sent_;
+  const Credentials credentials_;  // where the app is asked
+  std::vector<std::shared_ptr<Asking>> asking_;
   Timer timer_;
 };
 

@@ -79,14 +79,13 @@ net::Task<> PusherDoor::serve(http::Exchange& exchange) {
         exchange, 403, "pages of this origin may not connect (realtime.allowed_origins)", {});
   }
   const auto app = app_of(exchange);
-  const Counted in_hub(shards_.open());
+  const Gate::Ticket in_hub = shards_.gate().enter(exchange.client().address);
   const Counted in_app(*app->open);
   Closing wrong = wrong_version(exchange.request());
   if (!app->options.enabled) wrong = {4003, "this app is disabled"};
   if (app->options.max_connections > 0 && in_app.before() >= app->options.max_connections)
     wrong = {4004, "this app has all the connections it may"};
-  if (in_hub.before() >= options.max_connections || part.draining())
-    wrong = {4100, "over capacity; come back later"};
+  if (!in_hub || part.draining()) wrong = {4100, "over capacity; come back later"};
   std::string accepted = websocket::accept(*handshake);
   if (wrong.code != 0) {
     part.cells().refuse(wrong.code == 4003 || (wrong.code >= 4006 && wrong.code <= 4008)

@@ -1,13 +1,14 @@
 #include "headroom/realtime/pusher_session.h"
 
-#include <algorithm>
-
 #include "headroom/json/writer.h"
+#include "headroom/realtime/encodings.h"
 #include "headroom/realtime/pusher.h"
+#include "headroom/realtime/shards.h"
 
 namespace headroom::realtime {
 namespace {
 
+constexpr int kOverQuota = 4004;
 constexpr int kUnauthorized = 4009;
 constexpr int kTooManyEvents = 4301;
 
@@ -21,11 +22,6 @@ void with_data(const json::Value& message, F use) {
     return;
   }
   use(*data);
-}
-
-std::string text_member(const json::Value& object, std::string_view name) {
-  const auto member = object.find(name);
-  return member ? std::string(member->string().value_or("")) : std::string();
 }
 
 }  // namespace
@@ -42,11 +38,6 @@ void PusherSession::begin() {
       .field("activity_timeout", timeout.count())
       .end_object();
   send_text(pusher::event("pusher:connection_established", {}, data));
-}
-
-void PusherSession::finish() {
-  for (auto& subscription : std::exchange(subscriptions_, {}))
-    part().unsubscribe(std::move(subscription));
 }
 
 Session::Closing PusherSession::closing(End why) const {
@@ -74,12 +65,6 @@ void PusherSession::take(std::string_view text) {
   send_text(pusher::error(std::nullopt, "an event that clients do not send"));
 }
 
-Subscription* PusherSession::find(std::string_view channel) const {
-  const auto at = std::ranges::find_if(
-      subscriptions_, [&](const auto& each) { return each->channel.name() == channel; });
-  return at == subscriptions_.end() ? nullptr : at->get();
-}
-
 // What allows the client into the channel; in a presence channel also who it is.
 Result<std::unique_ptr<Member>> PusherSession::authorise(const std::string& channel,
                                                          const json::Value& data) {
@@ -104,9 +89,12 @@ Result<std::unique_ptr<Member>> PusherSession::authorise(const std::string& chan
 
 void PusherSession::subscribe(const json::Value& data) {
   const std::string channel = text_member(data, "channel");
-  if (find(channel) != nullptr)
-    return send_text(pusher::error(std::nullopt, "already subscribed to " + channel));
-  if (subscriptions_.size() >= part().options().max_channels_per_connection)
+  if (const Subscription* const there = find(channel)) {
+    if (!there->channel.is_paused(*there))
+      return send_text(pusher::error(std::nullopt, "already subscribed to " + channel));
+    remove(*there);
+  }
+  if (!has_room())
     return refuse(channel, {Errc::overloaded, "too many channels on one connection"});
   auto member = authorise(channel, data);
   if (!member) return refuse(channel, member.error());
@@ -117,9 +105,7 @@ void PusherSession::subscribe(const json::Value& data) {
   const Access access = is_presence(channel)          ? Access::presence
                         : pusher::needs_auth(channel) ? Access::restricted
                                                       : Access::open;
-  part().cells().subscriptions[static_cast<std::size_t>(access)]->add();
-  subscriptions_.push_back(
-      part().subscribe(outlet(), app_->options.id, channel, std::move(since), std::move(*member)));
+  add(app_->options.id, channel, access, std::move(since), std::move(*member));
 }
 
 void PusherSession::refuse(const std::string& channel, const Error& why) {
@@ -160,20 +146,14 @@ void PusherSession::opened(Subscription& subscription, const Opened& how) {
     outlet().send(Bits(how.last, &how.last->wire(Wire::pusher)));
   } else {
     send_text(pusher::event("pusher:cache_miss", channel, "{}"));
+    if (Hooks::wants(*part().settings(), app_->options.id, HookKind::cache_channels))
+      part().shards().hooks().note(app_->options.id, cache_miss_event(channel));
   }
 }
 
 void PusherSession::not_opened(Subscription& subscription, const Error& why) {
   refuse(subscription.channel.name(), why);
   remove(subscription);
-}
-
-void PusherSession::remove(const Subscription& subscription) {
-  const auto at =
-      std::ranges::find(subscriptions_, &subscription, [](const auto& each) { return each.get(); });
-  auto owned = std::move(*at);
-  subscriptions_.erase(at);
-  part().unsubscribe(std::move(owned));
 }
 
 void PusherSession::unsubscribe(const json::Value& data) {
@@ -184,10 +164,13 @@ void PusherSession::unsubscribe(const json::Value& data) {
 std::string PusherSession::missed(const Subscription& subscription, std::uint64_t messages) {
   std::string data;
   json::Writer(data).begin_object().field("missed", messages).end_object();
-  std::string frame;
-  websocket::append_frame(frame, websocket::Opcode::text,
-                          pusher::event("headroom:missed", subscription.channel.name(), data));
-  return frame;
+  return wrap(pusher::event("headroom:missed", subscription.channel.name(), data), Wire::pusher);
+}
+
+std::string PusherSession::paused(const Subscription& subscription, Position position) {
+  std::string data;
+  json::Writer(data).begin_object().field("position", position.text()).end_object();
+  return wrap(pusher::event("headroom:paused", subscription.channel.name(), data), Wire::pusher);
 }
 
 bool PusherSession::is_user(std::string_view app, std::string_view user) const {
@@ -204,23 +187,12 @@ void PusherSession::sign_in(const json::Value& data) {
   const std::string id = document ? text_member(document->root(), "id") : std::string();
   if (id.empty() || id.size() > pusher::kUserIdLimit)
     return close(kUnauthorized, "the sign-in is not valid");
+  if (!claim(app_->options.id, id))
+    return close(kOverQuota, "this user has all the connections it may");
   user_id_ = id;
   std::string answer;
   json::Writer(answer).begin_object().field("user_data", user_data).end_object();
   send_text(pusher::event("pusher:signin_success", {}, answer));
-}
-
-bool PusherSession::may_send() {
-  const config::Rate& rate = app_->options.client_event_rate;
-  const limit::Budget budget = limit::Budget::gcra(rate, rate.count);
-  if (!sent_) {
-    sent_ = std::make_unique<std::byte[]>(budget.state_bytes());
-    budget.begin(sent_.get());
-  }
-  const TimePoint now = Clock::now();
-  if (!budget.check(sent_.get(), now, 1).allowed) return false;
-  budget.take(sent_.get(), now, 1);
-  return true;
 }
 
 void PusherSession::client_event(std::string_view event, const json::Value& message) {
@@ -236,7 +208,8 @@ void PusherSession::client_event(std::string_view event, const json::Value& mess
                   "client events go to private and presence channels that the client is in");
   if (event.size() > pusher::kNameLimit)
     return refuse(std::nullopt, "the event's name is too long");
-  if (!may_send()) return refuse(kTooManyEvents, "too many client events");
+  if (!may_send(app_->options.client_event_rate))
+    return refuse(kTooManyEvents, "too many client events");
   const auto data = message.find("data");
   Publication what{.app = app_->options.id,
                    .channel = channel,

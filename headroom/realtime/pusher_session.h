@@ -1,6 +1,6 @@
 // headroom/realtime/pusher_session.h - one client that speaks the Pusher Channels protocol, version 7.
 //
-// Owns: its subscriptions, its place in the app's count. Worker: the exchange's; lives in the frame of the door's serve().
+// Owns: who it is signed in as. Borrows: the app. Worker: the exchange's; lives in the frame of the door's serve().
 // Invariants: (1) a private or presence channel is entered only with the app's signature for this connection and this channel; (2) a client
 //   sends events only to such channels it is in, and what they say of the sender is the hub's, not the client's; (3) every answer follows
 //   the order of the requests on its channel.
@@ -8,15 +8,13 @@
 //
 // Beyond the protocol, for clients that ask: `pusher:subscribe` may carry "resume_after": "<id of the last event seen>"; the answer
 // then has "recovered": true or false and "position"; events of channels with history carry "id". "headroom:missed" tells a slow
-// subscriber how many messages it was not given.
+// subscriber how many messages it was not given; "headroom:paused" the position where it stopped, behind which it may subscribe again.
 #pragma once
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "headroom/json/json.h"
-#include "headroom/limit/budget.h"
 #include "headroom/realtime/session.h"
 
 namespace headroom::realtime {
@@ -32,11 +30,11 @@ class PusherSession final : public Session {
  private:
   void begin() override;
   void take(std::string_view text) override;
-  void finish() override;
   void opened(Subscription& subscription, const Opened& how) override;
   void not_opened(Subscription& subscription, const Error& why) override;
   [[nodiscard]] std::string missed(const Subscription& subscription,
                                    std::uint64_t messages) override;
+  [[nodiscard]] std::string paused(const Subscription& subscription, Position position) override;
   [[nodiscard]] bool is_user(std::string_view app, std::string_view user) const override;
   [[nodiscard]] Closing closing(End why) const override;
   [[nodiscard]] Closing silent() const override { return {4201, "no sign of life"}; }
@@ -48,14 +46,9 @@ class PusherSession final : public Session {
   void unsubscribe(const json::Value& data);
   void sign_in(const json::Value& data);
   void client_event(std::string_view event, const json::Value& message);
-  [[nodiscard]] Subscription* find(std::string_view channel) const;
-  void remove(const Subscription& subscription);
-  [[nodiscard]] bool may_send();
 
   const std::shared_ptr<const App> app_;
-  std::vector<std::unique_ptr<Subscription>> subscriptions_;
-  std::string user_id_;                // signed in as
-  std::unique_ptr<std::byte[]> sent_;  // the state of client_event_rate, once something was sent
+  std::string user_id_;  // signed in as
 };
 
 }  // namespace headroom::realtime

@@ -1,5 +1,10 @@
 #include "headroom/realtime/session.h"
 
+#include <algorithm>
+
+#include "headroom/limit/budget.h"
+#include "headroom/realtime/shards.h"
+
 namespace headroom::realtime {
 namespace {
 
@@ -7,6 +12,11 @@ constexpr Duration kCloseAnswer = 3s;
 constexpr Duration kLinger = 1s;
 
 }  // namespace
+
+std::string text_member(const json::Value& object, std::string_view name) {
+  const auto member = object.find(name);
+  return member ? std::string(member->string().value_or("")) : std::string();
+}
 
 Session::Session(http::Exchange& exchange, Part& part, Wire wire)
     : part_(part),
@@ -25,6 +35,8 @@ net::Task<> Session::run(std::string accepted) {
     co_await read();
   }
   finish();
+  for (auto& subscription : std::exchange(subscriptions_, {}))
+    part_.unsubscribe(std::move(subscription));
   if (outlet_.state() == Outlet::State::ready)
     outlet_.write();  // last words, if the connection takes them
   stream_.finish_writing();
@@ -115,6 +127,46 @@ void Session::take(const websocket::Step& step) {
       stage_ = Stage::closed;
       break;
   }
+}
+
+bool Session::claim(const std::string& app, const std::string& user) {
+  user_ = {};  // it may have been another's
+  user_ = part_.shards().gate().enter_user(app, user);
+  if (!user_) part_.cells().refuse(Refusal::limit);
+  return static_cast<bool>(user_);
+}
+
+bool Session::may_send(const config::Rate& rate) {
+  const limit::Budget budget = limit::Budget::gcra(rate, rate.count);
+  if (!sent_) {
+    sent_ = std::make_unique<std::byte[]>(budget.state_bytes());
+    budget.begin(sent_.get());
+  }
+  const TimePoint now = Clock::now();
+  if (!budget.check(sent_.get(), now, 1).allowed) return false;
+  budget.take(sent_.get(), now, 1);
+  return true;
+}
+
+Subscription* Session::find(std::string_view channel) const {
+  const auto at = std::ranges::find_if(
+      subscriptions_, [&](const auto& each) { return each->channel.name() == channel; });
+  return at == subscriptions_.end() ? nullptr : at->get();
+}
+
+void Session::add(const std::string& app, const std::string& channel, Access access,
+                  std::unique_ptr<Position> since, std::unique_ptr<Member> member) {
+  part_.cells().subscriptions[static_cast<std::size_t>(access)]->add();
+  subscriptions_.push_back(
+      part_.subscribe(outlet_, app, channel, std::move(since), std::move(member)));
+}
+
+void Session::remove(const Subscription& subscription) {
+  const auto at =
+      std::ranges::find(subscriptions_, &subscription, [](const auto& each) { return each.get(); });
+  auto owned = std::move(*at);
+  subscriptions_.erase(at);
+  part_.unsubscribe(std::move(owned));
 }
 
 void Session::answer_close(websocket::CloseCode code) {

@@ -6,9 +6,11 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "headroom/auth/jwt.h"
+#include "headroom/http/call.h"
 #include "headroom/realtime/options.h"
 
 namespace headroom::realtime {
@@ -16,6 +18,7 @@ namespace headroom::realtime {
 struct App {
   AppOptions options;
   std::shared_ptr<std::atomic<std::uint64_t>> open;  // connections
+  std::optional<http::CallAddress> webhook;
 };
 
 struct Settings {
@@ -23,11 +26,14 @@ struct Settings {
   std::map<std::string, std::shared_ptr<const App>, std::less<>> by_key;
   std::map<std::string, std::shared_ptr<const App>, std::less<>> by_id;
 
+  std::optional<http::CallAddress> authorization;
+  std::shared_ptr<const net::TlsClient> tls;  // for calls by https; null where there are none
   std::shared_ptr<const auth::JwtVerifier> verifier;  // of [realtime.jwt]; null: no user is known
 
-  // Reads key files. Errc::invalid, naming the setting. With the counts of those before; `before` may be null.
+  // Reads key files and the authorities. Errc::invalid, naming the setting. With the counts of those before; `before` may be null.
   [[nodiscard]] static Result<std::shared_ptr<const Settings>> make(const RealtimeOptions& options,
-                                                                    const Settings* before);
+                                                                    const Settings* before,
+                                                                    std::size_t workers);
 };
 
 }  // namespace headroom::realtime

@@ -1,24 +1,36 @@
 #include "headroom/realtime/shards.h"
 
 #include <numeric>
+#include <random>
 
 namespace headroom::realtime {
 
-Shards::Shards(net::Workers& workers, metrics::Registry& registry,
+Shards::Shards(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
                const std::shared_ptr<const Settings>& settings)
-    : workers_(workers) {
+    : workers_(workers), gate_(std::random_device{}()) {
+  gate_.use(settings->options);
   shards_.resize(workers.size());
   workers_.each([&](net::Worker& worker) {
-    shards_[worker.index()] = std::make_unique<Shard>(*this, worker, registry, settings);
+    shards_[worker.index()] = std::make_unique<Shard>(*this, worker, resolver, registry, settings);
   });
+  hooks_ = std::make_unique<Hooks>(*this, workers[0], resolver, registry);
   each([](Shard& shard) { shard.part.start(); });
 }
 
 Shards::~Shards() {
-  for (auto& shard : shards_) shard->part.tasks().stop_and_join();
+  for (auto& shard : shards_) {
+    shard->part.tasks().stop_and_join();
+    shard->asker.tasks().stop_and_join();
+  }
+  hooks_->tasks().stop_and_join();
+  for (auto& relay : relays_) relay->tasks().stop_and_join();
   for (int i = 0; i < 3; ++i)
     workers_.each(
         [](net::Worker&) {});  // what was posted from one to another, and the answers, have arrived
+  workers_[0].run_and_wait([&] {
+    hooks_.reset();
+    relays_.clear();
+  });
   for (auto& shard : shards_) {
     shard->part.worker().run_and_wait([&] { shard.reset(); });
   }
@@ -26,6 +38,15 @@ Shards::~Shards() {
 
 void Shards::each(const std::function<void(Shard&)>& work) {
   workers_.each([&](net::Worker& worker) { work(*shards_[worker.index()]); });
+}
+
+void Shards::relay(int fd) {
+  Relay* made = nullptr;
+  workers_[0].run_and_wait([&] {
+    relays_.push_back(std::make_unique<Relay>(*this, workers_[0], shards_[0]->cells, fd));
+    made = relays_.back().get();
+  });
+  each([made](Shard& shard) { shard.nodes.push_back(made); });
 }
 
 std::vector<std::size_t> Shards::all() const {

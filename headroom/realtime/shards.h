@@ -11,7 +11,6 @@
 // Limits: those of its parts; max_connections over all of them.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,27 +18,34 @@
 
 #include "headroom/base/hash.h"
 #include "headroom/net/task_group.h"
+#include "headroom/realtime/asker.h"
+#include "headroom/realtime/gate.h"
 #include "headroom/realtime/homes.h"
+#include "headroom/realtime/hooks.h"
 #include "headroom/realtime/part.h"
+#include "headroom/realtime/relay.h"
 
 namespace headroom::realtime {
 
 struct Shard {
-  Shard(Shards& shards, net::Worker& worker, metrics::Registry& registry,
+  Shard(Shards& shards, net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry,
         std::shared_ptr<const Settings> settings)
       : cells(registry, worker.index()),
         part(shards, worker, cells, std::move(settings)),
-        homes(shards, worker, cells) {}
+        homes(shards, worker, cells),
+        asker(worker, resolver, registry) {}
 
   Cells cells;
   Part part;
   Homes homes;
+  Asker asker;
+  std::vector<Nodes*> nodes;  // the same on every worker
 };
 
 class Shards {
  public:
   // From main's thread, workers running.
-  Shards(net::Workers& workers, metrics::Registry& registry,
+  Shards(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
          const std::shared_ptr<const Settings>& settings);
   Shards(const Shards&) = delete;
   Shards& operator=(const Shards&) = delete;
@@ -52,6 +58,14 @@ class Shards {
   }
   [[nodiscard]] Part& part(const net::Worker& worker) { return shards_[worker.index()]->part; }
   [[nodiscard]] Homes& homes(const net::Worker& worker) { return shards_[worker.index()]->homes; }
+
+  [[nodiscard]] Asker& asker(const net::Worker& worker) { return shards_[worker.index()]->asker; }
+  [[nodiscard]] Hooks& hooks() { return *hooks_; }
+  void tell_nodes(const net::Worker& worker, const Publication& what) {
+    for (Nodes* const node : shards_[worker.index()]->nodes) node->published(what);
+  }
+  // From main's thread: what is published here reaches the process at the other end of this socket, and the other way round.
+  void relay(int fd);
 
   template <class F>
   void post(std::size_t worker, F work) {
@@ -72,8 +86,8 @@ class Shards {
                                                       std::function<T(Shard&)> question);
   [[nodiscard]] std::vector<std::size_t> all() const;
 
-  // Connections, of all workers.
-  [[nodiscard]] std::atomic<std::uint64_t>& open() { return open_; }
+  // Who is let in, over all workers.
+  [[nodiscard]] Gate& gate() { return gate_; }
 
  private:
   template <class T>
@@ -85,7 +99,9 @@ class Shards {
 
   net::Workers& workers_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::atomic<std::uint64_t> open_{0};
+  Gate gate_;
+  std::unique_ptr<Hooks> hooks_;                // of the first worker
+  std::vector<std::unique_ptr<Relay>> relays_;  // the same; one for each take-over begun
 };
 
 template <class T>

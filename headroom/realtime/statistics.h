@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "headroom/base/metrics.h"
+#include "headroom/realtime/options.h"
 
 namespace headroom::realtime {
 
@@ -28,8 +29,8 @@ struct Statistics {
   std::uint64_t published_critical = 0;
   std::uint64_t delivered = 0;
   std::uint64_t writes = 0;
-  std::array<std::uint64_t, 3> dropped{};  // by cause: close, drop_oldest, latest
-  metrics::HistogramValues delivery;       // normal messages
+  std::array<std::uint64_t, kSlow.size()> dropped{};  // by cause, as in kSlow
+  metrics::HistogramValues delivery;                  // normal messages
   metrics::HistogramValues critical;
   std::vector<ChannelStatus> top;  // by subscriptions
 };

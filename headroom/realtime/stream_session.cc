@@ -120,6 +120,17 @@ std::string StreamSession::missed(const Subscription& subscription, std::uint64_
   return wrap(text + (polls() ? "\n" : "\n\n"), ask_.wire);
 }
 
+std::string StreamSession::paused(const Subscription& subscription, Position position) {
+  std::string text(polls() ? "" : "data: ");
+  json::Writer(text)
+      .begin_object()
+      .field("type", "paused")
+      .field("channel", subscription.channel.name())
+      .field("position", position.text())
+      .end_object();
+  return wrap(text + (polls() ? "\n" : "\n\n"), ask_.wire);
+}
+
 std::string StreamSession::mark() {
   delivered_ = true;
   std::string text;

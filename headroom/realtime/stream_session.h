@@ -43,6 +43,7 @@ class StreamSession final : public Outlet::Owner {
   void not_opened(Subscription& subscription, const Error& why) override;
   [[nodiscard]] std::string missed(const Subscription& subscription,
                                    std::uint64_t messages) override;
+  [[nodiscard]] std::string paused(const Subscription& subscription, Position position) override;
   [[nodiscard]] std::string mark() override;
   void written() override;
   [[nodiscard]] bool is_user(std::string_view app, std::string_view user) const override;

@@ -18,7 +18,6 @@ using realtime::Statistics;
 
 constexpr std::size_t kTop = 20;
 constexpr std::array<std::string_view, 4> kFaces{"pusher", "json", "sse", "poll"};
-constexpr std::array<std::string_view, 3> kCauses{"close", "drop_oldest", "latest"};
 
 constexpr std::string_view kPublishSchema =
     R"({"type":"object","required":["type","data"],"additionalProperties":false,"properties":{
@@ -55,7 +54,7 @@ Reply show_statistics(const Statistics& all) {
       .field("delivered", all.delivered)
       .field("writes", all.writes);
   out.key("dropped").begin_object();
-  for (std::size_t i = 0; i < kCauses.size(); ++i) out.field(kCauses[i], all.dropped[i]);
+  for (const auto& slow : realtime::kSlow) out.field(slow.text, all.dropped[static_cast<std::size_t>(slow.value)]);
   out.end_object();
   write_times(out, "delivery", all.delivery);
   write_times(out, "delivery_critical", all.critical);

@@ -49,6 +49,7 @@ namespace headroom::server {
 namespace {
 
 constexpr std::string_view kTicketKeys = "edge.tls.ticket_keys";
+constexpr std::string_view kRelay = "realtime.relay";
 constexpr Duration kTick = 1s;
 constexpr Duration kLook = 20ms;  // how often a drain looks whether all is done
 
@@ -343,10 +344,13 @@ Result<> Process::open_sql() {
 Result<> Process::open_hub() {
   const auto& options = settings_->get<realtime::RealtimeOptions>();
   if (!options.enabled) return {};
-  if (auto started = hub_.emplace(workers_, registry_).start(options); !started) return fail(Errc::invalid, started.error().message);
+  if (auto started = hub_.emplace(workers_, resolver_, registry_).start(options); !started) return fail(Errc::invalid, started.error().message);
   using realtime::Hub;
   const auto seeds = settings_->get<AdminOptions>().on_edge ? Hub::SeedPaths::yes : Hub::SeedPaths::no;
   for (const auto& [prefix, service] : hub_->hosting(seeds)) edge_.host(prefix, service);
+  for (edge::Door& relay : inherited("realtime")) {
+    for (const int fd : std::exchange(relay.sockets, {})) hub_->relay(fd);
+  }
   return {};
 }
 
@@ -501,7 +505,13 @@ void Process::hand_over() {
   if (sql_runs_) what.doors.push_back({"sql", sql_.address(), sql_.sockets()});
   if (admin_) what.doors.push_back(admin_->door());
   if (tasks_) what.doors.push_back({"tasks", tasks_->address(), {tasks_->sockets().begin(), tasks_->sockets().end()}});
+  std::array<int, 2> relay{-1, -1};
+  if (hub_ && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, relay.data()) == 0) {
+    hub_->relay(relay[0]);
+    what.doors.push_back({std::string(kRelay), "", {relay[1]}});
+  }
   auto done = control_door_->hand_over(what);
+  if (relay[1] >= 0) ::close(relay[1]);
   if (!done) return log::warn("server", "take-over: {}", done.error().message);
   log::info("server", "take-over: a new server has the doors' sockets; going on until it is ready");
 }

@@ -15,6 +15,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import socket
 import time
 import urllib.parse
 
@@ -129,6 +130,43 @@ class Connection:
 
     async def __aexit__(self, *error):
         await self.made.__aexit__(*error)
+
+
+def free_port():
+    """For who must name a port before it is listened on."""
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        return made.getsockname()[1]
+
+
+class StalledReader:
+    """A raw subscriber with a small receive buffer, that reads nothing more after its subscriptions."""
+
+    def __init__(self, server, channels):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.connect(server.edge)
+        self.socket.sendall(f"GET /app/{KEY}?protocol=7 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+        for channel in channels:
+            self.say("pusher:subscribe", {"channel": channel})
+        seen = b""
+        while seen.count(b"subscription_succeeded") < len(channels):
+            seen += self.socket.recv(4096)
+
+    def say(self, event, data):
+        text = json.dumps({"event": event, "data": data}).encode()
+        size = bytes([0x80 | len(text)]) if len(text) < 126 else bytes([0xFE, len(text) >> 8, len(text) & 255])
+        self.socket.sendall(b"\x81" + size + bytes(4) + text)
+
+    def __getattr__(self, name):
+        return getattr(self.socket, name)
+
+
+def stalled_reader(test, server, channel, more=()):
+    made = StalledReader(server, [channel, *more])
+    test.addCleanup(made.close)
+    return made
 
 
 class HubScenario(EdgeScenario):

@@ -5,7 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from . import models  # noqa: F401  (declares the tables)
-from . import pages
+from . import live, pages
 from .database import create_tables, get_session
 from .routes import accounts, analytics, bookings, events, habits, locations, notes, posts, tasks
 from .routes import wire
@@ -23,6 +23,7 @@ for module in (
     posts,
     analytics,
     wire,
+    live,
     pages,
 ):
     app.include_router(module.router)

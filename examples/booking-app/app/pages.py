@@ -35,7 +35,7 @@ def html_page(title: str, body: str) -> str:
 </head>
 <body>
 <nav><a href="/">Booking</a> <a href="/events">Events</a> <a href="/blog">Blog</a>
-<a href="/analytics">Analytics</a> <a href="/account">Account</a> <a href="/docs">API</a></nav>
+<a href="/analytics">Analytics</a> <a href="/live">Live</a> <a href="/account">Account</a> <a href="/docs">API</a></nav>
 <h1>{escape(title)}</h1>
 {body}
 </body>

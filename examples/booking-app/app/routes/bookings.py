@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from ..clock import to_utc
 from ..database import get_session
 from ..jobs import remind
+from ..live import announce
 from ..models import Booking, Service, StaffMember, User
 from ..paging import Page
 from ..security import current_user
@@ -102,6 +103,7 @@ def book(body: NewBooking, user: User = Depends(current_user), session=Depends(g
     session.add(booking)
     session.commit()
     remind(booking)
+    announce(booking)
     return to_json(booking)
 
 

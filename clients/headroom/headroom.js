@@ -7,7 +7,7 @@
 //   hub.onstate = (state, detail) => ...                          // 'connecting', 'connected', 'waiting', 'failing' (after `attempts`), 'closed'
 //
 // Handlers get {type, channel, data, offset, priority, user_id?}; besides the app's types: 'subscribed' (with members, in a presence channel),
-// 'presence_joined', 'presence_left', 'missed', 'error', and 'lost': what came while away cannot be had; load the state anew.
+// 'presence_joined', 'presence_left', 'missed', 'paused', 'error', and 'lost': what came while away cannot be had; load the state anew.
 // A message is given once. Without a WebSocket there is no publishing, and own channels ('user:...', 'broadcast') must be subscribed to.
 
 const SILENCE = 40000 // ms after which a quiet socket is asked for a sign of life; and closed after a quarter of it more
@@ -145,6 +145,7 @@ export class Headroom {
       }
     }
     this.give(channel, message)
+    if (message.type === 'paused') this.socket ? this.ask(message.channel) : this.again() // it has caught up
   }
 
   give(channel, message) {

@@ -1,0 +1,205 @@
+#include "headroom/realtime/asker.h"
+
+#include <algorithm>
+#include <array>
+
+#include "headroom/auth/crypto.h"
+#include "headroom/base/text.h"
+#include "headroom/json/json.h"
+#include "headroom/realtime/metrics.h"
+#include "headroom/realtime/shards.h"
+
+namespace headroom::realtime {
+namespace {
+
+constexpr std::array<std::string_view, 5> kShown{"Cookie", "Authorization", "X-CSRF-Token",
+                                                 "X-XSRF-TOKEN", "Accept-Language"};
+
+std::string key_of(const Question& question) {
+  std::string all;
+  const auto add = [&all](std::string_view part) {
+    all += std::to_string(part.size());
+    all += ':';
+    all += part;
+  };
+  add(question.channel);
+  add(question.user);
+  for (const auto& [name, value] : question.credentials) {
+    if (text::equal_ignoring_case(name, "Accept-Language")) continue;
+    add(name);
+    add(value);
+  }
+  const auth::Digest digest = auth::sha256(all);
+  return std::string(text_of(digest));
+}
+
+void append_escaped(std::string& out, std::string_view text) {
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.';
+    if (plain) {
+      out += c;
+    } else {
+      out += '%';
+      out += text::hex({&c, 1});
+    }
+  }
+}
+
+std::string form_of(const Question& question) {
+  std::string form = "socket_id=";
+  append_escaped(form, question.socket_id);
+  form += "&channel_name=";
+  append_escaped(form, question.channel);
+  if (question.user.empty()) return form;
+  form += "&user_id=";
+  append_escaped(form, question.user);
+  return form;
+}
+
+Answer read(http::CallAnswer&& said) {
+  Answer answer;
+  answer.allowed = said.status == 200;
+  answer.status = said.status;
+  answer.body = std::move(said.body);
+  if (!answer.allowed) return answer;
+  auto document = json::parse(answer.body);
+  if (!document) return answer;  // "", or a text: a yes of the plain faces
+  document->root().each_member([&](std::string_view name, json::Value member) {
+    if (name == "channel_data") answer.channel_data = member.string().value_or("");
+    answer.alone = answer.alone || (name != "auth" && name != "channel_data");
+  });
+  return answer;
+}
+
+}  // namespace
+
+Credentials credentials_in(const http::RequestHead& head) {
+  Credentials all;
+  for (const std::string_view name : kShown) {
+    for (const http::Field& field : head.fields) {
+      if (text::equal_ignoring_case(field.name, name))
+        all.emplace_back(std::string(name), std::string(field.value));
+    }
+  }
+  return all;
+}
+
+Asker::Asker(net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry)
+    : resolver_(resolver),
+      calls_(registry.counter(kQuestions, {"asked"}).at(worker.index())),
+      spared_(registry.counter(kQuestions, {"spared"}).at(worker.index())),
+      failed_(registry.counter(kQuestions, {"failed"}).at(worker.index())),
+      tasks_(worker) {}
+
+net::Task<Result<Answer>> Asker::ask(Shards& shards, net::TaskGroup& group,
+                                     std::shared_ptr<const Settings> settings, Question question) {
+  struct Told {
+    std::optional<Result<Answer>> answer;
+    net::Event* done = nullptr;  // null: nobody waits any more
+  };
+  net::Event done(group);
+  auto told = std::make_shared<Told>();  // of the asking worker
+  told->done = &done;
+  net::Worker& worker = group.worker();
+  Waiting who{std::move(question), std::move(settings), [told, &worker](Result<Answer> answer) {
+                worker.post([told, answer = std::move(answer)]() mutable {
+                  told->answer = std::move(answer);
+                  if (told->done != nullptr) told->done->set();
+                });
+              }};
+  std::string key = key_of(who.question);
+  const std::size_t home = shards.home_of(key);
+  shards.post(home, [key = std::move(key), who = std::move(who)](Shard& shard) mutable {
+    shard.asker.take(key, std::move(who));
+  });
+  auto waited = co_await done.wait();
+  told->done = nullptr;
+  if (!waited) co_return pass(waited);
+  co_return std::move(*told->answer);
+}
+
+void Asker::take(const std::string& key, Waiting who) {
+  if (const auto at = known_.find(key); at != known_.end() && at->second.until > Clock::now()) {
+    spared_.add();
+    return who.tell(at->second.answer);
+  }
+  const auto refuse = [&] {
+    who.tell(fail(Errc::overloaded, "too many questions to the app are under way"));
+  };
+  if (waiting_ >= kMostWaiting) return refuse();
+  if (const auto at = asked_.find(key); at != asked_.end()) {
+    spared_.add();
+    ++waiting_;
+    at->second.push_back(std::move(who));
+    return;
+  }
+  const bool begun = asked_.size() < kMostAsked &&
+                     tasks_.spawn([this, key, settings = who.settings, question = who.question] {
+                       return call(key, settings, question);
+                     });
+  if (!begun) return refuse();
+  ++waiting_;
+  asked_[key].push_back(std::move(who));
+}
+
+net::Task<> Asker::call(std::string key, std::shared_ptr<const Settings> settings,
+                        Question question) {
+  calls_.add();
+  http::Call what{.to = *settings->authorization};
+  what.fields = question.credentials;
+  what.fields.emplace_back("Content-Type", "application/x-www-form-urlencoded");
+  what.fields.emplace_back("Accept", "application/json");
+  what.body = form_of(question);
+  what.timeout = settings->options.authorization.timeout;
+  auto said = co_await http::call(tasks_, resolver_, settings->tls.get(), what);
+  Result<Answer> answer = fail(Errc::unavailable, "the app did not answer well");
+  if (!said) answer = pass(said);
+  if (said && said->whole && said->status < 500) answer = read(std::move(*said));
+  if (!answer) failed_.add();
+  settle(key, answer, settings->options.authorization.remember);
+}
+
+void Asker::settle(const std::string& key, const Result<Answer>& answer, Duration remember) {
+  std::vector<Waiting> waiting = std::move(asked_.extract(key).mapped());
+  waiting_ -= waiting.size();
+  waiting.front().tell(answer);
+  const bool alone = answer && answer->alone;
+  Result<Answer> others = answer;
+  if (others) others->shared = true;
+  if (answer && answer->allowed && !alone && remember > Duration::zero() &&
+      known_.size() < kMostRemembered)
+    known_[key] = {*others, Clock::now() + remember};
+  for (std::size_t i = 1; i < waiting.size(); ++i) {
+    if (alone) {
+      take(key, std::move(waiting[i]));  // each must ask for itself
+    } else {
+      waiting[i].tell(others);
+    }
+  }
+}
+
+net::Task<Result<Answer>> Asker::pass_on(net::TaskGroup& group,
+                                         std::shared_ptr<const Settings> settings,
+                                         Credentials credentials, std::string content_type,
+                                         std::string body) {
+  http::Call what{.to = *settings->authorization};
+  what.fields = std::move(credentials);
+  if (!content_type.empty()) what.fields.emplace_back("Content-Type", std::move(content_type));
+  what.body = std::move(body);
+  what.timeout = settings->options.authorization.timeout;
+  auto said = co_await http::call(group, resolver_, settings->tls.get(), what);
+  if (!said) co_return pass(said);
+  if (!said->whole) co_return fail(Errc::unavailable, "the app's answer is cut or too large");
+  Answer answer;
+  answer.allowed = said->status == 200;
+  answer.status = said->status;
+  answer.body = std::move(said->body);
+  co_return answer;
+}
+
+void Asker::upkeep(TimePoint now) {
+  std::erase_if(known_, [now](const auto& each) { return each.second.until <= now; });
+}
+
+}  // namespace headroom::realtime

@@ -1,0 +1,105 @@
+// headroom/realtime/asker.h - asks the app who may listen to what: once for all who ask the same at once, and remembers a yes for seconds.
+//
+//   POST {[realtime.authorization] url}       with the client's Cookie, Authorization and CSRF fields
+//   Content-Type: application/x-www-form-urlencoded
+//   socket_id=1.2&channel_name=orders[&user_id=ann]
+//
+//   200 {"auth"?: "key:signature", "channel_data"?: "{...}"}   yes; any other status: no
+//
+// That is what the Pusher protocol's clients ask for a private channel, so one endpoint of the app serves all faces. When everybody comes back
+// at once, the app hears a question once: so a storm of reconnects is none of questions.
+//
+// Owns: what is remembered, the questions under way and their connections. Borrows: the resolver.
+// Worker: one; each worker has an Asker, and a question belongs to the one that its session and channel hash to. ask() is for any worker.
+// Invariants: (1) only a yes is remembered, for `remember` at most, under a hash of all that the client showed and the channel; (2) an answer
+//   that holds more than `auth` and `channel_data` (a shared secret) is the asker's alone; (3) no answer is a no.
+// Limits: kMostRemembered answers; kMostAsked questions under way and kMostWaiting who wait, beyond which the answer is Errc::overloaded; `timeout`.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "headroom/base/metrics.h"
+#include "headroom/http/call.h"
+#include "headroom/net/task_group.h"
+#include "headroom/realtime/settings.h"
+
+namespace headroom::realtime {
+
+// What the client shows of itself: fields of its request that the app may know it by.
+using Credentials = std::vector<std::pair<std::string, std::string>>;
+[[nodiscard]] Credentials credentials_in(const http::RequestHead& head);
+
+struct Question {
+  Credentials credentials;
+  std::string socket_id;
+  std::string channel;
+  std::string user;  // as a token said; "" unknown
+};
+
+struct Answer {
+  bool allowed = false;
+  unsigned status = 403;
+  std::string body;          // as the app wrote it
+  std::string channel_data;  // of a presence channel
+  bool shared =
+      false;  // it was another's question, or is remembered: `body` is signed for another socket
+  bool alone = false;  // `body` holds what is for one socket only
+};
+
+class Shards;
+
+class Asker {
+ public:
+  static constexpr std::size_t kMostRemembered = 20000;
+  static constexpr std::size_t kMostAsked = 1000;
+  static constexpr std::size_t kMostWaiting = 20000;
+
+  Asker(net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry);
+  Asker(const Asker&) = delete;
+  Asker& operator=(const Asker&) = delete;
+
+  // From any worker, the group's. Errc::unavailable, timeout, overloaded, protocol: the app has not answered; cancelled: the group stops.
+  [[nodiscard]] static net::Task<Result<Answer>> ask(Shards& shards, net::TaskGroup& group,
+                                                     std::shared_ptr<const Settings> settings,
+                                                     Question question);
+  // Anything else that a client asks there: to the app, and back. On the group's worker.
+  [[nodiscard]] net::Task<Result<Answer>> pass_on(net::TaskGroup& group,
+                                                  std::shared_ptr<const Settings> settings,
+                                                  Credentials credentials, std::string content_type,
+                                                  std::string body);
+  void upkeep(TimePoint now);
+  [[nodiscard]] net::TaskGroup& tasks() { return tasks_; }
+
+ private:
+  // Who waits: answered on the worker that asked.
+  struct Waiting {
+    Question question;
+    std::shared_ptr<const Settings> settings;
+    std::function<void(Result<Answer>)> tell;
+  };
+  struct Known {
+    Answer answer;
+    TimePoint until{};
+  };
+  void take(const std::string& key, Waiting who);
+  void settle(const std::string& key, const Result<Answer>& answer, Duration remember);
+  [[nodiscard]] net::Task<> call(std::string key, std::shared_ptr<const Settings> settings,
+                                 Question question);
+
+  net::Resolver& resolver_;
+  metrics::Cell& calls_;
+  metrics::Cell& spared_;
+  metrics::Cell& failed_;
+  std::unordered_map<std::string, Known> known_;
+  std::map<std::string, std::vector<Waiting>>
+      asked_;  // by key; the first is whose question is under way
+  std::size_t waiting_ = 0;
+  net::TaskGroup tasks_;
+};
+
+}  // namespace headroom::realtime

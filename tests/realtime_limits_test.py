@@ -1,0 +1,214 @@
+"""What the hub bears: readers that take nothing, by each rule; caps on connections; rates of connects and publishes."""
+
+import asyncio
+import json
+import threading
+import time
+import unittest
+
+import websockets
+
+from harness.client import request
+from harness.edge import SANITIZED, eventually, metric
+from harness.hub import KEY, HubScenario, call, publish, sign, stalled_reader
+from realtime_plain_test import SECRET, token
+
+
+class Rules(HubScenario):
+    CONFIG = """
+[realtime]
+distance_messages = 100
+[[realtime.channels]]
+match = "newest-*"
+slow = "drop_newest"
+[[realtime.channels]]
+match = "pause-*"
+slow = "pause"
+history = 5000
+history_ttl = "1h"
+"""
+
+    def flood(self, server, channel, begin, end, size=8000):
+        for i in range(begin, end, 50):
+            batch = [{"name": "n", "channel": channel, "data": f"{j:06d}" + "x" * size} for j in range(i, i + 50)]
+            self.assertEqual(call(server, "POST", "batch_events", {"batch": batch}).status, 200)
+
+    def numbers(self, seen):
+        return [int(part[:6]) for part in seen.split(b'"event":"n"')[1:] for part in [part.split(b'"data":"')[1]]]
+
+    def read_until(self, raw, mark):
+        seen = b""
+        raw.settimeout(30)
+        while mark not in seen:
+            more = raw.recv(1 << 20)
+            self.assertTrue(more, "closed")
+            seen += more
+        return seen
+
+    def test_drop_newest_gives_what_was_within_the_distance_then_what_comes_and_says_how_many_are_missing(self):
+        server = self.hub(self.CONFIG)
+        raw = stalled_reader(self, server, "newest-a")
+        self.flood(server, "newest-a", 0, 1000)
+        seen = self.read_until(raw, b"headroom:missed")
+        numbers = self.numbers(seen)
+        self.assertEqual(numbers, list(range(len(numbers))))  # the oldest, all of them, in order
+        missed = int(seen.split(b'{\\"missed\\":')[1].split(b"}")[0])
+        self.assertEqual(len(numbers) + missed, 1000)
+        self.assertGreater(missed, 500)
+        publish(server, "newest-a", "end", "x")  # and it goes on
+        self.read_until(raw, b'"event":"end"')
+        self.assertEqual(metric(server, "headroom_realtime_dropped_total", cause="drop_newest"), missed)
+
+    def test_a_paused_reader_is_told_where_it_stopped_and_goes_on_from_there(self):
+        server = self.hub(self.CONFIG)
+        raw = stalled_reader(self, server, "pause-a", more=["open"])
+        self.flood(server, "pause-a", 0, 1000, size=800)
+        seen = self.read_until(raw, b"headroom:paused")
+        numbers = self.numbers(seen)
+        self.assertEqual(numbers, list(range(len(numbers))))
+        self.assertLess(len(numbers), 500)
+        position = seen.split(b'{\\"position\\":\\"')[1].split(b'\\"')[0].decode()
+        publish(server, "pause-a", "not-yet", "x")
+        publish(server, "open", "other", "x")  # its other channels go on
+        self.assertNotIn(b"not-yet", self.read_until(raw, b'"event":"other"'))
+        publish(server, "pause-a", "alarm", "x", priority="critical")  # and what is critical
+        self.assertNotIn(b"not-yet", self.read_until(raw, b'"event":"alarm"'))
+        raw.say("pusher:subscribe", {"channel": "pause-a", "resume_after": position})
+        seen = self.read_until(raw, b"not-yet")
+        self.assertIn(b'"recovered":true', seen)
+        self.assertEqual(self.numbers(seen), list(range(len(numbers), 1000)))
+
+    def test_a_healthy_reader_of_such_channels_misses_nothing(self):
+        server = self.hub(self.CONFIG)
+
+        async def use():
+            async with self.connect(server) as a:
+                for channel in ("newest-a", "pause-a"):
+                    await a.subscribe(channel)
+                    stalled_reader(self, server, channel)
+                    for begin in range(0, 1000, 50):
+                        await asyncio.get_running_loop().run_in_executor(None, self.flood, server, channel, begin, begin + 50)
+                        self.assertEqual([int((await a.event("n"))["data"][:6]) for _ in range(50)], list(range(begin, begin + 50)))
+
+        self.play(use())
+
+
+class Stalled(HubScenario):
+    def test_one_reader_in_ten_takes_nothing_and_the_others_do_not_notice(self):
+        """200 subscribers, of which 20 stop reading: memory within 4 MB, everything reaches the others, and fast."""
+        server = self.hub("[realtime]\nbatch_delay = \"0ms\"\n", set={"server.workers": 2})
+        healthy, stalled, messages = 180, 20, 600
+
+        async def use():
+            connections = [self.connect(server) for _ in range(healthy)]
+            clients = [await connection.__aenter__() for connection in connections]
+            for client in clients:
+                await client.subscribe("busy")
+            for _ in range(stalled):
+                stalled_reader(self, server, "busy")
+            loop = asyncio.get_running_loop()
+
+            def flood(count):
+                for i in range(count):
+                    publish(server, "busy", "n", str(i) + " " * 2000)
+
+            async def read(client, count):
+                for i in range(count):
+                    self.assertEqual(int((await client.event("n", timeout=60))["data"]), i)
+
+            flooding = loop.run_in_executor(None, flood, 100)
+            await asyncio.gather(*(read(client, 100) for client in clients))
+            await flooding
+            before = server.resident_bytes()
+            flooding = loop.run_in_executor(None, flood, messages)
+            await asyncio.gather(*(read(client, messages) for client in clients))
+            await flooding
+            if not SANITIZED:  # whose memory is not its own
+                self.assertLess(server.resident_bytes() - before, 4 << 20)
+            for connection in connections:
+                await connection.__aexit__(None, None, None)
+
+        self.play(use(), 100)
+
+
+class Caps(HubScenario):
+    def test_connections_of_one_address_are_capped(self):
+        server = self.hub("[realtime]\nmax_connections_per_address = 2\n")
+
+        async def use():
+            async with self.connect(server), self.connect(server):
+                async with self.connect(server, hello=False) as third:
+                    self.assertEqual((await third.event("pusher:error"))["data"]["code"], 4100)
+                self.assertEqual(request(server.edge, "GET", "/_headroom/realtime/poll?channels=public").status, 503)
+            await asyncio.get_running_loop().run_in_executor(None, lambda: eventually(
+                lambda: metric(server, "headroom_realtime_connections_open") == 0))
+            async with self.connect(server):  # and it recovers
+                pass
+
+        self.play(use())
+
+    def test_connections_of_one_user_are_capped_on_every_face(self):
+        server = self.hub(f'[realtime]\nmax_connections_per_user = 2\n[realtime.jwt]\nsecret = "{SECRET}"\n', set={"server.workers": 2})
+        host, port = server.edge
+
+        async def signed_in(client, name):
+            user = json.dumps({"id": name})
+            await client.send("pusher:signin", {"auth": f"{KEY}:" + sign(f"{client.socket_id}::user::{user}"), "user_data": user})
+            return await client.receive()
+
+        async def use():
+            async with self.connect(server) as a, self.connect(server) as b, self.connect(server) as c:
+                for client in (a, b):
+                    self.assertEqual((await signed_in(client, "ann"))["event"], "pusher:signin_success")
+                with self.assertRaises(websockets.ConnectionClosed) as closed:
+                    await signed_in(c, "ann")
+                self.assertEqual(closed.exception.rcvd.code, 4004)
+            url = f"ws://{host}:{port}/_headroom/realtime?token={token('bob')}"
+            async with websockets.connect(url) as a, websockets.connect(url) as b:
+                for socket in (a, b):
+                    self.assertEqual(json.loads(await socket.recv())["type"], "welcome")
+                async with websockets.connect(url) as third:
+                    with self.assertRaises(websockets.ConnectionClosed) as closed:
+                        await third.recv()
+                    self.assertEqual(closed.exception.rcvd.code, 4429)
+                poll = f"/_headroom/realtime/poll?channels=public&token={token('bob')}"
+                answer = await asyncio.get_running_loop().run_in_executor(None, lambda: request(server.edge, "GET", poll))
+                self.assertEqual(answer.status, 429)
+                async with websockets.connect(url.replace(token("bob"), token("eve"))) as other:
+                    self.assertEqual(json.loads(await other.recv())["user"], "eve")
+            eventually(lambda: metric(server, "headroom_realtime_connections_open") == 0)
+            async with websockets.connect(url) as a:
+                self.assertEqual(json.loads(await a.recv())["type"], "welcome")
+
+        self.play(use())
+
+    def test_connects_and_publishes_are_limited_by_the_rules_of_limit(self):
+        server = self.hub("""
+[[limit.rules]]
+name = "connects"
+path = "/app"
+rate = "3/min"
+subject = "address"
+[[limit.rules]]
+name = "publishes"
+path = "/apps"
+rate = "5/min"
+subject = "address"
+""")
+
+        async def use():
+            for _ in range(3):
+                async with self.connect(server):
+                    pass
+            with self.assertRaises(websockets.InvalidStatusCode) as refused:
+                async with self.connect(server):
+                    pass
+            self.assertEqual(refused.exception.status_code, 429)
+
+        self.play(use())
+        event = {"name": "n", "channel": "c", "data": "d"}
+        self.assertEqual([call(server, "POST", "events", event).status for _ in range(6)], [200] * 5 + [429])
+
+
+if __name__ == "__main__":
+    unittest.main()
