@@ -89,8 +89,8 @@ Task<Result<std::unique_ptr<net::Stream>>> reach(net::TaskGroup& group, const ne
 
 std::string words_of(const pgwire::Report& report) { return fmt::format("{}: {} ({})", report.severity, report.message, report.sqlstate); }
 
-std::vector<std::pair<std::string, std::string>> parameters_of(const Route& route, const Credentials& who, const std::string& database) {
-  std::vector<std::pair<std::string, std::string>> parameters{
+Parameters parameters_of(const Route& route, const Credentials& who, const std::string& database) {
+  Parameters parameters{
       {"user", who.user}, {"database", database}, {"application_name", "headroom"}};
   if (!route.target.options.empty()) parameters.emplace_back("options", route.target.options);
   return parameters;
@@ -192,7 +192,7 @@ Result<Route> make_route(const Target& target, std::size_t workers) {
 }
 
 Task<Result<std::unique_ptr<Server>>> log_in(net::TaskGroup& group, const Means& means, const Route& route, Credentials who,
-                                             std::string database, TimePoint deadline, pgwire::Report* refusal) {
+                                             std::string database, TimePoint deadline, pgwire::Report* refusal, Parameters further) {
   net::Worker& worker = group.worker();
   auto endpoints = co_await find(means, route.target, worker);
   if (!endpoints) co_return pass(endpoints, route.target.address());
@@ -209,7 +209,8 @@ Task<Result<std::unique_ptr<Server>>> log_in(net::TaskGroup& group, const Means&
   if (!stream) co_return pass(stream);
   server->stream = std::move(*stream);
   std::string startup;
-  const auto parameters = parameters_of(route, who, database);
+  Parameters parameters = parameters_of(route, who, database);
+  parameters.insert(parameters.end(), further.begin(), further.end());
   pgwire::append_startup(startup, parameters);
   auto sent = co_await server->stream->write(startup);
   if (!sent) co_return pass(sent, route.target.address());

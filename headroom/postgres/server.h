@@ -72,10 +72,13 @@ struct Means {
   net::Offload& offload;  // derives keys
 };
 
+// Of a start-up packet.
+using Parameters = std::vector<std::pair<std::string, std::string>>;
+
 // Connects and logs in by the deadline. Errc::unavailable, timeout; unauthorized; invalid, with the server's own words (`refusal`).
 [[nodiscard]] net::Task<Result<std::unique_ptr<Server>>> log_in(net::TaskGroup& group, const Means& means, const Route& route,
                                                                 Credentials who, std::string database, TimePoint deadline,
-                                                                pgwire::Report* refusal);
+                                                                pgwire::Report* refusal, Parameters further = {});
 
 using Rows = std::vector<std::vector<std::optional<std::string>>>;
 // Runs a query that Headroom asks for itself, on a server that is idle. After an error but Errc::invalid (the server's refusal) the server is to

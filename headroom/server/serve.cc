@@ -170,7 +170,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       workers_(worker_count(server_options())),
       registry_(workers_.size()),
       edge_(workers_, resolver_, registry_, open_cache()),
-      sql_(workers_, resolver_, registry_),
+      sql_(workers_, resolver_, registry_, cache_ ? &*cache_ : nullptr),
       system_({.disk = state_.path()}),
       sources_(sources()),
       api_(workers_, reading_, control_, registry_),

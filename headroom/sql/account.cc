@@ -38,6 +38,11 @@ void Account::set_welcome(const postgres::Settings& reported) {
   welcome_ = std::make_shared<const postgres::Settings>(reported);
 }
 
+void Account::set_path(const std::string& path) {
+  const std::scoped_lock lock(mutex_);
+  if (path_.empty()) path_ = path;
+}
+
 std::optional<std::string> Account::reported_as(const std::string& name, const std::string& value) const {
   const std::scoped_lock lock(mutex_);
   const auto found = known_.find(key_of(name, value));

@@ -40,6 +40,9 @@ class Account {
   // What the server reports for a start-up setting that it has taken before; "" for one that it does not report. Nothing: not known yet.
   [[nodiscard]] std::optional<std::string> reported_as(const std::string& name, const std::string& value) const;
   void remember(const std::string& name, const std::string& value, const std::string& reported);
+  // search_path of a session that has not set it; set once, before the first session has logged in.
+  [[nodiscard]] const std::string& path() const { return path_; }
+  void set_path(const std::string& path);
 
   metrics::Counter& queries;
   metrics::Counter& transactions;
@@ -57,6 +60,7 @@ class Account {
   mutable std::mutex mutex_;
   std::shared_ptr<const postgres::Settings> welcome_;
   std::unordered_map<std::string, std::string> known_;
+  std::string path_;
 };
 
 }  // namespace headroom::sql

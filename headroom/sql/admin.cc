@@ -38,6 +38,28 @@ std::vector<ClientStatus> all_clients(Room& room) {
   return all;
 }
 
+std::vector<CacheLine> all_cache_lines(Room& room) {
+  std::map<std::pair<std::string, std::string>, CacheLine> all;
+  std::mutex mutex;
+  if (!room.results) return {};
+  room.workers.each([&](net::Worker& worker) {
+    const std::vector<CacheLine> mine = room.results->lines(worker.index());
+    const std::scoped_lock lock(mutex);
+    for (const CacheLine& each : mine) {
+      CacheLine& line = all.try_emplace({each.database, each.query}, CacheLine{each.database, each.query, {}}).first->second;
+      line.hits += each.hits;
+      line.misses += each.misses;
+      line.stored += each.stored;
+      line.refused += each.refused;
+      line.passed_by += each.passed_by;
+      if (line.why_not.empty()) line.why_not = each.why_not;
+    }
+  });
+  std::vector<CacheLine> lines;
+  for (auto& [name, line] : all) lines.push_back(std::move(line));
+  return lines;
+}
+
 net::Task<> Admin::serve() {
   while (!s_.ended_ && !s_.part_.draining) {
     pgwire::Frame frame;
@@ -101,14 +123,17 @@ net::Task<> Admin::answer(std::string command) {
   if (verb == "show") {
     auto gather = [this] { return all_clients(s_.room_); };
     auto clients = co_await s_.room_.offload.run(s_.worker(), gather);
-    if (!clients) error("53000", clients.error().message);
-    else show(text::lowered(what), *clients);
+    auto gather_lines = [this] { return all_cache_lines(s_.room_); };
+    Result<std::vector<CacheLine>> lines;
+    if (text::lowered(what) == "cache") lines = co_await s_.room_.offload.run(s_.worker(), gather_lines);
+    if (!clients || !lines) error("53000", clients ? lines.error().message : clients.error().message);
+    else show(text::lowered(what), *clients, *lines);
   } else {
     change(verb, what);
   }
 }
 
-void Admin::show(std::string_view what, const std::vector<ClientStatus>& clients) {
+void Admin::show(std::string_view what, const std::vector<ClientStatus>& clients, const std::vector<CacheLine>& lines) {
   rows_ = 0;
   if (what == "pools") show_pools(clients);
   else if (what == "clients") show_clients(clients);
@@ -117,11 +142,12 @@ void Admin::show(std::string_view what, const std::vector<ClientStatus>& clients
   else if (what == "stats") show_stats();
   else if (what == "databases") show_databases();
   else if (what == "config") show_config();
+  else if (what == "cache") show_cache(lines);
   else if (what == "version") {
     columns(std::array<std::string_view, 1>{"version"});
     row({"Headroom, PostgreSQL protocol 3.2"});
   } else {
-    return error("42601", "expected SHOW POOLS, CLIENTS, SERVERS, PINS, STATS, DATABASES, CONFIG or VERSION");
+    return error("42601", "expected SHOW POOLS, CLIENTS, SERVERS, PINS, STATS, DATABASES, CONFIG, CACHE or VERSION");
   }
   pgwire::append_command_complete(s_.to_client_, "SHOW");
 }
@@ -206,6 +232,22 @@ void Admin::show_config() {
     else each.write(&s_.room_.options(), out, config::Passwords::hidden);
     row({each.name, value, each.standard, each.reload == config::Reload::live ? "yes" : "no"});
   }
+}
+
+// The streams of changes, then the queries: why the last one that was not answered from the cache was not.
+void Admin::show_cache(const std::vector<CacheLine>& lines) {
+  columns(std::array<std::string_view, 9>{"database", "kind", "what", "state", "hits", "misses", "stored", "refused", "passed_by"});
+  if (!s_.room_.results) {
+    row({"", "stream", "", "off: sql.cache.auto is false and there are no rules, or there is no cache (cache.enabled)", "0", "0", "0", "0", "0"});
+    return;
+  }
+  for (const auto& [database, stream] : s_.room_.results->streams()) {
+    const std::string what = fmt::format("{} tables; {} commits, {} flushes, catalogue read {} times; {:.0f} ms behind at most", stream.tables, stream.commits, stream.flushes,
+                                         stream.catalogues, milliseconds(stream.behind));
+    row({database, "stream", what, stream.state, "", "", "", "", ""});
+  }
+  for (const CacheLine& each : lines)
+    row({each.database, "query", each.query, each.why_not, number(each.hits), number(each.misses), number(each.stored), number(each.refused), number(each.passed_by)});
 }
 
 bool Admin::kill(std::uint32_t pid) {

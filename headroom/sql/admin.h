@@ -12,8 +12,9 @@
 
 namespace headroom::sql {
 
-// Every client of the room. Not on a worker.
+// Every client of the room, every query of its cache. Not on a worker.
 [[nodiscard]] std::vector<ClientStatus> all_clients(Room& room);
+[[nodiscard]] std::vector<CacheLine> all_cache_lines(Room& room);
 
 class Admin {
  public:
@@ -23,7 +24,7 @@ class Admin {
  private:
   using Cells = std::vector<std::optional<std::string>>;
   [[nodiscard]] net::Task<> answer(std::string command);
-  void show(std::string_view what, const std::vector<ClientStatus>& clients);
+  void show(std::string_view what, const std::vector<ClientStatus>& clients, const std::vector<CacheLine>& lines);
   void show_clients(const std::vector<ClientStatus>& clients);
   void show_pins(const std::vector<ClientStatus>& clients);
   void show_servers(const std::vector<ClientStatus>& clients);
@@ -31,6 +32,7 @@ class Admin {
   void show_stats();
   void show_databases();
   void show_config();
+  void show_cache(const std::vector<CacheLine>& lines);
   void change(std::string_view verb, std::string_view name);
   [[nodiscard]] bool kill(std::uint32_t pid);
   void columns(std::span<const std::string_view> names);

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "headroom/base/log.h"
-#include "headroom/sql/session.h"
+#include "headroom/sql/cached_reads.h"
 
 namespace headroom::sql {
 namespace {
@@ -37,6 +37,7 @@ void Session::process_server() {
     if (back_left_ > 0) {
       const std::size_t passed = std::min<std::uint64_t>(back_left_, left.size());
       if (passed == 0) return;
+      if (cached_) cached_->record_more(left.substr(0, passed));
       back_ready_ += passed;
       back_left_ -= passed;
       continue;
@@ -110,6 +111,7 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
     back_.consume(here);
   } else {
     const std::size_t here = std::min<std::uint64_t>(frame.size, bytes.size());
+    if (cached_) cached_->record(frame.type, bytes.substr(0, here));
     back_ready_ += here;
     back_left_ = frame.size - here;
   }
@@ -123,6 +125,9 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
       if (kind == Kind::describe) pop();
       break;
     case from::kCommandComplete:
+      if (cached_) cached_->completed(body.substr(0, body.find('\0')));
+      if (kind == Kind::execute) pop();
+      break;
     case from::kEmptyQuery:
     case from::kPortalSuspended:
       if (kind == Kind::execute) pop();
@@ -189,6 +194,7 @@ void Session::take_ready(pgwire::Status status) {
   pop();
   if (own) return;
   cancel_later_ = false;
+  if (cached_) cached_->ready(status);
   status_ = status;
   state_since_ = now;
   ++queries_;
@@ -225,6 +231,7 @@ void Session::server_lost(const Error& why) {
   const bool one = ends == 1 && expected_.back().ends_by_ready();
   const bool own = outstanding() > 0 && front().action == Action::swallow;
   account_->lost.at(worker().index()).add();
+  if (cached_) cached_->lost();
   if (!fatal_seen_) log::warn("sql", "{}/{}: a server connection was lost: {}", account_->database().name, user_, why.message);
   const bool was_idle = outstanding() == 0;
   const bool in_frame = back_left_ > 0;

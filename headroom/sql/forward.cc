@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "headroom/base/assert.h"
-#include "headroom/sql/session.h"
+#include "headroom/sql/cached_reads.h"
 
 namespace headroom::sql {
 namespace {
@@ -65,6 +65,7 @@ void Session::drop_frame(const pgwire::Frame& frame) { drop_left_ = frame.size; 
 
 void Session::expect(Kind kind, Action action, StatementPointer statement) {
   if (outstanding() == 0) query_since_ = state_since_ = Clock::now();
+  if (cached_) cached_->passed();
   expected_.push_back({kind, action, std::move(statement)});
 }
 
@@ -82,6 +83,10 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
   if (frame.type == from::kTerminate) {
     client_said_bye_ = ended_ = true;
     return true;
+  }
+  if (cached_) {
+    const CachedReads::Look look = cached_->look();
+    if (look != CachedReads::Look::pass) return look == CachedReads::Look::taken;
   }
   if (is_copy(frame.type) && outstanding() == 0) {  // of a COPY that has failed already
     drop_frame(frame);
@@ -117,7 +122,10 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kDescribe:
     case from::kClose: return take_target(frame, whole ? body : std::string_view());
     case from::kExecute: expect(Kind::execute); break;
-    case from::kFunctionCall: expect(Kind::function); break;
+    case from::kFunctionCall:
+      if (cached_) cached_->sent(std::nullopt);
+      expect(Kind::function);
+      break;
     case from::kSync:
       discarding_ = false;
       if (!copying_in_) expect(Kind::sync);  // a server that takes in a COPY ignores it
@@ -157,6 +165,7 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
     return true;
   }
   shape_ = &part_.insight.note(effects.fingerprint, body.substr(0, body.find('\0')), account_->database().name, user_);
+  if (cached_) cached_->sent(whole ? std::optional(body.substr(0, body.find('\0'))) : std::nullopt);
   if (!whole) note({.sets = true});  // what lies further back
   note(effects);
   has_unnamed_ = unnamed_here_ = false;
@@ -173,6 +182,7 @@ const StatementPointer* Session::find_statement(std::string_view name) const {
 bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
   if (body.empty()) {  // too long to be kept: the connection is
     note({.sets = true, .pins = pin::kLarge});
+    if (cached_) cached_->sent(std::nullopt);
     has_unnamed_ = false;
     expect(Kind::parse);
     pass_frame(frame);
@@ -257,6 +267,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
     if (name.empty()) {
       ensure_unnamed();
       note(unnamed_effects_);
+      if (cached_) cached_->sent(has_unnamed_ ? std::optional<std::string_view>(unnamed_query_) : std::nullopt);
       if (has_unnamed_) shape_ = &part_.insight.note(unnamed_effects_.fingerprint, unnamed_query_, account_->database().name, user_);
     }
     expect(Kind::bind);
@@ -267,6 +278,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   const std::string its_portal(portal);
   const std::size_t names = portal.size() + name.size() + 2;
   note(statement->effects);
+  if (cached_) cached_->sent(statement->query);
   shape_ = &part_.insight.note(statement->effects.fingerprint, statement->query, account_->database().name, user_);
   ensure_prepared(statement);
   expect(Kind::bind);

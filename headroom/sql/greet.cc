@@ -184,6 +184,7 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
     if (!account) co_return co_await refuse("limit", {.sqlstate = "53300", .message = account.error().message});
     account_ = *account;
     if (!co_await welcome()) co_return false;
+    begin_caching();
   } else {
     for (const auto& [its_name, value] : {std::pair{"server_version", "15.0 (Headroom)"}, std::pair{"client_encoding", "UTF8"}, std::pair{"server_encoding", "UTF8"},
                                           std::pair{"standard_conforming_strings", "on"}, std::pair{"DateStyle", "ISO"}, std::pair{"integer_datetimes", "on"}})
@@ -308,7 +309,15 @@ net::Task<bool> Session::try_settings(postgres::Settings& reported) {
     }
     server = std::move(*waited);
   }
-  if (!account_->welcome()) account_->set_welcome(server->reported);
+  if (!account_->welcome()) {
+    auto path = co_await postgres::ask(*server, "SHOW search_path", Clock::now() + room_.options().login_timeout);
+    if (!path || path->empty() || path->front().empty()) {
+      pool.close(worker(), std::move(server));
+      co_return co_await refuse("login", {.sqlstate = "08006", .message = "the server does not answer"});
+    }
+    account_->set_path(path->front()[0].value_or(""));
+    account_->set_welcome(server->reported);
+  }
   const auto base = account_->welcome();
   for (const auto& [name, value] : baseline_) {
     postgres::Settings said;

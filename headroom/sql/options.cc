@@ -83,6 +83,7 @@ const Section<SqlOptions>& sql_section() {
               "Asks the server for users that are not known here, as the URL's user: SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = $1 and the like. Empty: off.");
     s.setting("admins", &SqlOptions::admins, "", Reload::restart, "Users who may change something in database headroom (PAUSE, RESUME, RECONNECT, KILL). Users of URLs may look.");
     s.section("tls", &SqlOptions::tls, tls_section());
+    s.section("cache", &SqlOptions::cache, cache_section());
     s.setting("mode", &SqlOptions::mode, "transaction", Reload::restart, "How long a client keeps a server connection.");
     s.setting("pool_min", &SqlOptions::pool_min, "0", Reload::restart, "Connections kept ready for each database and user once it was used.", between(0U, 1000U));
     s.setting("pool_size", &SqlOptions::pool_size, "20", Reload::restart, "Connections for each database and user, over all workers.", between(0U, 10'000U));

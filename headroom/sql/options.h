@@ -11,6 +11,7 @@
 #include "headroom/config/section.h"
 #include "headroom/config/values.h"
 #include "headroom/postgres/pool.h"
+#include "headroom/sql/cache_options.h"
 
 namespace headroom::sql {
 
@@ -54,6 +55,7 @@ struct SqlOptions {
   std::string auth_query;
   std::vector<std::string> admins;
   TlsOptions tls;
+  CacheOptions cache;
   Mode mode{};
   std::uint32_t pool_min = 0;
   std::uint32_t pool_size = 0;

@@ -44,8 +44,8 @@ Part::Part(net::Worker& worker, metrics::Registry& registry) : group(worker), cl
     failed[reason] = &registry.counter(kFailed, {std::string(reason)}).at(index);
 }
 
-Room::Room(net::Workers& its_workers, net::Resolver& resolver, metrics::Registry& its_registry)
-    : workers(its_workers), registry(its_registry), mock_key(auth::random_bytes(32)), means_{resolver, offload} {}
+Room::Room(net::Workers& its_workers, net::Resolver& resolver, metrics::Registry& its_registry, cache::Cache* cache)
+    : workers(its_workers), registry(its_registry), mock_key(auth::random_bytes(32)), cache_(cache), means_{resolver, offload} {}
 
 Result<> Room::add_database(const std::string& name, const std::string& url, Mode mode) {
   auto target = postgres::parse_url(url);
@@ -88,6 +88,7 @@ Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
     const Mode mode = database.mode.empty() ? options_->mode : *config::Value<Mode>::parse(database.mode);
     if (auto added = add_database(database.name, database.postgres, mode); !added) return added;
   }
+  watch_changes();
   if (options_->tls.cert.empty()) return {};
   net::TlsServerOptions made;
   made.certificates.push_back({options_->tls.cert, options_->tls.key});
@@ -96,6 +97,16 @@ Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
   if (!server) return fail(Errc::invalid, "sql.tls: " + server.error().message);
   tls = std::move(*server);
   return {};
+}
+
+// Of every database, as its URL's user.
+void Room::watch_changes() {
+  if (cache_ == nullptr || !options_->cache.on()) return;
+  results = std::make_unique<ResultCache>(workers, *cache_, options_->cache);
+  for (const auto& [name, database] : databases_) {
+    const postgres::Target& target = database.route.target;
+    if (database.mode == Mode::transaction) results->add(means_, database, {.user = target.user, .password = target.password, .md5 = {}, .keys = {}});
+  }
 }
 
 const Database* Room::database(std::string_view name) const {

@@ -19,6 +19,7 @@
 #include "headroom/sql/client_auth.h"
 #include "headroom/sql/insight.h"
 #include "headroom/sql/options.h"
+#include "headroom/sql/result_cache.h"
 #include "headroom/sql/statements.h"
 
 namespace headroom::sql {
@@ -41,7 +42,8 @@ struct Part {
 
 class Room {
  public:
-  Room(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry);
+  // `cache`: null: no results are cached.
+  Room(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache = nullptr);
 
   // Errc::invalid.
   [[nodiscard]] Result<> configure(std::shared_ptr<const SqlOptions> options);
@@ -66,6 +68,7 @@ class Room {
   const std::string mock_key;
   std::atomic<std::size_t> clients{0};
   std::vector<std::unique_ptr<Part>> parts_;
+  std::unique_ptr<ResultCache> results;  // null: none are cached
   const TimePoint started = Clock::now();
 
  private:
@@ -73,6 +76,9 @@ class Room {
   [[nodiscard]] Result<> read_users_file(const std::string& path);
   [[nodiscard]] postgres::Credentials credentials(const Database& database, const std::string& user, const Secret& secret) const;
 
+  void watch_changes();
+
+  cache::Cache* const cache_;
   postgres::Means means_;
   std::shared_ptr<const SqlOptions> options_;
   std::map<std::string, Database, std::less<>> databases_;

@@ -10,6 +10,7 @@
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
 #include "headroom/sql/admin.h"
+#include "headroom/sql/cached_reads.h"
 #include "headroom/sql/values.h"
 
 namespace headroom::sql {
@@ -69,6 +70,11 @@ Session::Session(Room& room, Part& part, net::Listener::Accepted accepted)
 
 Session::~Session() { room_.clients.fetch_sub(1); }
 
+void Session::begin_caching() {
+  if (!room_.results || account_->database().mode != Mode::transaction) return;
+  if (ChangeStream* stream = room_.results->stream(account_->database())) cached_ = std::make_unique<CachedReads>(*this, *room_.results, *stream);
+}
+
 net::Task<> Session::run() {
   client_.expire_at(Clock::now() + room_.options().login_timeout);
   const bool greeted = co_await greet();
@@ -98,6 +104,11 @@ net::Task<> Session::serve() {
   client_.tell(&event_);
   for (unsigned turns = 0; !ended_;) {
     bool moved = pull_client();
+    if (cached_ && cached_->waits() && !ended_) {
+      moved = push_client() || moved;
+      co_await cached_->wait();
+      continue;
+    }
     if (wants_server_ && !ended_) {
       co_await acquire();
       if (client_ended_) break;
@@ -305,6 +316,7 @@ void Session::unserved(const Error& error, const pgwire::Report& refusal) {
   }
   report.severity = "ERROR";
   part_.failed.at(reason)->add();
+  if (cached_) cached_->lost();
   pgwire::append_error(to_client(), report);
   refusing_ = true;
 }

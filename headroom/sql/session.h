@@ -27,6 +27,8 @@
 
 namespace headroom::sql {
 
+class CachedReads;
+
 // An answer that the server owes, or that Headroom gives at this place in the order.
 struct Expected {
   enum class Kind : char { query, function, sync, parse, bind, describe, execute, close };
@@ -76,6 +78,8 @@ class Session {
   [[nodiscard]] net::Task<bool> try_settings(postgres::Settings& reported);
   [[nodiscard]] Result<> take_parameters(const pgwire::Startup& startup);
   [[nodiscard]] net::Task<bool> refuse(std::string_view reason, pgwire::Report report);
+
+  void begin_caching();
 
   // --- session.cc: the loop ---
   [[nodiscard]] net::Task<> serve();
@@ -207,7 +211,10 @@ class Session {
   std::uint64_t queries_ = 0;
   unsigned cancels_ = 0;  // on their way
 
+  std::unique_ptr<CachedReads> cached_;  // null: nothing of this database is cached
+
   friend class Admin;
+  friend class CachedReads;
 };
 
 }  // namespace headroom::sql

@@ -39,8 +39,8 @@ class Upkeep final : net::WheelEntry {
 
 class Sql::Body {
  public:
-  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry)
-      : room_(workers, resolver, registry),
+  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache)
+      : room_(workers, resolver, registry, cache),
         workers_(workers),
         gauge_(registry.gauge(kClientsOpen, {}, [this] { return static_cast<double>(room_.clients.load()); })) {}
 
@@ -66,7 +66,7 @@ void Sql::Body::accept_on(net::Worker& worker) {
   HR_ASSERT(acceptors.spawn([this, &acceptors, take] { return listener_->accept(acceptors, take); }));
 }
 
-Sql::Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry) : body_(std::make_unique<Body>(workers, resolver, registry)) {}
+Sql::Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache) : body_(std::make_unique<Body>(workers, resolver, registry, cache)) {}
 
 Sql::~Sql() { stop(); }
 
@@ -85,6 +85,7 @@ Result<> Sql::start(std::shared_ptr<const SqlOptions> options, std::vector<int> 
     b.room_.parts_[worker.index()] = std::make_unique<Part>(worker, b.room_.registry);
     b.upkeep_[worker.index()] = std::make_unique<Upkeep>(worker, b.room_);
   });
+  if (b.room_.results) b.room_.results->start();
   b.workers_.each([&](net::Worker& worker) { b.accept_on(worker); });
   b.runs_ = true;
   log::announce("headroom: sql listening on " + b.listener_->endpoint().to_string());
@@ -125,6 +126,7 @@ void Sql::stop() {
   b.runs_ = false;
   if (b.listener_) stop_accepting();
   for (auto& part : b.room_.parts_) part->group.stop_and_join();
+  if (b.room_.results) b.room_.results->stop();
   b.workers_.each([&](net::Worker& worker) { b.upkeep_[worker.index()].reset(); });
   for (Account* account : b.room_.accounts()) account->pool().stop();
 }

@@ -12,6 +12,7 @@
 
 #include "headroom/base/error.h"
 #include "headroom/base/metrics.h"
+#include "headroom/cache/cache.h"
 #include "headroom/net/interfaces.h"
 #include "headroom/net/resolver.h"
 #include "headroom/net/worker.h"
@@ -36,7 +37,8 @@ struct QueryReport {
 
 class Sql final : public net::Health {
  public:
-  Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry);
+  // `cache`: where results are kept; null: nowhere.
+  Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache = nullptr);
   ~Sql() override;
 
   // Opens the door (`inherited`: its sockets from a running process) and serves. From main's thread. Errc::invalid, unavailable.

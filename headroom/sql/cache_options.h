@@ -1,0 +1,34 @@
+// headroom/sql/cache_options.h - the settings of `[sql.cache]` and `[[sql.warm]]` as values.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "headroom/base/bytes.h"
+#include "headroom/config/section.h"
+#include "headroom/config/values.h"
+
+namespace headroom::sql {
+
+// [[sql.cache.rules]]
+struct CacheRule {
+  std::string query;  // a pattern of the normalised text
+  bool cache = true;
+  Duration ttl{};  // 0: as the section's
+};
+
+// [sql.cache]
+struct CacheOptions {
+  bool automatic = false;
+  std::vector<CacheRule> rules;
+  Duration ttl{};
+  Duration count_ttl{};
+  Duration blind_ttl{};
+  Duration behind{};
+  Bytes max_result;
+  [[nodiscard]] bool on() const { return automatic || !rules.empty(); }
+};
+
+[[nodiscard]] const config::Section<CacheOptions>& cache_section();
+
+}  // namespace headroom::sql

@@ -1,0 +1,291 @@
+#include "headroom/sql/cached_reads.h"
+
+#include <algorithm>
+
+namespace headroom::sql {
+namespace {
+
+namespace from_client = pgwire::from_client;
+namespace from_server = pgwire::from_server;
+
+constexpr std::size_t kLongestRequest = 256U << 10U;
+constexpr std::size_t kMostUnread = 64U << 10U;  // of answers that the client has not taken
+constexpr Duration kLongestWait = 10s;
+constexpr Duration kLook = 100ms;  // at the client, while it waits
+constexpr unsigned kMostAgain = 3;
+
+// The body of the frame that begins at `at`, if it is whole and of this type; moves behind it.
+std::optional<std::string_view> take(std::string_view bytes, std::size_t& at, char type) {
+  pgwire::Frame frame;
+  const std::string_view left = bytes.substr(at);
+  if (pgwire::find_frame(left, frame) != pgwire::Found::frame || frame.type != type || frame.size > kLongestRequest || left.size() < frame.size) return std::nullopt;
+  at += frame.size;
+  return left.substr(pgwire::kHeader, frame.body());
+}
+
+}  // namespace
+
+bool CachedReads::in_transaction() const { return s_.status_ != pgwire::Status::idle; }
+
+Asker CachedReads::asker() const { return {s_.account_->database(), s_.user_, s_.wanted_, s_.account_->path()}; }
+
+// A Query; or Bind, Describe of the portal, Execute of all its rows and Sync, perhaps with the Parse of a statement without a name before them.
+std::optional<CachedReads::Request> CachedReads::find_request() const {
+  const std::string_view bytes = s_.in_.data();
+  Request made;
+  std::size_t at = 0;
+  if (const auto query = take(bytes, at, from_client::kQuery)) {
+    if (query->empty() || query->find('\0') != query->size() - 1) return std::nullopt;
+    made.simple = true;
+    made.text = query->substr(0, query->size() - 1);
+    made.size = at;
+    return made;
+  }
+  if (const auto body = take(bytes, at, from_client::kParse)) {
+    const auto parse = pgwire::parse_parse(*body);
+    if (!parse || !parse->name.empty()) return std::nullopt;
+    made.parses = true;
+    made.text = parse->query;
+    made.types = parse->types;
+  }
+  const auto bound = take(bytes, at, from_client::kBind);
+  const auto bind = bound ? pgwire::parse_bind(*bound) : std::nullopt;
+  if (!bind || !bind->portal.empty()) return std::nullopt;
+  if (bind->statement.empty() && !made.parses) {
+    if (!s_.has_unnamed_) return std::nullopt;
+    made.text = s_.unnamed_query_;
+    made.types = s_.unnamed_types_;
+  } else if (!bind->statement.empty()) {
+    const StatementPointer* known = s_.find_statement(bind->statement);
+    if (known == nullptr || made.parses) return std::nullopt;
+    made.text = (*known)->query;
+    made.types = (*known)->types;
+  }
+  made.values = bind->rest;
+  if (const auto described = take(bytes, at, from_client::kDescribe)) {
+    if (*described != std::string_view("P\0", 2)) return std::nullopt;
+    made.describes = true;
+  }
+  const auto executed = take(bytes, at, from_client::kExecute);
+  if (!executed || *executed != std::string_view("\0\0\0\0\0", 5)) return std::nullopt;
+  const auto synced = take(bytes, at, from_client::kSync);
+  if (!synced || !synced->empty()) return std::nullopt;
+  made.size = at;
+  return made;
+}
+
+Insight::Shape& CachedReads::shape_of(const Request& request) {
+  return s_.part_.insight.note(effects_of(request.text).fingerprint, request.text, s_.account_->database().name, s_.user_);
+}
+
+CachedReads::Look CachedReads::look() {
+  if (ticket_) return Look::later;
+  if (asked_ || fill_ || s_.outstanding() > 0 || in_transaction() || s_.pins_ != 0 || s_.ready_ > 0 || !s_.to_server_.empty() || s_.touched_.any()) return Look::pass;
+  if (s_.to_client_.size() + s_.back_ready_ > kMostUnread) return Look::later;
+  const auto request = find_request();
+  if (!request) return Look::pass;
+  asked_ = true;
+  return look_up(*request);
+}
+
+CachedReads::Look CachedReads::look_up(const Request& request) {
+  if (waited_) {
+    cache::Found found = std::move(*waited_);
+    waited_.reset();
+    return take_found(request, std::move(found));
+  }
+  const std::size_t worker = s_.worker().index();
+  const TimePoint now = Clock::now();
+  plan_ = results_.plan(worker, stream_, asker(), request.text);
+  shape_ = &shape_of(request);
+  if (!plan_->plan.cacheable) {
+    results_.note(worker, *shape_, CacheEvent::refused, plan_->plan.why_not);
+    return Look::pass;
+  }
+  if (!results_.usable(stream_, now)) {
+    results_.note(worker, *shape_, CacheEvent::passed_by, "the stream of changes is not current");
+    return Look::pass;
+  }
+  std::string wanted(1, request.simple ? 'Q' : request.describes ? 'D' : 'E');
+  wanted.append(request.text);
+  if (!request.simple) wanted.append(1, '\0').append(request.types).append(request.values);
+  const std::string key = ResultCache::key(asker(), wanted);
+  return take_found(request, results_.cache().lookup(worker, {.space = cache::Space::sql, .key = key, .now = now, .refresh = cache::Refresh::when_stale}));
+}
+
+CachedReads::Look CachedReads::take_found(const Request& request, cache::Found found) {
+  const std::size_t worker = s_.worker().index();
+  switch (found.answer) {
+    case cache::Answer::fresh:
+    case cache::Answer::stale:
+      results_.note(worker, *shape_, CacheEvent::hit);
+      answer(request, found.object);
+      return Look::taken;
+    case cache::Answer::fill:
+      results_.note(worker, *shape_, CacheEvent::miss);
+      fill_.emplace(Fill{.lease = std::move(found.lease), .plan = plan_, .shape = shape_, .began = Clock::now()});
+      return Look::pass;
+    case cache::Answer::join:
+      ticket_ = std::move(found.ticket);
+      asked_ = false;
+      return Look::later;
+    case cache::Answer::again:
+      if (++again_ > kMostAgain) break;
+      return look_up(request);
+    case cache::Answer::bypass:
+    case cache::Answer::overloaded: break;
+  }
+  results_.note(worker, *shape_, CacheEvent::passed_by, found.answer == cache::Answer::overloaded ? "too many wait for it" : "its result was not kept");
+  return Look::pass;
+}
+
+net::Task<> CachedReads::wait() {
+  cache::Ticket ticket = std::move(ticket_);
+  const TimePoint deadline = Clock::now() + kLongestWait;
+  s_.cancelled_ = false;
+  s_.waiting_ = true;
+  s_.state_since_ = Clock::now();
+  for (;;) {
+    auto found = co_await ticket.wait(s_.part_.group, Clock::now() + kLook);
+    if (found) {
+      waited_ = std::move(*found);
+      break;
+    }
+    const bool over = found.error().code != Errc::timeout || Clock::now() >= deadline;
+    if (over || s_.cancelled_ || s_.ended_ || s_.client_gone()) {
+      asked_ = true;  // by itself
+      break;
+    }
+  }
+  s_.waiting_ = false;
+  if (std::exchange(s_.cancelled_, false)) s_.unserved({Errc::cancelled, "canceling statement due to user request"}, {.sqlstate = "57014"});
+}
+
+// As the server would: with the answers to Parse and Bind before it and ReadyForQuery behind.
+void CachedReads::answer(const Request& request, const cache::ObjectRef& object) {
+  asked_ = false;
+  again_ = 0;
+  if (request.parses) {
+    s_.unnamed_query_ = request.text;
+    s_.unnamed_types_ = request.types;
+    s_.unnamed_effects_ = effects_of(request.text);
+    s_.has_unnamed_ = true;
+    s_.unnamed_here_ = false;
+  } else if (request.simple) {
+    s_.has_unnamed_ = s_.unnamed_here_ = false;
+  }
+  const TimePoint now = Clock::now();
+  std::string& out = s_.to_client();
+  if (request.parses) pgwire::append_empty(out, from_server::kParseComplete);
+  if (!request.simple) pgwire::append_empty(out, from_server::kBindComplete);
+  out.append(object.stored());
+  pgwire::append_ready(out, pgwire::Status::idle);
+  s_.in_.consume(request.size);
+  s_.state_since_ = now;
+  ++s_.queries_;
+  const std::size_t index = s_.worker().index();
+  s_.account_->queries.at(index).add();
+  s_.account_->transactions.at(index).add();
+  Insight::record(*shape_, Duration::zero(), false);
+}
+
+void CachedReads::sent(std::optional<std::string_view> text) {
+  rolled_back_ = false;
+  if (!text) {
+    effect_ = Plan::Effect::schema;
+    return;
+  }
+  const KnownPlanPointer known = results_.plan(s_.worker().index(), stream_, asker(), *text);
+  effect_ = std::max(effect_, known->plan.effect);
+  for (const Oid each : known->plan.changes) {
+    if (std::ranges::find(changes_, each) == changes_.end()) changes_.push_back(each);
+  }
+}
+
+void CachedReads::record(char type, std::string_view bytes) {
+  if (!fill_) return;
+  fill_->records = false;
+  switch (type) {
+    case from_server::kParseComplete:
+    case from_server::kBindComplete:
+    case from_server::kReady:
+    case from_server::kNotification: return;
+    case from_server::kRowDescription:
+    case from_server::kDataRow:
+    case from_server::kCommandComplete: break;
+    default: fill_->failed = true; return;
+  }
+  fill_->records = true;
+  record_more(bytes);
+}
+
+void CachedReads::record_more(std::string_view bytes) {
+  if (!fill_ || !fill_->records || fill_->failed) return;
+  if (fill_->bytes.size() + bytes.size() > results_.options().max_result.count) {
+    fill_->failed = true;
+    fill_->bytes = {};
+    results_.note(s_.worker().index(), *fill_->shape, CacheEvent::refused, "its result is larger than sql.cache.max_result");
+    fill_->lease.uncacheable(results_.cache().options().bypass_ttl, Clock::now());
+    return;
+  }
+  fill_->bytes.append(bytes);
+}
+
+void CachedReads::completed(std::string_view tag) {
+  rolled_back_ = tag == "ROLLBACK";
+  // COMMIT; or, where there is no transaction, the statement's own.
+  if (tag == "COMMIT" || !in_transaction()) drop();
+}
+
+void CachedReads::ready(pgwire::Status status) {
+  if (status == pgwire::Status::idle) {
+    const bool last = s_.outstanding() == 0;
+    if (!rolled_back_ || !last) drop();
+    if (last) {
+      changes_.clear();
+      effect_ = Plan::Effect::none;
+    }
+    rolled_back_ = false;
+  }
+  if (fill_) finish_fill(status);
+}
+
+void CachedReads::drop() {
+  if (!changes_.empty()) stream_.changed(changes_);
+  if (effect_ == Plan::Effect::schema) stream_.schema_changed();
+  else if (effect_ == Plan::Effect::doubt) stream_.doubt();
+}
+
+void CachedReads::lost() {
+  if (effect_ != Plan::Effect::none) {
+    drop();
+    stream_.doubt();
+  }
+  changes_.clear();
+  effect_ = Plan::Effect::none;
+  fail_fill();
+}
+
+void CachedReads::fail_fill() {
+  if (!fill_) return;
+  if (fill_->lease) fill_->lease.uncacheable(Duration::zero(), Clock::now());
+  fill_.reset();
+}
+
+void CachedReads::finish_fill(pgwire::Status status) {
+  Fill fill = std::move(*fill_);
+  fill_.reset();
+  const TimePoint now = Clock::now();
+  const bool good = !fill.failed && !s_.failed_ && status == pgwire::Status::idle && !fill.bytes.empty() && fill.plan->catalogue->version() == stream_.version();
+  if (!fill.lease) return;
+  if (!good) return fill.lease.uncacheable(Duration::zero(), now);
+  Duration ttl = fill.plan->ttl;
+  if (stream_.blind()) ttl = std::min(ttl, results_.options().blind_ttl);
+  const cache::Head head{.metadata = {}, .lifetimes = {.ttl = ttl}, .tags = fill.plan->tags, .is_copy = true};  // not to the disk: nobody decodes while it lies there
+  const bool stored = fill.lease.store(head, fill.bytes, now).has_value();
+  const std::size_t worker = s_.worker().index();
+  results_.cache().count_fill(worker, cache::Space::sql, 0, stored ? cache::Cache::Fill::stored : cache::Cache::Fill::failed, elapsed(fill.began, now));
+  if (stored) results_.note(worker, *fill.shape, CacheEvent::stored);
+}
+
+}  // namespace headroom::sql

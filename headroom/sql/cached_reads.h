@@ -1,0 +1,93 @@
+// headroom/sql/cached_reads.h - a session's way to the cache of results: its reads are answered from there, its misses fill it, its commits drop.
+//
+// Owns: the lease of a result that is being read, or the place among those who wait for one; what the open transaction may have changed.
+// Worker: the session's; part of it, in its coroutine.
+// Invariants: (1) what a transaction may have changed is dropped, or doubted, before a byte that tells of its commit goes to the client; (2) only
+//   the whole answer of one request outside of a transaction is stored, and given; (3) a request is looked up once, and then passed on as it came.
+// Limits: kLongestWait for another's fill; [sql.cache] max_result.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "headroom/sql/result_cache.h"
+#include "headroom/sql/session.h"
+
+namespace headroom::sql {
+
+class CachedReads {
+ public:
+  CachedReads(Session& session, ResultCache& results, ChangeStream& stream) : s_(session), results_(results), stream_(stream) {}
+
+  enum class Look : std::uint8_t {
+    pass,   // to the server
+    taken,  // answered
+    later,  // it stays where it is for now
+  };
+  // At the first frame of a request, while nothing is outstanding.
+  [[nodiscard]] Look look();
+  // Whether the session must wait() before it goes on.
+  [[nodiscard]] bool waits() const { return static_cast<bool>(ticket_); }
+  [[nodiscard]] net::Task<> wait();
+
+  // A statement goes to the server; nothing: of unknown text.
+  void sent(std::optional<std::string_view> text);
+  // It has been passed on, or refused: the next one is looked up again.
+  void passed() { asked_ = false; }
+  // What goes to the client: the beginning of a frame, and more of it.
+  void record(char type, std::string_view bytes);
+  void record_more(std::string_view bytes);
+  // CommandComplete, ReadyForQuery; the connection was lost.
+  void completed(std::string_view tag);
+  void ready(pgwire::Status status);
+  void lost();
+
+ private:
+  // The frames of one request, as they lie in the session's buffer.
+  struct Request {
+    std::size_t size = 0;
+    bool simple = false;
+    bool parses = false;     // the statement without a name
+    bool describes = false;  // its portal
+    std::string_view text{}, types{}, values{};
+  };
+  struct Fill {
+    cache::Lease lease;
+    KnownPlanPointer plan;
+    const Insight::Shape* shape;
+    std::string bytes{};
+    TimePoint began{};
+    bool failed = false;
+    bool records = false;  // the frame at hand
+  };
+  [[nodiscard]] std::optional<Request> find_request() const;
+  [[nodiscard]] Look look_up(const Request& request);
+  [[nodiscard]] Look take_found(const Request& request, cache::Found found);
+  [[nodiscard]] Asker asker() const;
+  [[nodiscard]] Insight::Shape& shape_of(const Request& request);
+  void answer(const Request& request, const cache::ObjectRef& object);
+  void finish_fill(pgwire::Status status);
+  void fail_fill();
+  void drop();
+  [[nodiscard]] bool in_transaction() const;
+
+  Session& s_;
+  ResultCache& results_;
+  ChangeStream& stream_;
+  bool asked_ = false;
+  unsigned again_ = 0;
+
+  KnownPlanPointer plan_;    // of the request at hand
+  Insight::Shape* shape_ = nullptr;
+  cache::Ticket ticket_;
+  std::optional<Fill> fill_;
+  std::optional<cache::Found> waited_;  // what the ticket brought
+
+  // Of the open transaction.
+  std::vector<Oid> changes_;
+  Plan::Effect effect_ = Plan::Effect::none;
+  bool rolled_back_ = false;
+};
+
+}  // namespace headroom::sql

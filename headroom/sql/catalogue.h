@@ -1,0 +1,75 @@
+// headroom/sql/catalogue.h - what a database's tables and functions are, as far as cached results depend on it: a snapshot, taken whole.
+//
+// Owns: a value, made once and then only read. Threads: any may read it; read_catalogue() is its owner's task.
+// Invariants: (1) a name is resolved as the server would by the same search path, or not at all; (2) `reads` has every stored table that a read
+//   of a relation reads, through views; (3) `changes` has every table whose reads a write to a relation may change: its ancestors and
+//   descendants, what its foreign keys change, and their ancestors; (4) what is not known is not cached.
+// Limits: kPage rows at a time; views and inheritance of any depth.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "headroom/postgres/decoded.h"
+#include "headroom/postgres/server.h"
+
+namespace headroom::sql {
+
+using Oid = std::uint32_t;
+
+struct Table {
+  Oid oid = 0;
+  bool is_system = false;
+  bool acts = false;     // triggers or rules: what a write of it does is not known
+  std::string why_not{};  // why a read of it may not be cached; empty: it may
+  std::vector<Oid> reads{};
+  std::vector<Oid> changes{};
+  std::vector<Oid> upwards{};  // itself and its ancestors: what a decoded row of it changes
+};
+
+enum class Volatility : std::uint8_t { immutable, stable, volatile_ };
+
+// All functions of one name.
+struct Function {
+  bool in_system = false;
+  Volatility system{};
+  bool in_user = false;  // in any other schema
+  Volatility user{};
+};
+
+class Catalogue {
+ public:
+  // Null: there is none such. `path`: schemas in their order; pg_catalog comes first where it is not among them.
+  [[nodiscard]] const Table* find(std::string_view schema, std::string_view name, const std::vector<std::string>& path) const;
+  [[nodiscard]] const Table* find(const postgres::RelationName& name) const;
+  [[nodiscard]] const Function* function(std::string_view name) const;
+  // Operators or casts of its own that are not immutable: then no text tells what it calls.
+  [[nodiscard]] bool has_odd_operators() const { return odd_operators_; }
+  [[nodiscard]] std::size_t size() const { return tables_.size(); }
+  [[nodiscard]] std::uint64_t version() const { return version_; }
+
+ private:
+  friend class CatalogueRows;
+  std::map<postgres::RelationName, Table> tables_;
+  std::unordered_map<std::string, Function> functions_;
+  bool odd_operators_ = false;
+  std::uint64_t version_ = 0;
+};
+using CataloguePointer = std::shared_ptr<const Catalogue>;
+
+// Asks an idle server. Errc as postgres::ask().
+[[nodiscard]] net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std::uint64_t version, TimePoint deadline);
+// Changes when tables, views, functions, triggers, policies, privileges or settings of roles do: for what leaves no trace in the log.
+[[nodiscard]] net::Task<Result<std::string>> read_fingerprint(postgres::Server& server, TimePoint deadline);
+
+// The value of search_path as schemas; "$user" is `user`.
+[[nodiscard]] std::vector<std::string> parse_search_path(std::string_view text, std::string_view user);
+// Whether a function of PostgreSQL's own, though only stable, depends on nothing but its arguments and the settings of the key.
+[[nodiscard]] bool is_tame(std::string_view system_function);
+
+}  // namespace headroom::sql

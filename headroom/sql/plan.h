@@ -1,0 +1,37 @@
+// headroom/sql/plan.h - what a statement means for cached results: whether its own may be kept and what drops it, and what it drops.
+//
+// A value, made of a Decision (what the text says) and a Catalogue (what its names mean). Threads: none; a pure function.
+// Invariants: (1) a statement is cacheable only if all it reads is known by `reads`, and nothing it calls depends on more than its arguments and
+//   the settings of the key; (2) what it may change is within `changes`, unless its effect is doubt or schema.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "headroom/sql/catalogue.h"
+#include "headroom/sql/classify.h"
+
+namespace headroom::sql {
+
+struct Plan {
+  // What is to be dropped when it is committed; in this order.
+  enum class Effect : std::uint8_t {
+    none,
+    tables,  // `changes`
+    doubt,   // anything: only the stream of changes can tell
+    schema,  // what tables are, too
+  };
+  bool cacheable = false;
+  bool counts = false;       // SELECT count(...)
+  bool reads_known = false;  // `reads` has all that it reads
+  std::string why_not{};
+  std::vector<Oid> reads{};
+  Effect effect = Effect::none;
+  std::vector<Oid> changes{};
+};
+
+// `path`: the session's search path.
+[[nodiscard]] Plan plan_for(const Decision& decision, const Catalogue& catalogue, const std::vector<std::string>& path);
+
+}  // namespace headroom::sql

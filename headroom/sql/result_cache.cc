@@ -1,0 +1,142 @@
+#include "headroom/sql/result_cache.h"
+
+#include "headroom/auth/crypto.h"
+#include "headroom/sql/effects.h"
+
+namespace headroom::sql {
+namespace {
+
+constexpr std::size_t kLongestPlanned = 64U << 10U;
+
+// Of what a session says about itself alone.
+bool is_neutral(std::string_view setting) { return setting == "application_name"; }
+
+const std::string& path_of(const Asker& asker) {
+  const auto own = asker.settings.find("search_path");
+  return own == asker.settings.end() ? asker.account_path : own->second;
+}
+
+// "$user" is who the session acts as.
+const std::string& acts_as(const Asker& asker) {
+  const auto role = asker.settings.find("role");
+  return role == asker.settings.end() ? asker.user : role->second;
+}
+
+}  // namespace
+
+ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options) : workers_(workers), cache_(cache), options_(options) {
+  for (std::size_t i = 0; i < workers.size(); ++i) parts_.push_back(std::make_unique<Part>());
+}
+
+void ResultCache::add(const postgres::Means& means, const Database& database, postgres::Credentials who) {
+  streams_[&database] = std::make_unique<ChangeStream>(workers_, means, database, std::move(who), cache_, options_.behind, options_.blind_ttl > Duration::zero());
+}
+
+void ResultCache::start() {
+  for (auto& [database, stream] : streams_) stream->start();
+}
+
+void ResultCache::stop() {
+  for (auto& [database, stream] : streams_) stream->stop();
+}
+
+ChangeStream* ResultCache::stream(const Database& database) const {
+  const auto found = streams_.find(&database);
+  return found == streams_.end() ? nullptr : found->second.get();
+}
+
+bool ResultCache::usable(ChangeStream& stream, TimePoint now) const { return stream.current(now) || stream.blind(); }
+
+KnownPlanPointer ResultCache::plan(std::size_t worker, ChangeStream& stream, const Asker& asker, std::string_view text) {
+  Part& part = *parts_[worker];
+  if (text.size() > kLongestPlanned) return std::make_shared<const KnownPlan>(make_plan(part, stream, asker, text));
+  std::string name = stream.tag();
+  name.append(1, '\0').append(path_of(asker)).append(1, '\0').append(acts_as(asker)).append(1, '\0').append(text);
+  const auto found = part.plans.find(name);
+  if (found != part.plans.end() && found->second->catalogue && found->second->catalogue->version() == stream.version()) return found->second;
+  if (part.plans.size() >= kMostPlans) part.plans.clear();
+  return part.plans[std::move(name)] = std::make_shared<const KnownPlan>(make_plan(part, stream, asker, text));
+}
+
+KnownPlan ResultCache::make_plan(Part& part, ChangeStream& stream, const Asker& asker, std::string_view text) const {
+  KnownPlan known{.plan = {}, .tags = {}, .ttl = {}, .catalogue = stream.catalogue()};
+  static const Catalogue kNothing;
+  if (!reads_alike(asker.settings)) {
+    known.plan = {.why_not = "its encoding or standard_conforming_strings leave open what the text says", .effect = Plan::Effect::schema};
+    return known;
+  }
+  const DecisionPointer decision = part.classifier.decide(text);
+  known.plan = plan_for(*decision, known.catalogue ? *known.catalogue : kNothing, parse_search_path(path_of(asker), acts_as(asker)));
+  if (!known.catalogue) {
+    known.plan.cacheable = false;
+    known.plan.why_not = "the catalogue has not been read yet";
+  }
+  known.tags.push_back(stream.tag());
+  for (const Oid each : known.plan.reads) known.tags.push_back(stream.tag(each));
+  if (known.tags.size() > cache::kTagsLimit) {
+    known.plan.cacheable = false;
+    known.plan.why_not = "it reads too many tables";
+  }
+  if (known.plan.cacheable) apply_rules(known, text);
+  return known;
+}
+
+void ResultCache::apply_rules(KnownPlan& known, std::string_view text) const {
+  known.ttl = known.plan.counts ? options_.count_ttl : options_.ttl;
+  const std::string shown = options_.rules.empty() ? std::string() : normalised(text);
+  for (const CacheRule& rule : options_.rules) {
+    if (!cache::matches(rule.query, shown)) continue;
+    if (rule.ttl > Duration::zero()) known.ttl = rule.ttl;
+    known.plan.cacheable = rule.cache;
+    if (!rule.cache) known.plan.why_not = "a rule says so";
+    return;
+  }
+  if (options_.automatic) return;
+  known.plan.cacheable = false;
+  known.plan.why_not = "no rule names it";
+}
+
+std::string ResultCache::key(const Asker& asker, std::string_view request) {
+  std::string key = asker.database.name;
+  const std::size_t prefix = key.size();
+  key.append(1, '\0').append(asker.user).append(1, '\0').append(asker.account_path).append(1, '\0');
+  for (const auto& [name, value] : asker.settings) {
+    if (!is_neutral(name)) key.append(name).append(1, '=').append(value).append(1, '\0');
+  }
+  key.append(1, '\0').append(request);
+  if (key.size() <= cache::kKeyLimit) return key;
+  const auth::Digest digest = auth::sha256(key);
+  key.resize(prefix);
+  key.append(1, '\1').append(reinterpret_cast<const char*>(digest.data()), digest.size());
+  return key;
+}
+
+void ResultCache::note(std::size_t worker, const Insight::Shape& shape, CacheEvent event, std::string_view why_not) {
+  auto& all = parts_[worker]->counts;
+  if (all.size() >= kMostShapes && !all.contains(&shape)) return;
+  Counts& counts = all[&shape];
+  switch (event) {
+    case CacheEvent::hit: ++counts.hits; break;
+    case CacheEvent::miss: ++counts.misses; break;
+    case CacheEvent::stored: ++counts.stored; break;
+    case CacheEvent::refused: ++counts.refused; break;
+    case CacheEvent::passed_by: ++counts.passed_by; break;
+  }
+  if (event == CacheEvent::hit || event == CacheEvent::stored) counts.why_not.clear();
+  else if (!why_not.empty() && counts.why_not != why_not) counts.why_not = why_not;
+}
+
+std::vector<CacheLine> ResultCache::lines(std::size_t worker) const {
+  std::vector<CacheLine> all;
+  for (const auto& [shape, counts] : parts_[worker]->counts)
+    all.push_back({shape->database, shape->query, counts.why_not, counts.hits, counts.misses, counts.stored, counts.refused, counts.passed_by});
+  return all;
+}
+
+std::vector<std::pair<std::string, StreamReport>> ResultCache::streams() const {
+  std::vector<std::pair<std::string, StreamReport>> all;
+  for (const auto& [database, stream] : streams_) all.emplace_back(database->name, stream->report());
+  return all;
+}
+
+}  // namespace headroom::sql

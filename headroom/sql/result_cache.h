@@ -1,0 +1,97 @@
+// headroom/sql/result_cache.h - which results are kept, under which key and for how long, and why others are not.
+//
+// Owns: a ChangeStream for each database, the plans of statements and counts of each worker. Borrows: the cache, whose space sql holds the results.
+// Worker: plan() and note() are for the worker's own part; the streams are for any.
+// Invariants: (1) a key has everything that a result depends on beside the tables: database, user, role and all other settings of the session but
+//   its name, the protocol, the exact text, types, values and formats; (2) a result is tagged by every table it read, and by its database;
+//   (3) it is stored only if the catalogue by which it was tagged is still the newest.
+// Limits: kMostPlans texts and kMostShapes shapes of queries a worker; results of max_result.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "headroom/sql/cache_options.h"
+#include "headroom/sql/change_stream.h"
+#include "headroom/sql/insight.h"
+#include "headroom/sql/plan.h"
+
+namespace headroom::sql {
+
+// What a session asks by.
+struct Asker {
+  const Database& database;
+  const std::string& user;
+  const postgres::Settings& settings;  // of the session, beside its account's
+  const std::string& account_path;     // search_path without them
+};
+
+// A plan with what follows from the settings.
+struct KnownPlan {
+  Plan plan;
+  std::vector<std::string> tags;  // of its reads, the database's among them
+  Duration ttl{};
+  CataloguePointer catalogue;  // by which it was made; null: there was none yet
+};
+using KnownPlanPointer = std::shared_ptr<const KnownPlan>;
+
+struct CacheLine {
+  std::string database, query, why_not;
+  std::uint64_t hits = 0, misses = 0, stored = 0, refused = 0, passed_by = 0;
+};
+
+enum class CacheEvent : std::uint8_t { hit, miss, stored, refused, passed_by };
+
+class ResultCache {
+ public:
+  static constexpr std::size_t kMostPlans = 4000;
+  static constexpr std::size_t kMostShapes = 1000;
+
+  ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options);
+
+  // Before the workers' first session, from main's thread.
+  void add(const postgres::Means& means, const Database& database, postgres::Credentials who);
+  void start();
+  void stop();
+
+  // Null: nothing of this database is cached.
+  [[nodiscard]] ChangeStream* stream(const Database& database) const;
+  [[nodiscard]] cache::Cache& cache() { return cache_; }
+  [[nodiscard]] const CacheOptions& options() const { return options_; }
+
+  // On a worker.
+  [[nodiscard]] KnownPlanPointer plan(std::size_t worker, ChangeStream& stream, const Asker& asker, std::string_view text);
+  // Whether hits may be given now: else the database is asked.
+  [[nodiscard]] bool usable(ChangeStream& stream, TimePoint now) const;
+  void note(std::size_t worker, const Insight::Shape& shape, CacheEvent event, std::string_view why_not = {});
+  // `request`: protocol, text, types, values and formats.
+  [[nodiscard]] static std::string key(const Asker& asker, std::string_view request);
+
+  // For SHOW CACHE; the lines of one worker, on it.
+  [[nodiscard]] std::vector<CacheLine> lines(std::size_t worker) const;
+  [[nodiscard]] std::vector<std::pair<std::string, StreamReport>> streams() const;
+
+ private:
+  struct Counts {
+    std::uint64_t hits = 0, misses = 0, stored = 0, refused = 0, passed_by = 0;
+    std::string why_not;
+  };
+  struct Part {
+    Classifier classifier;
+    std::unordered_map<std::string, KnownPlanPointer> plans;
+    std::unordered_map<const Insight::Shape*, Counts> counts;
+  };
+  [[nodiscard]] KnownPlan make_plan(Part& part, ChangeStream& stream, const Asker& asker, std::string_view text) const;
+  void apply_rules(KnownPlan& known, std::string_view text) const;
+
+  net::Workers& workers_;
+  cache::Cache& cache_;
+  const CacheOptions& options_;
+  std::map<const Database*, std::unique_ptr<ChangeStream>> streams_;
+  std::vector<std::unique_ptr<Part>> parts_;
+};
+
+}  // namespace headroom::sql

@@ -1,0 +1,330 @@
+"""The proof of the cache of results: registers that only grow, written through the proxy and around it, directly, by trigger, cascade, function and
+partition; read on every path. A read must not give less than what was confirmed through the proxy before it was sent, nor than what was committed around
+it 50 ms before. Meanwhile the stream of changes, the proxy and the server are stopped and killed.
+
+    tools/prove sql-cache [--reads N] [--seconds N] [--seed N] [--kills yes|no]
+
+Each promise is counted by itself. Exit code 1: a violation, or too few reads from the cache to mean something.
+"""
+
+import argparse
+import collections
+import ctypes
+import math
+import multiprocessing
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from harness.postgres import Cluster, SYNC, Wire, bind, error_of, execute, parse
+from harness.process import Headroom
+
+BEHIND = 0.05  # sql.cache.behind
+PAUSE = 0.08   # between two writes around the proxy of one register
+
+SCHEMA = """
+DROP SCHEMA IF EXISTS p CASCADE; CREATE SCHEMA p;
+CREATE TABLE p.plain (id int PRIMARY KEY, v bigint);
+CREATE TABLE p.source (id int PRIMARY KEY, v bigint);
+CREATE TABLE p.traced (id int PRIMARY KEY, v bigint);
+CREATE FUNCTION p.trace() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN UPDATE p.traced SET v = NEW.v WHERE id = NEW.id; RETURN NEW; END$$;
+CREATE TRIGGER trace AFTER UPDATE ON p.source FOR EACH ROW EXECUTE FUNCTION p.trace();
+CREATE TABLE p.head (id int, v bigint, UNIQUE (v), PRIMARY KEY (id));
+CREATE TABLE p.tail (id int PRIMARY KEY, v bigint REFERENCES p.head (v) ON UPDATE CASCADE);
+CREATE TABLE p.made (id int PRIMARY KEY, v bigint);
+CREATE FUNCTION p.make(int, bigint) RETURNS bigint LANGUAGE plpgsql AS $$BEGIN UPDATE p.made SET v = $2 WHERE id = $1; RETURN $2; END$$;
+CREATE TABLE p.parts (id int, v bigint, PRIMARY KEY (id)) PARTITION BY RANGE (id);
+CREATE TABLE p.low PARTITION OF p.parts FOR VALUES FROM (0) TO (4);
+CREATE TABLE p.high PARTITION OF p.parts FOR VALUES FROM (4) TO (1000);
+CREATE VIEW p.seen AS SELECT id, v FROM p.plain;
+"""
+# What is written, what is read, and the offset that keeps unique values apart.
+WAYS = {
+    "plain": ("UPDATE p.plain SET v = {v} WHERE id = {id}", ["SELECT v FROM p.plain WHERE id = {id}", "SELECT v FROM p.seen WHERE id = {id}", "SELECT max(v) FROM p.plain WHERE id = {id}"]),
+    "in a transaction": ("BEGIN; UPDATE p.plain SET v = {v} WHERE id = {id}; COMMIT", ["SELECT v FROM p.plain WHERE id = {id}", "SELECT s.v FROM p.seen s JOIN p.made m ON m.id = s.id WHERE s.id = {id}"]),
+    "trigger": ("UPDATE p.source SET v = {v} WHERE id = {id}", ["SELECT v FROM p.traced WHERE id = {id}"]),
+    "cascade": ("UPDATE p.head SET v = {v} + {id} * 1000000000 WHERE id = {id}", ["SELECT v - {id} * 1000000000 FROM p.tail WHERE id = {id}"]),
+    "function": ("SELECT p.make({id}, {v})", ["SELECT v FROM p.made WHERE id = {id}"]),
+    "block": ("DO $$BEGIN UPDATE p.made SET v = {v} WHERE id = {id}; END$$", ["SELECT v FROM p.made WHERE id = {id}"]),
+    "partition": ("UPDATE p.parts SET v = {v} WHERE id = {id}", ["SELECT v FROM p.parts WHERE id = {id}", "SELECT v FROM p.low WHERE id = {id} UNION ALL SELECT v FROM p.high WHERE id = {id}"]),
+}
+TABLES = {"plain": ["plain"], "in a transaction": ["plain"], "trigger": ["source", "traced"], "cascade": ["head", "tail"], "function": ["made"], "block": ["made"], "partition": ["parts"]}
+
+
+class Register:
+    """One row that only grows, by one writer: `around` the proxy or through it."""
+
+    def __init__(self, number, way, around):
+        self.number, self.way, self.around = number, way, around
+        self.write, self.reads = WAYS[way]
+
+
+REGISTERS = [Register(n, way, around) for n, (way, around) in enumerate((way, around) for way in WAYS for around in (False, True))]
+
+
+class Shared:
+    """What is confirmed: of each register the value, and when."""
+
+    def __init__(self):
+        count = len(REGISTERS)
+        self.value = multiprocessing.RawArray(ctypes.c_longlong, count)
+        self.since = multiprocessing.RawArray(ctypes.c_double, [math.inf] * count)
+        self.port = multiprocessing.RawValue(ctypes.c_int, 0)
+        self.stop = multiprocessing.RawValue(ctypes.c_int, 0)
+        self.reads = multiprocessing.RawArray(ctypes.c_longlong, 64)  # of each reader
+
+    def confirm(self, number, value):
+        self.since[number] = math.inf
+        self.value[number] = value
+        self.since[number] = time.monotonic()
+
+    def floor(self, register, now):
+        """What a read that is sent now must give at least."""
+        since, value = self.since[register.number], self.value[register.number]
+        if since == math.inf or self.since[register.number] != since:
+            return 0
+        if register.around:
+            return value if now - since >= BEHIND else value - 1
+        return value
+
+
+def writer(shared, register, direct, password, seed):
+    """Writes 1, 2, 3, ...; after a failure it looks, around the proxy, how far it has come."""
+    generator = random.Random(seed)
+    wire, value, doubt = None, 0, True
+    while not shared.stop.value:
+        try:
+            if wire is None:
+                wire = Wire(("127.0.0.1", direct if register.around else shared.port.value), password=password)
+            if doubt:
+                look = Wire(("127.0.0.1", direct), password=password)
+                value = max(value, int(look.values(register.reads[0].format(id=register.number))[0]))
+                look.close()
+                doubt = False
+            value += 1
+            doubt = True
+            wire.values(register.write.format(id=register.number, v=value))
+            doubt = False
+            shared.confirm(register.number, value)
+            time.sleep(PAUSE + generator.random() * 0.1 if register.around else generator.random() * 0.1)
+        except (OSError, LookupError, PermissionError, ConnectionError, TypeError, IndexError, AssertionError):
+            if wire is not None:
+                wire.close()
+            wire = None
+            time.sleep(0.05)
+
+
+def ask(wire, sql, mode, prepared):
+    if mode == 0:
+        return wire.values(sql)
+    if mode == 1:
+        wire.send_all(parse("", sql), bind(), execute(), SYNC)
+    else:
+        name = prepared.setdefault(sql, f"s{len(prepared)}")
+        if name not in prepared:
+            prepared[name] = True
+            wire.send_all(parse(name, sql), SYNC)
+            wire.until_ready()
+        wire.send_all(bind(name), execute(), SYNC)
+    rows = []
+    for kind, body in wire.until_ready():
+        if kind == b"E":
+            raise LookupError(error_of(body))
+        if kind is None:
+            raise ConnectionError("closed")
+        if kind == b"D":
+            rows.append(body[6:].decode())
+    return rows
+
+
+def reader(shared, number, password, seed, answers):
+    generator = random.Random(seed)
+    wire, prepared = None, {}
+    reads, failed, wrong = collections.Counter(), 0, []
+    while not shared.stop.value:
+        try:
+            if wire is None:
+                wire, prepared = Wire(("127.0.0.1", shared.port.value), password=password), {}
+            register = REGISTERS[generator.randrange(len(REGISTERS))]
+            sql = generator.choice(register.reads).format(id=register.number)
+            mode = generator.randrange(3)
+            sent = time.monotonic()
+            floor = shared.floor(register, sent)
+            rows = ask(wire, sql, mode, prepared)
+            got = int(rows[0])
+            promise = ("around" if register.around else "through", register.way)
+            reads[promise] += 1
+            shared.reads[number] += 1
+            if got < floor:
+                wrong.append((promise, sql, mode, got, floor, round((time.monotonic() - shared.since[register.number]) * 1000, 1)))
+        except (OSError, LookupError, PermissionError, ConnectionError, TypeError, IndexError):
+            failed += 1
+            if wire is not None:
+                wire.close()
+            wire = None
+            time.sleep(0.02)
+    answers.put((dict(reads), failed, wrong[:50], len(wrong)))
+
+
+class Killer:
+    """Stops and kills what the promises depend on, one after the other."""
+
+    def __init__(self, cluster, start, generator):
+        self.cluster, self.start, self.generator = cluster, start, generator
+        self.done = collections.Counter()
+        self.server = start()
+
+    def walsender(self):
+        return self.cluster.superuser("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' LIMIT 1")
+
+    def once(self):
+        act = self.generator.choice(["stop the stream", "stop the stream", "end the stream", "end the stream", "kill the proxy", "kill the server"])
+        try:
+            if act == "stop the stream":
+                pid = self.walsender()
+                if not pid:
+                    return
+                subprocess.run(["kill", "-STOP", pid], check=False)
+                time.sleep(self.generator.random() * 0.4)
+                subprocess.run(["kill", "-CONT", pid], check=False)
+            elif act == "end the stream":
+                self.cluster.superuser("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'walsender'")
+            elif act == "kill the proxy":
+                self.server.kill()
+                self.server = self.start()
+            else:
+                self.cluster.command("crash")
+                self.cluster.command("start")
+        except AssertionError as error:
+            print("fault:", act, str(error)[:200], flush=True)
+            return
+        self.done[act] += 1
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--reads", type=int, default=1_000_000)
+    options.add_argument("--seconds", type=float, default=3600)
+    options.add_argument("--seed", type=int, default=int(time.time()))
+    options.add_argument("--kills", choices=("yes", "no"), default="yes")
+    options.add_argument("--readers", type=int, default=3)
+    o = options.parse_args()
+    print(f"seed {o.seed}", flush=True)
+    cluster = Cluster(0)
+    directory = tempfile.TemporaryDirectory(prefix="headroom-prove-")
+    servers = []
+    try:
+        return prove(o, cluster, directory.name, servers)
+    finally:
+        for server in servers:
+            server.kill()
+        cluster.remove()
+
+
+def prove(o, cluster, directory, servers):
+    def run(sql):
+        wire = Wire(("127.0.0.1", cluster.port), password=cluster.password)
+        messages = wire.query(sql)
+        wire.close()
+        errors = [error_of(body) for kind, body in messages if kind == b"E"]
+        assert not errors, errors
+
+    run(SCHEMA)
+    for register in REGISTERS:
+        for table in TABLES[register.way]:
+            offset = register.number * 1_000_000_000 if register.way == "cascade" else 0
+            run(f"INSERT INTO p.{table} VALUES ({register.number}, {offset}) ON CONFLICT DO NOTHING")
+    for register in REGISTERS:  # what the join of "in a transaction" needs
+        run(f"INSERT INTO p.made VALUES ({register.number}, 0) ON CONFLICT DO NOTHING")
+
+    shared = Shared()
+
+    def start():
+        state = os.path.join(directory, f"state{len(servers)}")
+        values = {"server.state_dir": state, "sql.cache.auto": "true", "sql.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0"}
+        server = Headroom(["--postgres", cluster.urls["primary"], *(word for name, value in values.items() for word in ("--set", f"{name}={value}"))], state)
+        servers.append(server)
+        server.wait_ready(30)
+        shared.port.value = server.doors["sql"][1]
+        return server
+
+    generator = random.Random(o.seed)
+    killer = Killer(cluster, start, generator)
+    answers = multiprocessing.Queue()
+    work = [multiprocessing.Process(target=writers, args=(shared, part, cluster.port, cluster.password, o.seed)) for part in (REGISTERS[::2], REGISTERS[1::2])]
+    readers = [multiprocessing.Process(target=reader, args=(shared, n, cluster.password, o.seed + n, answers)) for n in range(o.readers)]
+    for each in work + readers:
+        each.start()
+    begun = time.monotonic()
+    hits_before = 0
+
+    def hits():
+        """From the cache, by the proxy that runs now."""
+        try:
+            wire = Wire(killer.server.doors["sql"], database="headroom", password=cluster.password)
+            rows = [fields(body) for kind, body in wire.query("SHOW CACHE") if kind == b"D"]
+            wire.close()
+        except (OSError, PermissionError, TypeError):
+            return 0
+        return sum(int(row[4]) for row in rows if row[1] == "query")
+
+    next_kill = begun + 5
+    while time.monotonic() - begun < o.seconds and sum(shared.reads) < o.reads:
+        time.sleep(0.2)
+        if o.kills == "yes" and time.monotonic() > next_kill:
+            server, last = killer.server, hits()
+            killer.once()
+            hits_before += last if killer.server is not server else 0
+            next_kill = time.monotonic() + 1 + generator.random() * 4
+    hits_all = hits_before + hits()
+    shared.stop.value = 1
+    total, failed, wrong, violations = collections.Counter(), 0, [], 0
+    for _ in readers:
+        reads, its_failed, its_wrong, its_violations = answers.get(timeout=60)
+        total.update(reads)
+        failed += its_failed
+        wrong += its_wrong
+        violations += its_violations
+    for each in work + readers:
+        each.join(30)
+        if each.is_alive():
+            each.terminate()
+    written = {register.number: shared.value[register.number] for register in REGISTERS}
+    print(f"{sum(total.values())} reads checked in {time.monotonic() - begun:.0f} s, {hits_all} from the cache, {failed} failed by faults; faults: {dict(killer.done)}")
+    for (way, by), count in sorted(total.items()):
+        bad = sum(1 for each in wrong if each[0] == (way, by))
+        writes = sum(written[r.number] for r in REGISTERS if r.way == by and r.around == (way == "around"))
+        print(f"  {way:8} {by:17} {count:8} reads, {writes:6} writes, {bad} violations")
+    for each in wrong[:20]:
+        print("  violation:", each)
+    enough = hits_all > 0.05 * sum(total.values())
+    if not enough:
+        print("too few reads came from the cache for this to mean anything")
+    return 0 if violations == 0 and enough else 1
+
+
+def writers(shared, registers, direct, password, seed):
+    threads = [threading.Thread(target=writer, args=(shared, register, direct, password, seed + register.number), daemon=True) for register in registers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def fields(body):
+    (count,), at, row = struct.unpack("!H", body[:2]), 2, []
+    for _ in range(count):
+        (size,) = struct.unpack("!i", body[at:at + 4])
+        at += 4
+        row.append("" if size < 0 else body[at:at + size].decode())
+        at += max(size, 0)
+    return row
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""The cache of results: answered from memory, and never older than what was committed through the proxy, nor than 50 ms of what was committed around it."""
+
+import subprocess
+import time
+import unittest
+
+from harness.postgres import SYNC, SqlScenario, Wire, bind, error_of, eventually, execute, kinds, parse
+
+DESCRIBE_PORTAL = (b"D", b"P\0")
+
+
+class Cached(SqlScenario):
+    def setUp(self):
+        super().setUp()
+        self.cluster.superuser("DROP SCHEMA IF EXISTS t CASCADE; CREATE SCHEMA t AUTHORIZATION booking")
+        self.direct("CREATE TABLE t.rooms (id int PRIMARY KEY, name text); INSERT INTO t.rooms SELECT n, 'room ' || n FROM generate_series(1, 10) n")
+
+    def direct(self, sql):
+        """Around the proxy, as the same user."""
+        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", self.cluster.urls["primary"], "-c", sql], capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.strip()
+
+    def cached(self, port=None, **settings):
+        server = self.proxy(port, **{"cache.auto": "true", **settings})
+        eventually(lambda: self.stream(server)["what"].split()[0] != "0", what="the catalogue is read")
+        return server
+
+    def stream(self, server):
+        return next(row for row in self.show(server, "CACHE") if row["kind"] == "stream")
+
+    def line(self, server, words):
+        return next((row for row in self.show(server, "CACHE") if row["kind"] == "query" and words in row["what"]), None)
+
+    def hits(self, server, words):
+        line = self.line(server, words)
+        return int(line["hits"]) if line else 0
+
+    def warm(self, server, wire, sql, words=None):
+        """Asks until it is answered from the cache; gives the answer."""
+        words = words or sql.split(" WHERE")[0]
+        before = self.hits(server, words)
+
+        def asked():
+            answer = wire.values(sql)
+            return (answer,) if self.hits(server, words) > before else None
+
+        return eventually(asked, what=f"a hit: {self.line(server, words)}")[0]
+
+
+class Hits(Cached):
+    def test_a_read_is_answered_from_memory_and_is_what_the_server_said(self):
+        server = self.cached()
+        wire = self.wire(server)
+        first = wire.query("SELECT id, name FROM t.rooms WHERE id < 4 ORDER BY id")
+        self.warm(server, wire, "SELECT id, name FROM t.rooms WHERE id < 4 ORDER BY id")
+        self.assertEqual(wire.query("SELECT id, name FROM t.rooms WHERE id < 4 ORDER BY id"), first)
+
+    def test_the_extended_protocol_is_answered_too_by_values_and_formats(self):
+        server = self.cached()
+        wire = self.wire(server)
+        one = (parse("", "SELECT name FROM t.rooms WHERE id = $1::int"), bind(values=["1"]), DESCRIBE_PORTAL, execute(), SYNC)
+        wire.send_all(*one)
+        first = wire.until_ready()
+        self.assertEqual(kinds(first), "12TDCZ")
+
+        def hit():
+            wire.send_all(*one)
+            self.assertEqual(wire.until_ready(), first)
+            return self.hits(server, "FROM t.rooms") > 2
+
+        eventually(hit)
+        wire.send_all(parse("", "SELECT name FROM t.rooms WHERE id = $1::int"), bind(values=["2"]), DESCRIBE_PORTAL, execute(), SYNC)
+        self.assertIn(b"room 2", wire.until_ready()[3][1])
+        # The statement without a name is there after a hit, and a named one is answered by its text.
+        wire.send_all(*one)
+        wire.until_ready()
+        wire.send_all(bind(values=["3"]), execute(), SYNC)
+        self.assertIn(b"room 3", wire.until_ready()[1][1])
+        wire.send_all(parse("mine", "SELECT name FROM t.rooms WHERE id = $1::int"), SYNC)
+        self.assertEqual(kinds(wire.until_ready()), "1Z")
+        before = self.hits(server, "FROM t.rooms")
+
+        def named():
+            wire.send_all(bind("mine", values=["3"]), execute(), SYNC)
+            answer = wire.until_ready()
+            self.assertEqual(kinds(answer), "2DCZ")
+            self.assertIn(b"room 3", answer[1][1])
+            return self.hits(server, "FROM t.rooms") > before
+
+        eventually(named)
+
+    def test_many_who_ask_at_once_cost_one_query(self):
+        server = self.cached()
+        wires = [self.wire(server) for _ in range(20)]
+        for round in range(10):
+            self.warm(server, wires[0], "SELECT name FROM t.rooms WHERE id = 1")  # so the stream is current
+            # One of a kind each round, and slow.
+            sql = f"SELECT count(*) AS n{round} FROM " + ", ".join(f"t.rooms r{n}" for n in range(6))
+            for wire in wires:
+                wire.send(b"Q", sql.encode() + b"\0")
+            for wire in wires:
+                self.assertEqual(wire.until_ready()[1][1][6:], b"1000000")
+            line = self.line(server, f"AS n{round} ")
+            if line["passed_by"] == "0":  # else the stream was not current for a moment
+                self.assertEqual((line["misses"], line["hits"]), ("1", "19"))
+                return
+        self.fail("the stream was never current")
+
+    def test_each_refusal_is_explained(self):
+        server = self.cached()
+        wire = self.wire(server)
+        self.direct("CREATE UNLOGGED TABLE t.fast (n int); CREATE FUNCTION t.f() RETURNS int LANGUAGE sql STABLE AS 'SELECT count(*)::int FROM t.rooms'; "
+                    "CREATE VIEW t.recent AS SELECT id, now() AS at FROM t.rooms")
+        eventually(lambda: self.stream(server)["state"] == "current" or wire.values("SELECT count(*) FROM t.rooms") is None)
+        for sql, why in (("SELECT now(), id FROM t.rooms", "now() depends on the moment"), ("SELECT random(), id FROM t.rooms", "random() is volatile"),
+                         ("SELECT CURRENT_DATE, id FROM t.rooms", "depends on the time"), ("SELECT id FROM t.rooms FOR UPDATE", "it locks rows"),
+                         ("SELECT n FROM t.fast", "an unlogged table"), ("SELECT relname FROM pg_class", "a system catalogue"), ("SELECT t.f(), id FROM t.rooms", "f() is a function that may"),
+                         ("SELECT at FROM t.recent", "the view recent calls now"), ("SELECT 1", "it reads no table"), ("UPDATE t.rooms SET name = name", "it is no read (write)"),
+                         ("SELECT id FROM t.rooms TABLESAMPLE system (100)", "TABLESAMPLE")):
+            with self.subTest(sql):
+                def refused():
+                    wire.query(sql)
+                    return [row for row in self.show(server, "CACHE") if row["kind"] == "query" and why in row["state"]]
+                eventually(refused, what=(why, sql))
+
+    def test_roles_search_paths_and_formats_do_not_share_results(self):
+        server = self.cached()
+        self.direct("CREATE TABLE t.at (moment timestamptz); INSERT INTO t.at VALUES ('2026-01-01 12:00+00'); DROP SCHEMA IF EXISTS u CASCADE; CREATE SCHEMA u; "
+                    "CREATE TABLE u.rooms (id int, name text); INSERT INTO u.rooms VALUES (1, 'other')")
+        wire = self.wire(server)
+        for _ in range(2):
+            for zone, hour in (("UTC", "12"), ("Asia/Tokyo", "21")):
+                wire.query(f"SET TimeZone = '{zone}'")
+                self.assertIn(f" {hour}:", self.warm(server, wire, "SELECT moment FROM t.at")[0])
+            for schema, name in (("t", "room 1"), ("u", "other")):
+                wire.query(f"SET search_path = {schema}")
+                self.assertEqual(self.warm(server, wire, "SELECT name FROM rooms WHERE id = 1"), [name])
+        self.direct("DROP SCHEMA u CASCADE")
+
+    def test_without_rules_or_auto_nothing_is_cached_and_a_rule_names_what_is(self):
+        config = self.settings('[[sql.cache.rules]]\nquery = "SELECT name FROM t.rooms*"\n\n[[sql.cache.rules]]\nquery = "SELECT id*"\ncache = false\n')
+        server = self.proxy(config=config)
+        wire = self.wire(server)
+        eventually(lambda: self.stream(server)["what"].split()[0] != "0")
+        self.warm(server, wire, "SELECT name FROM t.rooms WHERE id = 1")
+        for sql, why in (("SELECT id FROM t.rooms", "a rule says so"), ("SELECT DISTINCT id FROM t.rooms", "no rule names it")):
+            wire.values(sql)
+            self.assertEqual(self.line(server, sql)["state"], why)
+
+    def test_it_is_off_unless_it_is_asked_for(self):
+        server = self.proxy()
+        self.assertEqual(self.wire(server).values("SELECT name FROM t.rooms WHERE id = 1"), ["room 1"])
+        self.assertIn("off", self.stream(server)["state"])
+
+
+class Promises(Cached):
+    def test_who_reads_after_a_commit_through_the_proxy_never_sees_less(self):
+        server = self.cached()
+        writer, reader = self.wire(server), self.wire(server)
+        self.direct("CREATE TABLE t.child (id int REFERENCES t.rooms ON DELETE CASCADE, n int); CREATE TABLE t.log (n serial, what text); CREATE TABLE t.months (d date, n int) PARTITION BY RANGE (d); "
+                    "CREATE TABLE t.january PARTITION OF t.months FOR VALUES FROM ('2026-01-01') TO ('2026-02-01'); CREATE VIEW t.names AS SELECT name FROM t.rooms; "
+                    "CREATE FUNCTION t.logs() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO t.log (what) VALUES (NEW.name); RETURN NEW; END$$; "
+                    "CREATE FUNCTION t.adds(int) RETURNS int LANGUAGE plpgsql AS $$BEGIN INSERT INTO t.months VALUES ('2026-01-07', $1); RETURN $1; END$$")
+        ways = [("INSERT INTO t.rooms VALUES ({n}, 'x{n}')", "SELECT name FROM t.rooms ORDER BY id DESC LIMIT 1", "x{n}"),
+                ("BEGIN; UPDATE t.rooms SET name = 'y{n}' WHERE id = 1; COMMIT", "SELECT name FROM t.names WHERE name LIKE 'y%'", "y{n}"),
+                ("INSERT INTO t.january VALUES ('2026-01-03', {n})", "SELECT max(n) FROM t.months", "{n}"),
+                ("INSERT INTO t.months VALUES ('2026-01-04', {n})", "SELECT max(n) FROM t.january", "{n}"),
+                ("SELECT t.adds({n})", "SELECT max(n) FROM t.months", "{n}"),
+                ("DO $$BEGIN INSERT INTO t.months VALUES ('2026-01-04', {n}); END$$", "SELECT max(n) FROM t.january", "{n}"),
+                ("WITH w AS (INSERT INTO t.months VALUES ('2026-01-05', {n}) RETURNING n) SELECT n FROM w", "SELECT max(n) FROM t.january", "{n}"),
+                ("COPY (SELECT 1) TO STDOUT; INSERT INTO t.child VALUES (2, {n})", "SELECT max(n) FROM t.child", "{n}"),
+                ("TRUNCATE t.child; INSERT INTO t.child VALUES (2, {n})", "SELECT max(n) FROM t.child", "{n}")]
+        for turn in range(6):
+            for number, (write, read, wanted) in enumerate(ways):
+                n = 1000 + turn * 100 + number
+                reader.values(read)
+                reader.values(read)
+                messages = writer.query(write.format(n=n))
+                self.assertNotIn("E", kinds(messages), [error_of(body) for kind, body in messages if kind == b"E"])
+                self.assertEqual(reader.values(read), [wanted.format(n=n)], write)
+        # Cascades and triggers.
+        self.direct("CREATE TRIGGER logs AFTER UPDATE ON t.rooms FOR EACH ROW EXECUTE FUNCTION t.logs()")
+        for turn in range(10):
+            writer.query(f"INSERT INTO t.rooms VALUES ({turn + 5000}, 'gone'); INSERT INTO t.child VALUES ({turn + 5000}, {turn + 90000})")
+            self.assertEqual(reader.values("SELECT max(n) FROM t.child"), [str(turn + 90000)])
+            reader.values("SELECT max(n) FROM t.child")
+            writer.query(f"DELETE FROM t.rooms WHERE id = {turn + 5000}")
+            self.assertLess(int(reader.values("SELECT max(n) FROM t.child")[0]), 90000)
+            reader.values("SELECT what FROM t.log ORDER BY n DESC LIMIT 1")
+            writer.query(f"UPDATE t.rooms SET name = 'z{turn}' WHERE id = 1")
+            self.assertEqual(reader.values("SELECT what FROM t.log ORDER BY n DESC LIMIT 1"), [f"z{turn}"])
+        self.assertGreater(sum(int(row["hits"]) for row in self.show(server, "CACHE") if row["kind"] == "query"), 20)
+
+    def test_what_is_committed_around_the_proxy_is_seen_within_50_ms(self):
+        server = self.cached()
+        wire = self.wire(server)
+        sql = "SELECT name FROM t.rooms WHERE id = 1"
+        for turn in range(20):
+            self.warm(server, wire, sql)
+            self.direct(f"UPDATE t.rooms SET name = 'turn {turn}' WHERE id = 1")
+            done = time.monotonic()
+            time.sleep(max(0, done + 0.05 - time.monotonic()))
+            self.assertEqual(wire.values(sql), [f"turn {turn}"])
+
+    def test_what_tables_are_may_change(self):
+        server = self.cached()
+        wire = self.wire(server)
+        self.warm(server, wire, "SELECT * FROM t.rooms WHERE id = 1")
+        self.direct("ALTER TABLE t.rooms RENAME COLUMN name TO label")
+        eventually(lambda: b"label" in wire.query("SELECT * FROM t.rooms WHERE id = 1")[0][1], timeout=0.5)
+        wire.query("ALTER TABLE t.rooms RENAME COLUMN label TO name")
+        self.assertIn(b"name", wire.query("SELECT * FROM t.rooms WHERE id = 1")[0][1])
+        self.direct("CREATE VIEW t.v AS SELECT 'one' AS it FROM t.rooms LIMIT 1")
+        eventually(lambda: self.warm(server, wire, "SELECT it FROM t.v"))
+        self.direct("CREATE OR REPLACE VIEW t.v AS SELECT 'two' AS it FROM t.rooms LIMIT 1")
+        eventually(lambda: wire.values("SELECT it FROM t.v") == ["two"], timeout=0.5)
+        # DDL and DML in one transaction leave no trace of the DDL in the log: the catalogue's fingerprint tells within a second.
+        self.warm(server, wire, "SELECT it FROM t.v")
+        self.direct("BEGIN; CREATE OR REPLACE VIEW t.v AS SELECT 'three' AS it FROM t.rooms LIMIT 1; INSERT INTO t.rooms VALUES (777, 'x'); COMMIT")
+        eventually(lambda: wire.values("SELECT it FROM t.v") == ["three"], timeout=1.5)
+        self.direct("CREATE MATERIALIZED VIEW t.m AS SELECT count(*) AS n FROM t.rooms")
+        before = eventually(lambda: self.warm(server, wire, "SELECT n FROM t.m"))[0]
+        self.direct("INSERT INTO t.rooms VALUES (778, 'x')")
+        wire.query("REFRESH MATERIALIZED VIEW t.m")
+        self.assertEqual(wire.values("SELECT n FROM t.m"), [str(int(before) + 1)])
+
+    def test_a_transaction_that_has_written_reads_its_own_rows_and_a_rolled_back_one_leaves_none(self):
+        server = self.cached()
+        wire = self.wire(server)
+        sql = "SELECT name FROM t.rooms WHERE id = 1"
+        self.warm(server, wire, sql)
+        wire.query("BEGIN")
+        wire.query("UPDATE t.rooms SET name = 'mine' WHERE id = 1")
+        self.assertEqual(wire.values(sql), ["mine"])
+        wire.query("ROLLBACK")
+        for _ in range(3):
+            self.assertEqual(wire.values(sql), ["room 1"])
+
+    def test_a_slot_that_waits_for_an_open_transaction_says_for_whom(self):
+        holder = Wire(("127.0.0.1", self.cluster.port), password=self.cluster.password)
+        self.addCleanup(holder.close)
+        holder.query("BEGIN")
+        pid = holder.values("SELECT pg_backend_pid()")[0]
+        holder.query("INSERT INTO t.rooms VALUES (500, 'open')")
+        server = self.proxy(**{"cache.auto": "true"})
+        wire = self.wire(server)
+        eventually(lambda: f"open: pid {pid}" in self.stream(server)["state"], what="the cause and its pid")
+        wire.values("SELECT name FROM t.rooms WHERE id = 1")
+        self.assertIn("catalogue", self.line(server, "SELECT name FROM t.rooms")["state"])
+        holder.query("COMMIT")
+        self.warm(server, wire, "SELECT name FROM t.rooms WHERE id = 1")
+
+
+class Faults(Cached):
+    def test_a_stream_that_stands_still_is_passed_by_and_one_that_is_lost_comes_back(self):
+        gate = self.gate()
+        server = self.cached(gate.port)
+        wire = self.wire(server)
+        sql = "SELECT name FROM t.rooms WHERE id = 1"
+        for turn in range(3):
+            self.warm(server, wire, sql)
+            walsender = self.cluster.superuser("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender'")
+            subprocess.run(["kill", "-STOP", walsender], check=True)
+            try:
+                time.sleep(0.06)
+                self.direct(f"UPDATE t.rooms SET name = 'still {turn}' WHERE id = 1")
+                time.sleep(0.05)
+                for _ in range(5):
+                    self.assertEqual(wire.values(sql), [f"still {turn}"])
+            finally:
+                subprocess.run(["kill", "-CONT", walsender], check=True)
+            self.warm(server, wire, sql)
+            self.cluster.superuser(f"SELECT pg_terminate_backend({walsender})")
+            time.sleep(0.06)
+            self.direct(f"UPDATE t.rooms SET name = 'lost {turn}' WHERE id = 1")
+            time.sleep(0.05)
+            for _ in range(5):
+                self.assertEqual(wire.values(sql), [f"lost {turn}"])
+        self.warm(server, wire, sql)
+        self.assertEqual(self.cluster.superuser("SELECT count(*) FROM pg_replication_slots"), "1")
+        server.kill()
+        eventually(lambda: self.cluster.superuser("SELECT count(*) FROM pg_replication_slots") == "0", what="no slot is left")
+
+
+if __name__ == "__main__":
+    unittest.main()
