@@ -9,6 +9,7 @@ import time
 import unittest
 
 from harness import eventually
+from harness.edge import metric
 from harness.postgres import SYNC, SqlScenario, Wire, bind, error_of, execute, kinds, parse
 
 
@@ -81,7 +82,7 @@ class Failures(SqlScenario):
         server = self.proxy(pool_size=2, pool_overflow=0)
         wire = self.wire(server)
         self.assertEqual(wire.values("SELECT 1"), ["1"])
-        self.cluster.superuser("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'booking'")
+        self.cluster.superuser("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'booking'")
         # Idle ones are seen to be dead before they are used.
         self.assertEqual(wire.values("SELECT 2"), ["2"])
         wire.send(b"Q", b"SELECT pg_sleep(30)\0")
@@ -114,14 +115,15 @@ class Failures(SqlScenario):
     def test_cancel_reaches_the_running_query_and_a_wrong_key_reaches_nothing(self):
         server = self.proxy(pool_size=1, pool_overflow=0)
         wire, other = self.wire(server), self.wire(server)
-        for _ in range(3):
+        for turn in range(3):
             wire.send(b"Q", b"SELECT pg_sleep(30)\0")
             eventually(lambda: any(row["state"] == "active" for row in self.show(server, "CLIENTS")))
             forged = Wire(server.doors["sql"], startup=False)
             forged.sock.sendall(struct.pack("!IIII", 16, 80877102, wire.key[0], 12345))
-            self.assertEqual(forged.read(), (None, b""))
+            self.assertEqual(forged.read(), (None, b""))  # it has been looked at
             forged.close()
-            time.sleep(0.1)
+            refused = metric(server, "headroom_sql_clients_refused_total", reason="cancel")
+            self.assertEqual(refused, turn + 1)
             self.assertTrue(any(row["state"] == "active" for row in self.show(server, "CLIENTS")))
             wire.cancel()
             messages = wire.until_ready()

@@ -58,13 +58,13 @@ std::string joined(const std::vector<std::string>& parts) {
 }
 
 int run_serve(const ServeFlags& flags) {
-  if (!flags.replica.empty()) return bad_usage("--replica: this version does not read from replicas yet");
   if (!flags.redis.empty()) return bad_usage("--redis: this version has no cache room yet");
   auto settings = request_of(flags.settings);
   if (!settings) return bad_usage(settings.error().message);
   if (!flags.app.empty())
     settings->flags.push_back({.path = "edge.app", .value = joined(flags.app), .flag = "--app"});
   if (!flags.postgres.empty()) settings->flags.push_back({.path = "sql.postgres", .value = flags.postgres, .flag = "--postgres"});
+  if (!flags.replica.empty()) settings->flags.push_back({.path = "sql.replicas", .value = joined(flags.replica), .flag = "--replica"});
   return serve({.settings = std::move(*settings),
                 .take_over = flags.take_over ? TakeOver::yes : TakeOver::no});
 }

@@ -13,6 +13,7 @@
 
 #include "headroom/base/log.h"
 #include "headroom/edge/edge.h"
+#include "headroom/link/link.h"
 #include "headroom/monitor/options.h"
 #include "headroom/monitor/process.h"
 #include "headroom/monitor/rates.h"
@@ -138,6 +139,7 @@ class Process {
   std::optional<realtime::Hub> hub_;
   edge::Edge edge_;
   std::optional<tasks::Tasks> tasks_;
+  link::Link link_;
   sql::Sql sql_;
   monitor::Vitals vitals_{workers_};
   monitor::Rates rates_;
@@ -170,7 +172,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       workers_(worker_count(server_options())),
       registry_(workers_.size()),
       edge_(workers_, resolver_, registry_, open_cache()),
-      sql_(workers_, resolver_, registry_, cache_ ? &*cache_ : nullptr),
+      sql_(workers_, resolver_, registry_, link_, cache_ ? &*cache_ : nullptr),
       system_({.disk = state_.path()}),
       sources_(sources()),
       api_(workers_, reading_, control_, registry_),

@@ -5,22 +5,31 @@
 namespace headroom::sql {
 namespace {
 
+constexpr Duration kReplicaConnect = 1s;  // then a read goes elsewhere
+
 std::string key_of(const std::string& name, const std::string& value) { return name + '\0' + value; }
 
 }  // namespace
 
-Account::Account(net::Workers& workers, const postgres::Means& means, const Database& database, postgres::Credentials who,
-                 const SqlOptions& options, metrics::Registry& registry)
-    : queries(registry.counter(kQueries, {database.name, who.user})),
-      transactions(registry.counter(kTransactions, {database.name, who.user})),
-      errors(registry.counter(kErrors, {database.name, who.user})),
-      lost(registry.counter(kLost, {database.name, who.user})),
-      query_time(registry.histogram(kQueryTime, {database.name, who.user})),
-      wait_time(registry.histogram(kWaitTime, {database.name, who.user})),
-      database_(database),
-      pool_(workers, means, database.route, std::move(who), database.route.target.database, pool_options(options)) {
+Account::Account(net::Workers& workers, const postgres::Means& means, const Database& database,
+                 const std::vector<postgres::Credentials>& who, const SqlOptions& options, metrics::Registry& registry)
+    : queries(registry.counter(kQueries, {database.name, who[0].user})),
+      transactions(registry.counter(kTransactions, {database.name, who[0].user})),
+      errors(registry.counter(kErrors, {database.name, who[0].user})),
+      lost(registry.counter(kLost, {database.name, who[0].user})),
+      reads_on_replicas(registry.counter(kReplicaReads, {database.name, who[0].user})),
+      reads_moved(registry.counter(kReadsMoved, {database.name, who[0].user})),
+      query_time(registry.histogram(kQueryTime, {database.name, who[0].user})),
+      wait_time(registry.histogram(kWaitTime, {database.name, who[0].user})),
+      database_(database) {
+  for (std::size_t i = 0; i < database.cluster->size(); ++i) {
+    const postgres::Route& route = database.cluster->route(i);
+    postgres::PoolOptions its = pool_options(options);
+    if (i > 0) its.connect = std::min(its.connect, kReplicaConnect);
+    pools_.push_back(std::make_unique<postgres::Pool>(workers, means, route, who[i], route.target.database, its));
+  }
   const auto gauge = [&](const Family& family, std::uint64_t postgres::PoolStatus::* member) {
-    gauges_.push_back(registry.gauge(family, {database_.name, pool_.user()}, [this, member] { return static_cast<double>(pool_.status().*member); }));
+    gauges_.push_back(registry.gauge(family, {database_.name, user()}, [this, member] { return static_cast<double>(pool().status().*member); }));
   };
   gauge(kPoolOpen, &postgres::PoolStatus::open);
   gauge(kPoolIdle, &postgres::PoolStatus::idle);

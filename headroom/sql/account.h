@@ -1,6 +1,6 @@
-// headroom/sql/account.h - one database as one user: its pool, what a client is told when it logs in, its counters.
+// headroom/sql/account.h - one database as one user: its pools, what a client is told when it logs in, its counters.
 //
-// Owns: the pool. Worker: any; what is not the pool's is under a short lock, taken at logins, or a worker's own cell.
+// Owns: the pools, one for each server. Worker: any; what is not the pool's is under a short lock, taken at logins, or a worker's own cell.
 // Invariants: (1) an account lives until the room ends; (2) `welcome` is what the server itself reported.
 // Limits: kMostKnown start-up settings whose canonical values are remembered.
 #pragma once
@@ -13,6 +13,7 @@
 
 #include "headroom/base/metrics.h"
 #include "headroom/postgres/pool.h"
+#include "headroom/sql/cluster.h"
 #include "headroom/sql/options.h"
 
 namespace headroom::sql {
@@ -22,17 +23,23 @@ struct Database {
   std::string name;
   postgres::Route route;
   Mode mode{};
+  std::vector<postgres::Route> replicas{};
+  std::unique_ptr<Cluster> cluster{};  // made when the room starts
 };
 
 class Account {
  public:
-  Account(net::Workers& workers, const postgres::Means& means, const Database& database, postgres::Credentials who, const SqlOptions& options,
+  // `who`: as each of the cluster's servers takes it.
+  Account(net::Workers& workers, const postgres::Means& means, const Database& database, const std::vector<postgres::Credentials>& who, const SqlOptions& options,
           metrics::Registry& registry);
 
-  [[nodiscard]] postgres::Pool& pool() { return pool_; }
-  [[nodiscard]] const postgres::Pool& pool() const { return pool_; }
+  // Of the primary, whichever that is now.
+  [[nodiscard]] postgres::Pool& pool() const { return *pools_[database_.cluster->primary()]; }
+  [[nodiscard]] postgres::Pool& pool(std::size_t server) const { return *pools_[server]; }
+  [[nodiscard]] std::size_t pools() const { return pools_.size(); }
   [[nodiscard]] const Database& database() const { return database_; }
-  [[nodiscard]] const std::string& user() const { return pool_.user(); }
+  [[nodiscard]] Cluster& cluster() const { return *database_.cluster; }
+  [[nodiscard]] const std::string& user() const { return pools_[0]->user(); }
 
   // What servers report after a login; null before the first one.
   [[nodiscard]] std::shared_ptr<const postgres::Settings> welcome() const;
@@ -48,6 +55,8 @@ class Account {
   metrics::Counter& transactions;
   metrics::Counter& errors;
   metrics::Counter& lost;
+  metrics::Counter& reads_on_replicas;
+  metrics::Counter& reads_moved;
   metrics::Histogram& query_time;
   metrics::Histogram& wait_time;
 
@@ -55,7 +64,7 @@ class Account {
   static constexpr std::size_t kMostKnown = 1000;
 
   const Database& database_;
-  postgres::Pool pool_;
+  std::vector<std::unique_ptr<postgres::Pool>> pools_;  // one for each server of the cluster
   std::vector<metrics::GaugeHandle> gauges_;
   mutable std::mutex mutex_;
   std::shared_ptr<const postgres::Settings> welcome_;

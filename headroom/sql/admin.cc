@@ -139,6 +139,7 @@ void Admin::show(std::string_view what, const std::vector<ClientStatus>& clients
   else if (what == "clients") show_clients(clients);
   else if (what == "servers") show_servers(clients);
   else if (what == "pins") show_pins(clients);
+  else if (what == "replicas") show_replicas();
   else if (what == "stats") show_stats();
   else if (what == "databases") show_databases();
   else if (what == "config") show_config();
@@ -147,7 +148,7 @@ void Admin::show(std::string_view what, const std::vector<ClientStatus>& clients
     columns(std::array<std::string_view, 1>{"version"});
     row({"Headroom, PostgreSQL protocol 3.2"});
   } else {
-    return error("42601", "expected SHOW POOLS, CLIENTS, SERVERS, PINS, STATS, DATABASES, CONFIG, CACHE or VERSION");
+    return error("42601", "expected SHOW POOLS, CLIENTS, SERVERS, REPLICAS, PINS, STATS, DATABASES, CONFIG, CACHE or VERSION");
   }
   pgwire::append_command_complete(s_.to_client_, "SHOW");
 }
@@ -187,6 +188,20 @@ void Admin::show_pins(const std::vector<ClientStatus>& clients) {
   columns(std::array<std::string_view, 6>{"user", "database", "ptr", "server_pid", "cause", "pinned_s"});
   for (const ClientStatus& client : clients) {
     if (client.pins != 0) row({client.user, client.database, number(client.pid), number(client.server_pid), describe_pins(client.pins), whole_seconds(client.pinned)});
+  }
+}
+
+// All servers of databases that have replicas, the primary among them.
+void Admin::show_replicas() {
+  columns(std::array<std::string_view, 13>{"database", "host", "port", "role", "primary", "usable", "lag_ms", "lag_bytes", "lsn", "timeline", "busy", "reads", "last_error"});
+  for (const auto& [name, database] : s_.room_.databases()) {
+    if (database.cluster->alone()) continue;
+    for (const ServerStatus& server : database.cluster->status()) {
+      const auto [address, port] = split_address(server.address);
+      row({name, address, port, std::string(name_of(server.role)), server.is_primary ? "yes" : "no", server.usable ? "yes" : "no", fmt::format("{:.1f}", milliseconds(server.lag)),
+           number(server.lag_bytes), fmt::format("{:X}/{:X}", server.lsn >> 32U, server.lsn & 0xffffffffU), number(server.timeline), number(server.busy), number(server.reads),
+           server.error});
+    }
   }
 }
 
@@ -272,9 +287,11 @@ void Admin::change(std::string_view verb, std::string_view name) {
     if (!name.empty() && s_.room_.database(name) == nullptr) return error("3D000", fmt::format("no such database: {}", name));
     for (Account* account : s_.room_.accounts()) {
       if (!name.empty() && account->database().name != name) continue;
-      if (verb == "pause") account->pool().pause();
-      else if (verb == "resume") account->pool().resume();
-      else account->pool().reconnect();
+      for (std::size_t i = 0; i < account->pools(); ++i) {
+        if (verb == "pause") account->pool(i).pause();
+        else if (verb == "resume") account->pool(i).resume();
+        else account->pool(i).reconnect();
+      }
     }
   }
   log::info("sql", "{} {} by {}", verb, name, s_.user_);

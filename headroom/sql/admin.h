@@ -30,6 +30,7 @@ class Admin {
   void show_servers(const std::vector<ClientStatus>& clients);
   void show_pools(const std::vector<ClientStatus>& clients);
   void show_stats();
+  void show_replicas();
   void show_databases();
   void show_config();
   void show_cache(const std::vector<CacheLine>& lines);

@@ -21,6 +21,8 @@ bool streams(char type) {
   return type == from::kDataRow || type == from::kCopyData || type == from::kNotice || type == from::kNotification || type == from::kFunctionResult;
 }
 
+bool kind_ends(Kind kind) { return kind == Kind::query || kind == Kind::set; }
+
 }  // namespace
 
 void Session::process_server() {
@@ -28,7 +30,7 @@ void Session::process_server() {
     const std::string_view left = back_.data().substr(back_ready_);
     if (back_drop_left_ > 0) {
       const std::size_t dropped = std::min<std::uint64_t>(back_drop_left_, left.size());
-      if (dropped == 0) return;
+      if (dropped == 0) break;
       (void)to_client();
       back_.consume(dropped);
       back_drop_left_ -= dropped;
@@ -36,7 +38,7 @@ void Session::process_server() {
     }
     if (back_left_ > 0) {
       const std::size_t passed = std::min<std::uint64_t>(back_left_, left.size());
-      if (passed == 0) return;
+      if (passed == 0) break;
       if (cached_) cached_->record_more(left.substr(0, passed));
       back_ready_ += passed;
       back_left_ -= passed;
@@ -44,10 +46,11 @@ void Session::process_server() {
     }
     pgwire::Frame frame;
     const pgwire::Found found = pgwire::find_frame(left, frame);
-    if (found == pgwire::Found::need_more) return;
+    if (found == pgwire::Found::need_more) break;
     if (found == pgwire::Found::bad) return server_lost({Errc::protocol, "the server sent a message of an impossible length"});
-    if (!take_answer(frame, left)) return;
+    if (!take_answer(frame, left)) break;
   }
+  if (attempt_ && attempt_->rows) let_go();
 }
 
 // Everything that was passed lies in front of what is written behind it.
@@ -75,11 +78,13 @@ void Session::pop() {
 void Session::answer_locals() {
   while (outstanding() > 0 && front().action == Action::local) {
     const Kind kind = front().kind;
-    if (kind == Kind::parse) pgwire::append_empty(to_client(), from::kParseComplete);
-    if (kind == Kind::close) pgwire::append_empty(to_client(), from::kCloseComplete);
-    if (kind == Kind::query) {
-      pgwire::append_command_complete(to_client(), "DEALLOCATE");
-      pgwire::append_ready(to_client(), status_);
+    // Behind answers that are held, they are held too.
+    std::string& out = attempt_ && !attempt_->answered && !kind_ends(kind) ? attempt_->held : (let_go(), to_client());
+    if (kind == Kind::parse) pgwire::append_empty(out, from::kParseComplete);
+    if (kind == Kind::close) pgwire::append_empty(out, from::kCloseComplete);
+    if (kind_ends(kind)) {
+      pgwire::append_command_complete(out, kind == Kind::set ? "SET" : "DEALLOCATE");
+      pgwire::append_ready(out, status_);
     }
     pop();
   }
@@ -102,14 +107,27 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
     server_lost({Errc::protocol, fmt::format("the server sent '{}', which nobody asked for", frame.type)});
     return false;
   }
+  if (attempt_ && frame.type == from::kError && retries_after(body)) return false;
+  if (frame.type == from::kError && outstanding() == 0 && status_ == pgwire::Status::idle && pins_ == 0) {
+    // The server ends a connection that only happens to be still here: no business of the client's.
+    const auto report = pgwire::parse_report(body);
+    server_lost({Errc::unavailable, report ? report->message : "it sent an error that nobody asked for"});
+    return false;
+  }
   // First where the frame's bytes go, then what it means: an answer of ours comes behind it.
-  if (swallow && frame.type != from::kError) {
+  if (!swallow && holds(frame, whole)) {
+    (void)to_client();
+    attempt_->rows = attempt_->rows || frame.type == from::kDataRow;
+    attempt_->held.append(bytes.substr(0, frame.size));
+    back_.consume(frame.size);
+  } else if (swallow && frame.type != from::kError) {
     back_drop_left_ = frame.size;
     (void)to_client();
     const std::size_t here = std::min<std::uint64_t>(frame.size, back_.size());
     back_drop_left_ -= here;
     back_.consume(here);
   } else {
+    if (attempt_) let_go();
     const std::size_t here = std::min<std::uint64_t>(frame.size, bytes.size());
     if (cached_) cached_->record(frame.type, bytes.substr(0, here));
     back_ready_ += here;
@@ -154,6 +172,7 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
     default: break;
   }
   answer_locals();
+  if (attempt_ && attempt_->flush && outstanding() == 0) flushed();
   if (cancel_later_ && outstanding() > 0 && front().action == Action::pass) forward_cancel();
   return !ended_ && server_ != nullptr;
 }
@@ -192,9 +211,16 @@ void Session::take_ready(pgwire::Status status) {
   copying_in_ = false;
   const bool own = front().action == Action::swallow;
   pop();
-  if (own) return;
+  if (own) {
+    if (leaving_ && failed_) refusing_ = true;  // to the end of the exchange that the client has not ended yet
+    if (leaving_) failed_ = false;
+    return;
+  }
   cancel_later_ = false;
   if (cached_) cached_->ready(status);
+  stays_with_primary_ = false;
+  if (tie_ == Tie::exchange || (tie_ == Tie::transaction && status == pgwire::Status::idle)) untie();
+  if (attempt_) answered_on_replica();
   status_ = status;
   state_since_ = now;
   ++queries_;
@@ -226,6 +252,11 @@ void Session::take_ready(pgwire::Status status) {
 // The connection has ended while it was this client's. The client goes on where that is safe: outside of a transaction, with one answer owed
 // of which nothing has been sent in part.
 void Session::server_lost(const Error& why) {
+  if (attempt_) cluster().failed(server_at_);
+  if (may_retry()) {
+    log::info("sql", "{}/{}: a replica was lost, the primary is asked: {}", account_->database().name, user_, why.message);
+    return retry(false);
+  }
   const bool clean = status_ == pgwire::Status::idle && back_left_ == 0 && back_drop_left_ == 0 && in_left_ == 0 && drop_left_ == 0 && !copying_in_;
   const auto ends = std::ranges::count_if(expected_.begin() + static_cast<std::ptrdiff_t>(first_), expected_.end(), &Expected::ends_by_ready);
   const bool one = ends == 1 && expected_.back().ends_by_ready();
@@ -244,7 +275,9 @@ void Session::server_lost(const Error& why) {
   back_left_ = back_drop_left_ = 0;
   in_.consume(std::exchange(ready_, 0));
   to_server_.clear();
-  account_->pool().close(worker(), std::move(server_));
+  detach();
+  pool_here().close(worker(), std::move(server_));
+  if (wrote_) wrote_until(std::nullopt);
   discarding_ = copying_in_ = false;
   if (fatal_seen_ || in_frame) {
     ended_ = true;  // the client has the server's own last word, or a frame that nothing can be said in

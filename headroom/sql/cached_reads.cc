@@ -169,6 +169,7 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
     s_.unnamed_query_ = request.text;
     s_.unnamed_types_ = request.types;
     s_.unnamed_effects_ = effects_of(request.text);
+    s_.unnamed_decision_.reset();
     s_.has_unnamed_ = true;
     s_.unnamed_here_ = false;
   } else if (request.simple) {

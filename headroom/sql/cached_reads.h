@@ -30,6 +30,8 @@ class CachedReads {
   // Whether the session must wait() before it goes on.
   [[nodiscard]] bool waits() const { return static_cast<bool>(ticket_); }
   [[nodiscard]] net::Task<> wait();
+  // What is asked now is to be kept: it must not come from a replica, which may lack what has just dropped it.
+  [[nodiscard]] bool fills() const { return fill_.has_value(); }
 
   // A statement goes to the server; nothing: of unknown text.
   void sent(std::optional<std::string_view> text);

@@ -11,6 +11,9 @@
 namespace headroom::sql {
 namespace {
 
+constexpr std::string_view kHint = "headroom:primary";  // wherever it stands: at worst a read goes to the primary
+bool is_hinted(std::string_view text) { return text.find(kHint) != std::string_view::npos; }
+
 constexpr std::size_t kEntry = 128;  // of a decision beside its names and its text
 
 std::size_t size_of(const Decision& decision) {
@@ -30,7 +33,9 @@ std::string_view name_of(Class its_class) {
 
 Decision classify(std::string_view text) {
   if (text.size() > Classifier::kLongestParsed || text.find('\0') != std::string_view::npos) return {.its_class = Class::opaque, .statements = 1};
-  return read_tree(text);
+  Decision decision = read_tree(text);
+  decision.hinted_primary = is_hinted(text);
+  return decision;
 }
 
 std::size_t Classifier::Hash::operator()(std::string_view text) const { return hash64(text); }
@@ -42,18 +47,14 @@ const DecisionPointer& Classifier::remember(std::string_view blanked, DecisionPo
   return young_.by_text.emplace(blanked, std::move(decision)).first->second;
 }
 
-DecisionPointer Classifier::decide(std::string_view text, std::string_view blanked, bool hinted_primary) {
-  if (hinted_primary || blanked.size() > kLongestRemembered) {
-    Decision made = classify(text);
-    made.hinted_primary = hinted_primary;
-    return std::make_shared<const Decision>(std::move(made));
-  }
+DecisionPointer Classifier::decide(std::string_view text, std::string_view blanked) {
+  if (is_hinted(text) || blanked.size() > kLongestRemembered) return std::make_shared<const Decision>(classify(text));
   if (const auto found = young_.by_text.find(blanked); found != young_.by_text.end()) return found->second;
   if (const auto found = old_.by_text.find(blanked); found != old_.by_text.end()) return remember(blanked, found->second);
   return remember(blanked, std::make_shared<const Decision>(classify(text)));
 }
 
-DecisionPointer Classifier::decide(std::string_view text) {
+std::string_view Classifier::blanked(std::string_view text) {
   scratch_.clear();
   Lexer lexer(text);
   Blanked list;
@@ -61,7 +62,17 @@ DecisionPointer Classifier::decide(std::string_view text) {
     list.see(token, [this](const Token& each) { append_blanked(scratch_, each); });
     if (token.kind == Token::Kind::end) break;
   }
-  return decide(text, scratch_, lexer.hinted_primary());
+  return scratch_;
+}
+
+DecisionPointer Classifier::decide(std::string_view text) { return decide(text, blanked(text)); }
+
+void Classifier::learn(std::string_view text) {
+  const std::string_view key = blanked(text);
+  Decision known = *decide(text, key);
+  known.refused = true;
+  const auto found = young_.by_text.find(key);
+  if (found != young_.by_text.end()) found->second = std::make_shared<const Decision>(std::move(known));
 }
 
 bool reads_alike(const postgres::Settings& settings) {

@@ -58,10 +58,11 @@ struct Decision {
   bool ends = false;                    // COMMIT, ROLLBACK, PREPARE TRANSACTION, COMMIT PREPARED among them
   bool local_state = false;             // reads what is a server's own: pg_stat_..., pg_locks, temporary tables, cursors
   bool hinted_primary = false;          // /* headroom:primary */
+  bool refused = false;                 // by a replica, once
 
   // A replica may run it as far as its syntax tells; its functions are to be asked for (Functions).
   [[nodiscard]] bool plain_read() const {
-    return its_class == Class::read && statements > 0 && !locks_rows && !into && !local_state && !hinted_primary && !explains;
+    return its_class == Class::read && statements > 0 && !locks_rows && !into && !local_state && !hinted_primary && !refused && !explains;
   }
 };
 using DecisionPointer = std::shared_ptr<const Decision>;
@@ -77,9 +78,11 @@ class Classifier {
   static constexpr std::size_t kLongestRemembered = 16U << 10U;  // blanked
 
   // `blanked`: of append_blanked(), of the same text.
-  [[nodiscard]] DecisionPointer decide(std::string_view text, std::string_view blanked, bool hinted_primary = false);
+  [[nodiscard]] DecisionPointer decide(std::string_view text, std::string_view blanked);
   // Lexes it for that.
   [[nodiscard]] DecisionPointer decide(std::string_view text);
+  // A replica has refused this text: from now on it is for the primary.
+  void learn(std::string_view text);
 
   [[nodiscard]] std::size_t remembered_bytes() const { return young_.bytes + old_.bytes; }
 
@@ -93,6 +96,7 @@ class Classifier {
     std::unordered_map<std::string, DecisionPointer, Hash, std::equal_to<>> by_text;
     std::size_t bytes = 0;
   };
+  [[nodiscard]] std::string_view blanked(std::string_view text);
   [[nodiscard]] const DecisionPointer& remember(std::string_view blanked, DecisionPointer decision);
 
   Half young_, old_;

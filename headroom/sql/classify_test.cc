@@ -153,6 +153,14 @@ TEST(Classifier, NoLiteralChangesADecisionButThoseThatMeanTheTime) {
   EXPECT_EQ(classifier.decide("SELECT 1from t")->its_class, Class::opaque);
 }
 
+TEST(Classifier, WhatAReplicaHasRefusedIsForThePrimary) {
+  Classifier classifier;
+  EXPECT_TRUE(classifier.decide("SELECT * FROM v WHERE id = 1")->plain_read());
+  classifier.learn("SELECT * FROM v WHERE id = 2");
+  EXPECT_FALSE(classifier.decide("SELECT * FROM v WHERE id = 3")->plain_read());
+  EXPECT_TRUE(classifier.decide("SELECT * FROM w WHERE id = 3")->plain_read());
+}
+
 TEST(Classifier, RemembersABoundedAmount) {
   Classifier classifier;
   for (int i = 0; i < 50'000; ++i) {

@@ -32,16 +32,22 @@ void Session::process_client() {
     if (in_left_ > 0) {
       const std::size_t passed = std::min<std::uint64_t>(in_left_, left.size());
       if (passed == 0) return;
+      if (attempt_) record(left.substr(0, passed));
       ready_ += passed;
       in_left_ -= passed;
       continue;
     }
+    if (leaving_) return;
     if (outstanding() == 0 && cancels_ > 0) return;  // a cancel request must not meet what comes next
     pgwire::Frame frame;
     const pgwire::Found found = pgwire::find_frame(left, frame);
     if (found == pgwire::Found::need_more) return;
     if (found == pgwire::Found::bad) return fatal("08P01", "invalid message length");
     if (!take_frame(frame, left)) return;
+    if (!attempt_) continue;
+    // A view of what may have been consumed, but the buffer has not moved; what is left of the frame is recorded as it passes.
+    record(left.substr(0, std::min<std::uint64_t>(frame.size - in_left_, left.size())));
+    if (frame.type == from::kQuery || frame.type == from::kSync) attempt_->ends.push_back(attempt_->sent.size() + in_left_);
   }
 }
 
@@ -66,6 +72,7 @@ void Session::drop_frame(const pgwire::Frame& frame) { drop_left_ = frame.size; 
 void Session::expect(Kind kind, Action action, StatementPointer statement) {
   if (outstanding() == 0) query_since_ = state_since_ = Clock::now();
   if (cached_) cached_->passed();
+  unsynced_ = kind != Kind::query && kind != Kind::sync && kind != Kind::function && kind != Kind::set;
   expected_.push_back({kind, action, std::move(statement)});
 }
 
@@ -106,11 +113,17 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
   // A Bind is passed on while it comes, once its names are there.
   const bool enough = whole || is_copy(frame.type) || (frame.type == from::kBind ? bytes.size() >= pgwire::kHeader + 2 * kLongestName : large);
   if (!enough) return false;
+  const std::string_view body = bytes.substr(pgwire::kHeader, whole ? frame.body() : std::string_view::npos);
+  if (frame.type == from::kQuery && whole && take_own_setting(frame, body.substr(0, body.find('\0')))) return true;
   if (!server_) {
+    wants_replica_ = fits_replica(frame, body);
     wants_server_ = true;
     return false;
   }
-  const std::string_view body = bytes.substr(pgwire::kHeader, whole ? frame.body() : std::string_view::npos);
+  if (attempt_ && !discarding_ && !fits_replica(frame, body)) {
+    leave_replica();
+    return false;
+  }
   if (discarding_ && frame.type != from::kSync) {
     pass_frame(frame);
     return true;
@@ -124,6 +137,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kExecute: expect(Kind::execute); break;
     case from::kFunctionCall:
       if (cached_) cached_->sent(std::nullopt);
+      note_write({.its_class = Class::opaque});
       expect(Kind::function);
       break;
     case from::kSync:
@@ -133,6 +147,8 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kCopyDone:
     case from::kCopyFail: copying_in_ = false; break;
     case from::kFlush:
+      if (attempt_) attempt_->flush = true;
+      break;
     case from::kCopyData: break;
     default: fatal("08P01", fmt::format("invalid message type {}", static_cast<int>(frame.type))); return false;
   }
@@ -146,6 +162,7 @@ bool Session::take_refused(const pgwire::Frame& frame) {
     client_said_bye_ = ended_ = true;
     return true;
   }
+  decision_.reset();
   const bool ends = frame.type == from::kQuery || frame.type == from::kSync || frame.type == from::kFunctionCall;
   if (ends) {
     refusing_ = false;
@@ -156,20 +173,31 @@ bool Session::take_refused(const pgwire::Frame& frame) {
 }
 
 bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool whole) {
-  const Effects effects = effects_of(body.substr(0, body.find('\0')));
+  std::string_view query = body.substr(0, body.find('\0'));
+  if (whole) look_for_tie(query);
+  const Effects effects = effects_of(query);
   if (whole && !effects.deallocates.empty() && statements_.erase(effects.deallocates) > 0) {
     // Its name on servers is another one.
     drop_frame(frame);
+    decision_.reset();
     expect(Kind::query, Action::local);
     answer_locals();
     return true;
   }
-  shape_ = &part_.insight.note(effects.fingerprint, body.substr(0, body.find('\0')), account_->database().name, user_);
-  if (cached_) cached_->sent(whole ? std::optional(body.substr(0, body.find('\0'))) : std::nullopt);
+  if (attempt_) attempt_->text = query;
+  if (cached_) cached_->sent(whole ? std::optional(query) : std::nullopt);
+  shape_ = &part_.insight.note(effects.fingerprint, query, account_->database().name, user_);
+  if (const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view())) note_write(*decision);
+  decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
   note(effects);
   has_unnamed_ = unnamed_here_ = false;
   expect(Kind::query);
+  if (whole && query.size() + 1 != body.size()) {  // without the comment that tied it
+    pgwire::append_query(to_server(), std::string(query));
+    in_.consume(frame.size);
+    return true;
+  }
   pass_frame(frame);
   return true;
 }
@@ -183,6 +211,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
   if (body.empty()) {  // too long to be kept: the connection is
     note({.sets = true, .pins = pin::kLarge});
     if (cached_) cached_->sent(std::nullopt);
+    note_write({.its_class = Class::opaque});
     has_unnamed_ = false;
     expect(Kind::parse);
     pass_frame(frame);
@@ -193,16 +222,26 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     fatal("08P01", "malformed Parse message");
     return false;
   }
+  std::string_view query = parse->query;
+  look_for_tie(query);
   if (parse->name.empty()) {
-    unnamed_query_ = parse->query;
+    unnamed_decision_ = decision_of(frame, body);
+    unnamed_query_ = query;
     unnamed_types_ = parse->types;
-    unnamed_effects_ = effects_of(parse->query);
+    unnamed_effects_ = effects_of(query);
     has_unnamed_ = unnamed_here_ = true;
+    decision_.reset();
     expect(Kind::parse);
-    pass_frame(frame);
+    if (query.size() == parse->query.size()) {
+      pass_frame(frame);
+    } else {
+      pgwire::append_parse(to_server(), "", unnamed_query_, unnamed_types_);
+      in_.consume(frame.size);
+    }
     return true;
   }
   if (const StatementPointer* known = find_statement(parse->name)) {
+    decision_.reset();
     // The server says what it thinks of a name that is there already.
     const StatementPointer there = *known;
     ensure_prepared(there);
@@ -215,8 +254,11 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     fatal("53400", fmt::format("more than {} prepared statements (sql.max_prepared)", room_.options().max_prepared));
     return false;
   }
-  const StatementPointer statement = room_.statements.intern(parse->query, parse->types);
+  const StatementPointer statement = room_.statements.intern(query, parse->types);
+  if (const DecisionPointer decision = decision_of(frame, body); decision && decision->refused) statement->refused.store(true);
+  decision_.reset();
   statements_.emplace(parse->name, statement);
+  if (attempt_) attempt_->parsed.emplace_back(attempt_->sent.size(), parse->name);
   if (server_->prepared.use(statement->id)) {
     expect(Kind::parse, Action::local, statement);
   } else {
@@ -255,6 +297,7 @@ void Session::ensure_unnamed() {
 
 bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   const std::string_view head = bytes.substr(pgwire::kHeader, std::min<std::uint64_t>(frame.body(), bytes.size() - pgwire::kHeader));
+  if (attempt_) attempt_->bound = true;
   pgwire::Reader in(head.substr(0, 2 * kLongestName));
   const std::string_view portal = in.text();
   const std::string_view name = in.text();
@@ -268,6 +311,8 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
       ensure_unnamed();
       note(unnamed_effects_);
       if (cached_) cached_->sent(has_unnamed_ ? std::optional<std::string_view>(unnamed_query_) : std::nullopt);
+      if (has_unnamed_ && unnamed_decision_) note_write(*unnamed_decision_);
+      if (attempt_) attempt_->text = unnamed_query_;
       if (has_unnamed_) shape_ = &part_.insight.note(unnamed_effects_.fingerprint, unnamed_query_, account_->database().name, user_);
     }
     expect(Kind::bind);
@@ -275,6 +320,9 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
     return true;
   }
   const StatementPointer statement = *known;
+  if (!cluster().alone()) note_write(*statement->decision);
+  if (attempt_) attempt_->statement = statement;
+  decision_.reset();
   const std::string its_portal(portal);
   const std::size_t names = portal.size() + name.size() + 2;
   note(statement->effects);

@@ -288,6 +288,7 @@ net::Task<bool> Session::welcome() {
     if (!co_await try_settings(own)) co_return false;
     reported = account_->welcome();
   }
+  server_reads_alike_ = reads_alike(*reported);
   for (const auto& [name, value] : *reported) {
     const auto mine = own.find(name);
     pgwire::append_parameter_status(to_client_, name, mine == own.end() ? value : mine->second);

@@ -9,7 +9,6 @@ namespace {
 using Kind = Token::Kind;
 
 constexpr std::size_t kLongestTime = 64;
-constexpr std::string_view kPrimaryHint = "headroom:primary";
 
 bool begins_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (static_cast<unsigned char>(c) & 0x80U) != 0; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -35,21 +34,13 @@ void Lexer::skip() {
     if (is_space(in_[at_])) {
       ++at_;
     } else if (in_.substr(at_, 2) == "--") {
-      const std::size_t end = std::min(in_.find_first_of("\r\n", at_), in_.size());
-      look_at_comment(in_.substr(at_, end - at_));
-      at_ = end;
+      at_ = std::min(in_.find_first_of("\r\n", at_), in_.size());
     } else if (in_.substr(at_, 2) == "/*") {
-      const std::size_t begin = at_;
       skip_comment();
-      look_at_comment(in_.substr(begin, at_ - begin));
     } else {
       return;
     }
   }
-}
-
-void Lexer::look_at_comment(std::string_view comment) {
-  hinted_primary_ = hinted_primary_ || comment.find(kPrimaryHint) != std::string_view::npos;
 }
 
 void Lexer::skip_comment() {

@@ -29,8 +29,6 @@ class Lexer {
  public:
   explicit Lexer(std::string_view text) : in_(text) {}
   Token next();
-  // A comment with this word in it has been passed: /* headroom:primary */.
-  [[nodiscard]] bool hinted_primary() const { return hinted_primary_; }
 
  private:
   void skip();
@@ -40,11 +38,9 @@ class Lexer {
   Token number();
   Token dollar();
   Token parameter();
-  void look_at_comment(std::string_view comment);
 
   std::string_view in_;
   std::size_t at_ = 0;
-  bool hinted_primary_ = false;
 };
 
 // Whether a string means the time at which it is read: 'now', 'tomorrow 12:00'.

@@ -21,6 +21,8 @@ inline constexpr Family kTransactions{"headroom_sql_transactions_total", Kind::c
 inline constexpr Family kErrors{"headroom_sql_errors_total", Kind::counter, "Errors that servers answered with.", {"database", "user"}};
 inline constexpr Family kLost{"headroom_sql_server_lost_total", Kind::counter, "Server connections that ended while a client used them.", {"database", "user"}};
 inline constexpr Family kFailed{"headroom_sql_unserved_total", Kind::counter, "Queries that got no server connection, by reason (timeout, unavailable, overloaded, refused).", {"reason"}};
+inline constexpr Family kReplicaReads{"headroom_sql_replica_reads_total", Kind::counter, "Queries and pipelines that a replica answered.", {"database", "user"}};
+inline constexpr Family kReadsMoved{"headroom_sql_replica_retries_total", Kind::counter, "Reads that a replica failed or refused and the primary answered, unseen by the client.", {"database", "user"}};
 inline constexpr Family kQueryTime{"headroom_sql_query_seconds", Kind::histogram, "From a query received to the end of its answer.", {"database", "user"}};
 inline constexpr Family kWaitTime{"headroom_sql_pool_wait_seconds", Kind::histogram, "Waiting for a server connection, where one was not free at once.", {"database", "user"}};
 inline constexpr Family kPoolOpen{"headroom_sql_pool_open", Kind::gauge, "Server connections open or being opened.", {"database", "user"}};
@@ -28,7 +30,7 @@ inline constexpr Family kPoolIdle{"headroom_sql_pool_idle", Kind::gauge, "Server
 inline constexpr Family kPoolWaiting{"headroom_sql_pool_waiting", Kind::gauge, "Clients that wait for a server connection.", {"database", "user"}};
 inline constexpr Family kPoolLimit{"headroom_sql_pool_limit", Kind::gauge, "Server connections allowed.", {"database", "user"}};
 
-inline constexpr std::array<const Family*, 15> kFamilies{&kClients, &kClientsOpen, &kRefused,  &kCancels,  &kQueries,  &kTransactions, &kErrors,     &kLost,
+inline constexpr std::array<const Family*, 17> kFamilies{&kReplicaReads, &kReadsMoved, &kClients, &kClientsOpen, &kRefused,  &kCancels,  &kQueries,  &kTransactions, &kErrors,     &kLost,
                                                          &kFailed,  &kQueryTime,   &kWaitTime, &kPoolOpen, &kPoolIdle, &kPoolWaiting,  &kPoolLimit};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 

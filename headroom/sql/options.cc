@@ -3,6 +3,7 @@
 #include <set>
 
 #include "headroom/postgres/url.h"
+#include "headroom/sql/cluster.h"
 
 namespace headroom::sql {
 namespace {
@@ -19,6 +20,7 @@ const Section<DatabaseOptions>& database_section() {
     Section<DatabaseOptions> s("databases", "A database that clients may name, where its server is, and as whom to log in there.");
     s.required("name", &DatabaseOptions::name, Reload::restart, "What clients call it.");
     s.required("postgres", &DatabaseOptions::postgres, Reload::restart, "URL of its server: postgresql://user:password@host:port/database?sslmode=require.");
+    s.setting("replicas", &DatabaseOptions::replicas, "", Reload::restart, "URLs of its streaming replicas; reads go there.");
     s.setting("mode", &DatabaseOptions::mode, "", Reload::restart, "transaction or session; empty: as [sql] mode.",
               config::satisfying("such as transaction or session", [](const std::string& text) { return text.empty() || text == "transaction" || text == "session"; }));
     return s;
@@ -52,6 +54,14 @@ const Section<TlsOptions>& tls_section() {
   return section;
 }
 
+Result<> check_replicas(const std::vector<std::string>& replicas) {
+  if (replicas.size() >= Cluster::kMostServers) return fail(Errc::invalid, "more than 15 replicas");
+  for (const std::string& replica : replicas) {
+    if (auto url = postgres::parse_url(replica); !url) return pass(url, "replicas");
+  }
+  return {};
+}
+
 Result<> check_databases(const SqlOptions& o) {
   std::set<std::string> names{"headroom"};
   if (!o.postgres.empty()) {
@@ -59,7 +69,10 @@ Result<> check_databases(const SqlOptions& o) {
     if (!url) return pass(url, "postgres");
     if (!names.insert(url->database).second) return fail(Errc::invalid, "postgres: the database 'headroom' is the proxy's own");
   }
+  if (o.postgres.empty() && !o.replicas.empty()) return fail(Errc::invalid, "replicas: of what? postgres is not given");
+  if (auto good = check_replicas(o.replicas); !good) return good;
   for (const DatabaseOptions& database : o.databases) {
+    if (auto good = check_replicas(database.replicas); !good) return pass(good, "database '" + database.name + "'");
     if (auto url = postgres::parse_url(database.postgres); !url) return pass(url, "database '" + database.name + "'");
     if (!names.insert(database.name).second) return fail(Errc::invalid, "two databases are named '" + database.name + "'");
   }
@@ -75,6 +88,9 @@ const Section<SqlOptions>& sql_section() {
     s.setting("enabled", &SqlOptions::enabled, "true", Reload::restart, "Whether there is one. It listens when a server is given.");
     s.setting("listen", &SqlOptions::listen, "127.0.0.1:6432", Reload::restart, "Where clients connect.");
     s.setting("postgres", &SqlOptions::postgres, "", Reload::restart, "URL of the server; its database and user are then known to clients (--postgres).");
+    s.setting("replicas", &SqlOptions::replicas, "", Reload::restart, "URLs of the server's streaming replicas; reads go there (--replica, once for each).");
+    s.setting("max_lag", &SqlOptions::max_lag, "1s", Reload::restart, "A replica further behind gets no reads until it has caught up.", between(1ms, kHour));
+    s.setting("replica_check", &SqlOptions::replica_check, "50ms", Reload::restart, "How often each server is asked how far it is and whether it is the primary.", between(10ms, Duration(10s)));
     s.list("databases", &SqlOptions::databases, database_section(), Reload::restart);
     s.list("users", &SqlOptions::users, user_section(), Reload::restart);
     s.setting("users_file", &SqlOptions::users_file, "", Reload::restart, "File of further users in PgBouncer's form: \"name\" \"password\", one a line.");
@@ -102,6 +118,7 @@ const Section<SqlOptions>& sql_section() {
     s.setting("client_idle_timeout", &SqlOptions::client_idle_timeout, "0", Reload::restart, "A client that says nothing for so long outside of a transaction is closed (57P05). 0: no limit.", between(0s, kLongest));
     s.setting("slow_query", &SqlOptions::slow_query, "1s", Reload::restart, "Queries that take so long are logged, their literals blanked. 0: none.", between(0s, kLongest));
     s.setting("max_prepared", &SqlOptions::max_prepared, "1000", Reload::restart, "Prepared statements that a client may have.", between(1U, 100'000U));
+    s.alias("POSTGRES_READ_REPLICAS", "replicas");
     s.alias("DB_POOL_SIZE", "pool_size");
     s.alias("DB_MAX_OVERFLOW", "pool_overflow");
     s.alias("DB_POOL_TIMEOUT", "pool_wait", config::bare_seconds);

@@ -27,6 +27,7 @@ constexpr const auto& setting_choices(Auth /*of*/) { return kAuths; }
 struct DatabaseOptions {
   std::string name;
   std::string postgres;
+  std::vector<std::string> replicas;
   std::string mode;  // empty: [sql] mode
 };
 
@@ -48,6 +49,9 @@ struct SqlOptions {
   bool enabled = true;
   config::Address listen;
   std::string postgres;
+  std::vector<std::string> replicas;
+  Duration max_lag{};
+  Duration replica_check{};
   std::vector<DatabaseOptions> databases;
   std::vector<UserOptions> users;
   std::string users_file;

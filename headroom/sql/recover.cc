@@ -40,8 +40,9 @@ net::Task<Result<pgwire::Status>> read_owed(postgres::Server& server, net::Worke
 }  // namespace
 
 // Only what is whole can be put right: a frame half sent to the server, or a COPY, leaves nothing to do but to close it.
-void Session::abandon() {
-  postgres::Pool& pool = account_->pool();
+void Session::abandon(Cancel cancel) {
+  postgres::Pool& pool = pool_here();
+  detach();
   const bool broken = in_left_ > 0 || ready_ > 0 || !to_server_.empty() || copying_in_ || dirty_ || fatal_seen_ || discarding_;
   if (broken) return pool.close(worker(), std::move(server_));
   unsigned owed = 0;
@@ -62,7 +63,7 @@ void Session::abandon() {
     ++owed;
   }
   auto work = [&pool, &its_worker = worker(), begun = std::string(back_.data().substr(back_ready_)), skip = back_left_ + back_drop_left_, owed,
-               cancels = outstanding() > 0 && !client_said_bye_, status = status_, untouched, held = std::move(server_)]() mutable {
+               cancels = cancel == Cancel::yes && outstanding() > 0 && !client_said_bye_, status = status_, untouched, held = std::move(server_)]() mutable {
     return recover(pool, its_worker, std::move(held), {std::move(begun), skip, owed, cancels, status, untouched});
   };
   if (!pool.group(worker()).spawn(std::move(work))) log::debug("sql", "an abandoned server connection was closed");

@@ -44,17 +44,29 @@ Part::Part(net::Worker& worker, metrics::Registry& registry) : group(worker), cl
     failed[reason] = &registry.counter(kFailed, {std::string(reason)}).at(index);
 }
 
-Room::Room(net::Workers& its_workers, net::Resolver& resolver, metrics::Registry& its_registry, cache::Cache* cache)
-    : workers(its_workers), registry(its_registry), mock_key(auth::random_bytes(32)), cache_(cache), means_{resolver, offload} {}
+Room::Room(net::Workers& its_workers, net::Resolver& resolver, metrics::Registry& its_registry, link::Link& its_link, cache::Cache* cache)
+    : workers(its_workers), registry(its_registry), link(its_link), mock_key(auth::random_bytes(32)), cache_(cache), means_{resolver, offload} {}
 
-Result<> Room::add_database(const std::string& name, const std::string& url, Mode mode) {
+Result<> Room::add_database(const std::string& name, const std::string& url, const std::vector<std::string>& replicas, Mode mode) {
   auto target = postgres::parse_url(url);
   if (!target) return pass(target, "database '" + name + "'");
   auto route = postgres::make_route(*target, workers.size());
   if (!route) return pass(route, "database '" + name + "'");
   users_.try_emplace(target->user, parse_secret(target->password));
   const std::string its_name = name.empty() ? target->database : name;
-  databases_.emplace(its_name, Database{its_name, std::move(*route), mode});
+  Database made{.name = its_name, .route = std::move(*route), .mode = mode};
+  std::vector<postgres::Route> routes{made.route};
+  for (const std::string& replica : replicas) {
+    auto its_target = postgres::parse_url(replica);
+    if (!its_target) return pass(its_target, "database '" + its_name + "': replica");
+    if (its_target->password.empty() && its_target->user == made.route.target.user) its_target->password = made.route.target.password;
+    auto its_route = postgres::make_route(*its_target, workers.size());
+    if (!its_route) return pass(its_route, "database '" + its_name + "': replica");
+    routes.push_back(std::move(*its_route));
+  }
+  const ClusterOptions how{.check = options_->replica_check, .max_lag = options_->max_lag};
+  made.cluster = std::make_unique<Cluster>(workers, means_, its_name, std::move(routes), how);
+  databases_.emplace(its_name, std::move(made));
   return {};
 }
 
@@ -82,11 +94,11 @@ Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
     if (auto read = read_users_file(options_->users_file); !read) return read;
   }
   if (!options_->postgres.empty()) {
-    if (auto added = add_database("", options_->postgres, options_->mode); !added) return added;
+    if (auto added = add_database("", options_->postgres, options_->replicas, options_->mode); !added) return added;
   }
   for (const DatabaseOptions& database : options_->databases) {
     const Mode mode = database.mode.empty() ? options_->mode : *config::Value<Mode>::parse(database.mode);
-    if (auto added = add_database(database.name, database.postgres, mode); !added) return added;
+    if (auto added = add_database(database.name, database.postgres, database.replicas, mode); !added) return added;
   }
   watch_changes();
   if (options_->tls.cert.empty()) return {};
@@ -126,7 +138,9 @@ bool Room::may_look(const std::string& user) const {
 }
 
 // The URL's user logs in by the URL's password; others as themselves, by what is known of theirs.
-postgres::Credentials Room::credentials(const Database& database, const std::string& user, const Secret& secret) const {
+postgres::Credentials Room::credentials(const Database& database, const postgres::Route& route, const std::string& user, const Secret& secret) const {
+  const postgres::Target& to = route.target;
+  if (user == to.user && !to.password.empty()) return {.user = user, .password = to.password, .md5 = {}, .keys = {}};
   if (user == database.route.target.user) return {.user = user, .password = database.route.target.password, .md5 = {}, .keys = {}};
   return {.user = user, .password = secret.password, .md5 = secret.md5, .keys = {}};
 }
@@ -139,9 +153,11 @@ Result<Account*> Room::account(const Database& database, const std::string& user
       accounts_.erase({database.name, user});
       return fail(Errc::overloaded, fmt::format("there are {} pairs of database and user already (sql.max_pools)", options_->max_pools));
     }
-    account = std::make_unique<Account>(workers, means_, database, credentials(database, user, secret), *options_, registry);
+    std::vector<postgres::Credentials> who;
+    for (std::size_t i = 0; i < database.cluster->size(); ++i) who.push_back(credentials(database, database.cluster->route(i), user, secret));
+    account = std::make_unique<Account>(workers, means_, database, who, *options_, registry);
   }
-  if (shown) account->pool().learn(*shown);
+  for (std::size_t i = 0; shown && i < account->pools(); ++i) account->pool(i).learn(*shown);
   return account.get();
 }
 
@@ -150,6 +166,22 @@ std::vector<Account*> Room::accounts() const {
   std::vector<Account*> all;
   for (const auto& [name, account] : accounts_) all.push_back(account.get());
   return all;
+}
+
+// Who waits for a server that is the primary no longer, or runs a read on one that is gone, has to be told.
+void Room::start_watching() {
+  const auto changed = [this] {
+    for (auto& worker : workers) {
+      worker->post([this, index = worker->index()] {
+        for (auto& [pid, session] : parts_[index]->sessions) session->servers_changed();
+      });
+    }
+  };
+  for (auto& [name, database] : databases_) database.cluster->start(changed);
+}
+
+void Room::stop_watching() {
+  for (auto& [name, database] : databases_) database.cluster->stop();
 }
 
 // The low six bits of a pid are its worker's.

@@ -13,9 +13,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "headroom/link/link.h"
 #include "headroom/net/tls.h"
 #include "headroom/net/worker.h"
 #include "headroom/sql/account.h"
+#include "headroom/sql/classify.h"
 #include "headroom/sql/client_auth.h"
 #include "headroom/sql/insight.h"
 #include "headroom/sql/options.h"
@@ -38,12 +40,13 @@ struct Part {
   metrics::Cell& clients;
   std::map<std::string_view, metrics::Cell*> refused, cancels, failed;
   Insight insight;
+  Classifier classifier;
 };
 
 class Room {
  public:
   // `cache`: null: no results are cached.
-  Room(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache = nullptr);
+  Room(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, link::Link& link, cache::Cache* cache = nullptr);
 
   // Errc::invalid.
   [[nodiscard]] Result<> configure(std::shared_ptr<const SqlOptions> options);
@@ -57,11 +60,15 @@ class Room {
   [[nodiscard]] Result<Account*> account(const Database& database, const std::string& user, const Secret& secret, const std::optional<postgres::ScramKeys>& shown);
   [[nodiscard]] std::vector<Account*> accounts() const;
   [[nodiscard]] Part& part(const net::Worker& worker) { return *parts_[worker.index()]; }
+  // From main's thread: the servers are watched, are no longer.
+  void start_watching();
+  void stop_watching();
   // A cancel request, from any worker; to the session's own.
   void cancel(std::uint32_t pid, std::string key);
 
   net::Workers& workers;
   metrics::Registry& registry;
+  link::Link& link;
   net::Offload offload{"sql", 1};
   Statements statements;
   std::shared_ptr<const net::TlsServer> tls;  // null: none
@@ -72,9 +79,9 @@ class Room {
   const TimePoint started = Clock::now();
 
  private:
-  [[nodiscard]] Result<> add_database(const std::string& name, const std::string& url, Mode mode);
+  [[nodiscard]] Result<> add_database(const std::string& name, const std::string& url, const std::vector<std::string>& replicas, Mode mode);
   [[nodiscard]] Result<> read_users_file(const std::string& path);
-  [[nodiscard]] postgres::Credentials credentials(const Database& database, const std::string& user, const Secret& secret) const;
+  [[nodiscard]] postgres::Credentials credentials(const Database& database, const postgres::Route& route, const std::string& user, const Secret& secret) const;
 
   void watch_changes();
 

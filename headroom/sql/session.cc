@@ -89,7 +89,9 @@ net::Task<> Session::run() {
   tell_server(nullptr);
   if (!to_client_.empty()) co_await say_goodbye();
   while (cancels_ > 0) co_await worker().yield();
+  if (wrote_ && release_due()) co_await ask_position();
   if (server_) abandon();
+  wrote_until(std::nullopt);
   client_.finish_writing();
 }
 
@@ -213,10 +215,12 @@ bool Session::release_due() const {
   if (!server_ || outstanding() > 0 || status_ != pgwire::Status::idle || discarding_ || copying_in_ || cancels_ > 0) return false;
   if (back_left_ > 0 || back_drop_left_ > 0 || back_.size() != back_ready_) return false;
   if (in_left_ > 0 || ready_ > 0 || !to_server_.empty()) return false;
-  return pins_ == 0 || touched_.sets || touched_.resets_all;
+  return pins_ == 0 || touched_.sets || touched_.resets_all || wrote_;
 }
 
 net::Task<> Session::release() {
+  if (wrote_) co_await ask_position();
+  if (!server_) co_return;
   const Effects touched = std::exchange(touched_, {});
   if (touched.resets_all && !touched.sets) {
     server_->settings.clear();
@@ -244,8 +248,9 @@ net::Task<> Session::release() {
   if (pins_ != 0) co_return;
   unnamed_here_ = false;
   tell_server(nullptr);
-  if (std::exchange(dirty_, false)) account_->pool().close(worker(), std::move(server_));
-  else account_->pool().give(worker(), std::move(server_));
+  detach();
+  if (std::exchange(dirty_, false)) pool_here().close(worker(), std::move(server_));
+  else pool_here().give(worker(), std::move(server_));
 }
 
 void Session::settle_in(std::unique_ptr<postgres::Server> server) {
@@ -266,17 +271,24 @@ void Session::settle_in(std::unique_ptr<postgres::Server> server) {
 
 net::Task<> Session::acquire() {
   wants_server_ = false;
-  postgres::Pool& pool = account_->pool();
-  if (auto server = pool.take_now(worker())) {
+  cancelled_ = false;
+  if (std::exchange(wants_replica_, false) && co_await take_replica()) co_return;
+  server_at_ = cluster().primary();
+  if (auto server = account_->pool(server_at_).take_now(worker())) {
     settle_in(std::move(server));
     co_return;
   }
   waiting_ = true;
-  cancelled_ = false;
   state_since_ = Clock::now();
   pgwire::Report refusal;
-  std::function<bool()> wanted = [this] { return !cancelled_ && !ended_ && !client_gone(); };
-  auto server = co_await pool.take(worker(), event_, std::move(wanted), &refusal);
+  Result<std::unique_ptr<postgres::Server>> server = fail(Errc::unavailable, "");
+  for (;;) {
+    refusal = {};
+    std::function<bool()> wanted = [this] { return !cancelled_ && !ended_ && server_at_ == cluster().primary() && !client_gone(); };
+    server = co_await account_->pool(server_at_).take(worker(), event_, std::move(wanted), &refusal);
+    if (server || server_at_ == cluster().primary() || cancelled_ || ended_ || part_.group.stopped() || client_gone()) break;
+    server_at_ = cluster().primary();  // another one has become it meanwhile
+  }
   waiting_ = false;
   account_->wait_time.at(worker().index()).record(elapsed(state_since_, Clock::now()));
   if (server) {
@@ -372,7 +384,7 @@ void Session::cancel(std::string_view key) {
 
 void Session::forward_cancel() {
   cancel_later_ = false;
-  auto forward = [this, endpoint = server_->endpoint, route = account_->pool().route(), pid = server_->pid, server_key = server_->key]() -> net::Task<> {
+  auto forward = [this, endpoint = server_->endpoint, route = pool_here().route(), pid = server_->pid, server_key = server_->key]() -> net::Task<> {
     auto done = co_await postgres::cancel(part_.group, endpoint, route, pid, server_key, Clock::now() + kOwnWork);
     if (!done) log::warn("sql", "a cancel request did not reach the server: {}", done.error().message);
     --cancels_;

@@ -7,7 +7,8 @@
 //   never more than what one side can take (back-pressure); (3) what Headroom sends for itself (settings, Parse, Close) is answered to
 //   nobody, and what it answers for the server comes at its place in the order; (4) a client never sees another's settings, statements or
 //   rows: a connection whose state is not known exactly is put right (DISCARD ALL) or closed; (5) once an answer has begun, no part of
-//   it is sent twice.
+//   it is sent twice; (6) a replica runs nothing but single reads outside of transactions, and what it fails runs on the primary unless a part
+//   of its answer has been passed on.
 // Limits: kInspected bytes of a statement are looked at; kMostOutstanding answers expected; buffers of 4 to 128 KiB while something is in them,
 //   none while the client is idle.
 #pragma once
@@ -31,12 +32,27 @@ class CachedReads;
 
 // An answer that the server owes, or that Headroom gives at this place in the order.
 struct Expected {
-  enum class Kind : char { query, function, sync, parse, bind, describe, execute, close };
+  enum class Kind : char { query, function, sync, parse, bind, describe, execute, close, set };
   enum class Action : char { pass, swallow, local };
   Kind kind;
   Action action = Action::pass;
   StatementPointer statement{};  // of a Parse with a name
-  [[nodiscard]] bool ends_by_ready() const { return kind == Kind::query || kind == Kind::function || kind == Kind::sync; }
+  [[nodiscard]] bool ends_by_ready() const { return kind == Kind::query || kind == Kind::function || kind == Kind::sync || kind == Kind::set; }
+};
+
+// While a read runs on a replica: what it takes to run it on the primary instead, for as long as the client has seen nothing of its answer.
+struct Attempt {
+  std::string sent{};                 // by the client since the last ReadyForQuery
+  std::vector<std::size_t> ends{};    // behind each Query or Sync in it
+  std::vector<std::pair<std::size_t, std::string>> parsed{};  // statements it has named, and where
+  std::string held{};                 // answers that say nothing yet
+  std::string text{};                 // of the last statement
+  StatementPointer statement{};       // it, if it has a name
+  bool whole = true;                  // sent is all there was
+  bool answered = false;
+  bool rows = false;                  // among what is held, of one read
+  bool bound = false;                 // a portal is open
+  bool flush = false;                 // the client waits for answers
 };
 
 // What SHOW CLIENTS says of one.
@@ -64,6 +80,7 @@ class Session {
   void cancel(std::string_view key);
   void end(std::string_view sqlstate, std::string_view why);  // as soon as it is idle (a drain) or at once (KILL)
   void drain() { event_.set(); }
+  void servers_changed();  // another server is the primary, or one has gone
   [[nodiscard]] ClientStatus status() const;
 
  private:
@@ -130,8 +147,37 @@ class Session {
   std::string& to_client();
   void server_lost(const Error& why);
 
+  // --- route.cc: which server runs it, and the primary instead of a replica that does not ---
+  [[nodiscard]] Cluster& cluster() { return account_->cluster(); }
+  [[nodiscard]] postgres::Pool& pool_here() { return account_->pool(server_at_); }
+  [[nodiscard]] bool only_reads(const Decision& decision) const;
+  [[nodiscard]] DecisionPointer decision_of(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] bool fits_replica(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] net::Task<bool> take_replica();
+  void leave_replica();
+  void record(std::string_view bytes);
+  [[nodiscard]] bool holds(const pgwire::Frame& frame, bool whole) const;
+  void let_go();
+  void flushed();
+  void answered_on_replica();
+  [[nodiscard]] bool may_retry() const;
+  [[nodiscard]] bool retries_after(std::string_view error);
+  void retry(bool server_is_good);
+  void detach();
+
+  // --- tie.cc: whose request it is, and what its session has written ---
+  void look_for_tie(std::string_view& query);
+  [[nodiscard]] bool take_own_setting(const pgwire::Frame& frame, std::string_view query);
+  void untie();
+  [[nodiscard]] std::vector<std::string> names() const;
+  void note_write(const Decision& decision);
+  void wrote_until(const std::optional<link::Position>& position);
+  [[nodiscard]] net::Task<> ask_position();
+  [[nodiscard]] std::optional<link::Position> needed();  // nothing: what only the primary has
+
   // --- recover.cc: what becomes of a server connection whose client has gone ---
-  void abandon();
+  enum class Cancel : std::uint8_t { yes, no };
+  void abandon(Cancel cancel = Cancel::yes);
   struct Abandoned {
     std::string begun;       // read already, not looked at
     std::uint64_t skip = 0;  // of a frame that was being passed
@@ -164,6 +210,7 @@ class Session {
   std::string unnamed_query_, unnamed_types_;
   bool has_unnamed_ = false;
   Effects unnamed_effects_;
+  DecisionPointer unnamed_decision_;
   std::uint16_t pins_ = 0;
   TimePoint pinned_since_{};
   pgwire::Status status_ = pgwire::Status::idle;
@@ -182,6 +229,25 @@ class Session {
   std::uint64_t back_drop_left_ = 0;
   std::size_t read_size_ = 0;
   std::string to_client_;
+
+  std::unique_ptr<Attempt> attempt_;  // exactly while server_ is a replica
+  std::size_t server_at_ = 0;       // of the cluster
+  DecisionPointer decision_;        // of the message at the front, once it was looked at
+  bool wants_replica_ = false;
+  bool stays_with_primary_ = false;  // for this exchange
+  bool leaving_ = false;             // the replica, for what comes next
+  bool unsynced_ = false;            // an exchange is open that only a Sync ends
+
+  // Ties to requests and to what was written (tie.cc).
+  std::string session_name_;             // SET headroom.session
+  link::RequestPointer request_;         // of this exchange, this transaction or (SET headroom.traceparent) all that follows
+  enum class Tie : std::uint8_t { none, exchange, transaction, session } tie_ = Tie::none;
+  link::Position position_;              // what this connection has written lies before it
+  TimePoint position_unknown_until_{};
+  std::vector<std::string> writes_for_;  // sessions that were told that a write has begun
+  bool wrote_ = false;                   // in this transaction, something may have been
+  bool changed_schema_ = false;
+  bool server_reads_alike_ = true;       // without settings of the client's own
 
   std::unique_ptr<postgres::Server> server_;
   std::vector<Expected> expected_;

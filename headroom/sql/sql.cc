@@ -28,7 +28,9 @@ class Upkeep final : net::WheelEntry {
  private:
   static constexpr Duration kEvery = 1s;
   void expired() override {
-    for (Account* account : room_.accounts()) account->pool().upkeep(worker_);
+    for (Account* account : room_.accounts()) {
+      for (std::size_t i = 0; i < account->pools(); ++i) account->pool(i).upkeep(worker_);
+    }
     set(Clock::now() + kEvery);
   }
   net::Worker& worker_;
@@ -39,8 +41,8 @@ class Upkeep final : net::WheelEntry {
 
 class Sql::Body {
  public:
-  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache)
-      : room_(workers, resolver, registry, cache),
+  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, link::Link& link, cache::Cache* cache)
+      : room_(workers, resolver, registry, link, cache),
         workers_(workers),
         gauge_(registry.gauge(kClientsOpen, {}, [this] { return static_cast<double>(room_.clients.load()); })) {}
 
@@ -66,7 +68,8 @@ void Sql::Body::accept_on(net::Worker& worker) {
   HR_ASSERT(acceptors.spawn([this, &acceptors, take] { return listener_->accept(acceptors, take); }));
 }
 
-Sql::Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache) : body_(std::make_unique<Body>(workers, resolver, registry, cache)) {}
+Sql::Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, link::Link& link, cache::Cache* cache)
+    : body_(std::make_unique<Body>(workers, resolver, registry, link, cache)) {}
 
 Sql::~Sql() { stop(); }
 
@@ -86,6 +89,7 @@ Result<> Sql::start(std::shared_ptr<const SqlOptions> options, std::vector<int> 
     b.upkeep_[worker.index()] = std::make_unique<Upkeep>(worker, b.room_);
   });
   if (b.room_.results) b.room_.results->start();
+  b.room_.start_watching();
   b.workers_.each([&](net::Worker& worker) { b.accept_on(worker); });
   b.runs_ = true;
   log::announce("headroom: sql listening on " + b.listener_->endpoint().to_string());
@@ -128,7 +132,10 @@ void Sql::stop() {
   for (auto& part : b.room_.parts_) part->group.stop_and_join();
   if (b.room_.results) b.room_.results->stop();
   b.workers_.each([&](net::Worker& worker) { b.upkeep_[worker.index()].reset(); });
-  for (Account* account : b.room_.accounts()) account->pool().stop();
+  b.room_.stop_watching();
+  for (Account* account : b.room_.accounts()) {
+    for (std::size_t i = 0; i < account->pools(); ++i) account->pool(i).stop();
+  }
 }
 
 std::vector<PoolReport> Sql::pools() const {
@@ -137,7 +144,7 @@ std::vector<PoolReport> Sql::pools() const {
     const auto times = account->query_time.values();
     all.push_back({.database = account->database().name,
                    .user = account->user(),
-                   .server = account->database().route.target.address(),
+                   .server = account->pool().route().target.address(),
                    .pool = account->pool().status(),
                    .queries = account->queries.total(),
                    .transactions = account->transactions.total(),
@@ -146,6 +153,15 @@ std::vector<PoolReport> Sql::pools() const {
                    .p50_ms = milliseconds(times.quantile(0.5)),
                    .p95_ms = milliseconds(times.quantile(0.95)),
                    .p99_ms = milliseconds(times.quantile(0.99))});
+  }
+  return all;
+}
+
+std::vector<ReplicaReport> Sql::replicas() const {
+  std::vector<ReplicaReport> all;
+  for (const auto& [name, database] : body_->room_.databases()) {
+    if (database.cluster->alone()) continue;
+    for (ServerStatus& server : database.cluster->status()) all.push_back({name, std::move(server)});
   }
   return all;
 }
@@ -186,7 +202,8 @@ Result<> validate(const std::shared_ptr<const SqlOptions>& options) {
   net::Workers workers(1);
   net::Resolver resolver;
   metrics::Registry registry(1);
-  Room room(workers, resolver, registry);
+  link::Link link;
+  Room room(workers, resolver, registry, link);
   if (auto at = endpoint_of(options->listen); !at) return pass(at, "sql.listen");
   return room.configure(options);
 }

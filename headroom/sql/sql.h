@@ -13,9 +13,11 @@
 #include "headroom/base/error.h"
 #include "headroom/base/metrics.h"
 #include "headroom/cache/cache.h"
+#include "headroom/link/link.h"
 #include "headroom/net/interfaces.h"
 #include "headroom/net/resolver.h"
 #include "headroom/net/worker.h"
+#include "headroom/sql/cluster.h"
 #include "headroom/sql/options.h"
 
 namespace headroom::sql {
@@ -35,10 +37,16 @@ struct QueryReport {
   double total_ms = 0, mean_ms = 0, p50_ms = 0, p95_ms = 0, max_ms = 0;
 };
 
+// One server of a database that has replicas.
+struct ReplicaReport {
+  std::string database;
+  ServerStatus server;
+};
+
 class Sql final : public net::Health {
  public:
   // `cache`: where results are kept; null: nowhere.
-  Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache = nullptr);
+  Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, link::Link& link, cache::Cache* cache = nullptr);
   ~Sql() override;
 
   // Opens the door (`inherited`: its sockets from a running process) and serves. From main's thread. Errc::invalid, unavailable.
@@ -59,6 +67,8 @@ class Sql final : public net::Health {
   // From any thread but a worker's.
   [[nodiscard]] std::vector<net::HealthReport> health() const override;
   [[nodiscard]] std::vector<PoolReport> pools() const;
+  // The primary first; none for databases without replicas.
+  [[nodiscard]] std::vector<ReplicaReport> replicas() const;
   enum class Order : std::uint8_t { total, mean, calls };
   // The first `most` in that order, of all workers together.
   [[nodiscard]] std::vector<QueryReport> queries(Order order, std::size_t most) const;

@@ -46,7 +46,7 @@ StatementPointer Statements::intern(std::string_view query, std::string_view typ
     if (one->query == query && one->types == types) return one;
   }
   const std::uint64_t id = index_->next++;
-  auto* made = new Statement{id, name_of(id), std::string(query), std::string(types), effects_of(query)};
+  auto* made = new Statement{id, name_of(id), std::string(query), std::string(types), effects_of(query), std::make_shared<const Decision>(classify(query))};
   StatementPointer statement(made, [index = index_, hash](const Statement* gone) {
     delete gone;
     index->forget(hash);

@@ -7,6 +7,7 @@
 // Limits: texts of the session's limit; the clients' number of statements.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -15,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "headroom/sql/classify.h"
 #include "headroom/sql/effects.h"
 
 namespace headroom::sql {
@@ -25,6 +27,8 @@ struct Statement {
   std::string query;
   std::string types;  // count and oids
   Effects effects;
+  DecisionPointer decision;
+  mutable std::atomic<bool> refused{false};  // by a replica, once
 };
 using StatementPointer = std::shared_ptr<const Statement>;
 

@@ -1,13 +1,16 @@
 """PostgreSQL for scenarios: a private cluster, a raw client of its protocol, and a gate for faults between us and it."""
 
+import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
 import tempfile
 import threading
+import time
 import urllib.parse
 
 from .process import ROOT
@@ -36,10 +39,20 @@ class Cluster:
             raise AssertionError(f"postgres-cluster {name}: {done.stderr}")
         return done.stdout
 
-    def superuser(self, sql, database="booking"):
+    def port_of(self, node):
+        return urllib.parse.urlsplit(self.urls[node]).port
+
+    def kill(self, node):
+        """SIGKILL to a node's server, which its children do not survive; returns once it is gone."""
+        pid = int((pathlib.Path(self.directory) / node / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        while pathlib.Path(f"/proc/{pid}").exists():
+            time.sleep(0.01)
+
+    def superuser(self, sql, database="booking", node="primary"):
         """As the superuser, around the proxy; the rows as text."""
         socket_dir = pathlib.Path(self.directory) / "socket"
-        command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(socket_dir), "-p", str(self.port), "-U", "postgres", "-d", database, "-c", sql]
+        command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(socket_dir), "-p", str(self.port_of(node)), "-U", "postgres", "-d", database, "-c", sql]
         if shutil.which("setpriv") and pathlib.Path("/proc/self").owner() == "root":
             command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd="/")

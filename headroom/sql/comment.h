@@ -1,0 +1,31 @@
+// headroom/sql/comment.h - what an app tells the proxy in its SQL: the trailing comment of sqlcommenter, and settings that begin with "headroom.".
+//
+// Functions of the text, bounded by its length. Threads: any.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace headroom::sql {
+
+struct TrailingComment {
+  bool cut = false;
+  std::string_view text{};         // before it
+  std::string_view traceparent{};  // "" if it has none
+};
+// SELECT 1 /*action='x',traceparent='00-...-01'*/; (https://google.github.io/sqlcommenter/spec)
+[[nodiscard]] TrailingComment cut_comment(std::string_view text);
+
+// BEGIN or START TRANSACTION come first.
+[[nodiscard]] bool begins_transaction(std::string_view text);
+
+struct OwnSetting {
+  std::string name;   // "session" or "traceparent"
+  std::string value;  // "" after RESET or DEFAULT
+  bool local = false;
+};
+// SET [SESSION | LOCAL] headroom.session = 'x', RESET headroom.session; nothing for all else, and for a text of several statements.
+[[nodiscard]] std::optional<OwnSetting> own_setting(std::string_view text);
+
+}  // namespace headroom::sql

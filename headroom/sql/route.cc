@@ -1,0 +1,241 @@
+// Which server runs what a client asks for; and the primary instead of a replica that fails it, unseen by the client.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "headroom/base/assert.h"
+#include "headroom/base/log.h"
+#include "headroom/sql/cached_reads.h"
+
+namespace headroom::sql {
+namespace {
+
+namespace from_client = pgwire::from_client;
+namespace from_server = pgwire::from_server;
+
+constexpr std::size_t kMostKept = 64U << 10U;  // of what would have to be sent again, and of answers held
+constexpr Duration kLookAgain = 10ms;
+
+// These say nothing that another server would not say as well.
+bool says_nothing(char type) {
+  return type == from_server::kParseComplete || type == from_server::kBindComplete || type == from_server::kCloseComplete || type == from_server::kNoData ||
+         type == from_server::kRowDescription || type == from_server::kParameterDescription;
+}
+
+// What a replica refuses because it is one.
+bool is_refusal(std::string_view sqlstate) { return sqlstate == "25006" || sqlstate == "0A000" || sqlstate == "55000"; }
+
+}  // namespace
+
+bool Session::only_reads(const Decision& decision) const {
+  if (!decision.plain_read()) return false;
+  if (decision.functions.empty()) return true;
+  const Functions* known = account_->cluster().functions(part_.group.worker());
+  return known != nullptr && known->all_only_read(decision.functions);
+}
+
+// Of a Query or a Parse; null where there is only one server. A message that is not whole may do anything.
+DecisionPointer Session::decision_of(const pgwire::Frame& frame, std::string_view body) {
+  if (decision_) return decision_;
+  if (cluster().alone()) return nullptr;
+  static const auto kOpaque = std::make_shared<const Decision>(Decision{.its_class = Class::opaque, .statements = 1});
+  if (body.empty()) return kOpaque;
+  if (frame.type == from_client::kQuery) return decision_ = part_.classifier.decide(body.substr(0, body.find('\0')));
+  const auto parse = pgwire::parse_parse(body);
+  return decision_ = parse ? part_.classifier.decide(parse->query) : kOpaque;
+}
+
+// Whether a replica may run what this message begins, or go on with it where one has begun. `body`: as far as it is there.
+bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
+  if (cluster().alone() || account_->database().mode != Mode::transaction || pins_ != 0 || stays_with_primary_) return false;
+  if (cached_ && cached_->fills()) return false;
+  const bool whole = body.size() >= frame.body();
+  const auto reads = [this](const StatementPointer* statement) { return statement != nullptr && !(*statement)->refused.load() && only_reads(*(*statement)->decision); };
+  switch (frame.type) {
+    case from_client::kQuery:
+    case from_client::kParse:
+      return whole && frame.size <= kMostKept && server_reads_alike_ && reads_alike(wanted_) && only_reads(*decision_of(frame, body));
+    case from_client::kBind: {
+      pgwire::Reader in(body);
+      (void)in.text();
+      const std::string_view name = in.text();
+      if (in.failed()) return false;
+      if (name.empty()) return has_unnamed_ && unnamed_decision_ && only_reads(*unnamed_decision_);
+      return server_reads_alike_ && reads_alike(wanted_) && reads(find_statement(name));
+    }
+    case from_client::kDescribe: {
+      const auto target = whole ? pgwire::parse_target(body) : std::nullopt;
+      if (!target || target->kind == 'P' || target->name.empty()) return attempt_ != nullptr;
+      return reads(find_statement(target->name));
+    }
+    case from_client::kFunctionCall: return false;
+    default: return attempt_ != nullptr;
+  }
+}
+
+// A connection to a replica that has what this client must see. False: the primary is to be asked.
+net::Task<bool> Session::take_replica() {
+  const TimePoint give_up = Clock::now() + Cluster::kPatience;
+  for (;;) {
+    const auto needs = needed();
+    if (!needs) co_return false;
+    const Cluster::Choice choice = cluster().choose(*needs, worker().random());
+    if (choice.server) {
+      server_at_ = *choice.server;
+      postgres::Pool& pool = pool_here();
+      auto server = pool.take_now(worker());
+      if (!server) {
+        waiting_ = true;
+        state_since_ = Clock::now();
+        std::function<bool()> wanted = [this, at = server_at_] { return !cancelled_ && !ended_ && cluster().answers(at) && !client_gone(); };
+        auto waited = co_await pool.take(worker(), event_, std::move(wanted), nullptr);
+        waiting_ = false;
+        if (waited) server = std::move(*waited);
+        else if (cancelled_ || ended_ || part_.group.stopped() || waited.error().code == Errc::timeout || waited.error().code == Errc::overloaded) co_return false;
+        else cluster().failed(server_at_);
+      }
+      if (!server) continue;
+      attempt_ = std::make_unique<Attempt>();
+      cluster().begin(server_at_);
+      settle_in(std::move(server));
+      co_return true;
+    }
+    if (!choice.soon || Clock::now() >= give_up) co_return false;
+    waiting_ = true;
+    (void)co_await event_.wait(Clock::now() + kLookAgain);
+    waiting_ = false;
+    if (cancelled_ || ended_ || part_.group.stopped() || client_gone()) co_return false;
+  }
+}
+
+// What comes next is for the primary: what the replica was asked is ended first, and the client's exchange goes on elsewhere.
+void Session::leave_replica() {
+  leaving_ = true;
+  if (!unsynced_) return;
+  expect(Expected::Kind::sync, Expected::Action::swallow);
+  pgwire::append_empty(to_server(), from_client::kSync);
+}
+
+void Session::record(std::string_view bytes) {
+  if (!attempt_->whole) return;
+  attempt_->whole = attempt_->sent.size() + bytes.size() <= kMostKept;
+  if (attempt_->whole) {
+    attempt_->sent.append(bytes);
+  } else {
+    attempt_->sent = {};
+    attempt_->ends.clear();
+  }
+}
+
+// Rows are held to the end of what came with them, as an error may lie right behind.
+bool Session::holds(const pgwire::Frame& frame, bool whole) const {
+  return attempt_ && !attempt_->answered && attempt_->whole && whole && attempt_->held.size() + frame.size <= kMostKept &&
+         (says_nothing(frame.type) || frame.type == from_server::kDataRow);
+}
+
+// From here on the client has seen a part of the answer.
+void Session::let_go() {
+  if (!attempt_) return;
+  attempt_->answered = true;
+  if (!attempt_->held.empty()) to_client().append(std::exchange(attempt_->held, {}));
+}
+
+// The client waits for answers: statements prepared so far are so wherever it goes, but an open portal is not.
+void Session::flushed() {
+  attempt_->flush = false;
+  if (attempt_->answered) return;
+  if (attempt_->bound || leaving_) return let_go();
+  to_client().append(std::exchange(attempt_->held, {}));
+  attempt_->sent.clear();
+  attempt_->ends.clear();
+  attempt_->parsed.clear();
+}
+
+// An exchange is over; what the client has sent of the next one is kept.
+void Session::answered_on_replica() {
+  cluster().count_read(server_at_);
+  account_->reads_on_replicas.at(worker().index()).add();
+  Attempt& old = *attempt_;
+  const std::size_t end = old.ends.empty() ? old.sent.size() : std::min(old.ends.front(), old.sent.size());
+  Attempt next;
+  next.whole = old.whole || outstanding() == 0;
+  if (old.whole && end < old.sent.size()) {
+    next.sent = old.sent.substr(end);
+    for (std::size_t i = 1; i < old.ends.size(); ++i) next.ends.push_back(old.ends[i] - end);
+    for (auto& [at, name] : old.parsed) {
+      if (at >= end) next.parsed.emplace_back(at - end, std::move(name));
+    }
+    next.text = std::move(old.text);
+    next.statement = std::move(old.statement);
+    next.bound = old.bound;
+    next.flush = old.flush;
+  }
+  *attempt_ = std::move(next);
+}
+
+bool Session::may_retry() const {
+  return attempt_ && attempt_->whole && !attempt_->answered && back_left_ == 0 && back_drop_left_ == 0 && drop_left_ == 0 && outstanding() > 0 && !leaving_ &&
+         !ended_ && !client_ended_;
+}
+
+// An error of a replica is no answer: a standby has changed nothing, so the primary may be asked instead. But for a cancel of the client's own.
+bool Session::retries_after(std::string_view error) {
+  const auto report = pgwire::parse_report(error);
+  if (!report || report->sqlstate == "57014" || !may_retry()) return false;
+  if (is_refusal(report->sqlstate)) {
+    const std::string& text = attempt_->statement ? attempt_->statement->query : attempt_->text;
+    if (attempt_->statement) attempt_->statement->refused.store(true);
+    if (!text.empty()) part_.classifier.learn(text);
+  }
+  const bool ends = report->severity == "FATAL" || report->severity == "PANIC";
+  if (ends) cluster().failed(server_at_);
+  retry(!ends);
+  return true;
+}
+
+// What the client has sent lies in front again, and the primary is taken for it.
+void Session::retry(bool server_is_good) {
+  account_->reads_moved.at(worker().index()).add();
+  Attempt attempt = std::move(*attempt_);
+  const std::string rest(in_.data().substr(ready_));  // of what is ready, the attempt has a copy
+  (void)to_client();
+  tell_server(nullptr);
+  if (server_is_good) {
+    abandon(Cancel::no);
+  } else {
+    detach();
+    pool_here().close(worker(), std::move(server_));
+  }
+  expected_.clear();
+  first_ = 0;
+  to_server_.clear();
+  back_.clear();
+  in_.clear();
+  in_.append(attempt.sent);
+  in_.append(rest);
+  ready_ = 0;
+  in_left_ = 0;
+  for (const auto& [at, name] : attempt.parsed) statements_.erase(name);
+  touched_ = {};
+  status_ = pgwire::Status::idle;
+  failed_ = discarding_ = copying_in_ = unnamed_here_ = unsynced_ = false;
+  stays_with_primary_ = true;
+}
+
+// The server is given away, or has ended.
+void Session::detach() {
+  if (attempt_) cluster().end(server_at_);
+  attempt_.reset();
+  leaving_ = false;
+}
+
+// Who waits asks again which server is the primary; a read on a server that has gone silent goes to another.
+void Session::servers_changed() {
+  if (waiting_) event_.set();
+  if (!attempt_ || cluster().answers(server_at_) || !may_retry()) return;
+  log::info("sql", "{}/{}: a replica does not answer, the primary is asked", account_->database().name, user_);
+  retry(false);
+  event_.set();
+}
+
+}  // namespace headroom::sql

@@ -1,0 +1,125 @@
+// Whose request a query belongs to, what its session has written, and what it must see: read-your-writes.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "headroom/base/log.h"
+#include "headroom/sql/comment.h"
+#include "headroom/sql/session.h"
+
+namespace headroom::sql {
+namespace {
+
+constexpr Duration kAnswer = 5s;
+constexpr std::string_view kSessionSetting = "headroom.session";
+
+// Positions of different databases' systems stay apart; of one system the later counts.
+void take_later(link::Position& needs, const link::Position& other) {
+  if (other && (!needs || other.timeline > needs.timeline || (other.timeline == needs.timeline && other.lsn > needs.lsn))) needs = other;
+}
+
+}  // namespace
+
+// A trailing sqlcommenter comment is cut off; a traceparent in it ties the exchange, or the transaction that it begins, to its request.
+void Session::look_for_tie(std::string_view& query) {
+  const TrailingComment found = cut_comment(query);
+  if (!found.cut) return;
+  query = found.text;
+  const auto trace = link::parse_traceparent(found.traceparent);
+  if (!trace) return;
+  request_ = room_.link.requests.find(*trace, Clock::now());
+  tie_ = begins_transaction(query) || status_ != pgwire::Status::idle ? Tie::transaction : Tie::exchange;
+}
+
+void Session::untie() {
+  request_.reset();
+  tie_ = Tie::none;
+}
+
+// SET headroom.session and headroom.traceparent are for the proxy: answered here, and never sent on.
+bool Session::take_own_setting(const pgwire::Frame& frame, std::string_view query) {
+  const auto setting = own_setting(query);
+  if (!setting) return false;
+  if (setting->name == "session") {
+    session_name_ = setting->value.substr(0, link::Positions::kLongestId - 2);
+  } else {
+    const auto trace = link::parse_traceparent(setting->value);
+    request_ = trace ? room_.link.requests.find(*trace, Clock::now()) : nullptr;
+    tie_ = request_ ? (setting->local ? Tie::transaction : Tie::session) : Tie::none;
+  }
+  if (ready_ > 0) (void)to_server();
+  drop_frame(frame);
+  expect(Expected::Kind::set, Expected::Action::local);
+  answer_locals();
+  return true;
+}
+
+// Where "s:" is the app's own name for a session and what has none is a browser's.
+std::vector<std::string> Session::names() const {
+  std::vector<std::string> all;
+  const auto set = wanted_.find(kSessionSetting);
+  const std::string& own = !session_name_.empty() || set == wanted_.end() ? session_name_ : set->second;
+  if (!own.empty()) all.push_back("s:" + own);
+  if (request_ && !request_->session.empty()) all.push_back(request_->session);
+  return all;
+}
+
+// Before it is sent: from now on this session's reads are for the primary, until it is known how far the log has come with it.
+void Session::note_write(const Decision& decision) {
+  if (cluster().alone() || attempt_ || only_reads(decision)) return;
+  if ((decision.its_class == Class::session || decision.its_class == Class::transaction) && decision.functions.empty()) return;
+  wrote_ = true;
+  changed_schema_ = changed_schema_ || decision.its_class >= Class::schema;
+  for (std::string& name : names()) {
+    if (std::ranges::find(writes_for_, name) != writes_for_.end()) continue;
+    room_.link.positions.begin(name, Clock::now());
+    writes_for_.push_back(std::move(name));
+  }
+}
+
+// Nothing: nobody knows where, or whether.
+void Session::wrote_until(const std::optional<link::Position>& position) {
+  if (!wrote_ && writes_for_.empty()) return;
+  const TimePoint now = Clock::now();
+  for (const std::string& name : writes_for_) room_.link.positions.end(name, position, now);
+  writes_for_.clear();
+  if (position) take_later(position_, *position);
+  else position_unknown_until_ = now + link::Positions::kKept;
+  wrote_ = false;
+  if (std::exchange(changed_schema_, false)) cluster().schema_changed();
+}
+
+// Asked on the connection that has committed it, before that is another client's.
+net::Task<> Session::ask_position() {
+  own_work_ = true;
+  tell_server(nullptr);
+  auto rows = co_await postgres::ask(*server_, "SELECT pg_catalog.pg_current_wal_insert_lsn()", Clock::now() + kAnswer);
+  tell_server(&event_);
+  own_work_ = false;
+  std::optional<link::Position> position;
+  if (rows && rows->size() == 1 && (*rows)[0].size() == 1 && (*rows)[0][0]) position = cluster().position(server_at_, *(*rows)[0][0]);
+  if (!rows) {
+    log::warn("sql", "{}/{}: the log's position after a write is not known, its session stays with the primary for a minute: {}", account_->database().name, user_,
+              rows.error().message);
+    dirty_ = true;
+  }
+  wrote_until(position);
+}
+
+// The position that a replica must have replayed.
+std::optional<link::Position> Session::needed() {
+  const TimePoint now = Clock::now();
+  if (now < position_unknown_until_) return std::nullopt;
+  link::Position needs = position_;
+  for (const std::string& name : names()) {
+    const link::Positions::Needs its = room_.link.positions.needs(name, cluster().system(), now);
+    if (its.pending) return std::nullopt;
+    take_later(needs, its.position);
+  }
+  // After a fail-over what was written is in the new history as far as that reaches now, or nowhere.
+  const link::Position head = cluster().head();
+  if (needs && head && needs.timeline < head.timeline) needs = position_ = head;
+  return needs;
+}
+
+}  // namespace headroom::sql

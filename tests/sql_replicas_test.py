@@ -1,0 +1,186 @@
+"""Reads on replicas: which statements go there, what a client sees of it (nothing), and what becomes of it while servers come and go."""
+
+import threading
+import unittest
+
+from harness import eventually
+from harness.edge import metric
+from harness.postgres import FLUSH, SYNC, SqlScenario, bind, error_of, execute, kinds, parse
+
+# Stable, so that a replica may run it; each server has its own port.
+WHERE = "SELECT current_setting('port')"
+
+
+class Replicas(SqlScenario):
+    replicas = 2
+
+    def setUp(self):
+        super().setUp()
+        self.ports = {name: url.rsplit(":", 1)[1].split("/")[0] for name, url in self.cluster.urls.items()}
+        self.replica_ports = {self.ports["replica1"], self.ports["replica2"]}
+
+    def start(self, **settings):
+        server = self.proxy(replicas=",".join(self.cluster.urls[name] for name in ("replica1", "replica2")), **settings)
+        self.ready(server)
+        return server
+
+    def ready(self, server, usable=2):
+        eventually(lambda: sum(row["usable"] == "yes" for row in self.show(server, "REPLICAS")) == usable, what="the replicas are watched")
+        # Functions are known a moment later.
+        wire = self.wire(server)
+        eventually(lambda: usable == 0 or wire.values(WHERE)[0] in self.replica_ports, what="reads go to replicas")
+
+    def test_reads_go_to_replicas_and_everything_else_to_the_primary(self):
+        server = self.start()
+        wire = self.wire(server)
+        seen = {wire.values(WHERE)[0] for _ in range(40)}
+        self.assertEqual(seen, self.replica_ports)
+        primary = self.ports["primary"]
+        wire.query("CREATE TABLE IF NOT EXISTS routed (n int); CREATE SEQUENCE IF NOT EXISTS routed_n")
+        for sql in (f"{WHERE} FROM (SELECT pg_advisory_xact_lock(1)) x", f"/* headroom:primary */ {WHERE}", f"{WHERE} FROM pg_stat_activity LIMIT 1",
+                    f"WITH x AS (INSERT INTO routed VALUES (1) RETURNING *) {WHERE} FROM x", f"{WHERE} FROM (SELECT nextval('routed_n')) x", f"{WHERE} FROM pg_class LIMIT 1 FOR UPDATE OF pg_class"):
+            got = [value for value in self.first_column(wire, sql)]
+            self.assertIn(got, ([primary], []), sql)
+        wire.query("BEGIN")
+        self.assertEqual(wire.values(WHERE), [primary])
+        wire.query("COMMIT")
+
+    @staticmethod
+    def first_column(wire, sql):
+        try:
+            return wire.values(sql)
+        except LookupError:
+            return []
+
+    def test_the_extended_protocol_is_routed_alike(self):
+        server = self.start()
+        wire = self.wire(server)
+
+        def run(*messages):
+            wire.send_all(*messages)
+            answer = wire.until_ready()
+            return kinds(answer), [body[6:].decode() for kind, body in answer if kind == b"D"]
+
+        for name in ("", "named"):
+            self.assertEqual(run(parse(name, WHERE), (b"D", b"S" + name.encode() + b"\0"), SYNC)[0], "1tTZ")
+            for _ in range(5):
+                kind, rows = run(bind(name), execute(), SYNC)
+                self.assertEqual(kind, "2DCZ")
+                self.assertIn(rows[0], self.replica_ports)
+        # Prepared and asked for in pieces, as asyncpg does.
+        wire.send_all(parse("", WHERE), (b"D", b"S\0"), FLUSH)
+        self.assertEqual([wire.read()[0] for _ in range(3)], [b"1", b"t", b"T"])
+        kind, rows = run(bind(), execute(), SYNC)
+        self.assertEqual(kind, "2DCZ")
+        self.assertIn(rows[0], self.replica_ports)
+        # A write behind a read in one pipeline goes to the primary, the read's answer stays.
+        wire.query("CREATE TABLE IF NOT EXISTS piped (n int); TRUNCATE piped")
+        eventually(lambda: run(parse("", WHERE), bind(), execute(), SYNC)[1][0] in self.replica_ports)
+        kind, rows = run(parse("", WHERE), bind(), execute(), parse("", "INSERT INTO piped VALUES (1)"), bind(), execute(), SYNC)
+        self.assertEqual(kind, "12DC12CZ")
+        self.assertIn(rows[0], self.replica_ports)
+        self.assertEqual(wire.values("SELECT count(*) FROM piped"), ["1"])
+
+    def test_what_a_replica_refuses_the_primary_runs_unseen_and_it_is_remembered(self):
+        self.cluster.superuser("""
+            DROP TABLE IF EXISTS hidden CASCADE; CREATE TABLE hidden (n int); GRANT ALL ON hidden TO booking;
+            CREATE OR REPLACE FUNCTION writes() RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN EXECUTE ''INSERT INTO hidden VALUES (1)''; RETURN 7; END';
+            CREATE OR REPLACE FUNCTION writes_oddly() RETURNS int LANGUAGE plpgsql STABLE AS 'BEGIN RETURN writes_inside(); END';
+            CREATE OR REPLACE FUNCTION writes_inside() RETURNS int LANGUAGE plpgsql VOLATILE AS 'BEGIN INSERT INTO hidden VALUES (1); RETURN 7; END'""")
+        server = self.start()
+        wire = self.wire(server)
+        retries = lambda: metric(server, "headroom_sql_replica_retries_total", database="booking", user="booking")
+        # Said to be stable, it writes all the same: a replica answers 25006.
+        before = retries()
+        self.assertEqual(wire.values("SELECT writes_oddly() + 1"), ["8"])
+        self.assertEqual(retries(), before + 1)
+        self.assertEqual(wire.values("SELECT writes_oddly() + 2"), ["9"])
+        self.assertEqual(retries(), before + 1)
+        wire.send_all(parse("p", "SELECT writes_oddly() * 2"), bind("p"), execute(), SYNC)
+        answer = wire.until_ready()
+        self.assertEqual(kinds(answer), "12DCZ", answer)
+        wire.send_all(bind("p"), execute(), SYNC)
+        self.assertEqual(kinds(wire.until_ready()), "2DCZ")
+        self.assertEqual(retries(), before + 2)
+        self.assertEqual(self.cluster.superuser("SELECT count(*) FROM hidden"), "4")
+        # Errors come from the primary alone, and no read is lost for what is only there.
+        wire.query("CREATE TABLE IF NOT EXISTS newer (n int); INSERT INTO newer VALUES (1)")
+        self.assertEqual(self.wire(server).values("SELECT count(*) > 0 FROM newer"), ["t"])
+        with self.assertRaisesRegex(LookupError, "22012"):
+            wire.values("SELECT 1 / (n - n) FROM newer")
+        self.assertEqual(wire.values("SELECT 42"), ["42"])
+
+    def test_settings_and_statements_follow_a_client_to_replicas_and_back(self):
+        server = self.start()
+        wire = self.wire(server)
+        wire.query("SET search_path = information_schema; SET app.tenant = 'seven'; CREATE TABLE IF NOT EXISTS public.follows (n int)")
+        for _ in range(5):
+            self.assertEqual(wire.values("SELECT current_setting('search_path') || current_setting('app.tenant')"), ["information_schemaseven"])
+            wire.query("INSERT INTO public.follows VALUES (1)")
+        eventually(lambda: wire.values("SELECT current_setting('port') || current_setting('app.tenant')")[0][:-5] in self.replica_ports)
+
+    def test_a_replica_that_dies_is_not_noticed_and_comes_back(self):
+        server = self.start()
+        wrong, stop = [], threading.Event()
+
+        def read(number):
+            wire = self.wire(server)
+            turn = 0
+            while not stop.is_set():
+                turn += 1
+                try:
+                    if wire.values(f"SELECT {number} * 1000 + {turn} FROM (SELECT pg_sleep(0.002)) x") != [str(number * 1000 + turn)]:
+                        wrong.append((number, turn))
+                except Exception as problem:  # pylint: disable=broad-except
+                    wrong.append((number, turn, repr(problem)))
+                    return
+
+        threads = [threading.Thread(target=read, args=(n,)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        try:
+            for name in ("replica1", "replica2"):
+                self.cluster.kill(name)
+                eventually(lambda: sum(row["usable"] == "yes" for row in self.show(server, "REPLICAS")) == 1)
+                self.cluster.command("start", name)
+                eventually(lambda: sum(row["usable"] == "yes" for row in self.show(server, "REPLICAS")) == 2, timeout=30)
+            # None left: the primary.
+            self.cluster.command("stop", "replica1", "replica2")
+            eventually(lambda: sum(row["usable"] == "yes" for row in self.show(server, "REPLICAS")) == 0)
+            self.assertEqual(eventually(lambda: self.wire(server).values(WHERE)), [self.ports["primary"]])
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+            self.cluster.command("start", "replica1", "replica2")
+        self.assertEqual(wrong, [])
+        self.ready(server)
+
+    def test_a_replica_that_lags_gets_no_reads_until_it_has_caught_up(self):
+        server = self.start(max_lag="300ms")
+        self.cluster.superuser("CREATE TABLE IF NOT EXISTS lagging (n int); INSERT INTO lagging VALUES (1)")
+        for name in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_pause()", node=name)
+        self.cluster.superuser("INSERT INTO lagging VALUES (2)")
+        eventually(lambda: all(row["usable"] == "no" for row in self.show(server, "REPLICAS") if row["role"] == "replica"))
+        rows = [row for row in self.show(server, "REPLICAS") if row["role"] == "replica"]
+        self.assertTrue(all(float(row["lag_ms"]) > 300 and int(row["lag_bytes"]) > 0 for row in rows), rows)
+        self.assertEqual(self.wire(server).values(WHERE), [self.ports["primary"]])
+        for name in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_resume()", node=name)
+        self.ready(server)
+
+    def test_a_query_on_a_replica_can_be_cancelled(self):
+        server = self.start()
+        wire = self.wire(server)
+        wire.send(b"Q", b"SELECT pg_sleep(30), current_setting('port')\0")
+        eventually(lambda: any(self.cluster.superuser("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30), current%' AND usename = 'booking'", node=name) == "1"
+                               for name in ("replica1", "replica2")))
+        wire.cancel()
+        messages = wire.until_ready()
+        self.assertEqual((kinds(messages)[-2:], error_of(messages[-2][1])[:5]), ("EZ", "57014"))
+        self.assertIn(wire.values(WHERE)[0], self.replica_ports)
+
+
+if __name__ == "__main__":
+    unittest.main()
