@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import unittest
 
-from harness.hub import ID, KEY, SECRET, HubScenario
+from harness.hub import APP, ID, KEY, SECRET, HubScenario, free_port
 from harness.npm import installed
 
 PACKAGES = {
@@ -18,11 +18,13 @@ SCRIPT = pathlib.Path(__file__).resolve().parent / "clients" / "pusher.mjs"
 
 class NpmClients(HubScenario):
     def suite(self, workers):
-        server = self.hub(set={"server.workers": workers})
-        environment = os.environ | {"PACKAGES": str(installed("pusher", PACKAGES)), "PORT": str(server.edge[1]), "ID": ID, "KEY": KEY, "SECRET": SECRET}
+        hooks = free_port()
+        server = self.serve(self.answers(lambda request: b"the app's own"), set={"server.workers": workers},
+                            config=APP + f'subscription_count = true\nwebhook_url = "http://127.0.0.1:{hooks}/"\n')
+        environment = os.environ | {"PACKAGES": str(installed("pusher", PACKAGES)), "PORT": str(server.edge[1]), "HOOKS": str(hooks), "ID": ID, "KEY": KEY, "SECRET": SECRET}
         done = subprocess.run(["node", str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=100)
         self.assertEqual(done.returncode, 0, done.stdout[-6000:] + done.stderr[-2000:])
-        self.assertIn("passed 11 of 11", done.stdout)
+        self.assertIn("passed 14 of 14", done.stdout)
 
     def test_the_suite_on_one_worker(self):
         self.suite(1)

@@ -133,6 +133,38 @@ class Channels(HubScenario):
 
         self.play(use())
 
+    def test_in_large_rooms_joins_and_leaves_are_told_together_and_flickers_not_at_all(self):
+        server = self.hub("[realtime]\npresence_members = 1000\npresence_batch = 5\n", set={"server.workers": 2})
+
+        async def use():
+            async with self.connect(server) as watcher:
+                await watcher.subscribe("presence-hall", {"user_id": "watcher"})
+                others = []
+                for i in range(40):
+                    connection = self.connect(server)
+                    client = await connection.__aenter__()
+                    await client.subscribe("presence-hall", {"user_id": f"user-{i}"})
+                    others.append((connection, client))  # both are kept
+                for _ in range(5):  # a page that reloads
+                    async with self.connect(server) as flicker:
+                        joined = await flicker.subscribe("presence-hall", {"user_id": "flicker"})
+                        self.assertEqual(json.loads(joined["data"])["presence"]["count"], 42)
+                await asyncio.sleep(2.2)
+                seen = [json.loads(message["data"])["user_id"] for message in [await watcher.receive() for _ in range(40)]]
+                self.assertEqual(sorted(set(seen) - {"flicker"}), sorted(f"user-{i}" for i in range(40)))
+                while (more := await watcher.silence()) is not None:
+                    seen.append(json.loads(more["data"])["user_id"])
+                self.assertLess(seen.count("flicker"), 10)  # ten times it came or went
+                self.assertEqual(seen.count("flicker") % 2, 0)
+                for _, client in others:  # who has not read what came cannot close in order
+                    client.socket.transport.abort()
+                gone = {json.loads((await watcher.event("pusher_internal:member_removed"))["data"])["user_id"] for _ in range(40)}
+                self.assertEqual(gone, {f"user-{i}" for i in range(40)})
+                users = json.loads(call(server, "GET", "channels/presence-hall/users").text())
+                self.assertEqual(users, {"users": [{"id": "watcher"}]})
+
+        self.play(use())
+
     def test_client_events_go_to_the_others_of_a_channel_with_the_senders_name(self):
         server = self.hub()
 
@@ -256,6 +288,45 @@ class Api(HubScenario):
 
         self.play(use())
         eventually(lambda: json.loads(call(server, "GET", "channels").text()) == {"channels": {}})
+
+
+class Schemas(HubScenario):
+    def test_data_that_is_not_what_its_schema_says_is_refused_on_every_way_in(self):
+        schema = self.directory / "order.json"
+        schema.write_text('{"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}')
+        server = self.hub(f'[[realtime.schemas]]\nevent = "order-*"\nfile = "{schema}"\n[[realtime.schemas]]\nevent = "client-order"\nfile = "{schema}"\n')
+
+        async def use():
+            async with self.connect(server) as a, self.connect(server) as b:
+                for client in (a, b):
+                    await client.subscribe("private-room")
+                for data in ('{"id": "x"}', "{}", "no JSON"):
+                    answer = call(server, "POST", "events", {"name": "order-new", "channel": "private-room", "data": data})
+                    self.assertEqual(answer.status, 400)
+                    self.assertIn("order-new", answer.text())
+                self.assertEqual(server.api("POST", "/api/v1/realtime/publish", {"type": "order-new", "data": {}, "channels": ["a"]}).status, 400)
+                await a.send("client-order", {"id": "x"}, channel="private-room")
+                await a.event("pusher:error")
+                self.assertIsNone(await b.silence())
+                await a.send("client-order", {"id": 3}, channel="private-room")
+                await b.event("client-order")
+                publish(server, "private-room", "order-new", {"id": 7})
+                publish(server, "private-room", "other", "anything")
+                await b.event("order-new")
+                await b.event("other")
+
+        self.play(use())
+        self.assertEqual(metric(server, "headroom_realtime_data_refused_total"), 5)
+
+    def test_a_schema_that_is_none_is_refused_at_the_start_and_at_a_reload(self):
+        schema = self.directory / "order.json"
+        schema.write_text('{"type": "object"}')
+        config = f'[[realtime.schemas]]\nevent = "order"\nfile = "{schema}"\n'
+        server = self.hub(config)
+        schema.write_text('{"type": 7}')
+        self.reload(server)
+        self.assertTrue(any("reload: nothing changed" in line and "schemas" in line for line in server.lines), server.lines[-5:])
+        self.assertEqual(call(server, "POST", "events", {"name": "order", "channel": "c", "data": "{}"}).status, 200)
 
 
 class Doors(HubScenario):

@@ -21,7 +21,8 @@ Cells::Cells(metrics::Registry& registry, std::size_t worker)
       recovered(registry.counter(kRecoveries, {"recovered"}).at(worker)),
       lost(registry.counter(kRecoveries, {"lost"}).at(worker)),
       relayed(registry.counter(kRelayed, {"taken"}).at(worker)),
-      relay_dropped(registry.counter(kRelayed, {"dropped"}).at(worker)) {
+      relay_dropped(registry.counter(kRelayed, {"dropped"}).at(worker)),
+      refused_data(registry.counter(kRefusedData).at(worker)) {
   const auto take = [&](auto& cells, const auto& names, const Family& family) {
     for (std::size_t i = 0; i < cells.size(); ++i)
       cells[i] = &registry.counter(family, {names[i]}).at(worker);

@@ -30,6 +30,7 @@ struct Cells {
   metrics::Cell& lost;
   metrics::Cell& relayed;
   metrics::Cell& relay_dropped;
+  metrics::Cell& refused_data;
   std::array<metrics::Cell*, 4> api{};
 
   [[nodiscard]] metrics::Cell& opened_by(Wire wire) {

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "headroom/realtime/list.h"
@@ -96,6 +97,17 @@ class Channel {
   // That one, if it is opening.
   [[nodiscard]] Subscription* opening(std::uint64_t turn) const;
 
+  template <class F>
+  void each(F use) {
+    for (Subscriptions* list : {&idle_, &batching_, &leaving_, &aside_}) {
+      for (Subscription* one = list->front(); one != nullptr; one = Subscriptions::after(*one))
+        use(*one);
+    }
+  }
+  // Whether its number of subscribers is already about to be told.
+  bool note_count() { return std::exchange(count_noted_, true); }
+  void count_told() { count_noted_ = false; }
+
   // The home's answer: what the channel holds, from now on followed by append().
   void go_live(Position head, const Logs& logs, MessagePtr last);
   // The subscription begins here, or where it asked to; whether it could.
@@ -147,6 +159,7 @@ class Channel {
   Subscriptions aside_;
   Log::Place furthest_ = 0;  // nobody in batching_ or leaving_ is further behind
   bool live_ = false;
+  bool count_noted_ = false;
 };
 
 // Names, as the Pusher protocol has them.

@@ -58,9 +58,57 @@ void Homes::leave(const std::string& key, Listener from) {
   const std::size_t gone = std::erase_if(h.listeners, [&](const Listener& each) {
     return each.worker == from.worker && each.life == from.life;
   });
+  h.count_changed = h.count_changed || gone > 0;
   if (gone > 0 && h.listeners.empty() && tells(h.app, HookKind::channel_existence))
     shards_.hooks().note(h.app, vacated_event(h.name));
   end_if_empty(key);
+}
+
+void Homes::count(const std::string& key, Listener from) {
+  const auto at = homes_.find(key);
+  if (at == homes_.end()) return;
+  for (Listener& each : at->second->listeners) {
+    if (each.worker != from.worker || each.life != from.life) continue;
+    each.subscriptions = from.subscriptions;
+    at->second->count_changed = true;
+  }
+}
+
+void Homes::tell_count(const std::string& key, Home& h) {
+  h.count_changed = false;
+  std::uint64_t sum = 0;
+  for (const Listener& each : h.listeners) sum += each.subscriptions;
+  if (std::exchange(h.counted, sum) == sum) return;
+  const auto app = shards_.part(worker_).settings()->by_id.find(h.app);
+  if (app == shards_.part(worker_).settings()->by_id.end()) return;
+  if (tells(h.app, HookKind::subscription_count))
+    shards_.hooks().note(h.app, count_event(h.name, sum));
+  if (!app->second->options.subscription_count) return;
+  for (const Listener& each : h.listeners)
+    shards_.post(each.worker, [key, life = each.life, sum](Shard& shard) {
+      shard.part.tell_count(key, life, sum);
+    });
+}
+
+void Homes::note_change(const std::string& key, Home& h, const Member& member, SocketId socket,
+                        bool joined) {
+  const std::string_view event =
+      joined ? "pusher_internal:member_added" : "pusher_internal:member_removed";
+  if (h.roster.size() <= shards_.part(worker_).options().presence_batch && h.changes.empty())
+    return tell_member(key, h, std::string(event), member, joined ? socket : 0);
+  const auto at = h.changes.find(member.user_id);
+  if (at == h.changes.end()) {
+    h.changes[member.user_id] = {joined, member, joined ? socket : 0};
+  } else if (at->second.joined != joined) {
+    h.changes.erase(at);  // came and went, or the other way round
+  }
+}
+
+void Homes::tell_changes(const std::string& key, Home& h) {
+  for (const auto& [user, change] : std::exchange(h.changes, {}))
+    tell_member(key, h,
+                change.joined ? "pusher_internal:member_added" : "pusher_internal:member_removed",
+                change.member, change.socket);
 }
 
 void Homes::end_if_empty(const std::string& key) {
@@ -145,8 +193,7 @@ void Homes::enter(const std::string& key, Listener from, SocketId socket, std::u
   Home& h = *at->second;
   const Roster::Entered entered =
       h.roster.enter(member, socket, shards_.part(worker_).options().presence_members);
-  if (entered == Roster::Entered::first)
-    tell_member(key, h, "pusher_internal:member_added", member, socket);
+  if (entered == Roster::Entered::first) note_change(key, h, member, socket, true);
   Bits members = entered == Roster::Entered::full ? nullptr : h.roster.snapshot();
   flush(from.worker);
   shards_.post(from.worker, [key, life = from.life, turn, members = std::move(members)](
@@ -157,7 +204,7 @@ void Homes::exit(const std::string& key, SocketId socket, const std::string& use
   const auto at = homes_.find(key);
   if (at == homes_.end()) return;
   if (at->second->roster.leave(user_id, socket))
-    tell_member(key, *at->second, "pusher_internal:member_removed", {user_id, {}}, 0);
+    note_change(key, *at->second, {user_id, {}}, socket, false);
   end_if_empty(key);
 }
 
@@ -165,6 +212,8 @@ void Homes::upkeep(TimePoint now) {
   std::vector<std::string> empty;
   for (const auto& [key, h] : homes_) {
     for (Log& log : h->logs.of) log.drop_before(now - h->rule.history_ttl);
+    if (h->count_changed) tell_count(key, *h);
+    if (!h->changes.empty()) tell_changes(key, *h);
     if (h->last && h->last->at() < now - kRemembered) h->last.reset();
     if (!is_kept(*h, now)) empty.push_back(key);
   }

@@ -5,10 +5,12 @@
 // Invariants: (1) a message gets its offset here, and every listening worker is told in that order, after the answer to its join(); (2) a
 //   worker is told of a channel from its join() to its leave(), each of which names a life of the worker's own channel, so that what
 //   belongs to a life before is not taken for this one's; (3) a home ends when nobody listens and nothing is kept (with a history: history_ttl after that, so that an empty one can be
-//   gone on with); the next one is another epoch; (4) presence messages stand in the log at the moment when the roster changed.
+//   gone on with); the next one is another epoch; (4) presence messages stand in the log at the moment when the roster changed; beyond presence_batch members within a
+//   second of it, and of who came and went meanwhile nothing is told.
 // Limits: history and history_ttl of the channel's rule; presence_members.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -28,6 +30,7 @@ class Shards;
 struct Listener {
   std::size_t worker = 0;
   std::uint64_t life = 0;
+  std::uint64_t subscriptions = 0;  // as it told last
 };
 
 struct Home {
@@ -43,7 +46,16 @@ struct Home {
   MessagePtr last;  // of a cache channel
   Roster roster;
   std::vector<Listener> listeners;
-  TimePoint used{};  // when somebody last joined, left or published
+  TimePoint used{};           // when somebody last joined, left or published
+  std::uint64_t counted = 0;  // subscriptions, as they were told last
+  bool count_changed = false;
+  // Of a large presence channel: who has come (with the connection that it was by) or gone since it was last told.
+  struct Change {
+    bool joined = false;
+    Member member;
+    SocketId socket = 0;
+  };
+  std::map<std::string, Change> changes;
 };
 
 class Homes {
@@ -60,6 +72,7 @@ class Homes {
              const Member& member);
   void exit(const std::string& key, SocketId socket, const std::string& user_id);
   void publish(const std::string& key, Publication what);
+  void count(const std::string& key, Listener from);
 
   // Every second: what has grown old.
   void upkeep(TimePoint now);
@@ -81,6 +94,11 @@ class Homes {
   void flush(std::size_t worker);
   void flush_all();
   void end_if_empty(const std::string& key);
+  void tell_count(const std::string& key, Home& home);
+  // At once, or in a large channel with the next second.
+  void note_change(const std::string& key, Home& home, const Member& member, SocketId socket,
+                   bool joined);
+  void tell_changes(const std::string& key, Home& home);
 
   Shards& shards_;
   net::Worker& worker_;

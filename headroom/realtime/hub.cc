@@ -30,7 +30,8 @@ Count count(Shard& shard) {
   }
   all.blocked = shard.part.blocked().size();
   for (const auto& [key, channel] : shard.part.channels())
-    all.channels[key] = {channel->app(), channel->name(), channel->subscribers()};
+    all.channels[key] = {channel->app(), channel->name(), channel->subscribers(),
+                         channel->head().offset};
   return all;
 }
 
@@ -115,6 +116,10 @@ net::Task<Result<>> Hub::publish(net::TaskGroup& group, Notice notice) {
     co_return fail(Errc::invalid, "type: 1 to 200 bytes");
   if (notice.data.size() > options.event_limit.count)
     co_return fail(Errc::invalid, "the data is over the limit (realtime.event_limit)");
+  if (auto good = part.settings()->check_data(notice.type, notice.data); !good) {
+    part.cells().refused_data.add();
+    co_return pass(good);
+  }
   Publication what{.app = options.plain_app, .event = notice.type, .data = notice.data};
   what.priority = notice.critical ? Priority::critical : Priority::normal;
   if (notice.channels.size() > 1) what.once = group.worker().random().next() | 1U;
@@ -144,8 +149,9 @@ net::Task<Result<Statistics>> Hub::statistics(net::TaskGroup& group, std::size_t
     all.blocked += each.blocked;
     for (const auto& [key, status] : each.channels) {
       auto& known =
-          channels.try_emplace(key, ChannelStatus{status.app, status.name, 0}).first->second;
+          channels.try_emplace(key, ChannelStatus{status.app, status.name, 0, 0}).first->second;
       known.subscriptions += status.subscriptions;
+      known.messages = std::max(known.messages, status.messages);
     }
   }
   for (const std::uint64_t connections : all.connections_by_face) all.connections += connections;

@@ -81,10 +81,14 @@ inline constexpr Family kRelayed{
     "not take them).",
     {"outcome"}};
 
-inline constexpr std::array<const Family*, 18> kFamilies{
-    &kOpened,     &kOpen,     &kRefused,    &kReceived,     &kPublished, &kUnheard,
-    &kDelivered,  &kDropped,  &kWrites,     &kBlocked,      &kDelivery,  &kSubscriptions,
-    &kRecoveries, &kApiCalls, &kHookEvents, &kHookFailures, &kQuestions, &kRelayed};
+inline constexpr Family kRefusedData{"headroom_realtime_data_refused_total", Kind::counter,
+                                     "Events whose data is not what their schema says."};
+
+inline constexpr std::array<const Family*, 19> kFamilies{
+    &kOpened,       &kOpen,          &kRefused,    &kReceived,   &kPublished,
+    &kUnheard,      &kDelivered,     &kDropped,    &kWrites,     &kBlocked,
+    &kDelivery,     &kSubscriptions, &kRecoveries, &kApiCalls,   &kHookEvents,
+    &kHookFailures, &kQuestions,     &kRelayed,    &kRefusedData};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::realtime

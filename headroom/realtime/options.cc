@@ -110,12 +110,23 @@ Section<AuthorizationOptions> authorization_section() {
   return s;
 }
 
+Section<SchemaOptions> schema_section() {
+  using O = SchemaOptions;
+  Section<O> s(
+      "schemas",
+      "What the data of events must be, by a JSON Schema; the first whose event matches counts.");
+  s.required("event", &O::event, Reload::live, "An event's name, or its beginning and *.",
+             kPattern);
+  s.required("file", &O::file, Reload::live, "A file with the schema (drafts 4 to 7).");
+  return s;
+}
+
+}  // namespace
+
 bool name_matches(std::string_view pattern, std::string_view name) {
   const bool prefix = pattern.ends_with('*');
   return prefix ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
 }
-
-}  // namespace
 
 bool RealtimeOptions::is_public(std::string_view name) const {
   return std::ranges::any_of(
@@ -173,6 +184,8 @@ const Section<RealtimeOptions>& realtime_section() {
               between(0s, 600s));
     s.setting("presence_members", &O::presence_members, "100", Reload::live,
               "Members of a presence channel.", between(1, 100000));
+    s.setting("presence_batch", &O::presence_batch, "100", Reload::live,
+              "Members beyond which joins and leaves are told together, once a second.");
     s.setting("presence_info", &O::presence_info, "2KiB", Reload::live,
               "What a member may tell of itself.", between(Bytes{2}, Bytes::kib(64)));
     s.setting("allowed_origins", &O::allowed_origins, "", Reload::live,
@@ -202,6 +215,7 @@ const Section<RealtimeOptions>& realtime_section() {
     s.section("jwt", &O::jwt, jwt_section());
     s.list("apps", &O::apps, app_section(), Reload::live);
     s.list("channels", &O::channels, channel_section(), Reload::restart);
+    s.list("schemas", &O::schemas, schema_section(), Reload::live);
     s.check([](const O& o) -> Result<void> {
       for (std::size_t i = 0; i < o.apps.size(); ++i) {
         for (std::size_t j = 0; j < i; ++j) {

@@ -76,6 +76,12 @@ struct ChannelOptions {
   bool batch = true;
 };
 
+// [[realtime.schemas]]: what the data of events must be.
+struct SchemaOptions {
+  std::string event;  // a name, or its beginning and *
+  std::string file;
+};
+
 // [realtime.jwt]: who a user is, for the plain faces.
 struct JwtOptions : auth::JwtSettings {
   std::string group_claim;
@@ -101,6 +107,7 @@ struct RealtimeOptions {
   Duration write_timeout{};
   Duration drain{};
   std::uint64_t presence_members = 0;
+  std::uint64_t presence_batch = 0;
   Bytes presence_info;
   std::vector<std::string> allowed_origins;
   std::string plain_app;
@@ -115,12 +122,16 @@ struct RealtimeOptions {
   JwtOptions jwt;
   std::vector<AppOptions> apps;
   std::vector<ChannelOptions> channels;
+  std::vector<SchemaOptions> schemas;
 
   // Whether anybody may listen to it.
   [[nodiscard]] bool is_public(std::string_view name) const;
   // The rule for a channel; the defaults where none matches.
   [[nodiscard]] const ChannelOptions& channel(std::string_view name) const;
 };
+
+// Whether a name is the pattern, or begins as a pattern with * at its end.
+[[nodiscard]] bool name_matches(std::string_view pattern, std::string_view name);
 
 [[nodiscard]] const config::Section<RealtimeOptions>& realtime_section();
 

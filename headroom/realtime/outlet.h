@@ -32,6 +32,12 @@ struct Opened {
   MessagePtr last{};    // of a cache channel
 };
 
+// What has become of users that a connection watches.
+struct Presences {
+  std::vector<std::string> online;
+  std::vector<std::string> offline;
+};
+
 class Outlet {
  public:
   // The session, as the hub speaks to it.
@@ -47,6 +53,7 @@ class Outlet {
                                              Position position) = 0;
     // Bytes to follow the messages of a write; "" for none.
     [[nodiscard]] virtual std::string mark() { return {}; }
+    virtual void watched(const Presences& /*news*/) {}
     // What waited has been written.
     virtual void written() {}
     // Whether it is signed in as that user of that app.

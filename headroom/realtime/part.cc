@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "headroom/json/writer.h"
+#include "headroom/realtime/encodings.h"
+#include "headroom/realtime/pusher.h"
 #include "headroom/realtime/shards.h"
 
 namespace headroom::realtime {
@@ -49,7 +52,8 @@ std::unique_ptr<Subscription> Part::subscribe(Outlet& outlet, const std::string&
   subscription->member = std::move(member);
   subscription->turn = ++turns_;
   channel.add(*subscription);
-  const Listener me{worker_.index(), channel.life()};
+  note_count(channel);
+  const Listener me{worker_.index(), channel.life(), 0};
   if (fresh)
     shards_.post_home(key,
                       [key, app, name, me](Shard& shard) { shard.homes.join(key, app, name, me); });
@@ -76,8 +80,8 @@ void Part::unsubscribe(std::unique_ptr<Subscription> subscription) {
         key, [key, socket = subscription->outlet.id(), user = subscription->member->user_id](
                  Shard& shard) { shard.homes.exit(key, socket, user); });
   }
-  if (channel.subscribers() > 0) return;
-  const Listener me{worker_.index(), channel.life()};
+  if (channel.subscribers() > 0) return note_count(channel);
+  const Listener me{worker_.index(), channel.life(), 0};
   shards_.post_home(key, [key, me](Shard& shard) { shard.homes.leave(key, me); });
   channels_.erase(key);
 }
@@ -150,7 +154,42 @@ net::Task<> Part::write_when_ready() {
   }
 }
 
+// The home is told of it with the next second.
+void Part::note_count(Channel& channel) {
+  const auto app = settings_->by_id.find(channel.app());
+  if (app == settings_->by_id.end() || is_presence(channel.name())) return;
+  const AppOptions& wants = app->second->options;
+  if (!wants.subscription_count &&
+      !Hooks::wants(*settings_, channel.app(), HookKind::subscription_count))
+    return;
+  if (!channel.note_count()) counted_.push_back(channel.key());
+}
+
+void Part::tell_counts() {
+  for (const std::string& key : std::exchange(counted_, {})) {
+    const auto at = channels_.find(key);
+    if (at == channels_.end()) continue;
+    Channel& channel = *at->second;
+    channel.count_told();
+    const Listener me{worker_.index(), channel.life(), channel.subscribers()};
+    shards_.post_home(key, [key, me](Shard& shard) { shard.homes.count(key, me); });
+  }
+}
+
+void Part::tell_count(const std::string& key, std::uint64_t life, std::uint64_t subscriptions) {
+  Channel* const channel = find(key, life);
+  if (channel == nullptr) return;
+  std::string data;
+  json::Writer(data).begin_object().field("subscription_count", subscriptions).end_object();
+  const Bits frame = std::make_shared<const std::string>(wrap(
+      pusher::event("pusher_internal:subscription_count", channel->name(), data), Wire::pusher));
+  channel->each([&](Subscription& each) {
+    if (each.outlet.wire() == Wire::pusher) each.outlet.send(frame);
+  });
+}
+
 void Part::sweep() {
+  tell_counts();
   for (Outlet* outlet = blocked_.front(); outlet != nullptr; outlet = Line::after(*outlet))
     outlet->look_at_distance();
   shards_.homes(worker_).upkeep(Clock::now());

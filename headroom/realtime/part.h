@@ -8,9 +8,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "headroom/net/task_group.h"
 #include "headroom/realtime/cells.h"
@@ -46,6 +48,11 @@ class Part {
                                                         std::unique_ptr<Member> member);
   void unsubscribe(std::unique_ptr<Subscription> subscription);
   void publish(Publication what);
+  // A connection signs in as a user, or no longer is; and wants to know who of the others is online (watches.h).
+  void sign_in(const std::string& app, const std::string& user, SocketId socket);
+  void sign_out(const std::string& app, const std::string& user, SocketId socket);
+  void watch(const std::string& app, const std::string& user, Outlet& outlet);
+  void unwatch(const std::string& app, const std::vector<std::string>& users, Outlet& outlet);
   [[nodiscard]] bool draining() const { return draining_; }
 
   // --- for outlets ---
@@ -63,6 +70,9 @@ class Part {
   void appended(const std::string& key, const MessagePtr& message);
   // `members` null: the channel is full.
   void entered(const std::string& key, std::uint64_t life, std::uint64_t turn, const Bits& members);
+
+  void watched(SocketId socket, const std::string& user, bool online);
+  void tell_count(const std::string& key, std::uint64_t life, std::uint64_t subscriptions);
 
   // --- for the hub ---
   void start();
@@ -87,6 +97,9 @@ class Part {
   };
 
   [[nodiscard]] Channel* find(const std::string& key, std::uint64_t life);
+  void note_count(Channel& channel);
+  void tell_counts();
+  void tell_watchers();
   void open(Channel& channel, Subscription& subscription, const Bits& members);
   void sweep();
   [[nodiscard]] net::Task<> write_when_ready();
@@ -97,6 +110,9 @@ class Part {
   Cells& cells_;
   std::shared_ptr<const Settings> settings_;
   std::unordered_map<std::string, std::unique_ptr<Channel>> channels_;
+  std::vector<std::string> counted_;  // channels whose number of subscribers has changed
+  std::unordered_map<SocketId, Outlet*> watching_;
+  std::map<SocketId, Presences> news_;  // for those who watch, gathered in one turn
   Outlets outlets_;
   Line ready_;
   Line blocked_;

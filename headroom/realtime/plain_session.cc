@@ -262,7 +262,12 @@ void PlainSession::publish(const json::Value& message) {
   what.data = data ? data->text() : "null";
   if (what.data.size() > options.event_limit.count)
     return refuse("invalid", "the data is too large (realtime.event_limit)", named);
+  if (auto good = part().settings()->check_data(event, what.data); !good) {
+    part().cells().refused_data.add();
+    return refuse("invalid", good.error().message, named);
+  }
   part().publish(std::move(what));
+  if (const auto ack = message.find("ack"); ack && ack->boolean() == false) return;
   std::string text;
   json::Writer(text)
       .begin_object()

@@ -5,7 +5,7 @@
 //   {"type": "auth", "token": "..."}                                   the same again
 //   {"type": "subscribe", "channel": "...", "since"?: "epoch-offset"}  {"type": "subscribed", "channel", "position", "recovered"?, "members"?}
 //   {"type": "unsubscribe", "channel": "..."}                          {"type": "unsubscribed", "channel"}
-//   {"type": "publish", "channel", "event", "data"}                    {"type": "published", "channel"}
+//   {"type": "publish", "channel", "event", "data", "ack"?: false}     {"type": "published", "channel"}, unless ack is false
 //   {"type": "ping"}                                                   {"type": "pong"}
 //   what is refused                                                    {"type": "error", "code", "message", "channel"?}
 //   messages                                                           {"type", "channel", "data", "offset", "priority", "user_id"?}

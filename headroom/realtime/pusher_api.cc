@@ -219,6 +219,10 @@ PusherApi::Answer PusherApi::events(Call& call) {
   std::vector<Publication> publications;
   for (const Event& event : all) {
     if (auto good = check_event(event, call.part.options()); !good) co_return pass(good);
+    if (auto good = call.part.settings()->check_data(event.name, event.data); !good) {
+      call.part.cells().refused_data.add();
+      co_return pass(good);
+    }
     append_publications(event, call.app->options.id, publications);
   }
   auto published = co_await publish(call, std::move(publications));

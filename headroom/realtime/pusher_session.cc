@@ -1,5 +1,7 @@
 #include "headroom/realtime/pusher_session.h"
 
+#include <algorithm>
+
 #include "headroom/json/writer.h"
 #include "headroom/realtime/encodings.h"
 #include "headroom/realtime/pusher.h"
@@ -185,14 +187,48 @@ void PusherSession::sign_in(const json::Value& data) {
       good ? json::parse(user_data)
            : Result<json::Document>(fail(Errc::unauthorized, "the signature is not valid"));
   const std::string id = document ? text_member(document->root(), "id") : std::string();
+  std::vector<std::string> watchlist;
+  const auto list = document ? document->root().find("watchlist") : std::nullopt;
+  for (std::size_t i = 0; list && i < list->size() && i < kMostWatched; ++i) {
+    const std::string user(list->item(i).string().value_or(""));
+    const bool good_id = !user.empty() && user.size() <= pusher::kUserIdLimit;
+    if (good_id && std::ranges::find(watchlist, user) == watchlist.end()) watchlist.push_back(user);
+  }
   if (id.empty() || id.size() > pusher::kUserIdLimit)
     return close(kUnauthorized, "the sign-in is not valid");
   if (!claim(app_->options.id, id))
     return close(kOverQuota, "this user has all the connections it may");
+  sign_out();  // as another, perhaps
   user_id_ = id;
   std::string answer;
   json::Writer(answer).begin_object().field("user_data", user_data).end_object();
   send_text(pusher::event("pusher:signin_success", {}, answer));
+  part().sign_in(app_->options.id, user_id_, outlet().id());
+  for (const std::string& user : watchlist) part().watch(app_->options.id, user, outlet());
+  watchlist_ = std::move(watchlist);
+}
+
+void PusherSession::sign_out() {
+  if (user_id_.empty()) return;
+  part().sign_out(app_->options.id, user_id_, outlet().id());
+  part().unwatch(app_->options.id, std::exchange(watchlist_, {}), outlet());
+  user_id_ = {};
+}
+
+void PusherSession::finish() { sign_out(); }
+
+void PusherSession::watched(const Presences& news) {
+  std::string data;
+  json::Writer out(data);
+  out.begin_object().key("events").begin_array();
+  const auto add = [&](std::string_view name, const std::vector<std::string>& users) {
+    if (!users.empty())
+      out.begin_object().field("name", name).field("user_ids", users).end_object();
+  };
+  add("online", news.online);
+  add("offline", news.offline);
+  out.end_array().end_object();
+  send_text(pusher::event("pusher_internal:watchlist_events", {}, data));
 }
 
 void PusherSession::client_event(std::string_view event, const json::Value& message) {
@@ -218,6 +254,10 @@ void PusherSession::client_event(std::string_view event, const json::Value& mess
   what.data = data ? data->text() : "null";
   if (what.data.size() > part().options().event_limit.count)
     return refuse(std::nullopt, "the event's data is too large");
+  if (auto good = part().settings()->check_data(event, what.data); !good) {
+    part().cells().refused_data.add();
+    return refuse(std::nullopt, good.error().message);
+  }
   if (subscription->member) what.user_id = subscription->member->user_id;
   part().publish(std::move(what));
 }

@@ -13,6 +13,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "headroom/json/json.h"
 #include "headroom/realtime/session.h"
@@ -29,6 +30,8 @@ class PusherSession final : public Session {
 
  private:
   void begin() override;
+  void finish() override;
+  void watched(const Presences& news) override;
   void take(std::string_view text) override;
   void opened(Subscription& subscription, const Opened& how) override;
   void not_opened(Subscription& subscription, const Error& why) override;
@@ -45,10 +48,12 @@ class PusherSession final : public Session {
   void refuse(const std::string& channel, const Error& why);
   void unsubscribe(const json::Value& data);
   void sign_in(const json::Value& data);
+  void sign_out();
   void client_event(std::string_view event, const json::Value& message);
 
   const std::shared_ptr<const App> app_;
-  std::string user_id_;  // signed in as
+  std::string user_id_;                 // signed in as
+  std::vector<std::string> watchlist_;  // users it wants to know of
 };
 
 }  // namespace headroom::realtime

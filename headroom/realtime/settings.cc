@@ -1,6 +1,33 @@
 #include "headroom/realtime/settings.h"
 
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
 namespace headroom::realtime {
+namespace {
+
+Result<std::shared_ptr<const json::Schema>> read_schema(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return fail(Errc::invalid, "realtime.schemas.file: '" + path + "' cannot be read");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  auto schema = json::Schema::compile(text);
+  if (!schema)
+    return fail(Errc::invalid, "realtime.schemas.file: '" + path + "': " + schema.error().message);
+  return schema;
+}
+
+}  // namespace
+
+Result<> Settings::check_data(std::string_view event, std::string_view data) const {
+  const auto at = std::ranges::find_if(
+      schemas, [&](const auto& each) { return name_matches(each.first, event); });
+  if (at == schemas.end()) return {};
+  auto checked = at->second->check(data);
+  if (checked) return {};
+  return fail(Errc::invalid, "the data of '" + std::string(event) +
+                                 "' is not what its schema says: " + checked.error().message);
+}
 
 Result<std::shared_ptr<const Settings>> Settings::make(const RealtimeOptions& options,
                                                        const Settings* before,
@@ -31,6 +58,11 @@ Result<std::shared_ptr<const Settings>> Settings::make(const RealtimeOptions& op
     if (!address) return pass(address, "realtime.authorization.url");
     by_tls = by_tls || address->tls;
     made->authorization = std::move(*address);
+  }
+  for (const SchemaOptions& each : options.schemas) {
+    auto schema = read_schema(each.file);
+    if (!schema) return pass(schema);
+    made->schemas.emplace_back(each.event, std::move(*schema));
   }
   if (by_tls) {
     net::TlsClientOptions wanted;

@@ -8,9 +8,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "headroom/auth/jwt.h"
 #include "headroom/http/call.h"
+#include "headroom/json/schema.h"
 #include "headroom/realtime/options.h"
 
 namespace headroom::realtime {
@@ -28,9 +31,13 @@ struct Settings {
 
   std::optional<http::CallAddress> authorization;
   std::shared_ptr<const net::TlsClient> tls;  // for calls by https; null where there are none
+  std::vector<std::pair<std::string, std::shared_ptr<const json::Schema>>> schemas;  // by event
   std::shared_ptr<const auth::JwtVerifier> verifier;  // of [realtime.jwt]; null: no user is known
 
-  // Reads key files and the authorities. Errc::invalid, naming the setting. With the counts of those before; `before` may be null.
+  // Errc::invalid: the event's data is not what its schema says.
+  [[nodiscard]] Result<> check_data(std::string_view event, std::string_view data) const;
+
+  // Reads key files, schemas and the authorities. Errc::invalid, naming the setting. With the counts of those before; `before` may be null.
   [[nodiscard]] static Result<std::shared_ptr<const Settings>> make(const RealtimeOptions& options,
                                                                     const Settings* before,
                                                                     std::size_t workers);

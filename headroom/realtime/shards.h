@@ -24,6 +24,7 @@
 #include "headroom/realtime/hooks.h"
 #include "headroom/realtime/part.h"
 #include "headroom/realtime/relay.h"
+#include "headroom/realtime/watches.h"
 
 namespace headroom::realtime {
 
@@ -39,6 +40,7 @@ struct Shard {
   Part part;
   Homes homes;
   Asker asker;
+  Watches watches;
   std::vector<Nodes*> nodes;  // the same on every worker
 };
 

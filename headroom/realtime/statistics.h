@@ -15,6 +15,7 @@ struct ChannelStatus {
   std::string app;
   std::string name;
   std::uint64_t subscriptions = 0;
+  std::uint64_t messages = 0;  // in this life of its log
 };
 
 // Counts since the start, but for connections, channels and subscriptions, which are those of now.

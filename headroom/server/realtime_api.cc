@@ -32,7 +32,16 @@ void write_times(json::Writer& out, std::string_view name, const metrics::Histog
   out.key(name).begin_object().field("count", values.count());
   for (const auto& [key, q] : {std::pair{"p50_ms", 0.5}, {"p95_ms", 0.95}, {"p99_ms", 0.99}})
     out.field(key, milliseconds(values.quantile(q)));
-  out.end_object();
+  // How many took at most so long.
+  out.key("at_most_ms").begin_object();
+  std::uint64_t sum = 0;
+  std::size_t bucket = 0;
+  for (const int limit : {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10000}) {
+    for (; bucket < values.buckets.size() && metrics::Scale::lower_bound(bucket + 1) <= std::chrono::milliseconds(limit); ++bucket)
+      sum += values.buckets[bucket];
+    out.field(std::to_string(limit), sum);
+  }
+  out.end_object().end_object();
 }
 
 Reply show_statistics(const Statistics& all) {
@@ -64,6 +73,7 @@ Reply show_statistics(const Statistics& all) {
         .field("app", one.app)
         .field("channel", one.name)
         .field("subscriptions", one.subscriptions)
+        .field("messages", one.messages)
         .end_object();
   out.end_array().end_object();
   return json_reply(std::move(body));

@@ -192,4 +192,50 @@ test('laravel-echo: listen, private, presence and whisper', async () => {
   assert.equal((await leaving).name, 'BOB')
 })
 
+test('the watchlist tells who of the others is online', async () => {
+  const watcher = client('watcher', { userAuthentication: { customHandler: ({ socketId }, done) => done(null, server.authenticateUser(socketId, { id: 'watcher', watchlist: ['carl', 'dora'] })) } })
+  const carl = client('carl')
+  carl.signin()
+  await carl.user.signinDonePromise
+  const first = next(watcher.user.watchlist, 'online')
+  watcher.signin()
+  assert.deepEqual((await first).user_ids, ['carl'])
+  const second = next(watcher.user.watchlist, 'online')
+  const dora = client('dora')
+  dora.signin()
+  assert.deepEqual((await second).user_ids, ['dora'])
+  const gone = next(watcher.user.watchlist, 'offline')
+  carl.disconnect()
+  assert.deepEqual((await gone).user_ids, ['carl'])
+})
+
+test('subscribers are told how many they are', async () => {
+  const a = client(), b = client('bob')
+  const counted = a.subscribe('counted')
+  let got = next(counted, 'pusher:subscription_count')
+  await joined(counted)
+  assert.equal((await got).subscription_count, 1)
+  got = next(counted, 'pusher:subscription_count')
+  await joined(b.subscribe('counted'))
+  assert.equal((await got).subscription_count, 2)
+  assert.equal(counted.subscriptionCount, 2)
+})
+
+test('webhooks are what the server library takes', async () => {
+  const http = await import('node:http')
+  const heard = new Promise(resolve => {
+    const hook = http.createServer((request, response) => {
+      let body = ''
+      request.on('data', piece => (body += piece)).on('end', () => {
+        response.end()
+        const webhook = server.webhook({ headers: request.headers, rawBody: body })
+        const known = webhook.isValid() && webhook.getEvents().find(event => event.channel === 'hooked')
+        if (known) hook.close(), resolve(known)
+      })
+    }).listen(+process.env.HOOKS, '127.0.0.1')
+  })
+  await joined(client().subscribe('hooked'))
+  assert.deepEqual(await heard, { name: 'channel_occupied', channel: 'hooked' })
+})
+
 await run(() => open.forEach(client => client.disconnect()))

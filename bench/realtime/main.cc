@@ -1,0 +1,191 @@
+// headroom-sockets: many WebSocket clients against one hub; prints one JSON object a line.
+//
+//   idle      opens and subscribes, says {"ready": ...} and waits for a line: the caller measures memory
+//   fanout    one channel: a message, and the next when all have it, for --duration
+//   personal  a channel for each: --rate messages a second over all, in turn
+//
+// Exit codes: 0 done, 1 failed, 2 bad usage.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <ctime>
+#include <iostream>
+#include <map>
+
+#include "bench/realtime/clients.h"
+
+namespace {
+
+using headroom::Clock;
+using headroom::Duration;
+using headroom::TimePoint;
+using namespace headroom::bench;  // NOLINT
+
+struct Plan {
+  std::string mode;
+  Clients::Options clients{};
+  std::string publisher_path;
+  Face publisher_face = Face::plain;
+  int pid = 0;
+  std::size_t bytes = 256;
+  double rate = 1000;
+  double duration = 5;
+};
+
+// User and system time of the server's process, all threads (clock_getcpuclockid(3)).
+double cpu_seconds(int pid) {
+  timespec now{};
+  clockid_t clock = 0;
+  if (pid == 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &now) != 0)
+    return 0;
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+struct Measured {
+  std::uint64_t published = 0;
+  std::uint64_t expected = 0;
+  double seconds = 0;
+  double cpu = 0;
+};
+
+void report(const Clients& clients, const Measured& m) {
+  const auto ms = [&](double q) { return headroom::milliseconds(clients.ages.quantile(q)); };
+  fmt::print(
+      R"({{"published":{},"expected":{},"delivered":{},"seconds":{:.3f},"server_cpu_s":{:.4f},"deliveries_per_s":{:.0f},"deliveries_per_cpu_s":{:.0f},"p50_ms":{:.3f},"p99_ms":{:.3f},"max_ms":{:.3f}}})",
+      m.published, m.expected, clients.received, m.seconds, m.cpu,
+      static_cast<double>(clients.received) / m.seconds,
+      m.cpu > 0 ? static_cast<double>(clients.received) / m.cpu : 0.0, ms(0.5), ms(0.99), ms(1.0));
+  fmt::print("\n");
+}
+
+void idle(const Plan& plan) {
+  Clients clients(plan.clients);
+  clients.open();
+  fmt::print("{{\"ready\":{}}}\n", plan.clients.connections);
+  std::fflush(stdout);
+  std::string line;
+  std::getline(std::cin, line);
+}
+
+void reset(Clients& clients) {
+  clients.received = 0;
+  clients.ages = {};
+}
+
+void fanout(Plan plan) {
+  const std::string channel = "public-bench";
+  plan.clients.channel = [channel](std::size_t) { return channel; };
+  Clients clients(plan.clients);
+  clients.open();
+  Publisher publisher(plan.clients.port, plan.publisher_face, plan.publisher_path, {channel});
+  Measured m;
+  const auto round = [&] {
+    publisher.add(channel, now_ns(), plan.bytes);
+    ++m.published;
+    m.expected += plan.clients.connections;
+    const TimePoint deadline = Clock::now() + std::chrono::seconds(30);
+    const bool all = clients.run_until(deadline, [&] {
+      publisher.flush();
+      return clients.received >= m.expected;
+    });
+    if (!all)
+      throw std::runtime_error(fmt::format("{} of {} arrived", clients.received, m.expected));
+  };
+  for (int i = 0; i < 3; ++i) round();
+  reset(clients);
+  m = {};
+  const double cpu = cpu_seconds(plan.pid);
+  const TimePoint began = Clock::now();
+  while (headroom::seconds(Clock::now() - began) < plan.duration) round();
+  m.seconds = headroom::seconds(Clock::now() - began);
+  m.cpu = cpu_seconds(plan.pid) - cpu;
+  report(clients, m);
+}
+
+void personal(Plan plan) {
+  const auto channel = [](std::size_t i) { return fmt::format("public-p{}", i); };
+  plan.clients.channel = channel;
+  Clients clients(plan.clients);
+  clients.open();
+  std::vector<std::string> channels;
+  for (std::size_t i = 0; i < plan.clients.connections; ++i) channels.push_back(channel(i));
+  Publisher publisher(plan.clients.port, plan.publisher_face, plan.publisher_path, channels);
+  Measured m;
+  const auto run_for = [&](double time) {
+    const std::uint64_t began = now_ns();
+    const auto total = static_cast<std::uint64_t>(plan.rate * time);
+    std::uint64_t sent = 0;
+    (void)clients.run_until(TimePoint::max(), [&] {
+      const double elapsed = static_cast<double>(now_ns() - began) * 1e-9;
+      const auto due = std::min(total, static_cast<std::uint64_t>(elapsed * plan.rate));
+      for (; sent < due; ++sent) {
+        // Stamped with the time at which it should have been sent.
+        const auto at =
+            began + static_cast<std::uint64_t>(static_cast<double>(sent) / plan.rate * 1e9);
+        publisher.add(channels[m.published++ % channels.size()], at, plan.bytes);
+      }
+      publisher.flush();
+      return elapsed > time;
+    });
+  };
+  run_for(1);
+  const std::uint64_t before = m.published;
+  (void)clients.run_until(Clock::now() + std::chrono::seconds(2),
+                          [&] { return clients.received >= before; });
+  reset(clients);
+  m = {};
+  const double cpu = cpu_seconds(plan.pid);
+  const TimePoint start = Clock::now();
+  run_for(plan.duration);
+  m.seconds = headroom::seconds(Clock::now() - start);
+  m.expected = m.published;
+  (void)clients.run_until(Clock::now() + std::chrono::seconds(10), [&] {
+    publisher.flush();
+    return clients.received >= m.expected;
+  });
+  m.cpu = cpu_seconds(plan.pid) - cpu;
+  report(clients, m);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Plan plan;
+  CLI::App app("many WebSocket clients against one hub");
+  const std::map<std::string, Face> faces{
+      {"pusher", Face::pusher}, {"plain", Face::plain}, {"socketio", Face::socketio}};
+  std::string channel;
+  app.add_option("mode", plan.mode)
+      ->required()
+      ->check(CLI::IsMember({"idle", "fanout", "personal"}));
+  app.add_option("--port", plan.clients.port)->required();
+  app.add_option("--face", plan.clients.face)->transform(CLI::CheckedTransformer(faces));
+  app.add_option("--path", plan.clients.path)->required();
+  app.add_option("--connections", plan.clients.connections)
+      ->required()
+      ->check(CLI::Range(1, 19000));
+  app.add_option("--channel", channel, "idle: what all subscribe to; empty: nothing");
+  app.add_option("--publisher-path", plan.publisher_path);
+  app.add_option("--publisher-face", plan.publisher_face)
+      ->transform(CLI::CheckedTransformer(faces));
+  app.add_option("--pid", plan.pid, "of the server, whose CPU time is read");
+  app.add_option("--bytes", plan.bytes, "of a message's data");
+  app.add_option("--rate", plan.rate, "personal: messages a second");
+  app.add_option("--duration", plan.duration, "seconds");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  plan.clients.channel = [channel](std::size_t) { return channel; };
+  try {
+    if (plan.mode == "idle") idle(plan);
+    if (plan.mode == "fanout") fanout(plan);
+    if (plan.mode == "personal") personal(plan);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "headroom-sockets: {}\n", error.what());
+    return 1;
+  }
+  return 0;
+}
