@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "headroom/server/commands.h"
+#include "headroom/server/kubernetes.h"
 #include "headroom/server/serve.h"
 #include "headroom/server/sources.h"
+#include "headroom/server/top.h"
 
 namespace headroom::server {
 namespace {
@@ -85,6 +87,9 @@ class CommandLine {
     add_check();
     add_token();
     add_backup();
+    add_top();
+    add_health();
+    add_export();
     add_docs();
     app_.footer(
         "Settings: headroom docs settings. Exit codes: 0 fine, 1 failed, 2 bad usage or settings.");
@@ -173,6 +178,30 @@ class CommandLine {
     });
   }
 
+  void add_top() {
+    CLI::App& command = *app_.add_subcommand("top", "The overview of a running server in a terminal; q ends it");
+    command.add_flag("--once", top_.once, "Print it once and end");
+    command.add_option("--token-file", top_.token_file, "The file with the token, instead of HEADROOM_TOKEN")->type_name("FILE");
+    settings_.add_to(command);
+    command.callback([this] { run_ = [this] { return with_settings(settings_, [this](const auto& s) { return top(s, top_); }); }; });
+  }
+
+  void add_health() {
+    CLI::App& command = *app_.add_subcommand("health", "Ask a running server's probe; exit code 0 when it says yes");
+    probe_ = "livez";
+    command.add_option("PROBE", probe_, "livez, readyz or startupz")->check(CLI::IsMember({"livez", "readyz", "startupz"}))->capture_default_str();
+    settings_.add_to(command);
+    command.callback([this] { run_ = [this] { return with_settings(settings_, [this](const auto& s) { return health(s, probe_); }); }; });
+  }
+
+  void add_export() {
+    CLI::App& command = *app_.add_subcommand("export", "Write the settings in another system's form");
+    command.require_subcommand(1);
+    CLI::App& kubernetes = *command.add_subcommand("kubernetes", "Manifests for `kubectl apply -f`, from [server.kubernetes] and all other settings");
+    settings_.add_to(kubernetes);
+    kubernetes.callback([this] { run_ = [this] { return with_settings(settings_, export_kubernetes); }; });
+  }
+
   void add_docs() {
     CLI::App& command = *app_.add_subcommand("docs",
                                              "Print generated documents: settings, config and "
@@ -185,6 +214,8 @@ class CommandLine {
   ServeFlags serve_;
   SettingsFlags settings_;
   TokenFlags token_;
+  TopFlags top_;
+  std::string probe_;
   std::string file_;
   std::function<int()> run_;
 };

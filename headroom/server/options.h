@@ -34,6 +34,24 @@ constexpr const auto& setting_choices(Role /*of*/) { return kRoles; }
 
 namespace headroom::server {
 
+// [server.kubernetes]: what `headroom export kubernetes` writes.
+struct KubernetesOptions {
+  std::string name_space;
+  std::string image;
+  std::string cpu;
+  std::string storage;
+  std::string app_image;
+  std::uint16_t app_port = 0;
+  std::string app_health;
+  std::string app_cpu;
+  std::string app_memory;
+  bool auto_scaling = true;
+  std::uint32_t min_replicas = 0;
+  std::uint32_t max_replicas = 0;
+  std::uint32_t target_cpu_percent = 0;
+  std::uint32_t target_memory_percent = 0;
+};
+
 // [server]
 struct ServerOptions {
   std::string state_dir;      // empty: default_state_dir()
@@ -41,6 +59,7 @@ struct ServerOptions {
   Duration drain_delay{};
   Duration shutdown_timeout{};
   log::Level log_level = log::Level::info;
+  KubernetesOptions kubernetes;
 };
 
 // [admin.jwt]

@@ -37,18 +37,23 @@ const config::Schema& schema() {
     all.add(sql::sql_section());
     all.check(check_limited_routes);
     all.allow_variable("HEADROOM_CONFIG");
+    all.allow_variable("HEADROOM_TOKEN");  // of headroom top
     return all;
   }();
   return made;
 }
 
+std::string settings_file(const SettingsRequest& request) {
+  if (!request.file.empty()) return request.file;
+  for (const auto& [name, value] : config::process_environment()) {
+    if (name == "HEADROOM_CONFIG") return value;
+  }
+  return {};
+}
+
 Result<std::shared_ptr<const config::Settings>> load_settings(const SettingsRequest& request) {
   config::Sources sources{.environment = config::process_environment(), .flags = request.flags};
-  std::string file = request.file;
-  for (const auto& [name, value] : sources.environment) {
-    if (file.empty() && name == "HEADROOM_CONFIG") file = value;
-  }
-  if (!file.empty()) {
+  if (const std::string file = settings_file(request); !file.empty()) {
     auto document = config::read_document(file);
     if (!document) return fail(Errc::invalid, document.error().message);
     sources.file = std::move(*document);

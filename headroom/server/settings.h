@@ -19,6 +19,9 @@ struct SettingsRequest {
 
 [[nodiscard]] const config::Schema& schema();
 
+// The file that is read: what the command line or HEADROOM_CONFIG says; empty: none.
+[[nodiscard]] std::string settings_file(const SettingsRequest& request);
+
 // Errc::invalid with every error, one a line; also when the file cannot be read.
 [[nodiscard]] Result<std::shared_ptr<const config::Settings>> load_settings(
     const SettingsRequest& request);
