@@ -75,7 +75,7 @@ void Positions::end(std::string_view session, const std::optional<Position>& pos
   Session& its = touch(mine, session, now);
   if (its.writing > 0) --its.writing;
   if (position) advance(its, *position);
-  else its.unknown_until = now + kKept;
+  its.unknown_until = position ? TimePoint() : now + kKept;
 }
 
 void Positions::bring(std::string_view session, const Position& position, TimePoint now) {

@@ -3,7 +3,7 @@
 // Owns: the latest positions of each session id. Threads: any; kShards short locks, the named exception to "no mutex" (a write's begin and end,
 //   a read by a session that has a name).
 // Invariants: (1) a position of a session never goes back within a timeline; (2) from begin() to end() of a write, and for kKept after one
-//   whose outcome nobody knows, the session is `pending`: only the primary will do; (3) a session that wrote nothing for kKept is forgotten.
+//   whose outcome nobody knows (or until a later one is known), the session is `pending`: only the primary will do; (3) a session that wrote nothing for kKept is forgotten.
 // Limits: kMostSessions for all shards, beyond which the oldest are forgotten (`forgotten()` counts them); kMostSystems a session; ids of
 //   kLongestId.
 #pragma once

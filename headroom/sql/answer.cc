@@ -108,12 +108,7 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
     return false;
   }
   if (attempt_ && frame.type == from::kError && retries_after(body)) return false;
-  if (frame.type == from::kError && outstanding() == 0 && status_ == pgwire::Status::idle && pins_ == 0) {
-    // The server ends a connection that only happens to be still here: no business of the client's.
-    const auto report = pgwire::parse_report(body);
-    server_lost({Errc::unavailable, report ? report->message : "it sent an error that nobody asked for"});
-    return false;
-  }
+  if (frame.type == from::kError && ends_only_the_server(body)) return false;
   // First where the frame's bytes go, then what it means: an answer of ours comes behind it.
   if (!swallow && holds(frame, whole)) {
     (void)to_client();
@@ -175,6 +170,16 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
   if (attempt_ && attempt_->flush && outstanding() == 0) flushed();
   if (cancel_later_ && outstanding() > 0 && front().action == Action::pass) forward_cancel();
   return !ended_ && server_ != nullptr;
+}
+
+// A server that is ended or goes down says so by a FATAL error. It is the server connection's end; the client's only where something of it was there.
+bool Session::ends_only_the_server(std::string_view error) {
+  if (status_ != pgwire::Status::idle || pins_ != 0) return false;
+  const auto report = pgwire::parse_report(error);
+  const bool goes_down = report && report->severity == "FATAL" && report->sqlstate.starts_with("57P0");
+  if (outstanding() > 0 && !goes_down) return false;
+  server_lost({Errc::unavailable, report ? report->message : "it sent an error that nobody asked for"});
+  return true;
 }
 
 void Session::take_error(std::string_view body) {

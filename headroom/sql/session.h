@@ -146,6 +146,7 @@ class Session {
   void answer_locals();
   std::string& to_client();
   void server_lost(const Error& why);
+  [[nodiscard]] bool ends_only_the_server(std::string_view error);
 
   // --- route.cc: which server runs it, and the primary instead of a replica that does not ---
   [[nodiscard]] Cluster& cluster() { return account_->cluster(); }

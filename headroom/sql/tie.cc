@@ -84,7 +84,7 @@ void Session::wrote_until(const std::optional<link::Position>& position) {
   for (const std::string& name : writes_for_) room_.link.positions.end(name, position, now);
   writes_for_.clear();
   if (position) take_later(position_, *position);
-  else position_unknown_until_ = now + link::Positions::kKept;
+  position_unknown_until_ = position ? TimePoint() : now + link::Positions::kKept;  // a later one has passed what was not known
   wrote_ = false;
   if (std::exchange(changed_schema_, false)) cluster().schema_changed();
 }

@@ -1,0 +1,160 @@
+"""Read-your-writes while replicas lag, and a primary that is lost: who has written reads it, clients stay, writes go to the new primary."""
+
+import threading
+import unittest
+
+from harness import eventually
+from harness.postgres import SYNC, SqlScenario, bind, execute, kinds, parse
+
+# Stable, so that a replica may run it; each server has its own port.
+WHERE = "SELECT current_setting('port')"
+
+
+class Lagging(SqlScenario):
+    """Both replicas replay commits 200 ms late."""
+
+    replicas = 2
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for name in ("replica1", "replica2"):
+            cls.cluster.superuser("ALTER SYSTEM SET recovery_min_apply_delay = '200ms'", node=name)
+            cls.cluster.superuser("SELECT pg_reload_conf()", node=name)
+        cls.cluster.superuser("CREATE TABLE written (who text, n int); GRANT ALL ON written TO booking")
+
+    def start(self):
+        server = self.proxy(replicas=",".join(self.cluster.urls[name] for name in ("replica1", "replica2")))
+        self.primary = str(self.cluster.port)
+        eventually(lambda: self.wire(server).values(WHERE)[0] != self.primary, what="reads go to replicas")
+        return server
+
+    def test_who_has_written_reads_it_at_once_and_is_soon_back_on_a_replica(self):
+        server = self.start()
+        violations, on_replicas, reads = [], [], []
+
+        def work(number):
+            wire = self.wire(server)
+            for turn in range(6):
+                wire.query(f"INSERT INTO written VALUES ('w{number}', {turn})")
+                back = 0
+                for _ in range(40):
+                    seen, port = wire.values(f"SELECT max(n) || ' ' || current_setting('port') FROM written WHERE who = 'w{number}'")[0].split()
+                    reads.append(port)
+                    if int(seen) != turn:
+                        violations.append((number, turn, seen, port))
+                    if port != self.primary:
+                        on_replicas.append(port)
+                        back += 1
+                    if back == 20:
+                        break
+                    if port == self.primary:
+                        stop.wait(0.02)
+
+        stop = threading.Event()
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(violations, [])
+        self.assertGreater(len(on_replicas), len(reads) / 2)
+
+    def test_a_session_of_many_connections_reads_what_one_of_them_wrote(self):
+        server = self.start()
+        wires = [self.wire(server) for _ in range(6)]
+        for wire in wires[:5]:
+            self.assertEqual(kinds(wire.query("SET headroom.session = 'ann'")), "CZ")
+        stale = 0
+        for turn in range(20):
+            wires[turn % 5].query(f"INSERT INTO written VALUES ('ann', {turn})")
+            for wire in wires[:5]:
+                self.assertEqual(wire.values("SELECT max(n) FROM written WHERE who = 'ann'"), [str(turn)])
+            # Who does not belong to it may see less: that is what shows that replicas lag at all.
+            stale += wires[5].values("SELECT max(n) FROM written WHERE who = 'ann'") != [str(turn)]
+        self.assertGreater(stale, 0)
+        wires[0].query("RESET headroom.session")
+        self.assertNotIn("headroom.session", self.cluster.superuser("SELECT query FROM pg_stat_activity"))
+
+    def test_a_transaction_that_is_tied_by_a_comment_is_forwarded_without_it(self):
+        server = self.start()
+        wire = self.wire(server)
+        comment = "\n/*action='x',traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/"
+        text = "SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        self.assertEqual(wire.values(text + comment), [text])
+        wire.send_all(parse("p", text + comment), bind("p"), execute(), SYNC)
+        self.assertIn(text.encode(), wire.until_ready()[2][1])
+        # One statement, whoever asks: another request's comment does not make another one of it.
+        other = self.wire(server)
+        other.send_all(parse("q", text + comment.replace("0af7", "1bf8")), bind("q"), execute(), SYNC)
+        self.assertEqual(kinds(other.until_ready()), "12DCZ")
+        self.assertEqual(self.cluster.superuser("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%traceparent%' AND pid <> pg_backend_pid()"), "0")
+
+
+class Failover(SqlScenario):
+    """The primary is killed and a replica promoted, twice over."""
+
+    replicas = 2
+
+    def promote(self, node, follower):
+        self.cluster.superuser("SELECT pg_promote(false)", node=node)
+        self.cluster.superuser(f"ALTER SYSTEM SET primary_conninfo = 'host={self.cluster.directory}/socket port={self.cluster.port_of(node)} user=postgres'", node=follower)
+        self.cluster.superuser("ALTER SYSTEM SET primary_slot_name = ''", node=follower)
+        self.cluster.superuser("SELECT pg_reload_conf()", node=follower)
+
+    def test_writes_go_to_the_new_primary_and_clients_stay(self):
+        server = self.proxy(replicas=",".join(self.cluster.urls[name] for name in ("replica1", "replica2")))
+        primary = lambda: [row["port"] for row in self.show(server, "REPLICAS") if row["primary"] == "yes"]
+        usable = lambda: {row["port"] for row in self.show(server, "REPLICAS") if row["usable"] == "yes"}
+        eventually(lambda: len(usable()) == 2)
+        writer, reader, idle = self.wire(server), self.wire(server), self.wire(server)
+        writer.query("CREATE TABLE kept (n int)")
+        idle.query("SELECT 1")
+        eventually(lambda: reader.values("SELECT current_setting('port') FROM kept FULL JOIN (SELECT 1) x ON true")[0] != str(self.cluster.port))
+        confirmed, doubtful, unread, stop = [], [], [], threading.Event()
+
+        def write():
+            number = 0
+            while not stop.is_set():
+                number += 1
+                try:
+                    writer.values(f"INSERT INTO kept VALUES ({number})")
+                    confirmed.append(number)
+                except LookupError as error:
+                    doubtful.append((number, str(error)))
+
+        def read():
+            while not stop.is_set():
+                try:
+                    reader.values("SELECT count(*) FROM kept")
+                except LookupError as error:
+                    unread.append(str(error))
+
+        threads = [threading.Thread(target=write), threading.Thread(target=read)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: len(confirmed) > 50)
+        # What has been confirmed must have reached the replica, else the fail-over itself would lose it.
+        self.cluster.kill("primary")
+        before = len(confirmed)
+        self.promote("replica1", "replica2")
+        eventually(lambda: len(confirmed) > before + 50, what="writes are confirmed again")
+        stop.set()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(primary(), [str(self.cluster.port_of("replica1"))])
+        self.assertEqual(unread, [])
+        # In doubt is what was being executed, and nothing else is reported.
+        self.assertLessEqual(len([error for _, error in doubtful if error.startswith("08006")]), 1, doubtful)
+        self.assertTrue(all(error[:5] in ("08006", "25006") for _, error in doubtful), doubtful)
+        self.assertLessEqual(len(doubtful), 2, doubtful)
+        self.assertEqual(idle.values("SELECT 42"), ["42"])
+        # The other replica follows, and gets reads again; who has written reads it there.
+        eventually(lambda: usable() == {str(self.cluster.port_of("replica2"))}, timeout=30)
+        got = int(writer.values("SELECT count(DISTINCT n) FROM kept")[0])
+        self.assertGreaterEqual(got, len(confirmed[before:]))
+        eventually(lambda: writer.values("SELECT current_setting('port') FROM kept LIMIT 1") == [str(self.cluster.port_of("replica2"))])
+
+
+if __name__ == "__main__":
+    unittest.main()
