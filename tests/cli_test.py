@@ -1,5 +1,6 @@
 """The command line: exit codes, what errors say, tokens made beside a running server."""
 
+import pathlib
 import unittest
 
 from harness import Scenario, eventually, get, run
@@ -123,6 +124,21 @@ class Backup(Scenario):
         self.assertEqual(done.returncode, 0, done.stderr)
         other = self.headroom(state_dir=self.directory / "copy")
         self.assertEqual(get(other.admin, "/api/v1/overview", {"Authorization": f"Bearer {token}"}).status, 200)
+
+    def test_a_backup_made_beside_a_running_server_holds_its_jobs(self):
+        server = self.headroom()
+        pushed = server.api("POST", "/api/v1/tasks", b'{"jobtype": "greet", "queue": "mail", "args": [1]}', headers={"Content-Type": "application/json"})
+        self.assertEqual(pushed.status // 100, 2, pushed)
+        done = run("backup", self.directory / "copy", "--set", f"server.state_dir={self.state_dir}")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        names = [pathlib.Path(line).name for line in done.stdout.splitlines()]
+        self.assertEqual(names, sorted(path.name for path in self.state_dir.glob("*.db")))
+        self.assertIn("tasks.db", names)
+        for line in done.stdout.splitlines():
+            self.assertEqual(pathlib.Path(line).stat().st_mode & 0o777, 0o600)
+        other = self.headroom(state_dir=self.directory / "copy")
+        (queue,) = other.api("GET", "/api/v1/tasks/stats").json()["queues"]
+        self.assertEqual((queue["name"], queue["waiting"]), ("mail", 1))
 
     def test_nothing_to_back_up_answers_1(self):
         done = run("backup", self.directory / "copy", "--set", f"server.state_dir={self.state_dir}")

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <span>
 
@@ -34,6 +35,7 @@
 #include "headroom/server/trends_api.h"
 #include "headroom/server/warm_api.h"
 #include "headroom/server/tokens.h"
+#include "headroom/sqlite/database.h"
 #include "headroom/sql/metrics.h"
 #include "headroom/sql/sql.h"
 #include "headroom/tasks/metrics.h"
@@ -67,6 +69,20 @@ Result<std::unique_ptr<auth::TokenStore>> open_tokens(const SettingsRequest& req
   if (!path) return pass(path);
   if (auto directory = StateDir::open(*path); !directory) return pass(directory);
   return auth::TokenStore::open(tokens_path(*path));
+}
+
+// Everything that is kept: tokens, jobs, trends. What the cache has on disk is not state: it is asked for anew.
+Result<std::vector<std::filesystem::path>> databases_of(const std::filesystem::path& state_dir) {
+  std::vector<std::filesystem::path> files;
+  std::error_code failed;
+  for (std::filesystem::directory_iterator each(state_dir, failed), end; !failed && each != end; each.increment(failed)) {
+    if (each->path().extension() == ".db") files.push_back(each->path());
+  }
+  if (files.empty()) {
+    return fail(Errc::unavailable, fmt::format("{}: there is nothing to back up{}", state_dir.string(), failed ? ": " + failed.message() : ""));
+  }
+  std::ranges::sort(files);
+  return files;
 }
 
 Result<auth::TokenRequest> token_request(const TokenFlags& flags) {
@@ -207,19 +223,21 @@ int revoke_token(const SettingsRequest& request, const std::string& name) {
 }
 
 int backup(const SettingsRequest& request, const std::string& directory) {
+  ::umask(077);
   auto path = state_path(request);
   if (!path) return say(path.error());
-  if (::access(tokens_path(*path).c_str(), F_OK) != 0) {
-    return say(kFailed, fmt::format("{}: there is nothing to back up", path->string()));
-  }
-  auto store = open_tokens(request);
-  if (!store) return say(store.error());
+  auto files = databases_of(*path);
+  if (!files) return say(files.error());
   std::error_code failed;
   std::filesystem::create_directories(directory, failed);
   if (failed) return say(kFailed, fmt::format("{}: {}", directory, failed.message()));
-  auto done = (*store)->backup_to(tokens_path(directory));
-  if (!done) return say(done.error());
-  fmt::print("{}\n", tokens_path(directory).string());
+  for (const std::filesystem::path& file : *files) {
+    const auto copy = std::filesystem::path(directory) / file.filename();
+    auto database = sqlite::Database::open(file, {.must_exist = true});
+    if (!database) return say(kFailed, database.error().message);
+    if (auto done = (*database)->backup_to(copy); !done) return say(kFailed, done.error().message);
+    fmt::print("{}\n", copy.string());
+  }
   return 0;
 }
 

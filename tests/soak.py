@@ -1,0 +1,131 @@
+"""tools/soak: mixed load for as long as asked. Exit code 0 when memory was flat, nothing failed and the end was clean.
+
+Flat: after the first fifth, the straight line through the memory of its own (RssAnon, once a second) rises over the whole rest by less than
+3 % of its mean, or 1 MiB; and descriptors and threads are as many at the end as then.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+
+from harness.hub import APP
+from harness.mixed import SETTINGS, Mixed, app_answer
+from harness.postgres import CLUSTER, Cluster
+from harness.process import Headroom
+from harness.upstream import Upstream
+
+WARM_SHARE = 0.2
+GROWTH_SHARE = 0.03
+GROWTH_BYTES = 1 << 20
+MOST_MORE = 16  # descriptors or threads
+
+
+def rise(points):
+    """By how much the least-squares line through (time, value) rises from the first to the last."""
+    times, values = zip(*points)
+    slope = statistics.linear_regression(times, values).slope
+    return slope * (times[-1] - times[0])
+
+
+class Soak:
+    def __init__(self, minutes, pause):
+        self.seconds = minutes * 60
+        self.pause = pause
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="headroom-soak-"))
+        self.app = Upstream("app", app_answer)
+        self.cluster = Cluster() if CLUSTER.exists() and list(pathlib.Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")) else None
+        config = self.directory / "headroom.toml"
+        config.write_text(SETTINGS + APP)
+        flags = {"server.state_dir": self.directory / "state", "edge.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "sql.listen": "127.0.0.1:0"}
+        arguments = ["--config", config, "--app", self.app.url, *(word for name, value in flags.items() for word in ("--set", f"{name}={value}"))]
+        if self.cluster:
+            arguments += ["--postgres", self.cluster.urls["primary"]]
+        self.server = Headroom(arguments, self.directory / "state").wait_ready()
+
+    def close(self):
+        if self.server.process.poll() is None:
+            self.server.kill()
+        self.app.stop()
+        if self.cluster:
+            self.cluster.remove()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def dsn(self):
+        if not self.cluster:
+            print("soak: PostgreSQL is not installed: without SQL", file=sys.stderr)
+            return None
+        host, port = self.server.doors["sql"]
+        return f"host={host} port={port} user=booking password={self.cluster.password} dbname=booking"
+
+    def look(self):
+        """(descriptors, threads)"""
+        status = pathlib.Path(f"/proc/{self.server.pid}/status").read_text()
+        return len(os.listdir(f"/proc/{self.server.pid}/fd")), int(re.search(r"^Threads:\s+(\d+)", status, re.M)[1])
+
+    def run(self):
+        memory = []
+        early = None
+        began = time.monotonic()
+        with Mixed(self.server, dsn=self.dsn(), pause=self.pause) as load:
+            while (at := time.monotonic() - began) < self.seconds and self.server.process.poll() is None:
+                memory.append((at, self.server.resident_bytes()))
+                if early is None and at >= self.seconds * WARM_SHARE:
+                    early = self.look()
+                if len(memory) % 60 == 0:
+                    print(f"soak: {at / 60:.0f} min  {memory[-1][1] / 2**20:.1f} MiB  {load.done}  failures {len(load.failures)}", file=sys.stderr)
+                time.sleep(1)
+            late = self.look() if self.server.process.poll() is None else (0, 0)
+        warm = [(at, value) for at, value in memory if at >= self.seconds * WARM_SHARE]
+        mean = statistics.mean(value for _, value in warm)
+        report = {"minutes": round(self.seconds / 60, 2), "binary": os.environ["HEADROOM_BINARY"], "done": load.done, "failures": load.failures[:20],
+                  "memory_mean_bytes": round(mean), "memory_rise_bytes": round(rise(warm)), "memory_allowed_rise_bytes": round(max(GROWTH_SHARE * mean, GROWTH_BYTES)),
+                  "descriptors": [early[0], late[0]], "threads": [early[1], late[1]],
+                  "errors_logged": [line for line in self.server.lines if " error " in line.lower()][:20], "exit_code": self.server.stop(60)}
+        return report
+
+
+def verdict(report):
+    """What does not hold."""
+    wrong = []
+    if report["memory_rise_bytes"] > report["memory_allowed_rise_bytes"]:
+        wrong.append("memory grows")
+    for what in ("descriptors", "threads"):
+        early, late = report[what]
+        if late > early + MOST_MORE:
+            wrong.append(f"{what} grow")
+    wrong += [f"nothing was done: {part}" for part, count in report["done"].items() if count == 0]
+    if report["failures"]:
+        wrong.append("requests failed")
+    if report["errors_logged"]:
+        wrong.append("errors were logged")
+    if report["exit_code"] != 0:
+        wrong.append(f"exit code {report['exit_code']}")
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tools/soak")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--pause", type=float, default=0.002)
+    asked = parser.parse_args()
+    if not 0 < asked.minutes <= 24 * 60 or not 0 <= asked.pause <= 10:
+        parser.error("--minutes: from above 0 to 1440; --pause: from 0 to 10")
+    soak = Soak(asked.minutes, asked.pause)
+    try:
+        report = soak.run()
+    finally:
+        soak.close()
+    report["wrong"] = verdict(report)
+    print(json.dumps(report, indent=1))
+    return 1 if report["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
