@@ -225,7 +225,7 @@ class PlainFaces(HubScenario):
                 all_ = server.api("GET", "/api/v1/realtime").json()
                 self.assertEqual(all_["connections_by_face"], {"pusher": 0, "json": 2, "sse": 0, "poll": 0})
                 self.assertEqual((all_["delivered"], all_["delivery"]["count"]), (3, 3))
-                self.assertEqual(all_["top_channels"][0], {"app": "", "channel": "broadcast", "subscriptions": 2})
+                self.assertEqual(all_["top_channels"][0], {"app": "", "channel": "broadcast", "subscriptions": 2, "messages": 1})
                 self.assertEqual(server.api("GET", "/api/v1/performance/scalability/realtime").json()["connections"], 2)
                 self.assertEqual(server.api("GET", "/api/v1/performance/scalability/overview").json()["realtime"], {"status": "healthy", "connections": 2})
                 for bad in ({}, [], {"data": 1, "type": ""}, {"data": 1, "nonsense": 1}, {"data": "x" * 20000}, {"data": 1, "priority": "high"}):
@@ -321,6 +321,53 @@ class PlainFaces(HubScenario):
         self.assertEqual(request(server.edge, "GET", "/_headroom/realtime/events?channels=public", {"Origin": "https://evil.example"}).status, 403)
         self.assertEqual(request(server.edge, "POST", "/_headroom/realtime/events?channels=public", {}, b"x").status, 405)
         self.assertEqual(ask(server.edge, target="/api/v1/sse?channels=public").body, b"the app's own")  # without on_edge
+
+
+class Revoked(HubScenario):
+    def test_a_revoked_users_connections_end_and_its_tokens_no_longer_hold(self):
+        server = self.hub(CONFIG, set={"server.workers": 2})
+        host, port = server.edge
+        now = int(time.time())
+        old, new = token("ann", iat=now - 5), token("ann", iat=now + 5)
+        url = f"ws://{host}:{port}/_headroom/realtime?token="
+
+        async def use():
+            async with websockets.connect(url + old) as ann, websockets.connect(url + token("bob", iat=now - 5)) as bob:
+                for socket in (ann, bob):
+                    self.assertEqual(json.loads(await socket.recv())["type"], "welcome")
+                answer = await asyncio.get_running_loop().run_in_executor(None, lambda: server.api("POST", "/api/v1/realtime/users/ann/revoke"))
+                self.assertEqual((answer.status, answer.json()["ended"]), (200, 1))
+                with self.assertRaises(websockets.ConnectionClosed) as closed:
+                    while True:
+                        await asyncio.wait_for(ann.recv(), 10)
+                self.assertEqual(closed.exception.rcvd.code, 4403)
+                await bob.send('{"type":"ping"}')
+                while json.loads(await asyncio.wait_for(bob.recv(), 10))["type"] != "pong":
+                    pass
+            for bad in (old, token("ann")):  # one does not say when it was issued
+                with self.assertRaises(websockets.InvalidStatusCode) as refused:
+                    async with websockets.connect(url + bad):
+                        pass
+                self.assertEqual(refused.exception.status_code, 401)
+            async with websockets.connect(url + new) as ann:
+                self.assertEqual(json.loads(await ann.recv())["user"], "ann")
+            async with websockets.connect(url.split("?")[0]) as ann:  # in the first message
+                await ann.send(json.dumps({"type": "auth", "token": old}))
+                with self.assertRaises(websockets.ConnectionClosed) as closed:
+                    while True:
+                        await asyncio.wait_for(ann.recv(), 10)
+                self.assertEqual(closed.exception.rcvd.code, 4401)
+
+        self.play(use())
+
+    def test_an_event_stream_ends_when_its_token_does(self):
+        server = self.hub(CONFIG)
+        events = Events(server, f"/_headroom/realtime/events?channels=room&token={token('ann', seconds=2)}")
+        began = time.monotonic()
+        with self.assertRaises(EOFError):
+            while True:
+                events.next()
+        self.assertLess(time.monotonic() - began, 15)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,13 @@ std::vector<std::string> names_at(const json::Value& claims, const std::string& 
   return names;
 }
 
+std::optional<auth::WallTime> issued_at(const json::Value& claims) {
+  const auto claim = claims.find("iat");
+  const auto seconds = claim ? claim->number() : std::nullopt;
+  if (!seconds || *seconds < 0 || *seconds > 1e11) return std::nullopt;
+  return auth::WallTime(std::chrono::seconds(static_cast<std::int64_t>(*seconds)));
+}
+
 bool is_below(std::string_view location, std::string_view above) {
   return location == above || (location.starts_with(above) && location.size() > above.size() &&
                                location[above.size()] == '/');
@@ -48,7 +55,7 @@ Result<Caller> caller_of(const Settings& settings, std::string_view token, auth:
   if (name.size() != 1)
     return fail(Errc::unauthorized, "the token names no user (" + options.name_claim + ")");
   Caller caller{std::move(name[0]), names_at(root, options.group_claim),
-                names_at(root, options.location_claim), claims->expires};
+                names_at(root, options.location_claim), claims->expires, issued_at(root)};
   return caller;
 }
 

@@ -29,6 +29,7 @@ struct Caller {
   std::vector<std::string> groups;
   std::vector<std::string> locations;
   std::optional<auth::WallTime> expires;
+  std::optional<auth::WallTime> issued;  // as the token says (iat)
 
   [[nodiscard]] bool known() const { return !name.empty(); }
 };

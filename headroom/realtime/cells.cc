@@ -5,7 +5,7 @@ namespace {
 
 constexpr std::array<const char*, 7> kRefusals{"handshake", "origin", "limit", "protocol",
                                                "silent",    "slow",   "drain"};
-constexpr std::array<const char*, kWires> kFaces{"pusher", "json", "sse", "poll"};
+constexpr std::array<const char*, kFaces> kFaceNames{"pusher", "json", "sse", "poll"};
 constexpr std::array<const char*, kPriorities> kPriorityNames{"normal", "critical"};
 constexpr std::array<const char*, 3> kAccess{"public", "private", "presence"};
 constexpr std::array<const char*, 4> kOutcomes{"ok", "invalid", "unauthorized", "not_found"};
@@ -27,7 +27,7 @@ Cells::Cells(metrics::Registry& registry, std::size_t worker)
     for (std::size_t i = 0; i < cells.size(); ++i)
       cells[i] = &registry.counter(family, {names[i]}).at(worker);
   };
-  take(opened, kFaces, kOpened);
+  take(opened, kFaceNames, kOpened);
   take(refused, kRefusals, kRefused);
   take(published, kPriorityNames, kPublished);
   take(delivered, kPriorityNames, kDelivered);

@@ -15,7 +15,7 @@ enum class Access : std::uint8_t { open, restricted, presence };  // kinds of ch
 struct Cells {
   Cells(metrics::Registry& registry, std::size_t worker);
 
-  std::array<metrics::Cell*, kWires> opened{};
+  std::array<metrics::Cell*, kFaces> opened{};
   std::array<metrics::Cell*, 7> refused{};
   metrics::Cell& received;
   std::array<metrics::Cell*, kPriorities> published{};
@@ -34,7 +34,7 @@ struct Cells {
   std::array<metrics::Cell*, 4> api{};
 
   [[nodiscard]] metrics::Cell& opened_by(Wire wire) {
-    return *opened[static_cast<std::size_t>(wire)];
+    return *opened[static_cast<std::size_t>(face_of(wire))];
   }
   void refuse(Refusal why) { refused[static_cast<std::size_t>(why)]->add(); }
 };

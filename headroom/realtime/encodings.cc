@@ -4,11 +4,13 @@
 
 #include "headroom/json/json.h"
 #include "headroom/json/writer.h"
+#include "headroom/websocket/deflate.h"
 #include "headroom/websocket/frame.h"
 
 namespace headroom::realtime {
 namespace {
 
+constexpr std::size_t kWorthDeflating = 200;
 constexpr std::string_view kJoined = "pusher_internal:member_added";
 constexpr std::string_view kLeft = "pusher_internal:member_removed";
 
@@ -49,6 +51,15 @@ std::string plain_text(const Message& message) {
   return text;
 }
 
+std::string deflated(const std::string& text) {
+  const auto small =
+      text.size() < kWorthDeflating ? std::nullopt : websocket::deflate_message(text);
+  if (!small) return wrap(text, Wire::pusher);
+  std::string out;
+  websocket::append_deflated_frame(out, websocket::Opcode::text, *small);
+  return out;
+}
+
 }  // namespace
 
 std::string wrap(std::string_view text, Wire wire) {
@@ -65,6 +76,8 @@ std::string encode(const Message& message, Wire wire) {
     case Wire::plain: return wrap(plain_text(message), wire);
     case Wire::events: return wrap("data: " + plain_text(message) + "\n\n", wire);
     case Wire::lines: return wrap(plain_text(message) + "\n", wire);
+    case Wire::pusher_deflated: return deflated(pusher_text(message));
+    case Wire::plain_deflated: return deflated(plain_text(message));
   }
   return {};
 }

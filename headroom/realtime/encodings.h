@@ -5,6 +5,8 @@
 //   events  a chunk (RFC 9112, 7.1) with an event of an event stream (WHATWG): "data: " the plain text, and an empty line
 //   lines   a chunk with the plain text and a line feed
 //
+//   ..._deflated  the same, in a frame that is compressed where that makes it smaller
+//
 // Owns: nothing. Worker: any.
 #pragma once
 

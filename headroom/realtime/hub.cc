@@ -17,7 +17,7 @@ namespace {
 
 // One worker's.
 struct Count {
-  std::array<std::uint64_t, kWires> connections{};
+  std::array<std::uint64_t, kFaces> connections{};
   std::uint64_t blocked = 0;
   std::map<std::string, ChannelStatus> channels;
 };
@@ -26,7 +26,7 @@ Count count(Shard& shard) {
   Count all;
   for (Outlet* outlet = shard.part.outlets().front(); outlet != nullptr;
        outlet = Part::Outlets::after(*outlet)) {
-    ++all.connections[static_cast<std::size_t>(outlet->wire())];
+    ++all.connections[static_cast<std::size_t>(face_of(outlet->wire()))];
   }
   all.blocked = shard.part.blocked().size();
   for (const auto& [key, channel] : shard.part.channels())
@@ -145,7 +145,7 @@ net::Task<Result<Statistics>> Hub::statistics(net::TaskGroup& group, std::size_t
   Statistics all;
   std::map<std::string, ChannelStatus> channels;
   for (const Count& each : *counts) {
-    for (std::size_t i = 0; i < kWires; ++i) all.connections_by_face[i] += each.connections[i];
+    for (std::size_t i = 0; i < kFaces; ++i) all.connections_by_face[i] += each.connections[i];
     all.blocked += each.blocked;
     for (const auto& [key, status] : each.channels) {
       auto& known =
@@ -177,8 +177,18 @@ net::Task<Result<Statistics>> Hub::statistics(net::TaskGroup& group, std::size_t
 }
 
 net::Task<Result<std::size_t>> Hub::end_user(net::TaskGroup& group, std::string user) {
+  return end_user(group, std::move(user), Tokens::kept);
+}
+
+net::Task<Result<std::size_t>> Hub::revoke(net::TaskGroup& group, std::string user) {
+  return end_user(group, std::move(user), Tokens::revoked);
+}
+
+net::Task<Result<std::size_t>> Hub::end_user(net::TaskGroup& group, std::string user,
+                                             Tokens tokens) {
   Shards& shards = body_->shards_;
-  std::function<std::size_t(Shard&)> end = [user](Shard& shard) {
+  std::function<std::size_t(Shard&)> end = [user, tokens, now = auth::wall_now()](Shard& shard) {
+    if (tokens == Tokens::revoked) shard.part.revocations().revoke(user, now);
     return shard.part.end_user(shard.part.options().plain_app, user);
   };
   std::vector<std::size_t> whom = shards.all();

@@ -61,6 +61,8 @@ class Hub {
   // Ends the connections of a user of the plain faces; how many.
   [[nodiscard]] net::Task<Result<std::size_t>> end_user(net::TaskGroup& group, std::string user);
 
+  // The same, and from now on refuses the tokens that the user has.
+  [[nodiscard]] net::Task<Result<std::size_t>> revoke(net::TaskGroup& group, std::string user);
   // A take-over: what is published here reaches the clients of the process at the other end of this socket, and the other way round. Takes the
   // socket over; it ends with either process.
   void relay(int fd);
@@ -70,6 +72,9 @@ class Hub {
   void stop();
 
  private:
+  enum class Tokens : std::uint8_t { kept, revoked };
+  [[nodiscard]] net::Task<Result<std::size_t>> end_user(net::TaskGroup& group, std::string user,
+                                                        Tokens tokens);
   class Body;
   net::Workers& workers_;
   net::Resolver& resolver_;

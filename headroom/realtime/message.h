@@ -33,8 +33,15 @@ enum class Priority : std::uint8_t { normal, critical };
 inline constexpr std::size_t kPriorities = 2;
 
 // How a client is spoken to: each has an encoding of its own.
-enum class Wire : std::uint8_t { pusher, plain, events, lines };
-inline constexpr std::size_t kWires = 4;
+enum class Wire : std::uint8_t { pusher, plain, events, lines, pusher_deflated, plain_deflated };
+inline constexpr std::size_t kWires = 6;
+inline constexpr std::size_t kFaces = 4;
+// The same whether compressed or not: pusher, plain, events or lines.
+[[nodiscard]] constexpr Wire face_of(Wire wire) {
+  return wire == Wire::pusher_deflated  ? Wire::pusher
+         : wire == Wire::plain_deflated ? Wire::plain
+                                        : wire;
+}
 
 // Identifies a connection, "a.b" as text; 0 is none.
 using SocketId = std::uint64_t;

@@ -163,6 +163,10 @@ const Section<RealtimeOptions>& realtime_section() {
     s.setting("event_limit", &O::event_limit, "10KiB", Reload::live,
               "The most data of one event, client's or server's.",
               between(Bytes{64}, Bytes::mib(1)));
+    s.setting(
+        "deflate", &O::deflate, "false", Reload::live,
+        "Whether WebSocket messages are compressed for clients that offer it (permessage-deflate): "
+        "each once for all who get it, without context takeover.");
     s.setting("batch_delay", &O::batch_delay, "100ms", Reload::live,
               "How long a message waits for others on a connection that has just been written to; "
               "the first one on a quiet connection never waits.",

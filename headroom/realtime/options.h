@@ -99,6 +99,7 @@ struct RealtimeOptions {
   std::uint64_t max_channels_per_connection = 0;
   Bytes message_limit;
   Bytes event_limit;
+  bool deflate = false;
   Duration batch_delay{};
   std::uint64_t batch_messages = 0;
   Bytes batch_bytes;

@@ -184,7 +184,7 @@ void Part::tell_count(const std::string& key, std::uint64_t life, std::uint64_t 
   const Bits frame = std::make_shared<const std::string>(wrap(
       pusher::event("pusher_internal:subscription_count", channel->name(), data), Wire::pusher));
   channel->each([&](Subscription& each) {
-    if (each.outlet.wire() == Wire::pusher) each.outlet.send(frame);
+    if (face_of(each.outlet.wire()) == Wire::pusher) each.outlet.send(frame);
   });
 }
 
@@ -212,10 +212,18 @@ void Part::drain(Duration time) {
   if (!tasks_.spawn([this, time] { return end_all(time); })) return;
 }
 
+// Few at a time, with pauses of uneven length that come to less than `time` in all: so few connections are spread as well as many.
 net::Task<> Part::end_all(Duration time) {
   const auto slices = static_cast<std::size_t>(std::max<std::int64_t>(1, time / kSlice));
-  const std::size_t in_slice = outlets_.size() / slices + 1;
+  const std::size_t in_slice = (outlets_.size() + slices - 1) / slices;
+  const Duration step = outlets_.empty() ? Duration{}
+                                         : time * static_cast<std::int64_t>(in_slice) /
+                                               static_cast<std::int64_t>(outlets_.size());
   for (;;) {
+    const Duration pause(static_cast<std::int64_t>(static_cast<double>(step.count()) *
+                                                   (0.25 + 0.5 * worker_.random().unit())));
+    auto slept = co_await net::sleep(tasks_, pause);
+    if (!slept) co_return;
     std::size_t ended = 0;
     for (Outlet* outlet = outlets_.front(); outlet != nullptr && ended < in_slice;
          outlet = Outlets::after(*outlet)) {
@@ -224,10 +232,6 @@ net::Task<> Part::end_all(Duration time) {
       ++ended;
     }
     if (ended == 0) co_return;
-    const Duration pause(static_cast<std::int64_t>(static_cast<double>(kSlice.count()) *
-                                                   (0.5 + worker_.random().unit())));
-    auto slept = co_await net::sleep(tasks_, pause);
-    if (!slept) co_return;
   }
 }
 

@@ -18,6 +18,7 @@
 #include "headroom/realtime/cells.h"
 #include "headroom/realtime/channel.h"
 #include "headroom/realtime/outlet.h"
+#include "headroom/realtime/revocations.h"
 #include "headroom/realtime/settings.h"
 
 namespace headroom::realtime {
@@ -53,6 +54,8 @@ class Part {
   void sign_out(const std::string& app, const std::string& user, SocketId socket);
   void watch(const std::string& app, const std::string& user, Outlet& outlet);
   void unwatch(const std::string& app, const std::vector<std::string>& users, Outlet& outlet);
+  // Whose token holds by itself, but not any more here.
+  [[nodiscard]] Revocations& revocations() { return revocations_; }
   [[nodiscard]] bool draining() const { return draining_; }
 
   // --- for outlets ---
@@ -118,6 +121,7 @@ class Part {
   Line blocked_;
   std::string scratch_;
   Chunk chunk_;
+  Revocations revocations_;
   std::uint64_t lives_ = 0;
   std::uint64_t turns_ = 0;
   std::uint32_t sockets_ = 0;

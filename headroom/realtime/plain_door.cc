@@ -153,6 +153,8 @@ net::Task<> PlainDoor::serve(http::Exchange& exchange) {
   if (const std::string token = token_in(head, *query); !token.empty()) {
     auto known = caller_of(*part.settings(), token, auth::wall_now());
     if (!known) co_return co_await refuse(exchange, 401, "unauthorized", known.error().message);
+    if (part.revocations().is_revoked(*known))
+      co_return co_await refuse(exchange, 401, "unauthorized", "the token has been revoked");
     caller = std::move(*known);
   }
   const Gate::Ticket here = shards_.gate().enter(exchange.client().address);
@@ -176,13 +178,17 @@ net::Task<> PlainDoor::socket(http::Exchange& exchange, Caller caller) {
   }
   const bool offered =
       std::ranges::find(handshake->subprotocols, kSubprotocol) != handshake->subprotocols.end();
-  std::string accepted = websocket::accept(*handshake, offered ? kSubprotocol : std::string_view{});
+  const bool deflate = part.options().deflate && handshake->deflate;
+  std::string accepted =
+      websocket::accept(*handshake, offered ? kSubprotocol : std::string_view{},
+                        deflate ? websocket::Compression::deflate : websocket::Compression::none);
   const bool needed = exchange.request().path == kSeedSockets;
   Credentials credentials;
   if (part.settings()->authorization) credentials = credentials_in(exchange.request());
   exchange.hijack();
   part.cells().opened_by(Wire::plain).add();
-  PlainSession session(exchange, part, std::move(caller),
+  PlainSession session(exchange, part, deflate ? Wire::plain_deflated : Wire::plain,
+                       std::move(caller),
                        needed ? PlainSession::Token::needed : PlainSession::Token::not_needed,
                        std::move(credentials));
   co_await session.run(std::move(accepted));

@@ -19,9 +19,9 @@ constexpr std::array<std::string_view, 10> kOwnTypes{
 
 }  // namespace
 
-PlainSession::PlainSession(http::Exchange& exchange, Part& part, Caller caller, Token token,
-                           Credentials credentials)
-    : Session(exchange, part, Wire::plain),
+PlainSession::PlainSession(http::Exchange& exchange, Part& part, Wire wire, Caller caller,
+                           Token token, Credentials credentials)
+    : Session(exchange, part, wire),
       caller_(std::move(caller)),
       token_(token),
       credentials_(std::move(credentials)),
@@ -105,7 +105,8 @@ void PlainSession::take(std::string_view text) {
 
 void PlainSession::authenticate(const json::Value& message) {
   auto caller = caller_of(*part().settings(), text_member(message, "token"), auth::wall_now());
-  if (!caller) return close(4401, "the token is not valid");
+  if (!caller || part().revocations().is_revoked(*caller))
+    return close(4401, "the token is not valid");
   if (caller_.known() && caller->name != caller_.name)
     return close(4401, "the token is another user's");
   if (!caller_.known() && !claim(part().options().plain_app, caller->name))

@@ -32,7 +32,7 @@ class PlainSession final : public Session {
  public:
   // `needs_token`: it is closed when none comes.
   enum class Token : std::uint8_t { needed, not_needed };
-  PlainSession(http::Exchange& exchange, Part& part, Caller caller, Token token,
+  PlainSession(http::Exchange& exchange, Part& part, Wire wire, Caller caller, Token token,
                Credentials credentials);
   ~PlainSession() = default;
 

@@ -86,7 +86,9 @@ net::Task<> PusherDoor::serve(http::Exchange& exchange) {
   if (app->options.max_connections > 0 && in_app.before() >= app->options.max_connections)
     wrong = {4004, "this app has all the connections it may"};
   if (!in_hub || part.draining()) wrong = {4100, "over capacity; come back later"};
-  std::string accepted = websocket::accept(*handshake);
+  const bool deflate = options.deflate && handshake->deflate && wrong.code == 0;
+  std::string accepted = websocket::accept(
+      *handshake, {}, deflate ? websocket::Compression::deflate : websocket::Compression::none);
   if (wrong.code != 0) {
     part.cells().refuse(wrong.code == 4003 || (wrong.code >= 4006 && wrong.code <= 4008)
                             ? Refusal::handshake
@@ -95,7 +97,7 @@ net::Task<> PusherDoor::serve(http::Exchange& exchange) {
   }
   exchange.hijack();
   part.cells().opened_by(Wire::pusher).add();
-  PusherSession session(exchange, part, app);
+  PusherSession session(exchange, part, deflate ? Wire::pusher_deflated : Wire::pusher, app);
   co_await session.run(std::move(accepted));
 }
 

@@ -28,8 +28,9 @@ void with_data(const json::Value& message, F use) {
 
 }  // namespace
 
-PusherSession::PusherSession(http::Exchange& exchange, Part& part, std::shared_ptr<const App> app)
-    : Session(exchange, part, Wire::pusher), app_(std::move(app)) {}
+PusherSession::PusherSession(http::Exchange& exchange, Part& part, Wire wire,
+                             std::shared_ptr<const App> app)
+    : Session(exchange, part, wire), app_(std::move(app)) {}
 
 void PusherSession::begin() {
   std::string data;

@@ -22,7 +22,7 @@ namespace headroom::realtime {
 
 class PusherSession final : public Session {
  public:
-  PusherSession(http::Exchange& exchange, Part& part, std::shared_ptr<const App> app);
+  PusherSession(http::Exchange& exchange, Part& part, Wire wire, std::shared_ptr<const App> app);
   ~PusherSession() = default;
 
   [[nodiscard]] const std::string& app_id() const { return app_->options.id; }

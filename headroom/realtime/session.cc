@@ -23,7 +23,9 @@ Session::Session(http::Exchange& exchange, Part& part, Wire wire)
       stream_(exchange.stream()),
       in_(exchange.input()),
       outlet_(part, exchange.stream(), *this, wire),
-      decoder_(websocket::Role::server, part.options().message_limit.count) {}
+      decoder_(
+          websocket::Role::server, part.options().message_limit.count,
+          face_of(wire) == wire ? websocket::Compression::none : websocket::Compression::deflate) {}
 
 net::Task<> Session::run(std::string accepted) {
   stream_.expire_writes_at(Clock::now() + part_.options().pong_timeout);

@@ -27,9 +27,13 @@ net::Task<> StreamSession::run() {
   if (!polls()) outlet_.send(wrap("retry: 1000\n\n", ask_.wire));
   subscribe();
   const TimePoint poll_ends = Clock::now() + part_.options().poll_wait;
+  const TimePoint token_ends =
+      caller_.expires ? Clock::now() + std::clamp<Duration>(*caller_.expires - auth::wall_now(), 0s,
+                                                            std::chrono::hours(24))
+                      : kNever;
   for (;;) {
     // The client says nothing more: what ends the wait is its going away, a heartbeat, or the end of a poll.
-    const TimePoint beat = Clock::now() + part_.options().heartbeat;
+    const TimePoint beat = std::min(Clock::now() + part_.options().heartbeat, token_ends);
     stream_.expire_reads_at(ended_    ? Clock::now() + kLinger
                             : polls() ? std::min(beat, poll_ends)
                                       : beat);
@@ -39,6 +43,10 @@ net::Task<> StreamSession::run() {
     if (bytes && *bytes == 0) break;
     if (bytes) continue;
     if (ended_) break;
+    if (Clock::now() >= token_ends) {
+      finish();
+      continue;
+    }
     if (polls() && Clock::now() >= poll_ends) {
       finish();
     } else {

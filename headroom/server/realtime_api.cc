@@ -181,6 +181,14 @@ net::Task<Reply> disconnect(Hub& hub, http::Exchange& x, const Call& call) {
   co_return json_reply(std::move(body));
 }
 
+net::Task<Reply> revoke(Hub& hub, http::Exchange& x, const Call& call) {
+  auto ended = co_await hub.revoke(x.group(), std::string(call.parameter("user")));
+  if (!ended) co_return error_reply(ended.error());
+  std::string body;
+  json::Writer(body).begin_object().field("status", "ok").field("ended", *ended).end_object();
+  co_return json_reply(std::move(body));
+}
+
 struct Row {
   Method method;
   std::string_view path;
@@ -218,6 +226,14 @@ const std::array kRows{
         {},
         nullptr,
         disconnect},
+    Row{Method::post,
+        "/api/v1/realtime/users/{user}/revoke",
+        false,
+        "Ends the connections of a user and refuses the tokens issued to it until now, for a week or until a restart.",
+        {},
+        {},
+        nullptr,
+        revoke},
     Row{Method::get,
         "/api/v1/ws/status",
         true,

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "headroom/websocket/deflate.h"
+
 namespace headroom::websocket {
 namespace {
 
 constexpr std::uint8_t kFin = 0x80;
 constexpr std::uint8_t kReserved = 0x70;
+constexpr std::uint8_t kCompressed = 0x40;
 constexpr std::uint8_t kOpcode = 0x0F;
 constexpr std::uint8_t kMasked = 0x80;
 constexpr std::uint8_t kLength = 0x7F;
@@ -28,6 +31,7 @@ Decoder::Header Decoder::parse(std::span<const char> in) {
   const bool masked = (byte_at(in, 1) & kMasked) != 0;
   const std::size_t bytes = 2 + length_bytes(length) + (masked ? 4U : 0U);
   if (in.size() < bytes) return header;
+  header.compressed = (byte_at(in, 0) & kCompressed) != 0;
   header.fin = (byte_at(in, 0) & kFin) != 0;
   header.opcode = static_cast<Opcode>(byte_at(in, 0) & kOpcode);
   header.payload = length;
@@ -47,7 +51,8 @@ Decoder::Header Decoder::parse(std::span<const char> in) {
 const char* Decoder::fault_of(std::span<const char> in) const {
   const std::uint8_t first = byte_at(in, 0);
   const std::uint8_t opcode = first & kOpcode;
-  if ((first & kReserved) != 0) return "a reserved bit is set";
+  const bool may_compress = compression_ == Compression::deflate && (opcode == 1 || opcode == 2);
+  if ((first & kReserved & ~(may_compress ? kCompressed : 0)) != 0) return "a reserved bit is set";
   if (!is_known(opcode)) return "an unknown opcode";
   const bool control = opcode >= 8;
   if (control && (first & kFin) == 0) return "a control frame in pieces";
@@ -142,6 +147,7 @@ Step Decoder::begin_data(const Header& header, std::span<char> in) {
     return refuse(CloseCode::message_too_big, "a message over the limit");
   if (header.opcode != Opcode::continuation) {
     text_ = header.opcode == Opcode::text;
+    compressed_ = header.compressed;
     utf8_.reset();
   }
   const auto size = static_cast<std::size_t>(header.payload);
@@ -149,7 +155,7 @@ Step Decoder::begin_data(const Header& header, std::span<char> in) {
     const std::span<char> bytes = in.subspan(header.bytes, size);
     if (role_ == Role::server) apply_mask(bytes, header.mask);
     const std::string_view payload(bytes.data(), bytes.size());
-    if (text_ && !utf8_.take(payload))
+    if (text_ && !compressed_ && !utf8_.take(payload))
       return refuse(CloseCode::invalid_payload, "text that is not UTF-8");
     return finished(payload, header.bytes + size);
   }
@@ -171,7 +177,7 @@ Step Decoder::go_on(std::span<char> in) {
     std::rotate(mask_.begin(), mask_.begin() + take % mask_.size(), mask_.end());
   }
   const std::string_view piece(bytes.data(), bytes.size());
-  if (text_ && !utf8_.take(piece))
+  if (text_ && !compressed_ && !utf8_.take(piece))
     return refuse(CloseCode::invalid_payload, "text that is not UTF-8");
   message_ += piece;
   frame_left_ -= take;
@@ -183,7 +189,23 @@ Step Decoder::go_on(std::span<char> in) {
   return finished(message_, take);
 }
 
+Step Decoder::inflated(std::string_view payload, std::size_t consumed) {
+  auto whole = inflate_message(payload, message_limit_);
+  if (!whole) {
+    const bool large = whole.error().code == Errc::overloaded;
+    return refuse(large ? CloseCode::message_too_big : CloseCode::invalid_payload,
+                  large ? "a message over the limit" : "a message that cannot be inflated");
+  }
+  message_ = std::move(*whole);
+  hold_ = true;
+  compressed_ = false;
+  if (text_ && !utf8_.take(message_))
+    return refuse(CloseCode::invalid_payload, "text that is not UTF-8");
+  return finished(message_, consumed);
+}
+
 Step Decoder::finished(std::string_view payload, std::size_t consumed) {
+  if (compressed_) return inflated(payload, consumed);
   if (text_ && !utf8_.whole())
     return refuse(CloseCode::invalid_payload, "text that ends within a character");
   return {.what = text_ ? Step::What::text : Step::What::binary,

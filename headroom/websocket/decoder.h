@@ -1,11 +1,12 @@
-// headroom/websocket/decoder.h - reads the frames of a WebSocket connection and puts messages together (RFC 6455, sections 5 to 7).
+// headroom/websocket/decoder.h - reads the frames of a WebSocket connection and puts messages together (RFC 6455, sections 5 to 7), compressed
+// ones (RFC 7692) where that was agreed on.
 //
 // Owns: what has come of a message in several pieces. Borrows: the receive buffer during a call, whose payloads it unmasks in place.
 // Worker: its connection's.
 // Invariants: (1) what is accepted and what is refused does not depend on how the bytes are cut; (2) a message is checked before it is
 //   kept: no byte beyond `message_limit` and no piece of text that cannot be UTF-8 is held; (3) after a refusal or a close frame nothing
 //   more is read; (4) a message that came whole in the buffer is not copied; between messages the decoder holds no memory.
-// Limits: message_limit; control frames of 125 bytes; a header or control frame that is not whole yet waits in the caller's buffer (139 bytes).
+// Limits: message_limit, of a compressed message before and after; control frames of 125 bytes; a header or control frame that is not whole yet waits in the caller's buffer (139 bytes).
 #pragma once
 
 #include <cstddef>
@@ -21,6 +22,8 @@ namespace headroom::websocket {
 
 // Which end of the connection we are: a server takes masked frames only, a client none that is masked.
 enum class Role : std::uint8_t { server, client };
+// Whether messages may come compressed, each by itself.
+enum class Compression : std::uint8_t { none, deflate };
 
 // What next() found at the beginning of the bytes.
 struct Step {
@@ -41,7 +44,8 @@ struct Step {
 
 class Decoder {
  public:
-  Decoder(Role role, std::size_t message_limit) : message_limit_(message_limit), role_(role) {}
+  Decoder(Role role, std::size_t message_limit, Compression compression = Compression::none)
+      : message_limit_(message_limit), role_(role), compression_(compression) {}
 
   [[nodiscard]] Step next(std::span<char> in);
   // Whether a message has begun and not ended.
@@ -54,6 +58,7 @@ class Decoder {
     Mask mask{};
     Opcode opcode = Opcode::continuation;
     bool fin = false;
+    bool compressed = false;
   };
   struct Fault {
     CloseCode code;
@@ -69,6 +74,7 @@ class Decoder {
   [[nodiscard]] Step begin_data(const Header& header, std::span<char> in);
   [[nodiscard]] Step go_on(std::span<char> in);
   [[nodiscard]] Step finished(std::string_view payload, std::size_t consumed);
+  [[nodiscard]] Step inflated(std::string_view payload, std::size_t consumed);
   [[nodiscard]] Step refuse(CloseCode code, std::string_view why);
 
   std::string message_;           // the pieces so far
@@ -77,10 +83,12 @@ class Decoder {
   Utf8 utf8_;
   Mask mask_{};
   const Role role_;
+  const Compression compression_;
   bool in_message_ = false;  // a frame without FIN has come
   bool in_frame_ = false;    // a data frame's payload is not whole yet
   bool fin_ = false;         // of the current frame
   bool text_ = false;
+  bool compressed_ = false;
   bool hold_ = false;  // message_ was handed out: empty it at the next call
   bool ended_ = false;
 };

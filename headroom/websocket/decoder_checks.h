@@ -34,7 +34,9 @@ inline std::string_view name_of(Step::What what) {
 // Feeds a decoder as a connection does: what was not consumed stays in front of what comes next.
 class Reading {
  public:
-  explicit Reading(Role role, std::size_t limit = kMessageLimit) : decoder_(role, limit) {}
+  explicit Reading(Role role, std::size_t limit = kMessageLimit,
+                   Compression compression = Compression::none)
+      : decoder_(role, limit, compression) {}
 
   void take(std::string_view piece) {
     buffer_ += piece;
@@ -84,23 +86,33 @@ class Reading {
   bool ended_ = false;
 };
 
-inline std::string read_cut(Role role, std::string_view bytes, std::size_t cut) {
-  Reading reading(role);
+inline std::string read_cut(Role role, Compression compression, std::string_view bytes,
+                            std::size_t cut) {
+  Reading reading(role, kMessageLimit, compression);
   reading.take(bytes.substr(0, cut));
   reading.take(bytes.substr(cut));
   return reading.seen();
 }
 
+inline std::string read_cut(Role role, std::string_view bytes, std::size_t cut) {
+  return read_cut(role, Compression::none, bytes, cut);
+}
+
+inline void check_decoder(std::string_view bytes, Role role, Compression compression) {
+  const std::string whole = read_cut(role, compression, bytes, bytes.size());
+  std::uint64_t place = hash64(bytes);
+  for (int i = 0; i < 4 && !bytes.empty(); ++i, place = place * 0x9e3779b97f4a7c15ULL + 1) {
+    HR_ASSERT(read_cut(role, compression, bytes, place % bytes.size()) == whole);
+  }
+  Reading slowly(role, kMessageLimit, compression);
+  for (const char& byte : bytes.substr(0, 512)) slowly.take({&byte, 1});
+  if (bytes.size() <= 512) HR_ASSERT(slowly.seen() == whole);
+}
+
 inline void check_decoder(std::string_view bytes) {
   for (const Role role : {Role::server, Role::client}) {
-    const std::string whole = read_cut(role, bytes, bytes.size());
-    std::uint64_t place = hash64(bytes);
-    for (int i = 0; i < 4 && !bytes.empty(); ++i, place = place * 0x9e3779b97f4a7c15ULL + 1) {
-      HR_ASSERT(read_cut(role, bytes, place % bytes.size()) == whole);
-    }
-    Reading slowly(role);
-    for (const char& byte : bytes.substr(0, 512)) slowly.take({&byte, 1});
-    if (bytes.size() <= 512) HR_ASSERT(slowly.seen() == whole);
+    for (const Compression compression : {Compression::none, Compression::deflate})
+      check_decoder(bytes, role, compression);
   }
 }
 

@@ -1,11 +1,13 @@
 #include "headroom/websocket/decoder.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
 #include "headroom/websocket/decoder_checks.h"
+#include "headroom/websocket/deflate.h"
 
 namespace headroom::websocket {
 namespace {
@@ -247,6 +249,44 @@ TEST(DecoderTest, AHundredThousandMalformedFramesOnlyGetRefused) {
   }
   EXPECT_GT(refused, 50'000U);  // so the mutations do reach what is refused
   checks::check_decoder("\x81\x80");
+}
+
+std::string deflated_frame(std::string_view text, std::uint8_t first = 0xC1) {
+  const auto small = deflate_message(text);
+  std::string out;
+  append_masked_frame(out, Opcode::text, small.value_or(""), {1, 2, 3, 4});
+  out[0] = static_cast<char>(first);
+  return out;
+}
+
+std::string read_deflated(const std::string& bytes, std::size_t limit = checks::kMessageLimit) {
+  checks::Reading reading(Role::server, limit, Compression::deflate);
+  reading.take(bytes);
+  return reading.seen();
+}
+
+TEST(DecoderTest, CompressedMessagesAreInflatedWhereThatWasAgreedOn) {
+  const std::string text(300, 'a');
+  std::string plain;
+  append_masked_frame(plain, Opcode::text, "plain", {1, 2, 3, 4});
+  EXPECT_THAT(read_deflated(deflated_frame(text) + plain), ::testing::StartsWith("text(300 bytes"));
+  EXPECT_THAT(read_deflated(deflated_frame(text) + plain), ::testing::EndsWith("text(plain)"));
+  EXPECT_EQ(checks::read_cut(Role::server, deflated_frame(text), 5), "refused(1002)");
+  checks::check_decoder(deflated_frame(text) + plain + deflated_frame(text));
+}
+
+TEST(DecoderTest, WhatIsCompressedWronglyIsRefused) {
+  EXPECT_EQ(read_deflated(deflated_frame(std::string(5000, 'x')), 1000), "refused(1009)");
+  EXPECT_EQ(read_deflated(deflated_frame(std::string(300, '\xff'))), "refused(1007)");
+  EXPECT_EQ(read_deflated(deflated_frame(std::string(300, 'x'), 0xA1)), "refused(1002)");  // RSV2
+  EXPECT_EQ(read_deflated(deflated_frame(std::string(300, 'x'), 0xC0)),
+            "refused(1002)");  // a continuation of nothing
+  EXPECT_EQ(read_deflated(deflated_frame(std::string(300, 'x'), 0xC9)),
+            "refused(1002)");  // a control frame
+  std::string noise;
+  append_masked_frame(noise, Opcode::text, "not deflated", {1, 2, 3, 4});
+  noise[0] = static_cast<char>(0xC1);
+  EXPECT_EQ(read_deflated(noise), "refused(1007)");
 }
 
 }  // namespace

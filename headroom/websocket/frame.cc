@@ -42,6 +42,12 @@ void append_header(std::string& out, Opcode opcode, std::uint64_t payload_bytes,
   append_start(out, opcode, payload_bytes, fin, 0);
 }
 
+void append_deflated_frame(std::string& out, Opcode opcode, std::string_view payload) {
+  const std::size_t at = out.size();
+  append_frame(out, opcode, payload);
+  out[at] = static_cast<char>(static_cast<std::uint8_t>(out[at]) | 0x40U);
+}
+
 void append_frame(std::string& out, Opcode opcode, std::string_view payload, Fin fin) {
   append_start(out, opcode, payload.size(), fin, 0);
   out += payload;

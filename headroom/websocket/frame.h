@@ -60,6 +60,9 @@ inline constexpr std::size_t kMaxHeaderBytes = 14;
 
 enum class Fin : bool { no, yes };
 
+// A server's frame whose payload is deflated (deflate.h): with RSV1.
+void append_deflated_frame(std::string& out, Opcode opcode, std::string_view payload);
+
 // A server's frame: not masked.
 void append_frame(std::string& out, Opcode opcode, std::string_view payload, Fin fin = Fin::yes);
 // Only its header, for a payload that lies elsewhere.

@@ -8,6 +8,7 @@
 
 #include "headroom/base/assert.h"
 #include "headroom/base/text.h"
+#include "headroom/websocket/deflate.h"
 
 namespace headroom::websocket {
 namespace {
@@ -82,7 +83,12 @@ std::expected<Handshake, HandshakeRefusal> read_handshake(const http::RequestHea
   const std::string_view key = head.value_of(Name::sec_websocket_key);
   if (count(head, Name::sec_websocket_key) != 1 || !is_key(key))
     return refuse("Sec-WebSocket-Key is not 16 bytes in base64");
-  return Handshake{key, offered(head)};
+  std::vector<std::string_view> extensions;
+  for (const http::Field& field : head.fields) {
+    if (text::equal_ignoring_case(field.name, "Sec-WebSocket-Extensions"))
+      extensions.push_back(field.value);
+  }
+  return Handshake{key, offered(head), offers_deflate(extensions)};
 }
 
 std::string accept_key(std::string_view key) {
@@ -96,7 +102,8 @@ std::string accept_key(std::string_view key) {
   return {encoded.begin(), encoded.begin() + written};
 }
 
-std::string accept(const Handshake& handshake, std::string_view subprotocol) {
+std::string accept(const Handshake& handshake, std::string_view subprotocol,
+                   Compression compression) {
   std::string out =
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
       "Upgrade\r\nSec-WebSocket-Accept: ";
@@ -106,6 +113,11 @@ std::string accept(const Handshake& handshake, std::string_view subprotocol) {
               handshake.subprotocols.end());
     out += "\r\nSec-WebSocket-Protocol: ";
     out += subprotocol;
+  }
+  if (compression == Compression::deflate) {
+    HR_ASSERT(handshake.deflate);
+    out += "\r\nSec-WebSocket-Extensions: ";
+    out += kDeflate;
   }
   out += "\r\n\r\n";
   return out;

@@ -12,12 +12,14 @@
 
 #include "headroom/base/error.h"
 #include "headroom/http/message.h"
+#include "headroom/websocket/decoder.h"
 
 namespace headroom::websocket {
 
 struct Handshake {
   std::string_view key;
   std::vector<std::string_view> subprotocols;  // offered, in the client's order
+  bool deflate = false;                        // offered as we would take it (deflate.h)
 };
 
 // Why a request is no handshake we can answer; `fields` are lines for the answer (426: the version we speak).
@@ -32,8 +34,9 @@ struct HandshakeRefusal {
 // Whether it asks for a WebSocket at all.
 [[nodiscard]] bool wants_websocket(const http::RequestHead& head);
 
-// The 101 head, whole. `subprotocol` must be one of those offered, or empty.
-[[nodiscard]] std::string accept(const Handshake& handshake, std::string_view subprotocol = {});
+// The 101 head, whole. `subprotocol` must be one of those offered, or empty; compression only where it was offered.
+[[nodiscard]] std::string accept(const Handshake& handshake, std::string_view subprotocol = {},
+                                 Compression compression = Compression::none);
 // Sec-WebSocket-Accept for a key.
 [[nodiscard]] std::string accept_key(std::string_view key);
 
