@@ -1,6 +1,7 @@
 #include "headroom/base/log.h"
 
 #include <spdlog/async.h>
+#include <spdlog/sinks/ringbuffer_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@ constexpr std::size_t kQueueLines = 1024;  // each takes 350 bytes from the star
 std::atomic<Level> least_level{Level::info};
 std::shared_ptr<spdlog::details::thread_pool> pool;
 std::shared_ptr<spdlog::logger> logger;
+std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt> ring;
+constexpr const char* kPattern = "%Y-%m-%dT%H:%M:%S.%e %l %v";
 
 spdlog::level::level_enum spdlog_level(Level level) {
   switch (level) {
@@ -31,7 +34,7 @@ spdlog::level::level_enum spdlog_level(Level level) {
 
 std::shared_ptr<spdlog::sinks::sink> make_sink() {
   auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  sink->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+  sink->set_pattern(kPattern);
   return sink;
 }
 
@@ -40,12 +43,16 @@ std::shared_ptr<spdlog::sinks::sink> make_sink() {
 void start(Level least) {
   set_level(least);
   pool = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
-  auto made = std::make_shared<spdlog::async_logger>("headroom", make_sink(), pool,
+  ring = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(kRecent);
+  ring->set_pattern(kPattern);
+  auto made = std::make_shared<spdlog::async_logger>("headroom", spdlog::sinks_init_list{make_sink(), ring}, pool,
                                                      spdlog::async_overflow_policy::overrun_oldest);
   made->set_level(spdlog::level::debug);
   made->flush_on(spdlog::level::warn);
   logger = std::move(made);
 }
+
+std::vector<std::string> recent(std::size_t most) { return ring ? ring->last_formatted(most) : std::vector<std::string>{}; }
 
 void set_level(Level least) { least_level.store(least, std::memory_order_relaxed); }
 

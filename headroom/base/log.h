@@ -7,7 +7,9 @@
 
 #include <fmt/format.h>
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace headroom::log {
 
@@ -21,6 +23,10 @@ void stop();
 
 [[nodiscard]] bool enabled(Level level);
 void write(Level level, std::string_view tag, std::string_view message);
+
+// The newest lines that were written, the oldest first; at most kRecent are kept. From any thread but a worker's.
+inline constexpr std::size_t kRecent = 500;
+[[nodiscard]] std::vector<std::string> recent(std::size_t most = kRecent);
 
 // A line without time and level, for what scripts read ("headroom: edge listening on 0.0.0.0:8080"); never dropped.
 void announce(std::string_view line);

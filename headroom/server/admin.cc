@@ -8,6 +8,7 @@
 #include "headroom/monitor/options.h"
 #include "headroom/monitor/process.h"
 #include "headroom/monitor/prometheus.h"
+#include "headroom/server/dashboard.h"
 #include "headroom/server/openapi.h"
 #include "headroom/server/report.h"
 
@@ -273,7 +274,7 @@ Reply revoke_token(const Sources& sources, const Call& call) {
   return json_reply(std::move(body));
 }
 
-// For who opens the address in a browser; the dashboard will stand here.
+// For who asks for no HTML.
 constexpr std::string_view kFirstPage =
     "Headroom's own address. Without a token: /livez /readyz /startupz /metrics /openapi.json\n"
     "With one (Authorization: Bearer ..., from `headroom token create --name N --role viewer`):\n"
@@ -281,13 +282,6 @@ constexpr std::string_view kFirstPage =
 
 void add_probes(Api& api, const Sources& sources) {
   const std::string_view text = "text/plain";
-  api.add({.path = "/",
-           .role = Role::none,
-           .run = Run::here,
-           .tag = "health",
-           .summary = "What there is at this address.",
-           .content_type = text,
-           .answer = [](const Call&) { return Reply{200, "text/plain; charset=utf-8", std::string(kFirstPage), {}}; }});
   api.add({.path = "/livez",
            .role = Role::none,
            .run = Run::here,
@@ -405,6 +399,7 @@ void add_changing(Api& api, const Sources& sources) {
 }  // namespace
 
 void add_admin_endpoints(Api& api, const Sources& sources) {
+  add_dashboard(api, kFirstPage);
   add_probes(api, sources);
   add_reading(api, sources);
   add_changing(api, sources);

@@ -19,6 +19,8 @@ using http::Reply;
 constexpr std::array<std::string_view, 6> kReasons{"source",     "not_found", "method",
                                                    "credential", "role",      "rate"};
 
+constexpr std::chrono::seconds kSessionLife = std::chrono::hours(12);
+
 struct CodeRow {
   Errc code;
   unsigned status;
@@ -212,7 +214,9 @@ void Api::set_hosts(std::vector<std::string> hosts) {
 
 net::Task<> Api::serve(http::Exchange& exchange, Place place) {
   Reply reply = co_await answer(exchange, place);
-  reply.fields += "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n";
+  if (exchange.started()) co_return;  // a task that has answered by itself
+  if (!reply.fields.contains("Cache-Control: ")) reply.fields += "Cache-Control: no-store\r\n";
+  reply.fields += "X-Content-Type-Options: nosniff\r\n";
   answered_[std::clamp(reply.status / 100, 1U, 5U)]->at(exchange.worker().index()).add();
   (void)co_await exchange.reply(reply);
 }
@@ -236,6 +240,7 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   if (auto wrong = check_query(call.query, endpoint.query)) co_return std::move(*wrong);
   call.content_type = head.value_of(Name::content_type);
   call.accept = head.value_of(Name::accept);
+  call.accept_encoding = head.value_of(Name::accept_encoding);
   call.who = std::move(*who);
   const std::string what =
       fmt::format("{} {}", head.method_text, head.path);  // the head may move with the body
@@ -317,25 +322,21 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   if (!state.access)
     return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
   const auto authorization = given(exchange.request(), Name::authorization);
-  const std::string address = to_string(exchange.peer().address.ip());
-  const TimePoint now = Clock::now();
-  if (const auto wait = authorization ? state.logins.blocked_for(address, now) : std::nullopt) {
-    refused(exchange, "rate");
-    Reply reply =
-        error_reply(429, "too_many_failures", "too many bad credentials from this address");
-    reply.fields = fmt::format("Retry-After: {:.0f}\r\n", std::ceil(seconds(*wait)));
-    return std::unexpected(std::move(reply));
+  if (authorization) {
+    if (auto refusal = check_patience(exchange)) return std::unexpected(std::move(*refusal));
   }
-  auto who =
-      state.access->identify({.authorization = authorization, .session = {}}, auth::wall_now());
+  const auto cookies = given(exchange.request(), Name::cookie);
+  const auto session = cookies ? auth::cookie_in(*cookies, auth::kSessionCookie) : std::nullopt;
+  const std::string address = to_string(exchange.peer().address.ip());
+  auto who = state.access->identify({.authorization = authorization, .session = session}, auth::wall_now());
   if (!who) {
-    if (authorization) state.logins.failed(address, now);
+    if (authorization) state.logins.failed(address, Clock::now());
     refused(exchange, "credential");
     Reply reply = error_reply(401, "unauthorized", who.error().message);
     reply.fields = "WWW-Authenticate: Bearer realm=\"headroom\"\r\n";
     return std::unexpected(std::move(reply));
   }
-  state.logins.succeeded(address);
+  if (authorization) state.logins.succeeded(address);
   if (!who->may(role)) {
     refused(exchange, "role");
     return std::unexpected(error_reply(
@@ -343,6 +344,33 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
         fmt::format("this needs the role {}, not {}", to_string(role), to_string(who->role))));
   }
   return std::move(*who);
+}
+
+// After too many failures an address waits.
+std::optional<Reply> Api::check_patience(const http::Exchange& exchange) {
+  const auto wait = mine(exchange).logins.blocked_for(to_string(exchange.peer().address.ip()), Clock::now());
+  if (!wait) return std::nullopt;
+  refused(exchange, "rate");
+  Reply reply = error_reply(429, "too_many_failures", "too many bad credentials from this address");
+  reply.fields = fmt::format("Retry-After: {:.0f}\r\n", std::ceil(seconds(*wait)));
+  return reply;
+}
+
+std::expected<Api::Session, Reply> Api::open_session(http::Exchange& exchange, std::string_view token) {
+  PerWorker& state = mine(exchange);
+  if (!state.access) return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
+  if (auto refusal = check_patience(exchange)) return std::unexpected(std::move(*refusal));
+  const std::string address = to_string(exchange.peer().address.ip());
+  auto who = state.access->identify_secret(token, auth::wall_now());
+  if (!who) {
+    state.logins.failed(address, Clock::now());
+    refused(exchange, "credential");
+    return std::unexpected(error_reply(401, "unauthorized", who.error().message));
+  }
+  state.logins.succeeded(address);
+  auto cookie = state.access->open_session(*who, auth::wall_now(), kSessionLife);
+  if (!cookie) return std::unexpected(error_reply(cookie.error()));
+  return Session{std::move(*who), std::move(*cookie), kSessionLife};
 }
 
 bool Api::is_operator(std::string_view token, const IpAddress& from, std::size_t worker) {

@@ -40,6 +40,7 @@ struct Call {
   std::string body;
   std::string content_type;
   std::string accept;
+  std::string accept_encoding{};
   auth::Identity who;  // Role::none where none is needed
 
   [[nodiscard]] std::string_view parameter(std::string_view name) const;
@@ -110,6 +111,14 @@ class Api {
   // Host names beside IP addresses and localhost.
   void set_hosts(std::vector<std::string> hosts);
 
+  // What a login form does: a bad token counts as a failure of its address. The value is for auth::kSessionCookie.
+  struct Session {
+    auth::Identity who;
+    std::string cookie;
+    std::chrono::seconds life{};
+  };
+  [[nodiscard]] std::expected<Session, http::Reply> open_session(http::Exchange& exchange, std::string_view token);
+
   // Whether an operator's token is shown by who is at that address, for doors other than ours; on the worker of that index. Counts failures as
   // for our own endpoints.
   [[nodiscard]] bool is_operator(std::string_view token, const IpAddress& address, std::size_t worker);
@@ -154,6 +163,7 @@ class Api {
                                                         Place place) const;
   [[nodiscard]] std::expected<auth::Identity, http::Reply> identify(http::Exchange& exchange,
                                                                     auth::Role role);
+  [[nodiscard]] std::optional<http::Reply> check_patience(const http::Exchange& exchange);
   [[nodiscard]] std::optional<http::Reply> check_source(const http::Exchange& exchange,
                                                         Place place, Takes takes);
   [[nodiscard]] PerWorker& mine(const http::Exchange& exchange) {

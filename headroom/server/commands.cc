@@ -31,6 +31,7 @@
 #include "headroom/server/state_dir.h"
 #include "headroom/server/tasks_api.h"
 #include "headroom/server/cdn_api.h"
+#include "headroom/server/live.h"
 #include "headroom/server/realtime_api.h"
 #include "headroom/server/trends_api.h"
 #include "headroom/server/warm_api.h"
@@ -120,6 +121,8 @@ std::string openapi_document() {
   add_warm_endpoints(api, sources);
   add_cdn_endpoints(api, sources);
   add_trends_endpoints(api, sources);
+  Live live(sources);
+  live.add_endpoints(api);
   return openapi(api.endpoints()) + "\n";
 }
 

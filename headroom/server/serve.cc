@@ -31,6 +31,7 @@
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/cdn_api.h"
 #include "headroom/server/code_pages.h"
+#include "headroom/server/live.h"
 #include "headroom/server/options.h"
 #include "headroom/server/realtime_api.h"
 #include "headroom/server/seeds.h"
@@ -147,11 +148,13 @@ class Process {
   std::mutex system_mutex_;  // of its last reading, copied once a second
   monitor::SystemUse system_use_;
   std::optional<monitor::Trends> trends_;
+  std::atomic<std::uint64_t> most_connections_{0};
   Sources sources_;
   net::Offload reading_{"reading", 1};
   net::Offload control_{"control", 1};
   net::Offload trending_{"trends", 1};
   Api api_;
+  Live live_{sources_};
   Tokens tokens_;
   std::unique_ptr<AdminDoor> admin_;
   std::optional<TakeoverDoor> control_door_;
@@ -195,6 +198,8 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_tasks_endpoints(api_, sources_);
   add_cdn_endpoints(api_, sources_);
   add_trends_endpoints(api_, sources_);
+  live_.add_endpoints(api_);
+  most_connections_ = settings_->get<edge::EdgeOptions>().max_connections;
 }
 
 // Before the workers start.
@@ -228,6 +233,7 @@ Sources Process::sources() {
       .sql = [this] { return sql_runs_ ? &sql_ : nullptr; },
       .trends = [this] { return trends_ ? &*trends_ : nullptr; },
       .system = [this] { const std::scoped_lock lock(system_mutex_); return system_use_; },
+      .most_connections = [this] { return most_connections_.load(); },
       .rates = rates_,
       .metrics_enabled = [this] { return metrics_enabled_.load(); },
       .settings = [this] { return settings_; },
@@ -474,6 +480,7 @@ void Process::tick() {
       system_use_ = use;
     }
     if (trends_) trends_->sample(unix_seconds());
+    live_.refresh();
   });
 }
 
@@ -547,6 +554,7 @@ Result<std::vector<config::Change>> Process::reload() {
   api_.set_hosts((*loaded)->get<AdminOptions>().hosts);
   log::set_level((*loaded)->get<ServerOptions>().log_level);
   metrics_enabled_ = (*loaded)->get<monitor::MonitorOptions>().enabled;
+  most_connections_ = (*loaded)->get<edge::EdgeOptions>().max_connections;
   auto changes = config::differences(*settings_, **loaded);
   settings_ = std::move(*loaded);
   for (const config::Change& change : changes) {

@@ -14,6 +14,7 @@
 #include "headroom/cache/cache.h"
 #include "headroom/config/config.h"
 #include "headroom/edge/edge.h"
+#include "headroom/json/writer.h"
 #include "headroom/limit/rules.h"
 #include "headroom/monitor/rates.h"
 #include "headroom/monitor/system.h"
@@ -53,6 +54,8 @@ struct Sources {
   std::function<monitor::Trends*()> trends{};
   // Any thread: the last reading.
   std::function<monitor::SystemUse()> system{};
+  std::function<std::uint64_t()> most_connections{};  // of the edge; 0: no limit
+  std::function<void(json::Writer& out)> write_alerts{};  // "alerts": {...}
 
   // The reading thread.
   const monitor::Rates& rates;

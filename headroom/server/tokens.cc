@@ -4,11 +4,16 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
+#include <fstream>
 
 #include "headroom/base/log.h"
+#include "headroom/base/text.h"
 
 namespace headroom::server {
 namespace {
+
+constexpr std::size_t kKeyDigits = 64;
 
 Result<std::shared_ptr<const auth::JwtVerifier>> verifier_of(const JwtSettings& jwt) {
   auth::JwtOptions options;
@@ -87,10 +92,28 @@ void Tokens::failed(const Error& error) {
   last_error_ = error.message;
 }
 
+// The key of sessions is kept, so that they live through a restart. Without it nobody can sign in, but tokens work.
+void Tokens::open_signer() {
+  const auto file = file_.parent_path() / "session.key";
+  std::string key;
+  std::ifstream(file) >> key;
+  if (key.size() < kKeyDigits) {
+    key = text::random_hex(kKeyDigits / 2);
+    std::ofstream out(file, std::ios::trunc);
+    std::error_code failed;
+    std::filesystem::permissions(file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, failed);
+    out << key << "\n";
+    if (!out.flush()) log::warn("server", "{}: cannot be written: sessions end with this process", file.string());
+  }
+  auto signer = auth::Signer::make({key});
+  if (signer) signer_ = std::make_shared<const auth::Signer>(std::move(*signer));
+}
+
 void Tokens::give() {
   changed_ = false;
+  if (!signer_) open_signer();
   auto table = table_ ? table_ : std::make_shared<const auth::TokenTable>(keys_.tokens);
-  api_.give_access(std::make_shared<const auth::Access>(std::move(table), keys_.verifier, nullptr));
+  api_.give_access(std::make_shared<const auth::Access>(std::move(table), keys_.verifier, signer_));
 }
 
 Result<auth::TokenStore*> Tokens::store() {

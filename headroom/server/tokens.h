@@ -55,6 +55,7 @@ class Tokens final : public net::Health {
   [[nodiscard]] Result<> open();
   void failed(const Error& error);
   void give();
+  void open_signer();
 
   Api& api_;
   const std::filesystem::path file_;
@@ -62,6 +63,7 @@ class Tokens final : public net::Health {
   std::unique_ptr<auth::TokenStore> store_;
   AdminKeys keys_;
   std::shared_ptr<const auth::TokenTable> table_;
+  std::shared_ptr<const auth::Signer> signer_;  // of the dashboard's sessions; null: there are none
   bool changed_ = true;
   std::string last_error_;
   std::atomic<bool> failing_{false};

@@ -1,0 +1,191 @@
+#include "headroom/server/live.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "headroom/base/log.h"
+#include "headroom/base/text.h"
+#include "headroom/json/writer.h"
+#include "headroom/server/report.h"
+#include "headroom/server/trends_api.h"
+
+namespace headroom::server {
+namespace {
+
+using http::Reply;
+
+constexpr std::size_t kMostCeilings = 20;
+constexpr std::size_t kMostChanges = 12;
+constexpr Duration kEvery = 1s;
+
+// One limited resource against its limit.
+struct Ceiling {
+  std::string name;
+  double used = 0;
+  double limit = 0;
+  std::string advice;  // what to do before it gives out
+  [[nodiscard]] double ratio() const { return limit > 0 ? used / limit : 0; }
+};
+
+void add_machine(std::vector<Ceiling>& all, const monitor::SystemUse& use) {
+  if (use.cpu_ratio && use.cpu_limit) all.push_back({"processors", *use.cpu_ratio * *use.cpu_limit, *use.cpu_limit, "Give it more processors, or cache more at the edge."});
+  if (use.memory_used && use.memory_limit) all.push_back({"memory", *use.memory_used, *use.memory_limit, "Give it more memory, or lower cache.memory_limit."});
+  if (use.disk_size && use.disk_free) all.push_back({"disk", *use.disk_size - *use.disk_free, *use.disk_size, "Free disk space; state_dir lies on it."});
+  if (use.descriptors_open && use.descriptors_most)
+    all.push_back({"descriptors", *use.descriptors_open, *use.descriptors_most, "Raise the limit of open files (LimitNOFILE, ulimit -n)."});
+}
+
+std::vector<Ceiling> ceilings(const Sources& sources, const edge::Summary& summary) {
+  std::vector<Ceiling> all;
+  if (sources.system) add_machine(all, sources.system());
+  if (sources.most_connections && sources.most_connections() > 0)
+    all.push_back({"connections", static_cast<double>(summary.connections), static_cast<double>(sources.most_connections()), "Raise edge.max_connections."});
+  for (const edge::GroupStatus& group : sources.upstreams ? sources.upstreams() : std::vector<edge::GroupStatus>{}) {
+    if (group.in_flight_limit == 0) continue;
+    all.push_back({fmt::format("requests at {}", group.name), static_cast<double>(group.in_flight), static_cast<double>(group.in_flight_limit),
+                   "The limit is learnt from its latency: add servers, or make its slowest requests faster."});
+  }
+  if (const sql::Sql* sql = sources.sql ? sources.sql() : nullptr) {
+    for (const sql::PoolReport& each : sql->pools()) {
+      const std::size_t busy = each.pool.open - std::min(each.pool.open, each.pool.idle);
+      all.push_back({fmt::format("pool {}/{}", each.database, each.user), static_cast<double>(busy), static_cast<double>(each.pool.limit),
+                     "Raise sql.pool_size, if the server bears it, or shorten transactions."});
+    }
+  }
+  std::ranges::sort(all, std::greater{}, &Ceiling::ratio);
+  if (all.size() > kMostCeilings) all.resize(kMostCeilings);
+  return all;
+}
+
+void write_ceilings(json::Writer& out, const std::vector<Ceiling>& all) {
+  out.key("ceilings").begin_array();
+  for (const Ceiling& each : all) {
+    out.begin_object().field("name", each.name).field("used", each.used).field("limit", each.limit);
+    out.key("ratio").fixed(each.ratio(), 4).field("advice", each.advice).end_object();
+  }
+  out.end_array();
+}
+
+// The seeds' targets (their documents' response times), of the last minute.
+void write_targets(json::Writer& out, monitor::Trends* trends) {
+  out.key("targets").begin_array();
+  if (trends != nullptr) write_objectives(out, *trends, unix_seconds());
+  out.end_array();
+}
+
+// Lines of the log that tell of a change: reloads, who did what, a server found down or up again.
+void write_changes(json::Writer& out) {
+  out.key("changes").begin_array();
+  const auto lines = log::recent();
+  std::size_t told = 0;
+  for (auto line = lines.rbegin(); line != lines.rend() && told < kMostChanges; ++line) {
+    if (line->size() < 25) continue;
+    const std::string_view rest = std::string_view(*line).substr(24);
+    if (rest.starts_with("debug") || rest.contains("/api/v1/session")) continue;
+    out.begin_object().field("time", line->substr(0, 23) + "Z").field("text", text::trimmed(rest.substr(0, rest.find_last_not_of('\n') + 1))).end_object();
+    ++told;
+  }
+  out.end_array();
+}
+
+void write_last_seconds(json::Writer& out, monitor::Trends* trends) {
+  if (trends == nullptr) return static_cast<void>(out.key("last_minute").null());
+  const std::int64_t now = unix_seconds() + 1;
+  out.key("last_minute").begin_object();
+  write_summary(out, *trends, now - 60, now);
+  out.end_object();
+}
+
+}  // namespace
+
+std::string Live::make() const {
+  const edge::Summary summary = sources_.summary();
+  monitor::Trends* trends = sources_.trends ? sources_.trends() : nullptr;
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().field("time", unix_seconds()).field("version", kVersion).field("stage", monitor::to_string(sources_.vitals.stage()));
+  out.field("ready", sources_.vitals.ready().yes).field("state", monitor::to_string(sources_.vitals.state()));
+  out.key("uptime_seconds").fixed(seconds(elapsed(sources_.started, Clock::now())), 1);
+  write_reports(out, "health", sources_.vitals.reports());
+  out.key("requests").begin_object().field("total", summary.requests).field("errors", summary.errors).field("in_flight", summary.in_flight).end_object();
+  out.field("connections", summary.connections);
+  write_last_seconds(out, trends);
+  write_ceilings(out, ceilings(sources_, summary));
+  write_targets(out, trends);
+  if (sources_.write_alerts) sources_.write_alerts(out);
+  write_changes(out);
+  out.end_object();
+  return body;
+}
+
+void Live::refresh() {
+  if (watchers_ == 0) return;
+  auto made = std::make_shared<const std::string>(make());
+  const std::scoped_lock lock(mutex_);
+  text_ = std::move(made);
+}
+
+net::Task<Reply> Live::stream(http::Exchange& exchange) {
+  struct Watching {
+    explicit Watching(std::atomic<unsigned>& all) : watchers(all), place(all.fetch_add(1)) {}
+    Watching(const Watching&) = delete;
+    Watching& operator=(const Watching&) = delete;
+    ~Watching() { watchers.fetch_sub(1); }
+    std::atomic<unsigned>& watchers;
+    const unsigned place;
+  };
+  const Watching watching(watchers_);
+  if (watching.place >= kWatchers) co_return error_reply(503, "overloaded", "too many watch already");
+  exchange.start(200, "OK", {http::Exchange::Length::Kind::unknown, 0});
+  exchange.head() += "Content-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Accel-Buffering: no\r\n";
+  std::shared_ptr<const std::string> sent;
+  std::string piece = "retry: 2000\n\n";
+  const TimePoint end = Clock::now() + kStreamLife;
+  while (Clock::now() < end) {
+    std::shared_ptr<const std::string> newest;
+    {
+      const std::scoped_lock lock(mutex_);
+      newest = text_;
+    }
+    if (newest && newest != sent) piece.append("data: ").append(*newest).append("\n\n");
+    sent = newest;
+    if (!piece.empty()) {
+      auto written = co_await exchange.send(piece, http::Exchange::Last::no);
+      if (!written) co_return Reply{};
+    }
+    piece.clear();
+    auto slept = co_await net::sleep(exchange.group(), kEvery / 4);
+    if (!slept) break;
+  }
+  (void)co_await exchange.send("", http::Exchange::Last::yes);
+  co_return Reply{};
+}
+
+void Live::add_endpoints(Api& api) {
+  api.add({.path = "/api/v1/now",
+           .run = Run::trends,
+           .tag = "overview",
+           .summary = "This moment: health, the last minute, each limited resource against its limit, objectives, alerts, what changed.",
+           .answer = [this](const Call&) { return json_reply(make()); }});
+  api.add({.path = "/api/v1/live",
+           .run = Run::waiting,
+           .tag = "overview",
+           .summary = "The same each second, as Server-Sent Events.",
+           .content_type = "text/event-stream",
+           .task = [this](http::Exchange& exchange, const Call&) { return stream(exchange); }});
+  api.add({.path = "/api/v1/logs",
+           .role = auth::Role::operator_,
+           .tag = "overview",
+           .summary = "The newest lines of the log, the oldest first (500 at most).",
+           .answer = [](const Call&) {
+             std::string body;
+             json::Writer out(body);
+             out.begin_object().key("lines").begin_array();
+             for (const std::string& line : log::recent()) out.value(std::string_view(line).substr(0, line.find_last_not_of('\n') + 1));
+             out.end_array().end_object();
+             return json_reply(std::move(body));
+           }});
+}
+
+}  // namespace headroom::server
