@@ -1,6 +1,9 @@
 """clients/headroom in Debian's Chromium: over each transport, through cut connections, a killed server and a drain."""
 
+import gzip
+import json
 import pathlib
+import subprocess
 import time
 import unittest
 
@@ -129,6 +132,20 @@ class Module(HubScenario):
         self.until(ann, "room.some(message => message.type === 'wave' && message.user_id === 'bob' && message.data.hand === 'left')")
         bob.run("hub.close()")
         self.until(ann, "room.some(message => message.type === 'presence_left' && message.data.user_id === 'bob')")
+
+
+class Package(unittest.TestCase):
+    FOLDER = MODULE.parent
+
+    def test_it_is_a_folder_as_npm_has_them_and_small(self):
+        self.assertLess(len(gzip.compress(MODULE.read_bytes(), 9)), 3072)
+        packed = json.loads(subprocess.run(["npm", "pack", "--dry-run", "--json"], cwd=self.FOLDER, check=True, capture_output=True, text=True).stdout)
+        self.assertEqual({file["path"] for file in packed[0]["files"]}, {"README.md", "headroom.d.ts", "headroom.js", "package.json"})
+
+    def test_node_finds_what_it_exports(self):
+        script = "import * as all from './headroom.js'; console.log(Object.keys(all).join())"
+        done = subprocess.run(["node", "--input-type=module", "-e", script], cwd=self.FOLDER, capture_output=True, text=True)
+        self.assertEqual(done.stdout.strip(), "Headroom", done.stderr)
 
 
 if __name__ == "__main__":

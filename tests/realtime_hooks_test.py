@@ -11,7 +11,7 @@ import urllib.parse
 
 from harness.client import request
 from harness.edge import eventually, metric, reply
-from harness.hub import ID, KEY, SECRET, HubScenario, publish, sign
+from harness.hub import ID, KEY, SECRET, HubScenario, sign
 
 
 class App:
@@ -217,6 +217,12 @@ class Questions(AppScenario):
         for i, answer in answers:  # each its own signature
             self.assertEqual(json.loads(answer.text())["auth"], f"{KEY}:" + sign(f"1.{i}:private-orders"))
         self.assertEqual(len(self.app_server.heard("/ask")), 3)
+
+    def test_an_app_that_cannot_be_reached_is_no_yes_for_anybody_and_ends_nothing(self):
+        server = self.begin(ASK.replace("{url}", "http://127.0.0.1:1"))
+        for cookie in ("session=ann", "session=" + "x" * 4000, "a\u0080b"):
+            self.assertEqual(self.auth(server, "1.1", "private-orders", cookie).status, 503)
+        self.assertEqual(metric(server, "headroom_realtime_questions_total", outcome="failed"), 3)
 
     def test_presence_data_and_shared_secrets(self):
         server = self.begin(ASK)

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import threading
-import time
 import unittest
 
 import websockets
@@ -91,6 +89,70 @@ history_ttl = "1h"
                         self.assertEqual([int((await a.event("n"))["data"][:6]) for _ in range(50)], list(range(begin, begin + 50)))
 
         self.play(use())
+
+
+class Slow(HubScenario):
+    def stalled(self, server, channel):
+        return stalled_reader(self, server, channel)
+
+    def flood(self, server, channel, messages, size=8000):
+        for i in range(messages // 50):
+            batch = [{"name": "n", "channel": channel, "data": f"{i * 50 + j:06d}" + "x" * size} for j in range(50)]
+            self.assertEqual(call(server, "POST", "batch_events", {"batch": batch}).status, 200)
+
+    def test_a_reader_that_takes_nothing_costs_little_and_hurts_nobody(self):
+        server = self.hub(set={"server.workers": 2})
+
+        async def use():
+            async with self.connect(server) as good:
+                await good.subscribe("flood")
+                self.raws = [self.stalled(server, "flood") for _ in range(20)]
+                before = server.resident_bytes()
+                loop = asyncio.get_running_loop()
+                for begin in range(0, 3000, 50):  # as fast as the good one reads
+                    await loop.run_in_executor(None, self.flood, server, "flood", 50)
+                    self.assertEqual([int((await good.event("n", timeout=30))["data"][:6]) for _ in range(50)], list(range(50)))
+                # 24 MB were published; the stalled readers share one megabyte of references, and are ended for being too far behind.
+                if not SANITIZED:  # whose freed memory is kept apart, to see who still uses it
+                    self.assert_grows_less(server, before, 12 << 20)
+                await loop.run_in_executor(None, lambda: eventually(lambda: metric(server, "headroom_realtime_refused_total", reason="slow") == 20))
+                publish(server, "flood", "n", "still there")
+                self.assertEqual((await good.event("n"))["data"], "still there")
+
+        self.play(use(), 100)
+
+    def test_a_channel_that_drops_the_oldest_tells_how_many_and_goes_on(self):
+        server = self.hub('[realtime]\ndistance_messages = 100\n[[realtime.channels]]\nmatch = "drop-*"\nslow = "drop_oldest"\n'
+                          '[[realtime.channels]]\nmatch = "latest-*"\nslow = "latest"\n')
+        for channel in ("drop-a", "latest-a"):
+            raw = self.stalled(server, channel)
+            self.flood(server, channel, 1000)
+            publish(server, channel, "end", "x")
+            seen = b""
+            raw.settimeout(20)
+            while b'"event":"end"' not in seen:
+                seen += raw.recv(1 << 20)
+            got = seen.count(b'"event":"n"')
+            missed = sum(int(part.split(b"}")[0]) for part in seen.split(b'{\\"missed\\":')[1:])
+            self.assertEqual(got + missed, 1000, (got, missed))
+            self.assertGreater(missed, 500)
+
+
+    def test_a_critical_message_overtakes_the_backlog_of_a_slow_reader(self):
+        server = self.hub()
+        raw = self.stalled(server, "busy")
+        self.flood(server, "busy", 500, size=2000)  # 1 MB, of which the kernel has taken a little
+        publish(server, "busy", "alarm", "now", priority="critical")
+        raw.settimeout(20)
+        seen = b""
+        while b'"event":"alarm"' not in seen:
+            seen += raw.recv(1 << 16)
+        self.assertLess(seen.count(b'"event":"n"'), 100)
+        while seen.count(b'"event":"n"') < 500:  # and nothing of the backlog is lost, nor out of order
+            seen += raw.recv(1 << 20)
+        numbers = [int(part[:6]) for part in seen.split(b'"data":"')[1:] if part[:6].isdigit()]
+        self.assertEqual(numbers, list(range(500)))
+        self.assertEqual(seen.count(b'"event":"alarm"'), 1)
 
 
 class Stalled(HubScenario):

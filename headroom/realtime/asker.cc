@@ -134,13 +134,15 @@ void Asker::take(const std::string& key, Waiting who) {
     at->second.push_back(std::move(who));
     return;
   }
-  const bool begun = asked_.size() < kMostAsked &&
-                     tasks_.spawn([this, key, settings = who.settings, question = who.question] {
-                       return call(key, settings, question);
-                     });
-  if (!begun) return refuse();
+  if (asked_.size() >= kMostAsked) return refuse();
+  // It may be answered before spawn() returns.
+  auto begin = [this, key, settings = who.settings, question = who.question] {
+    return call(key, settings, question);
+  };
   ++waiting_;
   asked_[key].push_back(std::move(who));
+  if (!tasks_.spawn(std::move(begin)))
+    settle(key, fail(Errc::cancelled, "the server stops"), Duration::zero());
 }
 
 net::Task<> Asker::call(std::string key, std::shared_ptr<const Settings> settings,

@@ -68,28 +68,45 @@ HookEvent count_event(const std::string& channel, std::uint64_t subscriptions) {
 
 std::size_t HookQueue::add(HookEvent event) {
   if (event.kind == HookKind::channel_existence) {
-    // The last that waits about this channel is the opposite: the app never needs to know.
-    const auto last = std::find_if(events_.rbegin(), events_.rend(), [&](const HookEvent& each) {
-      return each.kind == HookKind::channel_existence && each.channel == event.channel;
-    });
-    if (last != events_.rend() && last->name != event.name) {
-      events_.erase(std::next(last).base());
+    const std::uint64_t number = first_ + events_.size();
+    const auto [last, fresh] = existence_.try_emplace(event.channel, number);
+    HookEvent* const before = fresh ? nullptr : &events_[last->second - first_];
+    if (before != nullptr && before->name != event.name) {
+      before->json.clear();  // the opposite: the app never needs to know
+      --live_;
+      existence_.erase(last);
       return 0;
     }
+    last->second = number;
   }
   events_.push_back(std::move(event));
+  ++live_;
   if (events_.size() <= kMostWaiting) return 0;
+  const bool was_live = !events_.front().json.empty();
+  drop_first();
+  return was_live ? 1 : 0;
+}
+
+void HookQueue::drop_first() {
+  const HookEvent& event = events_.front();
+  if (!event.json.empty()) --live_;
+  if (const auto at = existence_.find(event.channel);
+      event.kind == HookKind::channel_existence && at != existence_.end() && at->second == first_)
+    existence_.erase(at);
   events_.pop_front();
-  return 1;
+  ++first_;
 }
 
 HookQueue::Batch HookQueue::take(std::int64_t now_ms) {
   Batch batch;
   json::Writer out(batch.body);
   out.begin_object().field("time_ms", now_ms).key("events").begin_array();
-  for (; !events_.empty() && batch.events < kMostInCall; ++batch.events) {
-    out.raw(events_.front().json);
-    events_.pop_front();
+  while (!events_.empty() && batch.events < kMostInCall) {
+    if (!events_.front().json.empty()) {
+      out.raw(events_.front().json);
+      ++batch.events;
+    }
+    drop_first();
   }
   out.end_array().end_object();
   return batch;
@@ -120,7 +137,8 @@ void Hooks::take(const std::string& app, HookEvent event) {
   Waiting& waiting = apps_[app];
   dropped_.add(waiting.queue.add(std::move(event)));
   if (waiting.sending || waiting.queue.empty()) return;
-  waiting.sending = tasks_.spawn([this, app] { return send_all(app); });
+  waiting.sending = true;
+  if (!tasks_.spawn([this, app] { return send_all(app); })) waiting.sending = false;
 }
 
 net::Task<> Hooks::send_all(std::string app) {

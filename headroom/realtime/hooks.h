@@ -19,6 +19,7 @@
 #include <deque>
 #include <map>
 #include <string>
+#include <unordered_map>
 
 #include "headroom/http/call.h"
 #include "headroom/net/task_group.h"
@@ -52,7 +53,7 @@ class HookQueue {
 
   // How many were dropped for it.
   std::size_t add(HookEvent event);
-  [[nodiscard]] bool empty() const { return events_.empty(); }
+  [[nodiscard]] bool empty() const { return live_ == 0; }
   // The next call's, {"time_ms": ..., "events": [...]}; and how many they are.
   struct Batch {
     std::string body;
@@ -61,7 +62,13 @@ class HookQueue {
   [[nodiscard]] Batch take(std::int64_t now_ms);
 
  private:
-  std::deque<HookEvent> events_;
+  void drop_first();
+
+  std::deque<HookEvent> events_;  // those that are not to be told any more have no text
+  std::size_t live_ = 0;
+  std::uint64_t first_ = 0;  // the number of events_.front(); numbers grow by one
+  std::unordered_map<std::string, std::uint64_t>
+      existence_;  // of a channel: the number of the last that waits
 };
 
 class Hooks {

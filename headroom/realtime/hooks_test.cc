@@ -34,6 +34,20 @@ TEST(HookQueueTest, ComingAndGoingAtOnceIsNotTold) {
   EXPECT_EQ(queue.take(0).events, 1U);
 }
 
+TEST(HookQueueTest, ChannelsThatFlickerTakeNoRoomForLong) {
+  HookQueue queue;
+  std::size_t dropped = 0;
+  for (int i = 0; i < 30000; ++i) {
+    dropped += queue.add(occupied_event("c" + std::to_string(i)));
+    dropped += queue.add(vacated_event("c" + std::to_string(i)));
+  }
+  EXPECT_EQ(dropped, 0U);
+  EXPECT_TRUE(queue.empty());
+  (void)queue.add(vacated_event("c29999"));
+  EXPECT_EQ(queue.take(0).body,
+            R"({"time_ms":0,"events":[{"name":"channel_vacated","channel":"c29999"}]})");
+}
+
 TEST(HookQueueTest, ItsSizeIsBoundedAndACallsToo) {
   HookQueue queue;
   std::size_t dropped = 0;

@@ -151,10 +151,12 @@ void PlainSession::subscribe(const json::Value& message) {
 void PlainSession::ask(const std::string& channel, std::unique_ptr<Position> since) {
   auto asking = std::make_shared<Asking>(this, channel, std::move(since));
   Question question{credentials_, show_socket(outlet().id()), channel, caller_.name};
-  const bool asked = part().tasks().spawn(
-      [&part = part(), asking, question] { return await_answer(part, asking, question); });
-  if (!asked) return refuse("unavailable", "the server stops", channel);
-  asking_.push_back(std::move(asking));
+  asking_.push_back(asking);
+  if (part().tasks().spawn(
+          [&part = part(), asking, question] { return await_answer(part, asking, question); }))
+    return;
+  asking_.pop_back();
+  refuse("unavailable", "the server stops", channel);
 }
 
 net::Task<> PlainSession::await_answer(Part& part, std::shared_ptr<Asking> asking,
