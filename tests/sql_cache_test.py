@@ -67,11 +67,16 @@ class Hits(Cached):
         def hit():
             wire.send_all(*one)
             self.assertEqual(wire.until_ready(), first)
-            return self.hits(server, "FROM t.rooms") > 2
+            return self.hits(server, "SELECT name FROM t.rooms") > 2
 
         eventually(hit)
         wire.send_all(parse("", "SELECT name FROM t.rooms WHERE id = $1::int"), bind(values=["2"]), DESCRIBE_PORTAL, execute(), SYNC)
         self.assertIn(b"room 2", wire.until_ready()[3][1])
+        for value in ("today", " TOMORROW ", "now"):  # says another time each time
+            for _ in range(3):
+                wire.send_all(parse("", "SELECT count(*) FROM t.rooms WHERE $1::date > '2020-01-01'"), bind(values=[value]), execute(), SYNC)
+                self.assertEqual(kinds(wire.until_ready()), "12DCZ")
+        self.assertIn("means the time", self.line(server, "> ?")["state"])
         # The statement without a name is there after a hit, and a named one is answered by its text.
         wire.send_all(*one)
         wire.until_ready()
@@ -79,14 +84,14 @@ class Hits(Cached):
         self.assertIn(b"room 3", wire.until_ready()[1][1])
         wire.send_all(parse("mine", "SELECT name FROM t.rooms WHERE id = $1::int"), SYNC)
         self.assertEqual(kinds(wire.until_ready()), "1Z")
-        before = self.hits(server, "FROM t.rooms")
+        before = self.hits(server, "SELECT name FROM t.rooms")
 
         def named():
             wire.send_all(bind("mine", values=["3"]), execute(), SYNC)
             answer = wire.until_ready()
             self.assertEqual(kinds(answer), "2DCZ")
             self.assertIn(b"room 3", answer[1][1])
-            return self.hits(server, "FROM t.rooms") > before
+            return self.hits(server, "SELECT name FROM t.rooms") > before
 
         eventually(named)
 
@@ -111,12 +116,14 @@ class Hits(Cached):
         server = self.cached()
         wire = self.wire(server)
         self.direct("CREATE UNLOGGED TABLE t.fast (n int); CREATE FUNCTION t.f() RETURNS int LANGUAGE sql STABLE AS 'SELECT count(*)::int FROM t.rooms'; "
+                    "CREATE FUNCTION t.price(t.rooms) RETURNS int LANGUAGE sql STABLE AS 'SELECT count(*)::int FROM t.fast'; "
                     "CREATE VIEW t.recent AS SELECT id, now() AS at FROM t.rooms")
         eventually(lambda: self.stream(server)["state"] == "current" or wire.values("SELECT count(*) FROM t.rooms") is None)
         for sql, why in (("SELECT now(), id FROM t.rooms", "now() depends on the moment"), ("SELECT random(), id FROM t.rooms", "random() is volatile"),
                          ("SELECT CURRENT_DATE, id FROM t.rooms", "depends on the time"), ("SELECT id FROM t.rooms FOR UPDATE", "it locks rows"),
                          ("SELECT n FROM t.fast", "an unlogged table"), ("SELECT relname FROM pg_class", "a system catalogue"), ("SELECT t.f(), id FROM t.rooms", "f() is a function that may"),
                          ("SELECT at FROM t.recent", "the view recent calls now"), ("SELECT 1", "it reads no table"), ("UPDATE t.rooms SET name = name", "it is no read (write)"),
+                         ("SELECT r.price FROM t.rooms r", "it may call a function as a column"),
                          ("SELECT id FROM t.rooms TABLESAMPLE system (100)", "TABLESAMPLE")):
             with self.subTest(sql):
                 def refused():
@@ -236,6 +243,27 @@ class Promises(Cached):
         wire.query("ROLLBACK")
         for _ in range(3):
             self.assertEqual(wire.values(sql), ["room 1"])
+
+    def test_a_transaction_that_only_reads_is_answered_from_memory_too(self):
+        server = self.cached()
+        wire = self.wire(server)
+        sql = "SELECT name FROM t.rooms WHERE id = 1"
+        self.warm(server, wire, sql)
+        for begin, cached in (("BEGIN", True), ("BEGIN ISOLATION LEVEL READ COMMITTED", True), ("BEGIN ISOLATION LEVEL REPEATABLE READ", False), ("BEGIN; SELECT id FROM t.rooms FOR UPDATE", False),
+                              ("BEGIN; SET LOCAL search_path = u", False), ("BEGIN; SELECT set_config('TimeZone', 'UTC', true)", False)):
+            with self.subTest(begin):
+                for _ in range(20):
+                    self.warm(server, wire, sql)
+                    wire.query(begin)
+                    before = self.hits(server, "FROM t.rooms WHERE id = ?")
+                    messages = wire.query(sql)
+                    self.assertEqual((kinds(messages), messages[-1][1]), ("TDCZ", b"T"))
+                    wire.query("COMMIT")
+                    hit = self.hits(server, "FROM t.rooms WHERE id = ?") > before
+                    self.assertTrue(cached or not hit)
+                    if hit == cached:
+                        break
+                self.assertEqual(hit, cached)
 
     def test_a_slot_that_waits_for_an_open_transaction_says_for_whom(self):
         holder = Wire(("127.0.0.1", self.cluster.port), password=self.cluster.password)

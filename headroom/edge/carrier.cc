@@ -82,7 +82,7 @@ net::Task<Attempt> Carrier::carry(Request& r, Lease& lease) {
     // The head is in memory only for as long as it is being written.
     std::string out;
     out.reserve(1024);
-    write_request_head(r, lease.server(), out);
+    write_request_head(r, lease.server(), out, group_.worker().random());
     net::Gather data;
     data.add(out);
     if (r.body_stored) data.add(r.body);

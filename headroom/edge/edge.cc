@@ -252,6 +252,8 @@ void Edge::host(std::string prefix, http::Service& service) {
   body_->hosting_.services.push_back({std::move(prefix), &service});
 }
 
+void Edge::tie_to(link::Link& link) { body_->hosting_.link = &link; }
+
 void Edge::explain_to(MayAsk may_ask) { body_->hosting_.may_ask = std::move(may_ask); }
 
 Result<> Edge::start(std::shared_ptr<const EdgeOptions> options,

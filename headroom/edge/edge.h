@@ -24,6 +24,7 @@
 #include "headroom/edge/status.h"
 #include "headroom/http/service.h"
 #include "headroom/limit/rules.h"
+#include "headroom/link/link.h"
 #include "headroom/net/interfaces.h"
 #include "headroom/net/resolver.h"
 #include "headroom/net/worker.h"
@@ -58,6 +59,8 @@ class Edge final : public net::Health {
   // Requests for `prefix` and below are answered by `service` on the worker they came to. Before start().
   void host(std::string prefix, http::Service& service);
 
+  // Where requests meet their queries, for [edge.cache] sql_tags. Before start().
+  void tie_to(link::Link& link);
   // Who may ask for explanations (explain.h): whether this token is an operator's. Called on the worker of that index. Before start().
   void explain_to(std::function<bool(std::string_view token, const IpAddress& peer, std::size_t worker)> may_ask);
 

@@ -17,6 +17,7 @@ using http::Name;
 namespace {
 
 constexpr std::uint64_t kReadWhole = 64U << 10U;
+constexpr std::uint64_t kReadWholeForTags = 1U << 20U;  // where queries may come until the end
 constexpr Duration kKeepToValidate = 3600s;  // an expired answer with a validator
 constexpr Duration kKeepMarker = 86400s;
 constexpr Duration kLookAtUpstream = 1s;
@@ -177,6 +178,18 @@ std::vector<std::string> Fill::tags_for(const Request& r, const http::Tags& name
   return tags;
 }
 
+// What the queries of this request have read until now; and those of nobody. False: something that is not known.
+bool Fill::add_reads(const Request& r, std::vector<std::string>& tags) {
+  if (!r.at_app) return r.link == nullptr;
+  link::ReadTags reads;
+  r.at_app->reads.add_to(reads);
+  r.link->unclaimed.add_to(reads, r.unclaimed_since);
+  tags.insert(tags.end(), reads.tags.begin(), reads.tags.end());
+  if (reads.known && tags.size() <= cache::kTagsLimit) return true;
+  status.detail = "its queries read what is not known (SHOW CACHE)";
+  return false;
+}
+
 // A 304 to our own question: the stored body under a head brought up to date.
 bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
   const Page before(lease_.stale()->metadata());
@@ -208,10 +221,16 @@ bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
   for (const std::string_view tag : text::split(before.tags(), '\n')) {
     if (!tag.empty() && std::ranges::find(tags, tag) == tags.end()) tags.emplace_back(tag);
   }
+  const bool known = add_reads(r, tags);
   const std::string metadata = page_of(merged, freshness, *r.route, tags);
   const cache::Head made{.metadata = metadata, .lifetimes = lifetimes_of(freshness, true), .tags = tags, .cls = r.route->cache.cls,
                          .age = std::chrono::seconds(freshness.initial_age)};
   cache::ObjectRef stale = lease_.stale();
+  if (!known) {
+    refuse(Duration{});
+    object_ = std::move(stale);
+    return true;
+  }
   auto renewed = lease_.renew(made, Clock::now());
   if (renewed) outcome_ = Refreshed::renewed;
   count(cache::Cache::Fill::stored, r);
@@ -269,7 +288,11 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream) {
                    .age = std::chrono::seconds(freshness_.initial_age), .forms = page.may_be_coded()};
   status.stored = true;
   r.route->cache.sharing->stored();
-  if (page.size() <= kReadWhole) co_return co_await store_whole(r, upstream, made, all);
+  if (page.size() <= (r.link != nullptr ? kReadWholeForTags : kReadWhole)) co_return co_await store_whole(r, upstream, made, all);
+  if (r.link != nullptr) {
+    status.detail = "over 1 MiB, or of unknown size, with sql_tags";
+    refuse(pages_.cache_.options().bypass_ttl);
+  }
   if (lease_) co_return store_growing(r, upstream, made);
   metadata_.clear();
   status.stored = false;
@@ -295,9 +318,16 @@ net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made
       co_return true;
     }
   }
-  if (tagged) {
-    metadata_ = page_of(head, freshness_, *r.route, tags, content_tag(body_));
+  const bool known = add_reads(r, tags);
+  if (tagged || r.link != nullptr) {
+    metadata_ = page_of(head, freshness_, *r.route, tags, tagged ? content_tag(body_) : std::string());
     made.metadata = metadata_;
+    made.tags = tags;
+  }
+  if (!known) {
+    status.stored = false;
+    refuse(Duration{});
+    co_return true;
   }
   if (!lease_) {
     status.stored = pages_.cache_.memory().set(cache::Space::http, place_.of_answer(), made, body_, Clock::now(), since_).has_value();

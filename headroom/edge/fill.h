@@ -62,6 +62,7 @@ class Fill final : public Keeper {
   [[nodiscard]] bool store_growing(Request& request, Lease& upstream, cache::Head& head);
   [[nodiscard]] bool find_place(Request& request, std::string_view names);
   void refuse(Duration remember);
+  [[nodiscard]] bool add_reads(const Request& request, std::vector<std::string>& tags);
   [[nodiscard]] http::Freshness freshness_of(const Request& request, const http::ResponseHead& head, const http::Directives& directives) const;
   [[nodiscard]] cache::Lifetimes lifetimes_of(const http::Freshness& freshness, bool has_validator) const;
   [[nodiscard]] std::vector<std::string> tags_for(const Request& request, const http::Tags& named) const;

@@ -5,6 +5,11 @@
 namespace headroom::edge {
 
 net::Task<> Forwarder::forward(Request& r) {
+  if (r.link != nullptr && !r.at_app) {
+    const auto inbound = r.trusted ? link::parse_traceparent(r.head().value_of(http::Name::traceparent)) : std::nullopt;
+    r.unclaimed_since = r.link->unclaimed.now();
+    r.at_app = r.link->requests.begin(inbound ? *inbound : link::mint(group_.worker().random()), "", Clock::now());
+  }
   if (r.x.has_body()) {
     r.x.limit_body(r.route->body_limit);
     const bool stored = co_await store_body(r);

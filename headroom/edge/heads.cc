@@ -48,7 +48,7 @@ std::optional<std::string_view> told_host(const Request& r) {
   return http::is_authority(value) ? std::optional(value) : std::nullopt;
 }
 
-void write_request_head(Request& r, const Server& server, std::string& out) {
+void write_request_head(Request& r, const Server& server, std::string& out, Random& random) {
   const http::RequestHead& head = r.head();
   const UpstreamOptions& options = r.group().options();
   const RoutePolicy& policy = r.route->policy;
@@ -71,9 +71,10 @@ void write_request_head(Request& r, const Server& server, std::string& out) {
   append_line(out, "Host", host);
   const bool plain = r.route->coding.plain_from_app;
   if (plain) append_line(out, "Accept-Encoding", "identity");
-  if (policy.active() || r.keeper != nullptr || plain) {
+  if (policy.active() || r.keeper != nullptr || plain || r.at_app) {
     writer.forward(head.fields, [&](const http::Field& f) {
       if (plain && f.id == Name::accept_encoding) return false;
+      if (r.at_app && (f.id == Name::traceparent || (f.id == Name::tracestate && !r.trusted))) return false;
       return !is_written_for_servers(f) && policy.keeps_request_field(f) && (r.keeper == nullptr || !r.keeper->replaces(f));
     });
     if (r.keeper != nullptr) out.append(r.keeper->lines());
@@ -98,6 +99,10 @@ void write_request_head(Request& r, const Server& server, std::string& out) {
                          {r.trusted ? r.x.peer().address.ip() : r.client, head.authority, scheme});
   out.append("\r\nX-Real-IP: ").append(client);
   out.append("\r\nX-Request-Id: ").append(r.id);
+  if (r.at_app) {
+    out.append("\r\nTraceparent: ");
+    link::append_traceparent(out, r.at_app->trace, random);
+  }
   out.append("\r\nVia: ");
   http::append_via(out, head, kPseudonym);
   out.append("\r\n");

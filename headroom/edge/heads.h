@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "headroom/base/hash.h"
 #include "headroom/edge/coded.h"
 #include "headroom/edge/request.h"
 
@@ -18,7 +19,7 @@ inline constexpr std::string_view kPseudonym = "headroom";
 // The host of the client's URL, if a trusted proxy tells one.
 [[nodiscard]] std::optional<std::string_view> told_host(const Request& request);
 // The whole head of the request as `server` gets it: framing, forwarding fields and the route's policy.
-void write_request_head(Request& request, const Server& server, std::string& out);
+void write_request_head(Request& request, const Server& server, std::string& out, Random& random);
 // Begins the answer in the exchange (Exchange::start) and appends its field lines.
 void begin_answer(Request& request, const http::ResponseHead& head, const Rewrite& rewrite = {});
 // Whether a server's field is passed on to clients of this route (Via is written anew).

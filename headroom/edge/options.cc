@@ -134,6 +134,7 @@ Section<EdgeCacheOptions> edge_cache_section() {
   s.setting("stale_while_revalidate", &O::stale_while_revalidate, "0", Reload::live, "How long an expired answer is served while one request refreshes it, where it does not say.");
   s.setting("stale_if_error", &O::stale_if_error, "5m", Reload::live, "How long an expired answer is served when no server answers well, where it does not say.");
   s.setting("s_maxage_forbids_stale", &O::s_maxage_forbids_stale, "true", Reload::live, "s-maxage means that nothing stale is served (RFC 9111 5.2.2.10); false: stale-while-revalidate counts beside it.");
+  s.setting("sql_tags", &O::sql_tags, "false", Reload::restart, "Pages know which tables their queries read through the SQL proxy, and are dropped when somebody writes one (docs/sql-pages.md).");
   s.setting("background_refreshes", &O::background_refreshes, "64", Reload::live, "How many answers each worker refreshes at once while clients get the stored one; 0: a client waits for the refresh.", between(0, 1024));
   s.setting("refresh_timeout", &O::refresh_timeout, "30s", Reload::live, "How long such a refresh may take.", between(100ms, 3600s));
   return s;

@@ -228,6 +228,7 @@ struct EdgeCacheOptions {
   Duration stale_while_revalidate{};
   Duration stale_if_error{};
   bool s_maxage_forbids_stale = true;
+  bool sql_tags = false;
   std::uint32_t background_refreshes = 0;  // on each worker
   Duration refresh_timeout{};
 };

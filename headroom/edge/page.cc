@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <type_traits>
+#include <vector>
 
 #include "headroom/base/assert.h"
 #include "headroom/base/text.h"
@@ -73,7 +75,11 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
   http::append_via(lines, head, kPseudonym);
   lines += "\r\n";
   if (own_cdn_control) lines.append("CDN-Cache-Control: ").append(route.cache.cdn.control).append("\r\n");
-  if (for_cdn) lines += cdn_tag_line(route.cache.cdn, tags);
+  if (for_cdn) {
+    std::vector<std::string> told;  // without those of tables, which only we drop by
+    std::ranges::copy_if(tags, std::back_inserter(told), [](const std::string& tag) { return !tag.starts_with("sql:"); });
+    lines += cdn_tag_line(route.cache.cdn, told);
+  }
   if (own_cache_control) lines.append("Cache-Control: ").append(route.cache.browser).append("\r\n");
 
   const auto place = [&](Name name, std::string_view value) {

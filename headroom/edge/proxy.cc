@@ -44,6 +44,7 @@ void Proxy::trim() {
 net::Task<> Proxy::serve(Exchange& exchange) {
   const std::shared_ptr<const View> view = view_;
   Request request(exchange, *view);
+  if (view->options->cache.sql_tags) request.link = hosting_.link;
   cells_.begun->add();
   if (auto known = identify(request); !known) {
     exchange.close_after();

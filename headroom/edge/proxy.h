@@ -33,6 +33,7 @@ struct Hosted {
 struct Hosting {
   std::vector<Hosted> services;
   MayAsk may_ask;  // empty: nobody
+  link::Link* link = nullptr;
 };
 
 // What the whole edge counts, beside its routes.

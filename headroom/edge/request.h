@@ -12,6 +12,7 @@
 #include "headroom/http/exchange.h"
 #include "headroom/http/storable.h"
 #include "headroom/limit/rules.h"
+#include "headroom/link/link.h"
 
 namespace headroom::edge {
 
@@ -79,9 +80,17 @@ struct Request {
   PagePlace place;
   std::string cache_status;  // what the cache did, for the answer's field
   bool explained = false;    // an operator asks why (explain.h)
+  link::Link* link = nullptr;    // where pages are tagged by what queries read
+  link::RequestPointer at_app{};  // from when it is forwarded
+  std::uint64_t unclaimed_since = 0;
 
   Request(http::Exchange& exchange, const View& seen)
       : x(exchange), view(seen), began(exchange.began()) {}
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+  ~Request() {
+    if (at_app) link->requests.end(at_app, Clock::now());
+  }
   [[nodiscard]] const http::RequestHead& head() const { return x.request(); }
   [[nodiscard]] Group& group() const { return route->pool->group; }
   // Whether the client speaks TLS, to us or to a trusted proxy before us.

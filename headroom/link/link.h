@@ -4,7 +4,10 @@
 // Threads: any. Invariants and limits: those of its parts.
 #pragma once
 
+#include <atomic>
+
 #include "headroom/link/positions.h"
+#include "headroom/link/reads.h"
 #include "headroom/link/requests.h"
 
 namespace headroom::link {
@@ -12,6 +15,14 @@ namespace headroom::link {
 struct Link {
   Requests requests;
   Positions positions;
+  UnclaimedReads unclaimed;
+  std::atomic<Currency*> currency{nullptr};  // the SQL proxy's, while it runs
+
+  // Whether a page that read tables is as good as new.
+  [[nodiscard]] bool current(TimePoint now) {
+    Currency* const known = currency.load(std::memory_order_acquire);
+    return known != nullptr && known->current(now);
+  }
 };
 
 }  // namespace headroom::link

@@ -17,7 +17,7 @@ void Requests::clean(Shard& shard, TimePoint now) {
 }
 
 RequestPointer Requests::begin(const Trace& trace, std::string session, TimePoint now) {
-  auto request = std::make_shared<Request>(Request{trace, std::move(session)});
+  auto request = std::make_shared<Request>(trace, std::move(session));
   Shard& mine = shard(trace);
   const std::scoped_lock lock(mine.mutex);
   const bool fresh = mine.by_trace.insert_or_assign(trace, Entry{request}).second;

@@ -15,6 +15,7 @@
 #include <unordered_map>
 
 #include "headroom/base/clock.h"
+#include "headroom/link/reads.h"
 #include "headroom/link/trace.h"
 
 namespace headroom::link {
@@ -23,6 +24,7 @@ namespace headroom::link {
 struct Request {
   Trace trace;
   std::string session;  // of the browser; empty: it has none
+  Reads reads{};        // what its queries have read
 };
 using RequestPointer = std::shared_ptr<Request>;
 

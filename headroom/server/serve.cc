@@ -137,10 +137,10 @@ class Process {
   std::shared_ptr<const limit::Rules> limits_;
   net::Resolver resolver_;
   std::optional<cache::Cache> cache_;
+  link::Link link_;
   std::optional<realtime::Hub> hub_;
   edge::Edge edge_;
   std::optional<tasks::Tasks> tasks_;
-  link::Link link_;
   sql::Sql sql_;
   monitor::Vitals vitals_{workers_};
   monitor::Rates rates_;
@@ -322,6 +322,7 @@ Result<> Process::open_edge() {
     for (const std::string& path : trends_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
+  edge_.tie_to(link_);
   edge_.explain_to([this](std::string_view token, const IpAddress& from, std::size_t worker) { return api_.is_operator(token, from, worker); });
   edge::Inherited from_running{.doors = inherited("edge"), .tls_ticket_keys = {}};
   for (const Secret& secret : handover_.secrets) {
@@ -342,6 +343,7 @@ Result<> Process::open_sql() {
     log::announce("headroom: sql does not listen: no server is given (--postgres URL)");
     return {};
   }
+  if (settings_->get<edge::EdgeOptions>().cache.sql_tags) sql_.tag_pages();
   auto doors = inherited("sql");
   auto started = sql_.start(options, doors.empty() ? std::vector<int>{} : std::move(doors[0].sockets));
   sql_runs_ = started.has_value();

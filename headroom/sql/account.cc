@@ -47,9 +47,11 @@ void Account::set_welcome(const postgres::Settings& reported) {
   welcome_ = std::make_shared<const postgres::Settings>(reported);
 }
 
-void Account::set_path(const std::string& path) {
+void Account::set_defaults(const std::string& path, const std::string& isolation) {
   const std::scoped_lock lock(mutex_);
-  if (path_.empty()) path_ = path;
+  if (welcome_) return;
+  path_ = path;
+  reads_committed_ = isolation == "read committed";
 }
 
 std::optional<std::string> Account::reported_as(const std::string& name, const std::string& value) const {

@@ -49,7 +49,9 @@ class Account {
   void remember(const std::string& name, const std::string& value, const std::string& reported);
   // search_path of a session that has not set it; set once, before the first session has logged in.
   [[nodiscard]] const std::string& path() const { return path_; }
-  void set_path(const std::string& path);
+  // Whether its transactions are READ COMMITTED unless they say otherwise.
+  [[nodiscard]] bool reads_committed() const { return reads_committed_; }
+  void set_defaults(const std::string& path, const std::string& isolation);
 
   metrics::Counter& queries;
   metrics::Counter& transactions;
@@ -70,6 +72,7 @@ class Account {
   std::shared_ptr<const postgres::Settings> welcome_;
   std::unordered_map<std::string, std::string> known_;
   std::string path_;
+  bool reads_committed_ = false;
 };
 
 }  // namespace headroom::sql

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "headroom/sql/comment.h"
+#include "headroom/sql/lexer.h"
+
 namespace headroom::sql {
 namespace {
 
@@ -23,21 +26,42 @@ std::optional<std::string_view> take(std::string_view bytes, std::size_t& at, ch
   return left.substr(pgwire::kHeader, frame.body());
 }
 
+// Whether a value of a Bind, read as text, means the time at which it is read: behind the formats and their count.
+bool any_means_now(std::string_view values) {
+  pgwire::Reader in(values);
+  (void)in.bytes(2U * in.u16());
+  for (unsigned left = in.u16(); left > 0 && !in.failed(); --left) {
+    const std::uint32_t size = in.u32();
+    if (size != 0xffffffff && means_now(in.bytes(size))) return true;
+  }
+  return in.failed();
+}
+
 }  // namespace
 
 bool CachedReads::in_transaction() const { return s_.status_ != pgwire::Status::idle; }
 
-Asker CachedReads::asker() const { return {s_.account_->database(), s_.user_, s_.wanted_, s_.account_->path()}; }
+bool CachedReads::may_be_cached() const {
+  if (!in_transaction()) return true;
+  return calm_ && s_.status_ == pgwire::Status::transaction && s_.account_->reads_committed() && !s_.wanted_.contains("default_transaction_isolation");
+}
+
+Asker CachedReads::asker() const { return {s_.account_->database(), s_.user_, s_.wanted_, s_.account_->path(), s_.server_reads_alike_}; }
 
 // A Query; or Bind, Describe of the portal, Execute of all its rows and Sync, perhaps with the Parse of a statement without a name before them.
 std::optional<CachedReads::Request> CachedReads::find_request() const {
   const std::string_view bytes = s_.in_.data();
   Request made;
+  const auto cut = [&made](std::string_view text) {
+    const TrailingComment found = cut_comment(text);
+    made.text = found.cut ? found.text : text;
+    made.traceparent = found.traceparent;
+  };
   std::size_t at = 0;
   if (const auto query = take(bytes, at, from_client::kQuery)) {
     if (query->empty() || query->find('\0') != query->size() - 1) return std::nullopt;
     made.simple = true;
-    made.text = query->substr(0, query->size() - 1);
+    cut(query->substr(0, query->size() - 1));
     made.size = at;
     return made;
   }
@@ -45,7 +69,7 @@ std::optional<CachedReads::Request> CachedReads::find_request() const {
     const auto parse = pgwire::parse_parse(*body);
     if (!parse || !parse->name.empty()) return std::nullopt;
     made.parses = true;
-    made.text = parse->query;
+    cut(parse->query);
     made.types = parse->types;
   }
   const auto bound = take(bytes, at, from_client::kBind);
@@ -80,7 +104,7 @@ Insight::Shape& CachedReads::shape_of(const Request& request) {
 
 CachedReads::Look CachedReads::look() {
   if (ticket_) return Look::later;
-  if (asked_ || fill_ || s_.outstanding() > 0 || in_transaction() || s_.pins_ != 0 || s_.ready_ > 0 || !s_.to_server_.empty() || s_.touched_.any()) return Look::pass;
+  if (asked_ || fill_ || s_.outstanding() > 0 || !may_be_cached() || s_.pins_ != 0 || s_.ready_ > 0 || !s_.to_server_.empty() || s_.touched_.any() || s_.attempt_) return Look::pass;
   if (s_.to_client_.size() + s_.back_ready_ > kMostUnread) return Look::later;
   const auto request = find_request();
   if (!request) return Look::pass;
@@ -104,6 +128,10 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
   }
   if (!results_.usable(stream_, now)) {
     results_.note(worker, *shape_, CacheEvent::passed_by, "the stream of changes is not current");
+    return Look::pass;
+  }
+  if (!request.simple && any_means_now(request.values)) {
+    results_.note(worker, *shape_, CacheEvent::refused, "a value means the time ('today')");
     return Look::pass;
   }
   std::string wanted(1, request.simple ? 'Q' : request.describes ? 'D' : 'E');
@@ -176,31 +204,40 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
     s_.has_unnamed_ = s_.unnamed_here_ = false;
   }
   const TimePoint now = Clock::now();
+  const auto trace = link::parse_traceparent(request.traceparent);
+  const link::RequestPointer its = trace ? s_.room_.link.requests.find(*trace, now) : s_.request_;
+  results_.tell(its.get(), *plan_);
   std::string& out = s_.to_client();
   if (request.parses) pgwire::append_empty(out, from_server::kParseComplete);
   if (!request.simple) pgwire::append_empty(out, from_server::kBindComplete);
   out.append(object.stored());
-  pgwire::append_ready(out, pgwire::Status::idle);
+  pgwire::append_ready(out, s_.status_);
   s_.in_.consume(request.size);
   s_.state_since_ = now;
   ++s_.queries_;
   const std::size_t index = s_.worker().index();
   s_.account_->queries.at(index).add();
-  s_.account_->transactions.at(index).add();
+  if (!in_transaction()) s_.account_->transactions.at(index).add();
   Insight::record(*shape_, Duration::zero(), false);
 }
 
 void CachedReads::sent(std::optional<std::string_view> text) {
   rolled_back_ = false;
+  const bool first = statements_++ == 0;
   if (!text) {
     effect_ = Plan::Effect::schema;
+    calm_ = false;
+    results_.tell_unknown(s_.request_.get());
     return;
   }
   const KnownPlanPointer known = results_.plan(s_.worker().index(), stream_, asker(), *text);
   effect_ = std::max(effect_, known->plan.effect);
-  for (const Oid each : known->plan.changes) {
-    if (std::ranges::find(changes_, each) == changes_.end()) changes_.push_back(each);
-  }
+  results_.tell(s_.request_.get(), *known);
+  calm_ = in_transaction() ? calm_ && known->plan.calm : first && is_plain_begin(*text);
+  if (known->plan.changes.empty() || changes_ == known->plan.changes) return;
+  changes_.insert(changes_.end(), known->plan.changes.begin(), known->plan.changes.end());
+  std::ranges::sort(changes_);
+  changes_.erase(std::ranges::unique(changes_).begin(), changes_.end());
 }
 
 void CachedReads::record(char type, std::string_view bytes) {
@@ -234,12 +271,15 @@ void CachedReads::record_more(std::string_view bytes) {
 
 void CachedReads::completed(std::string_view tag) {
   rolled_back_ = tag == "ROLLBACK";
+  if (tag == "COMMIT PREPARED") stream_.doubt();  // of another transaction's changes
   // COMMIT; or, where there is no transaction, the statement's own.
   if (tag == "COMMIT" || !in_transaction()) drop();
 }
 
 void CachedReads::ready(pgwire::Status status) {
+  if (s_.outstanding() == 0) statements_ = 0;
   if (status == pgwire::Status::idle) {
+    calm_ = false;
     const bool last = s_.outstanding() == 0;
     if (!rolled_back_ || !last) drop();
     if (last) {
@@ -277,7 +317,7 @@ void CachedReads::finish_fill(pgwire::Status status) {
   Fill fill = std::move(*fill_);
   fill_.reset();
   const TimePoint now = Clock::now();
-  const bool good = !fill.failed && !s_.failed_ && status == pgwire::Status::idle && !fill.bytes.empty() && fill.plan->catalogue->version() == stream_.version();
+  const bool good = !fill.failed && !s_.failed_ && status == s_.status_ && !fill.bytes.empty() && fill.plan->catalogue->version() == stream_.version();
   if (!fill.lease) return;
   if (!good) return fill.lease.uncacheable(Duration::zero(), now);
   Duration ttl = fill.plan->ttl;

@@ -3,7 +3,7 @@
 // Owns: the lease of a result that is being read, or the place among those who wait for one; what the open transaction may have changed.
 // Worker: the session's; part of it, in its coroutine.
 // Invariants: (1) what a transaction may have changed is dropped, or doubted, before a byte that tells of its commit goes to the client; (2) only
-//   the whole answer of one request outside of a transaction is stored, and given; (3) a request is looked up once, and then passed on as it came.
+//   the whole answer of one request is stored, and given, outside of a transaction or in one of READ COMMITTED that has done nothing but read; (3) a request is looked up once, and then passed on as it came.
 // Limits: kLongestWait for another's fill; [sql.cache] max_result.
 #pragma once
 
@@ -53,6 +53,7 @@ class CachedReads {
     bool parses = false;     // the statement without a name
     bool describes = false;  // its portal
     std::string_view text{}, types{}, values{};
+    std::string_view traceparent{};  // of the comment behind the text, which has been cut off
   };
   struct Fill {
     cache::Lease lease;
@@ -73,6 +74,7 @@ class CachedReads {
   void fail_fill();
   void drop();
   [[nodiscard]] bool in_transaction() const;
+  [[nodiscard]] bool may_be_cached() const;
 
   Session& s_;
   ResultCache& results_;
@@ -90,6 +92,8 @@ class CachedReads {
   std::vector<Oid> changes_;
   Plan::Effect effect_ = Plan::Effect::none;
   bool rolled_back_ = false;
+  bool calm_ = false;      // it is READ COMMITTED, and nothing but calm reads so far
+  unsigned statements_ = 0;  // since the last ReadyForQuery
 };
 
 }  // namespace headroom::sql

@@ -55,6 +55,9 @@ ORDER BY 1, 2 OFFSET {} LIMIT {})";
 constexpr std::string_view kFunctions = R"(
 SELECT proname, pronamespace = 'pg_catalog'::regnamespace, max(CASE provolatile WHEN 'v' THEN 3 WHEN 's' THEN 2 ELSE 1 END)
 FROM pg_catalog.pg_proc GROUP BY 1, 2 ORDER BY 1, 2 OFFSET {} LIMIT {})";
+constexpr std::string_view kColumnFunctions = R"(
+SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0]
+WHERE p.oid >= 16384 AND p.pronargs - p.pronargdefaults <= 1 AND p.pronargs > 0 AND t.typtype = 'c' AND p.provolatile <> 'i' ORDER BY 1 OFFSET {} LIMIT {})";
 constexpr std::string_view kOddOperators = R"(
 SELECT EXISTS (SELECT FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode WHERE o.oid >= 16384 AND p.provolatile <> 'i')
  OR EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc WHERE c.oid >= 16384 AND p.provolatile <> 'i'))";
@@ -135,6 +138,10 @@ void CatalogueRows::add_function(const Row& row) {
   (is_true(row[1]) ? function.system : function.user) = worst;
 }
 
+void CatalogueRows::add_column_function(const Row& row) {
+  if (row.size() == 1 && row[0]) made_->column_functions_.push_back(*row[0]);
+}
+
 // Everything that is reached from `start` by these edges, it among them.
 template <class Edges>
 std::set<Oid> CatalogueRows::reach(Oid start, Edges edges) const {
@@ -199,7 +206,8 @@ net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std
     if (rows->size() < kPage) break;
     last = oid_of(rows->back()[0]);
   }
-  for (const auto& [text, add] : {std::pair{kEdges, &CatalogueRows::add_edge}, std::pair{kViewCalls, &CatalogueRows::add_call}, std::pair{kFunctions, &CatalogueRows::add_function}}) {
+  for (const auto& [text, add] : {std::pair{kEdges, &CatalogueRows::add_edge}, std::pair{kViewCalls, &CatalogueRows::add_call}, std::pair{kFunctions, &CatalogueRows::add_function},
+                                  std::pair{kColumnFunctions, &CatalogueRows::add_column_function}}) {
     for (std::size_t at = 0;; at += kPage) {
       std::string query = fmt::format(fmt::runtime(text), at, kPage);
       auto rows = co_await postgres::ask(server, std::move(query), deadline);

@@ -50,6 +50,8 @@ class Catalogue {
   [[nodiscard]] const Function* function(std::string_view name) const;
   // Operators or casts of its own that are not immutable: then no text tells what it calls.
   [[nodiscard]] bool has_odd_operators() const { return odd_operators_; }
+  // Functions that may be called as if they were columns (rooms.price), and are not immutable.
+  [[nodiscard]] const std::vector<std::string>& column_functions() const { return column_functions_; }
   [[nodiscard]] std::size_t size() const { return tables_.size(); }
   [[nodiscard]] std::uint64_t version() const { return version_; }
 
@@ -57,6 +59,7 @@ class Catalogue {
   friend class CatalogueRows;
   std::map<postgres::RelationName, Table> tables_;
   std::unordered_map<std::string, Function> functions_;
+  std::vector<std::string> column_functions_;
   bool odd_operators_ = false;
   std::uint64_t version_ = 0;
 };

@@ -25,6 +25,8 @@ class CatalogueRows {
   void add_call(const Row& row);
   // name, PostgreSQL's own, the worst volatility of that name: 1, 2, 3.
   void add_function(const Row& row);
+  // name: called with one row, as its columns are, and not immutable.
+  void add_column_function(const Row& row);
   // Once.
   [[nodiscard]] CataloguePointer make(std::uint64_t version, bool odd_operators);
 

@@ -62,7 +62,7 @@ std::string ChangeStream::tag(Oid table) const { return fmt::format("{}:{}", tag
 bool ChangeStream::current(TimePoint now) {
   wanted_.store(stamp(now), std::memory_order_relaxed);
   const std::int64_t verified = verified_.load(std::memory_order_acquire);
-  const bool is = ready_.load(std::memory_order_acquire) && !catalogue_stale_.load(std::memory_order_acquire) && verified > doubted_.load(std::memory_order_acquire) &&
+  const bool is = ready_.load(std::memory_order_acquire) && follows_primary() && !catalogue_stale_.load(std::memory_order_acquire) && verified > doubted_.load(std::memory_order_acquire) &&
                   elapsed(time_of(verified), now) <= behind_;
   const bool ageing = elapsed(time_of(verified), now) > behind_ / 3;
   if ((!is || ageing) && ready_.load(std::memory_order_relaxed) && !kicked_.exchange(true, std::memory_order_acq_rel)) {
@@ -79,7 +79,7 @@ void ChangeStream::doubt() {
 }
 
 void ChangeStream::changed(std::span<const Oid> tables) {
-  for (const Oid table : tables) cache_.invalidate_tag(tag(table));
+  for (const Oid table : tables) cache_.memory().invalidate_tag(tag(table), cache::Hardness::hard);  // a CDN is not told of each write
 }
 
 void ChangeStream::look_anew() {
@@ -94,7 +94,7 @@ void ChangeStream::schema_changed() {
 
 void ChangeStream::flush() {
   flushes_.fetch_add(1, std::memory_order_relaxed);
-  cache_.invalidate_tag(tag_);
+  cache_.memory().invalidate_tag(tag_, cache::Hardness::hard);
 }
 
 CataloguePointer ChangeStream::catalogue() const {
@@ -113,7 +113,7 @@ StreamReport ChangeStream::report() const {
   report.behind = elapsed(time_of(verified_.load()), now);
   const std::scoped_lock lock(mutex_);
   report.tables = catalogue_ ? catalogue_->size() : 0;
-  report.state = !ready_ ? state_ : catalogue_stale_ ? "reading the catalogue" : verified_ <= doubted_ ? "waiting for a commit to pass" : "current";
+  report.state = !ready_ || !follows_primary() ? state_ : catalogue_stale_ ? "reading the catalogue" : verified_ <= doubted_ ? "waiting for a commit to pass" : "current";
   return report;
 }
 
@@ -133,17 +133,26 @@ Task<> ChangeStream::run() {
   }
 }
 
+// As the server's own URL says, or as that of the first one.
+postgres::Credentials ChangeStream::credentials() const {
+  const postgres::Target& target = database_.cluster->route(follows_).target;
+  if (target.user.empty() || target.password.empty()) return who_;
+  return {.user = target.user, .password = target.password, .md5 = {}, .keys = {}};
+}
+
 Task<Result<>> ChangeStream::follow() {
-  const std::string& name = database_.route.target.database;
+  follows_ = database_.cluster->primary();
+  const postgres::Route route = database_.cluster->route(follows_);
+  const std::string name = database_.route.target.database;
   const TimePoint deadline = Clock::now() + kAnswer;
-  auto server = co_await postgres::log_in(*group_, means_, database_.route, who_, name, deadline, nullptr);
+  auto server = co_await postgres::log_in(*group_, means_, route, credentials(), name, deadline, nullptr);
   if (!server) co_return pass(server);
   auto level = co_await postgres::ask(**server, "SET synchronous_commit TO local; SHOW wal_level", deadline);
   if (!level) co_return pass(level);
   if (level->empty() || level->front().empty() || level->front()[0] != "logical")
     co_return co_await go_blind(**server);
   pgwire::Report refusal;
-  auto decoding = co_await Decoding::connect(*group_, means_, database_.route, who_, name, deadline, &refusal);
+  auto decoding = co_await Decoding::connect(*group_, means_, route, credentials(), name, deadline, &refusal);
   if (!decoding) co_return pass(decoding, "decoding the log");
 
   bool opened = false;
@@ -190,7 +199,7 @@ Task<Result<>> ChangeStream::go_blind(postgres::Server& server) {
   if (!may_be_blind_) co_return fail(Errc::conflict, std::string(kWhy));
   say(fmt::format("{}; results are kept for blind_ttl", kWhy));
   fingerprint_.clear();
-  while (!group_->stopped()) {
+  while (!group_->stopped() && follows_primary()) {
     auto looked = co_await look_at_catalogue(server);
     if (!looked) break;
     blind_ = true;
@@ -297,6 +306,7 @@ void ChangeStream::settle() {
 Task<Result<>> ChangeStream::ask_server(postgres::Server& server) {
   const TimePoint began = Clock::now();
   while (!stream_ended_ && !group_->stopped()) {
+    if (!follows_primary()) co_return fail(Errc::conflict, "another server has become the primary");
     const TimePoint now = Clock::now();
     const bool asked_for = elapsed(time_of(wanted_.load()), now) < kInDemand;
     if (catalogue_stale_ || (asked_for && elapsed(looked_, now) >= kLookAtCatalogue)) {

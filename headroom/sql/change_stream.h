@@ -86,6 +86,8 @@ class ChangeStream {
   [[nodiscard]] net::Task<Result<>> follow();
   [[nodiscard]] net::Task<Result<>> read_stream(postgres::Decoding& decoding);
   [[nodiscard]] net::Task<Result<>> ask_server(postgres::Server& server);
+  [[nodiscard]] postgres::Credentials credentials() const;
+  [[nodiscard]] bool follows_primary() const { return follows_.load(std::memory_order_acquire) == database_.cluster->primary(); }
   [[nodiscard]] net::Task<Result<>> go_blind(postgres::Server& server);
   [[nodiscard]] net::Task<Result<>> probe(postgres::Server& server);
   [[nodiscard]] net::Task<Result<>> look_at_catalogue(postgres::Server& server);
@@ -125,6 +127,7 @@ class ChangeStream {
 
   // Any thread's.
   std::atomic<bool> ready_{false};
+  std::atomic<std::size_t> follows_{0};  // which of the database's servers
   std::atomic<bool> blind_{false};
   std::atomic<bool> catalogue_stale_{true};
   std::atomic<std::uint64_t> catalogue_doubts_{1};

@@ -311,12 +311,12 @@ net::Task<bool> Session::try_settings(postgres::Settings& reported) {
     server = std::move(*waited);
   }
   if (!account_->welcome()) {
-    auto path = co_await postgres::ask(*server, "SHOW search_path", Clock::now() + room_.options().login_timeout);
-    if (!path || path->empty() || path->front().empty()) {
+    auto path = co_await postgres::ask(*server, "SHOW search_path; SHOW default_transaction_isolation", Clock::now() + room_.options().login_timeout);
+    if (!path || path->size() != 2 || path->front().empty() || path->back().empty()) {
       pool.close(worker(), std::move(server));
       co_return co_await refuse("login", {.sqlstate = "08006", .message = "the server does not answer"});
     }
-    account_->set_path(path->front()[0].value_or(""));
+    account_->set_defaults(path->front()[0].value_or(""), path->back()[0].value_or(""));
     account_->set_welcome(server->reported);
   }
   const auto base = account_->welcome();

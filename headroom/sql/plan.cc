@@ -4,11 +4,16 @@
 
 #include <algorithm>
 
+#include "headroom/base/text.h"
+
 namespace headroom::sql {
 namespace {
 
+constexpr std::size_t kMostChanges = 64;  // tables that one write drops by itself
+
 struct Calls {
   bool cacheable = true;
+  bool calm = true;   // none is volatile
   bool known = true;  // they write nothing, and read nothing but what the text names
   std::string why_not{};
 };
@@ -31,6 +36,7 @@ void look_at(const ObjectName& name, const Catalogue& catalogue, Calls& calls) {
     return refuse("is a function that may read or write anything");
   }
   if (!may_be_systems || function->system == Volatility::immutable) return;
+  if (function->system == Volatility::volatile_) calls.calm = false;  // set_config() among them
   if (function->system == Volatility::volatile_) return refuse("is volatile");
   if (!is_tame(name.name)) refuse("depends on the moment or on who asks");
 }
@@ -76,13 +82,33 @@ void add_changes(const Decision& decision, const Catalogue& catalogue, const std
       plan.effect = Plan::Effect::doubt;
       if (table == nullptr) continue;
     }
-    plan.changes.insert(plan.changes.end(), table->changes.begin(), table->changes.end());
+    // Of many partitions the stream tells which one it was.
+    const bool many = table->changes.size() > kMostChanges;
+    if (many) plan.effect = Plan::Effect::doubt;
+    const std::vector<Oid>& changes = many ? table->upwards : table->changes;
+    plan.changes.insert(plan.changes.end(), changes.begin(), changes.end());
   }
   std::ranges::sort(plan.changes);
   plan.changes.erase(std::ranges::unique(plan.changes).begin(), plan.changes.end());
 }
 
 }  // namespace
+
+bool is_plain_begin(std::string_view text) {
+  std::string words;
+  for (const std::string_view word : text::split(text, ' ')) {
+    if (!word.empty()) words.append(words.empty() ? "" : " ").append(text::lowered(word));
+  }
+  while (words.ends_with(';') || words.ends_with(' ')) words.pop_back();
+  const auto drop = [&words](std::string_view end) {
+    if (words.ends_with(end)) words.resize(words.size() - end.size());
+  };
+  drop(" not deferrable");
+  drop(" read write");
+  drop(" read only");
+  drop(" isolation level read committed");
+  return words == "begin" || words == "begin transaction" || words == "begin work" || words == "start transaction";
+}
 
 Plan plan_for(const Decision& decision, const Catalogue& catalogue, const std::vector<std::string>& path) {
   Plan plan{.why_not = refusal_of(decision)};
@@ -94,6 +120,7 @@ Plan plan_for(const Decision& decision, const Catalogue& catalogue, const std::v
   add_reads(decision, catalogue, path, plan);
   plan.cacheable = plan.why_not.empty();
   plan.counts = plan.cacheable && decision.functions.size() == 1 && decision.functions.front().name == "count";
+  plan.calm = decision.its_class == Class::read && !decision.locks_rows && !decision.into && !decision.copies && calls.calm && calls.known;
   const bool temporary = decision.temporary && decision.statements == 1;
   if (decision.its_class == Class::write) add_changes(decision, catalogue, path, plan);
   if (!calls.known) plan.effect = Plan::Effect::doubt;

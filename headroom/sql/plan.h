@@ -23,6 +23,7 @@ struct Plan {
     schema,  // what tables are, too
   };
   bool cacheable = false;
+  bool calm = false;         // a read that leaves its transaction as it was: neither writes, locks nor settings
   bool counts = false;       // SELECT count(...)
   bool reads_known = false;  // `reads` has all that it reads
   std::string why_not{};
@@ -30,6 +31,9 @@ struct Plan {
   Effect effect = Effect::none;
   std::vector<Oid> changes{};
 };
+
+// BEGIN of READ COMMITTED, by its default or by name, and nothing else.
+[[nodiscard]] bool is_plain_begin(std::string_view text);
 
 // `path`: the session's search path.
 [[nodiscard]] Plan plan_for(const Decision& decision, const Catalogue& catalogue, const std::vector<std::string>& path);

@@ -57,6 +57,19 @@ TEST_F(Plans, WhatMayDoAnythingIsDoubted) {
     EXPECT_EQ(plan(text).effect, Effect::none) << text;
 }
 
+TEST_F(Plans, ACalmReadLeavesItsTransactionAsItWas) {
+  for (const std::string_view text : {"SELECT * FROM rooms", "SELECT now()", "SELECT 1", "SELECT * FROM fast"}) EXPECT_TRUE(plan(text).calm) << text;
+  for (const std::string_view text : {"SELECT * FROM rooms FOR UPDATE", "SELECT mine()", "SELECT random()", "UPDATE rooms SET id = 1", "SAVEPOINT x", "SET x.y = 1", "LOCK TABLE rooms"})
+    EXPECT_FALSE(plan(text).calm) << text;
+}
+
+TEST(PlainBegin, IsOneOfReadCommitted) {
+  for (const std::string_view text : {"BEGIN", "begin;", "BEGIN TRANSACTION", "START TRANSACTION  READ ONLY;", "BEGIN ISOLATION LEVEL READ COMMITTED;", "begin isolation level read committed read write"})
+    EXPECT_TRUE(is_plain_begin(text)) << text;
+  for (const std::string_view text : {"", "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN; SELECT 1", "BEGIN ISOLATION LEVEL REPEATABLE READ", "COMMIT", "BEGIN /* x */"})
+    EXPECT_FALSE(is_plain_begin(text)) << text;
+}
+
 TEST_F(Plans, ANameThatOnlyUsersFunctionsHaveInAnotherSchemaMayBeMeant) {
   EXPECT_FALSE(plan("SELECT lower(name) FROM rooms").cacheable);  // somebody has made a lower() of his own
   EXPECT_TRUE(plan("SELECT pg_catalog.lower(name) FROM rooms").cacheable);

@@ -1,12 +1,14 @@
 #include "headroom/sql/result_cache.h"
 
+#include <algorithm>
+
 #include "headroom/auth/crypto.h"
 #include "headroom/sql/effects.h"
 
 namespace headroom::sql {
 namespace {
 
-constexpr std::size_t kLongestPlanned = 64U << 10U;
+constexpr std::size_t kLongestPlanned = 4096;  // and kept: longer ones are planned each time
 
 // Of what a session says about itself alone.
 bool is_neutral(std::string_view setting) { return setting == "application_name"; }
@@ -24,7 +26,8 @@ const std::string& acts_as(const Asker& asker) {
 
 }  // namespace
 
-ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options) : workers_(workers), cache_(cache), options_(options) {
+ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options, link::Link* link)
+    : workers_(workers), cache_(cache), options_(options), link_(link) {
   for (std::size_t i = 0; i < workers.size(); ++i) parts_.push_back(std::make_unique<Part>());
 }
 
@@ -34,9 +37,34 @@ void ResultCache::add(const postgres::Means& means, const Database& database, po
 
 void ResultCache::start() {
   for (auto& [database, stream] : streams_) stream->start();
+  if (link_ != nullptr) link_->currency = this;
+}
+
+bool ResultCache::current(TimePoint now) {
+  bool all = true;
+  for (auto& [database, stream] : streams_) all = stream->current(now) && all;
+  return all;
+}
+
+void ResultCache::tell(link::Request* request, const KnownPlan& plan) const {
+  if (link_ == nullptr) return;
+  const auto note = [&](auto& reads) {
+    if (!plan.tags.empty() && !plan.plan.reads.empty()) reads.note(plan.tags, plan.plan.reads_known);
+    else if (!plan.plan.reads_known) reads.note({}, false);
+    if (!plan.page_tags.empty()) reads.note(plan.page_tags, true);
+  };
+  if (request != nullptr) note(request->reads);
+  else note(link_->unclaimed);
+}
+
+void ResultCache::tell_unknown(link::Request* request) const {
+  if (link_ == nullptr) return;
+  if (request != nullptr) request->reads.note({}, false);
+  else link_->unclaimed.note({}, false);
 }
 
 void ResultCache::stop() {
+  if (link_ != nullptr) link_->currency = nullptr;
   for (auto& [database, stream] : streams_) stream->stop();
 }
 
@@ -59,20 +87,27 @@ KnownPlanPointer ResultCache::plan(std::size_t worker, ChangeStream& stream, con
 }
 
 KnownPlan ResultCache::make_plan(Part& part, ChangeStream& stream, const Asker& asker, std::string_view text) const {
-  KnownPlan known{.plan = {}, .tags = {}, .ttl = {}, .catalogue = stream.catalogue()};
+  KnownPlan known{.plan = {}, .tags = {}, .page_tags = {}, .ttl = {}, .catalogue = stream.catalogue()};
   static const Catalogue kNothing;
-  if (!reads_alike(asker.settings)) {
+  if (!asker.reads_alike || !reads_alike(asker.settings)) {
     known.plan = {.why_not = "its encoding or standard_conforming_strings leave open what the text says", .effect = Plan::Effect::schema};
     return known;
   }
   const DecisionPointer decision = part.classifier.decide(text);
   known.plan = plan_for(*decision, known.catalogue ? *known.catalogue : kNothing, parse_search_path(path_of(asker), acts_as(asker)));
+  const auto calls = [&](const std::string& name) { return text.find(name) != std::string_view::npos; };
+  if (known.catalogue && std::ranges::any_of(known.catalogue->column_functions(), calls)) {
+    known.plan.cacheable = known.plan.reads_known = known.plan.calm = false;
+    known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
+    known.plan.why_not = "it may call a function as a column";
+  }
   if (!known.catalogue) {
     known.plan.cacheable = false;
     known.plan.why_not = "the catalogue has not been read yet";
   }
   known.tags.push_back(stream.tag());
   for (const Oid each : known.plan.reads) known.tags.push_back(stream.tag(each));
+  for (const Oid each : known.plan.changes) known.page_tags.push_back(stream.tag(each));
   if (known.tags.size() > cache::kTagsLimit) {
     known.plan.cacheable = false;
     known.plan.why_not = "it reads too many tables";

@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "headroom/link/link.h"
 #include "headroom/sql/cache_options.h"
 #include "headroom/sql/change_stream.h"
 #include "headroom/sql/insight.h"
@@ -27,12 +28,14 @@ struct Asker {
   const std::string& user;
   const postgres::Settings& settings;  // of the session, beside its account's
   const std::string& account_path;     // search_path without them
+  bool reads_alike = true;             // the server reads texts as they are read here, but for these settings
 };
 
 // A plan with what follows from the settings.
 struct KnownPlan {
   Plan plan;
   std::vector<std::string> tags;  // of its reads, the database's among them
+  std::vector<std::string> page_tags;  // besides: of what it changes, as it may return it
   Duration ttl{};
   CataloguePointer catalogue;  // by which it was made; null: there was none yet
 };
@@ -45,17 +48,24 @@ struct CacheLine {
 
 enum class CacheEvent : std::uint8_t { hit, miss, stored, refused, passed_by };
 
-class ResultCache {
+class ResultCache final : public link::Currency {
  public:
   static constexpr std::size_t kMostPlans = 4000;
   static constexpr std::size_t kMostShapes = 1000;
 
-  ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options);
+  // `link`: who is told what queries read; null: nobody.
+  ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options, link::Link* link);
 
   // Before the workers' first session, from main's thread.
   void add(const postgres::Means& means, const Database& database, postgres::Credentials who);
   void start();
   void stop();
+
+  // Of all databases, for pages. Any thread.
+  [[nodiscard]] bool current(TimePoint now) override;
+  // What a statement reads, before it is sent or answered, for the request that it belongs to; null: nobody's.
+  void tell(link::Request* request, const KnownPlan& plan) const;
+  void tell_unknown(link::Request* request) const;
 
   // Null: nothing of this database is cached.
   [[nodiscard]] ChangeStream* stream(const Database& database) const;
@@ -90,6 +100,7 @@ class ResultCache {
   net::Workers& workers_;
   cache::Cache& cache_;
   const CacheOptions& options_;
+  link::Link* const link_;
   std::map<const Database*, std::unique_ptr<ChangeStream>> streams_;
   std::vector<std::unique_ptr<Part>> parts_;
 };

@@ -113,11 +113,11 @@ Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
 
 // Of every database, as its URL's user.
 void Room::watch_changes() {
-  if (cache_ == nullptr || !options_->cache.on()) return;
-  results = std::make_unique<ResultCache>(workers, *cache_, options_->cache);
+  if (cache_ == nullptr || (!options_->cache.on() && !tags_pages)) return;
+  results = std::make_unique<ResultCache>(workers, *cache_, options_->cache, tags_pages ? &link : nullptr);
   for (const auto& [name, database] : databases_) {
     const postgres::Target& target = database.route.target;
-    if (database.mode == Mode::transaction) results->add(means_, database, {.user = target.user, .password = target.password, .md5 = {}, .keys = {}});
+    results->add(means_, database, {.user = target.user, .password = target.password, .md5 = {}, .keys = {}});
   }
 }
 

@@ -75,7 +75,8 @@ class Room {
   const std::string mock_key;
   std::atomic<std::size_t> clients{0};
   std::vector<std::unique_ptr<Part>> parts_;
-  std::unique_ptr<ResultCache> results;  // null: none are cached
+  std::unique_ptr<ResultCache> results;  // null: none are cached, and nobody is told what is read
+  bool tags_pages = false;
   const TimePoint started = Clock::now();
 
  private:

@@ -71,7 +71,7 @@ Session::Session(Room& room, Part& part, net::Listener::Accepted accepted)
 Session::~Session() { room_.clients.fetch_sub(1); }
 
 void Session::begin_caching() {
-  if (!room_.results || account_->database().mode != Mode::transaction) return;
+  if (!room_.results) return;
   if (ChangeStream* stream = room_.results->stream(account_->database())) cached_ = std::make_unique<CachedReads>(*this, *room_.results, *stream);
 }
 

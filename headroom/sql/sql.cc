@@ -73,6 +73,8 @@ Sql::Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& regi
 
 Sql::~Sql() { stop(); }
 
+void Sql::tag_pages() { body_->room_.tags_pages = true; }
+
 Result<> Sql::start(std::shared_ptr<const SqlOptions> options, std::vector<int> inherited) {
   Body& b = *body_;
   if (auto configured = b.room_.configure(options); !configured) return configured;

@@ -49,6 +49,8 @@ class Sql final : public net::Health {
   Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, link::Link& link, cache::Cache* cache = nullptr);
   ~Sql() override;
 
+  // What queries read is told to their requests, for pages (edge.cache.sql_tags). Before start().
+  void tag_pages();
   // Opens the door (`inherited`: its sockets from a running process) and serves. From main's thread. Errc::invalid, unavailable.
   [[nodiscard]] Result<> start(std::shared_ptr<const SqlOptions> options, std::vector<int> inherited = {});
 

@@ -1,0 +1,101 @@
+"""bench/sql --cache: hot reads answered from Headroom's cache of results, beside PostgreSQL alone and pgpool-II's memory cache.
+
+pgbench on core 1 asks for 1,000 hot rows; what answers, proxy and PostgreSQL alike, is pinned to core 0: so the figure is CPU of all that serves for each read.
+A share of writes goes around every cache but the one that is measured, through it: so both have to drop what they keep.
+"""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+
+import harness
+from harness import median
+
+HOT = 1000
+READ = f"\\set aid random(1, {HOT})\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n"
+WRITE = f"\\set aid random(1, {HOT})\nUPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n"
+
+
+class Pgpool:
+    """Its cache in shared memory, trust in front of a server that wants a password: as an app would have it on one machine."""
+
+    def __init__(self, server):
+        self.server = server
+        self.directory = tempfile.TemporaryDirectory(prefix="headroom-bench-", dir="/var/tmp")
+        self.path = pathlib.Path(self.directory.name)
+        self.port = harness.free_port()
+        (self.path / "pool_passwd").write_text(f"booking:TEXT{server.password}\n")
+        (self.path / "pool_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+        (self.path / "pgpool.conf").write_text(
+            f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = '{self.path}'\npcp_listen_addresses = ''\npcp_socket_dir = '{self.path}'\n"
+            f"pid_file_name = '{self.path}/pgpool.pid'\nlogdir = '{self.path}'\nwork_dir = '{self.path}'\nbackend_clustering_mode = 'raw'\nbackend_hostname0 = '127.0.0.1'\nbackend_port0 = {server.port}\n"
+            f"enable_pool_hba = on\npool_passwd = '{self.path}/pool_passwd'\nnum_init_children = 40\nmax_pool = 1\nmemory_cache_enabled = on\nmemqcache_method = 'shmem'\n"
+            f"memqcache_total_size = 256MB\nmemqcache_oiddir = '{self.path}/oiddir'\nmemqcache_expire = 300\nmemqcache_auto_cache_invalidation = on\n")
+        (self.path / "oiddir").mkdir()
+        user = []
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "postgres:postgres", str(self.path)], check=True)
+            user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+        log = (self.path / "log").open("w")
+        self.process = subprocess.Popen([*user, "pgpool", "-n", "-f", str(self.path / "pgpool.conf"), "-a", str(self.path / "pool_hba.conf"), "-F", str(self.path / "pcp.conf")],
+                                        stdout=log, stderr=log, preexec_fn=lambda: os.sched_setaffinity(0, {harness.PROXY_CORE}), cwd="/")
+        for _ in range(100):
+            if harness.can_connect(self.port):
+                return
+            time.sleep(0.1)
+        raise harness.Failed("pgpool does not start: " + (self.path / "log").read_text()[-500:])
+
+    def url(self):
+        return f"postgresql://booking:{self.server.password}@127.0.0.1:{self.port}/booking"
+
+    def stop(self):
+        harness.stop(self.process)
+
+
+def move_server(server, core):
+    """Every process of the cluster, also those to come: they inherit it from the postmaster."""
+    postmaster = int((pathlib.Path(server.directory) / "primary" / "postmaster.pid").read_text().split()[0])
+    for pid in [postmaster, *map(int, (pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()))]:
+        os.sched_setaffinity(pid, {core})
+
+
+def run(server, given, start_headroom, pgbench, patience):
+    """Rows for each share of writes: direct, headroom, pgpool in turn."""
+    move_server(server, harness.PROXY_CORE)
+    scripts = tempfile.TemporaryDirectory(prefix="headroom-bench-")
+    read, write = pathlib.Path(scripts.name) / "read.sql", pathlib.Path(scripts.name) / "write.sql"
+    read.write_text(READ)
+    write.write_text(WRITE)
+    rows = []
+
+    def round_of(name, writes):
+        proxy = {"direct": lambda: None, "headroom": start_headroom, "pgpool": lambda: Pgpool(server)}[name]()
+        url = proxy.url() if proxy else server.url
+        words = ["-M", "simple", "-f", f"{read}@{1000 - writes}", *(["-f", f"{write}@{writes}"] if writes else [])]
+        try:
+            pgbench(url, words, given.cache_clients, max(2, given.seconds // 2))
+            before = sum(harness.core_seconds(harness.PROXY_CORE))
+            count, tps, latency = pgbench(url, words, given.cache_clients, given.seconds)
+            used = sum(harness.core_seconds(harness.PROXY_CORE)) - before
+            return {"name": name, "us": 1e6 * used / count, "tps": tps, "latency_ms": latency}
+        finally:
+            if proxy:
+                proxy.stop()
+
+    names = ["direct", "headroom", "pgpool"]
+    for writes in (0, 10, 50):
+        taken = {name: [] for name in names}
+        for number in range(given.rounds):
+            for name in names if number % 2 == 0 else names[::-1]:
+                taken[name].append(patience.measure(lambda name=name: round_of(name, writes)) if given.patience else round_of(name, writes))
+        row = {"writes_per_1000": writes, "clients": given.cache_clients, "rounds": taken}
+        for other in ("direct", "pgpool"):
+            row[f"tps_ratio_{other}"] = median(h["tps"] / o["tps"] for h, o in zip(taken["headroom"], taken[other]))
+            row[f"work_per_cpu_ratio_{other}"] = median(o["us"] / h["us"] for h, o in zip(taken["headroom"], taken[other]))
+        rows.append(row)
+        print(f"{writes / 10:.0f} % writes:", ", ".join(f"{name} {median(r['tps'] for r in taken[name]):.0f}/s {median(r['us'] for r in taken[name]):.1f} us" for name in names),
+              f"| tps x direct {row['tps_ratio_direct']:.2f}, x pgpool {row['tps_ratio_pgpool']:.2f}; work per CPU x direct {row['work_per_cpu_ratio_direct']:.2f}, x pgpool {row['work_per_cpu_ratio_pgpool']:.2f}",
+              flush=True)
+    return rows
