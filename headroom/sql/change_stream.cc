@@ -243,7 +243,7 @@ void ChangeStream::take(const Decoded& line) {
       break;
     case Decoded::Kind::message:
       has_content_ = true;
-      if (line.prefix == kPrefix && line.content.starts_with(instance_)) heartbeat_begun_ = text::to_u64(std::string_view(line.content).substr(instance_.size() + 1)).value_or(0);
+      if (line.prefix == kPrefix) heartbeat_begun_ = heartbeat_of(line.content);
       if (line.prefix == "headroom.schema") open_.schema = true;  // an event trigger's
       break;
     case Decoded::Kind::commit: commit(line.xid); break;
@@ -252,6 +252,13 @@ void ChangeStream::take(const Decoded& line) {
       open_.all = true;
       break;
   }
+}
+
+// Nobody knows what others write under our prefix. 0: not one of ours.
+std::uint64_t ChangeStream::heartbeat_of(std::string_view content) const {
+  if (content.size() <= instance_.size() || !content.starts_with(instance_) || content[instance_.size()] != ':') return 0;
+  const std::uint64_t number = text::to_u64(content.substr(instance_.size() + 1)).value_or(0);
+  return number <= heartbeat_sent_ ? number : 0;
 }
 
 void ChangeStream::take_change(const Decoded& line) {

@@ -94,6 +94,7 @@ class ChangeStream {
   [[nodiscard]] net::Task<> watch_opening(postgres::Server& server, postgres::Decoding& decoding, bool& opened);
   void take(const postgres::Decoded& line);
   void take_change(const postgres::Decoded& line);
+  [[nodiscard]] std::uint64_t heartbeat_of(std::string_view content) const;
   void commit(std::uint32_t xid);
   void settle();
   void drop(const Commit& commit);
