@@ -311,5 +311,39 @@ class Faults(Cached):
         eventually(lambda: self.cluster.superuser("SELECT count(*) FROM pg_replication_slots") == "0", what="no slot is left")
 
 
+class Blind(Cached):
+    """A server whose log cannot be decoded."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.cluster.command("stop")
+        cls.cluster.configure("postgresql.conf", "wal_level = replica")
+        cls.cluster.command("start")
+
+    def test_it_says_so_and_keeps_nothing(self):
+        server = self.proxy(**{"cache.auto": "true"})
+        wire = self.wire(server)
+        eventually(lambda: "wal_level is not logical" in self.stream(server)["state"])
+        for _ in range(5):
+            self.assertEqual(wire.values("SELECT name FROM t.rooms WHERE id = 1"), ["room 1"])
+        self.assertEqual(self.hits(server, "FROM t.rooms"), 0)
+
+    def test_with_a_short_life_that_was_asked_for_writes_through_the_proxy_still_drop(self):
+        server = self.cached(**{"cache.blind_ttl": "1s"})
+        wire = self.wire(server)
+        sql = "SELECT name FROM t.rooms WHERE id = 1"
+        for turn in range(3):
+            self.warm(server, wire, sql)
+            wire.query(f"UPDATE t.rooms SET name = 'through {turn}' WHERE id = 1")
+            self.assertEqual(wire.values(sql), [f"through {turn}"])
+            self.warm(server, wire, sql)
+            wire.query(f"DO $$BEGIN UPDATE t.rooms SET name = 'block {turn}' WHERE id = 1; END$$")
+            self.assertEqual(wire.values(sql), [f"block {turn}"])
+        self.warm(server, wire, sql)
+        self.direct("UPDATE t.rooms SET name = 'around' WHERE id = 1")
+        eventually(lambda: wire.values(sql) == ["around"], timeout=1.5)
+
+
 if __name__ == "__main__":
     unittest.main()
