@@ -12,7 +12,7 @@ from harness import run
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-COMMANDS = ([], ["serve"], ["check"], ["token"], ["token", "create"], ["token", "list"], ["token", "revoke"], ["backup"], ["top"], ["health"], ["export", "kubernetes"], ["docs"])
+COMMANDS = ([], ["serve"], ["check"], ["token"], ["token", "create"], ["token", "list"], ["token", "revoke"], ["backup"], ["top"], ["health"], ["export", "kubernetes"], ["export", "prometheus-rules"], ["alerts", "test"], ["docs"])
 
 
 def table_rows(text):

@@ -56,6 +56,9 @@ inline constexpr Family kSystemListenOverflows{"headroom_monitor_system_listen_o
 inline constexpr Family kSystemPressure{"headroom_monitor_system_pressure_ratio", Kind::gauge,
                                         "Share of the last 10 s in which some, or all, tasks waited for the resource.", {"resource", "who"}};
 
+inline constexpr Family kCeilingRatio{"headroom_monitor_ceiling_ratio", Kind::gauge, "Use of each limited resource, as a share of its limit.", {"kind", "resource"}};
+inline constexpr Family kAlertState{"headroom_monitor_alert_firing", Kind::gauge, "Whether an alert fires: 0 no, 1 as a warning, 2 critically.", {"alert"}};
+
 inline constexpr Family kTrendSeries{"headroom_monitor_trend_series", Kind::gauge, "Series whose trend is kept."};
 inline constexpr Family kTrendLeftOut{"headroom_monitor_trend_series_left_out", Kind::gauge, "Series for which trends had no room at the last sample."};
 inline constexpr Family kTrendBytes{"headroom_monitor_trend_bytes", Kind::gauge, "Size of the file of trends."};
@@ -68,7 +71,7 @@ inline constexpr std::array kFamilies{
     &kSystemCpu, &kSystemSteal, &kSystemCpuLimit, &kSystemCpuRatio, &kSystemThrottled, &kSystemThrottledPeriods, &kSystemMemory, &kSystemMemoryLimit,
     &kSystemMemoryRatio, &kSystemDisk, &kSystemDiskFree, &kSystemDiskRatio, &kSystemDescriptorsRatio, &kSystemLoad, &kSystemReceived, &kSystemSent,
     &kSystemRetransmits, &kSystemListenOverflows, &kSystemPressure,
-    &kTrendSeries, &kTrendLeftOut, &kTrendBytes, &kTrendFailures, &kTrendShortened};
+    &kCeilingRatio, &kAlertState, &kTrendSeries, &kTrendLeftOut, &kTrendBytes, &kTrendFailures, &kTrendShortened};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::monitor

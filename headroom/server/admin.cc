@@ -8,6 +8,8 @@
 #include "headroom/monitor/options.h"
 #include "headroom/monitor/process.h"
 #include "headroom/monitor/prometheus.h"
+#include "headroom/monitor/metrics.h"
+#include "headroom/server/ceilings.h"
 #include "headroom/server/dashboard.h"
 #include "headroom/server/openapi.h"
 #include "headroom/server/report.h"
@@ -50,6 +52,13 @@ Reply metrics_text(const Sources& sources, const Call& call) {
   auto own = sources.vitals.samples();
   std::ranges::move(monitor::samples_of(monitor::read_process_use()), std::back_inserter(own));
   if (sources.system) std::ranges::move(monitor::samples_of(sources.system()), std::back_inserter(own));
+  if (sources.summary && sources.upstreams) own.push_back(samples_of(ceilings_of(sources, sources.summary())));
+  if (const monitor::Alerts* alerts = sources.alerts ? sources.alerts() : nullptr) {
+    monitor::SampleFamily firing{&monitor::kAlertState, {}};
+    for (const monitor::AlertStatus& each : alerts->status())
+      firing.samples.push_back({{each.rule.name}, each.state == monitor::AlertState::firing ? static_cast<double>(each.severity) : 0});
+    own.push_back(std::move(firing));
+  }
   return {.status = 200,
           .content_type = std::string(monitor::content_type(format)),
           .body = monitor::render(sources.registry, own, format),

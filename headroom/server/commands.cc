@@ -30,6 +30,7 @@
 #include "headroom/server/sql_api.h"
 #include "headroom/server/state_dir.h"
 #include "headroom/server/tasks_api.h"
+#include "headroom/server/alerts_api.h"
 #include "headroom/server/cdn_api.h"
 #include "headroom/server/live.h"
 #include "headroom/server/realtime_api.h"
@@ -121,6 +122,7 @@ std::string openapi_document() {
   add_warm_endpoints(api, sources);
   add_cdn_endpoints(api, sources);
   add_trends_endpoints(api, sources);
+  add_alert_endpoints(api, sources);
   Live live(sources);
   live.add_endpoints(api);
   return openapi(api.endpoints()) + "\n";

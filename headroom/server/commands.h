@@ -20,6 +20,9 @@ struct TokenFlags {
 [[nodiscard]] int list_tokens(const SettingsRequest& request);
 [[nodiscard]] int revoke_token(const SettingsRequest& request, const std::string& name);
 [[nodiscard]] int backup(const SettingsRequest& request, const std::string& directory);
+// Recorded series against the rules in force.
+[[nodiscard]] int test_alerts(const SettingsRequest& request, const std::string& file);
+[[nodiscard]] int export_prometheus_rules(const SettingsRequest& request);
 [[nodiscard]] int print_docs(const std::string& what);
 
 }  // namespace headroom::server

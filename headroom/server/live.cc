@@ -7,6 +7,8 @@
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
 #include "headroom/json/writer.h"
+#include "headroom/server/alerts_api.h"
+#include "headroom/server/ceilings.h"
 #include "headroom/server/report.h"
 #include "headroom/server/trends_api.h"
 
@@ -15,53 +17,13 @@ namespace {
 
 using http::Reply;
 
-constexpr std::size_t kMostCeilings = 20;
 constexpr std::size_t kMostChanges = 12;
 constexpr Duration kEvery = 1s;
-
-// One limited resource against its limit.
-struct Ceiling {
-  std::string name;
-  double used = 0;
-  double limit = 0;
-  std::string advice;  // what to do before it gives out
-  [[nodiscard]] double ratio() const { return limit > 0 ? used / limit : 0; }
-};
-
-void add_machine(std::vector<Ceiling>& all, const monitor::SystemUse& use) {
-  if (use.cpu_ratio && use.cpu_limit) all.push_back({"processors", *use.cpu_ratio * *use.cpu_limit, *use.cpu_limit, "Give it more processors, or cache more at the edge."});
-  if (use.memory_used && use.memory_limit) all.push_back({"memory", *use.memory_used, *use.memory_limit, "Give it more memory, or lower cache.memory_limit."});
-  if (use.disk_size && use.disk_free) all.push_back({"disk", *use.disk_size - *use.disk_free, *use.disk_size, "Free disk space; state_dir lies on it."});
-  if (use.descriptors_open && use.descriptors_most)
-    all.push_back({"descriptors", *use.descriptors_open, *use.descriptors_most, "Raise the limit of open files (LimitNOFILE, ulimit -n)."});
-}
-
-std::vector<Ceiling> ceilings(const Sources& sources, const edge::Summary& summary) {
-  std::vector<Ceiling> all;
-  if (sources.system) add_machine(all, sources.system());
-  if (sources.most_connections && sources.most_connections() > 0)
-    all.push_back({"connections", static_cast<double>(summary.connections), static_cast<double>(sources.most_connections()), "Raise edge.max_connections."});
-  for (const edge::GroupStatus& group : sources.upstreams ? sources.upstreams() : std::vector<edge::GroupStatus>{}) {
-    if (group.in_flight_limit == 0) continue;
-    all.push_back({fmt::format("requests at {}", group.name), static_cast<double>(group.in_flight), static_cast<double>(group.in_flight_limit),
-                   "The limit is learnt from its latency: add servers, or make its slowest requests faster."});
-  }
-  if (const sql::Sql* sql = sources.sql ? sources.sql() : nullptr) {
-    for (const sql::PoolReport& each : sql->pools()) {
-      const std::size_t busy = each.pool.open - std::min(each.pool.open, each.pool.idle);
-      all.push_back({fmt::format("pool {}/{}", each.database, each.user), static_cast<double>(busy), static_cast<double>(each.pool.limit),
-                     "Raise sql.pool_size, if the server bears it, or shorten transactions."});
-    }
-  }
-  std::ranges::sort(all, std::greater{}, &Ceiling::ratio);
-  if (all.size() > kMostCeilings) all.resize(kMostCeilings);
-  return all;
-}
 
 void write_ceilings(json::Writer& out, const std::vector<Ceiling>& all) {
   out.key("ceilings").begin_array();
   for (const Ceiling& each : all) {
-    out.begin_object().field("name", each.name).field("used", each.used).field("limit", each.limit);
+    out.begin_object().field("name", each.name()).field("used", each.used).field("limit", each.limit);
     out.key("ratio").fixed(each.ratio(), 4).field("advice", each.advice).end_object();
   }
   out.end_array();
@@ -82,7 +44,9 @@ void write_changes(json::Writer& out) {
   for (auto line = lines.rbegin(); line != lines.rend() && told < kMostChanges; ++line) {
     if (line->size() < 25) continue;
     const std::string_view rest = std::string_view(*line).substr(24);
-    if (rest.starts_with("debug") || rest.contains("/api/v1/session")) continue;
+    const std::string_view tag = rest.substr(0, rest.find(':')).substr(std::min(rest.find(' '), rest.size() - 1) + 1);
+    const bool tells = tag == "server" || tag == "monitor" || tag == "edge";
+    if (rest.starts_with("debug") || !tells || rest.contains("/api/v1/session")) continue;
     out.begin_object().field("time", line->substr(0, 23) + "Z").field("text", text::trimmed(rest.substr(0, rest.find_last_not_of('\n') + 1))).end_object();
     ++told;
   }
@@ -111,9 +75,9 @@ std::string Live::make() const {
   out.key("requests").begin_object().field("total", summary.requests).field("errors", summary.errors).field("in_flight", summary.in_flight).end_object();
   out.field("connections", summary.connections);
   write_last_seconds(out, trends);
-  write_ceilings(out, ceilings(sources_, summary));
+  write_ceilings(out, ceilings_of(sources_, summary));
   write_targets(out, trends);
-  if (sources_.write_alerts) sources_.write_alerts(out);
+  write_alerts(out, sources_.alerts ? sources_.alerts() : nullptr);
   write_changes(out);
   out.end_object();
   return body;
@@ -135,6 +99,7 @@ net::Task<Reply> Live::stream(http::Exchange& exchange) {
     std::atomic<unsigned>& watchers;
     const unsigned place;
   };
+  if (exchange.request().method == http::Method::head) co_return json_reply("");
   const Watching watching(watchers_);
   if (watching.place >= kWatchers) co_return error_reply(503, "overloaded", "too many watch already");
   exchange.start(200, "OK", {http::Exchange::Length::Kind::unknown, 0});

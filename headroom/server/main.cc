@@ -89,6 +89,7 @@ class CommandLine {
     add_backup();
     add_top();
     add_health();
+    add_alerts();
     add_export();
     add_docs();
     app_.footer(
@@ -178,6 +179,17 @@ class CommandLine {
     });
   }
 
+  void add_alerts() {
+    CLI::App& alerts = *app_.add_subcommand("alerts", "Alert rules");
+    alerts.require_subcommand(1);
+    CLI::App& test = *alerts.add_subcommand("test", "Say what the rules tell of recorded series, and whether that is what the file expects");
+    test.add_option("FILE", file_, "JSON: {\"tests\": [{\"alert\", \"step_seconds\", \"values\", \"expect\": [\"65 fired critical\"]}]}")->required();
+    settings_.add_to(test);
+    test.callback([this] {
+      run_ = [this] { return with_settings(settings_, [this](const auto& s) { return test_alerts(s, file_); }); };
+    });
+  }
+
   void add_top() {
     CLI::App& command = *app_.add_subcommand("top", "The overview of a running server in a terminal; q ends it");
     command.add_flag("--once", top_.once, "Print it once and end");
@@ -200,6 +212,9 @@ class CommandLine {
     CLI::App& kubernetes = *command.add_subcommand("kubernetes", "Manifests for `kubectl apply -f`, from [server.kubernetes] and all other settings");
     settings_.add_to(kubernetes);
     kubernetes.callback([this] { run_ = [this] { return with_settings(settings_, export_kubernetes); }; });
+    CLI::App& rules = *command.add_subcommand("prometheus-rules", "The alert rules as a rules file for Prometheus");
+    settings_.add_to(rules);
+    rules.callback([this] { run_ = [this] { return with_settings(settings_, export_prometheus_rules); }; });
   }
 
   void add_docs() {

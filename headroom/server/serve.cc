@@ -26,6 +26,8 @@
 #include "headroom/realtime/hub.h"
 #include "headroom/server/admin.h"
 #include "headroom/server/admin_door.h"
+#include "headroom/server/alerts_api.h"
+#include "headroom/server/ceilings.h"
 #include "headroom/server/api.h"
 #include "headroom/server/cache_api.h"
 #include "headroom/server/cache_entries.h"
@@ -147,7 +149,9 @@ class Process {
   monitor::System system_;
   std::mutex system_mutex_;  // of its last reading, copied once a second
   monitor::SystemUse system_use_;
+  monitor::PriceOptions prices_;  // under the same mutex
   std::optional<monitor::Trends> trends_;
+  std::optional<monitor::Alerts> alerts_;
   std::atomic<std::uint64_t> most_connections_{0};
   Sources sources_;
   net::Offload reading_{"reading", 1};
@@ -155,6 +159,7 @@ class Process {
   net::Offload trending_{"trends", 1};
   Api api_;
   Live live_{sources_};
+  std::unique_ptr<AlertSender> alert_sender_;
   Tokens tokens_;
   std::unique_ptr<AdminDoor> admin_;
   std::optional<TakeoverDoor> control_door_;
@@ -187,6 +192,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   vitals_.add(sql_);
   vitals_.add(tokens_);
   if (const auto& trends = settings_->get<monitor::MonitorOptions>().trends; trends.enabled) vitals_.add(trends_.emplace(registry_, [this] { return own_samples(); }, trends));
+  if (const auto& alerting = settings_->get<monitor::MonitorOptions>().alerting; trends_ && alerting.enabled) alerts_.emplace(*trends_, alerting);
   api_.give_trends(trending_);
   add_admin_endpoints(api_, sources_);
   add_seed_endpoints(api_, sources_);
@@ -199,7 +205,9 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_cdn_endpoints(api_, sources_);
   add_trends_endpoints(api_, sources_);
   live_.add_endpoints(api_);
+  add_alert_endpoints(api_, sources_);
   most_connections_ = settings_->get<edge::EdgeOptions>().max_connections;
+  prices_ = settings_->get<monitor::MonitorOptions>().prices;
 }
 
 // Before the workers start.
@@ -233,7 +241,13 @@ Sources Process::sources() {
       .sql = [this] { return sql_runs_ ? &sql_ : nullptr; },
       .trends = [this] { return trends_ ? &*trends_ : nullptr; },
       .system = [this] { const std::scoped_lock lock(system_mutex_); return system_use_; },
+      .prices =
+          [this] {
+            const std::scoped_lock lock(system_mutex_);
+            return prices_;
+          },
       .most_connections = [this] { return most_connections_.load(); },
+      .alerts = [this] { return alerts_ ? &*alerts_ : nullptr; },
       .rates = rates_,
       .metrics_enabled = [this] { return metrics_enabled_.load(); },
       .settings = [this] { return settings_; },
@@ -482,6 +496,7 @@ void Process::tick() {
       system_use_ = use;
     }
     if (trends_) trends_->sample(unix_seconds());
+    if (alerts_) alerts_->tick(unix_seconds());
     live_.refresh();
   });
 }
@@ -491,6 +506,7 @@ std::vector<monitor::SampleFamily> Process::own_samples() {
   auto own = vitals_.samples();
   std::ranges::move(monitor::samples_of(monitor::read_process_use()), std::back_inserter(own));
   std::ranges::move(monitor::samples_of(system_.last()), std::back_inserter(own));
+  own.push_back(samples_of(ceilings_of(sources_, edge_.summary())));
   return own;
 }
 
@@ -499,9 +515,19 @@ void Process::open_trends() {
   if (!trends_) return;
   auto opened = run_on(trending_, [this] { return trends_->open(state_.path() / "trends.db"); });
   if (!opened) log::error("server", "trends: {}", opened.error().message);
+  if (!alerts_) return;
+  auto watching = run_on(trending_, [this] { return alerts_->open(state_.path() / "alerts.db"); });
+  if (!watching) return log::error("server", "alerts: {}", watching.error().message);
+  const auto& alerting = settings_->get<monitor::MonitorOptions>().alerting;
+  if (alerting.webhook.empty()) return;
+  auto sender = AlertSender::start(workers_[0], resolver_, trending_, *alerts_, alerting, workers_.size());
+  if (!sender) return log::error("server", "alerts: {}", sender.error().message);
+  alert_sender_ = std::move(*sender);
 }
 
 void Process::close_trends() {
+  alert_sender_.reset();
+  if (alerts_) run_on(trending_, [this] { return alerts_->close(), true; });
   if (trends_) run_on(trending_, [this] { return trends_->close(unix_seconds()), true; });
 }
 
@@ -557,6 +583,10 @@ Result<std::vector<config::Change>> Process::reload() {
   log::set_level((*loaded)->get<ServerOptions>().log_level);
   metrics_enabled_ = (*loaded)->get<monitor::MonitorOptions>().enabled;
   most_connections_ = (*loaded)->get<edge::EdgeOptions>().max_connections;
+  {
+    const std::scoped_lock lock(system_mutex_);
+    prices_ = (*loaded)->get<monitor::MonitorOptions>().prices;
+  }
   auto changes = config::differences(*settings_, **loaded);
   settings_ = std::move(*loaded);
   for (const config::Change& change : changes) {

@@ -14,8 +14,8 @@
 #include "headroom/cache/cache.h"
 #include "headroom/config/config.h"
 #include "headroom/edge/edge.h"
-#include "headroom/json/writer.h"
 #include "headroom/limit/rules.h"
+#include "headroom/monitor/alerts.h"
 #include "headroom/monitor/rates.h"
 #include "headroom/monitor/system.h"
 #include "headroom/monitor/trends.h"
@@ -54,8 +54,9 @@ struct Sources {
   std::function<monitor::Trends*()> trends{};
   // Any thread: the last reading.
   std::function<monitor::SystemUse()> system{};
+  std::function<monitor::PriceOptions()> prices{};
   std::function<std::uint64_t()> most_connections{};  // of the edge; 0: no limit
-  std::function<void(json::Writer& out)> write_alerts{};  // "alerts": {...}
+  std::function<monitor::Alerts*()> alerts{};  // of the trends thread, but status(); null: they are off
 
   // The reading thread.
   const monitor::Rates& rates;

@@ -22,6 +22,8 @@ using monitor::Value;
 
 constexpr std::uint64_t kMostMinutes = 7 * 24 * 60;
 constexpr std::size_t kMostRoutes = 100;
+constexpr std::string_view kUsagePath = "/api/usage-summary";
+constexpr std::string_view kCostPath = "/api/cost-estimates";
 constexpr std::string_view kSeedPath = "/api/v1/performance/scalability/trends";
 
 // "1700000000", or "-15m": so long before `now`.
@@ -200,6 +202,81 @@ Reply summary(Trends& trends, const Call& call, std::string_view wrapper) {
   return json_reply(std::move(body));
 }
 
+// What was used in a range.
+struct Usage {
+  double requests = 0, errors = 0, bytes_in = 0, bytes_out = 0, queries = 0;
+  double answered = 0, lookups = 0;  // by the cache
+  double app_seconds = 0;            // an answer of the app's, on average
+  double hours = 0;                  // measured
+  double vcpu_hours = 0, gib_hours = 0, cpu_used_hours = 0;  // at hand, and used
+};
+
+Usage usage_of(Trends& trends, std::int64_t from, std::int64_t to) {
+  const auto counted = [&](std::string_view metric) { return total(trends, metric, from, to).added; };
+  Usage usage;
+  usage.requests = counted("headroom_edge_all_requests_total");
+  usage.errors = counted("headroom_edge_all_errors_total");
+  usage.bytes_in = counted("headroom_edge_request_body_bytes_total");
+  usage.bytes_out = counted("headroom_edge_response_body_bytes_total");
+  usage.queries = counted("headroom_sql_queries_total");
+  usage.answered = counted("headroom_cache_hits_total") + counted("headroom_cache_stale_hits_total") + counted("headroom_cache_coalesced_total");
+  usage.lookups = usage.answered + counted("headroom_cache_misses_total");
+  usage.app_seconds = total(trends, "headroom_edge_first_byte_seconds", from, to).mean_seconds();
+  const Value processors = total(trends, "headroom_monitor_system_cpu_limit", from, to);
+  usage.hours = static_cast<double>(processors.times) / 3600;  // sampled once a second
+  usage.vcpu_hours = usage.hours * processors.mean();
+  usage.gib_hours = usage.hours * total(trends, "headroom_monitor_system_memory_limit_bytes", from, to).mean() / (1U << 30U);
+  usage.cpu_used_hours = counted("headroom_monitor_system_cpu_seconds_total") / 3600;
+  return usage;
+}
+
+void write_usage(json::Writer& out, const Usage& usage) {
+  out.key("usage").begin_object().key("requests").fixed(usage.requests, 0).key("errors").fixed(usage.errors, 0);
+  out.key("bytes_in").fixed(usage.bytes_in, 0).key("bytes_out").fixed(usage.bytes_out, 0).key("database_queries").fixed(usage.queries, 0);
+  out.key("cache_answered").fixed(usage.answered, 0).key("cache_hit_rate");
+  usage.lookups > 0 ? out.fixed(100 * usage.answered / usage.lookups, 3) : out.null();
+  out.key("measured_hours").fixed(usage.hours, 3).key("vcpu_hours").fixed(usage.vcpu_hours, 3).key("vcpu_hours_used").fixed(usage.cpu_used_hours, 3);
+  out.key("memory_gib_hours").fixed(usage.gib_hours, 3).end_object();
+}
+
+// What the cache answered would have kept the app busy for as long as it answers one, and been read from it.
+void write_costs(json::Writer& out, const Usage& usage, const monitor::PriceOptions& prices) {
+  const double compute = usage.vcpu_hours * prices.vcpu_hour;
+  const double memory = usage.gib_hours * prices.gib_hour;
+  const double egress = usage.bytes_out / (1U << 30U) * prices.egress_gib;
+  const double database = usage.hours * prices.database_hour;
+  const double all = compute + memory + egress + database;
+  out.key("estimates").begin_object().key("compute").fixed(compute, 4).key("memory").fixed(memory, 4).key("egress").fixed(egress, 4);
+  out.key("database").fixed(database, 4).key("total").fixed(all, 4).key("per_month");
+  usage.hours > 0 ? out.fixed(all / usage.hours * 730, 2) : out.null();
+  out.key("per_million_requests");
+  usage.requests > 0 ? out.fixed(all / usage.requests * 1e6, 4) : out.null();
+  out.key("saved_by_caching").fixed(usage.answered * usage.app_seconds / 3600 * prices.vcpu_hour, 4).end_object();
+}
+
+enum class Wanted : std::uint8_t { usage, costs };
+
+Reply usage_answer(Trends& trends, const Call& call, const monitor::PriceOptions& prices, Wanted wanted) {
+  const std::string asked = call.query_value("days");
+  const auto days = asked.empty() ? std::optional<std::uint64_t>(30) : text::to_u64(asked);
+  if (!days || *days == 0 || *days > 400) return error_reply(400, "invalid", "days: expected 1 to 400");
+  const bool known = wanted == Wanted::usage || prices.known();
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().field("status", known ? "ok" : "not_configured").field("days", *days);
+  if (wanted == Wanted::costs) out.field("currency", prices.currency);
+  if (!known) {
+    out.key("estimates").null().end_object();  // no price is set: monitor.prices
+    return json_reply(std::move(body));
+  }
+  const std::int64_t now = unix_seconds() + 1;
+  const Usage usage = usage_of(trends, now - (static_cast<std::int64_t>(*days) * 86400), now);
+  write_usage(out, usage);
+  if (wanted == Wanted::costs) write_costs(out, usage, prices);
+  out.field("timestamp", utc_now()).end_object();
+  return json_reply(std::move(body));
+}
+
 Reply without_trends(std::string_view field) {
   std::string body;
   json::Writer out(body);
@@ -286,8 +363,19 @@ void add_trends_endpoints(Api& api, const Sources& sources) {
            .place = Place::admin_and_edge,
            .query = "minutes",
            .answer = with_trends("trends", [](Trends& trends, const Call& call) { return summary(trends, call, "trends"); })});
+  for (const auto& [path, wanted] : {std::pair(kUsagePath, Wanted::usage), std::pair(kCostPath, Wanted::costs)}) {
+    api.add({.path = std::string(path),
+             .run = Run::trends,
+             .tag = "seeds",
+             .summary = wanted == Wanted::usage ? "6FB: what was used in the last days (?days=30)." : "6FB: what that costs by monitor.prices, and what caching saved (?days=30).",
+             .place = Place::admin_and_edge,
+             .query = "days",
+             .answer = with_trends(wanted == Wanted::usage ? "usage" : "estimates", [&sources, wanted](Trends& trends, const Call& call) {
+               return usage_answer(trends, call, sources.prices ? sources.prices() : monitor::PriceOptions{}, wanted);
+             })});
+  }
 }
 
-std::vector<std::string> trends_seed_paths() { return {std::string(kSeedPath)}; }
+std::vector<std::string> trends_seed_paths() { return {std::string(kSeedPath), std::string(kUsagePath), std::string(kCostPath)}; }
 
 }  // namespace headroom::server

@@ -1,0 +1,269 @@
+#include "headroom/monitor/alerts.h"
+
+#include <algorithm>
+
+#include "headroom/base/log.h"
+#include "headroom/base/text.h"
+#include "headroom/sqlite/transaction.h"
+
+namespace headroom::monitor {
+namespace {
+
+constexpr std::size_t kHistory = 1000;
+constexpr std::array<std::string_view, 1> kSchema{R"(
+CREATE TABLE alerts(name TEXT PRIMARY KEY, state INTEGER NOT NULL, severity INTEGER NOT NULL, since INTEGER NOT NULL, beyond_since INTEGER NOT NULL,
+  wanted INTEGER NOT NULL, wanted_since INTEGER NOT NULL, flaps TEXT NOT NULL, silenced_until INTEGER NOT NULL, told INTEGER NOT NULL, began INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE events(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, name TEXT NOT NULL, change INTEGER NOT NULL, severity INTEGER NOT NULL,
+  value REAL, began INTEGER NOT NULL, summary TEXT NOT NULL, to_tell INTEGER NOT NULL);
+)"};
+
+// All curves of a range merged in time; counters and histograms in one, gauges each by itself.
+std::vector<Value> sums(const AlertOptions& rule, const std::string& metric, Trends& trends, std::int64_t from, std::int64_t to) {
+  TrendQuery query{.metric = metric, .from = from, .to = to};
+  for (const std::string& label : rule.where) {
+    const std::size_t colon = label.find(':');
+    query.where.emplace_back(label.substr(0, colon), label.substr(colon + 1));
+  }
+  std::vector<Value> all;
+  const auto answer = trends.query(query);
+  if (!answer) return all;
+  for (const TrendCurve& curve : answer->curves) {
+    Value sum;
+    sum.kind = answer->kind;
+    for (const auto& point : curve.points) {
+      if (point) sum.merge(*point);
+    }
+    if (answer->kind == metrics::Kind::gauge) {
+      if (sum.times > 0) all.push_back(std::move(sum));
+    } else if (all.empty()) {
+      all.push_back(std::move(sum));
+    } else {
+      all.front().merge(sum);
+    }
+  }
+  return all;
+}
+
+double added(const std::vector<Value>& all) { return all.empty() ? 0 : all.front().added; }
+
+std::optional<double> value_over(const AlertOptions& rule, Trends& trends, std::int64_t from, std::int64_t to) {
+  const auto all = sums(rule, rule.metric, trends, from, to);
+  if (rule.figure == Figure::share || rule.figure == Figure::miss_free) {
+    const double part = added(all);
+    const double other = added(sums(rule, rule.of, trends, from, to));
+    const double whole = rule.figure == Figure::share ? other : other + part;
+    if (whole <= 0 || whole < rule.least) return std::nullopt;
+    return 100 * (rule.figure == Figure::share ? part : other) / whole;
+  }
+  if (all.empty()) return std::nullopt;
+  if (all.front().kind == metrics::Kind::counter) return added(all) / static_cast<double>(to - from);
+  if (all.front().kind == metrics::Kind::gauge) {
+    double worst = rule.side == Side::above ? -1e308 : 1e308;
+    for (const Value& each : all) {
+      const double value = rule.figure == Figure::max ? (rule.side == Side::above ? each.max : each.min) : each.mean();
+      worst = rule.side == Side::above ? std::max(worst, value) : std::min(worst, value);
+    }
+    return worst;
+  }
+  const Value& times = all.front();
+  const auto count = static_cast<double>(times.count());
+  if (rule.figure == Figure::rate) return count / static_cast<double>(to - from);
+  if (count <= 0 || count < rule.least) return std::nullopt;
+  switch (rule.figure) {
+    case Figure::p50: return times.quantile_seconds(0.5);
+    case Figure::p95: return times.quantile_seconds(0.95);
+    case Figure::p99: return times.quantile_seconds(0.99);
+    default: return times.mean_seconds();
+  }
+}
+
+std::vector<std::int64_t> numbers(std::string_view text) {
+  std::vector<std::int64_t> all;
+  for (const std::string_view part : text::split(text, ' ')) {
+    if (const auto number = text::to_u64(part)) all.push_back(static_cast<std::int64_t>(*number));
+  }
+  return all;
+}
+
+}  // namespace
+
+std::optional<double> value_of(const AlertOptions& rule, Trends& trends, std::int64_t now) {
+  std::optional<double> mildest;
+  for (const Duration window : rule.windows) {
+    const auto length = std::chrono::duration_cast<std::chrono::seconds>(window).count();
+    const auto value = value_over(rule, trends, now + 1 - length, now + 1);
+    if (!value) return std::nullopt;
+    const bool milder = !mildest || (rule.side == Side::above ? *value < *mildest : *value > *mildest);
+    if (milder) mildest = value;
+  }
+  return mildest;
+}
+
+Alerts::Alerts(Trends& trends, const AlertingOptions& options) : trends_(trends), options_(options) {
+  for (AlertOptions& rule : alerts_in_force(options_)) rules_.push_back(std::make_unique<Watched>(std::move(rule)));
+}
+
+Result<> Alerts::open(const std::filesystem::path& path) {
+  auto database = sqlite::Database::open(path);
+  if (!database) return pass(database);
+  if (auto ready = (*database)->migrate(kSchema); !ready) return ready;
+  database_ = std::move(*database);
+  auto loaded = load();
+  publish();
+  return loaded;
+}
+
+Result<> Alerts::load() {
+  auto all = database_->prepare("SELECT name, state, severity, since, beyond_since, wanted, wanted_since, flaps, silenced_until, told, began FROM alerts");
+  if (!all) return pass(all);
+  for (;;) {
+    auto row = all->step();
+    if (!row) return pass(row);
+    if (!*row) return {};
+    const auto name = all->column<std::string>(0);
+    const auto found = std::ranges::find_if(rules_, [&](const auto& each) { return each->rule.name == name; });
+    if (found == rules_.end()) continue;
+    AlertWatch::Memory memory;
+    memory.state = static_cast<AlertState>(all->column<int>(1));
+    memory.severity = static_cast<Severity>(all->column<int>(2));
+    memory.since = all->column<std::int64_t>(3);
+    memory.beyond_since = all->column<std::int64_t>(4);
+    memory.wanted = static_cast<Severity>(all->column<int>(5));
+    memory.wanted_since = all->column<std::int64_t>(6);
+    memory.flaps = numbers(all->column<std::string_view>(7));
+    memory.began = all->column<std::int64_t>(10);
+    (*found)->watch.remember(std::move(memory));
+    (*found)->silenced_until = all->column<std::int64_t>(8);
+    (*found)->told = all->column<bool>(9);
+  }
+}
+
+void Alerts::tick(std::int64_t now) {
+  if (!database_ || now < next_) return;
+  const auto interval = std::max<std::int64_t>(1, std::chrono::duration_cast<std::chrono::seconds>(options_.interval).count());
+  next_ = now + interval;
+  for (const auto& each : rules_) {
+    if (now < each->next) continue;
+    const Duration longest = *std::ranges::max_element(each->rule.windows);
+    each->next = now + std::max(interval, std::chrono::duration_cast<std::chrono::seconds>(longest).count() / 60);
+    look(*each, now);
+  }
+  publish();
+}
+
+std::string Alerts::muted_by(const Watched& each) const {
+  for (const auto& other : rules_) {
+    const bool named = std::ranges::find(each.rule.depends_on, other->rule.name) != each.rule.depends_on.end();
+    if (named && other->watch.state() == AlertState::firing) return other->rule.name;
+  }
+  return {};
+}
+
+void Alerts::look(Watched& each, std::int64_t now) {
+  const auto before = each.watch.state();
+  each.value = value_of(each.rule, trends_, now);
+  const auto change = each.watch.see(now, each.value);
+  if (each.silenced_until != 0 && each.silenced_until <= now) each.silenced_until = 0;
+  const bool quiet = each.silenced_until > now || !muted_by(each).empty();
+  const bool late = !quiet && each.watch.state() == AlertState::firing && !each.told && !change;
+  if (late) {
+    keep(each, now, AlertChange::fired);
+  } else if (change || before != each.watch.state()) {
+    keep(each, now, change);
+  }
+}
+
+// Into the file first.
+void Alerts::keep(Watched& each, std::int64_t now, std::optional<AlertChange> change) {
+  const bool quiet = each.silenced_until > now || !muted_by(each).empty();
+  const bool resolved = change == AlertChange::resolved;
+  const bool tell = change && (resolved ? each.told : !quiet);
+  if (change) each.told = resolved ? false : each.told || tell;
+  const auto written = [&]() -> Result<> {
+    auto transaction = sqlite::Transaction::begin(*database_);
+    if (!transaction) return pass(transaction);
+    if (auto stored = store(each); !stored) return stored;
+    if (change) {
+      if (auto stored = store_event(each, now, *change, tell); !stored) return stored;
+    }
+    return transaction->commit();
+  }();
+  if (change) log::warn("monitor", "alert {} {} ({}){}: {}", each.rule.name, to_string(*change), to_string(each.watch.severity()), tell ? "" : ", muted", each.rule.summary);
+  if (!written && !std::exchange(failing_, true)) log::error("monitor", "alerts cannot be written: {}", written.error().message);
+  if (written) failing_ = false;
+}
+
+Result<> Alerts::store(const Watched& each) {
+  const auto& memory = each.watch.memory();
+  std::string flaps;
+  for (const std::int64_t at : memory.flaps) flaps += std::to_string(at) + " ";
+  return database_->run("INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?,?,?,?,?,?)", each.rule.name, static_cast<int>(memory.state), static_cast<int>(memory.severity),
+                        memory.since, memory.beyond_since, static_cast<int>(memory.wanted), memory.wanted_since, flaps, each.silenced_until, each.told, memory.began);
+}
+
+Result<> Alerts::store_event(const Watched& each, std::int64_t now, AlertChange change, bool tell) {
+  const auto& memory = each.watch.memory();
+  auto stored = database_->run("INSERT INTO events(at, name, change, severity, value, began, summary, to_tell) VALUES (?,?,?,?,?,?,?,?)", now, each.rule.name,
+                               static_cast<int>(change), static_cast<int>(memory.severity), each.value, memory.began, each.rule.summary, tell && !options_.webhook.empty());
+  if (!stored) return stored;
+  return database_->run("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", static_cast<std::int64_t>(kHistory));
+}
+
+void Alerts::publish() {
+  std::vector<AlertStatus> all;
+  for (const auto& each : rules_) {
+    all.push_back({each->rule, each->watch.state(), each->watch.severity(), each->watch.since(), each->value, each->silenced_until, muted_by(*each)});
+  }
+  const std::scoped_lock lock(mutex_);
+  status_ = std::move(all);
+}
+
+std::vector<AlertStatus> Alerts::status() const {
+  const std::scoped_lock lock(mutex_);
+  return status_;
+}
+
+Result<> Alerts::silence(std::string_view name, std::int64_t until) {
+  const auto found = std::ranges::find_if(rules_, [&](const auto& each) { return each->rule.name == name; });
+  if (found == rules_.end()) return fail(Errc::not_found, "no alert of that name");
+  if (!database_) return fail(Errc::unavailable, "alerts are not kept now");
+  (*found)->silenced_until = until;
+  auto stored = store(**found);
+  publish();
+  return stored;
+}
+
+namespace {
+
+Result<std::vector<AlertEvent>> read_events(sqlite::Database& database, std::string_view sql, std::size_t most) {
+  auto rows = database.prepare(sql);
+  if (!rows) return pass(rows);
+  rows->bind(static_cast<std::int64_t>(most));
+  std::vector<AlertEvent> all;
+  for (;;) {
+    auto row = rows->step();
+    if (!row) return pass(row);
+    if (!*row) return all;
+    all.push_back({rows->column<std::int64_t>(0), rows->column<std::int64_t>(1), rows->column<std::string>(2), static_cast<AlertChange>(rows->column<int>(3)),
+                   static_cast<Severity>(rows->column<int>(4)), rows->column<std::optional<double>>(5), rows->column<std::int64_t>(6), rows->column<std::string>(7)});
+  }
+}
+
+}  // namespace
+
+Result<std::vector<AlertEvent>> Alerts::history(std::size_t most) {
+  if (!database_) return fail(Errc::unavailable, "alerts are not kept now");
+  return read_events(*database_, "SELECT id, at, name, change, severity, value, began, summary FROM events ORDER BY id DESC LIMIT ?", most);
+}
+
+Result<std::vector<AlertEvent>> Alerts::outbox(std::size_t most) {
+  if (!database_) return std::vector<AlertEvent>{};
+  return read_events(*database_, "SELECT id, at, name, change, severity, value, began, summary FROM events WHERE to_tell ORDER BY id LIMIT ?", most);
+}
+
+Result<> Alerts::told(std::int64_t up_to_id) {
+  if (!database_) return {};
+  return database_->run("UPDATE events SET to_tell = 0 WHERE to_tell AND id <= ?", up_to_id);
+}
+
+}  // namespace headroom::monitor

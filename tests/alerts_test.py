@@ -1,0 +1,163 @@
+"""Alerts: an incident is told once and resolved once, over restarts and a deaf receiver; silences; recorded series; the same rules in Prometheus."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import threading
+import time
+import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from harness import run
+from harness.client import get
+from harness.edge import EdgeScenario, eventually, reply
+from harness.scenario import Scenario
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Receiver:
+    """Takes webhooks; answers with `status`."""
+
+    def __init__(self):
+        receiver = self
+        self.bodies, self.status, self.tries = [], 200, 0
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                receiver.tries += 1
+                if receiver.status == 200:
+                    receiver.bodies.append(body)
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+
+    def alerts(self, name):
+        return [(alert["status"], alert["labels"]["severity"]) for body in self.bodies for alert in body["alerts"] if alert["labels"]["alertname"] == name]
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Alerts(EdgeScenario):
+    _end = Scenario._end
+
+    def setUp(self):
+        super().setUp()
+        self.status = 200
+        self.app = self.answers(lambda request: reply(self.status, b"x"))
+        self.receiver = Receiver()
+        self.addCleanup(self.receiver.stop)
+
+    def begin(self, shape="alertmanager", **options):
+        return self.serve(self.app, config=f"""
+[monitor.alerting]
+standard = false
+interval = "1s"
+webhook = "{self.receiver.url}"
+shape = "{shape}"
+[[monitor.alerting.rules]]
+name = "errors"
+summary = "Requests fail."
+metric = "headroom_edge_all_errors_total"
+of = "headroom_edge_all_requests_total"
+figure = "share"
+windows = ["5s"]
+critical = 1
+for = "2s"
+keep_firing = "2s"
+[[monitor.alerting.rules]]
+name = "symptom"
+metric = "headroom_edge_all_errors_total"
+figure = "rate"
+windows = ["5s"]
+warning = 0.1
+for = "3s"
+keep_firing = "1s"
+depends_on = ["errors"]
+""", **options)
+
+    def ask(self, server, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            get(server.edge, "/")
+            time.sleep(0.05)
+
+    def until(self, server, state, name="errors", timeout=25):
+        def now():
+            get(server.edge, "/")
+            rules = {rule["name"]: rule for rule in server.api("GET", "/api/v1/alerts").json()["rules"]}
+            return rules[name]["state"] == state
+        eventually(now, timeout, 0.1, f"{name} is {state}")
+
+    def test_an_incident_is_told_once_and_resolved_once_over_a_restart_and_a_deaf_receiver(self):
+        server = self.begin()
+        self.until(server, "ok")
+        self.ask(server, 2)
+        self.assertEqual(self.receiver.bodies, [])
+        self.receiver.status = 500
+        self.status = 500
+        self.until(server, "firing")
+        eventually(lambda: self.receiver.tries > 1, 20, 0.1)
+        self.assertEqual(server.stop(), 0)
+        again = self.begin()
+        self.until(again, "firing")
+        self.receiver.status = 200
+        eventually(lambda: self.receiver.alerts("errors"), 40, 0.1)
+        self.assertEqual(self.receiver.alerts("errors"), [("firing", "critical")])
+        self.assertEqual(self.receiver.alerts("symptom"), [])  # the other one explains it
+        self.status = 200
+        self.until(again, "ok")
+        eventually(lambda: len(self.receiver.alerts("errors")) == 2, 30, 0.1)
+        self.assertEqual(self.receiver.alerts("errors")[1][0], "resolved")
+        body = self.receiver.bodies[0]
+        self.assertEqual((body["version"], body["status"], body["alerts"][0]["annotations"]["summary"]), ("4", "firing", "Requests fail."))
+        history = again.api("GET", "/api/v1/alerts").json()["history"]
+        self.assertEqual([each["what"] for each in history if each["name"] == "errors"], ["resolved", "fired"])
+
+    def test_a_silenced_alert_is_told_to_nobody_until_the_silence_ends(self):
+        server = self.begin(shape="slack")
+        self.until(server, "ok")
+        self.assertEqual(server.api("POST", "/api/v1/alerts/errors/silence", {"for": "1h"}, token=server.token("viewer")).status, 403)
+        self.assertEqual(server.api("POST", "/api/v1/alerts/nothing/silence", {"for": "1h"}).status, 404)
+        self.assertEqual(server.api("POST", "/api/v1/alerts/errors/silence", {"for": "a while"}).status, 400)
+        self.assertEqual(server.api("POST", "/api/v1/alerts/errors/silence", {"for": "1h"}).status, 200)
+        self.status = 500
+        self.until(server, "firing")
+        self.ask(server, 2)
+        self.assertEqual(self.receiver.bodies, [])
+        self.assertEqual(server.api("DELETE", "/api/v1/alerts/errors/silence").status, 200)
+        eventually(lambda: (self.ask(server, 0.1), self.receiver.bodies)[1], 20, 0.1)
+        self.assertIn("*errors* fired (critical): Requests fail.", self.receiver.bodies[0]["text"])
+
+    def test_recorded_series_tell_what_they_should(self):
+        for file in sorted((HERE / "alerts").glob("*.json")):
+            done = run("alerts", "test", file)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        wrong = self.directory / "wrong.json"
+        wrong.write_text(json.dumps({"tests": [{"alert": "cpu", "values": [{"value": 0.99, "times": 100}], "expect": []}]}))
+        self.assertEqual(run("alerts", "test", wrong).returncode, 1)
+        for text in ("{", '{"tests": [{"alert": "no-such", "values": [], "expect": []}]}', '{"tests": [{"alert": "cpu", "values": ["x"], "expect": []}]}'):
+            wrong.write_text(text)
+            self.assertEqual(run("alerts", "test", wrong).returncode, 2, text)
+
+    def test_prometheus_takes_the_rules(self):
+        rules = self.directory / "rules.yml"
+        rules.write_text(run("export", "prometheus-rules").stdout)
+        self.assertIn("severity: critical", rules.read_text())
+        done = subprocess.run([shutil.which("promtool"), "check", "rules", rules], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
