@@ -7,6 +7,7 @@
 #include "headroom/base/assert.h"
 #include "headroom/fwp/command.h"
 #include "headroom/fwp/reply.h"
+#include "headroom/tasks/batch.h"
 #include "headroom/tasks/job.h"
 #include "input.h"
 
@@ -23,7 +24,12 @@ void try_job(std::string_view text) {
   HR_ASSERT(again->jid == job->jid);
   HR_ASSERT(again->body == job->body);  // nothing is missing any more
   Random random(1);
-  const tasks::Verdict verdict = tasks::judge(*job, {"E", std::string(text.substr(0, 100)), {}}, 0, random);
+  const tasks::Verdict verdict = tasks::judge(*job, {"E", std::string(text.substr(0, 100)), {}}, 0, tasks::Backoffs(), random);
+  if (job->chained) {
+    const auto next = tasks::next_in_chain(job->body, "the-next-one");
+    HR_ASSERT(next.has_value());
+    HR_ASSERT(tasks::read_job(*next, 0, {.bytes = Bytes::mib(16)}).has_value());
+  }
   HR_ASSERT(tasks::read_job(verdict.body, 0, {.bytes = Bytes::mib(16)}).has_value());
 }
 
@@ -62,7 +68,16 @@ void try_arguments(const fwp::Command& command) {
       (void)fwp::parse_track(text);
       return;
     case fwp::Verb::batch:
-      if (const auto batch = fwp::parse_batch(text)) HR_ASSERT(batch->bid.size() <= fwp::kWordLimit);
+      if (const auto said = fwp::parse_batch(text)) {
+        HR_ASSERT(said->bid.size() <= fwp::kWordLimit);
+        auto batch = tasks::Batch::read(said->definition, 0);
+        if (!batch) return;
+        batch->bid = "b-0";
+        const auto again = tasks::Batch::restore(batch->text());
+        HR_ASSERT(again.has_value());
+        HR_ASSERT(again->text() == batch->text());
+        if (!batch->on_success.empty()) HR_ASSERT(tasks::callback_job(batch->on_success, *batch, tasks::Callback::success, 0).has_value());
+      }
       return;
     default:
       return;

@@ -188,7 +188,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       metrics_enabled_(settings_->get<monitor::MonitorOptions>().enabled) {
   vitals_.add(edge_);
   const auto& tasks = settings_->get<tasks::TasksOptions>();
-  if (tasks.enabled) vitals_.add(tasks_.emplace(workers_, registry_, tasks));
+  if (tasks.enabled) vitals_.add(tasks_.emplace(workers_, resolver_, registry_, tasks));
   vitals_.add(sql_);
   vitals_.add(tokens_);
   if (const auto& trends = settings_->get<monitor::MonitorOptions>().trends; trends.enabled) vitals_.add(trends_.emplace(registry_, [this] { return own_samples(); }, trends));

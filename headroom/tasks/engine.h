@@ -68,6 +68,7 @@ class Engine {
   [[nodiscard]] Result<> run_write_alone(Change change);
   [[nodiscard]] Result<> run_read(Look look);
 
+  [[nodiscard]] Bytes job_limit() const { return options_.job_limit; }
   // As the board was at most a second ago.
   [[nodiscard]] BoardStatus last_status() const;
   [[nodiscard]] metrics::HistogramValues run_times() const { return run_time_.values(); }

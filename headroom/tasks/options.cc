@@ -1,5 +1,7 @@
 #include "headroom/tasks/options.h"
 
+#include "headroom/tasks/push.h"
+
 namespace headroom::tasks {
 
 using config::between;
@@ -42,6 +44,26 @@ Section<BackoffOptions> backoff_section() {
   return s;
 }
 
+Section<PushOptions> push_section() {
+  Section<PushOptions> s("push", "A queue whose jobs are POSTed to a URL instead of being fetched; 2xx acknowledges.");
+  s.required("queue", &PushOptions::queue, Reload::restart, "The queue.");
+  s.required("url", &PushOptions::url, Reload::restart, "Where to: https://app.example/jobs.");
+  s.secret("secret", &PushOptions::secret, "", Reload::restart, "Signs each request (Headroom-Signature: HMAC-SHA256); empty: none is signed.");
+  s.setting("at_once", &PushOptions::at_once, "10", Reload::restart, "Requests at once.", between(1, 1000));
+  s.setting("timeout", &PushOptions::timeout, "30s", Reload::restart, "How long a request may take; the job's reserve_for must be longer.", between(10ms, 3600s));
+  s.setting("allow", &PushOptions::allow, "", Reload::restart,
+            "Networks that may be reached although they are not public, such as 127.0.0.1 or 10.0.0.0/8.");
+  s.setting("ca", &PushOptions::ca, "", Reload::restart, "PEM file of certificate authorities; empty: the system's.");
+  s.check([](const PushOptions& o) -> Result<void> {
+    if (auto url = parse_push_url(o.url); !url) return pass(url);
+    for (const std::string& network : o.allow) {
+      if (auto read = Cidr::parse(network); !read) return pass(read, "allow");
+    }
+    return {};
+  });
+  return s;
+}
+
 }  // namespace
 
 const Section<TasksOptions>& tasks_section() {
@@ -69,6 +91,7 @@ const Section<TasksOptions>& tasks_section() {
               "Keys with jobs waiting between which queues are shared by turns; jobs of further ones wait in one line.", between(0, 100000));
     s.list("throttles", &O::throttles, throttle_section(), Reload::restart);
     s.list("backoffs", &O::backoffs, backoff_section(), Reload::restart);
+    s.list("push", &O::push, push_section(), Reload::restart);
     s.setting("fetch_wait", &O::fetch_wait, "2s", Reload::restart, "How long a FETCH waits for a job.", between(10ms, 60s));
     s.setting("worker_timeout", &O::worker_timeout, "60s", Reload::restart,
               "A worker that has not sent its heartbeat for so long is dead: its jobs return.", between(1s, 3600s));

@@ -46,6 +46,17 @@ struct BackoffOptions {
   double jitter = 0;
 };
 
+// [[tasks.push]]
+struct PushOptions {
+  std::string queue;
+  std::string url;
+  std::string secret;
+  std::uint32_t at_once = 0;
+  Duration timeout{};
+  std::vector<std::string> allow;
+  std::string ca;
+};
+
 struct TasksOptions {
   bool enabled = true;
   config::Address listen;
@@ -63,6 +74,7 @@ struct TasksOptions {
   std::uint32_t shares_limit = 0;
   std::vector<ThrottleOptions> throttles;
   std::vector<BackoffOptions> backoffs;
+  std::vector<PushOptions> push;
   Duration fetch_wait{};
   Duration worker_timeout{};
   Duration worker_grace{};

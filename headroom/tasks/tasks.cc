@@ -62,8 +62,8 @@ class Tasks::Part {
   const TasksOptions& options_;
 };
 
-Tasks::Tasks(net::Workers& workers, metrics::Registry& registry, const TasksOptions& options)
-    : workers_(workers), registry_(registry), options_(options), shared_(std::make_unique<Shared>()) {}
+Tasks::Tasks(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, const TasksOptions& options)
+    : workers_(workers), resolver_(resolver), registry_(registry), options_(options), shared_(std::make_unique<Shared>()) {}
 
 Tasks::~Tasks() { stop(); }
 
@@ -90,6 +90,8 @@ Result<std::unique_ptr<Engine>> Tasks::open_engine(const std::filesystem::path& 
 
 Result<> Tasks::start(const std::filesystem::path& path) {
   auto engine = open_engine(path);
+  auto push = engine ? Push::make(**engine, workers_, resolver_, options_.push) : Result<std::unique_ptr<Push>>(pass(engine));
+  if (engine && !push) engine = pass(push);
   {
     const std::lock_guard lock(trouble_mutex_);
     start_trouble_.reset();
@@ -97,6 +99,7 @@ Result<> Tasks::start(const std::filesystem::path& path) {
   }
   if (!engine) return pass(engine);
   engine_ = std::move(*engine);
+  push_ = std::move(*push);
   shared_->sessions = std::make_unique<SessionShared>(SessionShared{.engine = *engine_,
                                                                     .options = options_,
                                                                     .hashing = shared_->hashing,
@@ -109,6 +112,7 @@ Result<> Tasks::start(const std::filesystem::path& path) {
     parts_[worker.index()] = std::make_unique<Part>(worker, *shared_, options_);
     parts_[worker.index()]->accept(*listener_);
   });
+  push_->start();
   serves_ = true;
   return {};
 }
@@ -124,6 +128,7 @@ void Tasks::stop(Sockets sockets) {
     listener_->close();
   }
   if (engine_) engine_->stop_waiting();
+  if (push_) push_->stop();
   for (auto& part : parts_) part->connections.stop_and_join();
   for (auto& part : parts_) {
     workers_[part->worker().index()].run_and_wait([&part] { part.reset(); });

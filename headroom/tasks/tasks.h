@@ -1,6 +1,6 @@
 // headroom/tasks/tasks.h - the task server: durable jobs for workers in any language.
 //
-// Owns: the engine (its thread, the store), the Faktory door. Borrows: the workers, the registry.
+// Owns: the engine (its thread, the store), the Faktory door, the delivery of jobs to URLs. Borrows: the workers, the registry.
 // Worker and threads: made, started and ended from main's thread; connections on every worker; the store on a thread of its own.
 // Invariants: those of board.h and engine.h: what was answered is on disk; a job is worked on by one worker at a time, at least once.
 // Limits: TasksOptions.
@@ -23,12 +23,13 @@
 #include "headroom/tasks/desk.h"
 #include "headroom/tasks/engine.h"
 #include "headroom/tasks/options.h"
+#include "headroom/tasks/push.h"
 
 namespace headroom::tasks {
 
 class Tasks final : public net::Health {
  public:
-  Tasks(net::Workers& workers, metrics::Registry& registry, const TasksOptions& options);
+  Tasks(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, const TasksOptions& options);
   Tasks(const Tasks&) = delete;
   Tasks& operator=(const Tasks&) = delete;
   ~Tasks() override;
@@ -62,9 +63,11 @@ class Tasks final : public net::Health {
   [[nodiscard]] Result<std::unique_ptr<Engine>> open_engine(const std::filesystem::path& path);
 
   net::Workers& workers_;
+  net::Resolver& resolver_;
   metrics::Registry& registry_;
   const TasksOptions options_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Push> push_;
   std::unique_ptr<net::Listener> listener_;
   struct Shared;
   std::unique_ptr<Shared> shared_;
