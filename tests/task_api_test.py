@@ -1,19 +1,21 @@
 """The task server's HTTP door: enqueue here and work there, look, cancel, retry, pause, sweep, recurring tasks."""
 
 import json
+import signal
 import unittest
 
 from harness import eventually
 from harness.edge import EdgeScenario
 from harness.faktory import Faktory
+from harness.tasks import TaskScenario
 
 
-class TaskApi(EdgeScenario):
+class TaskApi(TaskScenario):
     def setUp(self):
         super().setUp()
         self.server = self.serve(config='[edge]\nenabled = false\n[tasks]\nfetch_wait = "50ms"\n')
 
-    def client(self, wid="worker-1"):
+    def client(self, wid="worker-1"):  # of the one server
         made = Faktory(self.server.doors["tasks"], wid=wid)
         self.addCleanup(made.close)
         return made
@@ -37,7 +39,10 @@ class TaskApi(EdgeScenario):
         worker.ack(jid)
         self.api("GET", f"/jobs/{jid}", status=404)
         stats = self.api("GET", "/stats")
-        self.assertEqual((stats["done"], stats["run_time"]["count"], stats["workers"][0]["wid"]), (1, 1, "worker-1"))
+        self.assertEqual((stats["done"], stats["run_time"]["count"], stats["wait_time"]["count"], stats["workers"][0]["wid"]), (1, 1, 1, "worker-1"))
+        queue = self.queue("mail")
+        self.assertEqual((queue["wait_time"]["count"], queue["run_time"]["count"]), (1, 1))
+        self.assertLess(queue["wait_time"]["p99_s"], 60)
 
     def test_many_at_once_each_with_its_own_error(self):
         said = self.api("POST", "", {"jobs": [{"jobtype": "A", "args": [n]} for n in range(20)] + [{"jobtype": "A"}]}, 201)
@@ -114,12 +119,34 @@ class TaskApi(EdgeScenario):
             return len(seen) >= 3
 
         eventually(ticks)
-        shown = self.api("GET", "/schedules")["schedules"][0]
+        shown = self.schedules()["tick"]
         self.assertEqual((shown["name"], shown["schedule"]["job"]["jobtype"]), ("tick", "Tick"))
         self.assertGreaterEqual(shown["runs"], 3)
+        self.assertLess(shown["last"], shown["next"])
         self.api("DELETE", "/schedules/tick")
-        self.assertEqual(self.api("GET", "/schedules")["schedules"], [])
+        self.assertNotIn("tick", self.schedules())
         self.api("PUT", "/schedules/bad", {"cron": "61 * * * *", "job": {"jobtype": "T", "args": []}}, status=400)
+
+    def schedules(self):
+        return {schedule["name"]: schedule for schedule in self.api("GET", "/schedules")["schedules"]}
+
+    def test_maintenance_is_a_recurring_task_that_can_be_moved_and_removed(self):
+        self.assertEqual(set(self.schedules()), {"headroom-store-check", "headroom-cache-clean-up"})
+        check = {"jobtype": "headroom-store-check", "queue": "headroom", "args": [], "custom": {"track": 1}}
+        self.api("PUT", "/schedules/headroom-store-check", {"cron": "* * * * * *", "job": check})
+        ran = eventually(lambda: self.schedules()["headroom-store-check"]["runs"] > 0 and self.queue("headroom")["done"] > 0)
+        self.assertTrue(ran)
+        self.api("DELETE", "/schedules/headroom-store-check")
+        jid = self.api("POST", "", check, 201)["jid"]
+        eventually(lambda: self.api("GET", f"/jobs/{jid}")["state"] == "success")
+        self.assertIn("is good", self.api("GET", f"/jobs/{jid}")["result"])
+        clean = self.api("POST", "", {"jobtype": "headroom-cache-clean-up", "queue": "headroom", "args": [], "custom": {"track": 1}}, 201)["jid"]
+        eventually(lambda: "cache" in self.api("GET", f"/jobs/{clean}").get("result", ""))
+        self.server.signal(signal.SIGTERM)
+        self.server.wait(20)
+        self._ended.add(self.server)
+        self.server = self.serve(config='[edge]\nenabled = false\n')
+        self.assertEqual(set(self.schedules()), {"headroom-cache-clean-up"})  # what was removed stays so
 
     def test_who_may_only_look_changes_nothing(self):
         viewer = self.server.token("viewer")

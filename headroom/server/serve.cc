@@ -189,6 +189,10 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   vitals_.add(edge_);
   const auto& tasks = settings_->get<tasks::TasksOptions>();
   if (tasks.enabled) vitals_.add(tasks_.emplace(workers_, resolver_, registry_, tasks));
+  if (tasks_ && cache_) {
+    auto clean = [this]() -> Result<std::string> { return fmt::format("{} values that were over have been taken out of the cache", cache_->clean_up()); };
+    tasks_->add_chore({.name = "cache-clean-up", .cron = "7 * * * *", .work = std::move(clean)});
+  }
   vitals_.add(sql_);
   vitals_.add(tokens_);
   if (const auto& trends = settings_->get<monitor::MonitorOptions>().trends; trends.enabled) vitals_.add(trends_.emplace(registry_, [this] { return own_samples(); }, trends));

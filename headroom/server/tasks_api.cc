@@ -164,7 +164,12 @@ Reply sweep(Desk& desk, const Call& call) {
   return json_reply(fmt::format(R"({{"status":"ok","matched":{}}})", *matched));
 }
 
-void write_queue(json::Writer& out, const tasks::QueueStatus& queue, double oldest_s) {
+void write_times(json::Writer& out, std::string_view name, const metrics::HistogramValues& times) {
+  out.key(name).begin_object().field("count", times.count()).field("mean_s", seconds(times.mean())).field("p50_s", seconds(times.quantile(0.5)));
+  out.field("p95_s", seconds(times.quantile(0.95))).field("p99_s", seconds(times.quantile(0.99))).end_object();
+}
+
+void write_queue(json::Writer& out, const tasks::QueueStatus& queue, double oldest_s, const tasks::QueueTimes& times) {
   out.begin_object().field("name", queue.name).field("paused", queue.paused).field("keys", queue.shares).field("waiting", queue.waiting).field("running", queue.running);
   out.field("pushed", queue.pushed).field("done", queue.done).field("failed", queue.failed).key("oldest_waiting_s").fixed(oldest_s, 3);
   out.key("pushed_per_s").fixed(queue.pushed_per_s, 3).key("done_per_s").fixed(queue.done_per_s, 3).key("drained_in_s");
@@ -176,6 +181,8 @@ void write_queue(json::Writer& out, const tasks::QueueStatus& queue, double olde
   } else {
     out.null();  // not at this pace
   }
+  write_times(out, "wait_time", times.wait);
+  write_times(out, "run_time", times.run);
   out.end_object();
 }
 
@@ -190,18 +197,19 @@ Reply stats(const tasks::Tasks& room, Desk& desk) {
     same->pushed_per_s = before.pushed_per_s;
     same->done_per_s = before.done_per_s;
   }
-  const auto runs = room.engine()->run_times();
   std::string body;
   json::Writer out(body);
   out.begin_object().field("status", "ok").key("queues").begin_array();
   for (const auto& queue : now->queues) {
     const auto oldest = std::ranges::find(*latencies, queue.name, &std::pair<std::string, double>::first);
-    write_queue(out, queue, oldest == latencies->end() ? 0 : oldest->second);
+    const auto times = desk.times(queue.name);
+    if (!times) return error_reply(times.error());
+    write_queue(out, queue, oldest == latencies->end() ? 0 : oldest->second, *times);
   }
   out.end_array().field("running", now->running).field("scheduled", now->scheduled).field("retrying", now->retries).field("dead", now->dead);
   out.field("pushed", now->pushed).field("done", now->done).field("failed", now->failed).field("held_bytes", now->bytes_held);
-  out.key("run_time").begin_object().field("count", runs.count()).field("mean_s", seconds(runs.mean())).field("p50_s", seconds(runs.quantile(0.5)));
-  out.field("p95_s", seconds(runs.quantile(0.95))).field("p99_s", seconds(runs.quantile(0.99))).end_object();
+  write_times(out, "wait_time", room.engine()->wait_times());
+  write_times(out, "run_time", room.engine()->run_times());
   out.key("workers").begin_array();
   for (const auto& worker : now->workers) {
     out.begin_object().field("wid", worker.identity.wid).field("hostname", worker.identity.hostname).field("pid", worker.identity.pid);
@@ -223,6 +231,8 @@ Reply schedules(Desk& desk, const Call&) {
   for (const auto& each : *all) {
     out.begin_object().field("name", each.schedule.name).field("runs", each.runs).key("next");
     each.next ? out.value(tasks::format_time(*each.next)) : out.null();
+    out.key("last");
+    each.schedule.ran != 0 ? out.value(tasks::format_time(each.schedule.ran)) : out.null();
     out.key("schedule").raw(each.schedule.text()).end_object();
   }
   out.end_array().end_object();

@@ -12,6 +12,7 @@ namespace headroom::tasks {
 namespace {
 
 constexpr std::size_t kDescription = 1000;
+constexpr Bytes kCallback = Bytes::kib(16);
 constexpr std::string_view kStates[] = {"", "1", "2"};
 
 Batch::State state_of(std::string_view word) {
@@ -27,7 +28,7 @@ void read_callback(json::Reader& in, json::Value root, std::string_view name, st
   if (job->kind() != json::Kind::object) return in.refuse(name, "expected a job");
   to = job->text();
   if (!job->find("args")) to = with_member(to, "args", "[]");
-  const auto good = read_job(with_jid(to, "callback"), now);
+  const auto good = read_job(with_jid(to, "callback"), now, {.bytes = kCallback});
   if (!good) in.refuse(name, good.error().message);
 }
 

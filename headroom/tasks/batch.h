@@ -8,7 +8,7 @@
 //
 // Owns: its values. Threads: any; the board keeps the living ones, and writes each change in the transaction of what made it.
 // Invariants: (1) nothing is called before the batch is committed; (2) each callback is called at most once; (3) complete before success.
-// Limits: kMostNested batches around one; a batch that is not committed lives kUncommitted, one that has succeeded kKept.
+// Limits: kMostNested batches around one; callbacks of 16 KiB, descriptions of 1000 bytes; a batch that is not committed lives kUncommitted, one that has succeeded kKept.
 // Source: the published documents of Faktory's paid edition, and what its clients' tests expect.
 #pragma once
 

@@ -195,7 +195,7 @@ Board::Outcome Board::committed(const Now& now) {
     outcome.done += change.counts == Change::Counts::done ? 1 : 0;
     outcome.failed += change.counts == Change::Counts::failed ? 1 : 0;
     if (change.counts == Change::Counts::done && change.entry->leased) outcome.runs.push_back(elapsed(change.entry->leased_at, now.steady));
-    apply(change);
+    apply(change, now);
   }
   for (const std::string& key : staged_unlocks_) {
     if (!staged_locks_.contains(key)) locks_.erase(key);
@@ -240,20 +240,21 @@ void Board::rolled_back() {
   store_error_.reset();
 }
 
-void Board::apply(Change& change) {
+void Board::apply(Change& change, const Now& now) {
   const std::string& name = change.entry != nullptr ? change.entry->job.queue : change.added ? change.added->job.queue : "";
   if (const auto queue = queues_.find(name); queue != queues_.end()) {
     Queue& of = *queue->second;
     of.pushed += change.counts == Change::Counts::pushed ? 1 : 0;
     of.done += change.counts == Change::Counts::done ? 1 : 0;
     of.failed += change.counts == Change::Counts::failed ? 1 : 0;
+    if (change.counts == Change::Counts::done && change.entry->leased) of.count(&QueueTimes::run, elapsed(change.entry->leased_at, now.steady));
   }
   switch (change.kind) {
     case Change::Kind::add:
-      return settle_in(std::move(change.added));
+      return settle_in(std::move(change.added), now.wall);
     case Change::Kind::add_spilled:
       lane(change.from).uncount_spilled();
-      return settle_in(std::move(change.added));
+      return settle_in(std::move(change.added), now.wall);
     case Change::Kind::remove_spilled:
       return lane(change.from).uncount_spilled();
     case Change::Kind::remove:
@@ -271,7 +272,7 @@ void Board::apply(Change& change) {
       if (change.lost) ++moved->job.lost;
       moved->job.failed = moved->job.failed || change.failed;
       if (change.body) moved->job.body = std::move(*change.body);
-      return settle_in(std::move(moved));
+      return settle_in(std::move(moved), now.wall);
     }
   }
 }
@@ -302,7 +303,9 @@ Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues
       queue->second->turn = choice->turn;
       choice->share->turn = choice->turn + 1;
       leave(entry);
-      Leased leased{entry->job.seq, std::move(entry->job.body)};
+      const Duration wait = waited(*entry, now);
+      queue->second->count(&QueueTimes::wait, wait);
+      Leased leased{entry->job.seq, std::move(entry->job.body), wait};
       entry->job.body.clear();
       lease(entry, wid, now);
       return leased;
@@ -318,7 +321,8 @@ void Board::give_back(std::uint64_t seq) {
   auto entry = std::move(found->second);
   forget(entry.get());
   Lane& to = lane(entry->place.lane);
-  settle_in(std::move(entry));
+  const WallTime ready = entry->ready;
+  settle_in(std::move(entry), ready);
   spill(to);
 }
 

@@ -28,6 +28,7 @@
 
 #include "headroom/base/error.h"
 #include "headroom/base/hash.h"
+#include "headroom/base/metrics.h"
 #include "headroom/tasks/batch.h"
 #include "headroom/tasks/job.h"
 #include "headroom/tasks/lane.h"
@@ -51,6 +52,13 @@ struct WorkerIdentity {
 struct Leased {
   std::uint64_t seq = 0;
   std::string body;
+  Duration waited{};  // since it was ready
+};
+
+// How long the jobs of a queue waited and ran, since the start.
+struct QueueTimes {
+  metrics::HistogramValues wait;
+  metrics::HistogramValues run;
 };
 
 struct QueueStatus {
@@ -118,6 +126,8 @@ class Board {
   // New, or instead of the one of its name; from now on, unless only other things than its times have changed.
   [[nodiscard]] Result<> put_schedule(Schedule schedule, const Now& now);
   [[nodiscard]] Result<> remove_schedule(std::string_view name);
+  // Made unless one of its name has ever been offered.
+  [[nodiscard]] Result<> offer_schedule(const Schedule& schedule, const Now& now);
   // What time has brought: jobs that are due, leases that have run out, workers that are gone, dead jobs that are too old.
   [[nodiscard]] Result<> upkeep(const Now& now);
   [[nodiscard]] bool needs_upkeep(const Now& now) const;
@@ -171,7 +181,7 @@ class Board {
   [[nodiscard]] std::optional<Batch> batch(std::string_view bid) const;
   [[nodiscard]] std::vector<Batch> batches(std::size_t limit) const;
   // State unknown: not tracked, or not any more.
-  [[nodiscard]] Track track_of(std::string_view jid) const;
+  [[nodiscard]] Track track_of(std::string_view jid);
   // Where a job is now, of those in memory: its place, and who has it.
   struct Whereabouts {
     StoredJob stored;
@@ -181,6 +191,8 @@ class Board {
   };
   [[nodiscard]] Result<std::optional<Whereabouts>> whereabouts(std::string_view jid, const Now& now);
   [[nodiscard]] std::vector<Whereabouts> running(std::size_t limit, const Now& now) const;
+  // Empty: none has been handed out.
+  [[nodiscard]] QueueTimes times_of(std::string_view queue) const;
   // Since when its first waiting job waits; 0: none does.
   [[nodiscard]] static double waited_s(const Job& job, const Now& now);
   [[nodiscard]] double latency_s(std::string_view queue, const Now& now) const;
@@ -200,7 +212,8 @@ class Board {
   // Entries.
   Entry* index(EntryPointer entry);
   void forget(Entry* entry);
-  void settle_in(EntryPointer entry);
+  void settle_in(EntryPointer entry, WallTime ready);
+  [[nodiscard]] static Duration waited(const Entry& entry, const Now& now);
   void leave(Entry* entry);
   [[nodiscard]] Entry* held_by(std::string_view jid, std::string_view wid) const;
   [[nodiscard]] Lane& lane(LaneId id);
@@ -227,11 +240,13 @@ class Board {
   [[nodiscard]] Result<> count_in_batch(const Job& job, Ending ending, const Now& now);
   [[nodiscard]] Result<> settle_batch(std::string bid, const Now& now);
   [[nodiscard]] Result<> call_back(const Batch& batch, Callback which, const Now& now);
+  [[nodiscard]] bool batches_are_due(const Now& now) const;
   [[nodiscard]] Result<> end_batches(const Now& now);
   [[nodiscard]] Result<> push_next_in_chain(Entry* entry, const Now& now);
   // Tracks.
   [[nodiscard]] Result<> stage_track(const Job& job, TrackState state, const Now& now, std::string_view result = {});
   [[nodiscard]] Result<> put_track(Track track);
+  [[nodiscard]] Result<> drop_track(const std::string& jid);
   [[nodiscard]] Result<> make_room_for_track();
   [[nodiscard]] Result<> end_tracks(const Now& now);
   [[nodiscard]] Result<> restore_batches_and_tracks();
@@ -264,7 +279,7 @@ class Board {
   };
   [[nodiscard]] Result<Choice> choose(Queue& queue, const Now& now);
   [[nodiscard]] Result<> consider(Queue& queue, Share& share, const Now& now, Choice& best);
-  void apply(Change& change);
+  void apply(Change& change, const Now& now);
 
   Store& store_;
   const TasksOptions options_;

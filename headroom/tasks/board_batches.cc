@@ -8,6 +8,7 @@ namespace headroom::tasks {
 namespace {
 
 constexpr std::string_view kNote = "batch/";
+constexpr WallTime kEvery = 10 * kSecond;  // between looks for batches that are over
 
 std::string note_of(std::string_view bid) { return fmt::format("{}{}", kNote, bid); }
 
@@ -155,9 +156,14 @@ Result<> Board::push_next_in_chain(Entry* entry, const Now& now) {
   return {};
 }
 
+// The clock may have jumped back.
+bool Board::batches_are_due(const Now& now) const {
+  return !batches_.empty() && (now.wall >= batches_looked_at_ + kEvery || now.wall < batches_looked_at_);
+}
+
 // Those that nobody will ask for any more. One that was never committed is out of the way of the one around it.
 Result<> Board::end_batches(const Now& now) {
-  if (batches_.empty() || now.wall < batches_looked_at_ + kBatchesEvery) return {};
+  if (!batches_are_due(now)) return {};
   batches_looked_at_ = now.wall;
   const WallTime retention = std::chrono::duration_cast<std::chrono::microseconds>(options_.dead_retention).count();
   for (const auto& [bid, batch] : batches_) {

@@ -45,11 +45,12 @@ void Board::forget(Entry* entry) {
 }
 
 // Into the lane of its place: into memory, or counted there.
-void Board::settle_in(EntryPointer entry) {
+void Board::settle_in(EntryPointer entry, WallTime ready) {
   Lane& to = lane(entry->place.lane);
   news_ = news_ || to.id() >= kFirstQueue;
   if (!to.reaches(entry->place.key)) return to.count_spilled();
   Entry* added = index(std::move(entry));
+  added->ready = ready;
   added->held = true;
   to.hold(added->place.key, added);
   bytes_ += bytes_of_entry(*added);

@@ -9,8 +9,6 @@
 
 namespace headroom::tasks {
 
-inline constexpr WallTime kBatchesEvery = 10 * kSecond;  // between looks for batches that are over
-
 // A job in memory: in the window of its lane, or leased.
 struct Entry {
   Job job;  // its body is empty while it is leased
@@ -21,6 +19,7 @@ struct Entry {
   bool staged = false;         // a change of it waits for its commit
   bool dropped = false;        // expired; waits to be removed
   bool leased = false;
+  WallTime ready = 0;       // since when it waits in its queue; 0: its text says more
   bool was_leased = false;  // and came back without a word of its worker
   std::string wid;
   TimePoint leased_at{};
@@ -41,6 +40,14 @@ struct Board::Queue {
   Share common;
   std::map<std::string, Share> shares;
   std::uint64_t turn = 0;  // of who came last
+  std::unique_ptr<QueueTimes> times;  // once there are any
+
+  void count(metrics::HistogramValues QueueTimes::* which, Duration time) {
+    if (!times) times = std::make_unique<QueueTimes>();
+    metrics::HistogramValues& values = (*times).*which;
+    ++values.buckets[metrics::Scale::index(time)];
+    values.sum += time;
+  }
   bool paused = false;
   std::uint64_t running = 0;
   std::uint64_t pushed = 0;

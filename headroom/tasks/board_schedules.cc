@@ -44,12 +44,22 @@ Result<> Board::put_schedule(Schedule schedule, const Now& now) {
     const bool goes_on = before.cron == schedule.cron && before.zone == schedule.zone && !before.paused && !schedule.paused;
     if (goes_on) schedule.last = before.last;
     runs = known->second.runs;
+    schedule.ran = before.ran;
   }
   if (auto put = noted(store_.put_note({fmt::format("{}{}", kNote, schedule.name), schedule.text()})); !put) return put;
   const std::string name = schedule.name;
   const auto next = cron->next(schedule.last);
   staged_schedules_[name] = Planned{std::move(schedule), *cron, next, runs};
   return {};
+}
+
+Result<> Board::offer_schedule(const Schedule& schedule, const Now& now) {
+  const std::string name = fmt::format("offered/{}", schedule.name);
+  auto before = store_.notes(name);
+  if (!before) return noted(pass(before));
+  if (std::ranges::find(*before, name, &Note::name) != before->end() || schedules_.contains(schedule.name)) return {};
+  if (auto put = noted(store_.put_note({name, ""})); !put) return put;
+  return put_schedule(schedule, now);
 }
 
 Result<> Board::remove_schedule(std::string_view name) {
@@ -76,6 +86,7 @@ Result<> Board::fire(Planned& planned, const Now& now) {
     if (store_error_) return pushed;
     if (pushed) {
       ++after.runs;
+      after.schedule.ran = slot;
     } else {
       log::warn("tasks", "schedule '{}': the slot {} was left out: {}", planned.schedule.name, format_time(slot), pushed.error().message);
     }

@@ -263,9 +263,21 @@ double Board::waited_s(const Job& job, const Now& now) {
   if (job.body.empty()) return 0;
   auto document = json::parse(job.body, {.bytes = Bytes{job.body.size()}, .depth = 64});
   if (!document) return 0;
+  if (document->root().find("failure")) return 0;  // what it waited before its last try is not known any more
   const auto text = document->root().find("enqueued_at");
   const auto since = text ? parse_time(text->string().value_or("")) : std::nullopt;
   return since ? std::max(0.0, static_cast<double>(now.wall - *since) / static_cast<double>(kSecond)) : 0;
+}
+
+// Of what was read from the store since it became ready its text tells, unless it has been tried before.
+Duration Board::waited(const Entry& entry, const Now& now) {
+  if (entry.ready != 0) return std::chrono::microseconds(std::max<WallTime>(now.wall - entry.ready, 0));
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(waited_s(entry.job, now)));
+}
+
+QueueTimes Board::times_of(std::string_view queue) const {
+  const auto found = queues_.find(std::string(queue));
+  return found == queues_.end() || !found->second->times ? QueueTimes{} : *found->second->times;
 }
 
 Result<Board::Swept> Board::sweep(LaneId from, const Key& after, std::size_t limit, Act act, const Filter& filter, const Now& now) {

@@ -13,6 +13,7 @@ constexpr std::size_t kMostToTell = 1'000;          // a worker
 constexpr std::int64_t kLongestLease = 86'400;      // seconds from now
 
 std::string note_of(std::string_view jid) { return fmt::format("track/{}", jid); }
+std::string result_of(std::string_view jid) { return fmt::format("result/{}", jid); }
 
 bool is_end(TrackState state) { return state == TrackState::success || state == TrackState::cancelled; }
 
@@ -34,7 +35,10 @@ Result<> Board::stage_track(const Job& job, TrackState state, const Now& now, st
   track.state = state;
   track.updated = now.wall;
   track.ended = is_end(state) ? now.wall : 0;
-  track.result = result;
+  // Results lie in the store alone: they may be long.
+  if (!result.empty()) {
+    if (auto put = noted(store_.put_note({result_of(job.jid), std::string(result)})); !put) return put;
+  }
   return put_track(std::move(track));
 }
 
@@ -50,16 +54,21 @@ Result<> Board::make_room_for_track() {
   if (tracks_.size() + staged_tracks_.size() < options_.tracks_limit) return {};
   const auto oldest = std::ranges::find_if(ended_tracks_, [this](const auto& ended) { return !staged_tracks_.contains(ended.second); });
   if (oldest == ended_tracks_.end()) return fail(Errc::overloaded, "too many tracked jobs");
-  staged_tracks_[oldest->second] = std::nullopt;
-  return noted(store_.remove_note(note_of(oldest->second)));
+  return drop_track(std::string(oldest->second));
+}
+
+Result<> Board::drop_track(const std::string& jid) {
+  if (auto gone = noted(store_.remove_note(note_of(jid))); !gone) return gone;
+  if (auto gone = noted(store_.remove_note(result_of(jid))); !gone) return gone;
+  staged_tracks_[jid] = std::nullopt;
+  return {};
 }
 
 Result<> Board::end_tracks(const Now& now) {
   for (const auto& [ended, jid] : ended_tracks_) {
     if (ended + Track::kKept > now.wall) break;
     if (staged_tracks_.contains(jid)) continue;
-    if (auto gone = noted(store_.remove_note(note_of(jid))); !gone) return gone;
-    staged_tracks_[jid] = std::nullopt;
+    if (auto gone = drop_track(jid); !gone) return gone;
   }
   return {};
 }
@@ -86,9 +95,17 @@ Result<> Board::note_progress(const Progress& said, const Now& now) {
   return put_track(std::move(track));
 }
 
-Track Board::track_of(std::string_view jid) const {
+Track Board::track_of(std::string_view jid) {
   const auto found = tracks_.find(jid);
-  return found == tracks_.end() ? Track{.jid = std::string(jid)} : found->second;
+  if (found == tracks_.end()) return {.jid = std::string(jid)};
+  Track track = found->second;
+  if (track.state != TrackState::success) return track;
+  const auto notes = store_.notes(result_of(jid));
+  const std::string name = result_of(jid);
+  for (std::size_t i = 0; notes && i < notes->size(); ++i) {
+    if ((*notes)[i].name == name) track.result = (*notes)[i].text;
+  }
+  return track;
 }
 
 void Board::note_cancelled(const std::string& jid, const std::string& wid) {

@@ -43,7 +43,7 @@ bool Board::needs_upkeep(const Now& now) const {
     return planned.second.next && *planned.second.next <= now.wall && !planned.second.schedule.paused;
   };
   return due(kScheduled) || std::ranges::any_of(schedules_, slot_due) || due(kRetries) || old || dead.size() > options_.dead_limit || !expired_.empty() ||
-         (!batches_.empty() && now.wall >= batches_looked_at_ + kBatchesEvery) || (!ended_tracks_.empty() && ended_tracks_.begin()->first + Track::kKept <= now.wall) ||
+         batches_are_due(now) || (!ended_tracks_.empty() && ended_tracks_.begin()->first + Track::kKept <= now.wall) ||
          (!lease_ends_.empty() && lease_ends_.begin()->first <= now.steady) ||
          std::ranges::any_of(workers_, [&](const auto& worker) { return is_dead(*worker.second, now); });
 }

@@ -50,7 +50,7 @@ std::string jid_in(std::string_view text, std::size_t index) {
   return name && !name->empty() && name->size() <= fwp::kWordLimit ? std::string(*name) : fmt::format("#{}", index);
 }
 
-void write_info(json::Writer& out, const BoardStatus& status, const Now& now, WallTime started) {
+void write_info(json::Writer& out, const BoardStatus& status, const Now& now, WallTime started, std::uint64_t commands) {
   out.begin_object().field("now", format_time(now.wall)).field("server_utc_time", format_time(now.wall).substr(11, 8) + " UTC");
   out.key("faktory").begin_object();
   std::uint64_t enqueued = 0;
@@ -70,7 +70,7 @@ void write_info(json::Writer& out, const BoardStatus& status, const Now& now, Wa
   std::uint64_t connections = 0;
   for (const WorkerStatus& worker : status.workers) connections += worker.connections;
   out.key("server").begin_object().field("description", "Headroom").field("faktory_version", "1.9.0").field("connections", connections);
-  out.field("uptime", (now.wall - started) / kSecond).field("used_memory_mb", status.bytes_held >> 20U).end_object();
+  out.field("uptime", (now.wall - started) / kSecond).field("command_count", commands).field("used_memory_mb", status.bytes_held >> 20U).end_object();
   out.end_object();
 }
 
@@ -241,7 +241,7 @@ net::Task<> Session::info() {
   std::string answer;
   auto look = [&](Board& board, const Now& now) {
     json::Writer out(answer);
-    write_info(out, board.status(now), now, shared_.started);
+    write_info(out, board.status(now), now, shared_.started, shared_.commands.load(std::memory_order_relaxed));
   };
   const Result<> done = co_await shared_.engine.read(worker_, std::move(look));
   if (!done) {

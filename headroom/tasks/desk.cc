@@ -252,6 +252,13 @@ Result<std::vector<std::pair<std::string, double>>> Desk::latencies() {
   return found;
 }
 
+Result<QueueTimes> Desk::times(std::string_view queue) {
+  QueueTimes times;
+  auto looked = engine_.run_read([&](Board& board, const Now&) { times = board.times_of(queue); });
+  if (!looked) return pass(looked);
+  return times;
+}
+
 Result<std::vector<Board::ScheduleStatus>> Desk::schedules() {
   std::vector<Board::ScheduleStatus> found;
   auto looked = engine_.run_read([&](Board& board, const Now&) { found = board.schedules(); });

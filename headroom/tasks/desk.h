@@ -65,6 +65,7 @@ class Desk {
   [[nodiscard]] Result<> order(const std::string& wid, const std::string& state);
   [[nodiscard]] Result<BoardStatus> status();
   [[nodiscard]] Result<std::vector<std::pair<std::string, double>>> latencies();
+  [[nodiscard]] Result<QueueTimes> times(std::string_view queue);
 
   [[nodiscard]] Result<std::vector<Board::ScheduleStatus>> schedules();
   [[nodiscard]] Result<> put_schedule(const Schedule& schedule);

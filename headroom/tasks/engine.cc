@@ -31,6 +31,8 @@ Engine::Engine(net::Workers& workers, metrics::Registry& registry, std::unique_p
       done_(registry.counter(kDone)),
       failed_(registry.counter(kFailed)),
       run_time_(registry.histogram(kRunTime)),
+      wait_time_(registry.histogram(kWaitTime)),
+      wait_recorder_(wait_time_.at(workers.size())),
       run_recorder_(run_time_.at(workers.size())) {
   board_.emplace(*store_, options_, fresh_seed());
 }
@@ -263,6 +265,7 @@ bool Engine::try_fetch(Request* fetch, const Now& now) {
   } else if (!*taken) {
     return false;
   } else {
+    wait_recorder_.record((*taken)->waited);
     fetch->job = std::move(**taken);
   }
   answer(fetch);

@@ -72,6 +72,7 @@ class Engine {
   // As the board was at most a second ago.
   [[nodiscard]] BoardStatus last_status() const;
   [[nodiscard]] metrics::HistogramValues run_times() const { return run_time_.values(); }
+  [[nodiscard]] metrics::HistogramValues wait_times() const { return wait_time_.values(); }
   // Why the store cannot be written to now, if so.
   [[nodiscard]] std::optional<std::string> trouble() const;
 
@@ -139,6 +140,8 @@ class Engine {
   metrics::Counter& done_;
   metrics::Counter& failed_;
   metrics::Histogram& run_time_;
+  metrics::Histogram& wait_time_;
+  metrics::Histogram::Recorder wait_recorder_;
   metrics::Histogram::Recorder run_recorder_;  // the engine's thread alone writes to the slot of other threads
   struct Pace {
     std::uint64_t pushed = 0, done = 0;

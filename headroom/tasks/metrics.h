@@ -19,6 +19,7 @@ inline constexpr Family kPushed{"headroom_tasks_pushed_total", Kind::counter, "J
 inline constexpr Family kDone{"headroom_tasks_done_total", Kind::counter, "Jobs acknowledged."};
 inline constexpr Family kFailed{"headroom_tasks_failed_total", Kind::counter, "Attempts that failed."};
 inline constexpr Family kRunTime{"headroom_tasks_run_seconds", Kind::histogram, "From the lease of a job to its acknowledgement."};
+inline constexpr Family kWaitTime{"headroom_tasks_wait_seconds", Kind::histogram, "From a job's being ready to its lease."};
 inline constexpr Family kWorkers{"headroom_tasks_workers", Kind::gauge, "Worker processes known."};
 inline constexpr Family kCommits{"headroom_tasks_commits_total", Kind::counter, "Transactions written to the disk."};
 inline constexpr Family kFailedCommits{"headroom_tasks_failed_commits_total", Kind::counter, "Transactions that could not be written."};
@@ -26,7 +27,7 @@ inline constexpr Family kChanges{"headroom_tasks_changes_total", Kind::counter, 
 inline constexpr Family kRefused{"headroom_tasks_requests_refused_total", Kind::counter, "Requests refused because too many waited, or because it was stopping."};
 inline constexpr Family kHeldBytes{"headroom_tasks_held_bytes", Kind::gauge, "Jobs kept in memory."};
 
-inline constexpr std::array<const Family*, 14> kFamilies{&kRunTime, &kConnections, &kConnectionsRefused, &kCommands,      &kJobs,    &kPushed,  &kDone,     &kFailed,
+inline constexpr std::array<const Family*, 15> kFamilies{&kRunTime, &kWaitTime, &kConnections, &kConnectionsRefused, &kCommands,      &kJobs,    &kPushed,  &kDone,     &kFailed,
                                                          &kWorkers,     &kCommits,            &kFailedCommits, &kChanges, &kRefused, &kHeldBytes};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 

@@ -44,6 +44,7 @@ Result<Schedule> Schedule::read(std::string name, std::string_view text) {
   schedule.name = std::move(name);
   std::optional<json::Value> job;
   std::string last;
+  std::string ran;
   json::Reader in(document->root());
   in.required("cron", schedule.cron);
   in.required("job", job);
@@ -52,6 +53,7 @@ Result<Schedule> Schedule::read(std::string name, std::string_view text) {
   in.optional("catch_up_limit", schedule.catch_up_limit);
   in.optional("paused", schedule.paused);
   in.optional("last", last);
+  in.optional("ran", ran);
   read_choice(in, "catch_up", kCatchUps, schedule.catch_up);
   read_choice(in, "gap", kGaps, schedule.gap);
   read_choice(in, "fold", kFolds, schedule.fold);
@@ -63,6 +65,7 @@ Result<Schedule> Schedule::read(std::string name, std::string_view text) {
   if (schedule.name.empty() || schedule.name.size() > kNameLimit) return fail(Errc::invalid, "a schedule's name has 1 to 200 characters");
   schedule.job = job->text();
   schedule.last = last.empty() ? 0 : parse_time(last).value_or(0);
+  schedule.ran = ran.empty() ? 0 : parse_time(ran).value_or(0);
   if (auto cron = schedule.parsed(); !cron) return pass(cron);
   if (auto made = job_of(schedule, 0, 0); !made) return pass(made);
   return schedule;
@@ -73,7 +76,7 @@ std::string Schedule::text() const {
   json::Writer out(text);
   out.begin_object().field("cron", cron).field("zone", zone).field("jitter_s", jitter_s).field("catch_up_limit", catch_up_limit);
   out.field("catch_up", word_of(catch_up, kCatchUps)).field("gap", word_of(gap, kGaps)).field("fold", word_of(fold, kFolds));
-  out.field("paused", paused).field("last", format_time(last)).key("job").raw(job).end_object();
+  out.field("paused", paused).field("last", format_time(last)).field("ran", ran == 0 ? "" : format_time(ran)).key("job").raw(job).end_object();
   return text;
 }
 

@@ -55,6 +55,7 @@ net::Task<> Session::run() {
     refused_ = false;
     co_await obey(command);
     cells_.command(command.verb, !refused_);
+    shared_.commands.fetch_add(1, std::memory_order_relaxed);
     finish_line();
     const bool written = co_await write();
     if (!written) break;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,7 @@ struct SessionShared {
   std::shared_ptr<const net::TlsServer> tls;
   WallTime started = 0;
   metrics::Registry& registry;
+  std::atomic<std::uint64_t>& commands;  // since the start, for INFO
 };
 
 // The counters of one worker.

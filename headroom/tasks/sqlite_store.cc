@@ -131,7 +131,7 @@ Result<> SqliteStore::put_note(const Note& note) {
 
 Result<> SqliteStore::remove_note(std::string_view name) { return database_->run("DELETE FROM notes WHERE name = ?", name); }
 
-Result<> SqliteStore::clear() { return database_->execute("DELETE FROM places; DELETE FROM jobs; DELETE FROM locks; DELETE FROM notes WHERE name GLOB 'batch/*' OR name GLOB 'track/*';"); }
+Result<> SqliteStore::clear() { return database_->execute("DELETE FROM places; DELETE FROM jobs; DELETE FROM locks; DELETE FROM notes WHERE name GLOB 'batch/*' OR name GLOB 'track/*' OR name GLOB 'result/*';"); }
 
 Result<std::vector<LaneCount>> SqliteStore::counts() {
   std::vector<LaneCount> counts;

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "headroom/base/assert.h"
+#include "headroom/base/log.h"
 #include "headroom/net/offload.h"
 #include "headroom/net/tls.h"
 #include "headroom/tasks/metrics.h"
@@ -19,6 +20,7 @@ struct Tasks::Shared {
   net::Offload hashing{"passwords", 1};
   std::unique_ptr<SessionShared> sessions;
   std::atomic<std::uint32_t> open{0};
+  std::atomic<std::uint64_t> commands{0};
 };
 
 // What lives on one worker.
@@ -105,7 +107,8 @@ Result<> Tasks::start(const std::filesystem::path& path) {
                                                                     .hashing = shared_->hashing,
                                                                     .tls = shared_->tls,
                                                                     .started = wall_now(),
-                                                                    .registry = registry_});
+                                                                    .registry = registry_,
+                                                                    .commands = shared_->commands});
   make_gauges();
   parts_.resize(workers_.size());
   workers_.each([this](net::Worker& worker) {
@@ -113,6 +116,10 @@ Result<> Tasks::start(const std::filesystem::path& path) {
     parts_[worker.index()]->accept(*listener_);
   });
   push_->start();
+  std::vector<Chore> chores = chores_wanted_;
+  chores.push_back(check_of_store(path.string()));
+  chores_ = std::make_unique<Chores>(*engine_, workers_, std::move(chores));
+  if (auto begun = chores_->start(); !begun) log::warn("tasks", "maintenance is not done until the next start: {}", begun.error().message);
   serves_ = true;
   return {};
 }
@@ -129,6 +136,7 @@ void Tasks::stop(Sockets sockets) {
   }
   if (engine_) engine_->stop_waiting();
   if (push_) push_->stop();
+  if (chores_) chores_->stop();
   for (auto& part : parts_) part->connections.stop_and_join();
   for (auto& part : parts_) {
     workers_[part->worker().index()].run_and_wait([&part] { part.reset(); });

@@ -20,6 +20,7 @@
 #include "headroom/net/listener.h"
 #include "headroom/net/worker.h"
 #include "headroom/tasks/board.h"
+#include "headroom/tasks/chores.h"
 #include "headroom/tasks/desk.h"
 #include "headroom/tasks/engine.h"
 #include "headroom/tasks/options.h"
@@ -36,6 +37,8 @@ class Tasks final : public net::Health {
 
   // Listens; nobody is answered yet. `inherited`: the sockets of a server that is taken over. Errc::unavailable, invalid (a certificate).
   [[nodiscard]] Result<> open(const net::Endpoint& at, std::vector<int> inherited);
+  // Maintenance of other rooms, done as recurring tasks. Before start().
+  void add_chore(Chore chore) { chores_wanted_.push_back(std::move(chore)); }
   // Takes up the store, which no other process may have open any more, and serves. After an error it may be tried again.
   [[nodiscard]] Result<> start(const std::filesystem::path& store);
   [[nodiscard]] bool serving() const { return serves_; }
@@ -67,6 +70,8 @@ class Tasks final : public net::Health {
   metrics::Registry& registry_;
   const TasksOptions options_;
   std::unique_ptr<Engine> engine_;
+  std::vector<Chore> chores_wanted_;
+  std::unique_ptr<Chores> chores_;
   std::unique_ptr<Push> push_;
   std::unique_ptr<net::Listener> listener_;
   struct Shared;

@@ -20,7 +20,7 @@ std::string Track::text() const {
   std::string out;
   json::Writer json(out);
   json.begin_object().field("jid", jid).field("state", to_string(state)).field("percent", percent).field("desc", desc);
-  json.field("result", result).field("updated", updated).field("ended", ended).end_object();
+  json.field("updated", updated).field("ended", ended).end_object();
   return out;
 }
 
@@ -34,7 +34,6 @@ Result<Track> Track::restore(std::string_view text) {
   in.required("state", state);
   in.optional("percent", track.percent);
   in.required("desc", track.desc);
-  in.required("result", track.result);
   in.required("updated", track.updated);
   in.required("ended", track.ended);
   if (auto read = in.finish(); !read) return pass(read);
