@@ -125,15 +125,22 @@ class Kubernetes(Files):
         shown = {row["name"]: row["value"] for row in server.api("GET", "/api/v1/config").json()["settings"]}
         self.assertEqual((shown["limit.address_rate"], shown["cache.memory_limit"], shown["server.drain_delay"]), ("100/s", "1GiB", "20s"))
 
+    def test_a_settings_file_of_any_shape_arrives_as_it_is(self):
+        for text in ('  # begins with spaces: "and" </quotes> \\\\/ \n[edge]\n\n\nbody_limit = "1MiB"\n', '# no end of line', '# two\n\n', '# t\tab\n', "# \u00e9\u2028 </b>\n", '# trailing \n', "\n"):
+            path = self.settings(text)
+            documents = self.export("--config", path)
+            self.assertEqual(documents["ConfigMap", "headroom"]["data"]["headroom.toml"], text)
+
     def test_no_secret_is_written(self):
         documents = self.export(env={"HEADROOM_SQL_POSTGRES": "postgres://app:hunter2@db/app", "HEADROOM_TASKS_PASSWORD": "hunter3"})
         self.assertNotIn("hunter", json.dumps(list(documents.values())))
         self.assertEqual(self.variables(documents)["HEADROOM_SQL_POSTGRES"], {"secretKeyRef": {"name": "headroom", "key": "HEADROOM_SQL_POSTGRES"}})
         self.assertEqual({port["name"] for port in self.pod(documents)["ports"]}, {"http", "admin", "postgres", "tasks"})
-        for text, why in (('[sql]\npostgres = "postgres://app:hunter2@db/app"\n', "HEADROOM_SQL_POSTGRES"), ('[tasks]\npassword = "hunter3"\n', "HEADROOM_TASKS_PASSWORD")):
+        for text, why in (('[sql]\npostgres = "postgres://app:hunter2@db/app"\n', "HEADROOM_SQL_POSTGRES"), ('[tasks]\npassword = "hunter3"\n', "HEADROOM_TASKS_PASSWORD"),
+                          ('[[admin.tokens]]\nname = "ci"\nrole = "viewer"\nsecret = "hr_hunter4"\n', "keep it out of the file")):
             done = run("export", "kubernetes", "--set", IMAGE, "--config", self.settings(text))
             self.assertEqual((done.returncode, done.stdout), (2, ""))
-            self.assertRegex(done.stderr, rf"headroom\.toml:2: .*{why}")
+            self.assertRegex(done.stderr, rf"headroom\.toml:\d: .*{why}")
             self.assertNotIn("hunter", done.stderr)
 
     def test_what_cannot_be_written_is_refused(self):

@@ -6,6 +6,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -109,6 +110,16 @@ class Top(Scenario):
         done = run("top", "--once", *door, env={"HEADROOM_TOKEN": "x"})
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r"the admin door at 127\.0\.0\.1:\d+: ")
+
+    def test_what_answers_nothing_or_something_else_is_not_waited_for_for_long(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            done = run("top", "--once", "--set", "admin.listen=127.0.0.1:%d" % silent.getsockname()[1], env={"HEADROOM_TOKEN": "x"})
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("no answer within 5 s", done.stderr)
+        other = self.upstream()  # says 200 and "app" to everything
+        done = run("top", "--once", "--set", "admin.listen=127.0.0.1:%s" % other.url.rpartition(":")[2], env={"HEADROOM_TOKEN": "x"})
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is this Headroom's admin door?", done.stderr)
 
     def test_it_shows_a_new_picture_each_second_until_q_and_gives_the_terminal_back(self):
         server = self.headroom([self.upstream()])

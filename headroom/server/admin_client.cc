@@ -79,7 +79,10 @@ Result<AdminAnswer> AdminClient::get(std::string path) {
     if (!begun) promise.set_value(fail(Errc::cancelled, "ending"));
   });
   auto answer = future.get();
-  return answer ? std::move(answer) : pass(answer, "the admin door at " + door_.to_string());
+  if (answer) return answer;
+  const std::string door = "the admin door at " + door_.to_string();
+  if (answer.error().code == Errc::timeout) return fail(Errc::timeout, door + ": no answer within 5 s");
+  return pass(answer, door);
 }
 
 net::Endpoint door_to_ask(const net::Endpoint& listen) {

@@ -28,6 +28,20 @@ std::string quoted(std::string_view text) {
   return out;
 }
 
+// A text of several lines as people read it (a literal block), where such a block gives it back exactly; else in quotes.
+std::string block(std::string_view text, std::size_t indent) {
+  const bool plain = std::ranges::all_of(text, [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); });
+  if (!plain || !text.ends_with('\n') || text.ends_with("\n\n") || text == "\n") return quoted(text);
+  std::string out = "|2\n";  // the indentation is said, as the first line may begin with spaces
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    if (end > 0) out += std::string(indent + 2, ' ') + std::string(text.substr(0, end));
+    text.remove_prefix(end + 1);
+    if (!text.empty()) out += '\n';
+  }
+  return out;
+}
+
 std::string variable_of(std::string_view path) {
   std::string name = "HEADROOM_" + std::string(path);
   for (char& c : name) c = c == '.' ? '_' : (c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
@@ -112,7 +126,8 @@ class Manifests {
     if (entry.origin.kind == Kind::standard || std::ranges::find(fixed_, entry.path) != fixed_.end() || entry.path.starts_with("server.kubernetes.")) return;
     if (entry.origin.kind == Kind::file) {
       if (hides_something(entry))
-        refusals_.push_back(fmt::format("{}: {} holds a secret, and a ConfigMap hides nothing: give it by {}", entry.origin.where, entry.path, variable_of(entry.path)));
+        refusals_.push_back(fmt::format("{}: {} holds a secret, and a ConfigMap hides nothing: {}", entry.origin.where, entry.path,
+                                        entry.path.contains('[') ? "keep it out of the file that is exported" : "give it by " + variable_of(entry.path)));
       return;
     }
     const std::string variable = variable_of(entry.path);
@@ -138,7 +153,7 @@ class Manifests {
   }
 
   void config_map() {
-    out_ += fmt::format("---\napiVersion: v1\nkind: ConfigMap\n{}data:\n  headroom.toml: {}\n", metadata("headroom"), quoted(file_->text));
+    out_ += fmt::format("---\napiVersion: v1\nkind: ConfigMap\n{}data:\n  headroom.toml: {}\n", metadata("headroom"), block(file_->text, 2));
   }
 
   void headroom() {
