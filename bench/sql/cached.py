@@ -69,13 +69,14 @@ def run(server, given, start_headroom, pgbench, patience):
     read.write_text(READ)
     write.write_text(WRITE)
     rows = []
+    given.seconds = max(given.seconds, 5)  # of which the logins take their part
 
     def round_of(name, writes):
         proxy = {"direct": lambda: None, "headroom": start_headroom, "pgpool": lambda: Pgpool(server)}[name]()
         url = proxy.url() if proxy else server.url
         words = ["-M", "simple", "-f", f"{read}@{1000 - writes}", *(["-f", f"{write}@{writes}"] if writes else [])]
         try:
-            pgbench(url, words, given.cache_clients, max(2, given.seconds // 2))
+            pgbench(url, words, given.cache_clients, given.seconds)
             before = sum(harness.core_seconds(harness.PROXY_CORE))
             count, tps, latency = pgbench(url, words, given.cache_clients, given.seconds)
             used = sum(harness.core_seconds(harness.PROXY_CORE)) - before
