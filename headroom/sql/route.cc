@@ -49,6 +49,8 @@ DecisionPointer Session::decision_of(const pgwire::Frame& frame, std::string_vie
 bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
   if (cluster().alone() || account_->database().mode != Mode::transaction || pins_ != 0 || stays_with_primary_) return false;
   if (cached_ && cached_->fills()) return false;
+  // What a page is made of must not be older than the commits that dropped its tables already.
+  if (room_.tags_pages) return false;
   const bool whole = body.size() >= frame.body();
   const auto reads = [this](const StatementPointer* statement) { return statement != nullptr && !(*statement)->refused.load() && only_reads(*(*statement)->decision); };
   switch (frame.type) {
