@@ -314,8 +314,6 @@ constexpr std::array kAbsent{
     AbsentRow{Method::post, "/api/phase14/scalability/database/optimize-indexes", ""},
     AbsentRow{Method::post, "/api/v1/performance/scalability/optimize-database", ""},
     AbsentRow{Method::get, "/api/v1/database/index-usage", "index_usage"},
-    AbsentRow{Method::get, "/api/v1/scaling/replication/status", "replicas lag_seconds"},
-    AbsentRow{Method::get, "/api/v1/database/cache-hit-ratio", "cache_hit_ratio"},
 };
 
 Reply absent_answer(const AbsentRow& row) {

@@ -1,5 +1,7 @@
 #include "headroom/server/sql_api.h"
 
+#include <fmt/format.h>
+
 #include <array>
 
 #include "headroom/base/text.h"
@@ -135,6 +137,76 @@ Reply slow_queries(const Sql& sql, const Call& call) {
   return json_reply(std::move(body));
 }
 
+// Of the servers' shared buffers, by pg_stat_database; the system's own cache behind them is not seen.
+Reply hit_ratio(const Sql& sql, const Call&) {
+  constexpr std::string_view kQuery =
+      "SELECT pg_catalog.sum(blks_hit)::pg_catalog.int8, pg_catalog.sum(blks_read)::pg_catalog.int8, "
+      "(SELECT pg_catalog.sum(idx_blks_hit)::pg_catalog.int8 FROM pg_catalog.pg_statio_user_tables), "
+      "(SELECT pg_catalog.sum(idx_blks_read)::pg_catalog.int8 FROM pg_catalog.pg_statio_user_tables) "
+      "FROM pg_catalog.pg_stat_database WHERE datname = pg_catalog.current_database()";
+  std::string databases;
+  json::Writer each(databases);
+  std::array<std::uint64_t, 4> sums{};
+  std::string_view status = "ok";
+  each.begin_array();
+  for (const std::string& name : sql.databases()) {
+    auto rows = sql.ask(name, std::string(kQuery));
+    each.begin_object().field("database", name);
+    if (!rows || rows->size() != 1 || (*rows)[0].size() != sums.size()) {
+      status = "unavailable";
+      each.field("error", rows ? "malformed answer" : rows.error().message).end_object();
+      continue;
+    }
+    std::array<std::uint64_t, 4> counts{};
+    for (std::size_t i = 0; i < counts.size(); ++i) sums[i] += counts[i] = (*rows)[0][i] ? text::to_u64(*(*rows)[0][i]).value_or(0) : 0;
+    each.field("blocks_hit", counts[0]).field("blocks_read", counts[1]).key("cache_hit_ratio").fixed(percentage(counts[0], counts[0] + counts[1]), 2);
+    each.key("index_hit_ratio").fixed(percentage(counts[2], counts[2] + counts[3]), 2).end_object();
+  }
+  each.end_array();
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().field("status", status).key("cache_hit_ratio").fixed(percentage(sums[0], sums[0] + sums[1]), 2);
+  out.key("index_hit_ratio").fixed(percentage(sums[2], sums[2] + sums[3]), 2).field("target", 95).key("databases").raw(databases).end_object();
+  return json_reply(std::move(body));
+}
+
+std::string lsn_text(std::uint64_t lsn) { return fmt::format("{:X}/{:X}", lsn >> 32U, lsn & 0xffffffffU); }
+
+Reply replication(const Sql& sql, const Call&) {
+  const auto servers = sql.replicas();
+  double lag = 0;
+  std::size_t usable = 0;
+  std::size_t replicas = 0;
+  for (const auto& [database, server] : servers) {
+    if (server.is_primary) continue;
+    ++replicas;
+    usable += server.usable ? 1 : 0;
+    if (server.role == sql::Role::replica) lag = std::max(lag, seconds(server.lag));
+  }
+  std::string body;
+  json::Writer out(body);
+  out.begin_object().field("status", replicas == 0 ? "not_configured" : usable == replicas ? "healthy" : usable > 0 ? "degraded" : "unhealthy");
+  out.key("lag_seconds");
+  if (replicas == 0) out.null();
+  else out.fixed(lag, 3);
+  out.field("usable", usable).key("primary").begin_array();
+  const auto write = [&out](const sql::ReplicaReport& each) {
+    const sql::ServerStatus& s = each.server;
+    out.begin_object().field("database", each.database).field("server", s.address).field("role", sql::name_of(s.role)).field("usable", s.usable);
+    out.key("lag_seconds").fixed(seconds(s.lag), 3).field("lag_bytes", s.lag_bytes).field("lsn", lsn_text(s.lsn)).field("timeline", s.timeline);
+    out.field("reads", s.reads).field("busy", s.busy).field("error", s.error).end_object();
+  };
+  for (const auto& each : servers) {
+    if (each.server.is_primary) write(each);
+  }
+  out.end_array().key("replicas").begin_array();
+  for (const auto& each : servers) {
+    if (!each.server.is_primary) write(each);
+  }
+  out.end_array().end_object();
+  return json_reply(std::move(body));
+}
+
 struct Row {
   std::string_view path;
   std::string_view summary;
@@ -145,6 +217,8 @@ struct Row {
 constexpr std::array kRows{
     Row{"/api/v1/sql/pools", "The SQL proxy's pools.", "pools", pools_of, false},
     Row{"/api/v1/database/slow-queries", "Queries at the SQL proxy, literals blanked: ?by=mean|total|calls, ?limit=20. (FastNext)", "slow_queries", slow_queries},
+    Row{"/api/v1/database/cache-hit-ratio", "Share of block reads that the databases' shared buffers answered, in percent. (FastNext)", "cache_hit_ratio index_hit_ratio databases", hit_ratio},
+    Row{"/api/v1/scaling/replication/status", "Each server of replicated databases: role, lag, whether it gets reads. (FastNext)", "lag_seconds replicas", replication},
     Row{"/api/phase14/scalability/connection-pool/health", "A-Cube: the pools' health, response time and settings.", "response_time_ms pool query_stats", pool_health},
     Row{"/api/v1/performance/scalability/database", "6FB: pool use and slow queries.", "pool_usage slow_queries indexes", sixfb_database},
 };

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
 #include <mutex>
 
 #include "headroom/base/log.h"
@@ -278,9 +279,12 @@ bool Admin::kill(std::uint32_t pid) {
 }
 
 void Admin::change(std::string_view verb, std::string_view name) {
-  if (verb != "pause" && verb != "resume" && verb != "reconnect" && verb != "kill") return error("42601", "expected SHOW, PAUSE, RESUME, RECONNECT or KILL");
+  if (verb != "pause" && verb != "resume" && verb != "reconnect" && verb != "kill" && verb != "reload")
+    return error("42601", "expected SHOW, PAUSE, RESUME, RECONNECT, RELOAD or KILL");
   if (!s_.room_.is_admin(s_.user_)) return error("42501", fmt::format("user \"{}\" may only look (sql.admins)", s_.user_));
-  if (verb == "kill") {
+  if (verb == "reload") {
+    (void)::raise(SIGHUP);  // the process' own way to read its settings again
+  } else if (verb == "kill") {
     const auto pid = text::to_u64(name);
     if (!pid || !kill(static_cast<std::uint32_t>(*pid))) return error("22023", "expected KILL and the ptr of a client (SHOW CLIENTS)");
   } else {

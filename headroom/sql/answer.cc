@@ -223,9 +223,10 @@ void Session::take_ready(pgwire::Status status) {
   }
   cancel_later_ = false;
   if (cached_) cached_->ready(status);
-  stays_with_primary_ = false;
+  stays_with_primary_ = replanned_ = false;
   if (tie_ == Tie::exchange || (tie_ == Tie::transaction && status == pgwire::Status::idle)) untie();
-  if (attempt_) answered_on_replica();
+  if (reads_on_replica()) answered_on_replica();
+  else attempt_.reset();
   status_ = status;
   state_since_ = now;
   ++queries_;
@@ -257,8 +258,8 @@ void Session::take_ready(pgwire::Status status) {
 // The connection has ended while it was this client's. The client goes on where that is safe: outside of a transaction, with one answer owed
 // of which nothing has been sent in part.
 void Session::server_lost(const Error& why) {
-  if (attempt_) cluster().failed(server_at_);
-  if (may_retry()) {
+  if (reads_on_replica()) cluster().failed(server_at_);
+  if (reads_on_replica() && may_retry()) {
     log::info("sql", "{}/{}: a replica was lost, the primary is asked: {}", account_->database().name, user_, why.message);
     return retry(false);
   }

@@ -45,6 +45,20 @@ std::uint64_t end_of_record(std::uint64_t insert_lsn) {
 
 }  // namespace
 
+Result<postgres::Target> replica_target(const std::string& text, const postgres::Target& primary) {
+  if (!text.contains("://")) {
+    auto target = postgres::parse_url("postgresql://any@" + text);
+    if (!target) return target;
+    postgres::Target its = primary;
+    its.host = target->host;
+    its.port = target->port;
+    return its;
+  }
+  auto target = postgres::parse_url(text);
+  if (target && target->password.empty() && target->user == primary.user) target->password = primary.password;
+  return target;
+}
+
 Cluster::Cluster(net::Workers& workers, postgres::Means means, std::string name, std::vector<postgres::Route> routes, ClusterOptions options)
     : workers_(workers), means_(means), name_(std::move(name)), options_(options), functions_(workers.size()) {
   for (postgres::Route& route : routes) {

@@ -46,6 +46,9 @@ struct ServerStatus {
   std::string error{};
 };
 
+// A replica as the settings name it: a URL, or "host:port" for the primary's user, password and database. Errc::invalid.
+[[nodiscard]] Result<postgres::Target> replica_target(const std::string& text, const postgres::Target& primary);
+
 class Cluster {
  public:
   static constexpr std::size_t kMostServers = 16;

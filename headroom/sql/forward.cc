@@ -120,7 +120,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     wants_server_ = true;
     return false;
   }
-  if (attempt_ && !discarding_ && !fits_replica(frame, body)) {
+  if (reads_on_replica() && !discarding_ && !fits_replica(frame, body)) {
     leave_replica();
     return false;
   }
@@ -321,6 +321,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   }
   const StatementPointer statement = *known;
   if (!cluster().alone()) note_write(*statement->decision);
+  watch_plan();
   if (attempt_) attempt_->statement = statement;
   decision_.reset();
   const std::string its_portal(portal);

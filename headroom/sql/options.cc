@@ -20,7 +20,7 @@ const Section<DatabaseOptions>& database_section() {
     Section<DatabaseOptions> s("databases", "A database that clients may name, where its server is, and as whom to log in there.");
     s.required("name", &DatabaseOptions::name, Reload::restart, "What clients call it.");
     s.required("postgres", &DatabaseOptions::postgres, Reload::restart, "URL of its server: postgresql://user:password@host:port/database?sslmode=require.");
-    s.setting("replicas", &DatabaseOptions::replicas, "", Reload::restart, "URLs of its streaming replicas; reads go there.");
+    s.setting("replicas", &DatabaseOptions::replicas, "", Reload::restart, "Its streaming replicas, URLs or host:port; reads go there.");
     s.setting("mode", &DatabaseOptions::mode, "", Reload::restart, "transaction or session; empty: as [sql] mode.",
               config::satisfying("such as transaction or session", [](const std::string& text) { return text.empty() || text == "transaction" || text == "session"; }));
     return s;
@@ -57,7 +57,7 @@ const Section<TlsOptions>& tls_section() {
 Result<> check_replicas(const std::vector<std::string>& replicas) {
   if (replicas.size() >= Cluster::kMostServers) return fail(Errc::invalid, "more than 15 replicas");
   for (const std::string& replica : replicas) {
-    if (auto url = postgres::parse_url(replica); !url) return pass(url, "replicas");
+    if (auto url = replica_target(replica, {}); !url) return pass(url, "replicas");
   }
   return {};
 }
@@ -88,7 +88,7 @@ const Section<SqlOptions>& sql_section() {
     s.setting("enabled", &SqlOptions::enabled, "true", Reload::restart, "Whether there is one. It listens when a server is given.");
     s.setting("listen", &SqlOptions::listen, "127.0.0.1:6432", Reload::restart, "Where clients connect.");
     s.setting("postgres", &SqlOptions::postgres, "", Reload::restart, "URL of the server; its database and user are then known to clients (--postgres).");
-    s.setting("replicas", &SqlOptions::replicas, "", Reload::restart, "URLs of the server's streaming replicas; reads go there (--replica, once for each).");
+    s.setting("replicas", &SqlOptions::replicas, "", Reload::restart, "The server's streaming replicas, URLs or host:port; reads go there (--replica, once for each).");
     s.setting("max_lag", &SqlOptions::max_lag, "1s", Reload::restart, "A replica further behind gets no reads until it has caught up.", between(1ms, kHour));
     s.setting("replica_check", &SqlOptions::replica_check, "50ms", Reload::restart, "How often each server is asked how far it is and whether it is the primary.", between(10ms, Duration(10s)));
     s.list("databases", &SqlOptions::databases, database_section(), Reload::restart);

@@ -42,12 +42,12 @@ net::Task<Result<pgwire::Status>> read_owed(postgres::Server& server, net::Worke
 // Only what is whole can be put right: a frame half sent to the server, or a COPY, leaves nothing to do but to close it.
 void Session::abandon(Cancel cancel) {
   postgres::Pool& pool = pool_here();
+  const bool open_ended = unsynced_ || (outstanding() > 0 && !expected_.back().ends_by_ready());
   detach();
   const bool broken = in_left_ > 0 || ready_ > 0 || !to_server_.empty() || copying_in_ || dirty_ || fatal_seen_ || discarding_;
   if (broken) return pool.close(worker(), std::move(server_));
   unsigned owed = 0;
   for (std::size_t i = first_; i < expected_.size(); ++i) owed += expected_[i].ends_by_ready() ? 1 : 0;
-  const bool open_ended = outstanding() > 0 && !expected_.back().ends_by_ready();
   bool untouched = pins_ == 0 && !touched_.any();
   for (std::size_t i = first_; i < expected_.size(); ++i) untouched = untouched && expected_[i].action == Expected::Action::pass && !expected_[i].statement;
   if (owed == 0 && !open_ended && status_ == pgwire::Status::idle && untouched && back_.size() == back_ready_)

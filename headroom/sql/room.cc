@@ -57,9 +57,8 @@ Result<> Room::add_database(const std::string& name, const std::string& url, con
   Database made{.name = its_name, .route = std::move(*route), .mode = mode};
   std::vector<postgres::Route> routes{made.route};
   for (const std::string& replica : replicas) {
-    auto its_target = postgres::parse_url(replica);
+    auto its_target = replica_target(replica, made.route.target);
     if (!its_target) return pass(its_target, "database '" + its_name + "': replica");
-    if (its_target->password.empty() && its_target->user == made.route.target.user) its_target->password = made.route.target.password;
     auto its_route = postgres::make_route(*its_target, workers.size());
     if (!its_route) return pass(its_route, "database '" + its_name + "': replica");
     routes.push_back(std::move(*its_route));

@@ -175,6 +175,15 @@ void Session::answered_on_replica() {
   *attempt_ = std::move(next);
 }
 
+// Before a Bind: what its statement was planned for may be no more, which the server then says before it has done anything.
+void Session::watch_plan() {
+  const bool first = status_ == pgwire::Status::idle && !unsynced_ && ready_ == 0 && in_left_ == 0 &&
+                     std::all_of(expected_.begin() + static_cast<std::ptrdiff_t>(first_), expected_.end(), [](const Expected& e) { return e.action == Expected::Action::swallow; });
+  if (attempt_ || !first || pins_ != 0) return;
+  attempt_ = std::make_unique<Attempt>();
+  attempt_->on_primary = true;
+}
+
 bool Session::may_retry() const {
   return attempt_ && attempt_->whole && !attempt_->answered && back_left_ == 0 && back_drop_left_ == 0 && drop_left_ == 0 && outstanding() > 0 && !leaving_ &&
          !ended_ && !client_ended_;
@@ -184,6 +193,16 @@ bool Session::may_retry() const {
 bool Session::retries_after(std::string_view error) {
   const auto report = pgwire::parse_report(error);
   if (!report || report->sqlstate == "57014" || !may_retry()) return false;
+  if (attempt_->on_primary) {
+    const bool replan = report->sqlstate == "26000" || (report->sqlstate == "0A000" && report->message.starts_with("cached plan must not change"));
+    if (!replan || !attempt_->statement || std::exchange(replanned_, true)) return false;
+    const StatementPointer fresh = room_.statements.renew(attempt_->statement);
+    for (auto& [name, statement] : statements_) {
+      if (statement == attempt_->statement) statement = fresh;
+    }
+    retry(true);
+    return true;
+  }
   if (is_refusal(report->sqlstate)) {
     const std::string& text = attempt_->statement ? attempt_->statement->query : attempt_->text;
     if (attempt_->statement) attempt_->statement->refused.store(true);
@@ -197,7 +216,7 @@ bool Session::retries_after(std::string_view error) {
 
 // What the client has sent lies in front again, and the primary is taken for it.
 void Session::retry(bool server_is_good) {
-  account_->reads_moved.at(worker().index()).add();
+  if (reads_on_replica()) account_->reads_moved.at(worker().index()).add();
   Attempt attempt = std::move(*attempt_);
   const std::string rest(in_.data().substr(ready_));  // of what is ready, the attempt has a copy
   (void)to_client();
@@ -226,15 +245,15 @@ void Session::retry(bool server_is_good) {
 
 // The server is given away, or has ended.
 void Session::detach() {
-  if (attempt_) cluster().end(server_at_);
+  if (reads_on_replica()) cluster().end(server_at_);
   attempt_.reset();
-  leaving_ = false;
+  leaving_ = unsynced_ = false;
 }
 
 // Who waits asks again which server is the primary; a read on a server that has gone silent goes to another.
 void Session::servers_changed() {
   if (waiting_) event_.set();
-  if (!attempt_ || cluster().answers(server_at_) || !may_retry()) return;
+  if (!reads_on_replica() || cluster().answers(server_at_) || !may_retry()) return;
   log::info("sql", "{}/{}: a replica does not answer, the primary is asked", account_->database().name, user_);
   retry(false);
   event_.set();

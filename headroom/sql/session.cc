@@ -214,7 +214,7 @@ bool Session::push_client() {
 bool Session::release_due() const {
   if (!server_ || outstanding() > 0 || status_ != pgwire::Status::idle || discarding_ || copying_in_ || cancels_ > 0) return false;
   if (back_left_ > 0 || back_drop_left_ > 0 || back_.size() != back_ready_) return false;
-  if (in_left_ > 0 || ready_ > 0 || !to_server_.empty()) return false;
+  if (in_left_ > 0 || ready_ > 0 || !to_server_.empty() || unsynced_) return false;
   return pins_ == 0 || touched_.sets || touched_.resets_all || wrote_;
 }
 

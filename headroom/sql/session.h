@@ -48,6 +48,7 @@ struct Attempt {
   std::string held{};                 // answers that say nothing yet
   std::string text{};                 // of the last statement
   StatementPointer statement{};       // it, if it has a name
+  bool on_primary = false;            // only for what a change of the schema has made of a prepared statement
   bool whole = true;                  // sent is all there was
   bool answered = false;
   bool rows = false;                  // among what is held, of one read
@@ -158,6 +159,8 @@ class Session {
   void leave_replica();
   void record(std::string_view bytes);
   [[nodiscard]] bool holds(const pgwire::Frame& frame, bool whole) const;
+  [[nodiscard]] bool reads_on_replica() const { return attempt_ && !attempt_->on_primary; }
+  void watch_plan();
   void let_go();
   void flushed();
   void answered_on_replica();
@@ -231,10 +234,11 @@ class Session {
   std::size_t read_size_ = 0;
   std::string to_client_;
 
-  std::unique_ptr<Attempt> attempt_;  // exactly while server_ is a replica
+  std::unique_ptr<Attempt> attempt_;  // while server_ is a replica, or a statement prepared earlier runs
   std::size_t server_at_ = 0;       // of the cluster
   DecisionPointer decision_;        // of the message at the front, once it was looked at
   bool wants_replica_ = false;
+  bool replanned_ = false;           // this exchange has been sent again already
   bool stays_with_primary_ = false;  // for this exchange
   bool leaving_ = false;             // the replica, for what comes next
   bool unsynced_ = false;            // an exchange is open that only a Sync ends

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
 
 #include "headroom/base/assert.h"
 #include "headroom/base/log.h"
@@ -13,6 +14,8 @@
 
 namespace headroom::sql {
 namespace {
+
+constexpr Duration kOwnAnswer = 5s;
 
 Result<net::Endpoint> endpoint_of(const config::Address& address) {
   if (address.is_unix()) return net::Endpoint::unix_path(address.unix_path);
@@ -157,6 +160,43 @@ std::vector<PoolReport> Sql::pools() const {
                    .p99_ms = milliseconds(times.quantile(0.99))});
   }
   return all;
+}
+
+std::vector<std::string> Sql::databases() const {
+  std::vector<std::string> all;
+  for (const auto& [name, database] : body_->room_.databases()) all.push_back(name);
+  return all;
+}
+
+Result<postgres::Rows> Sql::ask(const std::string& database, std::string query) const {
+  Room& room = body_->room_;
+  const Database* there = room.database(database);
+  if (there == nullptr || !body_->runs_) return fail(Errc::invalid, "no such database: " + database);
+  const std::string& owner = there->route.target.user;
+  auto account = room.account(*there, owner, *room.secret(owner), std::nullopt);
+  if (!account) return pass(account);
+  using Promise = std::promise<Result<postgres::Rows>>;
+  auto promise = std::make_shared<Promise>();
+  auto answer = promise->get_future();
+  body_->workers_[0].post([&room, pool = &(*account)->pool(), promise, query = std::move(query)]() mutable {
+    net::TaskGroup& group = room.part(room.workers[0]).group;
+    auto run = [&group, pool, promise, query = std::move(query)]() -> net::Task<> {
+      net::Event event(group);
+      std::function<bool()> wanted = [] { return true; };
+      auto server = co_await pool->take(group.worker(), event, std::move(wanted), nullptr);
+      if (!server) {
+        promise->set_value(pass(server));
+        co_return;
+      }
+      auto rows = co_await postgres::ask(**server, query, Clock::now() + kOwnAnswer);
+      if (rows) pool->give(group.worker(), std::move(*server));
+      else pool->close(group.worker(), std::move(*server));
+      promise->set_value(std::move(rows));
+    };
+    if (!group.spawn(std::move(run))) promise->set_value(fail(Errc::unavailable, "the proxy is stopping"));
+  });
+  if (answer.wait_for(2 * kOwnAnswer) != std::future_status::ready) return fail(Errc::timeout, "the database does not answer");
+  return answer.get();
 }
 
 std::vector<ReplicaReport> Sql::replicas() const {

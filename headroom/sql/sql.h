@@ -71,6 +71,9 @@ class Sql final : public net::Health {
   [[nodiscard]] std::vector<PoolReport> pools() const;
   // The primary first; none for databases without replicas.
   [[nodiscard]] std::vector<ReplicaReport> replicas() const;
+  // A query of Headroom's own to the primary of a database, as its URL's user. Waits; not from a worker. Errc::unavailable, timeout, invalid.
+  [[nodiscard]] Result<postgres::Rows> ask(const std::string& database, std::string query) const;
+  [[nodiscard]] std::vector<std::string> databases() const;
   enum class Order : std::uint8_t { total, mean, calls };
   // The first `most` in that order, of all workers together.
   [[nodiscard]] std::vector<QueryReport> queries(Order order, std::size_t most) const;

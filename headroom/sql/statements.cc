@@ -45,6 +45,10 @@ StatementPointer Statements::intern(std::string_view query, std::string_view typ
     held.push_back(one);
     if (one->query == query && one->types == types) return one;
   }
+  return make(hash, query, types);
+}
+
+StatementPointer Statements::make(std::uint64_t hash, std::string_view query, std::string_view types) {
   const std::uint64_t id = index_->next++;
   auto* made = new Statement{id, name_of(id), std::string(query), std::string(types), effects_of(query), std::make_shared<const Decision>(classify(query))};
   StatementPointer statement(made, [index = index_, hash](const Statement* gone) {
@@ -53,6 +57,21 @@ StatementPointer Statements::intern(std::string_view query, std::string_view typ
   });
   index_->by_hash.emplace(hash, statement);
   return statement;
+}
+
+// Who comes later with the old one gets what the first has made.
+StatementPointer Statements::renew(const StatementPointer& old) {
+  const std::uint64_t hash = hash64(old->query, hash64(old->types));
+  {
+    const std::scoped_lock lock(index_->mutex);
+    const auto [begin, end] = index_->by_hash.equal_range(hash);
+    for (auto at = begin; at != end; ++at) {
+      if (at->second.owner_before(old) || old.owner_before(at->second)) continue;
+      index_->by_hash.erase(at);
+      return make(hash, old->query, old->types);
+    }
+  }
+  return intern(old->query, old->types);
 }
 
 }  // namespace headroom::sql

@@ -36,11 +36,14 @@ class Statements {
  public:
   Statements();
   [[nodiscard]] StatementPointer intern(std::string_view query, std::string_view types);
+  // The same text under a name that no server has a plan for.
+  [[nodiscard]] StatementPointer renew(const StatementPointer& old);
   [[nodiscard]] std::string name_of(std::uint64_t id) const;
   [[nodiscard]] std::size_t size() const;
 
  private:
   struct Index;
+  [[nodiscard]] StatementPointer make(std::uint64_t hash, std::string_view query, std::string_view types);  // under the lock
   std::shared_ptr<Index> index_;  // the last statement may end after us
   const std::string prefix_;
 };

@@ -66,7 +66,7 @@ std::vector<std::string> Session::names() const {
 
 // Before it is sent: from now on this session's reads are for the primary, until it is known how far the log has come with it.
 void Session::note_write(const Decision& decision) {
-  if (cluster().alone() || attempt_ || only_reads(decision)) return;
+  if (cluster().alone() || reads_on_replica() || only_reads(decision)) return;
   if ((decision.its_class == Class::session || decision.its_class == Class::transaction) && decision.functions.empty()) return;
   wrote_ = true;
   changed_schema_ = changed_schema_ || decision.its_class >= Class::schema;
