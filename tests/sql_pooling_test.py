@@ -90,6 +90,26 @@ class Pooling(SqlScenario):
         self.assertEqual(after.values("SELECT count(*) || ':' || pg_backend_pid() FROM abandoned"), ["0:" + backend])
         self.assertLess(time.monotonic() - began, 10)
 
+    def test_a_portal_lives_on_between_flushes_and_goes_with_its_client(self):
+        server = self.proxy(pool_size=2, pool_overflow=0)
+        wire, other = self.wire(server), self.wire(server)
+        wire.send_all(parse("", "SELECT generate_series(1, 5)"), bind(), execute("", 2), FLUSH)
+        self.assertEqual([wire.read()[0] for _ in range(5)], [b"1", b"2", b"D", b"D", b"s"])
+        self.assertEqual(other.values("SELECT 42"), ["42"])  # by another connection
+        wire.send_all(execute("", 2), FLUSH)
+        self.assertEqual([wire.read()[0] for _ in range(3)], [b"D", b"D", b"s"])
+        wire.send_all(execute("", 2), SYNC)
+        self.assertEqual(kinds(wire.until_ready()), "DCZ")
+        # Who leaves in the midst of it leaves nothing behind.
+        wire.query("CREATE TABLE IF NOT EXISTS half (n int); TRUNCATE half")
+        wire.send_all(parse("", "INSERT INTO half VALUES (1)"), bind(), execute(), FLUSH)
+        self.assertEqual([wire.read()[0] for _ in range(3)], [b"1", b"2", b"C"])
+        wire.close()
+        eventually(lambda: self.show(server, "POOLS")[0]["sv_active"] == "0")
+        for _ in range(4):
+            self.assertEqual(other.values("SELECT count(*) FROM half WHERE (SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND usename = 'booking') = 0"),
+                             other.values("SELECT count(*) FROM half"))
+
     def test_what_was_sent_before_a_polite_goodbye_is_done(self):
         server = self.proxy(pool_size=1, pool_overflow=0)
         self.wire(server).query("CREATE TABLE IF NOT EXISTS goodbye (n int); TRUNCATE goodbye")
@@ -238,26 +258,6 @@ class Sessions(SqlScenario):
             self.assertEqual(kinds(got), "12DC3Z", n)
             self.assertTrue(got[2][1].endswith(str(n).encode()))
         self.assertEqual(self.wire(self.server).values("SELECT 1"), ["1"])
-
-    def test_a_portal_lives_on_between_flushes_and_goes_with_its_client(self):
-        server = self.proxy(pool_size=2, pool_overflow=0)
-        wire, other = self.wire(server), self.wire(server)
-        wire.send_all(parse("", "SELECT generate_series(1, 5)"), bind(), execute("", 2), FLUSH)
-        self.assertEqual([wire.read()[0] for _ in range(5)], [b"1", b"2", b"D", b"D", b"s"])
-        self.assertEqual(other.values("SELECT 42"), ["42"])  # by another connection
-        wire.send_all(execute("", 2), FLUSH)
-        self.assertEqual([wire.read()[0] for _ in range(3)], [b"D", b"D", b"s"])
-        wire.send_all(execute("", 2), SYNC)
-        self.assertEqual(kinds(wire.until_ready()), "DCZ")
-        # Who leaves in the midst of it leaves nothing behind.
-        wire.query("CREATE TABLE IF NOT EXISTS half (n int); TRUNCATE half")
-        wire.send_all(parse("", "INSERT INTO half VALUES (1)"), bind(), execute(), FLUSH)
-        self.assertEqual([wire.read()[0] for _ in range(3)], [b"1", b"2", b"C"])
-        wire.close()
-        eventually(lambda: self.show(server, "POOLS")[0]["sv_active"] == "0")
-        for _ in range(4):
-            self.assertEqual(other.values("SELECT count(*) FROM half WHERE (SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND usename = 'booking') = 0"),
-                             other.values("SELECT count(*) FROM half"))
 
     def test_copy_in_and_out_simple_and_extended(self):
         a, b = self.wire(self.server), self.wire(self.server)
