@@ -7,7 +7,8 @@
 // A remembered decision is the one that the text would get by itself.
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static headroom::sql::Classifier classifier;
-  const auto text = input_text(data, size);
+  const auto whole = input_text(data, size);
+  const auto text = whole.substr(0, whole.find('\0'));  // as messages end them
   const auto remembered = classifier.decide(text);
   const auto made = headroom::sql::classify(text);
   if (remembered->hinted_primary) return 0;

@@ -24,6 +24,16 @@ std::size_t size_of(const Decision& decision) {
   return bytes;
 }
 
+// Where it matters what lies between two tokens: "< =" is not "<=", nor "1from" "1 from"; and of strings in a row some are one.
+void append_gap(std::string& text, const Token& before, const Token& token) {
+  using Kind = Token::Kind;
+  const char* const end = before.text.data() + before.text.size();
+  const bool adjacent = token.text.data() == end;
+  if (before.kind == Kind::other && token.kind == Kind::other && !adjacent) text += ' ';
+  if (before.kind == Kind::number && token.kind != Kind::other && adjacent) text += '\x02';
+  if (before.kind == Kind::string && token.kind == Kind::string) text.append(end, token.text.data());
+}
+
 }  // namespace
 
 std::string_view name_of(Class its_class) {
@@ -58,8 +68,13 @@ std::string_view Classifier::blanked(std::string_view text) {
   scratch_.clear();
   Lexer lexer(text);
   Blanked list;
+  Token before;
   for (Token token = lexer.next();; token = lexer.next()) {
-    list.see(token, [this](const Token& each) { append_blanked(scratch_, each); });
+    list.see(token, [&](const Token& each) {
+      append_gap(scratch_, before, each);
+      append_blanked(scratch_, each);
+      before = each;
+    });
     if (token.kind == Token::Kind::end) break;
   }
   return scratch_;

@@ -153,6 +153,22 @@ TEST(Classifier, NoLiteralChangesADecisionButThoseThatMeanTheTime) {
   EXPECT_EQ(classifier.decide("SELECT 1from t")->its_class, Class::opaque);
 }
 
+TEST(Classifier, WhatLooksAlikeButIsNotSharesNoDecision) {
+  Classifier classifier;
+  EXPECT_EQ(classifier.decide("")->statements, 0U);
+  EXPECT_EQ(classifier.decide("/* and on")->its_class, Class::opaque);
+  EXPECT_EQ(classifier.decide("SELECT 'a'")->its_class, Class::read);
+  EXPECT_EQ(classifier.decide("SELECT 'a")->its_class, Class::opaque);
+  EXPECT_EQ(classifier.decide("SELECT $x$a$x$")->its_class, Class::read);
+  EXPECT_EQ(classifier.decide("SELECT $x$a$x")->its_class, Class::opaque);
+  EXPECT_EQ(classifier.decide("SELECT 1 <= 2")->its_class, Class::read);
+  EXPECT_EQ(classifier.decide("SELECT 1 < = 2")->its_class, Class::opaque);
+  EXPECT_EQ(classifier.decide("SELECT 1 FROM t")->its_class, Class::read);
+  EXPECT_EQ(classifier.decide("SELECT 1FROM t")->its_class, Class::opaque);
+  EXPECT_EQ(classifier.decide("SELECT 'a'\n'b'")->its_class, Class::read);
+  EXPECT_EQ(classifier.decide("SELECT 'a' 'b'")->its_class, Class::opaque);
+}
+
 TEST(Classifier, WhatAReplicaHasRefusedIsForThePrimary) {
   Classifier classifier;
   EXPECT_TRUE(classifier.decide("SELECT * FROM v WHERE id = 1")->plain_read());

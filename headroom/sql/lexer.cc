@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace headroom::sql {
 namespace {
@@ -13,13 +14,14 @@ constexpr std::size_t kLongestTime = 64;
 bool begins_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (static_cast<unsigned char>(c) & 0x80U) != 0; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool in_word(char c) { return begins_word(c) || is_digit(c) || c == '$'; }
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }  // \v is one since PostgreSQL 16 only
 
 }  // namespace
 
 Token Lexer::next() {
   skip();
   if (at_ >= in_.size()) return {};
+  if (in_.substr(at_, 2) == "/*") return {Kind::other, in_.substr(std::exchange(at_, in_.size()))};  // a comment without an end
   const char c = in_[at_];
   if (c == '\'') return quoted('\'', Kind::string, false);
   if (c == '"') return quoted('"', Kind::quoted, false);
@@ -36,22 +38,25 @@ void Lexer::skip() {
     } else if (in_.substr(at_, 2) == "--") {
       at_ = std::min(in_.find_first_of("\r\n", at_), in_.size());
     } else if (in_.substr(at_, 2) == "/*") {
-      skip_comment();
+      if (!skip_comment()) return;
     } else {
       return;
     }
   }
 }
 
-void Lexer::skip_comment() {
+bool Lexer::skip_comment() {
   int depth = 0;
-  while (at_ < in_.size()) {
-    const std::string_view two = in_.substr(at_, 2);
+  for (std::size_t at = at_; at < in_.size();) {
+    const std::string_view two = in_.substr(at, 2);
     if (two == "/*") ++depth;
     else if (two == "*/") --depth;
-    at_ += two == "/*" || two == "*/" ? 2 : 1;
-    if (depth == 0) return;
+    at += two == "/*" || two == "*/" ? 2 : 1;
+    if (depth > 0) continue;
+    at_ = at;
+    return true;
   }
+  return false;
 }
 
 Token Lexer::quoted(char quote, Kind kind, bool escapes) {
@@ -68,7 +73,7 @@ Token Lexer::quoted(char quote, Kind kind, bool escapes) {
     }
   }
   at_ = in_.size();
-  return {kind, in_.substr(std::min(begin, in_.size()))};
+  return {Kind::other, in_.substr(begin - 1)};  // without an end it is no literal, and no statement either
 }
 
 Token Lexer::word() {
@@ -107,8 +112,9 @@ Token Lexer::dollar() {
   const std::string_view tag = in_.substr(at_, end + 1 - at_);
   const std::size_t begin = at_ + tag.size();
   const std::size_t close = in_.find(tag, begin);
-  at_ = close == std::string_view::npos ? in_.size() : close + tag.size();
-  return {Kind::string, in_.substr(std::min(begin, in_.size()), close == std::string_view::npos ? close : close - begin)};
+  if (close == std::string_view::npos) return {Kind::other, in_.substr(std::exchange(at_, in_.size()))};
+  at_ = close + tag.size();
+  return {Kind::string, in_.substr(begin, close - begin)};
 }
 
 Token Lexer::parameter() {
@@ -136,7 +142,10 @@ void append_blanked(std::string& text, const Token& token) {
       else text += '\'';
       return;
     case Kind::number: text += token.text.starts_with('$') ? '$' : '0'; return;
-    case Kind::other: text += token.text; return;
+    case Kind::other:
+      if (token.text[0] == '\'' || token.text[0] == '"') text += '\x03';  // it has no end
+      text += token.text;
+      return;
     case Kind::end: return;
   }
 }

@@ -32,7 +32,7 @@ class Lexer {
 
  private:
   void skip();
-  void skip_comment();
+  [[nodiscard]] bool skip_comment();  // false: it has no end, and nothing is skipped
   Token quoted(char quote, Token::Kind kind, bool escapes);
   Token word();
   Token number();
