@@ -1,5 +1,7 @@
 """PostgreSQL for scenarios: a private cluster, a raw client of its protocol, and a gate for faults between us and it."""
 
+import contextlib
+import ctypes
 import os
 import pathlib
 import re
@@ -17,12 +19,20 @@ from .process import ROOT
 from .scenario import Scenario, eventually
 
 CLUSTER = ROOT / "tools/postgres-cluster"
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans():
+    """What starters of daemons leave behind becomes this process's own, which can wait for it wherever process 1 does not."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 class Cluster:
     """A primary with `replicas`, on free loopback ports, owned by an unprivileged user."""
 
     def __init__(self, replicas=0):
+        adopt_orphans()
         self.directory = tempfile.mkdtemp(prefix="headroom-test.", dir="/var/tmp")
         try:
             urls = self.command("create", str(replicas))
@@ -43,11 +53,13 @@ class Cluster:
         return urllib.parse.urlsplit(self.urls[node]).port
 
     def kill(self, node):
-        """SIGKILL to a node's server, which its children do not survive; returns once it is gone."""
-        pid = int((pathlib.Path(self.directory) / node / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
-        while pathlib.Path(f"/proc/{pid}").exists():
-            time.sleep(0.01)
+        """SIGKILL to a node's server, which its children do not survive; returns once all are gone."""
+        server = int((pathlib.Path(self.directory) / node / "postmaster.pid").read_text().split()[0])
+        children = pathlib.Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        os.kill(server, signal.SIGKILL)
+        for pid in [server, *map(int, children)]:
+            with contextlib.suppress(ChildProcessError):  # one that had ended before
+                os.waitpid(pid, 0)
 
     def superuser(self, sql, database="booking", node="primary"):
         """As the superuser, around the proxy; the rows as text."""
