@@ -1,4 +1,6 @@
 // The precompiled header of the rooms above base: the parts of the standard library and of Asio that nearly all use.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -15,7 +17,6 @@
 #include <coroutine>
 #include <cstdint>
 #include <expected>
-#include <fmt/format.h>
 #include <functional>
 #include <map>
 #include <memory>

@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string bytes(input_text(data, size));
   static_cast<void>(headroom::cache::parse_head(bytes));
   if (bytes.size() < headroom::cache::kHeadStart) return 0;
-  const std::uint64_t sum = headroom::hash64(std::string_view(bytes).substr(headroom::cache::kHeadStart));
+  const std::uint64_t sum =
+      headroom::hash64(std::string_view(bytes).substr(headroom::cache::kHeadStart));
   std::memcpy(bytes.data() + 8, &sum, sizeof sum);
   const auto head = headroom::cache::parse_head(bytes);
   if (head) HR_ASSERT(headroom::cache::write_head(*head).size() == bytes.size());

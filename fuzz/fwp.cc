@@ -24,7 +24,8 @@ void try_job(std::string_view text) {
   HR_ASSERT(again->jid == job->jid);
   HR_ASSERT(again->body == job->body);  // nothing is missing any more
   Random random(1);
-  const tasks::Verdict verdict = tasks::judge(*job, {"E", std::string(text.substr(0, 100)), {}}, 0, tasks::Backoffs(), random);
+  const tasks::Verdict verdict =
+      tasks::judge(*job, {"E", std::string(text.substr(0, 100)), {}}, 0, tasks::Backoffs(), random);
   if (job->chained) {
     const auto next = tasks::next_in_chain(job->body, "the-next-one");
     HR_ASSERT(next.has_value());
@@ -36,11 +37,8 @@ void try_job(std::string_view text) {
 void try_arguments(const fwp::Command& command) {
   const std::string_view text = command.arguments;
   switch (command.verb) {
-    case fwp::Verb::hello:
-      (void)fwp::parse_hello(text);
-      return;
-    case fwp::Verb::push:
-      return try_job(text);
+    case fwp::Verb::hello: (void)fwp::parse_hello(text); return;
+    case fwp::Verb::push: return try_job(text);
     case fwp::Verb::pushb:
       if (const auto elements = fwp::elements_of(text)) {
         for (const std::string_view element : *elements) try_job(element);
@@ -49,24 +47,17 @@ void try_arguments(const fwp::Command& command) {
     case fwp::Verb::fetch:
       if (const auto words = fwp::parse_words(text)) HR_ASSERT(words->size() <= fwp::kWordsLimit);
       return;
-    case fwp::Verb::ack:
-      (void)fwp::parse_ack(text);
-      return;
+    case fwp::Verb::ack: (void)fwp::parse_ack(text); return;
     case fwp::Verb::fail:
       if (const auto fail = fwp::parse_fail(text)) HR_ASSERT(fail->message.size() <= 1000U);
       return;
-    case fwp::Verb::beat:
-      (void)fwp::parse_beat(text);
-      return;
+    case fwp::Verb::beat: (void)fwp::parse_beat(text); return;
     case fwp::Verb::mutate:
-      if (const auto mutate = fwp::parse_mutate(text)) (void)fwp::glob_matches(mutate->pattern, text);
+      if (const auto mutate = fwp::parse_mutate(text))
+        (void)fwp::glob_matches(mutate->pattern, text);
       return;
-    case fwp::Verb::queue:
-      (void)fwp::parse_queue_act(text);
-      return;
-    case fwp::Verb::track:
-      (void)fwp::parse_track(text);
-      return;
+    case fwp::Verb::queue: (void)fwp::parse_queue_act(text); return;
+    case fwp::Verb::track: (void)fwp::parse_track(text); return;
     case fwp::Verb::batch:
       if (const auto said = fwp::parse_batch(text)) {
         HR_ASSERT(said->bid.size() <= fwp::kWordLimit);
@@ -76,11 +67,12 @@ void try_arguments(const fwp::Command& command) {
         const auto again = tasks::Batch::restore(batch->text());
         HR_ASSERT(again.has_value());
         HR_ASSERT(again->text() == batch->text());
-        if (!batch->on_success.empty()) HR_ASSERT(tasks::callback_job(batch->on_success, *batch, tasks::Callback::success, 0).has_value());
+        if (!batch->on_success.empty())
+          HR_ASSERT(tasks::callback_job(batch->on_success, *batch, tasks::Callback::success, 0)
+                        .has_value());
       }
       return;
-    default:
-      return;
+    default: return;
   }
 }
 

@@ -1,11 +1,12 @@
 // JSON texts: no crash, and what is accepted is written as a text that means the same.
+#include "headroom/json/json.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "headroom/base/assert.h"
-#include "headroom/json/json.h"
 #include "headroom/json/writer.h"
 
 namespace {
@@ -14,15 +15,9 @@ using namespace headroom;  // NOLINT(google-build-using-namespace)
 
 void copy(json::Value from, json::Writer& to) {
   switch (from.kind()) {
-    case json::Kind::null:
-      to.null();
-      return;
-    case json::Kind::boolean:
-      to.value(*from.boolean());
-      return;
-    case json::Kind::string:
-      to.value(*from.string());
-      return;
+    case json::Kind::null: to.null(); return;
+    case json::Kind::boolean: to.value(*from.boolean()); return;
+    case json::Kind::string: to.value(*from.string()); return;
     case json::Kind::number:
       if (const auto whole = from.integer()) {
         to.value(*whole);

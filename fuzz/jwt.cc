@@ -3,6 +3,8 @@
 // The first byte chooses: '0' the rest is a token; '1' the rest is claims, which are signed here, so that what lies behind
 // the signature is reached; '2' a header and claims, split at the first line end, signed; '3' a JWK Set; '4' a PEM text;
 // '5' a signed value; '6' a Host, an Origin and a Cookie, a line each.
+#include "headroom/auth/jwt.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -11,7 +13,6 @@
 #include "headroom/auth/access.h"
 #include "headroom/auth/crypto.h"
 #include "headroom/auth/jwks.h"
-#include "headroom/auth/jwt.h"
 #include "headroom/auth/source.h"
 #include "headroom/base/assert.h"
 
@@ -80,31 +81,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
   switch (data[0]) {
-    case '0':
-      check_token(rest);
-      break;
-    case '1':
-      check_token(signed_token(R"({"alg":"HS256"})", rest));
-      break;
+    case '0': check_token(rest); break;
+    case '1': check_token(signed_token(R"({"alg":"HS256"})", rest)); break;
     case '2': {
       const auto header = line(rest);
       check_token(signed_token(header, rest));
       break;
     }
-    case '3':
-      static_cast<void>(parse_jwks(rest, SecretKeys::accepted));
-      break;
-    case '4':
-      static_cast<void>(Key::from_pem(rest));
-      break;
-    case '5':
-      check_signed_value(rest);
-      break;
-    case '6':
-      check_source_lines(rest);
-      break;
-    default:
-      break;
+    case '3': static_cast<void>(parse_jwks(rest, SecretKeys::accepted)); break;
+    case '4': static_cast<void>(Key::from_pem(rest)); break;
+    case '5': check_signed_value(rest); break;
+    case '6': check_source_lines(rest); break;
+    default: break;
   }
   return 0;
 }

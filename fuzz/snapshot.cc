@@ -1,10 +1,12 @@
+#include "headroom/sql/snapshot.h"
+
 #include "fuzz/input.h"
 #include "headroom/sql/catalogue.h"
-#include "headroom/sql/snapshot.h"
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text = input_text(data, size);
-  if (const auto snapshot = headroom::sql::Snapshot::parse(text)) (void)snapshot->sees(static_cast<std::uint32_t>(size));
+  if (const auto snapshot = headroom::sql::Snapshot::parse(text))
+    (void)snapshot->sees(static_cast<std::uint32_t>(size));
   (void)headroom::sql::parse_search_path(text, "user");
   return 0;
 }

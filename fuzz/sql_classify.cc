@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto remembered = classifier.decide(text);
   const auto made = headroom::sql::classify(text);
   if (remembered->hinted_primary) return 0;
-  if (made.its_class != remembered->its_class || made.reads != remembered->reads || made.writes != remembered->writes || made.functions != remembered->functions ||
+  if (made.its_class != remembered->its_class || made.reads != remembered->reads ||
+      made.writes != remembered->writes || made.functions != remembered->functions ||
       made.clock != remembered->clock || made.locks_rows != remembered->locks_rows)
     std::abort();
   return 0;

@@ -21,7 +21,8 @@ struct Ratios {
 };
 
 Ratios run(const Trace& trace, std::uint64_t limit, std::uint64_t requests) {
-  cache::MemoryTier tier({.memory_limit = limit, .value_limit = limit / 10, .early_refresh = 0, .seed = 1});
+  cache::MemoryTier tier(
+      {.memory_limit = limit, .value_limit = limit / 10, .early_refresh = 0, .seed = 1});
   MutexLru lru(limit, kOverhead);
   const std::string bytes(1U << 20U, 'x');
   const TimePoint now = Clock::now();
@@ -53,15 +54,20 @@ Ratios run(const Trace& trace, std::uint64_t limit, std::uint64_t requests) {
 int main(int count, char** arguments) {
   using namespace headroom::bench;  // NOLINT
   const std::uint64_t requests = count > 1 ? std::strtoull(arguments[1], nullptr, 10) : 2000000;
-  const std::vector<double> shares = count > 2 ? std::vector<double>{std::strtod(arguments[2], nullptr)} : std::vector<double>{0.02, 0.1, 0.3};
-  fmt::print("{:<16} {:>8} {:>9} {:>8} {:>8} {:>8}\n", "trace", "memory", "", "ours %", "LRU %", "gain");
+  const std::vector<double> shares = count > 2
+                                         ? std::vector<double>{std::strtod(arguments[2], nullptr)}
+                                         : std::vector<double>{0.02, 0.1, 0.3};
+  fmt::print("{:<16} {:>8} {:>9} {:>8} {:>8} {:>8}\n", "trace", "memory", "", "ours %", "LRU %",
+             "gain");
   for (std::size_t t = 0; t < traces().size(); ++t) {
     for (const double share : shares) {
       const Trace trace = traces()[t];
-      const auto limit = std::max<std::uint64_t>(1U << 20U, static_cast<std::uint64_t>(static_cast<double>(trace.footprint) * share));
+      const auto limit = std::max<std::uint64_t>(
+          1U << 20U, static_cast<std::uint64_t>(static_cast<double>(trace.footprint) * share));
       const Ratios ratios = run(trace, limit, requests);
-      fmt::print("{:<16} {:>6.1f}MB {:>8.0f}% {:>8.2f} {:>8.2f} {:>+8.2f}\n", trace.name, static_cast<double>(limit) / 1048576, share * 100,
-                 ratios.ours, ratios.lru, ratios.ours - ratios.lru);
+      fmt::print("{:<16} {:>6.1f}MB {:>8.0f}% {:>8.2f} {:>8.2f} {:>+8.2f}\n", trace.name,
+                 static_cast<double>(limit) / 1048576, share * 100, ratios.ours, ratios.lru,
+                 ratios.ours - ratios.lru);
       std::fflush(stdout);
     }
   }

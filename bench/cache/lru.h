@@ -12,7 +12,8 @@ namespace headroom::bench {
 
 class MutexLru {
  public:
-  explicit MutexLru(std::uint64_t limit, std::uint64_t overhead) : limit_(limit), overhead_(overhead) {}
+  explicit MutexLru(std::uint64_t limit, std::uint64_t overhead)
+      : limit_(limit), overhead_(overhead) {}
 
   bool get(const std::string& key, std::string& value) {
     const std::scoped_lock lock(mutex_);

@@ -55,7 +55,8 @@ std::string_view value_of(std::size_t key) {
 }
 
 // ns of CPU an operation takes, the median of five rounds; `work(thread, order)` is run by all threads at once.
-double measure(std::size_t keys, unsigned threads, std::size_t count, const std::function<void(const std::vector<std::uint32_t>&)>& work) {
+double measure(std::size_t keys, unsigned threads, std::size_t count,
+               const std::function<void(const std::vector<std::uint32_t>&)>& work) {
   std::vector<std::vector<std::uint32_t>> orders;
   for (unsigned t = 0; t < threads; ++t) orders.push_back(make_order(keys, count, t + 1));
   std::vector<double> rounds;
@@ -92,17 +93,20 @@ void speed(const Load& load, std::size_t count) {
   const std::vector<std::string> tags{"user", "page"};
   const cache::Head head{.lifetimes = {.ttl = 3600s}, .tags = tags};
   const auto space = cache::Space::app;
-  fmt::print("\n{} keys, {} MiB\n{:<44} {:>9} {:>9} {:>10}\n", kKeys, kMemory >> 20U, "ns of CPU an operation", "1 thread", "2 threads", "M/s/thread");
+  fmt::print("\n{} keys, {} MiB\n{:<44} {:>9} {:>9} {:>10}\n", kKeys, kMemory >> 20U,
+             "ns of CPU an operation", "1 thread", "2 threads", "M/s/thread");
   {
     const auto harness = [&](const std::vector<std::uint32_t>& order) {
       std::uint64_t sum = 0;
       for (const std::uint32_t key : order) sum += hash64(keys[key]);
       if (sum == 0) std::abort();
     };
-    row("the harness alone: hashing the key", measure(kKeys, 1, count, harness), measure(kKeys, 2, count, harness));
+    row("the harness alone: hashing the key", measure(kKeys, 1, count, harness),
+        measure(kKeys, 2, count, harness));
   }
   {
-    cache::MemoryTier tier({.memory_limit = kMemory, .value_limit = 1U << 20U, .early_refresh = 0, .seed = 5});
+    cache::MemoryTier tier(
+        {.memory_limit = kMemory, .value_limit = 1U << 20U, .early_refresh = 0, .seed = 5});
     const auto get_or_fill = [&](const std::vector<std::uint32_t>& order) {
       for (const std::uint32_t key : order) {
         cache::Found found = tier.lookup({.space = space, .key = keys[key], .now = now});
@@ -110,23 +114,29 @@ void speed(const Load& load, std::size_t count) {
       }
     };
     get_or_fill(make_order(kKeys, 2'000'000, 99));
-    row("headroom get, else load and set (evicting)", measure(kKeys, 1, count, get_or_fill), measure(kKeys, 2, count, get_or_fill));
+    row("headroom get, else load and set (evicting)", measure(kKeys, 1, count, get_or_fill),
+        measure(kKeys, 2, count, get_or_fill));
     const auto get = [&](const std::vector<std::uint32_t>& order) {
       std::size_t hits = 0;
-      for (const std::uint32_t key : order) hits += tier.peek({.space = space, .key = keys[key], .now = now}) ? 1 : 0;
+      for (const std::uint32_t key : order)
+        hits += tier.peek({.space = space, .key = keys[key], .now = now}) ? 1 : 0;
       if (hits == 0) std::abort();
     };
     row("headroom get", measure(kKeys, 1, count, get), measure(kKeys, 2, count, get));
     const auto one = [&](const std::vector<std::uint32_t>& order) {
       for (std::size_t i = 0; i < order.size(); ++i) {
-        if (!tier.peek({.space = space, .key = "user:hot", .now = now})) static_cast<void>(tier.set(space, "user:hot", head, value_of(1), now));
+        if (!tier.peek({.space = space, .key = "user:hot", .now = now}))
+          static_cast<void>(tier.set(space, "user:hot", head, value_of(1), now));
       }
     };
-    row("headroom get of one hot key", measure(kKeys, 1, count, one), measure(kKeys, 2, count, one));
+    row("headroom get of one hot key", measure(kKeys, 1, count, one),
+        measure(kKeys, 2, count, one));
     const auto set = [&](const std::vector<std::uint32_t>& order) {
-      for (const std::uint32_t key : order) static_cast<void>(tier.set(space, keys[key], head, value_of(key), now));
+      for (const std::uint32_t key : order)
+        static_cast<void>(tier.set(space, keys[key], head, value_of(key), now));
     };
-    row("headroom set, two tags (evicting)", measure(kKeys, 1, count / 4, set), measure(kKeys, 2, count / 4, set));
+    row("headroom set, two tags (evicting)", measure(kKeys, 1, count / 4, set),
+        measure(kKeys, 2, count / 4, set));
   }
   {
     MutexLru lru(kMemory, 80);
@@ -137,7 +147,8 @@ void speed(const Load& load, std::size_t count) {
       }
     };
     get_or_fill(make_order(kKeys, 2'000'000, 99));
-    row("mutex LRU get, else set (evicting)", measure(kKeys, 1, count, get_or_fill), measure(kKeys, 2, count, get_or_fill));
+    row("mutex LRU get, else set (evicting)", measure(kKeys, 1, count, get_or_fill),
+        measure(kKeys, 2, count, get_or_fill));
     const auto get = [&](const std::vector<std::uint32_t>& order) {
       std::string value;
       for (const std::uint32_t key : order) static_cast<void>(lru.get(keys[key], value));
@@ -146,7 +157,8 @@ void speed(const Load& load, std::size_t count) {
   }
   {
     // It bounds the number of unused entries, not bytes; it has neither time to live nor tags.
-    using Tbb = tbb::concurrent_lru_cache<std::uint32_t, std::string, std::string (*)(std::uint32_t)>;
+    using Tbb =
+        tbb::concurrent_lru_cache<std::uint32_t, std::string, std::string (*)(std::uint32_t)>;
     Tbb lru(+[](std::uint32_t key) { return std::string(value_of(key)); }, kMemory / 220);
     const auto get = [&](const std::vector<std::uint32_t>& order) {
       for (const std::uint32_t key : order) {
@@ -154,7 +166,8 @@ void speed(const Load& load, std::size_t count) {
       }
     };
     get(make_order(kKeys, 2'000'000, 99));
-    row("tbb::concurrent_lru_cache get, else load", measure(kKeys, 1, count, get), measure(kKeys, 2, count, get));
+    row("tbb::concurrent_lru_cache get, else load", measure(kKeys, 1, count, get),
+        measure(kKeys, 2, count, get));
   }
 }
 
@@ -162,24 +175,32 @@ void purge() {
   const std::vector<std::string> keys = make_keys(1'000'000);
   const TimePoint now = Clock::now();
   const auto space = cache::Space::app;
-    cache::MemoryTier tier({.memory_limit = 1ULL << 30U, .value_limit = 1U << 20U, .seed = 6});
-    std::uint64_t payload = 0;
-    for (std::size_t key = 0; key < keys.size(); ++key) {
-      const std::vector<std::string> two{key < 100'000 ? "purged" : "kept", "user"};
-      static_cast<void>(tier.set(space, keys[key], {.lifetimes = {.ttl = 3600s}, .tags = two}, value_of(key), now));
-      payload += keys[key].size() + value_of(key).size();
-    }
-    const auto each = [&](std::uint64_t bytes) { return static_cast<double>(bytes - payload) / static_cast<double>(tier.entries()); };
-    fmt::print("\n{} entries with TTL and two tags: overhead {:.1f} bytes each\n", tier.entries(), each(tier.memory().used()));
-    const TimePoint began = Clock::now();
-    tier.invalidate_tag("purged", cache::Hardness::hard);
-    const Duration took = elapsed(began, Clock::now());
-    std::size_t stale = 0;
-    for (std::size_t key = 0; key < 100'000; ++key) stale += tier.peek({.space = space, .key = keys[key], .now = now}) ? 1 : 0;
-    const TimePoint sweeping = Clock::now();
-    const std::size_t swept = tier.sweep_all(now);
-    fmt::print("purge of a tag of 100,000 of {} entries: {:.1f} us; found afterwards: {}; a whole sweep takes {} ms and frees {} more\n",
-               keys.size(), seconds(took) * 1e6, stale, elapsed(sweeping, Clock::now()).count() / 1000000, swept);
+  cache::MemoryTier tier({.memory_limit = 1ULL << 30U, .value_limit = 1U << 20U, .seed = 6});
+  std::uint64_t payload = 0;
+  for (std::size_t key = 0; key < keys.size(); ++key) {
+    const std::vector<std::string> two{key < 100'000 ? "purged" : "kept", "user"};
+    static_cast<void>(
+        tier.set(space, keys[key], {.lifetimes = {.ttl = 3600s}, .tags = two}, value_of(key), now));
+    payload += keys[key].size() + value_of(key).size();
+  }
+  const auto each = [&](std::uint64_t bytes) {
+    return static_cast<double>(bytes - payload) / static_cast<double>(tier.entries());
+  };
+  fmt::print("\n{} entries with TTL and two tags: overhead {:.1f} bytes each\n", tier.entries(),
+             each(tier.memory().used()));
+  const TimePoint began = Clock::now();
+  tier.invalidate_tag("purged", cache::Hardness::hard);
+  const Duration took = elapsed(began, Clock::now());
+  std::size_t stale = 0;
+  for (std::size_t key = 0; key < 100'000; ++key)
+    stale += tier.peek({.space = space, .key = keys[key], .now = now}) ? 1 : 0;
+  const TimePoint sweeping = Clock::now();
+  const std::size_t swept = tier.sweep_all(now);
+  fmt::print(
+      "purge of a tag of 100,000 of {} entries: {:.1f} us; found afterwards: {}; a whole sweep "
+      "takes {} ms and frees {} more\n",
+      keys.size(), seconds(took) * 1e6, stale, elapsed(sweeping, Clock::now()).count() / 1000000,
+      swept);
 }
 
 }  // namespace headroom::bench

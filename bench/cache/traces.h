@@ -22,7 +22,8 @@ class Zipf {
  public:
   Zipf(std::size_t count, double s) : sums_(count) {
     double sum = 0;
-    for (std::size_t i = 0; i < count; ++i) sums_[i] = sum += std::pow(static_cast<double>(i + 1), -s);
+    for (std::size_t i = 0; i < count; ++i)
+      sums_[i] = sum += std::pow(static_cast<double>(i + 1), -s);
   }
   std::uint64_t next(Random& random) const {
     const double at = random.unit() * sums_.back();
@@ -42,8 +43,10 @@ struct Trace {
 inline std::uint32_t web_size(std::uint64_t key) {
   // Log-normal, median 6 KB, as page and API answers are; fixed for a key.
   Random random(key * 77 + 1);
-  const double normal = std::sqrt(-2 * std::log(1 - random.unit())) * std::cos(6.283185307 * random.unit());
-  return static_cast<std::uint32_t>(std::clamp(std::exp(std::log(6000.0) + 1.1 * normal), 100.0, 400000.0));
+  const double normal =
+      std::sqrt(-2 * std::log(1 - random.unit())) * std::cos(6.283185307 * random.unit());
+  return static_cast<std::uint32_t>(
+      std::clamp(std::exp(std::log(6000.0) + 1.1 * normal), 100.0, 400000.0));
 }
 
 inline std::vector<Trace> traces() {
@@ -63,13 +66,13 @@ inline std::vector<Trace> traces() {
     auto scanned = std::make_shared<std::uint64_t>(1ULL << 40U);
     auto left = std::make_shared<int>(0);
     all.push_back({"zipf + scans", kKeys * kSmall, [=] {
-      if (*left == 0 && random->below(20000) == 0) *left = 20000;
-      if (*left > 0) {
-        --*left;
-        if (random->below(2) == 0) return Request{(*scanned)++, kSmall};
-      }
-      return Request{zipf->next(*random), kSmall};
-    }});
+                     if (*left == 0 && random->below(20000) == 0) *left = 20000;
+                     if (*left > 0) {
+                       --*left;
+                       if (random->below(2) == 0) return Request{(*scanned)++, kSmall};
+                     }
+                     return Request{zipf->next(*random), kSmall};
+                   }});
   }
   {
     auto at = std::make_shared<std::uint64_t>(0);
@@ -81,9 +84,9 @@ inline std::vector<Trace> traces() {
     auto random = std::make_shared<Random>(3);
     auto count = std::make_shared<std::uint64_t>(0);
     all.push_back({"shifting", kKeys * kSmall, [=] {
-      const std::uint64_t shift = ++*count / 400;
-      return Request{(zipf->next(*random) + shift) % kKeys, kSmall};
-    }});
+                     const std::uint64_t shift = ++*count / 400;
+                     return Request{(zipf->next(*random) + shift) % kKeys, kSmall};
+                   }});
   }
   {
     // Every 500,000 requests other keys are popular, at once.
@@ -91,9 +94,10 @@ inline std::vector<Trace> traces() {
     auto random = std::make_shared<Random>(4);
     auto count = std::make_shared<std::uint64_t>(0);
     all.push_back({"changing", kKeys * kSmall, [=] {
-      const std::uint64_t epoch = ++*count / 500000;
-      return Request{hash64({}, zipf->next(*random) + epoch * kKeys) % kKeys, kSmall};
-    }});
+                     const std::uint64_t epoch = ++*count / 500000;
+                     return Request{hash64({}, zipf->next(*random) + epoch * kKeys) % kKeys,
+                                    kSmall};
+                   }});
   }
   for (const double s : {0.75, 0.95}) {
     // Web-like: Zipf over pages of log-normal size, new pages all the time (the youngest are popular), a third asked for once only.
@@ -103,11 +107,13 @@ inline std::vector<Trace> traces() {
     auto newest = std::make_shared<std::uint64_t>(1ULL << 32U);
     auto once = std::make_shared<std::uint64_t>(1ULL << 41U);
     all.push_back({"web-like " + std::to_string(s).substr(0, 4), 40000ULL * 10000, [=] {
-      const std::uint64_t kind = random->below(100);
-      if (random->below(50) == 0) ++*newest;
-      const std::uint64_t key = kind < 15 ? (*once)++ : kind < 40 ? *newest - young->next(*random) : zipf->next(*random);
-      return Request{key, web_size(key)};
-    }});
+                     const std::uint64_t kind = random->below(100);
+                     if (random->below(50) == 0) ++*newest;
+                     const std::uint64_t key = kind < 15   ? (*once)++
+                                               : kind < 40 ? *newest - young->next(*random)
+                                                           : zipf->next(*random);
+                     return Request{key, web_size(key)};
+                   }});
   }
   return all;
 }

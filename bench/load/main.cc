@@ -84,7 +84,8 @@ headroom::Result<std::vector<headroom::load::MixedRequest>> read_mix(const std::
     if (const auto target = each.find("target")) request.target = target->string().value_or("");
     if (const auto body = each.find("body")) request.body = body->string().value_or("");
     if (const auto headers = each.find("headers")) {
-      for (std::size_t k = 0; k < headers->size(); ++k) request.headers.emplace_back(headers->item(k).string().value_or(""));
+      for (std::size_t k = 0; k < headers->size(); ++k)
+        request.headers.emplace_back(headers->item(k).string().value_or(""));
     }
     mix.push_back(std::move(request));
   }
@@ -99,7 +100,8 @@ int main(int argc, char** argv) {
   std::string mix;
   CLI::App app("A bounded HTTP/1.1 load generator for one loopback target");
   add_options(app, plan);
-  app.add_option("--mix", mix, "a JSON file of several requests, each with a weight (bench/load/main.cc)");
+  app.add_option("--mix", mix,
+                 "a JSON file of several requests, each with a weight (bench/load/main.cc)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

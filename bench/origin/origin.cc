@@ -92,7 +92,8 @@ Answer make_answer(std::string_view target, std::time_t now) {
     if (!number) continue;
     if (part.starts_with("delay_ms=")) answer.delay = std::chrono::milliseconds(*number);
     if (part.starts_with("status=")) status = *number;
-    if (part.starts_with("max_age=")) freshness = fmt::format("Cache-Control: max-age={}\r\n", *number);
+    if (part.starts_with("max_age="))
+      freshness = fmt::format("Cache-Control: max-age={}\r\n", *number);
   }
   answer.head = fmt::format("HTTP/1.1 {} {}\r\nServer: origin\r\nDate: ", status,
                             status == 200 ? "OK" : "As Asked");

@@ -51,7 +51,8 @@ double seconds_of(Time from, Time to) { return std::chrono::duration<double>(to 
 double cpu_of(pid_t pid) {
   clockid_t clock{};
   timespec time{};
-  if (pid == 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
+  if (pid == 0 || clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0)
+    return 0;
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
@@ -69,7 +70,10 @@ struct Connection {
 class Load {
  public:
   explicit Load(Options options)
-      : options_(std::move(options)), filling_(options_.bytes, 'x'), epoll_(epoll_create1(0)), connections_(options_.connections) {
+      : options_(std::move(options)),
+        filling_(options_.bytes, 'x'),
+        epoll_(epoll_create1(0)),
+        connections_(options_.connections) {
     if (options_.protocol == "faktory") {
       protocol_ = std::make_unique<Faktory>();
     } else {
@@ -80,8 +84,10 @@ class Load {
 
   void run() {
     const Time begin = std::chrono::steady_clock::now();
-    const Time measure = begin + std::chrono::duration_cast<Time::duration>(std::chrono::duration<double>(options_.warm_up));
-    end_ = measure + std::chrono::duration_cast<Time::duration>(std::chrono::duration<double>(options_.seconds));
+    const Time measure = begin + std::chrono::duration_cast<Time::duration>(
+                                     std::chrono::duration<double>(options_.warm_up));
+    end_ = measure + std::chrono::duration_cast<Time::duration>(
+                         std::chrono::duration<double>(options_.seconds));
     next_ = begin;
     double cpu = 0;
     for (Connection& each : connections_) idle(each);
@@ -111,12 +117,14 @@ class Load {
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     const int one = 1;
     setsockopt(made.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (::connect(made.fd, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0) throw std::runtime_error("cannot connect");
+    if (::connect(made.fd, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0)
+      throw std::runtime_error("cannot connect");
     if (protocol_->greets()) {
       await_line(made);
       std::string hello;
       protocol_->greet(hello);
-      if (::write(made.fd, hello.data(), hello.size()) < 0) throw std::runtime_error("cannot write");
+      if (::write(made.fd, hello.data(), hello.size()) < 0)
+        throw std::runtime_error("cannot write");
       await_line(made);
     }
     fcntl(made.fd, F_SETFL, O_NONBLOCK);
@@ -159,7 +167,8 @@ class Load {
 
   void launch_due() {
     if (options_.mode != "rate") return;
-    const auto step = std::chrono::duration_cast<Time::duration>(std::chrono::duration<double>(1 / options_.rate));
+    const auto step = std::chrono::duration_cast<Time::duration>(
+        std::chrono::duration<double>(1 / options_.rate));
     for (; next_ <= now_; next_ += step) due_.push_back(next_);
     while (!due_.empty() && !free_.empty()) {
       begin(*free_.back(), due_.front());
@@ -194,12 +203,14 @@ class Load {
   void receive(Connection& connection) {
     std::array<char, 65536> piece{};
     const ssize_t got = ::read(connection.fd, piece.data(), piece.size());
-    if (got == 0 || (got < 0 && errno != EAGAIN)) throw std::runtime_error("the server has closed a connection");
+    if (got == 0 || (got < 0 && errno != EAGAIN))
+      throw std::runtime_error("the server has closed a connection");
     if (got < 0) return;
     connection.in.append(piece.data(), static_cast<std::size_t>(got));
     std::size_t taken = 0;
     while (taken < connection.in.size() && connection.busy) {
-      const auto answer = protocol_->read(std::string_view(connection.in).substr(taken), connection.asked);
+      const auto answer =
+          protocol_->read(std::string_view(connection.in).substr(taken), connection.asked);
       if (!answer) break;
       taken += answer->bytes;
       take(connection, *answer);
@@ -219,9 +230,7 @@ class Load {
         if (!answer.good) return ask(connection, Ask::fetch, "");
         note_handed_out(answer.body);
         return ask(connection, Ask::done, std::string(answer.name));
-      default:
-        ++done_;
-        return finish(connection, 1);
+      default: ++done_; return finish(connection, 1);
     }
   }
 
@@ -262,7 +271,9 @@ class Load {
   void drain() {
     draining_ = true;
     const Time until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (std::ranges::any_of(connections_, &Connection::busy) && std::chrono::steady_clock::now() < until) poll();
+    while (std::ranges::any_of(connections_, &Connection::busy) &&
+           std::chrono::steady_clock::now() < until)
+      poll();
   }
 
   double quantile(double at) {
@@ -274,9 +285,13 @@ class Load {
 
   void report(double wall, double cpu) {
     const auto lost = options_.mode == "cycle" ? static_cast<std::int64_t>(pushed_ - done_) : 0;
-    fmt::print("{{\"mode\":\"{}\",\"connections\":{},\"jobs\":{},\"seconds\":{:.3f},\"jobs_per_s\":{:.0f},\"cpu_us_per_job\":{:.3f},\"cpu\":{:.3f},", options_.mode,
-               connections_.size(), jobs_, wall, static_cast<double>(jobs_) / wall, jobs_ == 0 ? 0 : cpu * 1e6 / static_cast<double>(jobs_), cpu / wall);
-    fmt::print("\"p50_ms\":{:.3f},\"p99_ms\":{:.3f},\"errors\":{},\"lost\":{},\"twice\":{}}}\n", quantile(0.5), quantile(0.99), errors_, lost, twice_);
+    fmt::print(
+        "{{\"mode\":\"{}\",\"connections\":{},\"jobs\":{},\"seconds\":{:.3f},\"jobs_per_s\":{:.0f},"
+        "\"cpu_us_per_job\":{:.3f},\"cpu\":{:.3f},",
+        options_.mode, connections_.size(), jobs_, wall, static_cast<double>(jobs_) / wall,
+        jobs_ == 0 ? 0 : cpu * 1e6 / static_cast<double>(jobs_), cpu / wall);
+    fmt::print("\"p50_ms\":{:.3f},\"p99_ms\":{:.3f},\"errors\":{},\"lost\":{},\"twice\":{}}}\n",
+               quantile(0.5), quantile(0.99), errors_, lost, twice_);
     std::exit(errors_ == 0 && lost == 0 && twice_ == 0 ? 0 : 3);
   }
 

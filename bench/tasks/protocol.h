@@ -30,7 +30,8 @@ class Protocol {
   [[nodiscard]] virtual bool greets() const = 0;
   virtual void push(std::string& out, std::uint64_t number, std::string_view filling) = 0;
   // `count` jobs from `number` on; how many answers come.
-  virtual std::size_t push_many(std::string& out, std::uint64_t number, std::size_t count, std::string_view filling) = 0;
+  virtual std::size_t push_many(std::string& out, std::uint64_t number, std::size_t count,
+                                std::string_view filling) = 0;
   virtual void fetch(std::string& out) = 0;
   virtual void done(std::string& out, std::string_view name) = 0;
   // Nothing: not whole yet.
@@ -43,7 +44,8 @@ inline std::optional<std::uint64_t> number_in(std::string_view body, std::string
   std::uint64_t number = 0;
   if (at == std::string_view::npos) return std::nullopt;
   const char* begin = body.data() + at + mark.size();
-  if (std::from_chars(begin, body.data() + body.size(), number).ec != std::errc()) return std::nullopt;
+  if (std::from_chars(begin, body.data() + body.size(), number).ec != std::errc())
+    return std::nullopt;
   return number;
 }
 
@@ -56,7 +58,8 @@ class Faktory final : public Protocol {
     job(out, number, filling);
     out += "\r\n";
   }
-  std::size_t push_many(std::string& out, std::uint64_t number, std::size_t count, std::string_view filling) override {
+  std::size_t push_many(std::string& out, std::uint64_t number, std::size_t count,
+                        std::string_view filling) override {
     out += "PUSHB [";
     for (std::size_t i = 0; i < count; ++i) {
       if (i > 0) out += ',';
@@ -66,7 +69,9 @@ class Faktory final : public Protocol {
     return 1;
   }
   void fetch(std::string& out) override { out += "FETCH bench\r\n"; }
-  void done(std::string& out, std::string_view name) override { out.append("ACK {\"jid\":\"job-").append(name).append("\"}\r\n"); }
+  void done(std::string& out, std::string_view name) override {
+    out.append("ACK {\"jid\":\"job-").append(name).append("\"}\r\n");
+  }
   std::optional<Answer> read(std::string_view input, Ask asked) override {
     const std::size_t end = input.find("\r\n");
     if (end == std::string_view::npos) return std::nullopt;
@@ -84,7 +89,9 @@ class Faktory final : public Protocol {
 
  private:
   static void job(std::string& out, std::uint64_t number, std::string_view filling) {
-    fmt::format_to(std::back_inserter(out), R"({{"jid":"job-{:012}","queue":"bench","jobtype":"T","args":["{}"]}})", number, filling);
+    fmt::format_to(std::back_inserter(out),
+                   R"({{"jid":"job-{:012}","queue":"bench","jobtype":"T","args":["{}"]}})", number,
+                   filling);
   }
 };
 
@@ -96,12 +103,15 @@ class Beanstalkd final : public Protocol {
     const std::string body = fmt::format("job-{:012} {}", number, filling);
     fmt::format_to(std::back_inserter(out), "put 5 0 60 {}\r\n{}\r\n", body.size(), body);
   }
-  std::size_t push_many(std::string& out, std::uint64_t number, std::size_t count, std::string_view filling) override {
+  std::size_t push_many(std::string& out, std::uint64_t number, std::size_t count,
+                        std::string_view filling) override {
     for (std::size_t i = 0; i < count; ++i) push(out, number + i, filling);
     return count;
   }
   void fetch(std::string& out) override { out += "reserve-with-timeout 2\r\n"; }
-  void done(std::string& out, std::string_view name) override { out.append("delete ").append(name).append("\r\n"); }
+  void done(std::string& out, std::string_view name) override {
+    out.append("delete ").append(name).append("\r\n");
+  }
   std::optional<Answer> read(std::string_view input, Ask asked) override {
     const std::size_t end = input.find("\r\n");
     if (end == std::string_view::npos) return std::nullopt;

@@ -50,7 +50,8 @@ int main() {
   for (int i = 0; i < kTasks; ++i) {
     net::TaskGroup& group = i % 2 == 0 ? first : second;
     group.worker().post([&values, &group, &done] {
-      if (!group.spawn([&values, &group, &done] { return ask(values, group, done); })) done.count_down();
+      if (!group.spawn([&values, &group, &done] { return ask(values, group, done); }))
+        done.count_down();
     });
   }
   done.wait();

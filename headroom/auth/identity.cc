@@ -10,14 +10,10 @@ WallTime wall_now() {
 
 std::string_view to_string(Role role) {
   switch (role) {
-    case Role::none:
-      return "none";
-    case Role::viewer:
-      return "viewer";
-    case Role::operator_:
-      return "operator";
-    case Role::admin:
-      return "admin";
+    case Role::none: return "none";
+    case Role::viewer: return "viewer";
+    case Role::operator_: return "operator";
+    case Role::admin: return "admin";
   }
   return "none";
 }
@@ -30,12 +26,9 @@ Result<Role> parse_role(std::string_view text) {
 
 std::string_view to_string(Via via) {
   switch (via) {
-    case Via::token:
-      return "token";
-    case Via::jwt:
-      return "jwt";
-    case Via::session:
-      return "session";
+    case Via::token: return "token";
+    case Via::jwt: return "jwt";
+    case Via::session: return "session";
   }
   return "token";
 }

@@ -158,14 +158,10 @@ PkeyPointer key_of_certificate(std::string_view pem) {
 
 std::string_view to_string(Algorithm algorithm) {
   switch (algorithm) {
-    case Algorithm::hs256:
-      return "HS256";
-    case Algorithm::rs256:
-      return "RS256";
-    case Algorithm::es256:
-      return "ES256";
-    case Algorithm::eddsa:
-      return "EdDSA";
+    case Algorithm::hs256: return "HS256";
+    case Algorithm::rs256: return "RS256";
+    case Algorithm::es256: return "ES256";
+    case Algorithm::eddsa: return "EdDSA";
   }
   return "";
 }
@@ -249,14 +245,12 @@ bool Key::verifies(std::string_view input, std::string_view signature) const {
       const Digest expected = hmac_sha256(secret_, input);
       return constant_time_equal(text_of(expected), signature);
     }
-    case Algorithm::rs256:
-      return verified(public_.get(), EVP_sha256(), input, signature);
+    case Algorithm::rs256: return verified(public_.get(), EVP_sha256(), input, signature);
     case Algorithm::es256: {
       const std::string der = der_of(signature);
       return !der.empty() && verified(public_.get(), EVP_sha256(), input, der);
     }
-    case Algorithm::eddsa:
-      return verified(public_.get(), nullptr, input, signature);
+    case Algorithm::eddsa: return verified(public_.get(), nullptr, input, signature);
   }
   return false;
 }

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
 
-std::string_view view(const Digest& digest) { return {reinterpret_cast<const char*>(digest.data()), digest.size()}; }
+std::string_view view(const Digest& digest) {
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
+}
 
 std::string hash_of(std::string_view bytes) { return text::hex(view(sha256(bytes))); }
 
@@ -29,13 +31,16 @@ Digest key_of(const AwsCredentials& credentials, std::string_view day, const Aws
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> sign(const AwsRequest& request, const AwsCredentials& credentials) {
+std::vector<std::pair<std::string, std::string>> sign(const AwsRequest& request,
+                                                      const AwsCredentials& credentials) {
   const std::string now = time_text(request.unix_seconds);
   std::vector<std::pair<std::string, std::string>> added{{"X-Amz-Date", now}};
-  if (!credentials.session_token.empty()) added.emplace_back("X-Amz-Security-Token", credentials.session_token);
+  if (!credentials.session_token.empty())
+    added.emplace_back("X-Amz-Security-Token", credentials.session_token);
 
   std::map<std::string, std::string> sorted{{"host", std::string(request.host)}};
-  for (const auto& [name, value] : request.fields) sorted[text::lowered(name)] = text::trimmed(value);
+  for (const auto& [name, value] : request.fields)
+    sorted[text::lowered(name)] = text::trimmed(value);
   for (const auto& [name, value] : added) sorted[text::lowered(name)] = value;
   std::string lines;
   std::string names;
@@ -43,13 +48,18 @@ std::vector<std::pair<std::string, std::string>> sign(const AwsRequest& request,
     lines.append(name).append(":").append(value).append("\n");
     names.append(names.empty() ? "" : ";").append(name);
   }
-  const std::string canonical = fmt::format("{}\n{}\n\n{}\n{}\n{}", request.method, request.path, lines, names, hash_of(request.body));
+  const std::string canonical = fmt::format("{}\n{}\n\n{}\n{}\n{}", request.method, request.path,
+                                            lines, names, hash_of(request.body));
   const std::string_view day = std::string_view(now).substr(0, 8);
-  const std::string scope = fmt::format("{}/{}/{}/aws4_request", day, request.region, request.service);
-  const std::string to_sign = fmt::format("{}\n{}\n{}\n{}", kAlgorithm, now, scope, hash_of(canonical));
-  const std::string signature = text::hex(view(hmac_sha256(view(key_of(credentials, day, request)), to_sign)));
+  const std::string scope =
+      fmt::format("{}/{}/{}/aws4_request", day, request.region, request.service);
+  const std::string to_sign =
+      fmt::format("{}\n{}\n{}\n{}", kAlgorithm, now, scope, hash_of(canonical));
+  const std::string signature =
+      text::hex(view(hmac_sha256(view(key_of(credentials, day, request)), to_sign)));
   added.emplace_back("Authorization",
-                     fmt::format("{} Credential={}/{}, SignedHeaders={}, Signature={}", kAlgorithm, credentials.access_key, scope, names, signature));
+                     fmt::format("{} Credential={}/{}, SignedHeaders={}, Signature={}", kAlgorithm,
+                                 credentials.access_key, scope, names, signature));
   return added;
 }
 

@@ -31,6 +31,7 @@ struct AwsRequest {
 };
 
 // The fields to add: X-Amz-Date, X-Amz-Security-Token where there is one, Authorization.
-[[nodiscard]] std::vector<std::pair<std::string, std::string>> sign(const AwsRequest& request, const AwsCredentials& credentials);
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> sign(
+    const AwsRequest& request, const AwsCredentials& credentials);
 
 }  // namespace headroom::auth

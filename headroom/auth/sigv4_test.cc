@@ -9,7 +9,8 @@ namespace {
 const AwsCredentials kExample{"AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", ""};
 constexpr std::int64_t kThen = 1440938160;
 
-std::string value_of(const std::vector<std::pair<std::string, std::string>>& fields, std::string_view name) {
+std::string value_of(const std::vector<std::pair<std::string, std::string>>& fields,
+                     std::string_view name) {
   for (const auto& [known, value] : fields) {
     if (known == name) return value;
   }
@@ -17,16 +18,26 @@ std::string value_of(const std::vector<std::pair<std::string, std::string>>& fie
 }
 
 AwsRequest example(std::string_view method) {
-  return {.method = method, .host = "example.amazonaws.com", .path = "/", .service = "service", .region = "us-east-1", .fields = {}, .body = {}, .unix_seconds = kThen};
+  return {.method = method,
+          .host = "example.amazonaws.com",
+          .path = "/",
+          .service = "service",
+          .region = "us-east-1",
+          .fields = {},
+          .body = {},
+          .unix_seconds = kThen};
 }
 
 TEST(SigV4, GivesTheSignaturesOfThePublishedSuite) {
   const auto get = sign(example("GET"), kExample);
   EXPECT_EQ(value_of(get, "X-Amz-Date"), "20150830T123600Z");
   EXPECT_EQ(value_of(get, "Authorization"),
-            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, "
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
+            "SignedHeaders=host;x-amz-date, "
             "Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31");
-  EXPECT_TRUE(value_of(sign(example("POST"), kExample), "Authorization").ends_with("Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"));
+  EXPECT_TRUE(
+      value_of(sign(example("POST"), kExample), "Authorization")
+          .ends_with("Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"));
 }
 
 TEST(SigV4, SignsFieldsBodyAndTheTokenOfTemporaryCredentials) {
@@ -40,11 +51,13 @@ TEST(SigV4, SignsFieldsBodyAndTheTokenOfTemporaryCredentials) {
   temporary.session_token = "token";
   const auto signed_fields = sign(request, temporary);
   EXPECT_EQ(value_of(signed_fields, "X-Amz-Security-Token"), "token");
-  EXPECT_NE(value_of(signed_fields, "Authorization").find(";x-amz-security-token,"), std::string::npos);
+  EXPECT_NE(value_of(signed_fields, "Authorization").find(";x-amz-security-token,"),
+            std::string::npos);
 }
 
 TEST(SigV4, DoesNotShowTheSecret) {
-  for (const auto& [name, value] : sign(example("POST"), kExample)) EXPECT_EQ(value.find(kExample.secret_key), std::string::npos) << name;
+  for (const auto& [name, value] : sign(example("POST"), kExample))
+    EXPECT_EQ(value.find(kExample.secret_key), std::string::npos) << name;
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 
 #include <arpa/inet.h>
 
-#include <charconv>
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "headroom/base/text.h"

@@ -29,11 +29,12 @@ struct Outcome {
 template <class T>
 struct Holder;
 
-#define HR_ASSERT_OPERATOR(op)                                                  \
-  template <class T, class U>                                                   \
-  Outcome operator op(const Holder<T>& left, const U& right) {                  \
-    if (left.value op right) [[likely]] return {true, {}};                      \
-    return {false, show(left.value) + " " #op " " + show(right)};               \
+#define HR_ASSERT_OPERATOR(op)                                    \
+  template <class T, class U>                                     \
+  Outcome operator op(const Holder<T>& left, const U& right) {    \
+    if (left.value op right) [[likely]]                           \
+      return {true, {}};                                          \
+    return {false, show(left.value) + " " #op " " + show(right)}; \
   }
 template <class T>
 struct Holder {
@@ -61,11 +62,11 @@ struct Catch {
 
 }  // namespace headroom::assertion
 
-#define HR_ASSERT(...)                                                                   \
-  do {                                                                                   \
-    const ::headroom::assertion::Outcome hr_outcome =                                    \
-        (::headroom::assertion::Catch{}->*__VA_ARGS__);                                 \
-    if (!hr_outcome.holds) [[unlikely]]                                                  \
-      ::headroom::assertion::failed(#__VA_ARGS__, hr_outcome.operands,                   \
-                                    std::source_location::current());                    \
+#define HR_ASSERT(...)                                                 \
+  do {                                                                 \
+    const ::headroom::assertion::Outcome hr_outcome =                  \
+        (::headroom::assertion::Catch{}->*__VA_ARGS__);                \
+    if (!hr_outcome.holds) [[unlikely]]                                \
+      ::headroom::assertion::failed(#__VA_ARGS__, hr_outcome.operands, \
+                                    std::source_location::current());  \
   } while (false)

@@ -55,7 +55,8 @@ TEST(Metrics, ScaleBoundsContainTheirValues) {
   using metrics::Scale;
   Random random(7);
   for (int i = 0; i < 100000; ++i) {
-    const auto value = Duration(static_cast<std::int64_t>(random.next() >> (22 + random.below(40))));
+    const auto value =
+        Duration(static_cast<std::int64_t>(random.next() >> (22 + random.below(40))));
     const std::size_t bucket = Scale::index(value);
     ASSERT_LE(Scale::lower_bound(bucket), value);
     ASSERT_LT(value, Scale::lower_bound(bucket + 1)) << value.count();
@@ -83,7 +84,8 @@ TEST(Metrics, CountersSumTheWorkersAndTheOthers) {
 
 TEST(Metrics, SeriesBeyondTheLimitShareOne) {
   metrics::Registry registry(1, 3);
-  for (const char* label : {"a", "b", "c", "d", "e"}) registry.counter(kCount, {label}).add_shared();
+  for (const char* label : {"a", "b", "c", "d", "e"})
+    registry.counter(kCount, {label}).add_shared();
   EXPECT_EQ(registry.counter(kCount, {"f"}).total(), 2U);
   EXPECT_EQ(registry.counter(kCount, {"a"}).total(), 1U);
 }
@@ -143,7 +145,8 @@ TEST(Metrics, AGaugeMayHoldWhatEndsAnotherGauge) {
   static constexpr metrics::Family kOuter{"outer", metrics::Kind::gauge, "help"};
   static constexpr metrics::Family kInner{"inner", metrics::Kind::gauge, "help"};
   metrics::Registry registry(1);
-  auto inner = std::make_shared<metrics::GaugeHandle>(registry.gauge(kInner, {}, [] { return 1.0; }));
+  auto inner =
+      std::make_shared<metrics::GaugeHandle>(registry.gauge(kInner, {}, [] { return 1.0; }));
   auto outer = registry.gauge(kOuter, {}, [held = std::move(inner)] { return 2.0; });
   outer = {};  // a deadlock once
 }

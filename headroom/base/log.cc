@@ -45,14 +45,17 @@ void start(Level least) {
   pool = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
   ring = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(kRecent);
   ring->set_pattern(kPattern);
-  auto made = std::make_shared<spdlog::async_logger>("headroom", spdlog::sinks_init_list{make_sink(), ring}, pool,
-                                                     spdlog::async_overflow_policy::overrun_oldest);
+  auto made =
+      std::make_shared<spdlog::async_logger>("headroom", spdlog::sinks_init_list{make_sink(), ring},
+                                             pool, spdlog::async_overflow_policy::overrun_oldest);
   made->set_level(spdlog::level::debug);
   made->flush_on(spdlog::level::warn);
   logger = std::move(made);
 }
 
-std::vector<std::string> recent(std::size_t most) { return ring ? ring->last_formatted(most) : std::vector<std::string>{}; }
+std::vector<std::string> recent(std::size_t most) {
+  return ring ? ring->last_formatted(most) : std::vector<std::string>{};
+}
 
 void set_level(Level least) { least_level.store(least, std::memory_order_relaxed); }
 

@@ -33,19 +33,23 @@ void announce(std::string_view line);
 
 template <class... Args>
 void debug(std::string_view tag, fmt::format_string<Args...> format, Args&&... args) {
-  if (enabled(Level::debug)) write(Level::debug, tag, fmt::format(format, std::forward<Args>(args)...));
+  if (enabled(Level::debug))
+    write(Level::debug, tag, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
 void info(std::string_view tag, fmt::format_string<Args...> format, Args&&... args) {
-  if (enabled(Level::info)) write(Level::info, tag, fmt::format(format, std::forward<Args>(args)...));
+  if (enabled(Level::info))
+    write(Level::info, tag, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
 void warn(std::string_view tag, fmt::format_string<Args...> format, Args&&... args) {
-  if (enabled(Level::warn)) write(Level::warn, tag, fmt::format(format, std::forward<Args>(args)...));
+  if (enabled(Level::warn))
+    write(Level::warn, tag, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
 void error(std::string_view tag, fmt::format_string<Args...> format, Args&&... args) {
-  if (enabled(Level::error)) write(Level::error, tag, fmt::format(format, std::forward<Args>(args)...));
+  if (enabled(Level::error))
+    write(Level::error, tag, fmt::format(format, std::forward<Args>(args)...));
 }
 
 }  // namespace headroom::log

@@ -158,7 +158,8 @@ Registry::FamilySeries& Registry::series_of(const Family& family) {
 Labels Registry::admit(FamilySeries& series, const Labels& labels) const {
   HR_ASSERT(labels.size() == series.family->label_count());
   const std::size_t used = series.counters.size() + series.histograms.size();
-  if (used < max_series_ || series.counters.contains(labels) || series.histograms.contains(labels)) {
+  if (used < max_series_ || series.counters.contains(labels) ||
+      series.histograms.contains(labels)) {
     return labels;
   }
   return Labels(labels.size(), std::string(kOther));
@@ -207,7 +208,9 @@ void Registry::visit(Visitor& visitor) const {
     for (const auto& [labels, counter] : series->counters) visitor.counter(labels, counter.total());
     for (auto gauge = series->gauges.begin(); gauge != series->gauges.end(); ++gauge) {
       // A successor is there before its predecessor is gone (a reload): only the newest of equals is shown.
-      const auto newer = std::find_if(gauge + 1, series->gauges.end(), [&](const Gauge& other) { return other.labels == gauge->labels; });
+      const auto newer = std::find_if(gauge + 1, series->gauges.end(), [&](const Gauge& other) {
+        return other.labels == gauge->labels;
+      });
       if (newer == series->gauges.end()) visitor.gauge(gauge->labels, gauge->read());
     }
     for (const auto& [labels, histogram] : series->histograms) {

@@ -17,9 +17,15 @@ constexpr std::string_view kDisk = "disk";
 constexpr std::uint64_t kDiskFormat = 1;  // to be raised with disk_file.cc's
 
 TierOptions tier_options(const CacheOptions& options, std::uint64_t seed) {
-  const auto value_limit = static_cast<std::uint64_t>(static_cast<double>(options.memory_limit.count) * options.value_share);
-  return {.memory_limit = options.memory_limit.count, .value_limit = value_limit, .entries_limit = options.entries_limit,
-          .waiters_limit = options.waiters_limit, .lease_limit = options.hard_timeout, .early_refresh = options.early_refresh, .seed = seed};
+  const auto value_limit = static_cast<std::uint64_t>(
+      static_cast<double>(options.memory_limit.count) * options.value_share);
+  return {.memory_limit = options.memory_limit.count,
+          .value_limit = value_limit,
+          .entries_limit = options.entries_limit,
+          .waiters_limit = options.waiters_limit,
+          .lease_limit = options.hard_timeout,
+          .early_refresh = options.early_refresh,
+          .seed = seed};
 }
 
 std::uint64_t random_seed() { return hash64(text::random_hex(16)); }
@@ -47,7 +53,9 @@ struct Cache::View {
   std::vector<metrics::Histogram*> load_times;
 
   [[nodiscard]] ClassId known(ClassId cls) const { return cls < classes.size() ? cls : 0; }
-  [[nodiscard]] const Series& of(Space space, ClassId cls) const { return series[static_cast<std::size_t>(space)][known(cls)]; }
+  [[nodiscard]] const Series& of(Space space, ClassId cls) const {
+    return series[static_cast<std::size_t>(space)][known(cls)];
+  }
 };
 
 struct Cache::Part {
@@ -61,42 +69,59 @@ double Stats::hit_ratio() const {
   return lookups() == 0 ? 0 : static_cast<double>(answered()) / static_cast<double>(lookups());
 }
 
-Cache::Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options, const Place& place, Now now)
-    : workers_(workers), registry_(registry), now_(std::move(now)), memory_(tier_options(options, random_seed())) {
+Cache::Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options,
+             const Place& place, Now now)
+    : workers_(workers),
+      registry_(registry),
+      now_(std::move(now)),
+      memory_(tier_options(options, random_seed())) {
   for (const auto& worker : workers_) parts_.push_back(std::make_unique<Part>(*this, *worker));
   for (std::size_t i = 0; i < kRemovals; ++i) {
     const auto cause = static_cast<Removal>(i);
-    move_from(kRemovalsFamily, {std::string(kTier), std::string(to_string(cause))}, [this, cause] { return memory_.removals(cause); });
+    move_from(kRemovalsFamily, {std::string(kTier), std::string(to_string(cause))},
+              [this, cause] { return memory_.removals(cause); });
   }
   const metrics::Labels tier{std::string(kTier)};
-  gauges_.push_back(registry_.gauge(kBytes, tier, [this] { return static_cast<double>(memory_.memory().used()); }));
-  gauges_.push_back(registry_.gauge(kBytesLimit, tier, [this] { return static_cast<double>(memory_.memory().limit()); }));
-  gauges_.push_back(registry_.gauge(kEntries, tier, [this] { return static_cast<double>(memory_.entries()); }));
+  gauges_.push_back(registry_.gauge(
+      kBytes, tier, [this] { return static_cast<double>(memory_.memory().used()); }));
+  gauges_.push_back(registry_.gauge(
+      kBytesLimit, tier, [this] { return static_cast<double>(memory_.memory().limit()); }));
+  gauges_.push_back(
+      registry_.gauge(kEntries, tier, [this] { return static_cast<double>(memory_.entries()); }));
   if (options.disk_limit.count != 0 && !place.directory.empty()) open_disk(options, place);
   configure(options);
 }
 
 void Cache::open_disk(const CacheOptions& options, const Place& place) {
-  const ClassNames classes{[this](std::string_view name) { return class_of(name); }, [this](ClassId cls) { return class_name(cls); }};
+  const ClassNames classes{[this](std::string_view name) { return class_of(name); },
+                           [this](ClassId cls) { return class_name(cls); }};
   disk_.emplace(memory_, workers_, classes,
-                DiskOptions{.directory = place.directory, .limit = options.disk_limit.count, .over = options.disk_over.count, .persist = options.persist,
+                DiskOptions{.directory = place.directory,
+                            .limit = options.disk_limit.count,
+                            .over = options.disk_over.count,
+                            .persist = options.persist,
                             .stamp = hash64(place.stamp, kDiskFormat)},
                 now_);
   for (std::size_t i = 0; i < kRemovals; ++i) {
     const auto cause = static_cast<Removal>(i);
-    move_from(kRemovalsFamily, {std::string(kDisk), std::string(to_string(cause))}, [this, cause] { return disk_->removals(cause); });
+    move_from(kRemovalsFamily, {std::string(kDisk), std::string(to_string(cause))},
+              [this, cause] { return disk_->removals(cause); });
   }
   move_from(kCopies, {"written"}, [this] { return disk_->written(); });
   move_from(kCopies, {"skipped"}, [this] { return disk_->skipped(); });
   move_from(kDiskErrors, {}, [this] { return disk_->errors(); });
   const metrics::Labels tier{std::string(kDisk)};
-  gauges_.push_back(registry_.gauge(kBytes, tier, [this] { return static_cast<double>(disk_->used()); }));
-  gauges_.push_back(registry_.gauge(kBytesLimit, tier, [this] { return static_cast<double>(disk_->limit()); }));
-  gauges_.push_back(registry_.gauge(kEntries, tier, [this] { return static_cast<double>(disk_->entries()); }));
+  gauges_.push_back(
+      registry_.gauge(kBytes, tier, [this] { return static_cast<double>(disk_->used()); }));
+  gauges_.push_back(
+      registry_.gauge(kBytesLimit, tier, [this] { return static_cast<double>(disk_->limit()); }));
+  gauges_.push_back(
+      registry_.gauge(kEntries, tier, [this] { return static_cast<double>(disk_->entries()); }));
   gauges_.push_back(registry_.gauge(kDiskUp, {}, [this] { return disk_->up() ? 1.0 : 0.0; }));
 }
 
-void Cache::move_from(const metrics::Family& family, metrics::Labels labels, std::function<std::uint64_t()> from) {
+void Cache::move_from(const metrics::Family& family, metrics::Labels labels,
+                      std::function<std::uint64_t()> from) {
   moved_.push_back({&registry_.counter(family, std::move(labels)), std::move(from)});
 }
 
@@ -127,11 +152,18 @@ void Cache::configure(const CacheOptions& options) {
       const std::string space(to_string(static_cast<Space>(s)));
       const metrics::Labels labels{std::string(kTier), space, cls.name};
       const metrics::Labels on_disk{std::string(kDisk), space, cls.name};
-      const auto fills = [&](const char* outcome) { return &registry_.counter(kFills, {space, cls.name, outcome}); };
-      made->series[s].push_back({&registry_.counter(kHits, labels), &registry_.counter(kStaleHits, labels), &registry_.counter(kMisses, labels),
-                                 &registry_.counter(kCoalesced, labels), &registry_.counter(kBypasses, labels),
-                                 &registry_.counter(kOverloads, labels), {fills("stored"), fills("uncacheable"), fills("failed")},
-                                 disk_ ? &registry_.counter(kHits, on_disk) : nullptr, disk_ ? &registry_.counter(kMisses, on_disk) : nullptr});
+      const auto fills = [&](const char* outcome) {
+        return &registry_.counter(kFills, {space, cls.name, outcome});
+      };
+      made->series[s].push_back({&registry_.counter(kHits, labels),
+                                 &registry_.counter(kStaleHits, labels),
+                                 &registry_.counter(kMisses, labels),
+                                 &registry_.counter(kCoalesced, labels),
+                                 &registry_.counter(kBypasses, labels),
+                                 &registry_.counter(kOverloads, labels),
+                                 {fills("stored"), fills("uncacheable"), fills("failed")},
+                                 disk_ ? &registry_.counter(kHits, on_disk) : nullptr,
+                                 disk_ ? &registry_.counter(kMisses, on_disk) : nullptr});
     }
   }
   TierOptions limits = tier_options(options, 0);
@@ -172,10 +204,12 @@ void Cache::read_behind(std::size_t worker, const Query& query, ClassId cls, Fou
   auto load = [this, worker, what = std::move(*copy), lease = std::move(found.lease)]() mutable {
     return disk_->load(parts_[worker]->loads, std::move(what), std::move(lease));
   };
-  static_cast<void>(parts_[worker]->loads.spawn(std::move(load)));  // where it is refused the lease passes to one who waits
+  static_cast<void>(parts_[worker]->loads.spawn(
+      std::move(load)));  // where it is refused the lease passes to one who waits
 }
 
-void Cache::count_fill(std::size_t worker, Space space, ClassId cls, Fill outcome, Duration load_time) {
+void Cache::count_fill(std::size_t worker, Space space, ClassId cls, Fill outcome,
+                       Duration load_time) {
   const View& now = view();
   now.of(space, cls).fills[static_cast<std::size_t>(outcome)]->at(worker).add();
   if (outcome != Fill::failed) now.load_times[now.known(cls)]->at(worker).record(load_time);
@@ -187,7 +221,9 @@ ClassId Cache::class_of(std::string_view name) const {
   return at == classes.end() ? ClassId{0} : static_cast<ClassId>(at - classes.begin());
 }
 
-const std::string& Cache::class_name(ClassId cls) const { return view().classes[view().known(cls)].name; }
+const std::string& Cache::class_name(ClassId cls) const {
+  return view().classes[view().known(cls)].name;
+}
 
 Duration Cache::ttl_of(ClassId cls) const { return view().classes[view().known(cls)].ttl; }
 
@@ -196,7 +232,9 @@ Lifetimes Cache::lifetimes_of(ClassId cls, std::optional<Duration> ttl, Random& 
   const double factor = 1 + o.jitter * (2 * random.unit() - 1);
   const Duration wanted = ttl.value_or(ttl_of(cls));
   const Duration jittered(static_cast<std::int64_t>(static_cast<double>(wanted.count()) * factor));
-  return {.ttl = jittered, .stale_while_revalidate = o.stale_while_revalidate, .stale_if_error = o.stale_if_error};
+  return {.ttl = jittered,
+          .stale_while_revalidate = o.stale_while_revalidate,
+          .stale_if_error = o.stale_if_error};
 }
 
 Result<Value> Cache::open(const ObjectRef& object) const {
@@ -208,10 +246,13 @@ Result<Value> Cache::open(const ObjectRef& object) const {
 }
 
 net::Task<Result<std::optional<Value>>> Cache::get(net::TaskGroup& group, std::string key) {
-  if (key.empty() || key.size() > kKeyLimit) co_return fail(Errc::invalid, "a key has 1 to 1024 bytes");
+  if (key.empty() || key.size() > kKeyLimit)
+    co_return fail(Errc::invalid, "a key has 1 to 1024 bytes");
   ObjectRef object = memory_.peek({.space = Space::app, .key = key, .now = now_()});
   if (!object && disk_ && disk_->holds(memory_.hash(Space::app, key), Space::app, key, now_())) {
-    Found found = lookup(group.worker().index(), {.space = Space::app, .key = key, .now = now_(), .refresh = Refresh::never});
+    Found found =
+        lookup(group.worker().index(),
+               {.space = Space::app, .key = key, .now = now_(), .refresh = Refresh::never});
     Ticket ticket = std::move(found.ticket);
     if (found.answer == Answer::join) {
       auto waited = co_await wait(group, ticket, kNever);
@@ -231,10 +272,14 @@ net::Task<Result<std::optional<Value>>> Cache::get(net::TaskGroup& group, std::s
   co_return std::optional(std::move(*value));
 }
 
-net::Task<Result<>> Cache::set(net::TaskGroup& group, std::string key, std::string value, Storing how) {
+net::Task<Result<>> Cache::set(net::TaskGroup& group, std::string key, std::string value,
+                               Storing how) {
   const std::size_t worker = group.worker().index();
   const ClassId cls = class_of(how.cls);
-  Head head{.metadata = how.content_type, .lifetimes = {.ttl = how.ttl.value_or(ttl_of(cls))}, .tags = how.tags, .cls = cls};
+  Head head{.metadata = how.content_type,
+            .lifetimes = {.ttl = how.ttl.value_or(ttl_of(cls))},
+            .tags = how.tags,
+            .cls = cls};
   const std::uint64_t over = view().options.compress_over.count;
   std::optional<std::string> packed;
   if (over != 0 && value.size() >= over) packed = parts_[worker]->packer.pack(value);
@@ -242,31 +287,39 @@ net::Task<Result<>> Cache::set(net::TaskGroup& group, std::string key, std::stri
   co_return memory_.set(Space::app, key, head, packed ? *packed : value, now_(), how.since);
 }
 
-net::Task<Result<bool>> Cache::erase(net::TaskGroup& /*group*/, std::string key, Hardness hardness) {
-  if (key.empty() || key.size() > kKeyLimit) co_return fail(Errc::invalid, "a key has 1 to 1024 bytes");
+net::Task<Result<bool>> Cache::erase(net::TaskGroup& /*group*/, std::string key,
+                                     Hardness hardness) {
+  if (key.empty() || key.size() > kKeyLimit)
+    co_return fail(Errc::invalid, "a key has 1 to 1024 bytes");
   co_return memory_.erase(Space::app, key, hardness, now_());
 }
 
-net::Task<Result<Value>> Cache::load_alone(net::TaskGroup& group, std::shared_ptr<const Loader> loader) {
+net::Task<Result<Value>> Cache::load_alone(net::TaskGroup& group,
+                                           std::shared_ptr<const Loader> loader) {
   auto loaded = co_await (*loader)(group);
   if (!loaded) co_return pass(loaded);
   if (loaded->outcome == Loaded::Outcome::absent) co_return Value::absent();
   co_return Value(std::move(loaded->value));
 }
 
-void Cache::refresh(std::size_t worker, Lease lease, const std::shared_ptr<const Storing>& how, const std::shared_ptr<const Loader>& loader) {
-  auto start = [this, worker, kept = std::move(lease), how, loader]() mutable { return run_fill(worker, std::move(kept), how, loader); };
+void Cache::refresh(std::size_t worker, Lease lease, const std::shared_ptr<const Storing>& how,
+                    const std::shared_ptr<const Loader>& loader) {
+  auto start = [this, worker, kept = std::move(lease), how, loader]() mutable {
+    return run_fill(worker, std::move(kept), how, loader);
+  };
   // Where there are too many loads, the lease ends with `start`, and the next who asks may try.
   static_cast<void>(parts_[worker]->loads.spawn(std::move(start)));
 }
 
-Ticket Cache::begin_fill(std::size_t worker, Lease lease, const std::shared_ptr<const Storing>& how, const std::shared_ptr<const Loader>& loader) {
+Ticket Cache::begin_fill(std::size_t worker, Lease lease, const std::shared_ptr<const Storing>& how,
+                         const std::shared_ptr<const Loader>& loader) {
   Ticket ticket = lease.wait_too();
   refresh(worker, std::move(lease), how, loader);
   return ticket;
 }
 
-net::Task<> Cache::run_fill(std::size_t worker, Lease lease, std::shared_ptr<const Storing> how, std::shared_ptr<const Loader> loader) {
+net::Task<> Cache::run_fill(std::size_t worker, Lease lease, std::shared_ptr<const Storing> how,
+                            std::shared_ptr<const Loader> loader) {
   const TimePoint began = now_();
   const ClassId cls = class_of(how->cls);
   auto loaded = co_await (*loader)(parts_[worker]->loads);
@@ -279,22 +332,29 @@ net::Task<> Cache::run_fill(std::size_t worker, Lease lease, std::shared_ptr<con
   static_cast<void>(keep(worker, std::move(lease), *how, std::move(*loaded), load_time));
 }
 
-Result<ObjectRef> Cache::keep(std::size_t worker, Lease lease, const Storing& how, Loaded loaded, Duration load_time) {
+Result<ObjectRef> Cache::keep(std::size_t worker, Lease lease, const Storing& how, Loaded loaded,
+                              Duration load_time) {
   const ClassId cls = class_of(how.cls);
   const CacheOptions& o = view().options;
   const bool absent = loaded.outcome == Loaded::Outcome::absent;
-  if (loaded.outcome == Loaded::Outcome::uncacheable || (absent && o.negative_ttl == Duration::zero())) {
+  if (loaded.outcome == Loaded::Outcome::uncacheable ||
+      (absent && o.negative_ttl == Duration::zero())) {
     count_fill(worker, Space::app, cls, Fill::uncacheable, load_time);
     lease.uncacheable(o.bypass_ttl, now_());
     return ObjectRef();
   }
   std::vector<std::string> tags = how.tags;
   tags.insert(tags.end(), loaded.tags.begin(), loaded.tags.end());
-  Head head{.metadata = how.content_type, .tags = tags, .cls = cls, .kind = absent ? Kind::absent : Kind::value};
+  Head head{.metadata = how.content_type,
+            .tags = tags,
+            .cls = cls,
+            .kind = absent ? Kind::absent : Kind::value};
   head.lifetimes = absent ? Lifetimes{.ttl = o.negative_ttl}
-                          : lifetimes_of(cls, loaded.ttl ? loaded.ttl : how.ttl, parts_[worker]->loads.worker().random());
+                          : lifetimes_of(cls, loaded.ttl ? loaded.ttl : how.ttl,
+                                         parts_[worker]->loads.worker().random());
   std::optional<std::string> packed;
-  if (o.compress_over.count != 0 && loaded.value.size() >= o.compress_over.count) packed = parts_[worker]->packer.pack(loaded.value);
+  if (o.compress_over.count != 0 && loaded.value.size() >= o.compress_over.count)
+    packed = parts_[worker]->packer.pack(loaded.value);
   if (packed) head.raw_size = static_cast<std::uint32_t>(loaded.value.size());
   auto stored = lease.store(head, packed ? *packed : loaded.value, now_());
   count_fill(worker, Space::app, cls, stored ? Fill::stored : Fill::uncacheable, load_time);
@@ -318,15 +378,20 @@ net::Task<Result<Found>> Cache::wait(net::TaskGroup& group, Ticket& ticket, Time
   co_return co_await ticket.wait(group, hard);
 }
 
-net::Task<Result<Value>> Cache::get_or_compute(net::TaskGroup& group, std::string key, Storing how, Loader loader, TimePoint deadline) {
-  if (key.empty() || key.size() > kKeyLimit) co_return fail(Errc::invalid, "a key has 1 to 1024 bytes");
+net::Task<Result<Value>> Cache::get_or_compute(net::TaskGroup& group, std::string key, Storing how,
+                                               Loader loader, TimePoint deadline) {
+  if (key.empty() || key.size() > kKeyLimit)
+    co_return fail(Errc::invalid, "a key has 1 to 1024 bytes");
   const std::size_t worker = group.worker().index();
   const auto kept_how = std::make_shared<const Storing>(std::move(how));
   const auto kept_loader = std::make_shared<const Loader>(std::move(loader));
   while (true) {
-    Found found = lookup(worker, {.space = Space::app, .key = key, .now = now_()}, class_of(kept_how->cls));
+    Found found =
+        lookup(worker, {.space = Space::app, .key = key, .now = now_()}, class_of(kept_how->cls));
     while (found.answer == Answer::join || found.answer == Answer::fill) {
-      Ticket ticket = found.answer == Answer::join ? std::move(found.ticket) : begin_fill(worker, std::move(found.lease), kept_how, kept_loader);
+      Ticket ticket = found.answer == Answer::join
+                          ? std::move(found.ticket)
+                          : begin_fill(worker, std::move(found.lease), kept_how, kept_loader);
       auto waited = co_await wait(group, ticket, deadline);
       if (!waited) co_return pass(waited);
       found = std::move(*waited);
@@ -334,7 +399,8 @@ net::Task<Result<Value>> Cache::get_or_compute(net::TaskGroup& group, std::strin
     if (found.lease) refresh(worker, std::move(found.lease), kept_how, kept_loader);
     if (found.object) co_return open(found.object);
     if (found.answer == Answer::bypass) co_return co_await load_alone(group, kept_loader);
-    if (found.answer == Answer::overloaded) co_return fail(Errc::overloaded, "too many wait for this key");
+    if (found.answer == Answer::overloaded)
+      co_return fail(Errc::overloaded, "too many wait for this key");
   }
 }
 
@@ -354,11 +420,17 @@ Stats Cache::stats(std::size_t most_tags) const {
   stats.entries = memory_.entries();
   stats.bytes = memory_.memory().used();
   stats.bytes_limit = memory_.memory().limit();
-  for (std::size_t i = 0; i < kRemovals; ++i) stats.removals[i] = memory_.removals(static_cast<Removal>(i));
+  for (std::size_t i = 0; i < kRemovals; ++i)
+    stats.removals[i] = memory_.removals(static_cast<Removal>(i));
   const View& now = view();
   if (disk_) {
-    stats.disk = Stats::Disk{.up = disk_->up(), .entries = disk_->entries(), .bytes = disk_->used(), .bytes_limit = disk_->limit(),
-                             .written = disk_->written(), .skipped = disk_->skipped(), .errors = disk_->errors()};
+    stats.disk = Stats::Disk{.up = disk_->up(),
+                             .entries = disk_->entries(),
+                             .bytes = disk_->used(),
+                             .bytes_limit = disk_->limit(),
+                             .written = disk_->written(),
+                             .skipped = disk_->skipped(),
+                             .errors = disk_->errors()};
     for (const auto& space : now.series) {
       for (const Series& series : space) stats.disk->hits += series.disk_hits->total();
     }

@@ -38,7 +38,8 @@ namespace headroom::cache {
 class Value {
  public:
   // Without `unpacked` the object's bytes are as the app stored them.
-  explicit Value(ObjectRef object, std::optional<std::string> unpacked = std::nullopt) : object_(std::move(object)), unpacked_(std::move(unpacked)) {}
+  explicit Value(ObjectRef object, std::optional<std::string> unpacked = std::nullopt)
+      : object_(std::move(object)), unpacked_(std::move(unpacked)) {}
   explicit Value(std::string bytes) : unpacked_(std::move(bytes)) {}
   // A remembered or just learnt "there is none".
   [[nodiscard]] static Value absent() {
@@ -49,8 +50,12 @@ class Value {
 
   [[nodiscard]] bool found() const { return found_; }
   // Valid as long as this value, as is what follows.
-  [[nodiscard]] std::string_view bytes() const { return unpacked_ ? std::string_view(*unpacked_) : object_.stored(); }
-  [[nodiscard]] std::string_view content_type() const { return object_ ? object_->metadata() : std::string_view(); }
+  [[nodiscard]] std::string_view bytes() const {
+    return unpacked_ ? std::string_view(*unpacked_) : object_.stored();
+  }
+  [[nodiscard]] std::string_view content_type() const {
+    return object_ ? object_->metadata() : std::string_view();
+  }
   // What it was read from; null where it was just loaded.
   [[nodiscard]] const ObjectRef& object() const { return object_; }
 
@@ -84,7 +89,8 @@ struct Stats {
   struct Class {
     std::string name;
     Duration ttl{};
-    std::uint64_t entries = 0, bytes = 0, hits = 0, stale_hits = 0, misses = 0, coalesced = 0, fills = 0;
+    std::uint64_t entries = 0, bytes = 0, hits = 0, stale_hits = 0, misses = 0, coalesced = 0,
+                  fills = 0;
     Duration load_p50{}, load_p99{};
   };
   std::uint64_t entries = 0, bytes = 0, bytes_limit = 0;
@@ -92,7 +98,8 @@ struct Stats {
   std::array<std::uint64_t, kRemovals> removals{};  // by Removal
   struct Disk {
     bool up = false;
-    std::uint64_t entries = 0, bytes = 0, bytes_limit = 0, hits = 0, written = 0, skipped = 0, errors = 0;
+    std::uint64_t entries = 0, bytes = 0, bytes_limit = 0, hits = 0, written = 0, skipped = 0,
+                  errors = 0;
   };
   std::optional<Disk> disk;
   std::vector<Class> classes;
@@ -116,8 +123,11 @@ class Cache {
   };
 
   // Before the workers start. `now` is for tests. Without a place there is no disk.
-  Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options, Now now = Clock::now) : Cache(workers, registry, options, Place{}, std::move(now)) {}
-  Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options, const Place& place, Now now = Clock::now);
+  Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options,
+        Now now = Clock::now)
+      : Cache(workers, registry, options, Place{}, std::move(now)) {}
+  Cache(net::Workers& workers, metrics::Registry& registry, const CacheOptions& options,
+        const Place& place, Now now = Clock::now);
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
   ~Cache();
@@ -144,12 +154,15 @@ class Cache {
   // --- Space app. May suspend, once there is a tier behind the memory.
   // Nothing: not there. A value that is not found(): remembered as absent.
   [[nodiscard]] net::Task<Result<std::optional<Value>>> get(net::TaskGroup& group, std::string key);
-  [[nodiscard]] net::Task<Result<>> set(net::TaskGroup& group, std::string key, std::string value, Storing how);
+  [[nodiscard]] net::Task<Result<>> set(net::TaskGroup& group, std::string key, std::string value,
+                                        Storing how);
   // True: there was one.
-  [[nodiscard]] net::Task<Result<bool>> erase(net::TaskGroup& group, std::string key, Hardness hardness = Hardness::hard);
+  [[nodiscard]] net::Task<Result<bool>> erase(net::TaskGroup& group, std::string key,
+                                              Hardness hardness = Hardness::hard);
   // The value, else the loader's, called at most once at a time for a key, in a task of the cache's own on this worker. Waits until
   // `deadline` or the hard time-out; serves a stale value after the soft one.
-  [[nodiscard]] net::Task<Result<Value>> get_or_compute(net::TaskGroup& group, std::string key, Storing how, Loader loader,
+  [[nodiscard]] net::Task<Result<Value>> get_or_compute(net::TaskGroup& group, std::string key,
+                                                        Storing how, Loader loader,
                                                         TimePoint deadline = kNever);
   // The same for who computes outside of this process. Of one worker.
   [[nodiscard]] Leases& leases(std::size_t worker);
@@ -160,12 +173,15 @@ class Cache {
     tell({.what = Invalidation::What::tag, .name = tag});
   }
   // An entity type is the tag of that name.
-  void invalidate_entity(std::string_view type, Hardness hardness = Hardness::hard) { invalidate_tag(type, hardness); }
+  void invalidate_entity(std::string_view type, Hardness hardness = Hardness::hard) {
+    invalidate_tag(type, hardness);
+  }
   void invalidate_prefix(Space space, std::string_view prefix, Hardness hardness = Hardness::hard) {
     memory_.invalidate_prefix(space, prefix, hardness);
     tell({.what = Invalidation::What::prefix, .space = space, .name = prefix});
   }
-  void invalidate_pattern(Space space, std::string_view pattern, Hardness hardness = Hardness::hard) {
+  void invalidate_pattern(Space space, std::string_view pattern,
+                          Hardness hardness = Hardness::hard) {
     memory_.invalidate_pattern(space, pattern, hardness);
     tell({.what = Invalidation::What::pattern, .space = space, .name = pattern});
   }
@@ -177,7 +193,8 @@ class Cache {
   // Who is told of them from now on; null: nobody. It outlives whoever invalidates.
   void watch(InvalidationWatcher* watcher) { watcher_.store(watcher, std::memory_order_release); }
   void tell(const Invalidation& what) const {
-    if (InvalidationWatcher* const watcher = watcher_.load(std::memory_order_acquire)) watcher->invalidated(what);
+    if (InvalidationWatcher* const watcher = watcher_.load(std::memory_order_acquire))
+      watcher->invalidated(what);
   }
 
   // --- Upkeep and people.
@@ -187,7 +204,10 @@ class Cache {
   std::size_t clean_up() { return memory_.sweep_all(now_()); }
   [[nodiscard]] Stats stats(std::size_t most_tags = 20) const;
   // `from`: 0, or the `next` of the page before.
-  [[nodiscard]] Listing list(Space space, std::string_view prefix, std::size_t most, std::uint64_t from = 0) const { return memory_.list(space, prefix, most, now_(), from); }
+  [[nodiscard]] Listing list(Space space, std::string_view prefix, std::size_t most,
+                             std::uint64_t from = 0) const {
+    return memory_.list(space, prefix, most, now_(), from);
+  }
 
  private:
   friend class Leases;
@@ -196,25 +216,35 @@ class Cache {
   struct Part;
 
   [[nodiscard]] const View& view() const { return *view_.load(std::memory_order_acquire); }
-  [[nodiscard]] Lifetimes lifetimes_of(ClassId cls, std::optional<Duration> ttl, Random& random) const;
+  [[nodiscard]] Lifetimes lifetimes_of(ClassId cls, std::optional<Duration> ttl,
+                                       Random& random) const;
   [[nodiscard]] Result<Value> open(const ObjectRef& object) const;
-  [[nodiscard]] Ticket begin_fill(std::size_t worker, Lease lease, const std::shared_ptr<const Storing>& how, const std::shared_ptr<const Loader>& loader);
-  void refresh(std::size_t worker, Lease lease, const std::shared_ptr<const Storing>& how, const std::shared_ptr<const Loader>& loader);
-  [[nodiscard]] net::Task<> run_fill(std::size_t worker, Lease lease, std::shared_ptr<const Storing> how, std::shared_ptr<const Loader> loader);
+  [[nodiscard]] Ticket begin_fill(std::size_t worker, Lease lease,
+                                  const std::shared_ptr<const Storing>& how,
+                                  const std::shared_ptr<const Loader>& loader);
+  void refresh(std::size_t worker, Lease lease, const std::shared_ptr<const Storing>& how,
+               const std::shared_ptr<const Loader>& loader);
+  [[nodiscard]] net::Task<> run_fill(std::size_t worker, Lease lease,
+                                     std::shared_ptr<const Storing> how,
+                                     std::shared_ptr<const Loader> loader);
   // Null: there was nothing to keep.
-  Result<ObjectRef> keep(std::size_t worker, Lease lease, const Storing& how, Loaded loaded, Duration load_time);
+  Result<ObjectRef> keep(std::size_t worker, Lease lease, const Storing& how, Loaded loaded,
+                         Duration load_time);
   void open_disk(const CacheOptions& options, const Place& place);
   void read_behind(std::size_t worker, const Query& query, ClassId cls, Found& found);
-  [[nodiscard]] net::Task<Result<Found>> wait(net::TaskGroup& group, Ticket& ticket, TimePoint deadline);
-  [[nodiscard]] net::Task<Result<Value>> load_alone(net::TaskGroup& group, std::shared_ptr<const Loader> loader);
+  [[nodiscard]] net::Task<Result<Found>> wait(net::TaskGroup& group, Ticket& ticket,
+                                              TimePoint deadline);
+  [[nodiscard]] net::Task<Result<Value>> load_alone(net::TaskGroup& group,
+                                                    std::shared_ptr<const Loader> loader);
 
   net::Workers& workers_;
   metrics::Registry& registry_;
   const Now now_;
   MemoryTier memory_;
   std::optional<DiskTier> disk_;
-  std::vector<std::unique_ptr<Part>> parts_;     // one a worker
-  std::vector<std::unique_ptr<const View>> views_;  // all there ever were: reloads are few, and workers may still hold one
+  std::vector<std::unique_ptr<Part>> parts_;  // one a worker
+  std::vector<std::unique_ptr<const View>>
+      views_;  // all there ever were: reloads are few, and workers may still hold one
   std::atomic<const View*> view_{nullptr};
   // What is counted elsewhere and moved into the registry.
   struct Moved {
@@ -222,7 +252,8 @@ class Cache {
     std::function<std::uint64_t()> from;
     std::uint64_t counted = 0;
   };
-  void move_from(const metrics::Family& family, metrics::Labels labels, std::function<std::uint64_t()> from);
+  void move_from(const metrics::Family& family, metrics::Labels labels,
+                 std::function<std::uint64_t()> from);
   std::vector<Moved> moved_;
   std::vector<metrics::GaugeHandle> gauges_;
   std::atomic<InvalidationWatcher*> watcher_{nullptr};

@@ -72,14 +72,17 @@ class CacheTest : public ::testing::Test {
     second.stop_and_join();
   }
 
-  Found look(std::string_view key) { return cache.lookup(0, {.space = Space::http, .key = key, .now = now()}); }
+  Found look(std::string_view key) {
+    return cache.lookup(0, {.space = Space::http, .key = key, .now = now()});
+  }
   Published publish(std::string_view key, Head head = {.lifetimes = {.ttl = 60s}}) {
     auto published = look(key).lease.publish(head, now());
     EXPECT_TRUE(published);
     return std::move(*published);
   }
   // Reads to the end.
-  static Task<Result<std::string>> read_all(TaskGroup& group, ObjectRef object, std::function<void()> first = [] {}) {
+  static Task<Result<std::string>> read_all(
+      TaskGroup& group, ObjectRef object, std::function<void()> first = [] {}) {
     Reader reader(group, std::move(object));
     std::string all;
     while (true) {
@@ -256,13 +259,15 @@ TEST_F(CacheTest, TheCallersDeadlineEndsItsWaitAndTheLoadGoesOn) {
 TEST_F(CacheTest, ReadersOnBothWorkersFollowABodyThatGrows) {
   constexpr int kPieces = 300;
   std::string whole;
-  for (int i = 0; i < kPieces; ++i) whole += std::string(static_cast<std::size_t>(i * 7 % 3000), static_cast<char>('a' + i % 26));
+  for (int i = 0; i < kPieces; ++i)
+    whole += std::string(static_cast<std::size_t>(i * 7 % 3000), static_cast<char>('a' + i % 26));
   Published published = publish("page");
   std::atomic<int> right{0};
   std::latch half_read(20);
   std::thread filling([&, filler = std::move(published.filler)]() mutable {
     for (int i = 0; i < kPieces; ++i) {
-      filler.append(std::string(static_cast<std::size_t>(i * 7 % 3000), static_cast<char>('a' + i % 26)));
+      filler.append(
+          std::string(static_cast<std::size_t>(i * 7 % 3000), static_cast<char>('a' + i % 26)));
       if (i == kPieces / 2) half_read.wait();  // so that readers meet its end
     }
     filler.finish();
@@ -319,7 +324,8 @@ TEST_F(CacheTest, ABodyThatGetsTooLargeHoldsItsFillerBackAndIsReadToTheEnd) {
         const std::size_t size = reader.available().size();
         read += size;
         reader.consume(size);
-        if (read / (1U << 20U) != (read - size) / (1U << 20U)) static_cast<void>(co_await net::sleep(group, 20ms));
+        if (read / (1U << 20U) != (read - size) / (1U << 20U))
+          static_cast<void>(co_await net::sleep(group, 20ms));
       }
       EXPECT_EQ(read, kSize);
     }

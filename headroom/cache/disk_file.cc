@@ -18,13 +18,16 @@ struct HeadFields {
   std::uint32_t raw_size, metadata_size;
   std::uint16_t key_size, class_size, tag_count, space;
 };
-static_assert(std::is_trivially_copyable_v<HeadFields> && std::has_unique_object_representations_v<HeadFields>);
+static_assert(std::is_trivially_copyable_v<HeadFields> &&
+              std::has_unique_object_representations_v<HeadFields>);
 
-constexpr unsigned kForms = 1U << 8U;  // beside the space
+constexpr unsigned kForms = 1U << 8U;                 // beside the space
 constexpr std::size_t kFieldsAt = kMagic.size() + 8;  // behind the sum
 constexpr std::int64_t kLongestMs = std::int64_t{100} * 365 * 24 * 3600 * 1000;
 
-std::int64_t ms(Duration span) { return std::chrono::duration_cast<std::chrono::milliseconds>(span).count(); }
+std::int64_t ms(Duration span) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(span).count();
+}
 
 std::unexpected<Error> torn(const char* what) { return fail(Errc::protocol, what); }
 
@@ -32,11 +35,23 @@ std::unexpected<Error> torn(const char* what) { return fail(Errc::protocol, what
 
 std::string write_head(const CopyHead& head) {
   const Lifetimes& l = head.lifetimes;
-  HeadFields fields{.head_size = 0, .stamp = head.stamp, .generation = head.generation, .seq = head.seq, .born_unix_ms = head.born_unix_ms,
-                    .ttl_ms = ms(l.ttl), .stale_while_revalidate_ms = ms(l.stale_while_revalidate), .stale_if_error_ms = ms(l.stale_if_error),
-                    .keep_ms = ms(l.keep), .size = head.size, .raw_size = head.raw_size, .metadata_size = static_cast<std::uint32_t>(head.metadata.size()),
-                    .key_size = static_cast<std::uint16_t>(head.key.size()), .class_size = static_cast<std::uint16_t>(head.cls.size()),
-                    .tag_count = static_cast<std::uint16_t>(head.tags.size()), .space = static_cast<std::uint16_t>(static_cast<unsigned>(head.space) | (head.forms ? kForms : 0U))};
+  HeadFields fields{.head_size = 0,
+                    .stamp = head.stamp,
+                    .generation = head.generation,
+                    .seq = head.seq,
+                    .born_unix_ms = head.born_unix_ms,
+                    .ttl_ms = ms(l.ttl),
+                    .stale_while_revalidate_ms = ms(l.stale_while_revalidate),
+                    .stale_if_error_ms = ms(l.stale_if_error),
+                    .keep_ms = ms(l.keep),
+                    .size = head.size,
+                    .raw_size = head.raw_size,
+                    .metadata_size = static_cast<std::uint32_t>(head.metadata.size()),
+                    .key_size = static_cast<std::uint16_t>(head.key.size()),
+                    .class_size = static_cast<std::uint16_t>(head.cls.size()),
+                    .tag_count = static_cast<std::uint16_t>(head.tags.size()),
+                    .space = static_cast<std::uint16_t>(static_cast<unsigned>(head.space) |
+                                                        (head.forms ? kForms : 0U))};
   std::string out(kMagic);
   out.append(kFieldsAt - kMagic.size() + sizeof fields, '\0');
   out.append(head.key).append(head.metadata).append(head.cls);
@@ -55,9 +70,11 @@ std::string write_head(const CopyHead& head) {
 
 Result<std::size_t> head_size(std::string_view start) {
   HeadFields fields;
-  if (start.size() < kFieldsAt + sizeof fields || !start.starts_with(kMagic)) return torn("no head");
+  if (start.size() < kFieldsAt + sizeof fields || !start.starts_with(kMagic))
+    return torn("no head");
   std::memcpy(&fields, start.data() + kFieldsAt, sizeof fields);
-  if (fields.head_size < kFieldsAt + sizeof fields || fields.head_size > kHeadLimit) return torn("a head of an absurd size");
+  if (fields.head_size < kFieldsAt + sizeof fields || fields.head_size > kHeadLimit)
+    return torn("a head of an absurd size");
   return static_cast<std::size_t>(fields.head_size);
 }
 
@@ -70,20 +87,36 @@ Result<CopyHead> parse_head(std::string_view bytes) {
   HeadFields f;
   std::memcpy(&f, bytes.data() + kFieldsAt, sizeof f);
   std::string_view rest = bytes.substr(kFieldsAt + sizeof f);
-  if ((f.space & ~kForms) >= kSpaces || f.key_size == 0 || f.key_size > kKeyLimit || f.tag_count > kTagsLimit) return torn("a head that says nonsense");
-  for (const std::int64_t span : {f.ttl_ms, f.stale_while_revalidate_ms, f.stale_if_error_ms, f.keep_ms}) {
+  if ((f.space & ~kForms) >= kSpaces || f.key_size == 0 || f.key_size > kKeyLimit ||
+      f.tag_count > kTagsLimit)
+    return torn("a head that says nonsense");
+  for (const std::int64_t span :
+       {f.ttl_ms, f.stale_while_revalidate_ms, f.stale_if_error_ms, f.keep_ms}) {
     if (span < 0 || span > kLongestMs) return torn("a head that says nonsense");
   }
-  if (rest.size() < std::uint64_t{f.key_size} + f.metadata_size + f.class_size || f.size > (std::uint64_t{1} << 48U)) return torn("a head that says nonsense");
+  if (rest.size() < std::uint64_t{f.key_size} + f.metadata_size + f.class_size ||
+      f.size > (std::uint64_t{1} << 48U))
+    return torn("a head that says nonsense");
   const auto take = [&rest](std::size_t count) {
     std::string taken(rest.substr(0, count));
     rest.remove_prefix(count);
     return taken;
   };
   using std::chrono::milliseconds;
-  CopyHead head{.stamp = f.stamp, .generation = f.generation, .seq = f.seq, .born_unix_ms = f.born_unix_ms,
-                .lifetimes = {milliseconds(f.ttl_ms), milliseconds(f.stale_while_revalidate_ms), milliseconds(f.stale_if_error_ms), milliseconds(f.keep_ms)},
-                .size = f.size, .raw_size = f.raw_size, .space = static_cast<Space>(f.space & ~kForms), .forms = (f.space & kForms) != 0, .key = {}, .metadata = {}, .cls = {}, .tags = {}};
+  CopyHead head{.stamp = f.stamp,
+                .generation = f.generation,
+                .seq = f.seq,
+                .born_unix_ms = f.born_unix_ms,
+                .lifetimes = {milliseconds(f.ttl_ms), milliseconds(f.stale_while_revalidate_ms),
+                              milliseconds(f.stale_if_error_ms), milliseconds(f.keep_ms)},
+                .size = f.size,
+                .raw_size = f.raw_size,
+                .space = static_cast<Space>(f.space & ~kForms),
+                .forms = (f.space & kForms) != 0,
+                .key = {},
+                .metadata = {},
+                .cls = {},
+                .tags = {}};
   head.key = take(f.key_size);
   head.metadata = take(f.metadata_size);
   head.cls = take(f.class_size);
@@ -99,6 +132,8 @@ Result<CopyHead> parse_head(std::string_view bytes) {
   return head;
 }
 
-std::uint64_t block_sum(std::string_view block, std::uint64_t generation, std::uint64_t index) { return hash64(block, generation * 1000003 + index); }
+std::uint64_t block_sum(std::string_view block, std::uint64_t generation, std::uint64_t index) {
+  return hash64(block, generation * 1000003 + index);
+}
 
 }  // namespace headroom::cache

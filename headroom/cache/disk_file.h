@@ -47,7 +47,8 @@ inline constexpr std::size_t kHeadStart = 16;  // enough to read head_size() fro
 [[nodiscard]] Result<std::size_t> head_size(std::string_view start);
 [[nodiscard]] Result<CopyHead> parse_head(std::string_view bytes);
 
-[[nodiscard]] std::uint64_t block_sum(std::string_view block, std::uint64_t generation, std::uint64_t index);
+[[nodiscard]] std::uint64_t block_sum(std::string_view block, std::uint64_t generation,
+                                      std::uint64_t index);
 [[nodiscard]] constexpr std::uint64_t file_size(std::uint64_t head, std::uint64_t value) {
   return head + value + (value + kBlock - 1) / kBlock * kBlockSum;
 }

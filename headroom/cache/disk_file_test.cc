@@ -8,8 +8,19 @@ namespace headroom::cache {
 namespace {
 
 CopyHead sample() {
-  return {.stamp = 7, .generation = 12, .seq = 34, .born_unix_ms = 1700000000000, .lifetimes = {60s, 30s, 10s, 5s}, .size = 300000, .raw_size = 9,
-          .space = Space::http, .forms = true, .key = "http://a.example/", .metadata = std::string("meta\0data", 9), .cls = "static", .tags = {"a", "", std::string(300, 't')}};
+  return {.stamp = 7,
+          .generation = 12,
+          .seq = 34,
+          .born_unix_ms = 1700000000000,
+          .lifetimes = {60s, 30s, 10s, 5s},
+          .size = 300000,
+          .raw_size = 9,
+          .space = Space::http,
+          .forms = true,
+          .key = "http://a.example/",
+          .metadata = std::string("meta\0data", 9),
+          .cls = "static",
+          .tags = {"a", "", std::string(300, 't')}};
 }
 
 TEST(DiskFile, AHeadIsReadAsItWasWritten) {
@@ -43,7 +54,8 @@ TEST(DiskFile, AHeadThatSaysNonsenseIsRefusedWhateverItsSum) {
   Random random(5);
   for (int round = 0; round < 200000; ++round) {
     std::string changed = bytes;
-    for (std::uint64_t n = 1 + random.below(3); n > 0; --n) changed[16 + random.below(changed.size() - 16)] = static_cast<char>(random.next());
+    for (std::uint64_t n = 1 + random.below(3); n > 0; --n)
+      changed[16 + random.below(changed.size() - 16)] = static_cast<char>(random.next());
     const std::uint64_t sum = hash64(std::string_view(changed).substr(16));
     std::memcpy(changed.data() + 8, &sum, sizeof sum);
     if (const auto read = parse_head(changed)) {

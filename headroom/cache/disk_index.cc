@@ -10,7 +10,9 @@ std::uint64_t weight_of(std::string_view key, std::size_t tags) {
 }
 }  // namespace
 
-std::uint64_t DiskIndex::memory_for(std::string_view key, std::size_t tags) { return weight_of(key, tags) + tags * TagTable::kRowBytes; }
+std::uint64_t DiskIndex::memory_for(std::string_view key, std::size_t tags) {
+  return weight_of(key, tags) + tags * TagTable::kRowBytes;
+}
 
 DiskIndex::~DiskIndex() {
   while (!line_.empty()) erase(line_.front());
@@ -56,7 +58,8 @@ std::optional<Removal> DiskIndex::dead(Copy& copy, TimePoint now) const {
   const std::uint64_t seq = invalidations.now();
   if (copy.seq < seq) {
     // Soft too: what is stale is not read from here.
-    if (invalidations.check(copy.space, copy.key, copy.tags, copy.seq) != Verdict::valid) return Removal::invalidated;
+    if (invalidations.check(copy.space, copy.key, copy.tags, copy.seq) != Verdict::valid)
+      return Removal::invalidated;
     copy.seq = seq;
   }
   return now >= copy.fresh_until ? std::optional(Removal::expired) : std::nullopt;

@@ -50,7 +50,8 @@ class DiskIndex {
   // Who goes next for room: the first in line that has not been used since it was last passed. Null: nobody is there.
   [[nodiscard]] Copy* victim();
   // All that are dead, of at most `most` entries from where the last call ended.
-  [[nodiscard]] std::vector<std::pair<const Copy*, Removal>> dead_of(std::size_t most, TimePoint now);
+  [[nodiscard]] std::vector<std::pair<const Copy*, Removal>> dead_of(std::size_t most,
+                                                                     TimePoint now);
 
   [[nodiscard]] std::size_t size() const { return places_.size(); }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }

@@ -15,16 +15,22 @@ namespace headroom::cache {
 inline constexpr std::uint64_t kLargestShare = 4;  // of the disk, for one value
 
 [[nodiscard]] inline std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 [[nodiscard]] inline std::int64_t unix_ms_of(TimePoint when, TimePoint now) {
   return unix_ms() - std::chrono::duration_cast<std::chrono::milliseconds>(now - when).count();
 }
-[[nodiscard]] inline Duration age_of(std::int64_t born_unix_ms) { return std::chrono::milliseconds(std::max<std::int64_t>(unix_ms() - born_unix_ms, 0)); }
+[[nodiscard]] inline Duration age_of(std::int64_t born_unix_ms) {
+  return std::chrono::milliseconds(std::max<std::int64_t>(unix_ms() - born_unix_ms, 0));
+}
 
 // Ends unfinished: its right is void, its file garbage.
 struct DiskTier::Writing {
-  Writing(DiskTier& of, std::uint64_t key_hash, std::uint64_t right) : tier(of), hash(key_hash) { head.generation = right; }
+  Writing(DiskTier& of, std::uint64_t key_hash, std::uint64_t right) : tier(of), hash(key_hash) {
+    head.generation = right;
+  }
   Writing(const Writing&) = delete;
   Writing& operator=(const Writing&) = delete;
   ~Writing() {

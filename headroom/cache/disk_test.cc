@@ -19,7 +19,8 @@ using net::TaskGroup;
 
 class Directory {
  public:
-  Directory() : path_(fs::temp_directory_path() / ("headroom-disk-test-" + std::to_string(::getpid()))) {
+  Directory()
+      : path_(fs::temp_directory_path() / ("headroom-disk-test-" + std::to_string(::getpid()))) {
     fs::remove_all(path_);
     fs::create_directory(path_);
   }
@@ -65,7 +66,8 @@ TEST_F(JournalTest, MarksOutliveAProcessThatWasKilled) {
   Process next(path_);
   EXPECT_TRUE(next.trusted);
   EXPECT_EQ(next.journal.offset(), 4U);
-  const auto valid = [&](std::string_view key, std::vector<std::string> tags, std::uint64_t seq, std::uint64_t generation) {
+  const auto valid = [&](std::string_view key, std::vector<std::string> tags, std::uint64_t seq,
+                         std::uint64_t generation) {
     return next.journal.valid(Space::app, key, tags, seq, generation);
   };
   EXPECT_TRUE(valid("a", {"other"}, 1, first));
@@ -105,12 +107,14 @@ TEST_F(JournalTest, MoreBansThanItHoldsVoidTheirSpace) {
   Process process(path_);
   const std::uint64_t generation = process.journal.next_generation();
   process.journal.ban(Space::app, false, "first", 2);
-  for (std::uint64_t i = 3; i < 300; ++i) process.journal.ban(Space::app, false, "x" + std::to_string(i), i);
+  for (std::uint64_t i = 3; i < 300; ++i)
+    process.journal.ban(Space::app, false, "x" + std::to_string(i), i);
   EXPECT_FALSE(process.journal.valid(Space::app, "first", {}, 1, generation));
   EXPECT_FALSE(process.journal.valid(Space::app, "any", {}, 1, generation));
   EXPECT_TRUE(process.journal.valid(Space::http, "any", {}, 1, generation));
   process.journal.ban(Space::http, true, std::string(500, 'p'), 300);
-  EXPECT_FALSE(process.journal.valid(Space::http, "any", {}, 1, generation)) << "too long to be kept";
+  EXPECT_FALSE(process.journal.valid(Space::http, "any", {}, 1, generation))
+      << "too long to be kept";
 }
 
 TEST_F(JournalTest, AFileOfAnotherStartOfTheMachineIsBelievedOnlyAfterAnOrderlyEnd) {
@@ -119,7 +123,9 @@ TEST_F(JournalTest, AFileOfAnotherStartOfTheMachineIsBelievedOnlyAfterAnOrderlyE
     file.seekp(8);
     file.write("another", 7);
   };
-  { Process killed(path_); }
+  {
+    Process killed(path_);
+  }
   change_boot();
   EXPECT_FALSE(Process(path_).trusted);
   {
@@ -131,7 +137,8 @@ TEST_F(JournalTest, AFileOfAnotherStartOfTheMachineIsBelievedOnlyAfterAnOrderlyE
   Process next(path_);
   EXPECT_TRUE(next.trusted);
   const std::vector<std::string> tags{"t"};
-  EXPECT_TRUE(next.journal.valid(Space::app, "a", tags, 1, 0) || next.journal.offset() == 2) << "marks are gone with what they voided";
+  EXPECT_TRUE(next.journal.valid(Space::app, "a", tags, 1, 0) || next.journal.offset() == 2)
+      << "marks are gone with what they voided";
 }
 
 // --- Cache and disk
@@ -173,7 +180,9 @@ class DiskTest : public ::testing::Test {
       group.stop_and_join();
     }
     void set(std::string key, std::string value, Storing how = {.cls = "static"}) {
-      run([&](TaskGroup& group) -> Task<> { EXPECT_TRUE(co_await cache->set(group, key, value, how)); });
+      run([&](TaskGroup& group) -> Task<> {
+        EXPECT_TRUE(co_await cache->set(group, key, value, how));
+      });
     }
     std::optional<std::string> get(std::string key) {
       std::optional<std::string> found;
@@ -222,7 +231,8 @@ TEST_F(DiskTest, WhatTheMemoryHasNoMoreIsReadBackAndNotLoadedAgain) {
     life.set("k" + std::to_string(i), noise(200000, i));
     life.written(i + 1);
   }
-  for (std::uint64_t i = 0; i < 60; ++i) EXPECT_EQ(life.get("k" + std::to_string(i)), noise(200000, i)) << i;
+  for (std::uint64_t i = 0; i < 60; ++i)
+    EXPECT_EQ(life.get("k" + std::to_string(i)), noise(200000, i)) << i;
   EXPECT_GT(life.cache->stats().disk->hits, 30U);
   EXPECT_LE(life.cache->stats().bytes, 4U << 20U);
   life.run([&](TaskGroup& group) -> Task<> {
@@ -240,7 +250,9 @@ TEST_F(DiskTest, WhatTheMemoryHasNoMoreIsReadBackAndNotLoadedAgain) {
 TEST_F(DiskTest, ACopyIsVoidedWithItsValue) {
   Life life(path_, false);
   const auto fill_memory = [&] {  // with what is not worth a copy
-    for (int i = 0; i < 40; ++i) life.set("other" + std::to_string(i), noise(200000, static_cast<std::uint64_t>(i)), {.ttl = 1s});
+    for (int i = 0; i < 40; ++i)
+      life.set("other" + std::to_string(i), noise(200000, static_cast<std::uint64_t>(i)),
+               {.ttl = 1s});
   };
   const std::vector<std::function<void(const std::string&)>> ways{
       [&](const std::string& key) { life.cache->invalidate_tag("tag of " + key); },
@@ -261,7 +273,8 @@ TEST_F(DiskTest, ACopyIsVoidedWithItsValue) {
     ways[way](key);
     EXPECT_NE(life.get(key), noise(200000, 7)) << way;
     // Also when what is remembered of invalidations has been tidied up meanwhile.
-    for (int i = 0; i < 300; ++i) life.cache->invalidate_prefix(Space::app, "none" + std::to_string(i));
+    for (int i = 0; i < 300; ++i)
+      life.cache->invalidate_prefix(Space::app, "none" + std::to_string(i));
     static_cast<void>(life.cache->clean_up());
     EXPECT_NE(life.get(key), noise(200000, 7)) << way;
   }
@@ -270,7 +283,9 @@ TEST_F(DiskTest, ACopyIsVoidedWithItsValue) {
 TEST_F(DiskTest, TheNextProcessHasWhatIsValidAndNothingElse) {
   {
     Life life(path_);
-    for (std::uint64_t i = 0; i < 50; ++i) life.set("k" + std::to_string(i), noise(1000 + i * 100, i), {.cls = "static", .tags = {"t" + std::to_string(i % 5)}});
+    for (std::uint64_t i = 0; i < 50; ++i)
+      life.set("k" + std::to_string(i), noise(1000 + i * 100, i),
+               {.cls = "static", .tags = {"t" + std::to_string(i % 5)}});
     life.set("short", "lived", {.ttl = 1s});
     life.written(50);
     life.cache->invalidate_tag("t3");
@@ -312,7 +327,8 @@ TEST_F(DiskTest, OneProcessUsesADirectoryAtATime) {
     second.upkeep();
     return second.stats().disk->up;
   });
-  EXPECT_EQ(second.stats().disk->entries, 0U) << "what was invalidated here before the directory came over is void too";
+  EXPECT_EQ(second.stats().disk->entries, 0U)
+      << "what was invalidated here before the directory came over is void too";
   second.stop();
   workers.stop_and_join();
 }
@@ -328,7 +344,8 @@ TEST_F(DiskTest, ManyThreadsNeverReadWhatWasWrittenOver) {
   std::atomic<int> reads{0};
   std::latch done(kTasks);
   std::vector<std::unique_ptr<TaskGroup>> groups;
-  for (int t = 0; t < kTasks; ++t) groups.push_back(std::make_unique<TaskGroup>(life.worker(static_cast<std::size_t>(t % 2))));
+  for (int t = 0; t < kTasks; ++t)
+    groups.push_back(std::make_unique<TaskGroup>(life.worker(static_cast<std::size_t>(t % 2))));
   for (int t = 0; t < kTasks; ++t) {
     TaskGroup& group = *groups[static_cast<std::size_t>(t)];
     group.worker().post([&, t] {
@@ -345,7 +362,9 @@ TEST_F(DiskTest, ManyThreadsNeverReadWhatWasWrittenOver) {
             if (kind == 1) static_cast<void>(life.cache->invalidate_key(Space::app, key));
             if (kind > 1) {
               Storing how{.cls = "static", .tags = {"tag" + key}};
-              std::string value = std::to_string(version) + " " + noise(100000 + random.below(150000), static_cast<std::uint64_t>(i));
+              std::string value =
+                  std::to_string(version) + " " +
+                  noise(100000 + random.below(150000), static_cast<std::uint64_t>(i));
               static_cast<void>(co_await life.cache->set(group, key, value, how));
             }
             settled[k] = version;

@@ -9,16 +9,23 @@
 namespace headroom::cache {
 namespace {
 
-constexpr Duration kLeastTtl = 2s;              // what is gone sooner is not worth a file
-constexpr std::uint64_t kPendingShare = 8;      // of the memory, in values that wait to be written
+constexpr Duration kLeastTtl = 2s;          // what is gone sooner is not worth a file
+constexpr std::uint64_t kPendingShare = 8;  // of the memory, in values that wait to be written
 constexpr std::uint64_t kStoredWhole = 64U << 10U;
-constexpr std::size_t kStep = 1024;             // copies looked at under one lock
+constexpr std::size_t kStep = 1024;  // copies looked at under one lock
 
 }  // namespace
 
-DiskTier::DiskTier(MemoryTier& memory, net::Workers& workers, ClassNames classes, DiskOptions options, std::function<TimePoint()> now)
-    : memory_(memory), workers_(workers), classes_(std::move(classes)), options_(std::move(options)), now_(std::move(now)), index_(memory) {
-  for (const auto& worker : workers_) groups_.push_back(std::make_unique<net::TaskGroup>(*worker, kMostBodies));
+DiskTier::DiskTier(MemoryTier& memory, net::Workers& workers, ClassNames classes,
+                   DiskOptions options, std::function<TimePoint()> now)
+    : memory_(memory),
+      workers_(workers),
+      classes_(std::move(classes)),
+      options_(std::move(options)),
+      now_(std::move(now)),
+      index_(memory) {
+  for (const auto& worker : workers_)
+    groups_.push_back(std::make_unique<net::TaskGroup>(*worker, kMostBodies));
   memory_.put_behind(*this);
   memory_.invalidations().use(journal_);
   reading_in_ = options_.persist;
@@ -26,7 +33,9 @@ DiskTier::DiskTier(MemoryTier& memory, net::Workers& workers, ClassNames classes
 
 DiskTier::~DiskTier() = default;
 
-std::string DiskTier::path_of(std::uint64_t generation) const { return (options_.directory / "files" / fmt::format("{:016x}", generation)).string(); }
+std::string DiskTier::path_of(std::uint64_t generation) const {
+  return (options_.directory / "files" / fmt::format("{:016x}", generation)).string();
+}
 
 std::uint64_t DiskTier::entries() const {
   const std::scoped_lock lock(mutex_);
@@ -49,13 +58,16 @@ bool DiskTier::drop(std::uint64_t hash, std::uint64_t generation, Removal cause)
   return true;
 }
 
-std::uint64_t DiskTier::replaced(std::uint64_t hash, Space space, std::string_view key, const Object* by) {
+std::uint64_t DiskTier::replaced(std::uint64_t hash, Space space, std::string_view key,
+                                 const Object* by) {
   const std::scoped_lock lock(mutex_);
   const Copy* old = index_.find(hash, space, key);
   const bool under_way = pending_.erase(hash) > 0;
   if (old != nullptr || under_way || reading_in_) journal_.key(space, key);
   if (old != nullptr) drop_locked(*old, by != nullptr ? Removal::replaced : Removal::erased);
-  if (by == nullptr || by->kind() != Kind::value || state_.load() != State::open || by->ttl() < kLeastTtl) return 0;
+  if (by == nullptr || by->kind() != Kind::value || state_.load() != State::open ||
+      by->ttl() < kLeastTtl)
+    return 0;
   const bool grows = by->body() != nullptr;
   const std::uint64_t size = by->metadata().size() + by->stored().size();
   if (!grows && !options_.persist && size < options_.over) return 0;
@@ -69,7 +81,8 @@ std::uint64_t DiskTier::replaced(std::uint64_t hash, Space space, std::string_vi
   return right;
 }
 
-void DiskTier::copy(std::uint64_t right, std::uint64_t hash, const ObjectRef& object, std::span<const std::string> tags, std::uint64_t seq) {
+void DiskTier::copy(std::uint64_t right, std::uint64_t hash, const ObjectRef& object,
+                    std::span<const std::string> tags, std::uint64_t seq) {
   auto to = std::make_shared<Writing>(*this, hash, right);
   to->local_seq = seq;
   to->born = object->born();
@@ -77,7 +90,8 @@ void DiskTier::copy(std::uint64_t right, std::uint64_t hash, const ObjectRef& ob
   head.stamp = options_.stamp;
   head.born_unix_ms = unix_ms_of(object->born(), now_());
   const TimePoint stale = object->fresh_until();
-  head.lifetimes = {object->ttl(), object->revalidate_until() - stale, object->error_until() - stale, object->kept_until() - stale};
+  head.lifetimes = {object->ttl(), object->revalidate_until() - stale,
+                    object->error_until() - stale, object->kept_until() - stale};
   head.raw_size = object->raw_size();
   head.space = object->space();
   head.forms = object->forms() != nullptr;
@@ -97,14 +111,19 @@ void DiskTier::copy(std::uint64_t right, std::uint64_t hash, const ObjectRef& ob
   net::TaskGroup& group = *groups_[hash % groups_.size()];
   // Nothing else may hold the body's beginning, or its chunks would stay while it grows.
   group.worker().post([this, to, from = object, &group]() mutable {
-    auto body = [this, to, from = std::move(from), &group]() mutable { return copy_body(to, std::move(from), group); };
+    auto body = [this, to, from = std::move(from), &group]() mutable {
+      return copy_body(to, std::move(from), group);
+    };
     static_cast<void>(group.spawn(std::move(body)));
   });
 }
 
-bool DiskTier::holds(std::uint64_t hash, Space space, std::string_view key, TimePoint now) { return find(hash, space, key, now).has_value(); }
+bool DiskTier::holds(std::uint64_t hash, Space space, std::string_view key, TimePoint now) {
+  return find(hash, space, key, now).has_value();
+}
 
-std::optional<Copy> DiskTier::find(std::uint64_t hash, Space space, std::string_view key, TimePoint now) {
+std::optional<Copy> DiskTier::find(std::uint64_t hash, Space space, std::string_view key,
+                                   TimePoint now) {
   if (state_.load(std::memory_order_relaxed) == State::off) return std::nullopt;
   const std::scoped_lock lock(mutex_);
   Copy* copy = index_.find(hash, space, key);
@@ -120,7 +139,8 @@ std::optional<Copy> DiskTier::find(std::uint64_t hash, Space space, std::string_
 void DiskTier::revalidate(TimePoint now) {
   for (std::size_t left = entries(); left > 0; left -= std::min(left, kStep)) {
     const std::scoped_lock lock(mutex_);
-    for (const auto& [copy, cause] : index_.dead_of(std::min(left, kStep), now)) drop_locked(*copy, cause);
+    for (const auto& [copy, cause] : index_.dead_of(std::min(left, kStep), now))
+      drop_locked(*copy, cause);
   }
 }
 
@@ -169,7 +189,8 @@ net::Task<Result<>> DiskTier::run(net::TaskGroup& group, std::function<Result<>(
   co_return std::move(job->result);
 }
 
-net::Task<> DiskTier::copy_body(std::shared_ptr<Writing> to, ObjectRef object, net::TaskGroup& group) {
+net::Task<> DiskTier::copy_body(std::shared_ptr<Writing> to, ObjectRef object,
+                                net::TaskGroup& group) {
   Reader reader(group, std::move(object));
   auto begun = co_await run(group, [this, to] { return begin(*to); });
   while (begun) {
@@ -197,21 +218,32 @@ net::Task<> DiskTier::load(net::TaskGroup& group, Copy copy, Lease lease) {
   from->path = path_of(copy.generation);
   from->generation = copy.generation;
   auto opened = co_await run(group, [this, from] { return open_copy(*from); });
-  if (opened && (from->head.key != copy.key || from->head.space != copy.space)) opened = fail(Errc::protocol, "it is of another key");
+  if (opened && (from->head.key != copy.key || from->head.space != copy.space))
+    opened = fail(Errc::protocol, "it is of another key");
   if (opened) {
-    Head head{.metadata = from->head.metadata, .lifetimes = from->head.lifetimes, .tags = from->head.tags, .cls = copy.cls,
-              .age = age_of(from->head.born_unix_ms), .raw_size = from->head.raw_size, .forms = from->head.forms, .is_copy = true};
+    Head head{.metadata = from->head.metadata,
+              .lifetimes = from->head.lifetimes,
+              .tags = from->head.tags,
+              .cls = copy.cls,
+              .age = age_of(from->head.born_unix_ms),
+              .raw_size = from->head.raw_size,
+              .forms = from->head.forms,
+              .is_copy = true};
     const bool whole = copy.space != Space::http || from->head.size <= kStoredWhole;
-    opened = whole ? co_await load_whole(group, from, head, lease) : co_await load_growing(group, from, head, lease);
+    opened = whole ? co_await load_whole(group, from, head, lease)
+                   : co_await load_growing(group, from, head, lease);
   }
   if (opened || opened.error().code == Errc::cancelled) co_return;
-  const bool may_be_good = opened.error().code == Errc::timeout || opened.error().code == Errc::overloaded;
-  if (!may_be_good && !drop(copy.hash, copy.generation, Removal::failed)) co_return;  // replaced or evicted since it was found
+  const bool may_be_good =
+      opened.error().code == Errc::timeout || opened.error().code == Errc::overloaded;
+  if (!may_be_good && !drop(copy.hash, copy.generation, Removal::failed))
+    co_return;  // replaced or evicted since it was found
   errors_.fetch_add(1, std::memory_order_relaxed);
   log::warn("cache", "disk: {}: {}", from->path, opened.error().message);
 }
 
-net::Task<Result<>> DiskTier::load_whole(net::TaskGroup& group, std::shared_ptr<Reading> from, Head head, Lease& lease) {
+net::Task<Result<>> DiskTier::load_whole(net::TaskGroup& group, std::shared_ptr<Reading> from,
+                                         Head head, Lease& lease) {
   auto value = std::make_shared<std::string>();
   auto read = co_await run(group, [this, from, value]() -> Result<> {
     while (from->left() > 0) {
@@ -225,7 +257,8 @@ net::Task<Result<>> DiskTier::load_whole(net::TaskGroup& group, std::shared_ptr<
   co_return Result<>{};
 }
 
-net::Task<Result<>> DiskTier::load_growing(net::TaskGroup& group, std::shared_ptr<Reading> from, Head head, Lease& lease) {
+net::Task<Result<>> DiskTier::load_growing(net::TaskGroup& group, std::shared_ptr<Reading> from,
+                                           Head head, Lease& lease) {
   // The first block before anybody is told: a file that cannot be read is nobody's broken answer.
   auto read = co_await run(group, [this, from] { return read_block(*from); });
   if (!read) co_return pass(read);

@@ -51,7 +51,8 @@ class DiskTier final : public Behind {
   static constexpr std::size_t kMostPending = 4096;
   static constexpr std::size_t kMostBodies = 64;
 
-  DiskTier(MemoryTier& memory, net::Workers& workers, ClassNames classes, DiskOptions options, std::function<TimePoint()> now);
+  DiskTier(MemoryTier& memory, net::Workers& workers, ClassNames classes, DiskOptions options,
+           std::function<TimePoint()> now);
   ~DiskTier() override;
 
   // Opens the directory and reads what is there; tries again what has failed; removes files. Every second or so, not on a worker; never waits.
@@ -60,20 +61,26 @@ class DiskTier final : public Behind {
   void close();
 
   // A copy that may be read now.
-  [[nodiscard]] std::optional<Copy> find(std::uint64_t hash, Space space, std::string_view key, TimePoint now);
+  [[nodiscard]] std::optional<Copy> find(std::uint64_t hash, Space space, std::string_view key,
+                                         TimePoint now);
   // Fills the lease from a copy; where that fails, another fills it.
   [[nodiscard]] net::Task<> load(net::TaskGroup& group, Copy copy, Lease lease);
 
-  [[nodiscard]] std::uint64_t replaced(std::uint64_t hash, Space space, std::string_view key, const Object* by) override;
-  void copy(std::uint64_t right, std::uint64_t hash, const ObjectRef& object, std::span<const std::string> tags, std::uint64_t seq) override;
-  [[nodiscard]] bool holds(std::uint64_t hash, Space space, std::string_view key, TimePoint now) override;
+  [[nodiscard]] std::uint64_t replaced(std::uint64_t hash, Space space, std::string_view key,
+                                       const Object* by) override;
+  void copy(std::uint64_t right, std::uint64_t hash, const ObjectRef& object,
+            std::span<const std::string> tags, std::uint64_t seq) override;
+  [[nodiscard]] bool holds(std::uint64_t hash, Space space, std::string_view key,
+                           TimePoint now) override;
   void revalidate(TimePoint now) override;
 
   [[nodiscard]] bool up() const { return state_.load() == State::open; }
   [[nodiscard]] std::uint64_t used() const { return used_.load(); }
   [[nodiscard]] std::uint64_t limit() const { return options_.limit; }
   [[nodiscard]] std::uint64_t entries() const;
-  [[nodiscard]] std::uint64_t removals(Removal cause) const { return removals_[static_cast<std::size_t>(cause)].load(); }
+  [[nodiscard]] std::uint64_t removals(Removal cause) const {
+    return removals_[static_cast<std::size_t>(cause)].load();
+  }
   [[nodiscard]] std::uint64_t written() const { return written_.load(); }
   [[nodiscard]] std::uint64_t skipped() const { return skipped_.load(); }
   [[nodiscard]] std::uint64_t errors() const { return errors_.load(); }
@@ -104,9 +111,13 @@ class DiskTier final : public Behind {
 
   // Runs it there and waits for it, for kPatience at most; the work owns what it needs.
   [[nodiscard]] net::Task<Result<>> run(net::TaskGroup& group, std::function<Result<>()> work);
-  [[nodiscard]] net::Task<> copy_body(std::shared_ptr<Writing> to, ObjectRef object, net::TaskGroup& group);
-  [[nodiscard]] net::Task<Result<>> load_whole(net::TaskGroup& group, std::shared_ptr<Reading> from, Head head, Lease& lease);
-  [[nodiscard]] net::Task<Result<>> load_growing(net::TaskGroup& group, std::shared_ptr<Reading> from, Head head, Lease& lease);
+  [[nodiscard]] net::Task<> copy_body(std::shared_ptr<Writing> to, ObjectRef object,
+                                      net::TaskGroup& group);
+  [[nodiscard]] net::Task<Result<>> load_whole(net::TaskGroup& group, std::shared_ptr<Reading> from,
+                                               Head head, Lease& lease);
+  [[nodiscard]] net::Task<Result<>> load_growing(net::TaskGroup& group,
+                                                 std::shared_ptr<Reading> from, Head head,
+                                                 Lease& lease);
 
   // Reading or writing does not work: off, until it does.
   [[nodiscard]] std::unexpected<Error> broken(Error why);
@@ -130,15 +141,19 @@ class DiskTier final : public Behind {
   mutable std::mutex mutex_;  // guards what follows
   Journal journal_;
   DiskIndex index_;
-  std::unordered_map<std::uint64_t, std::uint64_t> pending_;         // by hash: the one copy under way that still counts
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> garbage_;     // files to be removed: generation, bytes
-  bool reading_in_ = false;                                          // there may be copies that the index does not know yet
+  std::unordered_map<std::uint64_t, std::uint64_t>
+      pending_;  // by hash: the one copy under way that still counts
+  std::vector<std::pair<std::uint64_t, std::uint64_t>>
+      garbage_;              // files to be removed: generation, bytes
+  bool reading_in_ = false;  // there may be copies that the index does not know yet
 
   // Of the threads of files; upkeep's work is never done twice at once.
   int lock_ = -1;  // that this is the one process that uses the directory
   bool opened_ = false;
-  std::vector<std::unique_ptr<net::TaskGroup>> groups_;  // of copies of growing bodies, one a worker
-  std::unique_ptr<net::Offload> files_ = std::make_unique<net::Offload>("cache files", 2, 2 * kMostPending);
+  std::vector<std::unique_ptr<net::TaskGroup>>
+      groups_;  // of copies of growing bodies, one a worker
+  std::unique_ptr<net::Offload> files_ =
+      std::make_unique<net::Offload>("cache files", 2, 2 * kMostPending);
 };
 
 }  // namespace headroom::cache

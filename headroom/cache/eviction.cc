@@ -2,13 +2,15 @@
 
 namespace headroom::cache {
 namespace {
-constexpr int kMostRounds = 128;  // given in one search, so that the lock stays short where everybody is popular
+constexpr int kMostRounds =
+    128;  // given in one search, so that the lock stays short where everybody is popular
 }
 
 std::uint64_t weight_of(const Object& object) {
   const Body* body = object.body();
   const Forms* forms = object.forms();
-  return object.bytes() + (body == nullptr ? 0 : body->weight) + (forms == nullptr ? 0 : forms->weight);
+  return object.bytes() + (body == nullptr ? 0 : body->weight) +
+         (forms == nullptr ? 0 : forms->weight);
 }
 
 void Eviction::move(Slot slot, unsigned to) {
@@ -36,7 +38,8 @@ void Eviction::inserted(Slot slot, std::uint64_t hash) {
 
 Slot Eviction::victim() {
   for (int round = 0;; ++round) {
-    const bool small = lists_[kSmall].count > 0 && (lists_[kSmall].bytes * 10 >= bytes() || lists_[kMain].count == 0);
+    const bool small = lists_[kSmall].count > 0 &&
+                       (lists_[kSmall].bytes * 10 >= bytes() || lists_[kMain].count == 0);
     const Slot slot = lists_[small ? kSmall : kMain].tail;
     if (slot == 0) return 0;
     const unsigned uses = slots_.uses(slot);

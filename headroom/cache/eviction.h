@@ -30,7 +30,9 @@ class Eviction {
   void touched(Slot slot, std::uint64_t /*hash*/) {
     if (const unsigned uses = slots_.uses(slot); uses < 3) slots_.set_uses(slot, uses + 1);
   }
-  void removed(Slot slot) { slots_.unlink(lists_[slots_.list(slot)], slot, weight_of(*slots_.object(slot))); }
+  void removed(Slot slot) {
+    slots_.unlink(lists_[slots_.list(slot)], slot, weight_of(*slots_.object(slot)));
+  }
   void grew(Slot slot, std::uint64_t bytes) { lists_[slots_.list(slot)].bytes += bytes; }
   // The slot to take out next, still in its list; 0: none. It may reorder others.
   [[nodiscard]] Slot victim();
@@ -43,7 +45,9 @@ class Eviction {
  private:
   enum : unsigned { kSmall, kMain };
   void move(Slot slot, unsigned to);
-  [[nodiscard]] std::uint16_t& ghost_cell(std::uint64_t hash) { return ghost_[(hash >> 8U) & (ghost_.size() - 1)]; }
+  [[nodiscard]] std::uint16_t& ghost_cell(std::uint64_t hash) {
+    return ghost_[(hash >> 8U) & (ghost_.size() - 1)];
+  }
   void resize_ghost();
 
   Slots& slots_;

@@ -9,17 +9,20 @@ namespace headroom::cache {
 
 std::optional<std::string_view> Forms::get(std::size_t form) const {
   Block* const block = blocks_[form].load(std::memory_order_acquire);
-  return block == nullptr ? std::nullopt : std::optional(std::string_view(block->bytes(), block->size));
+  return block == nullptr ? std::nullopt
+                          : std::optional(std::string_view(block->bytes(), block->size));
 }
 
 bool Forms::should_make(std::size_t form) {
   std::uint8_t seen = kNew;
   if (states_[form].compare_exchange_strong(seen, kAsked, std::memory_order_relaxed)) return false;
-  return seen == kAsked && states_[form].compare_exchange_strong(seen, kOrdered, std::memory_order_relaxed);
+  return seen == kAsked &&
+         states_[form].compare_exchange_strong(seen, kOrdered, std::memory_order_relaxed);
 }
 
 void Forms::put(std::size_t form, std::string_view bytes) {
-  auto* block = static_cast<Block*>(std::malloc(sizeof(Block) + bytes.size()));  // NOLINT: blocks of our own layout
+  auto* block = static_cast<Block*>(
+      std::malloc(sizeof(Block) + bytes.size()));  // NOLINT: blocks of our own layout
   HR_ASSERT(block != nullptr);
   block->size = static_cast<std::uint32_t>(bytes.size());
   if (!bytes.empty()) std::memcpy(block->bytes(), bytes.data(), bytes.size());

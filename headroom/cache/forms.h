@@ -34,10 +34,14 @@ class Forms {
   void forget(std::size_t form) { states_[form].store(kAsked, std::memory_order_relaxed); }
   // It is of no use, and never will be.
   void rule_out(std::size_t form) { states_[form].store(kUseless, std::memory_order_relaxed); }
-  [[nodiscard]] bool is_useless(std::size_t form) const { return states_[form].load(std::memory_order_relaxed) == kUseless; }
+  [[nodiscard]] bool is_useless(std::size_t form) const {
+    return states_[form].load(std::memory_order_relaxed) == kUseless;
+  }
 
   // Under the shard's lock. bytes_for() must have been reserved; the form must not be there.
-  [[nodiscard]] static std::size_t bytes_for(std::string_view form) { return heap_bytes(sizeof(Block) + form.size()); }
+  [[nodiscard]] static std::size_t bytes_for(std::string_view form) {
+    return heap_bytes(sizeof(Block) + form.size());
+  }
   void put(std::size_t form, std::string_view bytes);
 
   void share() { refs_.fetch_add(1, std::memory_order_relaxed); }

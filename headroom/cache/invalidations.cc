@@ -14,7 +14,8 @@ bool matches(std::string_view pattern, std::string_view text) {
     if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
       star_text = t;
-    } else if (escaped ? pattern[p + 1] == text[t] : p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
+    } else if (escaped ? pattern[p + 1] == text[t]
+                       : p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
       p += escaped ? 2 : 1;
       ++t;
     } else if (star != std::string_view::npos) {
@@ -48,7 +49,9 @@ void Invalidations::ban(Ban ban, Space space) {
   const std::scoped_lock lock(mutex_);
   ban.seq = seq_.load(std::memory_order_relaxed) + 1;
   auto bans = std::make_shared<Bans>(*bans_[s]);
-  std::erase_if(*bans, [&](const Ban& b) { return b.pattern == ban.pattern && b.hardness == ban.hardness && b.text == ban.text; });
+  std::erase_if(*bans, [&](const Ban& b) {
+    return b.pattern == ban.pattern && b.hardness == ban.hardness && b.text == ban.text;
+  });
   if (bans->size() >= kMostBans) {
     floor_[s].store(bans->front().seq, std::memory_order_relaxed);
     bans->erase(bans->begin());
@@ -64,7 +67,8 @@ void Invalidations::ban(Ban ban, Space space) {
   seq_.store(seq, std::memory_order_release);
 }
 
-Verdict Invalidations::check(Space space, std::string_view key, std::span<const TagId> tags, std::uint64_t seq) const {
+Verdict Invalidations::check(Space space, std::string_view key, std::span<const TagId> tags,
+                             std::uint64_t seq) const {
   const auto s = static_cast<std::size_t>(space);
   Verdict verdict = Verdict::valid;
   for (const TagId tag : tags) {

@@ -46,13 +46,18 @@ class Invalidations {
   }
 
   void tag(std::string_view name, Hardness hardness);
-  void prefix(Space space, std::string_view text, Hardness hardness) { ban({0, false, hardness, std::string(text)}, space); }
-  void pattern(Space space, std::string_view text, Hardness hardness) { ban({0, true, hardness, std::string(text)}, space); }
+  void prefix(Space space, std::string_view text, Hardness hardness) {
+    ban({0, false, hardness, std::string(text)}, space);
+  }
+  void pattern(Space space, std::string_view text, Hardness hardness) {
+    ban({0, true, hardness, std::string(text)}, space);
+  }
   // `hash` as the shard computes it. Before the key's entry is taken out.
   void key(std::uint64_t hash);
 
   // What has happened since `seq` to an entry with this key and these tags (whose rows are held).
-  [[nodiscard]] Verdict check(Space space, std::string_view key, std::span<const TagId> tags, std::uint64_t seq) const;
+  [[nodiscard]] Verdict check(Space space, std::string_view key, std::span<const TagId> tags,
+                              std::uint64_t seq) const;
   // Whether the key was erased or set since.
   [[nodiscard]] bool key_since(std::uint64_t hash, std::uint64_t seq) const {
     return keys_[hash % keys_.size()].load(std::memory_order_relaxed) > seq;
@@ -67,7 +72,9 @@ class Invalidations {
     bool pattern;
     Hardness hardness;
     std::string text;
-    [[nodiscard]] bool hits(std::string_view key) const { return pattern ? matches(text, key) : key.starts_with(text); }
+    [[nodiscard]] bool hits(std::string_view key) const {
+      return pattern ? matches(text, key) : key.starts_with(text);
+    }
   };
   using Bans = std::vector<Ban>;  // by seq
   void ban(Ban ban, Space space);
@@ -75,8 +82,9 @@ class Invalidations {
   alignas(128) std::atomic<std::uint64_t> seq_{1};
   alignas(128) std::array<std::atomic<std::uint64_t>, kSpaces> last_ban_{};
   std::array<std::atomic<std::uint64_t>, kSpaces> floor_{};  // what is older counts as banned
-  mutable std::mutex mutex_;                                 // one invalidation at a time; also guards bans_
-  std::array<std::shared_ptr<const Bans>, kSpaces> bans_{std::make_shared<Bans>(), std::make_shared<Bans>(), std::make_shared<Bans>()};
+  mutable std::mutex mutex_;  // one invalidation at a time; also guards bans_
+  std::array<std::shared_ptr<const Bans>, kSpaces> bans_{
+      std::make_shared<Bans>(), std::make_shared<Bans>(), std::make_shared<Bans>()};
   mutable std::mutex bans_mutex_;  // only for copying a pointer
   TagTable tags_;
   Journal* journal_ = nullptr;

@@ -23,7 +23,9 @@ constexpr std::size_t kKeyCells = std::size_t{1} << 19U;
 constexpr std::size_t kBans = 256;
 
 std::size_t tag_cell(std::string_view name) { return hash64(name) % kTagCells; }
-std::size_t key_cell(Space space, std::string_view key) { return hash64(key, static_cast<std::uint64_t>(space) + 1) % kKeyCells; }
+std::size_t key_cell(Space space, std::string_view key) {
+  return hash64(key, static_cast<std::uint64_t>(space) + 1) % kKeyCells;
+}
 
 // Another one after each start of the machine.
 std::string boot_id() {
@@ -43,7 +45,9 @@ struct Journal::Map {
     std::uint16_t pattern = 0;
     std::uint16_t space = 0;
     std::array<char, 216> text{};
-    [[nodiscard]] std::string_view view() const { return {text.data(), std::min<std::size_t>(size, text.size())}; }
+    [[nodiscard]] std::string_view view() const {
+      return {text.data(), std::min<std::size_t>(size, text.size())};
+    }
   };
   std::uint64_t magic = kMagic;
   std::array<char, 40> boot{};
@@ -58,7 +62,8 @@ struct Journal::Map {
 };
 
 Journal::Map* Journal::map_memory() {
-  void* memory = ::mmap(nullptr, sizeof(Map), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = ::mmap(nullptr, sizeof(Map), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   HR_ASSERT(memory != MAP_FAILED);
   return static_cast<Map*>(memory);  // all zero, which is an empty table
 }
@@ -105,18 +110,26 @@ void Journal::key(Space space, std::string_view key) {
   map_->keys[key_cell(space, key)].store(mark, std::memory_order_release);
 }
 
-std::uint64_t Journal::next_generation() { return map_->generation.fetch_add(1, std::memory_order_relaxed) + 1; }
+std::uint64_t Journal::next_generation() {
+  return map_->generation.fetch_add(1, std::memory_order_relaxed) + 1;
+}
 
-bool Journal::valid(Space space, std::string_view key, std::span<const std::string> tags, std::uint64_t seq, std::uint64_t generation) const {
+bool Journal::valid(Space space, std::string_view key, std::span<const std::string> tags,
+                    std::uint64_t seq, std::uint64_t generation) const {
   // A process numbers from 1 above where the last one ended.
-  if (seq > map_->seq.load(std::memory_order_acquire) + 1 || generation > map_->generation.load(std::memory_order_relaxed)) return false;
+  if (seq > map_->seq.load(std::memory_order_acquire) + 1 ||
+      generation > map_->generation.load(std::memory_order_relaxed))
+    return false;
   if (map_->keys[key_cell(space, key)].load(std::memory_order_acquire) >= generation) return false;
-  if (map_->floors[static_cast<std::size_t>(space)].load(std::memory_order_acquire) > seq) return false;
+  if (map_->floors[static_cast<std::size_t>(space)].load(std::memory_order_acquire) > seq)
+    return false;
   for (const std::string& tag : tags) {
     if (map_->tags[tag_cell(tag)].load(std::memory_order_acquire) > seq) return false;
   }
   return std::ranges::none_of(map_->bans, [&](const Map::Ban& ban) {
-    if (ban.seq.load(std::memory_order_acquire) <= seq || ban.space != static_cast<std::uint16_t>(space)) return false;
+    if (ban.seq.load(std::memory_order_acquire) <= seq ||
+        ban.space != static_cast<std::uint16_t>(space))
+      return false;
     return ban.pattern != 0 ? matches(ban.view(), key) : key.starts_with(ban.view());
   });
 }
@@ -142,7 +155,8 @@ Result<Journal::File> Journal::open(const std::filesystem::path& path) {
   file.map = static_cast<Map*>(memory);
   const std::string boot = boot_id();
   const bool known = whole && file.map->magic == kMagic;
-  file.trusted = known && (file.map->clean.load() == 1 || (!boot.empty() && boot == file.map->boot.data()));
+  file.trusted =
+      known && (file.map->clean.load() == 1 || (!boot.empty() && boot == file.map->boot.data()));
   if (!file.trusted) std::memset(memory, 0, sizeof(Map));
   file.map->magic = kMagic;
   file.map->boot = {};
@@ -181,7 +195,8 @@ void Journal::carry_over(const Map& from) {
     if (const std::uint64_t seq = moved(from.floors[s]); seq != 0) map_->floors[s].store(seq);
   }
   for (const Map::Ban& ban : from.bans) {
-    if (const std::uint64_t seq = moved(ban.seq); seq != 0) add_ban(static_cast<Space>(ban.space), ban.pattern != 0, ban.view(), seq);
+    if (const std::uint64_t seq = moved(ban.seq); seq != 0)
+      add_ban(static_cast<Space>(ban.space), ban.pattern != 0, ban.view(), seq);
   }
   map_->seq.store(offset_ + from.seq.load());
 }

@@ -38,7 +38,8 @@ class Journal {
   // What is added to this process's numbers of invalidations in the file.
   [[nodiscard]] std::uint64_t offset() const { return offset_; }
   // Of a copy with its numbers as they stand in its file.
-  [[nodiscard]] bool valid(Space space, std::string_view key, std::span<const std::string> tags, std::uint64_t seq, std::uint64_t generation) const;
+  [[nodiscard]] bool valid(Space space, std::string_view key, std::span<const std::string> tags,
+                           std::uint64_t seq, std::uint64_t generation) const;
 
   struct Map;
   struct File {

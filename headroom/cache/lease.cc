@@ -10,7 +10,8 @@
 namespace headroom::cache {
 namespace {
 
-constexpr unsigned kMostFailures = 2;  // of one flight in a row, before those who wait get the error
+constexpr unsigned kMostFailures =
+    2;  // of one flight in a row, before those who wait get the error
 constexpr std::uint64_t kLeastChunk = 4U << 10U;
 constexpr std::uint64_t kMostChunk = 256U << 10U;
 
@@ -44,7 +45,8 @@ void give_object(Waiting& waiting, const ObjectRef& object, TimePoint now) {
 
 // --- MemoryTier: how a lease ends
 
-void MemoryTier::put(Flight& flight, const ObjectRef& object, const Head& head, Index index, TimePoint now) {
+void MemoryTier::put(Flight& flight, const ObjectRef& object, const Head& head, Index index,
+                     TimePoint now) {
   Shard& shard = shard_of(flight.hash);
   ObjectRef replaced;
   std::vector<WakerRef> woken;
@@ -52,7 +54,8 @@ void MemoryTier::put(Flight& flight, const ObjectRef& object, const Head& head, 
   const std::uint64_t seq = invalidations_.now();
   {
     const std::scoped_lock lock(shard.mutex);
-    const Verdict verdict = invalidations_.check(flight.space, flight.key, object->tags(), flight.since);
+    const Verdict verdict =
+        invalidations_.check(flight.space, flight.key, object->tags(), flight.since);
     const bool valid = flight.attached && verdict != Verdict::hard;
     Object& made = Shard::writable(object);
     if (verdict == Verdict::soft) Shard::soften(made, now);
@@ -65,7 +68,8 @@ void MemoryTier::put(Flight& flight, const ObjectRef& object, const Head& head, 
       if (Body* body = made.body()) body->detach();
     }
     if (valid && behind_ != nullptr && !head.is_copy) {
-      right = behind_->replaced(flight.hash, flight.space, flight.key, verdict == Verdict::valid ? &made : nullptr);
+      right = behind_->replaced(flight.hash, flight.space, flight.key,
+                                verdict == Verdict::valid ? &made : nullptr);
     }
     shard.detach(flight);
     // Who came after an invalidation that may have met this load looks up anew; who was there before it may have the value.
@@ -82,8 +86,10 @@ void MemoryTier::put(Flight& flight, const ObjectRef& object, const Head& head, 
   if (right != 0) behind_->copy(right, flight.hash, object, head.tags, seq);
 }
 
-Result<ObjectRef> MemoryTier::store(Flight& flight, const Head& head, std::string_view value, TimePoint now) {
-  auto object = make(flight.space, flight.key, flight.hash, flight.since, head, value, nullptr, elapsed(flight.began, now), now);
+Result<ObjectRef> MemoryTier::store(Flight& flight, const Head& head, std::string_view value,
+                                    TimePoint now) {
+  auto object = make(flight.space, flight.key, flight.hash, flight.since, head, value, nullptr,
+                     elapsed(flight.began, now), now);
   if (!object) {
     uncacheable(flight, Duration::zero(), now);
     return object;
@@ -100,7 +106,8 @@ Result<Published> MemoryTier::publish(Flight& flight, const Head& head, TimePoin
   }
   auto* const body = new Body(memory_);
   body->weight = Body::own_bytes();
-  auto object = make(flight.space, flight.key, flight.hash, flight.since, head, {}, body, elapsed(flight.began, now), now);
+  auto object = make(flight.space, flight.key, flight.hash, flight.since, head, {}, body,
+                     elapsed(flight.began, now), now);
   if (!object) {
     Body::release(body);
     uncacheable(flight, Duration::zero(), now);
@@ -125,7 +132,8 @@ Result<ObjectRef> MemoryTier::renew(Flight& flight, const Head& head, TimePoint 
   if (body != nullptr) body->share();
   Forms* const forms = old->forms();
   if (forms != nullptr) forms->share();
-  auto object = make(flight.space, flight.key, flight.hash, flight.since, renewed, old->stored(), body, elapsed(flight.began, now), now, forms);
+  auto object = make(flight.space, flight.key, flight.hash, flight.since, renewed, old->stored(),
+                     body, elapsed(flight.began, now), now, forms);
   if (!object) {
     if (body != nullptr) Body::release(body);
     if (forms != nullptr) Forms::release(forms);
@@ -139,7 +147,8 @@ Result<ObjectRef> MemoryTier::renew(Flight& flight, const Head& head, TimePoint 
 void MemoryTier::uncacheable(Flight& flight, Duration remember, TimePoint now) {
   if (remember > Duration::zero()) {
     const Head head{.lifetimes = {.ttl = remember}, .kind = Kind::bypass};
-    auto marker = make(flight.space, flight.key, flight.hash, flight.since, head, {}, nullptr, {}, now);
+    auto marker =
+        make(flight.space, flight.key, flight.hash, flight.since, head, {}, nullptr, {}, now);
     if (marker) return put(flight, *marker, head, Index::may, now);
   }
   Shard& shard = shard_of(flight.hash);
@@ -153,14 +162,16 @@ void MemoryTier::uncacheable(Flight& flight, Duration remember, TimePoint now) {
 }
 
 ObjectRef MemoryTier::servable_stale(Shard& shard, Flight& flight, TimePoint now) {
-  if (!flight.stale || now >= flight.stale->error_until() || flight.stale->kind() == Kind::bypass) return {};
+  if (!flight.stale || now >= flight.stale->error_until() || flight.stale->kind() == Kind::bypass)
+    return {};
   const Slot slot = shard.slots.find(flight.hash, flight.space, flight.key);
   const bool same = slot != 0 && &shard.object(slot) == &*flight.stale;
   if (!same || dead(shard, slot, now, invalidations_.now())) return {};
   return flight.stale;
 }
 
-ObjectRef MemoryTier::fail(const std::shared_ptr<Flight>& flight, const Error& error, TimePoint now) {
+ObjectRef MemoryTier::fail(const std::shared_ptr<Flight>& flight, const Error& error,
+                           TimePoint now) {
   Shard& shard = shard_of(flight->hash);
   ObjectRef stale;
   std::vector<WakerRef> woken;
@@ -171,7 +182,8 @@ ObjectRef MemoryTier::fail(const std::shared_ptr<Flight>& flight, const Error& e
     if (attached && !stale && flight->waiters > 0 && ++flight->failures < kMostFailures) {
       flight->since = invalidations_.now();
       flight->began = now;
-      const auto next = std::ranges::find_if(flight->waiting, [](const auto& w) { return !w->left; });
+      const auto next =
+          std::ranges::find_if(flight->waiting, [](const auto& w) { return !w->left; });
       Waiting& heir = **next;
       heir.found.answer = Answer::fill;
       heir.found.lease = Lease(*this, flight);
@@ -204,7 +216,8 @@ Ticket MemoryTier::join(const std::shared_ptr<Flight>& flight, std::uint64_t arr
   return {*this, flight, std::move(waiting)};
 }
 
-std::optional<Result<Found>> MemoryTier::outcome(Flight& flight, Waiting& waiting, const WakerRef& waker) {
+std::optional<Result<Found>> MemoryTier::outcome(Flight& flight, Waiting& waiting,
+                                                 const WakerRef& waker) {
   const std::scoped_lock lock(shard_of(flight.hash).mutex);
   if (!waiting.done) {
     waiting.waker = waker;
@@ -270,7 +283,8 @@ Filler& Filler::operator=(Filler&& other) noexcept {
 void Filler::add_chunk() {
   Body* const body = object_->body();
   const std::uint64_t size = body->size();
-  const std::uint64_t left = expected_.value_or(0) > size ? *expected_ - size : std::max(size, kLeastChunk);
+  const std::uint64_t left =
+      expected_.value_or(0) > size ? *expected_ - size : std::max(size, kLeastChunk);
   const auto capacity = static_cast<std::uint32_t>(std::min(left, kMostChunk));
   tier_->grow(object_, Body::chunk_bytes(capacity));
   body->add_chunk(capacity);
@@ -385,7 +399,8 @@ Ticket& Ticket::operator=(Ticket&& other) noexcept {
 net::Task<Result<Found>> Ticket::wait(net::TaskGroup& group, TimePoint deadline) {
   Sleeper sleeper(group);
   while (true) {
-    if (auto outcome = tier_->outcome(*flight_, *waiting_, sleeper.waker())) co_return std::move(*outcome);
+    if (auto outcome = tier_->outcome(*flight_, *waiting_, sleeper.waker()))
+      co_return std::move(*outcome);
     auto slept = co_await sleeper.sleep(deadline);
     if (slept) continue;
     auto late = tier_->outcome(*flight_, *waiting_, nullptr);

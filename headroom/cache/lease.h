@@ -29,12 +29,12 @@ struct Head {
   Lifetimes lifetimes{};
   std::span<const std::string> tags{};
   ClassId cls = 0;
-  Duration age{};                      // how old it is already (HTTP's Age)
+  Duration age{};                       // how old it is already (HTTP's Age)
   std::optional<std::uint64_t> size{};  // of a body that streams, where it is known
-  std::uint32_t raw_size = 0;          // of a value that is compressed with zstd
+  std::uint32_t raw_size = 0;           // of a value that is compressed with zstd
   Kind kind = Kind::value;
-  bool forms = false;  // it may get further forms (MemoryTier::add_form)
-  bool is_copy = false;                // read from a tier behind: it has it already
+  bool forms = false;    // it may get further forms (MemoryTier::add_form)
+  bool is_copy = false;  // read from a tier behind: it has it already
 };
 
 // Writes a body. append() never suspends; between appends await room(), which suspends only while the object has left the index and its
@@ -59,7 +59,8 @@ class Filler {
 
  private:
   friend class MemoryTier;
-  Filler(MemoryTier& tier, ObjectRef object, std::optional<std::uint64_t> size) : tier_(&tier), object_(std::move(object)), expected_(size) {}
+  Filler(MemoryTier& tier, ObjectRef object, std::optional<std::uint64_t> size)
+      : tier_(&tier), object_(std::move(object)), expected_(size) {}
   void add_chunk();
 
   MemoryTier* tier_ = nullptr;
@@ -133,7 +134,8 @@ class Lease {
 
  private:
   friend class MemoryTier;
-  Lease(MemoryTier& tier, std::shared_ptr<Flight> flight) : tier_(&tier), flight_(std::move(flight)) {}
+  Lease(MemoryTier& tier, std::shared_ptr<Flight> flight)
+      : tier_(&tier), flight_(std::move(flight)) {}
   void end();
 
   MemoryTier* tier_ = nullptr;

@@ -4,11 +4,14 @@
 
 namespace headroom::cache {
 
-net::Task<Result<Leases::Offer>> Leases::get(net::TaskGroup& group, std::string key, ClassId cls, Duration lease_time, TimePoint deadline) {
-  if (key.empty() || key.size() > kKeyLimit) co_return fail(Errc::invalid, "a key has 1 to 1024 bytes");
+net::Task<Result<Leases::Offer>> Leases::get(net::TaskGroup& group, std::string key, ClassId cls,
+                                             Duration lease_time, TimePoint deadline) {
+  if (key.empty() || key.size() > kKeyLimit)
+    co_return fail(Errc::invalid, "a key has 1 to 1024 bytes");
   const std::size_t worker = group_.worker().index();
   while (true) {
-    Found found = cache_.lookup(worker, {.space = Space::app, .key = key, .now = cache_.now_()}, cls);
+    Found found =
+        cache_.lookup(worker, {.space = Space::app, .key = key, .now = cache_.now_()}, cls);
     if (found.answer == Answer::join) {
       Ticket ticket = std::move(found.ticket);
       auto waited = co_await cache_.wait(group, ticket, deadline);
@@ -26,7 +29,8 @@ net::Task<Result<Leases::Offer>> Leases::get(net::TaskGroup& group, std::string 
 }
 
 Result<Leases::Offer> Leases::offer(Found found, Duration lease_time) {
-  if (found.answer == Answer::overloaded) return headroom::fail(Errc::overloaded, "too many wait for this key");
+  if (found.answer == Answer::overloaded)
+    return headroom::fail(Errc::overloaded, "too many wait for this key");
   Offer made;
   if (found.object) {
     auto value = cache_.open(found.object);
@@ -79,7 +83,9 @@ net::Task<> Leases::expire() {
 Result<Leases::Out> Leases::take(std::string_view id, std::string_view key) {
   const auto at = out_.find(std::string(id));
   if (at == out_.end() || at->second.lease.key() != key) {
-    return headroom::fail(Errc::conflict, "there is no such lease of this key: it has ended, or was given by another process");
+    return headroom::fail(
+        Errc::conflict,
+        "there is no such lease of this key: it has ended, or was given by another process");
   }
   Out taken = std::move(at->second);
   due_.erase(taken.due);
@@ -87,12 +93,15 @@ Result<Leases::Out> Leases::take(std::string_view id, std::string_view key) {
   return taken;
 }
 
-Result<bool> Leases::fill(std::string_view id, std::string_view key, const Storing& how, Loaded loaded) {
+Result<bool> Leases::fill(std::string_view id, std::string_view key, const Storing& how,
+                          Loaded loaded) {
   auto taken = take(id, key);
   if (!taken) return pass(taken);
-  const auto kept = cache_.keep(group_.worker().index(), std::move(taken->lease), how, std::move(loaded), elapsed(taken->began, Clock::now()));
+  const auto kept = cache_.keep(group_.worker().index(), std::move(taken->lease), how,
+                                std::move(loaded), elapsed(taken->began, Clock::now()));
   if (!kept || !*kept) return false;
-  const ObjectRef seen = cache_.memory_.peek({.space = Space::app, .key = key, .now = cache_.now_()});
+  const ObjectRef seen =
+      cache_.memory_.peek({.space = Space::app, .key = key, .now = cache_.now_()});
   return seen && &*seen == &**kept;
 }
 

@@ -27,13 +27,16 @@ class Leases {
   struct Offer {
     std::optional<Value> value;  // fresh or stale, or known as absent; nothing: compute it
     Duration ttl_left{};         // of the value; negative: stale
-    std::string lease;           // not empty: fill it under this id; empty without a value: it is known not to be cacheable
+    std::string
+        lease;  // not empty: fill it under this id; empty without a value: it is known not to be cacheable
   };
   // Waits for another's fill until `deadline`, then answers the stale value where there is one, else Errc::timeout.
-  [[nodiscard]] net::Task<Result<Offer>> get(net::TaskGroup& group, std::string key, ClassId cls, Duration lease_time, TimePoint deadline);
+  [[nodiscard]] net::Task<Result<Offer>> get(net::TaskGroup& group, std::string key, ClassId cls,
+                                             Duration lease_time, TimePoint deadline);
   // Ends the lease with a value. False: it is not kept (overtaken by an invalidation or a write, too large, not cacheable); who waited may have it all the
   // same. Errc::conflict: no such lease, or no more.
-  [[nodiscard]] Result<bool> fill(std::string_view id, std::string_view key, const Storing& how, Loaded loaded);
+  [[nodiscard]] Result<bool> fill(std::string_view id, std::string_view key, const Storing& how,
+                                  Loaded loaded);
   // Ends it without one: another may try.
   [[nodiscard]] Result<> give_up(std::string_view id, std::string_view key);
   // All that are out end as failed. Before the memory tier does.

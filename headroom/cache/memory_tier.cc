@@ -47,7 +47,8 @@ MemoryTier::~MemoryTier() {
   for (auto& shard : shards_) {
     for (std::size_t slot = 1; slot < shard->slots.end(); ++slot) {
       const auto at = static_cast<Slot>(slot);
-      if (shard->slots.object(at) != nullptr) static_cast<void>(unlink(*shard, at, Removal::erased));
+      if (shard->slots.object(at) != nullptr)
+        static_cast<void>(unlink(*shard, at, Removal::erased));
     }
   }
 }
@@ -105,7 +106,9 @@ bool MemoryTier::holds(const Query& query) {
   {
     const std::scoped_lock lock(shard.mutex);
     const Slot slot = shard.slots.find(hash, query.space, query.key);
-    if (slot != 0 && shard.object(slot).kind() == Kind::value && !dead(shard, slot, query.now, invalidations_.now())) return true;
+    if (slot != 0 && shard.object(slot).kind() == Kind::value &&
+        !dead(shard, slot, query.now, invalidations_.now()))
+      return true;
   }
   return behind_ != nullptr && behind_->holds(hash, query.space, query.key, query.now);
 }
@@ -113,7 +116,8 @@ bool MemoryTier::holds(const Query& query) {
 std::optional<Removal> MemoryTier::dead(Shard& shard, Slot slot, TimePoint now, std::uint64_t seq) {
   Object& object = shard.object(slot);
   if (Shard::seq(object) < seq) {
-    const Verdict verdict = invalidations_.check(object.space(), object.key(), object.tags(), Shard::seq(object));
+    const Verdict verdict =
+        invalidations_.check(object.space(), object.key(), object.tags(), Shard::seq(object));
     if (verdict == Verdict::hard) return Removal::invalidated;
     if (verdict == Verdict::soft) Shard::soften(object, now);
     Shard::set_seq(object, seq);
@@ -121,7 +125,8 @@ std::optional<Removal> MemoryTier::dead(Shard& shard, Slot slot, TimePoint now, 
   return now >= object.kept_until() ? std::optional(Removal::expired) : std::nullopt;
 }
 
-bool MemoryTier::answer_from(Shard& shard, Slot slot, const Query& query, std::uint64_t hash, std::uint64_t seq, Found& found) {
+bool MemoryTier::answer_from(Shard& shard, Slot slot, const Query& query, std::uint64_t hash,
+                             std::uint64_t seq, Found& found) {
   const Object& object = shard.object(slot);
   const TimePoint fresh_until = object.fresh_until();
   if (object.kind() == Kind::bypass) {
@@ -134,8 +139,10 @@ bool MemoryTier::answer_from(Shard& shard, Slot slot, const Query& query, std::u
   found.object = ref(shard, slot);
   found.age = elapsed(object.born(), query.now);
   found.stale = elapsed(fresh_until, query.now);
-  const bool refresh = fresh ? query.refresh == Refresh::may && !too_early(shard, object, query.now) : query.refresh != Refresh::never;
-  if (refresh && shard.flight(hash) == nullptr) found.lease = begin(shard, found.object, query, hash, seq);
+  const bool refresh = fresh ? query.refresh == Refresh::may && !too_early(shard, object, query.now)
+                             : query.refresh != Refresh::never;
+  if (refresh && shard.flight(hash) == nullptr)
+    found.lease = begin(shard, found.object, query, hash, seq);
   if ((shard.random.next() & 15U) == 0) {
     for (const TagId tag : object.tags()) invalidations_.tags().note_hit(tag);
   }
@@ -158,9 +165,11 @@ ObjectRef MemoryTier::ref(Shard& shard, Slot slot) {
   return {memory_, &object, body == nullptr ? nullptr : body->begin()};
 }
 
-void MemoryTier::fill_or_join(Shard& shard, ObjectRef stale, const Query& query, std::uint64_t hash, std::uint64_t seq, Found& found) {
+void MemoryTier::fill_or_join(Shard& shard, ObjectRef stale, const Query& query, std::uint64_t hash,
+                              std::uint64_t seq, Found& found) {
   Flight* flight = shard.flight(hash);
-  if (flight != nullptr && elapsed(flight->began, query.now) > lease_limit_.load(std::memory_order_relaxed)) {
+  if (flight != nullptr &&
+      elapsed(flight->began, query.now) > lease_limit_.load(std::memory_order_relaxed)) {
     shard.detach(*flight);
     flight = nullptr;
   }
@@ -174,7 +183,8 @@ void MemoryTier::fill_or_join(Shard& shard, ObjectRef stale, const Query& query,
     found.answer = Answer::overloaded;
     return;
   }
-  if (flight->waiting.size() > 2 * flight->waiters + 16) std::erase_if(flight->waiting, [](const auto& w) { return w->left; });
+  if (flight->waiting.size() > 2 * flight->waiters + 16)
+    std::erase_if(flight->waiting, [](const auto& w) { return w->left; });
   auto waiting = std::make_shared<Waiting>();
   waiting->arrived = seq;
   flight->waiting.push_back(waiting);
@@ -183,8 +193,11 @@ void MemoryTier::fill_or_join(Shard& shard, ObjectRef stale, const Query& query,
   found.ticket = Ticket(*this, shard.flights.find(hash)->second, std::move(waiting));
 }
 
-Lease MemoryTier::begin(Shard& shard, ObjectRef stale, const Query& query, std::uint64_t hash, std::uint64_t seq) {
-  auto flight = std::make_shared<Flight>(query.space, std::string(query.key), hash, std::move(stale), std::min(seq, query.since.value_or(seq)), query.now);
+Lease MemoryTier::begin(Shard& shard, ObjectRef stale, const Query& query, std::uint64_t hash,
+                        std::uint64_t seq) {
+  auto flight =
+      std::make_shared<Flight>(query.space, std::string(query.key), hash, std::move(stale),
+                               std::min(seq, query.since.value_or(seq)), query.now);
   shard.flights.emplace(hash, flight);
   return {*this, std::move(flight)};
 }
@@ -208,7 +221,8 @@ ObjectRef MemoryTier::unlink(Shard& shard, Slot slot, Removal cause) {
 
 ObjectRef MemoryTier::insert(Shard& shard, Object* object, std::uint64_t hash) {
   ObjectRef replaced;
-  if (const Slot old = shard.slots.find(hash, object->space(), object->key())) replaced = unlink(shard, old, Removal::replaced);
+  if (const Slot old = shard.slots.find(hash, object->space(), object->key()))
+    replaced = unlink(shard, old, Removal::replaced);
   Shard::share(*object);
   const Slot slot = shard.slots.insert(object, hash);
   shard.policy.inserted(slot, hash);
@@ -229,7 +243,9 @@ bool MemoryTier::make_room(std::uint64_t bytes, std::uint64_t hash, TimePoint no
     // Of two shards the fuller one, so that they stay alike.
     Shard* shard = &shard_of(hash);
     Shard& other = *shards_[random.below(shards_.size())];
-    if (in_vain > 0 || other.bytes.load(std::memory_order_relaxed) > shard->bytes.load(std::memory_order_relaxed)) shard = &other;
+    if (in_vain > 0 ||
+        other.bytes.load(std::memory_order_relaxed) > shard->bytes.load(std::memory_order_relaxed))
+      shard = &other;
     if (evict(*shard, now)) {
       in_vain = 0;
     } else if (++in_vain > 4 * shards_.size() + 16) {
@@ -266,18 +282,33 @@ bool MemoryTier::evict(Shard& shard, TimePoint now) {
   return false;
 }
 
-Result<ObjectRef> MemoryTier::make(Space space, std::string_view key, std::uint64_t hash, std::uint64_t since, const Head& head,
-                                   std::string_view value, Body* body, Duration load_time, TimePoint now, Forms* forms) {
+Result<ObjectRef> MemoryTier::make(Space space, std::string_view key, std::uint64_t hash,
+                                   std::uint64_t since, const Head& head, std::string_view value,
+                                   Body* body, Duration load_time, TimePoint now, Forms* forms) {
   if (head.tags.size() > kTagsLimit) return headroom::fail(Errc::invalid, "more than 255 tags");
   std::vector<TagId> tags(head.tags.size());
-  Object::Init init{.space = space, .key = key, .metadata = head.metadata, .value = value, .tags = tags, .lifetimes = head.lifetimes,
-                    .born = now - head.age, .load_time = load_time, .seq = since, .raw_size = head.raw_size, .cls = head.cls,
-                    .codec = head.raw_size == 0 ? Codec::raw : Codec::zstd, .kind = head.kind, .body = body, .forms = forms};
+  Object::Init init{.space = space,
+                    .key = key,
+                    .metadata = head.metadata,
+                    .value = value,
+                    .tags = tags,
+                    .lifetimes = head.lifetimes,
+                    .born = now - head.age,
+                    .load_time = load_time,
+                    .seq = since,
+                    .raw_size = head.raw_size,
+                    .cls = head.cls,
+                    .codec = head.raw_size == 0 ? Codec::raw : Codec::zstd,
+                    .kind = head.kind,
+                    .body = body,
+                    .forms = forms};
   latest_.store(now, std::memory_order_relaxed);
   const std::uint64_t rows = tags.size() * TagTable::kRowBytes;
   const bool new_forms = head.forms && forms == nullptr;
-  const std::uint64_t forms_bytes = new_forms ? Forms::own_bytes() + sizeof(Forms*) + 16 : 0;  // 16: what rounding may add
-  if (value.size() > UINT32_MAX / 2 || !make_room(Object::bytes_for(init) + kIndexBytes + rows + forms_bytes, hash, now)) {
+  const std::uint64_t forms_bytes =
+      new_forms ? Forms::own_bytes() + sizeof(Forms*) + 16 : 0;  // 16: what rounding may add
+  if (value.size() > UINT32_MAX / 2 ||
+      !make_room(Object::bytes_for(init) + kIndexBytes + rows + forms_bytes, hash, now)) {
     return headroom::fail(Errc::overloaded, "no room in the cache");
   }
   if (new_forms) {
@@ -289,10 +320,13 @@ Result<ObjectRef> MemoryTier::make(Space space, std::string_view key, std::uint6
   return ObjectRef(memory_, Object::make(init), body == nullptr ? nullptr : body->begin());
 }
 
-Result<> MemoryTier::set(Space space, std::string_view key, const Head& head, std::string_view value, TimePoint now,
+Result<> MemoryTier::set(Space space, std::string_view key, const Head& head,
+                         std::string_view value, TimePoint now,
                          std::optional<std::uint64_t> since) {
-  if (key.empty() || key.size() > kKeyLimit) return headroom::fail(Errc::invalid, "a key has 1 to 1024 bytes");
-  if (key.size() + value.size() + head.metadata.size() > value_limit()) return headroom::fail(Errc::overloaded, "the value is too large");
+  if (key.empty() || key.size() > kKeyLimit)
+    return headroom::fail(Errc::invalid, "a key has 1 to 1024 bytes");
+  if (key.size() + value.size() + head.metadata.size() > value_limit())
+    return headroom::fail(Errc::overloaded, "the value is too large");
   const std::uint64_t hash = hash_of(space, key, seed_);
   const std::uint64_t from = since.value_or(invalidations_.now());
   auto object = make(space, key, hash, from, head, value, nullptr, {}, now);
@@ -302,7 +336,8 @@ Result<> MemoryTier::set(Space space, std::string_view key, const Head& head, st
   std::unique_lock lock(shard.mutex);
   const std::uint64_t seq = invalidations_.now();
   const Verdict verdict = invalidations_.check(space, key, (*object)->tags(), from);
-  const bool overtaken = since && (verdict != Verdict::valid || invalidations_.key_since(hash, from));
+  const bool overtaken =
+      since && (verdict != Verdict::valid || invalidations_.key_since(hash, from));
   if (overtaken || verdict == Verdict::hard || shard.slots.size() >= Slots::kMost) {
     invalidations_.tags().give((*object)->tags());
     memory_.give(kIndexBytes);
@@ -313,7 +348,10 @@ Result<> MemoryTier::set(Space space, std::string_view key, const Head& head, st
   if (verdict == Verdict::soft) Shard::soften(made, now);
   if (Flight* flight = shard.flight(hash)) shard.detach(*flight);
   replaced = insert(shard, &made, hash);
-  const std::uint64_t right = behind_ != nullptr ? behind_->replaced(hash, space, key, verdict == Verdict::valid ? &made : nullptr) : 0;
+  const std::uint64_t right =
+      behind_ != nullptr
+          ? behind_->replaced(hash, space, key, verdict == Verdict::valid ? &made : nullptr)
+          : 0;
   lock.unlock();
   if (right != 0) behind_->copy(right, hash, *object, head.tags, seq);
   return {};
@@ -323,7 +361,9 @@ bool MemoryTier::add_form(const ObjectRef& object, std::size_t form, std::string
   Forms* const forms = object->forms();
   const std::uint64_t hash = hash_of(object->space(), object->key(), seed_);
   const std::size_t size = Forms::bytes_for(bytes);
-  if (forms == nullptr || bytes.size() > UINT32_MAX || !make_room(size, hash, latest_.load(std::memory_order_relaxed))) return false;
+  if (forms == nullptr || bytes.size() > UINT32_MAX ||
+      !make_room(size, hash, latest_.load(std::memory_order_relaxed)))
+    return false;
   Shard& shard = shard_of(hash);
   const std::scoped_lock lock(shard.mutex);
   const Slot slot = shard.slots.find(hash, object->space(), object->key());
@@ -372,7 +412,8 @@ std::size_t MemoryTier::sweep(TimePoint now, std::size_t most) {
     if (sweep_shard_ == 0 && shard.broom == 1) sweep_began_ = seq;
     for (std::size_t i = 0; i < kSweepStep && shard.broom < shard.slots.end(); ++i, ++shard.broom) {
       if (shard.slots.object(shard.broom) == nullptr) continue;
-      if (const auto cause = dead(shard, shard.broom, now, seq)) dropped.push_back(unlink(shard, shard.broom, *cause));
+      if (const auto cause = dead(shard, shard.broom, now, seq))
+        dropped.push_back(unlink(shard, shard.broom, *cause));
     }
     removed += dropped.size();
     if (shard.broom < shard.slots.end()) continue;
@@ -409,17 +450,28 @@ std::array<ClassUse, kClasses> MemoryTier::use() const {
   return all;
 }
 
-std::optional<EntryInfo> MemoryTier::info(Space space, std::string_view prefix, Object& object, TimePoint now) const {
-  if (object.space() != space || !object.key().starts_with(prefix) || now >= object.kept_until()) return std::nullopt;
-  if (invalidations_.check(space, object.key(), object.tags(), Shard::seq(object)) == Verdict::hard) return std::nullopt;
+std::optional<EntryInfo> MemoryTier::info(Space space, std::string_view prefix, Object& object,
+                                          TimePoint now) const {
+  if (object.space() != space || !object.key().starts_with(prefix) || now >= object.kept_until())
+    return std::nullopt;
+  if (invalidations_.check(space, object.key(), object.tags(), Shard::seq(object)) == Verdict::hard)
+    return std::nullopt;
   const Body* body = object.body();
-  EntryInfo info{space, std::string(object.key()), object.kind(), object.cls(), object.size(), elapsed(object.born(), now),
-                 object.fresh_until() - now, body != nullptr && body->state() == BodyState::growing, {}};
+  EntryInfo info{space,
+                 std::string(object.key()),
+                 object.kind(),
+                 object.cls(),
+                 object.size(),
+                 elapsed(object.born(), now),
+                 object.fresh_until() - now,
+                 body != nullptr && body->state() == BodyState::growing,
+                 {}};
   for (const TagId tag : object.tags()) info.tags.push_back(invalidations_.tags().name_of(tag));
   return info;
 }
 
-Listing MemoryTier::list(Space space, std::string_view prefix, std::size_t most, TimePoint now, std::uint64_t from) const {
+Listing MemoryTier::list(Space space, std::string_view prefix, std::size_t most, TimePoint now,
+                         std::uint64_t from) const {
   Listing found;
   std::size_t slot = std::max<std::size_t>(from % kSlotsSpan, 1);
   for (std::size_t s = from / kSlotsSpan; s < shards_.size(); ++s, slot = 1) {
@@ -434,7 +486,8 @@ Listing MemoryTier::list(Space space, std::string_view prefix, std::size_t most,
         }
         Object* object = shard.slots.object(static_cast<Slot>(slot));
         if (object == nullptr) continue;
-        if (auto entry = info(space, prefix, *object, now)) found.entries.push_back(std::move(*entry));
+        if (auto entry = info(space, prefix, *object, now))
+          found.entries.push_back(std::move(*entry));
       }
       more = slot < shard.slots.end();
     }

@@ -31,7 +31,15 @@ namespace headroom::cache {
 
 inline constexpr std::size_t kClasses = 64;
 
-enum class Removal : std::uint8_t { capacity, expired, invalidated, erased, replaced, too_large, failed };
+enum class Removal : std::uint8_t {
+  capacity,
+  expired,
+  invalidated,
+  erased,
+  replaced,
+  too_large,
+  failed
+};
 inline constexpr std::size_t kRemovals = 7;
 [[nodiscard]] std::string_view to_string(Removal cause);
 
@@ -83,7 +91,8 @@ class Shard;
 
 class MemoryTier {
  public:
-  static constexpr std::size_t kIndexBytes = 18;  // of an entry: slot, cell of the table, ghost; on average
+  static constexpr std::size_t kIndexBytes =
+      18;  // of an entry: slot, cell of the table, ghost; on average
 
   explicit MemoryTier(const TierOptions& options);
   MemoryTier(const MemoryTier&) = delete;
@@ -105,15 +114,22 @@ class MemoryTier {
   [[nodiscard]] std::uint64_t snapshot() const { return invalidations_.now(); }
   // Writes a value; loads of this key that are under way are not stored. With `since`: Errc::conflict when an invalidation
   // has overtaken it (of keys: one in 4096 others' counts too).
-  [[nodiscard]] Result<> set(Space space, std::string_view key, const Head& head, std::string_view value, TimePoint now,
+  [[nodiscard]] Result<> set(Space space, std::string_view key, const Head& head,
+                             std::string_view value, TimePoint now,
                              std::optional<std::uint64_t> since = std::nullopt);
   // Puts a form (forms.h) beside a value that is in the index still, and counts it. False: it is not, or there is no room.
   bool add_form(const ObjectRef& object, std::size_t form, std::string_view bytes);
   // True: there was an entry.
   bool erase(Space space, std::string_view key, Hardness hardness, TimePoint now);
-  void invalidate_tag(std::string_view tag, Hardness hardness) { invalidations_.tag(tag, hardness); }
-  void invalidate_prefix(Space space, std::string_view prefix, Hardness hardness) { invalidations_.prefix(space, prefix, hardness); }
-  void invalidate_pattern(Space space, std::string_view pattern, Hardness hardness) { invalidations_.pattern(space, pattern, hardness); }
+  void invalidate_tag(std::string_view tag, Hardness hardness) {
+    invalidations_.tag(tag, hardness);
+  }
+  void invalidate_prefix(Space space, std::string_view prefix, Hardness hardness) {
+    invalidations_.prefix(space, prefix, hardness);
+  }
+  void invalidate_pattern(Space space, std::string_view pattern, Hardness hardness) {
+    invalidations_.pattern(space, pattern, hardness);
+  }
 
   // Looks at up to `most` entries and frees those that can be served no more. Answers how many went.
   std::size_t sweep(TimePoint now, std::size_t most);
@@ -121,50 +137,71 @@ class MemoryTier {
   std::size_t sweep_all(TimePoint now);
 
   // For what else takes memory of the cache's: evicts for it. False: it does not fit. Outside of locks that a Behind takes.
-  [[nodiscard]] bool reserve(std::uint64_t bytes) { return make_room(bytes, bytes, latest_.load(std::memory_order_relaxed)); }
+  [[nodiscard]] bool reserve(std::uint64_t bytes) {
+    return make_room(bytes, bytes, latest_.load(std::memory_order_relaxed));
+  }
   void give_back(std::uint64_t bytes) { memory_.give(bytes); }
   [[nodiscard]] Invalidations& invalidations() { return invalidations_; }
-  [[nodiscard]] std::uint64_t hash(Space space, std::string_view key) const { return hash_of(space, key, seed_); }
+  [[nodiscard]] std::uint64_t hash(Space space, std::string_view key) const {
+    return hash_of(space, key, seed_);
+  }
 
   [[nodiscard]] const Memory& memory() const { return memory_; }
   [[nodiscard]] std::uint64_t entries() const { return entries_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::uint64_t removals(Removal cause) const { return removals_[static_cast<std::size_t>(cause)].load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t removals(Removal cause) const {
+    return removals_[static_cast<std::size_t>(cause)].load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::array<ClassUse, kClasses> use() const;
-  [[nodiscard]] std::vector<TagUse> top_tags(std::size_t most) const { return invalidations_.tags().top(most); }
+  [[nodiscard]] std::vector<TagUse> top_tags(std::size_t most) const {
+    return invalidations_.tags().top(most);
+  }
   [[nodiscard]] std::size_t bans() const { return invalidations_.bans(); }
   // Entries whose key begins with `prefix`, in no order. Walks the index in short steps until it has `most`: for people, not for requests. What is
   // there from the first page to the last is listed once.
-  [[nodiscard]] Listing list(Space space, std::string_view prefix, std::size_t most, TimePoint now, std::uint64_t from = 0) const;
+  [[nodiscard]] Listing list(Space space, std::string_view prefix, std::size_t most, TimePoint now,
+                             std::uint64_t from = 0) const;
 
-  [[nodiscard]] std::uint64_t value_limit() const { return value_limit_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t value_limit() const {
+    return value_limit_.load(std::memory_order_relaxed);
+  }
 
  private:
   friend class Lease;
   friend class Ticket;
   friend class Filler;
 
-  [[nodiscard]] Shard& shard_of(std::uint64_t hash) const { return *shards_[(hash >> 48U) & (shards_.size() - 1)]; }
-  [[nodiscard]] std::optional<EntryInfo> info(Space space, std::string_view prefix, Object& object, TimePoint now) const;
+  [[nodiscard]] Shard& shard_of(std::uint64_t hash) const {
+    return *shards_[(hash >> 48U) & (shards_.size() - 1)];
+  }
+  [[nodiscard]] std::optional<EntryInfo> info(Space space, std::string_view prefix, Object& object,
+                                              TimePoint now) const;
 
   // Under the shard's lock; what unlink() returns is to be dropped outside it.
-  [[nodiscard]] std::optional<Removal> dead(Shard& shard, Slot slot, TimePoint now, std::uint64_t seq);
+  [[nodiscard]] std::optional<Removal> dead(Shard& shard, Slot slot, TimePoint now,
+                                            std::uint64_t seq);
   [[nodiscard]] ObjectRef unlink(Shard& shard, Slot slot, Removal cause);
   [[nodiscard]] ObjectRef insert(Shard& shard, Object* object, std::uint64_t hash);
   [[nodiscard]] ObjectRef ref(Shard& shard, Slot slot);
-  [[nodiscard]] bool answer_from(Shard& shard, Slot slot, const Query& query, std::uint64_t hash, std::uint64_t seq, Found& found);
-  void fill_or_join(Shard& shard, ObjectRef stale, const Query& query, std::uint64_t hash, std::uint64_t seq, Found& found);
-  [[nodiscard]] Lease begin(Shard& shard, ObjectRef stale, const Query& query, std::uint64_t hash, std::uint64_t seq);
+  [[nodiscard]] bool answer_from(Shard& shard, Slot slot, const Query& query, std::uint64_t hash,
+                                 std::uint64_t seq, Found& found);
+  void fill_or_join(Shard& shard, ObjectRef stale, const Query& query, std::uint64_t hash,
+                    std::uint64_t seq, Found& found);
+  [[nodiscard]] Lease begin(Shard& shard, ObjectRef stale, const Query& query, std::uint64_t hash,
+                            std::uint64_t seq);
   [[nodiscard]] bool too_early(Shard& shard, const Object& object, TimePoint now) const;
 
   [[nodiscard]] bool make_room(std::uint64_t bytes, std::uint64_t hash, TimePoint now);
   [[nodiscard]] bool evict(Shard& shard, TimePoint now);
 
   // Ends of a lease.
-  [[nodiscard]] Result<ObjectRef> make(Space space, std::string_view key, std::uint64_t hash, std::uint64_t since, const Head& head,
-                                       std::string_view value, Body* body, Duration load_time, TimePoint now, Forms* forms = nullptr);
+  [[nodiscard]] Result<ObjectRef> make(Space space, std::string_view key, std::uint64_t hash,
+                                       std::uint64_t since, const Head& head,
+                                       std::string_view value, Body* body, Duration load_time,
+                                       TimePoint now, Forms* forms = nullptr);
   enum class Index : std::uint8_t { may, never };
   void put(Flight& flight, const ObjectRef& object, const Head& head, Index index, TimePoint now);
-  [[nodiscard]] Result<ObjectRef> store(Flight& flight, const Head& head, std::string_view value, TimePoint now);
+  [[nodiscard]] Result<ObjectRef> store(Flight& flight, const Head& head, std::string_view value,
+                                        TimePoint now);
   [[nodiscard]] Result<Published> publish(Flight& flight, const Head& head, TimePoint now);
   [[nodiscard]] Result<ObjectRef> renew(Flight& flight, const Head& head, TimePoint now);
   void uncacheable(Flight& flight, Duration remember, TimePoint now);
@@ -174,7 +211,8 @@ class MemoryTier {
 
   [[nodiscard]] Ticket join(const std::shared_ptr<Flight>& flight, std::uint64_t arrived);
   // For those who wait: the outcome, or nothing and `waker` is kept.
-  [[nodiscard]] std::optional<Result<Found>> outcome(Flight& flight, Waiting& waiting, const WakerRef& waker);
+  [[nodiscard]] std::optional<Result<Found>> outcome(Flight& flight, Waiting& waiting,
+                                                     const WakerRef& waker);
   void leave(Flight& flight, Waiting& waiting);
 
   // For fillers.

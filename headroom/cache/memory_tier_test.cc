@@ -14,18 +14,30 @@ namespace {
 // The small language of these tests: a tier with a clock of its own.
 class MemoryTierTest : public ::testing::Test {
  protected:
-  static TierOptions small() { return {.memory_limit = 8U << 20U, .value_limit = 1U << 20U, .waiters_limit = 3, .lease_limit = 10s, .early_refresh = 0, .seed = 42}; }
+  static TierOptions small() {
+    return {.memory_limit = 8U << 20U,
+            .value_limit = 1U << 20U,
+            .waiters_limit = 3,
+            .lease_limit = 10s,
+            .early_refresh = 0,
+            .seed = 42};
+  }
 
-  Found look(std::string_view key, Space space = Space::app) { return tier.lookup({.space = space, .key = key, .now = now}); }
+  Found look(std::string_view key, Space space = Space::app) {
+    return tier.lookup({.space = space, .key = key, .now = now});
+  }
   Answer answer(std::string_view key) { return look(key).answer; }
   std::string value_of(std::string_view key) {
     const Found found = look(key);
     return found.object ? std::string(found.object.stored()) : "";
   }
-  Result<> set(std::string_view key, std::string_view value, Lifetimes lifetimes = {.ttl = 60s}, std::vector<std::string> tags = {}) {
+  Result<> set(std::string_view key, std::string_view value, Lifetimes lifetimes = {.ttl = 60s},
+               std::vector<std::string> tags = {}) {
     return tier.set(Space::app, key, {.lifetimes = lifetimes, .tags = tags}, value, now);
   }
-  bool erase(std::string_view key, Hardness hardness = Hardness::hard) { return tier.erase(Space::app, key, hardness, now); }
+  bool erase(std::string_view key, Hardness hardness = Hardness::hard) {
+    return tier.erase(Space::app, key, hardness, now);
+  }
 
   TimePoint now = TimePoint{} + 1000000s;
   MemoryTier tier{small()};
@@ -113,7 +125,8 @@ TEST_F(MemoryTierTest, AFailedRefreshServesStaleAsLongAsAllowed) {
   EXPECT_EQ(stale.stored(), "old");
   Found two = look("a");
   tier.invalidate_prefix(Space::app, "a", Hardness::hard);
-  EXPECT_FALSE(two.lease.fail({Errc::unavailable, "down"}, now)) << "what was invalidated is not served on an error either";
+  EXPECT_FALSE(two.lease.fail({Errc::unavailable, "down"}, now))
+      << "what was invalidated is not served on an error either";
   EXPECT_EQ(answer("a"), Answer::fill);
 }
 
@@ -173,7 +186,8 @@ TEST_F(MemoryTierTest, PrefixesAndPatternsMeetWhatWasThereBefore) {
 
 TEST_F(MemoryTierTest, ManyPatternsStayBoundedAndForgettingOneOnlyForgetsTooMuch) {
   ASSERT_TRUE(set("a", "1"));
-  for (int i = 0; i < 1000; ++i) tier.invalidate_pattern(Space::app, "none:" + std::to_string(i), Hardness::hard);
+  for (int i = 0; i < 1000; ++i)
+    tier.invalidate_pattern(Space::app, "none:" + std::to_string(i), Hardness::hard);
   EXPECT_EQ(tier.bans(), Invalidations::kMostBans);
   EXPECT_EQ(answer("a"), Answer::fill);
   ASSERT_TRUE(set("a", "2"));
@@ -224,8 +238,11 @@ TEST_F(MemoryTierTest, ASetWithASnapshotLosesToAnInvalidation) {
 TEST_F(MemoryTierTest, MemoryIsBoundedWhateverComes) {
   Random random(7);
   for (int i = 0; i < 60000; ++i) {
-    const std::vector<std::string> tags{"t" + std::to_string(i), "u" + std::to_string(random.below(10))};
-    static_cast<void>(set("key" + std::to_string(i), std::string(random.below(i % 100 == 0 ? 500000 : 400), 'x'), {.ttl = 60s}, tags));
+    const std::vector<std::string> tags{"t" + std::to_string(i),
+                                        "u" + std::to_string(random.below(10))};
+    static_cast<void>(set("key" + std::to_string(i),
+                          std::string(random.below(i % 100 == 0 ? 500000 : 400), 'x'), {.ttl = 60s},
+                          tags));
     ASSERT_LE(tier.memory().used(), tier.memory().limit());
   }
   EXPECT_GT(tier.entries(), 1000U);
@@ -272,7 +289,8 @@ TEST_F(MemoryTierTest, BadInputIsRefusedAndItRecovers) {
 
 TEST_F(MemoryTierTest, ARenewedObjectKeepsItsBody) {
   Found first = look("a");
-  auto published = first.lease.publish({.metadata = "one", .lifetimes = {.ttl = 10s, .keep = 60s}}, now);
+  auto published =
+      first.lease.publish({.metadata = "one", .lifetimes = {.ttl = 10s, .keep = 60s}}, now);
   ASSERT_TRUE(published);
   published->filler.append("streamed");
   published->filler.finish();
@@ -347,7 +365,8 @@ TEST_F(MemoryTierTest, ItAnswersAsAPlainMapDoes) {
   Model model;
   std::size_t hits = 0;
   for (int step = 0; step < 200000; ++step) {
-    const std::string key = std::string(1, static_cast<char>('a' + random.below(4))) + std::to_string(random.below(40));
+    const std::string key =
+        std::string(1, static_cast<char>('a' + random.below(4))) + std::to_string(random.below(40));
     const std::string tag = "t" + std::to_string(random.below(12));
     const std::uint64_t what = random.below(100);
     if (what < 55) {
@@ -397,7 +416,8 @@ TEST(Matches, GlobPatterns) {
 }
 
 TEST(Span16, RoundsDownByLittle) {
-  for (const Duration span : {Duration(0), Duration(1ms), Duration(2047ms), Duration(2049ms), Duration(3600s), Duration(86400s * 365)}) {
+  for (const Duration span : {Duration(0), Duration(1ms), Duration(2047ms), Duration(2049ms),
+                              Duration(3600s), Duration(86400s * 365)}) {
     const Duration kept = Span16(span).value();
     EXPECT_LE(kept, span);
     EXPECT_GE(kept, span - span / 1024);
@@ -407,7 +427,8 @@ TEST(Span16, RoundsDownByLittle) {
 TEST_F(MemoryTierTest, FormsAreCountedAndGoWithTheirValue) {
   const std::uint64_t empty = tier.memory().used();
   Found found = look("a");
-  ObjectRef object = *found.lease.store({.metadata = "head", .lifetimes = {.ttl = 60s}, .forms = true}, "the value", now);
+  ObjectRef object = *found.lease.store(
+      {.metadata = "head", .lifetimes = {.ttl = 60s}, .forms = true}, "the value", now);
   ASSERT_NE(object->forms(), nullptr);
   EXPECT_EQ(object->metadata(), "head");
   EXPECT_EQ(object.stored(), "the value");
@@ -437,7 +458,8 @@ TEST_F(MemoryTierTest, AValueThatIsNotToHaveFormsHasNone) {
 }
 
 TEST_F(MemoryTierTest, TheSecondWhoAsksHasAFormMade) {
-  const ObjectRef object = *look("a").lease.store({.lifetimes = {.ttl = 60s}, .forms = true}, "value", now);
+  const ObjectRef object =
+      *look("a").lease.store({.lifetimes = {.ttl = 60s}, .forms = true}, "value", now);
   Forms& forms = *object->forms();
   EXPECT_FALSE(forms.should_make(0));
   EXPECT_TRUE(forms.should_make(0));
@@ -452,12 +474,15 @@ TEST_F(MemoryTierTest, TheSecondWhoAsksHasAFormMade) {
 }
 
 TEST_F(MemoryTierTest, ARenewedValueKeepsItsForms) {
-  ObjectRef old = *look("a").lease.store({.metadata = "old", .lifetimes = {.ttl = 10s, .keep = 60s}, .cls = 3, .forms = true}, "value", now);
+  ObjectRef old = *look("a").lease.store(
+      {.metadata = "old", .lifetimes = {.ttl = 10s, .keep = 60s}, .cls = 3, .forms = true}, "value",
+      now);
   ASSERT_TRUE(tier.add_form(old, 0, "before"));
   now += 20s;
   Found expired = look("a");
   ASSERT_EQ(expired.answer, Answer::fill);
-  const ObjectRef renewed = *expired.lease.renew({.metadata = "new", .lifetimes = {.ttl = 60s}, .cls = 4}, now);
+  const ObjectRef renewed =
+      *expired.lease.renew({.metadata = "new", .lifetimes = {.ttl = 60s}, .cls = 4}, now);
   EXPECT_EQ(renewed->metadata(), "new");
   EXPECT_EQ(*renewed->forms()->get(0), "before");
   ASSERT_TRUE(tier.add_form(old, 1, "made of the old one, which has the same value"));
@@ -475,7 +500,8 @@ TEST_F(MemoryTierTest, FormsMakeRoomLikeValues) {
   std::vector<std::string> keys;
   for (int i = 0; i < 60; ++i) {
     const std::string key = "k" + std::to_string(i);
-    ObjectRef object = *look(key).lease.store({.lifetimes = {.ttl = 60s}, .forms = true}, "value", now);
+    ObjectRef object =
+        *look(key).lease.store({.lifetimes = {.ttl = 60s}, .forms = true}, "value", now);
     static_cast<void>(tier.add_form(object, 0, large));
     EXPECT_LE(tier.memory().used(), tier.memory().limit());
   }
@@ -510,11 +536,14 @@ TEST_F(MemoryTierTest, FormsAreReadWhileTheyComeAndGo) {
       for (int i = 0; i < 5000; ++i) {
         const std::string key = "k" + std::to_string(random.below(8));
         Found found = look(key);
-        if (found.lease && !found.object) static_cast<void>(found.lease.store({.lifetimes = {.ttl = 60s}, .forms = true}, key, now));
+        if (found.lease && !found.object)
+          static_cast<void>(
+              found.lease.store({.lifetimes = {.ttl = 60s}, .forms = true}, key, now));
         if (!found.object) continue;
         Forms* const forms = found.object->forms();
         ASSERT_NE(forms, nullptr);
-        if (forms->should_make(1)) static_cast<void>(tier.add_form(found.object, 1, key + " in another form"));
+        if (forms->should_make(1))
+          static_cast<void>(tier.add_form(found.object, 1, key + " in another form"));
         if (random.below(50) == 0) tier.erase(Space::app, key, Hardness::hard, now);
         const auto form = forms->get(1);
         if (!form) continue;

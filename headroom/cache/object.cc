@@ -17,7 +17,9 @@ constexpr unsigned kSignificant = 11;
 constexpr std::int64_t kEarliestMs = -(std::int64_t{1} << 38U);
 constexpr std::int64_t kLatestMs = kEarliestMs + (std::int64_t{1} << 40U) - 1;
 
-std::int64_t whole_ms(Duration span) { return std::chrono::duration_cast<std::chrono::milliseconds>(span).count(); }
+std::int64_t whole_ms(Duration span) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(span).count();
+}
 
 void* allocate(std::size_t bytes) {
   void* memory = std::malloc(bytes);  // NOLINT: blocks of our own layout
@@ -30,8 +32,9 @@ std::size_t extra_bytes(const Object::Init& init) {
 }
 
 std::size_t block_bytes(const Object::Init& init) {
-  return sizeof(Object) + (init.body != nullptr ? sizeof(Body*) : 0U) + (init.forms != nullptr ? sizeof(Forms*) : 0U) + extra_bytes(init) + init.tags.size_bytes() +
-         init.key.size() + init.metadata.size() + init.value.size();
+  return sizeof(Object) + (init.body != nullptr ? sizeof(Body*) : 0U) +
+         (init.forms != nullptr ? sizeof(Forms*) : 0U) + extra_bytes(init) +
+         init.tags.size_bytes() + init.key.size() + init.metadata.size() + init.value.size();
 }
 
 }  // namespace
@@ -81,9 +84,11 @@ Object* Object::make(const Init& init) {
   object->has_forms_ = init.forms != nullptr;
   object->has_extra_ = extra_bytes(init) != 0;
   object->seq_ = Packed48(init.seq);
-  const std::int64_t born_ms = std::clamp(whole_ms(init.born.time_since_epoch()), kEarliestMs, kLatestMs) - kEarliestMs;
+  const std::int64_t born_ms =
+      std::clamp(whole_ms(init.born.time_since_epoch()), kEarliestMs, kLatestMs) - kEarliestMs;
   object->born_cls_ = Packed48((static_cast<std::uint64_t>(born_ms) << 8U) | init.cls);
-  const auto ttl = std::clamp<std::int64_t>(whole_ms(init.lifetimes.ttl), 0, std::numeric_limits<std::uint32_t>::max());
+  const auto ttl = std::clamp<std::int64_t>(whole_ms(init.lifetimes.ttl), 0,
+                                            std::numeric_limits<std::uint32_t>::max());
   object->ttl_ms_ = static_cast<std::uint32_t>(ttl);
   object->value_size_ = static_cast<std::uint32_t>(init.value.size());
   object->stale_while_revalidate_ = Span16(init.lifetimes.stale_while_revalidate);
@@ -125,18 +130,22 @@ Body* Object::body() const {
 
 Forms* Object::forms() const {
   Forms* forms = nullptr;
-  if (has_forms_) std::memcpy(static_cast<void*>(&forms), tail() + (has_body_ ? sizeof(Body*) : 0U), sizeof(Forms*));
+  if (has_forms_)
+    std::memcpy(static_cast<void*>(&forms), tail() + (has_body_ ? sizeof(Body*) : 0U),
+                sizeof(Forms*));
   return forms;
 }
 
 std::uint64_t Object::size() const { return has_body_ ? body()->size() : value_size_; }
 
 TimePoint Object::born() const {
-  return TimePoint(std::chrono::milliseconds(static_cast<std::int64_t>(born_cls_.value() >> 8U) + kEarliestMs));
+  return TimePoint(
+      std::chrono::milliseconds(static_cast<std::int64_t>(born_cls_.value() >> 8U) + kEarliestMs));
 }
 
 TimePoint Object::kept_until() const {
-  return fresh_until() + std::max({stale_while_revalidate_.value(), stale_if_error_.value(), keep_.value()});
+  return fresh_until() +
+         std::max({stale_while_revalidate_.value(), stale_if_error_.value(), keep_.value()});
 }
 
 std::size_t Object::bytes() const {
@@ -161,7 +170,8 @@ void Object::release(Object* object, Memory& memory) {
 }
 
 Body::Body(Memory& memory) : memory_(memory) {
-  tail_ = new (allocate(sizeof(Chunk))) Chunk();  // the empty beginning, so that there always is one
+  tail_ =
+      new (allocate(sizeof(Chunk))) Chunk();  // the empty beginning, so that there always is one
   tail_->body = this;
   tail_->refs = 2;
   head_ = tail_;
@@ -193,7 +203,8 @@ std::span<char> Body::space() {
 }
 
 void Body::commit(std::size_t bytes) {
-  tail_->size.store(tail_->size.load(std::memory_order_relaxed) + static_cast<std::uint32_t>(bytes), std::memory_order_release);
+  tail_->size.store(tail_->size.load(std::memory_order_relaxed) + static_cast<std::uint32_t>(bytes),
+                    std::memory_order_release);
   size_.store(size_.load(std::memory_order_relaxed) + bytes, std::memory_order_release);
   wake_readers();
 }
@@ -279,7 +290,8 @@ void Body::release(Body* body) {
   delete body;
 }
 
-ObjectRef::ObjectRef(const ObjectRef& other) : memory_(other.memory_), object_(other.object_), from_(other.from_) {
+ObjectRef::ObjectRef(const ObjectRef& other)
+    : memory_(other.memory_), object_(other.object_), from_(other.from_) {
   if (object_ != nullptr) object_->refs_.fetch_add(1, std::memory_order_relaxed);
   if (from_ != nullptr) from_->refs.fetch_add(1, std::memory_order_relaxed);
 }
@@ -300,7 +312,8 @@ std::string ObjectRef::copy() const {
   std::string whole;
   if (from_ == nullptr) return whole;
   whole.reserve(object_->size());
-  for (Chunk* chunk = from_; chunk != nullptr; chunk = chunk->next.load(std::memory_order_acquire)) {
+  for (Chunk* chunk = from_; chunk != nullptr;
+       chunk = chunk->next.load(std::memory_order_acquire)) {
     whole.append(chunk->data(), chunk->size.load(std::memory_order_acquire));
   }
   return whole;
@@ -337,7 +350,8 @@ std::optional<Result<bool>> Reader::poll() {
   const BodyState state = object_.state();  // before looking for bytes: what ended has all of them
   if (!available().empty()) return Result<bool>(true);
   if (state == BodyState::whole) return Result<bool>(false);
-  if (state == BodyState::failed) return Result<bool>(fail(Errc::unavailable, object_->body()->reason()));
+  if (state == BodyState::failed)
+    return Result<bool>(fail(Errc::unavailable, object_->body()->reason()));
   return std::nullopt;
 }
 

@@ -62,7 +62,8 @@ class Packed48 {
  public:
   Packed48() = default;
   explicit Packed48(std::uint64_t value)
-      : parts_{static_cast<std::uint16_t>(value), static_cast<std::uint16_t>(value >> 16U), static_cast<std::uint16_t>(value >> 32U)} {}
+      : parts_{static_cast<std::uint16_t>(value), static_cast<std::uint16_t>(value >> 16U),
+               static_cast<std::uint16_t>(value >> 32U)} {}
   [[nodiscard]] std::uint64_t value() const {
     return parts_[0] | (std::uint64_t{parts_[1]} << 16U) | (std::uint64_t{parts_[2]} << 32U);
   }
@@ -75,7 +76,11 @@ class Body;
 struct Chunk;
 
 enum class Codec : std::uint8_t { raw, zstd };
-enum class Kind : std::uint8_t { value, absent, bypass };  // absent: a remembered "there is none"; bypass: a remembered "not cacheable"
+enum class Kind : std::uint8_t {
+  value,
+  absent,
+  bypass
+};  // absent: a remembered "there is none"; bypass: a remembered "not cacheable"
 
 // 36 bytes; then, each only where it is needed: the addresses of body and forms, the sizes of Extra; tags, key, metadata, value.
 class Object {
@@ -108,10 +113,15 @@ class Object {
 
   [[nodiscard]] Space space() const { return space_; }
   [[nodiscard]] std::string_view key() const { return {tail() + key_at(), key_size_}; }
-  [[nodiscard]] std::string_view metadata() const { return {tail() + key_at() + key_size_, extra().metadata_size}; }
+  [[nodiscard]] std::string_view metadata() const {
+    return {tail() + key_at() + key_size_, extra().metadata_size};
+  }
   // The value as stored; empty where there is a body.
-  [[nodiscard]] std::string_view stored() const { return {tail() + key_at() + key_size_ + extra().metadata_size, value_size_}; }
-  [[nodiscard]] std::span<const TagId> tags() const;  // in place: make() writes them by memcpy, which begins their lives there ([intro.object]); 36 + 8 n is aligned for them
+  [[nodiscard]] std::string_view stored() const {
+    return {tail() + key_at() + key_size_ + extra().metadata_size, value_size_};
+  }
+  [[nodiscard]] std::span<const TagId> tags()
+      const;  // in place: make() writes them by memcpy, which begins their lives there ([intro.object]); 36 + 8 n is aligned for them
   [[nodiscard]] Body* body() const;
   // Null: it may get none.
   [[nodiscard]] Forms* forms() const;
@@ -125,7 +135,9 @@ class Object {
   [[nodiscard]] TimePoint born() const;
   [[nodiscard]] Duration ttl() const { return std::chrono::milliseconds(ttl_ms_); }
   [[nodiscard]] TimePoint fresh_until() const { return born() + ttl(); }
-  [[nodiscard]] TimePoint revalidate_until() const { return fresh_until() + stale_while_revalidate_.value(); }
+  [[nodiscard]] TimePoint revalidate_until() const {
+    return fresh_until() + stale_while_revalidate_.value();
+  }
   [[nodiscard]] TimePoint error_until() const { return fresh_until() + stale_if_error_.value(); }
   [[nodiscard]] TimePoint kept_until() const;
   [[nodiscard]] Duration load_time() const { return load_time_.value(); }
@@ -141,8 +153,12 @@ class Object {
   // What follows the object in its block (make()): bytes may be read through any object's address ([basic.lval]); numbers are copied out by memcpy, but for tags().
   [[nodiscard]] const char* tail() const { return reinterpret_cast<const char*>(this + 1); }
   [[nodiscard]] Extra extra() const;
-  [[nodiscard]] std::size_t addresses() const { return (has_body_ ? sizeof(Body*) : 0U) + (has_forms_ ? sizeof(Forms*) : 0U); }
-  [[nodiscard]] std::size_t tags_at() const { return addresses() + (has_extra_ ? sizeof(Extra) : 0U); }
+  [[nodiscard]] std::size_t addresses() const {
+    return (has_body_ ? sizeof(Body*) : 0U) + (has_forms_ ? sizeof(Forms*) : 0U);
+  }
+  [[nodiscard]] std::size_t tags_at() const {
+    return addresses() + (has_extra_ ? sizeof(Extra) : 0U);
+  }
   [[nodiscard]] std::size_t key_at() const { return tags_at() + tag_count_ * sizeof(TagId); }
   // Makes it stale as of `now`. Under the shard's lock.
   void soften(TimePoint now);
@@ -163,7 +179,7 @@ class Object {
   Span16 stale_if_error_;
   Span16 keep_;
   Span16 load_time_;
-  Packed48 seq_;        // valid as of this invalidation; under the shard's lock
+  Packed48 seq_;       // valid as of this invalidation; under the shard's lock
   Packed48 born_cls_;  // milliseconds in 40 bits, the class in 8
 };
 static_assert(sizeof(Object) == 36);
@@ -175,7 +191,9 @@ struct Chunk {
   std::atomic<std::uint32_t> size{0};
   std::atomic<Chunk*> next{nullptr};  // holds a count
   Body* body = nullptr;
-  [[nodiscard]] char* data() { return reinterpret_cast<char*>(this + 1); }  // of the same block: bytes
+  [[nodiscard]] char* data() {
+    return reinterpret_cast<char*>(this + 1);
+  }  // of the same block: bytes
 };
 
 enum class BodyState : std::uint8_t { growing, whole, failed };
@@ -205,7 +223,9 @@ class Body {
   [[nodiscard]] std::span<char> space();
   void commit(std::size_t bytes);
   void add_chunk(std::uint32_t capacity);
-  [[nodiscard]] static std::size_t chunk_bytes(std::uint32_t capacity) { return heap_bytes(sizeof(Chunk) + capacity); }
+  [[nodiscard]] static std::size_t chunk_bytes(std::uint32_t capacity) {
+    return heap_bytes(sizeof(Chunk) + capacity);
+  }
   void end(BodyState state, std::string reason);
   // False: registered, sleep; true: the filler may go on.
   [[nodiscard]] bool has_room_or_watch(const WakerRef& waker);
@@ -230,7 +250,7 @@ class Body {
   std::atomic<bool> detached_{false};
   std::atomic<std::uint64_t> size_{0};
   std::atomic<std::uint64_t> held_{0};
-  Chunk* tail_;  // the filler's; holds a count until the end
+  Chunk* tail_;       // the filler's; holds a count until the end
   std::mutex mutex_;  // guards what follows; short
   Chunk* head_;
   std::vector<WakerRef> readers_;
@@ -243,10 +263,13 @@ class ObjectRef {
  public:
   ObjectRef() = default;
   // Takes over one count of the object, and of the chunk where there is one.
-  ObjectRef(Memory& memory, Object* object, Chunk* from) : memory_(&memory), object_(object), from_(from) {}
+  ObjectRef(Memory& memory, Object* object, Chunk* from)
+      : memory_(&memory), object_(object), from_(from) {}
   ObjectRef(const ObjectRef& other);
   ObjectRef(ObjectRef&& other) noexcept
-      : memory_(other.memory_), object_(std::exchange(other.object_, nullptr)), from_(std::exchange(other.from_, nullptr)) {}
+      : memory_(other.memory_),
+        object_(std::exchange(other.object_, nullptr)),
+        from_(std::exchange(other.from_, nullptr)) {}
   ObjectRef& operator=(ObjectRef other) noexcept {
     std::swap(memory_, other.memory_);
     std::swap(object_, other.object_);

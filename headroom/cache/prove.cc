@@ -9,7 +9,6 @@
 //
 //   cache_prove [--operations N] [--threads N] [--seed N]
 #include <fmt/format.h>
-
 #include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp is POSIX's
 
 #include <array>
@@ -55,7 +54,11 @@ using Versions = std::array<std::uint64_t, kPerKey>;
 class Checker {
  public:
   Checker(const Options& options, Copies copies)
-      : options_(options), copies_(copies), workers_(options.threads), registry_(options.threads), cache_(workers_, registry_, cache_options(copies), {directory_.path, "prove"}) {}
+      : options_(options),
+        copies_(copies),
+        workers_(options.threads),
+        registry_(options.threads),
+        cache_(workers_, registry_, cache_options(copies), {directory_.path, "prove"}) {}
 
   int run();
 
@@ -70,16 +73,24 @@ class Checker {
     return made;
   }
   // Key k is made of three sources and says which, so that a prefix or a pattern can mean them.
-  static std::size_t source_of(std::size_t key, std::size_t i) { return i == 0 ? key % kSources : hash64(std::to_string(key), i) % kSources; }
-  static std::string name_of(std::size_t key) { return fmt::format("/s{}/s{}/s{}/{}", source_of(key, 0), source_of(key, 1), source_of(key, 2), key); }
+  static std::size_t source_of(std::size_t key, std::size_t i) {
+    return i == 0 ? key % kSources : hash64(std::to_string(key), i) % kSources;
+  }
+  static std::string name_of(std::size_t key) {
+    return fmt::format("/s{}/s{}/s{}/{}", source_of(key, 0), source_of(key, 1), source_of(key, 2),
+                       key);
+  }
 
   Versions settled(std::size_t key) const {
     Versions versions{};
-    for (std::size_t i = 0; i < kPerKey; ++i) versions[i] = sources_[source_of(key, i)].settled.load();
+    for (std::size_t i = 0; i < kPerKey; ++i)
+      versions[i] = sources_[source_of(key, i)].settled.load();
     return versions;
   }
   // Short, so that values end in all states; on disk is only what lasts for seconds.
-  Duration ttl(Random& random) const { return std::chrono::milliseconds(1 + random.below(copies_ == Copies::none ? 50 : 6000)); }
+  Duration ttl(Random& random) const {
+    return std::chrono::milliseconds(1 + random.below(copies_ == Copies::none ? 50 : 6000));
+  }
   std::string load(std::size_t key, Random& random) {
     Versions versions{};
     for (std::size_t i = 0; i < kPerKey; ++i) {
@@ -133,8 +144,9 @@ void Checker::check(std::size_t key, const ObjectRef& object, const Versions& le
   for (std::size_t i = 0; i < kPerKey; ++i) {
     if (versions[i] >= least[i]) continue;
     ++counts_.wrong;
-    fmt::print(stderr, "WRONG: key {} has version {} of source {}, which was at {} before the look-up\n", name_of(key), versions[i],
-               source_of(key, i), least[i]);
+    fmt::print(stderr,
+               "WRONG: key {} has version {} of source {}, which was at {} before the look-up\n",
+               name_of(key), versions[i], source_of(key, i), least[i]);
   }
 }
 
@@ -142,7 +154,8 @@ void Checker::write(std::size_t source, Random& random) {
   const std::scoped_lock lock(writing_[source]);
   const std::uint64_t version = ++sources_[source].version;
   pause(random);
-  if (random.below(32) == 0) tier_.invalidate_pattern(Space::app, fmt::format("noise{}", version), Hardness::hard);
+  if (random.below(32) == 0)
+    tier_.invalidate_pattern(Space::app, fmt::format("noise{}", version), Hardness::hard);
   const std::string tag = fmt::format("s{}", source);
   const std::uint64_t kind = random.below(8);
   // A prefix means only the keys whose first source this is: the tag goes with it. A pattern, and the keys one by one, are enough alone.
@@ -152,7 +165,8 @@ void Checker::write(std::size_t source, Random& random) {
   } else if (kind == 2) {
     for (std::size_t key = 0; key < kKeys; ++key) {
       for (std::size_t i = 0; i < kPerKey; ++i) {
-        if (source_of(key, i) == source) tier_.erase(Space::app, name_of(key), Hardness::hard, Clock::now());
+        if (source_of(key, i) == source)
+          tier_.erase(Space::app, name_of(key), Hardness::hard, Clock::now());
       }
     }
   } else {
@@ -173,20 +187,24 @@ void Checker::end_lease(Lease lease, std::size_t key, Random& random) {
   for (std::size_t i = 0; i < kPerKey; ++i) tags.push_back(fmt::format("s{}", source_of(key, i)));
   const Lifetimes lifetimes{.ttl = ttl(random)};
   if (kind < 6) {
-    auto published = lease.publish({.metadata = value, .lifetimes = lifetimes, .tags = tags}, Clock::now());
+    auto published =
+        lease.publish({.metadata = value, .lifetimes = lifetimes, .tags = tags}, Clock::now());
     if (!published) return;
     for (int i = 0; i < 5; ++i) published->filler.append(std::string(random.below(3000), 'x'));
     if (kind != 3) published->filler.finish();
     return;
   }
   // Besides, fat enough that the index overflows and evicts.
-  static_cast<void>(lease.store({.metadata = std::string(random.below(12000), 'm'), .lifetimes = lifetimes, .tags = tags}, value, Clock::now()));
+  static_cast<void>(lease.store(
+      {.metadata = std::string(random.below(12000), 'm'), .lifetimes = lifetimes, .tags = tags},
+      value, Clock::now()));
 }
 
 net::Task<> Checker::look(net::TaskGroup& group, std::size_t key, Random& random) {
   const Versions least = settled(key);
   const std::string name = name_of(key);
-  Found found = cache_.lookup(group.worker().index(), {.space = Space::app, .key = name, .now = Clock::now()});
+  Found found = cache_.lookup(group.worker().index(),
+                              {.space = Space::app, .key = name, .now = Clock::now()});
   if (found.answer == Answer::join) {
     ++counts_.waits;
     auto waited = co_await found.ticket.wait(group, Clock::now() + 2s);
@@ -213,8 +231,11 @@ net::Task<> Checker::work(net::TaskGroup& group, std::uint64_t seed) {
       const std::string value = load(key, random);
       if (random.below(4) == 0) std::this_thread::sleep_for(200us);
       std::vector<std::string> tags;
-      for (std::size_t i = 0; i < kPerKey; ++i) tags.push_back(fmt::format("s{}", source_of(key, i)));
-      static_cast<void>(tier_.set(Space::app, name_of(key), {.lifetimes = {.ttl = ttl(random)}, .tags = tags}, value, Clock::now(), since));
+      for (std::size_t i = 0; i < kPerKey; ++i)
+        tags.push_back(fmt::format("s{}", source_of(key, i)));
+      static_cast<void>(tier_.set(Space::app, name_of(key),
+                                  {.lifetimes = {.ttl = ttl(random)}, .tags = tags}, value,
+                                  Clock::now(), since));
     } else if (kind < 72) {
       if (upkeep_.try_lock()) {  // one thread's work
         cache_.upkeep(1000);
@@ -222,11 +243,13 @@ net::Task<> Checker::work(net::TaskGroup& group, std::uint64_t seed) {
       }
     } else if (kind < 76) {
       // Tags that nobody holds: they push out what is remembered of others.
-      for (int i = 0; i < 50; ++i) tier_.invalidate_tag(fmt::format("noise{}", random.next()), Hardness::hard);
+      for (int i = 0; i < 50; ++i)
+        tier_.invalidate_tag(fmt::format("noise{}", random.next()), Hardness::hard);
     } else {
       co_await look(group, key, random);
     }
-    if ((random.next() & 63U) == 0) co_await net::asio::post(group.worker().executor(), net::kToken);
+    if ((random.next() & 63U) == 0)
+      co_await net::asio::post(group.worker().executor(), net::kToken);
     if (tier_.memory().used() > tier_.memory().limit() + 64 * Body::kWindow) ++counts_.wrong;
   }
 }
@@ -262,10 +285,14 @@ int Checker::run() {
   const std::uint64_t from_disk = stats.disk ? stats.disk->hits : 0;
   cache_.stop();
   workers.stop_and_join();
-  fmt::print("cache: {} operations in {:.1f} s: {} answers from the cache, {} of them off the disk, {} loads, {} waits, {} writes, {} entries evicted; {} wrong\n",
-             options_.operations, seconds(elapsed(began, Clock::now())), counts_.hits.load(), from_disk, counts_.loads.load(), counts_.waits.load(),
-             counts_.writes.load(), tier_.removals(Removal::capacity), counts_.wrong.load());
-  const bool did_something = counts_.hits > options_.operations / 20 && counts_.waits > 0 && counts_.writes > 0 &&
+  fmt::print(
+      "cache: {} operations in {:.1f} s: {} answers from the cache, {} of them off the disk, {} "
+      "loads, {} waits, {} writes, {} entries evicted; {} wrong\n",
+      options_.operations, seconds(elapsed(began, Clock::now())), counts_.hits.load(), from_disk,
+      counts_.loads.load(), counts_.waits.load(), counts_.writes.load(),
+      tier_.removals(Removal::capacity), counts_.wrong.load());
+  const bool did_something = counts_.hits > options_.operations / 20 && counts_.waits > 0 &&
+                             counts_.writes > 0 &&
                              (!stats.disk || from_disk > options_.operations / 1000);
   if (!did_something) fmt::print(stderr, "cache: the history was too tame to prove anything\n");
   return counts_.wrong == 0 && did_something ? 0 : 1;

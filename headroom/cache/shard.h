@@ -52,7 +52,9 @@ class Shard {
   [[nodiscard]] Object& object(Slot slot) { return *slots.object(slot); }
 
   static void share(Object& object) { object.refs_.fetch_add(1, std::memory_order_relaxed); }
-  [[nodiscard]] static bool in_use(const Object& object) { return object.refs_.load(std::memory_order_acquire) > 1; }
+  [[nodiscard]] static bool in_use(const Object& object) {
+    return object.refs_.load(std::memory_order_acquire) > 1;
+  }
   [[nodiscard]] static std::uint64_t seq(const Object& object) { return object.seq_.value(); }
   static void set_seq(Object& object, std::uint64_t seq) { object.seq_ = Packed48(seq); }
   static void soften(Object& object, TimePoint now) { object.soften(now); }
@@ -62,10 +64,11 @@ class Shard {
   Slots slots;
   Eviction policy;
   Random random;
-  std::unordered_map<std::uint64_t, std::shared_ptr<Flight>> flights;  // by the keyed hash; of two keys with one hash, one goes alone
+  std::unordered_map<std::uint64_t, std::shared_ptr<Flight>>
+      flights;  // by the keyed hash; of two keys with one hash, one goes alone
   std::array<ClassUse, kClasses> use{};
-  Slot hand = 1;   // where eviction looks for dead entries
-  Slot broom = 1;  // where the sweep is
+  Slot hand = 1;                        // where eviction looks for dead entries
+  Slot broom = 1;                       // where the sweep is
   std::atomic<std::uint64_t> bytes{0};  // policy.bytes(), to be read without the lock
 };
 

@@ -45,7 +45,8 @@ Slot Slots::insert(Object* object, std::uint64_t hash) {
     append<Slot>(next_, 0);
     append<Slot>(previous_, 0);
   }
-  words_[slot] = (reinterpret_cast<std::uint64_t>(object) << 16U) | (std::uint64_t{cut(hash)} << 4U);
+  words_[slot] =
+      (reinterpret_cast<std::uint64_t>(object) << 16U) | (std::uint64_t{cut(hash)} << 4U);
   ++count_;
   place(slot);
   return slot;

@@ -33,7 +33,9 @@ class Slots {
     for (std::size_t i = home(hash);; i = next_cell(i)) {
       const Slot slot = table_[i];
       if (slot == 0) return 0;
-      if (fragment(slot) == cut(hash) && object(slot)->space() == space && object(slot)->key() == key) return slot;
+      if (fragment(slot) == cut(hash) && object(slot)->space() == space &&
+          object(slot)->key() == key)
+        return slot;
     }
   }
   // The key must not be there; size() < kMost.
@@ -43,19 +45,29 @@ class Slots {
   [[nodiscard]] std::size_t size() const { return count_; }
   // Slot numbers are 1 to end() - 1; some may be free (object() is null).
   [[nodiscard]] std::size_t end() const { return words_.size(); }
-  [[nodiscard]] Object* object(Slot slot) const { return reinterpret_cast<Object*>((words_[slot] >> 20U) << 4U); }  // NOLINT: an address of malloc's, whose upper 16 and lower 4 bits are zero
-  [[nodiscard]] std::uint16_t fragment(Slot slot) const { return static_cast<std::uint16_t>(words_[slot] >> 4U); }
+  [[nodiscard]] Object* object(Slot slot) const {
+    return reinterpret_cast<Object*>((words_[slot] >> 20U) << 4U);
+  }  // NOLINT: an address of malloc's, whose upper 16 and lower 4 bits are zero
+  [[nodiscard]] std::uint16_t fragment(Slot slot) const {
+    return static_cast<std::uint16_t>(words_[slot] >> 4U);
+  }
   // Two bits each: which list, and how often used.
   [[nodiscard]] unsigned list(Slot slot) const { return words_[slot] & 3U; }
-  void set_list(Slot slot, unsigned list) { words_[slot] = (words_[slot] & ~std::uint64_t{3}) | list; }
+  void set_list(Slot slot, unsigned list) {
+    words_[slot] = (words_[slot] & ~std::uint64_t{3}) | list;
+  }
   [[nodiscard]] unsigned uses(Slot slot) const { return (words_[slot] >> 2U) & 3U; }
-  void set_uses(Slot slot, unsigned uses) { words_[slot] = (words_[slot] & ~std::uint64_t{12}) | (uses << 2U); }
+  void set_uses(Slot slot, unsigned uses) {
+    words_[slot] = (words_[slot] & ~std::uint64_t{12}) | (uses << 2U);
+  }
 
   void push(List& list, Slot slot, std::uint64_t bytes);
   void unlink(List& list, Slot slot, std::uint64_t bytes);
 
  private:
-  [[nodiscard]] static std::uint16_t cut(std::uint64_t hash) { return static_cast<std::uint16_t>(hash >> 32U); }
+  [[nodiscard]] static std::uint16_t cut(std::uint64_t hash) {
+    return static_cast<std::uint16_t>(hash >> 32U);
+  }
   [[nodiscard]] std::size_t home(std::uint64_t hash) const { return cut(hash) & mask_; }
   [[nodiscard]] std::size_t next_cell(std::size_t i) const { return (i + 1) & mask_; }
   void place(Slot slot);

@@ -14,14 +14,18 @@ constexpr std::size_t kNameLimit = 64;  // as shown to people
 TagTable::TagTable(Memory& memory, std::uint64_t seed)
     : memory_(memory),
       seed_(seed),
-      most_unheld_(std::clamp<std::size_t>(memory.limit() / 100 / kRowBytes / (1U << kPartBits), 4, 4096)) {}
+      most_unheld_(
+          std::clamp<std::size_t>(memory.limit() / 100 / kRowBytes / (1U << kPartBits), 4, 4096)) {}
 
-std::pair<std::uint32_t, bool> TagTable::find_or_make(Part& part, std::uint64_t hash, std::string_view name) {
-  if (const auto found = part.index.find(hash); found != part.index.end()) return {found->second, false};
+std::pair<std::uint32_t, bool> TagTable::find_or_make(Part& part, std::uint64_t hash,
+                                                      std::string_view name) {
+  if (const auto found = part.index.find(hash); found != part.index.end())
+    return {found->second, false};
   std::uint32_t index = part.used;
   if (part.free.empty()) {
     ++part.used;
-    const auto block = static_cast<unsigned>(std::bit_width(index + (1U << kFirstBits))) - 1 - kFirstBits;
+    const auto block =
+        static_cast<unsigned>(std::bit_width(index + (1U << kFirstBits))) - 1 - kFirstBits;
     if (part.owned[block] == nullptr) {
       part.owned[block] = std::make_unique<Row[]>(std::size_t{1} << (block + kFirstBits));
       part.blocks[block].store(part.owned[block].get(), std::memory_order_release);
@@ -61,7 +65,8 @@ std::uint64_t TagTable::take(std::span<const std::string> names, std::span<TagId
 void TagTable::give(std::span<const TagId> ids) {
   for (const TagId id : ids) {
     Part& part = parts_[id & (parts_.size() - 1)];
-    const std::scoped_lock lock(part.mutex);  // around the count too: a row must not be forgotten between its end and its queueing
+    const std::scoped_lock lock(
+        part.mutex);  // around the count too: a row must not be forgotten between its end and its queueing
     if (row(id).refs.fetch_sub(1, std::memory_order_relaxed) == 1) queue(part, id >> kPartBits);
   }
 }
@@ -115,7 +120,11 @@ std::vector<TagUse> TagTable::top(std::size_t most) const {
     const std::scoped_lock lock(part.mutex);
     for (const auto& [hash, index] : part.index) {
       const Row& one = at(part, index);
-      TagUse use{{}, one.refs.load(std::memory_order_relaxed), one.hits.load(std::memory_order_relaxed), one.fills, one.invalidations};
+      TagUse use{{},
+                 one.refs.load(std::memory_order_relaxed),
+                 one.hits.load(std::memory_order_relaxed),
+                 one.fills,
+                 one.invalidations};
       if (uses.size() == most && !more(use, uses.back())) continue;
       use.name = one.name;
       uses.insert(std::ranges::upper_bound(uses, use, more), std::move(use));

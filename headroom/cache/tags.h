@@ -51,8 +51,12 @@ class TagTable {
   void give(std::span<const TagId> ids);
 
   // Of a row that is held.
-  [[nodiscard]] bool hard_since(TagId id, std::uint64_t seq) const { return row(id).hard.load(std::memory_order_relaxed) > seq; }
-  [[nodiscard]] bool soft_since(TagId id, std::uint64_t seq) const { return row(id).soft.load(std::memory_order_relaxed) > seq; }
+  [[nodiscard]] bool hard_since(TagId id, std::uint64_t seq) const {
+    return row(id).hard.load(std::memory_order_relaxed) > seq;
+  }
+  [[nodiscard]] bool soft_since(TagId id, std::uint64_t seq) const {
+    return row(id).soft.load(std::memory_order_relaxed) > seq;
+  }
   void note_hit(TagId id) { row(id).hits.fetch_add(16, std::memory_order_relaxed); }
 
   // `seq` is above all before; the caller publishes it afterwards.
@@ -77,7 +81,8 @@ class TagTable {
     std::string name;
   };
   static constexpr unsigned kPartBits = 4;
-  static constexpr unsigned kFirstBits = 8;  // the first block has 256 rows, each further one twice as many
+  static constexpr unsigned kFirstBits =
+      8;  // the first block has 256 rows, each further one twice as many
   struct Part {
     mutable std::mutex mutex;
     std::unordered_map<std::uint64_t, std::uint32_t> index;
@@ -90,14 +95,18 @@ class TagTable {
     std::uint64_t soft_floor = 0;
   };
 
-  [[nodiscard]] Row& row(TagId id) const { return at(parts_[id & ((1U << kPartBits) - 1)], id >> kPartBits); }
+  [[nodiscard]] Row& row(TagId id) const {
+    return at(parts_[id & ((1U << kPartBits) - 1)], id >> kPartBits);
+  }
   [[nodiscard]] static Row& at(const Part& part, std::uint32_t index) {
     const std::uint32_t shifted = index + (1U << kFirstBits);
     const auto block = static_cast<unsigned>(std::bit_width(shifted)) - 1 - kFirstBits;
-    return part.blocks[block].load(std::memory_order_acquire)[shifted - (1U << (block + kFirstBits))];
+    return part.blocks[block].load(
+        std::memory_order_acquire)[shifted - (1U << (block + kFirstBits))];
   }
   // The row's number, and whether it is new.
-  [[nodiscard]] std::pair<std::uint32_t, bool> find_or_make(Part& part, std::uint64_t hash, std::string_view name);
+  [[nodiscard]] std::pair<std::uint32_t, bool> find_or_make(Part& part, std::uint64_t hash,
+                                                            std::string_view name);
   void queue(Part& part, std::uint32_t index);
   void forget(Part& part, std::uint32_t index);
 

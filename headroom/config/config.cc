@@ -93,13 +93,9 @@ class Loader {
   void fill_row(const Row& row, const std::string& path, const Node* parent, const Node* child,
                 void* object) {
     switch (row.kind) {
-      case Row::Kind::value:
-        return fill_value(row, path, parent, child, object);
-      case Row::Kind::section:
-        fill(*row.table, path, child, row.enter(object));
-        return;
-      case Row::Kind::list:
-        return fill_list(row, path, child, object);
+      case Row::Kind::value: return fill_value(row, path, parent, child, object);
+      case Row::Kind::section: fill(*row.table, path, child, row.enter(object)); return;
+      case Row::Kind::list: return fill_list(row, path, child, object);
     }
   }
 

@@ -87,18 +87,12 @@ std::vector<Node> pairs_of(const Node& node) {
 
 bool takes(const Written& written, Node::Kind kind) {
   switch (kind) {
-    case Node::Kind::text:
-      return true;
-    case Node::Kind::string:
-      return written.string;
-    case Node::Kind::integer:
-      return written.integer;
-    case Node::Kind::number:
-      return written.number;
-    case Node::Kind::boolean:
-      return written.boolean;
-    default:
-      return false;
+    case Node::Kind::text: return true;
+    case Node::Kind::string: return written.string;
+    case Node::Kind::integer: return written.integer;
+    case Node::Kind::number: return written.number;
+    case Node::Kind::boolean: return written.boolean;
+    default: return false;
   }
 }
 

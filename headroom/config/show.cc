@@ -30,15 +30,9 @@ void each_setting(const Table& table, const std::string& path, const Visit& visi
   for (const Row& row : table.rows) {
     const std::string inner = path + "." + row.name;
     switch (row.kind) {
-      case Row::Kind::value:
-        visit(inner, row);
-        break;
-      case Row::Kind::section:
-        each_setting(*row.table, inner, visit);
-        break;
-      case Row::Kind::list:
-        each_setting(*row.table, inner + "[]", visit);
-        break;
+      case Row::Kind::value: visit(inner, row); break;
+      case Row::Kind::section: each_setting(*row.table, inner, visit); break;
+      case Row::Kind::list: each_setting(*row.table, inner + "[]", visit); break;
     }
   }
 }

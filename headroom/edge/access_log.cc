@@ -18,7 +18,7 @@
 namespace headroom::edge {
 namespace {
 
-constexpr Duration kPause = 50ms;        // lines wait at most this long while the reader keeps up
+constexpr Duration kPause = 50ms;  // lines wait at most this long while the reader keeps up
 constexpr Duration kLastWrites = 1s;
 constexpr std::size_t kLargePiece = 64U << 10U;
 
@@ -43,7 +43,10 @@ void append_time(std::string& out, std::chrono::system_clock::time_point time) {
   }
   out.append(kept.data(), kept.size() - 1);
   out += '.';
-  append_digits(out, static_cast<std::uint64_t>(std::chrono::floor<std::chrono::milliseconds>(time - second).count()), 3);
+  append_digits(out,
+                static_cast<std::uint64_t>(
+                    std::chrono::floor<std::chrono::milliseconds>(time - second).count()),
+                3);
   out += 'Z';
 }
 
@@ -63,7 +66,8 @@ void append_phase(std::string& out, std::string_view name, std::optional<Duratio
     out += "null";
     return;
   }
-  const auto micros = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(*time).count());
+  const auto micros = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(*time).count());
   append_digits(out, micros / 1000);
   out += '.';
   append_digits(out, micros % 1000, 3);
@@ -185,7 +189,8 @@ bool AccessLog::wait_for_reader() {
 }
 
 void AccessLog::drop(std::string_view lines) {
-  dropped_.fetch_add(static_cast<std::uint64_t>(std::ranges::count(lines, '\n')), std::memory_order_relaxed);
+  dropped_.fetch_add(static_cast<std::uint64_t>(std::ranges::count(lines, '\n')),
+                     std::memory_order_relaxed);
 }
 
 }  // namespace headroom::edge

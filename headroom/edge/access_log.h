@@ -26,7 +26,6 @@
 #include <thread>
 #include <vector>
 
-
 #include "headroom/base/bytes.h"
 #include "headroom/base/clock.h"
 

@@ -17,7 +17,8 @@ using ::testing::HasSubstr;
 
 AccessLine some_line() {
   AccessLine line;
-  line.time = std::chrono::sys_days(std::chrono::year(2026) / 11 / 21) + std::chrono::hours(10) + 57123ms;
+  line.time =
+      std::chrono::sys_days(std::chrono::year(2026) / 11 / 21) + std::chrono::hours(10) + 57123ms;
   line.id = "id-1";
   line.client = "192.0.2.1";
   line.method = "GET";
@@ -58,8 +59,11 @@ TEST(AccessLog, ALineIsJsonWithTimesInMillisecondsAndNullForWhatWasNotReached) {
   AccessLine line = some_line();
   append_access_line(out, line);
   EXPECT_EQ(out,
-            "{\"time\":\"2026-11-21T10:00:57.123Z\",\"id\":\"id-1\",\"client\":\"192.0.2.1\",\"method\":\"GET\",\"host\":\"app.test\","
-            "\"target\":\"/a?b=\\\"c\\\"\",\"status\":200,\"bytes_in\":0,\"bytes_out\":1024,\"route\":null,\"upstream\":null,"
+            "{\"time\":\"2026-11-21T10:00:57.123Z\",\"id\":\"id-1\",\"client\":\"192.0.2.1\","
+            "\"method\":\"GET\",\"host\":\"app.test\","
+            "\"target\":\"/"
+            "a?b=\\\"c\\\"\",\"status\":200,\"bytes_in\":0,\"bytes_out\":1024,\"route\":null,"
+            "\"upstream\":null,"
             "\"queue_ms\":null,\"connect_ms\":null,\"first_byte_ms\":null,\"total_ms\":3.300}\n");
   out.clear();
   line.route = "api";
@@ -109,7 +113,8 @@ TEST(AccessLog, LinesOfAllWorkersArriveWholeAndInTheOrderOfEach) {
   for (std::string line; std::getline(lines, line); ++count) {
     const auto read = json::parse(line);
     ASSERT_TRUE(read) << line;
-    EXPECT_EQ(read->root().find("status")->integer(), next[std::string(*read->root().find("id")->string())]++);
+    EXPECT_EQ(read->root().find("status")->integer(),
+              next[std::string(*read->root().find("id")->string())]++);
   }
   EXPECT_EQ(count, 2000U);
   EXPECT_EQ(log.dropped(), 0U);

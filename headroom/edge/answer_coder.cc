@@ -20,13 +20,16 @@ constexpr std::size_t kMostRoom = 64U << 10U;
 
 coding::Coders::Options coders_options(const CompressOptions& options) {
   coding::Coders::Options made;
-  made.live = {static_cast<int>(options.gzip_level), static_cast<int>(options.br_level), static_cast<int>(options.zstd_level)};
+  made.live = {static_cast<int>(options.gzip_level), static_cast<int>(options.br_level),
+               static_cast<int>(options.zstd_level)};
   made.stream = made.live;
   made.streams = options.streams;
   return made;
 }
 
-bool is_event_stream(const http::ResponseHead& head) { return coding::is_event_stream(head.value_of(http::Name::content_type)); }
+bool is_event_stream(const http::ResponseHead& head) {
+  return coding::is_event_stream(head.value_of(http::Name::content_type));
+}
 
 Duration idle_of(const Request& r) { return std::min(r.route->idle_timeout, kLookAtClient); }
 
@@ -50,7 +53,9 @@ net::Task<Result<>> send_all(Exchange& x, std::string_view bytes, Exchange::Last
 // Without those that describe bytes which the client does not get.
 void pass_trailers(Exchange& x, std::span<const http::Field> trailers, bool coded) {
   std::vector<http::Field> kept;
-  std::ranges::copy_if(trailers, std::back_inserter(kept), [&](const http::Field& f) { return !coded || !coding::goes_with_coding(f.name); });
+  std::ranges::copy_if(trailers, std::back_inserter(kept), [&](const http::Field& f) {
+    return !coded || !coding::goes_with_coding(f.name);
+  });
   x.trailers(kept);
 }
 
@@ -112,7 +117,8 @@ net::Task<bool> AnswerCoder::relay(Request& r, http::ClientConnection& connectio
 }
 
 // Begins the answer with a body that is known; what is then to be sent may lie in `coded`.
-std::string_view AnswerCoder::begin_whole(Request& r, const http::ResponseHead& head, Plan plan, std::string_view body, std::string& coded) {
+std::string_view AnswerCoder::begin_whole(Request& r, const http::ResponseHead& head, Plan plan,
+                                          std::string_view body, std::string& coded) {
   Rewrite rewrite{.varies = plan.varies};
   std::string tag;
   if (plan.tagged && body.size() <= kTaggedBytes) {
@@ -125,7 +131,8 @@ std::string_view AnswerCoder::begin_whole(Request& r, const http::ResponseHead& 
     rewrite.not_modified = true;
     rewrite.coding = plan.coding;
     body = {};
-  } else if (plan.is_coded() && body.size() >= r.route->coding.least_bytes && encode(plan.coding, body, coded)) {
+  } else if (plan.is_coded() && body.size() >= r.route->coding.least_bytes &&
+             encode(plan.coding, body, coded)) {
     rewrite.coding = plan.coding;
     rewrite.padded = plan.padded;
     body = coded;
@@ -148,10 +155,11 @@ net::Task<bool> AnswerCoder::relay_here(Request& r, http::ClientConnection& conn
   }
   if (!sent) log::debug("edge", "answer not delivered: {}", sent.error().message);
   const auto end = connection.body().buffered();
-  co_return sent && end;
+  co_return sent&& end;
 }
 
-net::Task<bool> AnswerCoder::relay_arriving(Request& r, http::ClientConnection& connection, Plan plan) {
+net::Task<bool> AnswerCoder::relay_arriving(Request& r, http::ClientConnection& connection,
+                                            Plan plan) {
   connection.keep_head();
   http::BodySource& body = connection.body();
   if (!is_event_stream(connection.head()) && body.left() <= kWhole) {
@@ -166,7 +174,8 @@ net::Task<bool> AnswerCoder::relay_arriving(Request& r, http::ClientConnection& 
 }
 
 // What of a body of unknown length is there already; it may be all.
-net::Task<bool> AnswerCoder::relay_unannounced(Request& r, http::ClientConnection& connection, Plan plan) {
+net::Task<bool> AnswerCoder::relay_unannounced(Request& r, http::ClientConnection& connection,
+                                               Plan plan) {
   connection.keep_head();
   http::BodySource& body = connection.body();
   std::string gathered;
@@ -179,14 +188,16 @@ net::Task<bool> AnswerCoder::relay_unannounced(Request& r, http::ClientConnectio
     if (piece->empty() && !body.done()) break;
     gathered += *piece;
   }
-  if (!body.done() || !body.trailers().empty()) co_return co_await stream(r, connection, plan, gathered);
+  if (!body.done() || !body.trailers().empty())
+    co_return co_await stream(r, connection, plan, gathered);
   std::string coded;
   const std::string_view out = begin_whole(r, connection.head(), plan, gathered, coded);
   auto sent = co_await send_all(r.x, out, Exchange::Last::yes);
   co_return sent.has_value();
 }
 
-net::Task<bool> AnswerCoder::stream(Request& r, http::ClientConnection& connection, Plan plan, std::string_view begun) {
+net::Task<bool> AnswerCoder::stream(Request& r, http::ClientConnection& connection, Plan plan,
+                                    std::string_view begun) {
   const http::ResponseHead& head = connection.head();
   http::BodySource& body = connection.body();
   const bool events = is_event_stream(head);
@@ -235,7 +246,8 @@ net::Task<bool> AnswerCoder::stream(Request& r, http::ClientConnection& connecti
   }
 }
 
-net::Task<Result<>> AnswerCoder::send(Exchange& x, coding::Encoder& encoder, std::string_view piece, Flush flush) {
+net::Task<Result<>> AnswerCoder::send(Exchange& x, coding::Encoder& encoder, std::string_view piece,
+                                      Flush flush) {
   const auto at = static_cast<std::size_t>(encoder.coding());
   const std::size_t room = std::clamp(piece.size(), kLeastRoom, kMostRoom);
   const auto out = std::make_unique_for_overwrite<char[]>(room);
@@ -257,7 +269,8 @@ net::Task<Result<>> AnswerCoder::send(Exchange& x, coding::Encoder& encoder, std
 // The client has what the server sends: the server did not see that, because we had changed the tag or left the condition out.
 net::Task<bool> AnswerCoder::confirm(Request& r, http::ClientConnection& connection, Plan plan) {
   cells_.confirmed->add();
-  begin_answer(r, connection.head(), {.coding = plan.coding, .varies = plan.varies, .not_modified = true});
+  begin_answer(r, connection.head(),
+               {.coding = plan.coding, .varies = plan.varies, .not_modified = true});
   auto sent = co_await send_all(r.x, {}, Exchange::Last::yes);
   http::BodySource& body = connection.body();
   while (sent && !body.done() && body.received() + body.left() <= kTaggedBytes) {

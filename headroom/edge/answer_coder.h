@@ -43,7 +43,8 @@ class AnswerCoder {
     return head.body != http::Body::none && (plan.is_coded() || plan.tagged || plan.confirmed);
   }
   // The answer whose head is there. False: it could not be carried to its end.
-  [[nodiscard]] net::Task<bool> relay(Request& request, http::ClientConnection& connection, Plan plan);
+  [[nodiscard]] net::Task<bool> relay(Request& request, http::ClientConnection& connection,
+                                      Plan plan);
 
   // --- for whom has the body already
   // What is stored of an object besides its plain bytes.
@@ -57,17 +58,24 @@ class AnswerCoder {
   [[nodiscard]] bool encode(coding::Coding coding, std::string_view body, std::string& out);
   [[nodiscard]] Result<coding::Coders::EncoderLease> encoder(coding::Coding coding);
   // A piece through the encoder to the client.
-  [[nodiscard]] net::Task<Result<>> send(http::Exchange& exchange, coding::Encoder& encoder, std::string_view piece, coding::Flush flush);
+  [[nodiscard]] net::Task<Result<>> send(http::Exchange& exchange, coding::Encoder& encoder,
+                                         std::string_view piece, coding::Flush flush);
   void count(coding::Coding coding, std::uint64_t plain, std::uint64_t coded);
   void count_confirmed() { cells_.confirmed->add(); }
 
  private:
-  [[nodiscard]] net::Task<bool> relay_here(Request& request, http::ClientConnection& connection, Plan plan);
-  [[nodiscard]] net::Task<bool> relay_arriving(Request& request, http::ClientConnection& connection, Plan plan);
-  [[nodiscard]] net::Task<bool> relay_unannounced(Request& request, http::ClientConnection& connection, Plan plan);
-  [[nodiscard]] net::Task<bool> stream(Request& request, http::ClientConnection& connection, Plan plan, std::string_view begun);
-  [[nodiscard]] net::Task<bool> confirm(Request& request, http::ClientConnection& connection, Plan plan);
-  [[nodiscard]] std::string_view begin_whole(Request& request, const http::ResponseHead& head, Plan plan, std::string_view body, std::string& coded);
+  [[nodiscard]] net::Task<bool> relay_here(Request& request, http::ClientConnection& connection,
+                                           Plan plan);
+  [[nodiscard]] net::Task<bool> relay_arriving(Request& request, http::ClientConnection& connection,
+                                               Plan plan);
+  [[nodiscard]] net::Task<bool> relay_unannounced(Request& request,
+                                                  http::ClientConnection& connection, Plan plan);
+  [[nodiscard]] net::Task<bool> stream(Request& request, http::ClientConnection& connection,
+                                       Plan plan, std::string_view begun);
+  [[nodiscard]] net::Task<bool> confirm(Request& request, http::ClientConnection& connection,
+                                        Plan plan);
+  [[nodiscard]] std::string_view begin_whole(Request& request, const http::ResponseHead& head,
+                                             Plan plan, std::string_view body, std::string& coded);
 
   coding::Coders coders_;
   const CodingCells cells_;

@@ -208,7 +208,9 @@ net::Task<bool> Carrier::relay(Request& r, http::ClientConnection& connection) {
 // Writes the answer as it comes.
 net::Task<bool> Carrier::pass_on(Request& r, http::ClientConnection& connection, Plan plan) {
   const bool is_304 = connection.head().status == 304 && r.route->coding.enabled;
-  begin_answer(r, connection.head(), is_304 ? rewrite_of_304(r.head(), connection.head()) : Rewrite{.coding = plan.coding, .varies = plan.varies});
+  begin_answer(r, connection.head(),
+               is_304 ? rewrite_of_304(r.head(), connection.head())
+                      : Rewrite{.coding = plan.coding, .varies = plan.varies});
   http::BodySource& body = connection.body();
   body.top_up();
   Result<std::string_view> piece = body.buffered();

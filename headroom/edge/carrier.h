@@ -35,7 +35,8 @@ class Carrier {
   [[nodiscard]] static net::Task<Result<>> await_head(Request& request,
                                                       http::ClientConnection& connection);
   [[nodiscard]] net::Task<bool> relay(Request& request, http::ClientConnection& connection);
-  [[nodiscard]] static net::Task<bool> pass_on(Request& request, http::ClientConnection& connection, Plan plan);
+  [[nodiscard]] static net::Task<bool> pass_on(Request& request, http::ClientConnection& connection,
+                                               Plan plan);
   [[nodiscard]] net::Task<> tunnel(Request& request, http::ClientConnection& connection);
 
   net::TaskGroup& group_;

@@ -18,7 +18,8 @@ constexpr Duration kMostPause = 60s;
 constexpr Duration kLook = 20ms;
 
 Duration pause_after(unsigned failures, Random& random) {
-  const Duration doubled = std::min<Duration>(kFirstPause * (1U << std::min(failures, 6U)), kMostPause);
+  const Duration doubled =
+      std::min<Duration>(kFirstPause * (1U << std::min(failures, 6U)), kMostPause);
   return std::chrono::duration_cast<Duration>(doubled * (0.75 + 0.5 * random.unit()));
 }
 
@@ -31,8 +32,10 @@ Cdn::Cdn(net::Workers& workers, net::Resolver& resolver, metrics::Registry& regi
       later_(registry.counter(kCdnCalls, {"later"})),
       refused_(registry.counter(kCdnCalls, {"refused"})),
       overflows_(registry.counter(kCdnOverflows)),
-      waiting_gauge_(registry.gauge(kCdnWaiting, {}, [this] { return static_cast<double>(status().waiting); })) {
-  for (std::size_t i = 0; i < kPurgeKinds; ++i) told_[i] = &registry.counter(kCdnPurges, {std::string(to_string(static_cast<PurgeKind>(i)))});
+      waiting_gauge_(registry.gauge(kCdnWaiting, {},
+                                    [this] { return static_cast<double>(status().waiting); })) {
+  for (std::size_t i = 0; i < kPurgeKinds; ++i)
+    told_[i] = &registry.counter(kCdnPurges, {std::string(to_string(static_cast<PurgeKind>(i)))});
 }
 
 void Cdn::use(std::shared_ptr<const CdnSettings> settings) {
@@ -60,9 +63,11 @@ void Cdn::stop() {
   if (!group_) return;
   hurrying_ = true;
   workers_[0].run_and_wait([this] { woken_->set(); });
-  for (const TimePoint due = Clock::now() + kLastWords; status().waiting > 0 && Clock::now() < due;) std::this_thread::sleep_for(kLook);
+  for (const TimePoint due = Clock::now() + kLastWords; status().waiting > 0 && Clock::now() < due;)
+    std::this_thread::sleep_for(kLook);
   if (const CdnStatus left = status(); left.waiting > 0) {
-    log::warn("edge", "the CDN has not been told of {} invalidations: {}", left.waiting, left.last_error.empty() ? "no time is left" : left.last_error);
+    log::warn("edge", "the CDN has not been told of {} invalidations: {}", left.waiting,
+              left.last_error.empty() ? "no time is left" : left.last_error);
   }
   on_ = false;
   group_->stop_and_join();
@@ -101,7 +106,8 @@ std::optional<net::HealthReport> Cdn::health() const {
   if (now.provider.empty()) return std::nullopt;
   using State = net::HealthReport::State;
   if (now.failures == 0) return net::HealthReport{"edge.cdn", State::ok, {}};
-  return net::HealthReport{"edge.cdn", State::degraded, "it does not take invalidations: " + now.last_error};
+  return net::HealthReport{"edge.cdn", State::degraded,
+                           "it does not take invalidations: " + now.last_error};
 }
 
 net::Task<bool> Cdn::pause(Duration time) {
@@ -144,10 +150,14 @@ bool Cdn::is_covered(const PurgeBatch& batch) const {
 }
 
 Duration Cdn::Bucket::wait_for(double wanted, const CdnPace& pace, TimePoint now) {
-  tokens = filled == TimePoint{} ? pace.burst : std::min(pace.burst, tokens + seconds(elapsed(filled, now)) * pace.rate);
+  tokens = filled == TimePoint{}
+               ? pace.burst
+               : std::min(pace.burst, tokens + seconds(elapsed(filled, now)) * pace.rate);
   filled = now;
   wanted = std::min(wanted, pace.burst);
-  if (tokens < wanted) return std::chrono::duration_cast<Duration>(std::chrono::duration<double>((wanted - tokens) / pace.rate));
+  if (tokens < wanted)
+    return std::chrono::duration_cast<Duration>(
+        std::chrono::duration<double>((wanted - tokens) / pace.rate));
   tokens -= wanted;
   return {};
 }
@@ -157,7 +167,8 @@ net::Task<> Cdn::tell(PurgeBatch batch) {
   for (;;) {
     const auto known = settings();
     if (!known || group_->stopped() || is_covered(telling.batch)) break;
-    const bool by_files = telling.batch.kind == PurgeKind::url && known->options.provider == CdnProvider::cloudflare;
+    const bool by_files =
+        telling.batch.kind == PurgeKind::url && known->options.provider == CdnProvider::cloudflare;
     const double cost = by_files ? 2 * static_cast<double>(telling.batch.names.size()) : 1;
     const CdnPace pace = pace_of(known->options, telling.batch.kind);
     const Duration wait = (by_files ? files_ : requests_).wait_for(cost, pace, Clock::now());
@@ -168,9 +179,11 @@ net::Task<> Cdn::tell(PurgeBatch batch) {
     }
     const CdnVerdict verdict = co_await send(*known, telling);
     note(telling.batch, verdict);
-    if (verdict.kind == CdnVerdict::Kind::refused && telling.batch.names.size() > 1) co_return co_await tell_halves(std::move(telling.batch));
+    if (verdict.kind == CdnVerdict::Kind::refused && telling.batch.names.size() > 1)
+      co_return co_await tell_halves(std::move(telling.batch));
     if (verdict.kind != CdnVerdict::Kind::later) break;
-    const Duration rest = std::max(verdict.wait, pause_after(telling.failures++, group_->worker().random()));
+    const Duration rest =
+        std::max(verdict.wait, pause_after(telling.failures++, group_->worker().random()));
     if (hurrying_) {
       auto slept = co_await net::sleep(*group_, kLook);
       if (!slept) break;
@@ -184,7 +197,8 @@ net::Task<> Cdn::tell(PurgeBatch batch) {
 // One name that the CDN does not take must not cost the others: who may write URLs into a batch could empty the CDN's cache with it.
 net::Task<> Cdn::tell_halves(PurgeBatch batch) {
   const auto half = batch.names.begin() + static_cast<std::ptrdiff_t>(batch.names.size() / 2);
-  PurgeBatch second{batch.kind, {std::make_move_iterator(half), std::make_move_iterator(batch.names.end())}};
+  PurgeBatch second{batch.kind,
+                    {std::make_move_iterator(half), std::make_move_iterator(batch.names.end())}};
   batch.names.erase(half, batch.names.end());
   co_await tell(std::move(batch));
   co_await tell(std::move(second));
@@ -205,7 +219,11 @@ net::Task<CdnVerdict> Cdn::send(const CdnSettings& known, const Telling& telling
 void Cdn::note(const PurgeBatch& batch, const CdnVerdict& verdict) {
   using Kind = CdnVerdict::Kind;
   const std::size_t names = batch.kind == PurgeKind::everything ? 1 : batch.names.size();
-  (verdict.kind == Kind::done ? done_ : verdict.kind == Kind::later ? later_ : refused_).at(0).add();
+  (verdict.kind == Kind::done    ? done_
+   : verdict.kind == Kind::later ? later_
+                                 : refused_)
+      .at(0)
+      .add();
   const std::scoped_lock lock(mutex_);
   ++status_.calls;
   if (verdict.kind == Kind::done) {
@@ -217,7 +235,9 @@ void Cdn::note(const PurgeBatch& batch, const CdnVerdict& verdict) {
   }
   status_.last_error = verdict.why;
   if (verdict.kind == Kind::later) {
-    if (status_.failures++ == 0) log::warn("edge", "the CDN has not taken {} invalidations ({}) yet: {}", names, to_string(batch.kind), verdict.why);
+    if (status_.failures++ == 0)
+      log::warn("edge", "the CDN has not taken {} invalidations ({}) yet: {}", names,
+                to_string(batch.kind), verdict.why);
     return;
   }
   if (names > 1) return;  // asked one by one

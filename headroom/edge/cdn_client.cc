@@ -4,8 +4,13 @@
 
 namespace headroom::edge {
 
-net::Task<Result<CdnAnswer>> call_cdn(net::TaskGroup& group, net::Resolver& resolver, const CdnSettings& settings, const CdnRequest& request) {
-  const http::Call what{.to = {.host = settings.address.host, .port = settings.address.port, .authority = settings.address.authority, .target = request.target, .tls = true},
+net::Task<Result<CdnAnswer>> call_cdn(net::TaskGroup& group, net::Resolver& resolver,
+                                      const CdnSettings& settings, const CdnRequest& request) {
+  const http::Call what{.to = {.host = settings.address.host,
+                               .port = settings.address.port,
+                               .authority = settings.address.authority,
+                               .target = request.target,
+                               .tls = true},
                         .fields = request.fields,
                         .body = request.body,
                         .timeout = settings.options.timeout};

@@ -11,6 +11,8 @@
 namespace headroom::edge {
 
 // Errc::timeout, unavailable, unauthorized (its certificate), protocol, cancelled.
-[[nodiscard]] net::Task<Result<CdnAnswer>> call_cdn(net::TaskGroup& group, net::Resolver& resolver, const CdnSettings& settings, const CdnRequest& request);
+[[nodiscard]] net::Task<Result<CdnAnswer>> call_cdn(net::TaskGroup& group, net::Resolver& resolver,
+                                                    const CdnSettings& settings,
+                                                    const CdnRequest& request);
 
 }  // namespace headroom::edge

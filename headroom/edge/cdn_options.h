@@ -12,12 +12,18 @@ namespace headroom::edge {
 
 enum class CdnProvider : std::uint8_t { off, cloudflare, cloudfront, other };
 inline constexpr std::array<config::Choice<CdnProvider>, 4> kCdnProviders{
-    {{"off", CdnProvider::off}, {"cloudflare", CdnProvider::cloudflare}, {"cloudfront", CdnProvider::cloudfront}, {"other", CdnProvider::other}}};
+    {{"off", CdnProvider::off},
+     {"cloudflare", CdnProvider::cloudflare},
+     {"cloudfront", CdnProvider::cloudfront},
+     {"other", CdnProvider::other}}};
 constexpr const auto& setting_choices(CdnProvider) { return kCdnProviders; }
 
 enum class CdnPlan : std::uint8_t { free, pro, business, enterprise };
 inline constexpr std::array<config::Choice<CdnPlan>, 4> kCdnPlans{
-    {{"free", CdnPlan::free}, {"pro", CdnPlan::pro}, {"business", CdnPlan::business}, {"enterprise", CdnPlan::enterprise}}};
+    {{"free", CdnPlan::free},
+     {"pro", CdnPlan::pro},
+     {"business", CdnPlan::business},
+     {"enterprise", CdnPlan::enterprise}}};
 constexpr const auto& setting_choices(CdnPlan) { return kCdnPlans; }
 
 // [edge.cdn]
@@ -35,7 +41,9 @@ struct CdnOptions {
   Duration delay{};
   Duration timeout{};
   std::uint32_t queue = 0;
-  [[nodiscard]] bool purges() const { return provider == CdnProvider::cloudflare || provider == CdnProvider::cloudfront; }
+  [[nodiscard]] bool purges() const {
+    return provider == CdnProvider::cloudflare || provider == CdnProvider::cloudfront;
+  }
 };
 
 [[nodiscard]] const config::Section<CdnOptions>& cdn_section();
@@ -56,6 +64,7 @@ struct CdnSettings {
   std::shared_ptr<const net::TlsClient> tls;
 };
 // Reads the CA's file. Null: nothing is to be purged. Errc::invalid.
-[[nodiscard]] Result<std::shared_ptr<const CdnSettings>> load_cdn(const CdnOptions& options, std::size_t workers);
+[[nodiscard]] Result<std::shared_ptr<const CdnSettings>> load_cdn(const CdnOptions& options,
+                                                                  std::size_t workers);
 
 }  // namespace headroom::edge

@@ -31,7 +31,8 @@ std::string cloudflare_body(const PurgeBatch& batch) {
     case PurgeKind::url: {
       // Its cache tells the schemes apart, and how clients came to it is not known here.
       out.key("files").begin_array();
-      for (const std::string& name : batch.names) out.value("https://" + name).value("http://" + name);
+      for (const std::string& name : batch.names)
+        out.value("https://" + name).value("http://" + name);
       out.end_array();
       break;
     }
@@ -90,10 +91,13 @@ std::vector<std::string> cloudfront_paths(const PurgeBatch& batch) {
 
 std::string cloudfront_body(const PurgeBatch& batch, std::string_view reference) {
   const auto paths = cloudfront_paths(batch);
-  std::string body = R"(<?xml version="1.0" encoding="UTF-8"?><InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>)";
+  std::string body =
+      R"(<?xml version="1.0" encoding="UTF-8"?><InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>)";
   body += fmt::format("{}</Quantity><Items>", paths.size());
   for (const std::string& path : paths) body.append("<Path>").append(xml(path)).append("</Path>");
-  return body.append("</Items></Paths><CallerReference>").append(xml(reference)).append("</CallerReference></InvalidationBatch>");
+  return body.append("</Items></Paths><CallerReference>")
+      .append(xml(reference))
+      .append("</CallerReference></InvalidationBatch>");
 }
 
 // What an answer says went wrong, as one short line.
@@ -114,7 +118,9 @@ std::string_view element(std::string_view body, std::string_view name) {
 
 Duration wait_of(std::string_view retry_after) {
   const auto whole = text::to_u64(text::trimmed(retry_after));
-  return whole ? std::min<Duration>(std::chrono::seconds(std::min<std::uint64_t>(*whole, 86400)), kMostWait) : Duration{};
+  return whole ? std::min<Duration>(std::chrono::seconds(std::min<std::uint64_t>(*whole, 86400)),
+                                    kMostWait)
+               : Duration{};
 }
 
 struct CloudflareSays {
@@ -125,24 +131,29 @@ CloudflareSays cloudflare_says(std::string_view body) {
   CloudflareSays says;
   auto document = json::parse(body);
   if (!document) return says;
-  if (const auto success = document->root().find("success")) says.success = success->boolean().value_or(false);
+  if (const auto success = document->root().find("success"))
+    says.success = success->boolean().value_or(false);
   const auto errors = document->root().find("errors");
   if (errors && errors->size() > 0) {
-    if (const auto message = errors->item(0).find("message")) says.why = message->string().value_or("");
+    if (const auto message = errors->item(0).find("message"))
+      says.why = message->string().value_or("");
   }
   return says;
 }
 
 }  // namespace
 
-CdnRequest cdn_request(const CdnSettings& settings, const PurgeBatch& batch, std::int64_t unix_seconds, std::string_view reference) {
+CdnRequest cdn_request(const CdnSettings& settings, const PurgeBatch& batch,
+                       std::int64_t unix_seconds, std::string_view reference) {
   const CdnOptions& options = settings.options;
   if (options.provider == CdnProvider::cloudflare) {
     return {.target = fmt::format("{}/zones/{}/purge_cache", settings.address.path, options.zone),
-            .fields = {{"Authorization", "Bearer " + options.token}, {"Content-Type", "application/json"}},
+            .fields = {{"Authorization", "Bearer " + options.token},
+                       {"Content-Type", "application/json"}},
             .body = cloudflare_body(batch)};
   }
-  CdnRequest made{.target = fmt::format("{}/2020-05-31/distribution/{}/invalidation", settings.address.path, options.zone),
+  CdnRequest made{.target = fmt::format("{}/2020-05-31/distribution/{}/invalidation",
+                                        settings.address.path, options.zone),
                   .fields = {{"Content-Type", "text/xml"}},
                   .body = cloudfront_body(batch, reference)};
   const auto added = auth::sign({.method = "POST",
@@ -186,13 +197,16 @@ CdnVerdict judge(const CdnOptions& options, const CdnAnswer& answer) {
   // Who may not purge today may do so once a setting, a right or a clock is put right: what waits is not lost by it.
   const bool not_allowed = status == 401 || status == 403 || status == 404;
   const bool later = busy || not_allowed || status / 100 == 3 || status < 200;
-  return {later ? Kind::later : Kind::refused, reason_of(answer, text::trimmed(said)), wait_of(answer.retry_after)};
+  return {later ? Kind::later : Kind::refused, reason_of(answer, text::trimmed(said)),
+          wait_of(answer.retry_after)};
 }
 
 CdnPace pace_of(const CdnOptions& options, PurgeKind kind) {
-  if (options.provider == CdnProvider::cloudfront) return {1, 5};  // Amazon publishes no figure; a call invalidates thousands
+  if (options.provider == CdnProvider::cloudfront)
+    return {1, 5};  // Amazon publishes no figure; a call invalidates thousands
   static constexpr std::array<CdnPace, 4> kRequests{{{5.0 / 60, 25}, {5, 25}, {10, 50}, {50, 500}}};
-  static constexpr std::array<CdnPace, 4> kFiles{{{800, 800}, {1500, 1500}, {1500, 1500}, {3000, 3000}}};
+  static constexpr std::array<CdnPace, 4> kFiles{
+      {{800, 800}, {1500, 1500}, {1500, 1500}, {3000, 3000}}};
   const auto plan = static_cast<std::size_t>(options.plan);
   return kind == PurgeKind::url ? kFiles[plan] : kRequests[plan];
 }

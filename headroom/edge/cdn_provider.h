@@ -22,7 +22,8 @@ struct CdnRequest {
 };
 
 // `reference` tells CloudFront the same batch from another.
-[[nodiscard]] CdnRequest cdn_request(const CdnSettings& settings, const PurgeBatch& batch, std::int64_t unix_seconds, std::string_view reference);
+[[nodiscard]] CdnRequest cdn_request(const CdnSettings& settings, const PurgeBatch& batch,
+                                     std::int64_t unix_seconds, std::string_view reference);
 
 // The most names of a batch of this kind.
 [[nodiscard]] std::size_t most_names(const CdnOptions& options, PurgeKind kind);

@@ -20,30 +20,36 @@ std::optional<std::string> without_scheme(std::string_view key) {
   key = key.substr(scheme + 3, key.find('\n') - (scheme + 3));  // without whose page it is
   const std::size_t slash = key.find('/');
   if (slash == std::string_view::npos || slash == 0) return std::nullopt;
-  if (const std::size_t bar = key.substr(0, slash).rfind('|'); bar != std::string_view::npos) key.remove_prefix(bar + 1);
+  if (const std::size_t bar = key.substr(0, slash).rfind('|'); bar != std::string_view::npos)
+    key.remove_prefix(bar + 1);
   return std::string(key);
 }
 
 PurgeItem prefix_item(std::string_view prefix) {
   auto name = without_scheme(prefix);
-  return name ? PurgeItem{PurgeKind::prefix, std::move(*name)} : PurgeItem{PurgeKind::everything, {}};
+  return name ? PurgeItem{PurgeKind::prefix, std::move(*name)}
+              : PurgeItem{PurgeKind::everything, {}};
 }
 
 }  // namespace
 
 std::string_view to_string(PurgeKind kind) {
-  static constexpr std::array<std::string_view, kPurgeKinds> kNames{"everything", "tag", "prefix", "url"};
+  static constexpr std::array<std::string_view, kPurgeKinds> kNames{"everything", "tag", "prefix",
+                                                                    "url"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
 std::optional<PurgeItem> purge_item(const cache::Invalidation& what) {
   using What = cache::Invalidation::What;
   if (what.what == What::tag) {
-    return what.name.starts_with(kUrlTag) ? std::nullopt : std::optional(PurgeItem{PurgeKind::tag, cdn_tag(what.name)});
+    return what.name.starts_with(kUrlTag)
+               ? std::nullopt
+               : std::optional(PurgeItem{PurgeKind::tag, cdn_tag(what.name)});
   }
   if (what.space != cache::Space::http) return std::nullopt;
   if (what.what == What::prefix) return prefix_item(what.name);
-  if (what.what == What::pattern) return prefix_item(what.name.substr(0, what.name.find_first_of("*?")));
+  if (what.what == What::pattern)
+    return prefix_item(what.name.substr(0, what.name.find_first_of("*?")));
   if (!what.was_there) return std::nullopt;
   auto name = without_scheme(what.name);
   return name ? std::optional(PurgeItem{PurgeKind::url, std::move(*name)}) : std::nullopt;
@@ -51,7 +57,8 @@ std::optional<PurgeItem> purge_item(const cache::Invalidation& what) {
 
 bool PurgeQueue::add(PurgeItem item, std::size_t limit) {
   if (everything_) return true;
-  if (item.kind != PurgeKind::everything && size() >= limit && !names_[static_cast<std::size_t>(item.kind)].contains(item.name)) {
+  if (item.kind != PurgeKind::everything && size() >= limit &&
+      !names_[static_cast<std::size_t>(item.kind)].contains(item.name)) {
     *this = {};
     everything_ = true;
     return false;
@@ -79,12 +86,15 @@ std::optional<PurgeBatch> PurgeQueue::take_of(PurgeKind kind, std::size_t most) 
     return batch;
   }
   auto& names = names_[static_cast<std::size_t>(kind)];
-  while (!names.empty() && batch.names.size() < most) batch.names.push_back(std::move(names.extract(names.begin()).value()));
+  while (!names.empty() && batch.names.size() < most)
+    batch.names.push_back(std::move(names.extract(names.begin()).value()));
   return batch.names.empty() ? std::nullopt : std::optional(std::move(batch));
 }
 
 std::string cdn_tag(std::string_view tag) {
-  const bool plain = !tag.empty() && tag.size() <= kTagLimit && std::ranges::all_of(tag, [](char c) { return c > ' ' && c < 0x7f && c != ','; });
+  const bool plain =
+      !tag.empty() && tag.size() <= kTagLimit &&
+      std::ranges::all_of(tag, [](char c) { return c > ' ' && c < 0x7f && c != ','; });
   return plain ? std::string(tag) : fmt::format("headroom-{:016x}", hash64(tag));
 }
 
@@ -101,7 +111,8 @@ std::string cdn_tag_line(const CdnHeaders& headers, std::span<const std::string>
     told.resize(kCloudFrontTags - 1);
     told.emplace_back(kMoreTags);
   }
-  const bool spaces = text::equal_ignoring_case(headers.tag_header, "surrogate-key") || text::equal_ignoring_case(headers.tag_header, "xkey");
+  const bool spaces = text::equal_ignoring_case(headers.tag_header, "surrogate-key") ||
+                      text::equal_ignoring_case(headers.tag_header, "xkey");
   return fmt::format("{}: {}\r\n", headers.tag_header, fmt::join(told, spaces ? " " : ","));
 }
 

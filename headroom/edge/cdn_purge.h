@@ -25,7 +25,8 @@ inline constexpr std::size_t kPurgeKinds = 4;
 
 struct PurgeItem {
   PurgeKind kind{};
-  std::string name;  // a tag as the CDN knows it; "example.org/shop" without scheme; "" of everything
+  std::string
+      name;  // a tag as the CDN knows it; "example.org/shop" without scheme; "" of everything
   bool operator==(const PurgeItem&) const = default;
 };
 // Nothing: no CDN has it (values of the app, keys that were not there).
@@ -70,7 +71,8 @@ struct CdnHeaders {
   [[nodiscard]] bool on() const { return provider != CdnProvider::off; }
 };
 // The line that tells a CDN an answer's tags; "" without tags, or without a CDN.
-[[nodiscard]] std::string cdn_tag_line(const CdnHeaders& headers, std::span<const std::string> tags);
+[[nodiscard]] std::string cdn_tag_line(const CdnHeaders& headers,
+                                       std::span<const std::string> tags);
 // What CloudFront's answers carry whose tags are too many; purged with every tag.
 inline constexpr std::string_view kMoreTags = "headroom-more";
 inline constexpr std::size_t kCloudFrontTags = 50;

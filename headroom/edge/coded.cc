@@ -43,7 +43,9 @@ bool says_no_store(const http::ResponseHead& head) {
 bool shrinks(const RouteCoding& route, std::string_view content_type) {
   if (coding::shrinks(content_type)) return true;
   const std::string_view type = text::trimmed(content_type.substr(0, content_type.find(';')));
-  return std::ranges::any_of(route.types, [&](const std::string& known) { return text::equal_ignoring_case(known, type); });
+  return std::ranges::any_of(route.types, [&](const std::string& known) {
+    return text::equal_ignoring_case(known, type);
+  });
 }
 
 // Credentials that a browser sends along whoever's page asks. A bearer token is put there by the page itself.
@@ -53,7 +55,9 @@ bool is_ambient(const http::RequestHead& request) {
   return !scheme.empty() && !text::equal_ignoring_case(scheme.substr(0, 7), "Bearer ");
 }
 
-bool is_get_or_head(const http::RequestHead& request) { return request.method == http::Method::get || request.method == http::Method::head; }
+bool is_get_or_head(const http::RequestHead& request) {
+  return request.method == http::Method::get || request.method == http::Method::head;
+}
 
 }  // namespace
 
@@ -73,8 +77,11 @@ Result<RouteCoding> RouteCoding::compile(const EdgeOptions& edge, const RouteOpt
   return made;
 }
 
-bool may_code(const RouteCoding& route, const http::ResponseHead& head, std::optional<std::uint64_t> length) {
-  if (!route.enabled || length.value_or(route.least_bytes) < route.least_bytes || head.has(Name::content_encoding)) return false;
+bool may_code(const RouteCoding& route, const http::ResponseHead& head,
+              std::optional<std::uint64_t> length) {
+  if (!route.enabled || length.value_or(route.least_bytes) < route.least_bytes ||
+      head.has(Name::content_encoding))
+    return false;
   const std::string_view type = head.value_of(Name::content_type);
   if (type.empty() || !shrinks(route, type)) return false;
   coding::Answer answer;
@@ -85,7 +92,9 @@ bool may_code(const RouteCoding& route, const http::ResponseHead& head, std::opt
   return coding::is_eligible(answer, 0);
 }
 
-std::string accept_encoding(const http::RequestHead& request) { return joined(request, Name::accept_encoding); }
+std::string accept_encoding(const http::RequestHead& request) {
+  return joined(request, Name::accept_encoding);
+}
 
 Coding coding_for(const RouteCoding& route, const http::RequestHead& request) {
   if (!route.enabled || !request.has(Name::accept_encoding)) return Coding::identity;
@@ -112,7 +121,8 @@ Coded guarded(const RouteCoding& route, Coding coding, Asker asker) {
   return {coding, coding != Coding::identity};
 }
 
-Plan plan_for(const RouteCoding& route, const http::RequestHead& request, const http::ResponseHead& head) {
+Plan plan_for(const RouteCoding& route, const http::RequestHead& request,
+              const http::ResponseHead& head) {
   Plan plan;
   std::optional<std::uint64_t> length;
   if (head.body == http::Body::length || head.has_content_length) length = head.content_length;
@@ -173,13 +183,15 @@ Rewrite rewrite_of_304(const http::RequestHead& request, const http::ResponseHea
 
 bool wants_tag(const RouteCoding& route, const http::ResponseHead& head) {
   const bool is_small = head.body == http::Body::length && head.content_length <= kTaggedBytes;
-  return route.etags && is_small && head.status == 200 && !head.has(Name::etag) && !head.has(Name::last_modified) && !says_no_store(head);
+  return route.etags && is_small && head.status == 200 && !head.has(Name::etag) &&
+         !head.has(Name::last_modified) && !says_no_store(head);
 }
 
 std::string content_tag(std::string_view body) {
   static constexpr std::string_view kDigits = "0123456789abcdef";
   std::string tag = "\"";
-  for (std::uint64_t hash = hash64(body), i = 0; i < 16; ++i, hash <<= 4U) tag += kDigits[hash >> 60U];
+  for (std::uint64_t hash = hash64(body), i = 0; i < 16; ++i, hash <<= 4U)
+    tag += kDigits[hash >> 60U];
   return tag += '"';
 }
 

@@ -31,7 +31,8 @@ struct RouteCoding {
   bool etags = false;
 
   // Errc::invalid names the setting.
-  [[nodiscard]] static Result<RouteCoding> compile(const EdgeOptions& edge, const RouteOptions& route);
+  [[nodiscard]] static Result<RouteCoding> compile(const EdgeOptions& edge,
+                                                   const RouteOptions& route);
 };
 
 inline constexpr std::uint64_t kTaggedBytes = 64U << 10U;
@@ -50,16 +51,19 @@ struct Plan {
   [[nodiscard]] bool is_nothing() const { return !varies && !tagged && !confirmed; }
 };
 
-[[nodiscard]] Plan plan_for(const RouteCoding& route, const http::RequestHead& request, const http::ResponseHead& head);
+[[nodiscard]] Plan plan_for(const RouteCoding& route, const http::RequestHead& request,
+                            const http::ResponseHead& head);
 
 // Whether this answer may be coded for those who accept it. `length` of its body, where it is known.
-[[nodiscard]] bool may_code(const RouteCoding& route, const http::ResponseHead& head, std::optional<std::uint64_t> length);
+[[nodiscard]] bool may_code(const RouteCoding& route, const http::ResponseHead& head,
+                            std::optional<std::uint64_t> length);
 // By Accept-Encoding; identity where the route codes nothing.
 [[nodiscard]] coding::Coding coding_for(const RouteCoding& route, const http::RequestHead& request);
 // All its values as one.
 [[nodiscard]] std::string accept_encoding(const http::RequestHead& request);
 // A stream that clients follow as it comes: the coding that takes the least memory of those accepted.
-[[nodiscard]] coding::Coding coding_for_events(coding::Coding chosen, const http::RequestHead& request);
+[[nodiscard]] coding::Coding coding_for_events(coding::Coding chosen,
+                                               const http::RequestHead& request);
 
 // Whether an answer could hold what only this client may know, sent along by the browser itself: BREACH needs such.
 enum class Asker : std::uint8_t {
@@ -84,8 +88,8 @@ struct Rewrite {
   coding::Coding coding = coding::Coding::identity;
   bool varies = false;
   bool padded = false;
-  bool not_modified = false;             // the answer is a 304
-  std::string_view etag{};               // made here
+  bool not_modified = false;              // the answer is a 304
+  std::string_view etag{};                // made here
   std::optional<std::uint64_t> length{};  // of what is sent, where it is another than the server's
 
   [[nodiscard]] bool is_coded() const { return coding != coding::Coding::identity; }
@@ -96,7 +100,8 @@ struct Rewrite {
 };
 
 // Of a 304 that a server sent: the ETag is weak where the client named it so, for its copy is a coded one.
-[[nodiscard]] Rewrite rewrite_of_304(const http::RequestHead& request, const http::ResponseHead& head);
+[[nodiscard]] Rewrite rewrite_of_304(const http::RequestHead& request,
+                                     const http::ResponseHead& head);
 
 // Whether an ETag is made for an answer, once its body is here: of announced length only, for others may stream, and have trailers.
 [[nodiscard]] bool wants_tag(const RouteCoding& route, const http::ResponseHead& head);

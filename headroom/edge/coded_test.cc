@@ -15,12 +15,14 @@ using coding::Coding;
 
 class TestAnswer {
  public:
-  explicit TestAnswer(std::string_view fields, std::string_view status = "200 OK", std::uint64_t length = 5000) {
+  explicit TestAnswer(std::string_view fields, std::string_view status = "200 OK",
+                      std::uint64_t length = 5000) {
     text_ = "HTTP/1.1 " + std::string(status) + "\r\n" + std::string(fields);
     if (length != 0) text_ += "Content-Length: " + std::to_string(length) + "\r\n";
     text_ += "\r\n";
     http::ScanState state;
-    const http::Parsed parsed = http::parse_response_head(text_, {}, state, http::Method::get, head_);
+    const http::Parsed parsed =
+        http::parse_response_head(text_, {}, state, http::Method::get, head_);
     HR_ASSERT(std::string_view(parsed.refusal.reason) == std::string_view());
   }
   TestAnswer(const TestAnswer&) = delete;
@@ -41,7 +43,8 @@ RouteCoding route(PersonalAnswers personal = PersonalAnswers::guarded) {
   return std::move(*made);
 }
 
-Plan plan(std::string_view request, std::string_view answer, std::string_view status = "200 OK", std::uint64_t length = 5000) {
+Plan plan(std::string_view request, std::string_view answer, std::string_view status = "200 OK",
+          std::uint64_t length = 5000) {
   const TestRequest asked("GET /", request);
   TestAnswer answered(answer, status, length);
   return plan_for(route(), asked.head(), answered.head());
@@ -55,11 +58,15 @@ TEST(Coded, WhatMayBeCodedVariesAlsoWhereItIsNot) {
   EXPECT_EQ(plan("", kJson).coding, Coding::identity);
   EXPECT_TRUE(plan("", kJson).varies);
   for (const std::string_view left_alone :
-       {"Content-Type: image/png\r\n", "Content-Type: application/json\r\nContent-Encoding: br\r\n", "Content-Type: application/json\r\nCache-Control: max-age=1\r\nCache-Control: no-transform\r\n",
-        "Content-Type: application/json\r\nContent-Range: bytes 0-1/2\r\n", "", "Content-Type: application/x-thingy\r\n"}) {
+       {"Content-Type: image/png\r\n", "Content-Type: application/json\r\nContent-Encoding: br\r\n",
+        "Content-Type: application/json\r\nCache-Control: max-age=1\r\nCache-Control: "
+        "no-transform\r\n",
+        "Content-Type: application/json\r\nContent-Range: bytes 0-1/2\r\n", "",
+        "Content-Type: application/x-thingy\r\n"}) {
     EXPECT_FALSE(plan("Accept-Encoding: gzip", left_alone).varies) << left_alone;
   }
-  EXPECT_TRUE(plan("Accept-Encoding: gzip", "Content-Type: Application/x-Thing; a=b\r\n").is_coded());
+  EXPECT_TRUE(
+      plan("Accept-Encoding: gzip", "Content-Type: Application/x-Thing; a=b\r\n").is_coded());
   EXPECT_FALSE(plan("Accept-Encoding: gzip", kJson, "200 OK", 1023).varies);
   EXPECT_FALSE(plan("Accept-Encoding: gzip", kJson, "206 Partial Content").varies);
 }
@@ -92,10 +99,12 @@ TEST(Coded, OnlyAnotherSitesPageMakesAPersonalAnswerPlain) {
 }
 
 TEST(Coded, TheSettingDecidesWhatPersonalAnswersGet) {
-  const TestRequest stranger("GET /", "Accept-Encoding: gzip\r\nCookie: a=b\r\nSec-Fetch-Site: cross-site");
+  const TestRequest stranger("GET /",
+                             "Accept-Encoding: gzip\r\nCookie: a=b\r\nSec-Fetch-Site: cross-site");
   const TestRequest unknown("GET /", "Accept-Encoding: gzip\r\nCookie: a=b");
   TestAnswer answer(kJson);
-  EXPECT_FALSE(plan_for(route(PersonalAnswers::guarded), stranger.head(), answer.head()).is_coded());
+  EXPECT_FALSE(
+      plan_for(route(PersonalAnswers::guarded), stranger.head(), answer.head()).is_coded());
   EXPECT_TRUE(plan_for(route(PersonalAnswers::guarded), unknown.head(), answer.head()).padded);
   EXPECT_FALSE(plan_for(route(PersonalAnswers::off), unknown.head(), answer.head()).is_coded());
   EXPECT_TRUE(plan_for(route(PersonalAnswers::off), unknown.head(), answer.head()).varies);
@@ -127,19 +136,28 @@ TEST(Coded, AClientThatHasItIsToldSo) {
 std::string rewritten(const Rewrite& rewrite, std::string_view fields) {
   TestAnswer answer(fields);
   std::string out;
-  http::HeadWriter(out).forward(answer.head().fields, [&](const http::Field& f) { return rewrite.keeps(f); });
+  http::HeadWriter(out).forward(answer.head().fields,
+                                [&](const http::Field& f) { return rewrite.keeps(f); });
   rewrite.append_lines(out, answer.head());
   return out;
 }
 
 TEST(Coded, AHeadIsRewrittenForItsBytes) {
-  constexpr std::string_view kFields = "ETag: \"a\"\r\nVary: Origin\r\nAccept-Ranges: bytes\r\nContent-Digest: x\r\nX-A: 1\r\nVary: X-B\r\n";
+  constexpr std::string_view kFields =
+      "ETag: \"a\"\r\nVary: Origin\r\nAccept-Ranges: bytes\r\nContent-Digest: x\r\nX-A: 1\r\nVary: "
+      "X-B\r\n";
   EXPECT_EQ(rewritten({}, kFields), kFields);
-  EXPECT_EQ(rewritten({.varies = true}, kFields), "ETag: \"a\"\r\nAccept-Ranges: bytes\r\nContent-Digest: x\r\nX-A: 1\r\nVary: Origin, X-B, Accept-Encoding\r\n");
-  EXPECT_EQ(rewritten({.coding = Coding::br, .varies = true}, kFields), "X-A: 1\r\nVary: Origin, X-B, Accept-Encoding\r\nContent-Encoding: br\r\nETag: W/\"a\"\r\n");
-  EXPECT_EQ(rewritten({.coding = Coding::br, .varies = true}, "Vary: *\r\nETag: broken\r\n"), "Vary: *\r\nContent-Encoding: br\r\n");
+  EXPECT_EQ(rewritten({.varies = true}, kFields),
+            "ETag: \"a\"\r\nAccept-Ranges: bytes\r\nContent-Digest: x\r\nX-A: 1\r\nVary: Origin, "
+            "X-B, Accept-Encoding\r\n");
+  EXPECT_EQ(
+      rewritten({.coding = Coding::br, .varies = true}, kFields),
+      "X-A: 1\r\nVary: Origin, X-B, Accept-Encoding\r\nContent-Encoding: br\r\nETag: W/\"a\"\r\n");
+  EXPECT_EQ(rewritten({.coding = Coding::br, .varies = true}, "Vary: *\r\nETag: broken\r\n"),
+            "Vary: *\r\nContent-Encoding: br\r\n");
   EXPECT_EQ(rewritten({.etag = "\"h\""}, "X-A: 1\r\n"), "X-A: 1\r\nETag: \"h\"\r\n");
-  EXPECT_EQ(rewritten({.coding = Coding::gzip, .varies = true, .not_modified = true}, "Content-Type: text/html\r\nETag: \"a\"\r\nSet-Cookie: a=b\r\n"),
+  EXPECT_EQ(rewritten({.coding = Coding::gzip, .varies = true, .not_modified = true},
+                      "Content-Type: text/html\r\nETag: \"a\"\r\nSet-Cookie: a=b\r\n"),
             "Set-Cookie: a=b\r\nVary: Accept-Encoding\r\nETag: W/\"a\"\r\n");
 }
 
@@ -149,7 +167,8 @@ TEST(Coded, A304OfTheAppNamesTheTagAsTheClientDid) {
     TestAnswer answer("ETag: \"a\"\r\n", "304 Not Modified", 0);
     std::string out;
     const Rewrite rewrite = rewrite_of_304(request.head(), answer.head());
-    http::HeadWriter(out).forward(answer.head().fields, [&](const http::Field& f) { return rewrite.keeps(f); });
+    http::HeadWriter(out).forward(answer.head().fields,
+                                  [&](const http::Field& f) { return rewrite.keeps(f); });
     rewrite.append_lines(out, answer.head());
     return out;
   };
@@ -185,7 +204,8 @@ TEST(Coded, EventsTakeTheCodingOfLeastMemory) {
 TEST(Coded, ARoutesSettingsComeBeforeTheEdges) {
   EdgeOptions edge = edge_section().defaults();
   RouteOptions options = route_section().defaults();
-  options.compress = {.enabled = false, .least = Bytes{7}, .personal = PersonalAnswers::on, .plain_from_app = true};
+  options.compress = {
+      .enabled = false, .least = Bytes{7}, .personal = PersonalAnswers::on, .plain_from_app = true};
   options.etags = false;
   const auto made = RouteCoding::compile(edge, options);
   ASSERT_TRUE(made);

@@ -16,23 +16,28 @@ Result<net::Endpoint> endpoint_of(const config::Address& address) {
 
 }  // namespace
 
-Result<std::unique_ptr<OpenDoor>> OpenDoor::open(std::string_view name, const config::Address& address, std::size_t workers,
+Result<std::unique_ptr<OpenDoor>> OpenDoor::open(std::string_view name,
+                                                 const config::Address& address,
+                                                 std::size_t workers,
                                                  std::vector<Door>& inherited) {
   auto endpoint = endpoint_of(address);
   if (!endpoint) return pass(endpoint, std::string(name) + ".listen");
   const auto from = std::ranges::find(inherited, name, &Door::name);
-  std::vector<int> sockets = from == inherited.end() ? std::vector<int>{} : std::exchange(from->sockets, {});
+  std::vector<int> sockets =
+      from == inherited.end() ? std::vector<int>{} : std::exchange(from->sockets, {});
   auto listener = net::Listener::open(*endpoint, workers, std::move(sockets));
   if (!listener) return pass(listener, std::string(name));
   return std::unique_ptr<OpenDoor>(new OpenDoor(name, address, std::move(*listener)));
 }
 
 void OpenDoor::serve(net::Workers& workers, const Admit& admit) {
-  for (const auto& worker : workers) acceptors_.push_back(std::make_unique<net::TaskGroup>(*worker));
+  for (const auto& worker : workers)
+    acceptors_.push_back(std::make_unique<net::TaskGroup>(*worker));
   workers.each([&](net::Worker& worker) {
     net::TaskGroup& acceptors = *acceptors_[worker.index()];
     auto take = [admit, &worker](net::Listener::Accepted accepted) { admit(worker, accepted); };
-    HR_ASSERT(acceptors.spawn([this, &acceptors, take] { return listener_.accept(acceptors, take); }));
+    HR_ASSERT(
+        acceptors.spawn([this, &acceptors, take] { return listener_.accept(acceptors, take); }));
   });
   log::announce("headroom: " + name_ + " listening on " + listener_.endpoint().to_string());
 }

@@ -31,8 +31,10 @@ enum class Doors : std::uint8_t { closed, handed_over };
 class OpenDoor {
  public:
   // Takes the sockets of that name out of `inherited`. Errc::invalid, and those of net::Listener::open.
-  [[nodiscard]] static Result<std::unique_ptr<OpenDoor>> open(std::string_view name, const config::Address& address,
-                                                              std::size_t workers, std::vector<Door>& inherited);
+  [[nodiscard]] static Result<std::unique_ptr<OpenDoor>> open(std::string_view name,
+                                                              const config::Address& address,
+                                                              std::size_t workers,
+                                                              std::vector<Door>& inherited);
 
   using Admit = std::function<void(net::Worker& worker, net::Listener::Accepted accepted)>;
   // From now on clients are let in, each on the worker it came to.

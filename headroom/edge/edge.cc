@@ -19,7 +19,8 @@
 namespace headroom::edge {
 namespace {
 
-constexpr Duration kFirstLookups = 2s;  // how long a start or a reload waits for new names to be looked up
+constexpr Duration kFirstLookups =
+    2s;  // how long a start or a reload waits for new names to be looked up
 constexpr Duration kRotateTickets = net::TlsTicketKeys::kLifetime / 2;
 constexpr std::string_view kPlainDoor = "edge";
 constexpr std::string_view kTlsDoor = "edge.tls";
@@ -28,7 +29,8 @@ constexpr std::string_view kTlsDoor = "edge.tls";
 
 class Edge::Body {
  public:
-  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache)
+  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
+       cache::Cache* cache)
       : cache_(cache),
         workers_(workers),
         resolver_(resolver),
@@ -68,7 +70,7 @@ class Edge::Body {
   Cdn cdn_;
   std::vector<metrics::GaugeHandle> group_gauges_;
   Hosting hosting_;
-  std::optional<Encodings> encodings_;  // where there is a cache
+  std::optional<Encodings> encodings_;        // where there is a cache
   std::vector<std::unique_ptr<Part>> parts_;  // made, used and ended on their workers
   std::unique_ptr<Checker> checker_;          // on worker 0
   std::vector<std::unique_ptr<OpenDoor>> doors_;
@@ -107,7 +109,8 @@ std::vector<WarmRequest> Edge::Body::warm_requests_of(const EdgeOptions& options
   for (const WarmOptions& each : options.warm) {
     auto made = warm_requests(each);
     HR_ASSERT(made);  // checked with the settings
-    all.insert(all.end(), std::make_move_iterator(made->begin()), std::make_move_iterator(made->end()));
+    all.insert(all.end(), std::make_move_iterator(made->begin()),
+               std::make_move_iterator(made->end()));
   }
   return all;
 }
@@ -146,9 +149,12 @@ void Edge::Body::each_part(const std::function<void(Part&)>& work) {
 void Edge::Body::make_parts(const EdgeOptions& options,
                             const std::shared_ptr<const net::TlsServer>& tls) {
   if (cache_ != nullptr) encodings_.emplace(*cache_, registry_, options.compress);
-  const Part::Shared shared{hosting_, log_, cache_, encodings_ ? &*encodings_ : nullptr, warm_board_, registry_};
+  const Part::Shared shared{hosting_,    log_,     cache_, encodings_ ? &*encodings_ : nullptr,
+                            warm_board_, registry_};
   parts_.resize(workers_.size());
-  workers_.each([&](net::Worker& worker) { parts_[worker.index()] = std::make_unique<Part>(worker, shared, options, tls); });
+  workers_.each([&](net::Worker& worker) {
+    parts_[worker.index()] = std::make_unique<Part>(worker, shared, options, tls);
+  });
 }
 
 void Edge::Body::admit(Part& part, http::Server& server, net::Listener::Accepted accepted) {
@@ -171,7 +177,8 @@ OpenDoor* Edge::Body::tls_door_to_close(const TlsOptions& wanted) const {
 
 // From now on clients are let in there.
 void Edge::Body::serve_at(std::unique_ptr<OpenDoor> door) {
-  door->serve(workers_, [this, plain = door->name() == kPlainDoor](net::Worker& worker, net::Listener::Accepted accepted) {
+  door->serve(workers_, [this, plain = door->name() == kPlainDoor](
+                            net::Worker& worker, net::Listener::Accepted accepted) {
     Part& part = *parts_[worker.index()];
     admit(part, plain ? part.plain : part.secure, accepted);
   });
@@ -197,7 +204,8 @@ void Edge::Body::use(const std::shared_ptr<const View>& view,
     part.secure.set_options(http_options);
   });
   const auto warm = warm_requests_of(options);
-  const http::HeadLimits limits{options.head_limit.count * 2, options.line_limit.count, options.field_limit + 32};
+  const http::HeadLimits limits{options.head_limit.count * 2, options.line_limit.count,
+                                options.field_limit + 32};
   on_warmer([&](Warmer& warmer) { warmer.configure(warm, options.warming, limits); });
   std::vector<metrics::GaugeHandle> gauges;
   for (const auto& pool : view->pools) {
@@ -243,7 +251,8 @@ void Edge::Body::retire(const View& old, const View& now) {
   });
 }
 
-Edge::Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache)
+Edge::Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
+           cache::Cache* cache)
     : body_(std::make_unique<Body>(workers, resolver, registry, cache)) {}
 
 Edge::~Edge() { stop(); }
@@ -266,7 +275,8 @@ Result<> Edge::start(std::shared_ptr<const EdgeOptions> options,
     if (!keys) return pass(keys, "edge.tls: ticket keys of the running server");
     b.keys_ = std::make_shared<const net::TlsTicketKeys>(*keys);
   }
-  auto loaded = load({options, std::move(limits), b.cache_, b.workers_.size(), b.keys_}, nullptr, b.registry_);
+  auto loaded = load({options, std::move(limits), b.cache_, b.workers_.size(), b.keys_}, nullptr,
+                     b.registry_);
   if (!loaded) return pass(loaded);
   const auto& [view, tls, cdn] = *loaded;
   if (auto opened = b.open_doors(*options, inherited.doors); !opened) return opened;
@@ -292,7 +302,8 @@ Result<> Edge::reload(std::shared_ptr<const EdgeOptions> options,
   const std::scoped_lock change(b.change_);
   if (!b.accepting_) return fail(Errc::unavailable, "the server is going down");
   const auto before = b.view();
-  auto loaded = load({options, std::move(limits), b.cache_, b.workers_.size(), b.keys_}, before.get(), b.registry_);
+  auto loaded = load({options, std::move(limits), b.cache_, b.workers_.size(), b.keys_},
+                     before.get(), b.registry_);
   if (!loaded) return pass(loaded);
   const auto& [view, tls, cdn] = *loaded;
   OpenDoor* const closing = b.tls_door_to_close(options->tls);

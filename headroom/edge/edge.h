@@ -40,7 +40,8 @@ struct Inherited {
 class Edge final : public net::Health {
  public:
   // `cache`: where answers are kept; null: nowhere.
-  Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, cache::Cache* cache = nullptr);
+  Edge(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
+       cache::Cache* cache = nullptr);
   ~Edge() override;
 
   // Opens the doors (those of `inherited` are used as they are) and serves. From main's thread, workers running. Errc::invalid (an address,
@@ -62,7 +63,9 @@ class Edge final : public net::Health {
   // Where requests meet their queries, for [edge.cache] sql_tags. Before start().
   void tie_to(link::Link& link);
   // Who may ask for explanations (explain.h): whether this token is an operator's. Called on the worker of that index. Before start().
-  void explain_to(std::function<bool(std::string_view token, const IpAddress& peer, std::size_t worker)> may_ask);
+  void explain_to(
+      std::function<bool(std::string_view token, const IpAddress& peer, std::size_t worker)>
+          may_ask);
 
   // For a take-over.
   [[nodiscard]] std::vector<Door> doors() const;
@@ -98,7 +101,8 @@ class Edge final : public net::Health {
 
 // What start() and reload() would say of `options`, without opening a door: groups, routes, and the files they name. Reads files.
 // Errc::invalid. `cache`: whose TTL classes routes name.
-[[nodiscard]] Result<> validate(const std::shared_ptr<const EdgeOptions>& options, const cache::CacheOptions& cache);
+[[nodiscard]] Result<> validate(const std::shared_ptr<const EdgeOptions>& options,
+                                const cache::CacheOptions& cache);
 
 // Of stored pages (page.h): to be changed with it, so that pages of another form on disk are not read.
 inline constexpr std::string_view kPageFormat = "page 1";

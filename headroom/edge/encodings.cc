@@ -15,22 +15,27 @@ constexpr int kNice = 10;  // requests come first
 
 coding::Coders::Options stored_options(const CompressOptions& options) {
   coding::Coders::Options made;
-  made.stored = {static_cast<int>(options.stored_gzip_level), static_cast<int>(options.stored_br_level), static_cast<int>(options.stored_zstd_level)};
+  made.stored = {static_cast<int>(options.stored_gzip_level),
+                 static_cast<int>(options.stored_br_level),
+                 static_cast<int>(options.stored_zstd_level)};
   return made;
 }
 
 }  // namespace
 
-Encodings::Encodings(cache::Cache& cache, metrics::Registry& registry, const CompressOptions& options)
+Encodings::Encodings(cache::Cache& cache, metrics::Registry& registry,
+                     const CompressOptions& options)
     : cache_(cache), largest_(options.stored_limit.count), coders_(stored_options(options)) {
   for (const Coding coding : {Coding::gzip, Coding::br, Coding::zstd}) {
     std::size_t outcome = 0;
     for (const char* name : {"made", "useless", "dropped"}) {
-      outcomes_[form_of(coding)][outcome++] = &registry.counter(kEncodings, {std::string(coding::to_string(coding)), name});
+      outcomes_[form_of(coding)][outcome++] =
+          &registry.counter(kEncodings, {std::string(coding::to_string(coding)), name});
     }
   }
   // Of this thread alone; where it is refused all works as well.
-  (void)thread_.submit([] { (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNice); });
+  (void)thread_.submit(
+      [] { (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNice); });
 }
 
 void Encodings::order(const cache::ObjectRef& object, Coding coding) {

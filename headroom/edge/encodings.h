@@ -17,7 +17,9 @@
 namespace headroom::edge {
 
 // Where the forms of an object (cache/forms.h) lie.
-[[nodiscard]] constexpr std::size_t form_of(coding::Coding coding) { return static_cast<std::size_t>(coding) - 1; }
+[[nodiscard]] constexpr std::size_t form_of(coding::Coding coding) {
+  return static_cast<std::size_t>(coding) - 1;
+}
 
 class Encodings {
  public:
@@ -36,7 +38,9 @@ class Encodings {
  private:
   enum class Outcome : std::uint8_t { made, useless, dropped };
   [[nodiscard]] Outcome make(const cache::ObjectRef& object, coding::Coding coding);
-  void count(coding::Coding coding, Outcome outcome) { outcomes_[form_of(coding)][static_cast<std::size_t>(outcome)]->add_shared(); }
+  void count(coding::Coding coding, Outcome outcome) {
+    outcomes_[form_of(coding)][static_cast<std::size_t>(outcome)]->add_shared();
+  }
 
   cache::Cache& cache_;
   const std::uint64_t largest_;

@@ -44,7 +44,8 @@ unsigned weight_for(std::string_view accept, std::string_view type) {
     for (std::size_t i = ranges.size(); i-- > best;) {
       if (!text::equal_ignoring_case(range, ranges[i])) continue;
       if (any && i == best) break;
-      weight = weight_of(end == std::string_view::npos ? std::string_view{} : element.substr(end + 1));
+      weight =
+          weight_of(end == std::string_view::npos ? std::string_view{} : element.substr(end + 1));
       best = i;
       any = true;
       break;
@@ -75,7 +76,9 @@ std::string json_body(const PageText& text) {
 
 std::string text_body(const PageText& text) {
   std::string body = std::to_string(text.status) + " ";
-  body.append(http::reason_of(static_cast<std::uint16_t>(text.status))).append(": ").append(text.message);
+  body.append(http::reason_of(static_cast<std::uint16_t>(text.status)))
+      .append(": ")
+      .append(text.message);
   body.append("\nRequest id: ").append(text.id).append("\n");
   return body;
 }

@@ -35,22 +35,27 @@ TEST(ErrorPage, IsJsonUnlessAcceptPrefersTextOrHtml) {
   };
   for (const Case& row : table) {
     const TestRequest request("GET /", row.accept);
-    const auto page = error_page(request.head(), {502, "bad_gateway", "the app broke off", "id-1", Duration::zero()});
+    const auto page = error_page(
+        request.head(), {502, "bad_gateway", "the app broke off", "id-1", Duration::zero()});
     EXPECT_EQ(page.content_type == "application/json", row.json) << row.accept;
   }
 }
 
 TEST(ErrorPage, SaysStatusReasonIdAndWhenToComeBack) {
   const TestRequest as_json("GET /");
-  const auto page = error_page(as_json.head(), {503, "overloaded", "say \"later\"", "id-1", 1500ms});
+  const auto page =
+      error_page(as_json.head(), {503, "overloaded", "say \"later\"", "id-1", 1500ms});
   EXPECT_EQ(page.status, 503U);
-  EXPECT_EQ(page.body, "{\"error\":{\"code\":\"overloaded\",\"message\":\"say \\\"later\\\"\"},\"request_id\":\"id-1\"}\n");
+  EXPECT_EQ(page.body,
+            "{\"error\":{\"code\":\"overloaded\",\"message\":\"say "
+            "\\\"later\\\"\"},\"request_id\":\"id-1\"}\n");
   EXPECT_TRUE(json::parse(page.body));
   EXPECT_THAT(page.fields, HasSubstr("Retry-After: 2\r\n"));
   EXPECT_THAT(page.fields, HasSubstr("X-Request-Id: id-1\r\n"));
 
   const TestRequest as_text("GET /", "Accept: text/html");
-  const auto text = error_page(as_text.head(), {504, "upstream_timeout", "the app took too long", "id-2", Duration::zero()});
+  const auto text = error_page(
+      as_text.head(), {504, "upstream_timeout", "the app took too long", "id-2", Duration::zero()});
   EXPECT_EQ(text.body, "504 Gateway Timeout: the app took too long\nRequest id: id-2\n");
   EXPECT_THAT(text.fields, Not(HasSubstr("Retry-After")));
 }

@@ -22,7 +22,8 @@ std::string phases_of(const Request& r) {
   std::string text;
   const auto add = [&](std::string_view name, TimePoint from, TimePoint to) {
     if (to == TimePoint{}) return;
-    text += fmt::format("{}{} {:.2f} ms", text.empty() ? "" : ", ", name, milliseconds(elapsed(from, to)));
+    text += fmt::format("{}{} {:.2f} ms", text.empty() ? "" : ", ", name,
+                        milliseconds(elapsed(from, to)));
   };
   add("queue", r.began, r.chosen);
   add("connect", r.chosen, r.connected);
@@ -49,7 +50,9 @@ void append_explanation(const Request& r, std::string& lines) {
   if (r.server != nullptr) {
     const UpstreamOptions& group = r.group().options();
     append_member(line, "upstream", r.server->spec().text);
-    append_member(line, "choice", fmt::format("{} of {} in group {}, attempt {}", name_of(group.balance), r.group().servers().size(), group.name, r.tried.size() + 1));
+    append_member(line, "choice",
+                  fmt::format("{} of {} in group {}, attempt {}", name_of(group.balance),
+                              r.group().servers().size(), group.name, r.tried.size() + 1));
     append_member(line, "phases", phases_of(r));
   }
   lines.append(line).append("\r\n");

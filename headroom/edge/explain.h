@@ -15,7 +15,8 @@
 namespace headroom::edge {
 
 // Whether who shows this token may ask. Called on the worker of that index.
-using MayAsk = std::function<bool(std::string_view token, const IpAddress& peer, std::size_t worker)>;
+using MayAsk =
+    std::function<bool(std::string_view token, const IpAddress& peer, std::size_t worker)>;
 
 // The field, a whole line.
 void append_explanation(const Request& request, std::string& lines);

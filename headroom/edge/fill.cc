@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::uint64_t kReadWhole = 64U << 10U;
 constexpr std::uint64_t kReadWholeForTags = 1U << 20U;  // where queries may come until the end
-constexpr Duration kKeepToValidate = 3600s;  // an expired answer with a validator
+constexpr Duration kKeepToValidate = 3600s;             // an expired answer with a validator
 constexpr Duration kKeepMarker = 86400s;
 constexpr Duration kLookAtUpstream = 1s;
 
@@ -26,28 +26,40 @@ constexpr Duration kLookAtUpstream = 1s;
 bool varies_by_ours(const Request& r, std::string_view names) {
   return std::ranges::any_of(text::split(names, ','), [&](std::string_view name) {
     const Name id = http::name_of(name);
-    if (id == Name::host || id == Name::x_forwarded_host || id == Name::x_forwarded_proto || id == Name::x_forwarded_port) return false;
+    if (id == Name::host || id == Name::x_forwarded_host || id == Name::x_forwarded_proto ||
+        id == Name::x_forwarded_port)
+      return false;
     const http::Field field{id, false, name, {}};
-    return is_written_for_servers(field) || (r.route->policy.active() && !r.route->policy.keeps_request_field(field));
+    return is_written_for_servers(field) ||
+           (r.route->policy.active() && !r.route->policy.keeps_request_field(field));
   });
 }
 
-bool is_failure(std::uint16_t status) { return status == 500 || status == 502 || status == 503 || status == 504; }
+bool is_failure(std::uint16_t status) {
+  return status == 500 || status == 502 || status == 503 || status == 504;
+}
 
 // Asked by nobody in particular, an application may say that it wants to know who asks, or that it was asked too often.
 bool is_about_the_asker(std::uint16_t status) {
-  return status == 302 || status == 303 || status == 307 || status == 401 || status == 403 || status == 407 || status == 429;
+  return status == 302 || status == 303 || status == 307 || status == 401 || status == 403 ||
+         status == 407 || status == 429;
 }
 
 bool says_how_long(const http::ResponseHead& head, const http::Directives& directives) {
-  return directives.max_age != http::CacheControl::kNone || directives.s_maxage != http::CacheControl::kNone || directives.no_cache ||
+  return directives.max_age != http::CacheControl::kNone ||
+         directives.s_maxage != http::CacheControl::kNone || directives.no_cache ||
          head.has(Name::expires);
 }
 
 }  // namespace
 
 Fill::Fill(Pages& pages, Request& request, Kind kind, cache::Lease lease)
-    : pages_(pages), place_(request.place), trusted_(request.trusted), kind_(kind), lease_(std::move(lease)), since_(lease_ ? lease_.since() : pages.cache_.memory().snapshot()) {
+    : pages_(pages),
+      place_(request.place),
+      trusted_(request.trusted),
+      kind_(kind),
+      lease_(std::move(lease)),
+      since_(lease_ ? lease_.since() : pages.cache_.memory().snapshot()) {
   if (kind_ != Kind::invalidating) write_conditions();
 }
 
@@ -67,8 +79,8 @@ bool Fill::replaces(const http::Field& field) const {
 }
 
 void Fill::count(cache::Cache::Fill outcome, const Request& request) {
-  pages_.cache_.count_fill(pages_.group_.worker().index(), cache::Space::http, request.route->cache.cls, outcome,
-                           elapsed(request.began, Clock::now()));
+  pages_.cache_.count_fill(pages_.group_.worker().index(), cache::Space::http,
+                           request.route->cache.cls, outcome, elapsed(request.began, Clock::now()));
 }
 
 bool Fill::is_awaited() const {
@@ -122,7 +134,8 @@ bool Fill::wants(Request& r, Lease& upstream) {
   }
   const http::Directives directives = http::response_directives(head);
   freshness_ = freshness_of(r, head, directives);
-  const http::Decision decision = http::storable(r.head(), head, directives, freshness_, place_.rules);
+  const http::Decision decision =
+      http::storable(r.head(), head, directives, freshness_, place_.rules);
   if (r.explained) status.detail = decision.why;
   if (decision) return true;
   if (kind_ == Kind::refresh && head.status < 500) outcome_ = Refreshed::not_stored;
@@ -143,20 +156,28 @@ net::Task<bool> Fill::take(Request& r, Lease& upstream) {
   co_return kept;
 }
 
-http::Freshness Fill::freshness_of(const Request& r, const http::ResponseHead& head, const http::Directives& directives) const {
+http::Freshness Fill::freshness_of(const Request& r, const http::ResponseHead& head,
+                                   const http::Directives& directives) const {
   const EdgeCacheOptions& options = r.view.options->cache;
-  const auto seconds = [](Duration span) { return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(span).count()); };
+  const auto seconds = [](Duration span) {
+    return static_cast<std::uint32_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(span).count());
+  };
   const http::FreshnessRules rules{.heuristic_cap = seconds(options.heuristic),
                                    .s_maxage_forbids_stale = options.s_maxage_forbids_stale};
-  http::Freshness freshness = http::freshness_of(head, directives, {unix_seconds(), elapsed(r.connected, r.first_byte)}, rules);
-  if (r.route->cache.ttl && !says_how_long(head, directives) && http::is_heuristically_cacheable(head.status)) {
+  http::Freshness freshness = http::freshness_of(
+      head, directives, {unix_seconds(), elapsed(r.connected, r.first_byte)}, rules);
+  if (r.route->cache.ttl && !says_how_long(head, directives) &&
+      http::is_heuristically_cacheable(head.status)) {
     freshness.lifetime = *r.route->cache.ttl;
     freshness.heuristic = true;
   }
   // What is not fresh for a moment is not kept for bad times either.
   if (freshness.lifetime > 0 && !freshness.never_stale && !freshness.no_cache) {
-    if (directives.stale_while_revalidate == http::CacheControl::kNone) freshness.stale_while_revalidate = seconds(options.stale_while_revalidate);
-    if (directives.stale_if_error == http::CacheControl::kNone) freshness.stale_if_error = seconds(options.stale_if_error);
+    if (directives.stale_while_revalidate == http::CacheControl::kNone)
+      freshness.stale_while_revalidate = seconds(options.stale_while_revalidate);
+    if (directives.stale_if_error == http::CacheControl::kNone)
+      freshness.stale_if_error = seconds(options.stale_if_error);
   }
   return freshness;
 }
@@ -164,8 +185,11 @@ http::Freshness Fill::freshness_of(const Request& r, const http::ResponseHead& h
 cache::Lifetimes Fill::lifetimes_of(const http::Freshness& f, bool has_validator) const {
   using std::chrono::seconds;
   return {.ttl = f.no_cache ? Duration{} : Duration(seconds(f.lifetime)),
-          .stale_while_revalidate = f.never_stale || f.no_cache ? Duration{} : Duration(seconds(f.stale_while_revalidate)),
-          .stale_if_error = f.never_stale || f.no_cache ? Duration{} : Duration(seconds(f.stale_if_error)),
+          .stale_while_revalidate = f.never_stale || f.no_cache
+                                        ? Duration{}
+                                        : Duration(seconds(f.stale_while_revalidate)),
+          .stale_if_error =
+              f.never_stale || f.no_cache ? Duration{} : Duration(seconds(f.stale_if_error)),
           .keep = has_validator ? Duration(kKeepToValidate) : Duration{}};
 }
 
@@ -174,7 +198,8 @@ std::vector<std::string> Fill::tags_for(const Request& r, const http::Tags& name
   for (const std::string& tag : r.route->cache.tags) tags.push_back(tag_for(tag, place_.owner));
   tags.insert(tags.end(), named.tags.begin(), named.tags.end());
   for (const std::string& group : named.groups) tags.push_back(Pages::group_tag(r, group));
-  if (!place_.variant.empty() || place_.key.size() != place_.url) tags.push_back(Pages::url_tag(place_.url_key()));
+  if (!place_.variant.empty() || place_.key.size() != place_.url)
+    tags.push_back(Pages::url_tag(place_.url_key()));
   return tags;
 }
 
@@ -208,7 +233,8 @@ bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
   http::ResponseHead merged;
   http::ScanState scan;
   const http::HeadLimits any{text.size() + 1, text.size() + 1, text.size()};
-  if (http::parse_response_head(text, any, scan, http::Method::head, merged).state != http::Parsed::State::complete) {
+  if (http::parse_response_head(text, any, scan, http::Method::head, merged).state !=
+      http::Parsed::State::complete) {
     lines_.clear();
     conditional_ = false;
     return again_ = true;
@@ -223,7 +249,10 @@ bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
   }
   const bool known = add_reads(r, tags);
   const std::string metadata = page_of(merged, freshness, *r.route, tags);
-  const cache::Head made{.metadata = metadata, .lifetimes = lifetimes_of(freshness, true), .tags = tags, .cls = r.route->cache.cls,
+  const cache::Head made{.metadata = metadata,
+                         .lifetimes = lifetimes_of(freshness, true),
+                         .tags = tags,
+                         .cls = r.route->cache.cls,
                          .age = std::chrono::seconds(freshness.initial_age)};
   cache::ObjectRef stale = lease_.stale();
   if (!known) {
@@ -251,10 +280,16 @@ bool Fill::find_place(Request& r, std::string_view names) {
   }
   if (place_.of_answer() == asked) return true;
   const TimePoint now = Clock::now();
-  if (names.empty()) pages_.cache_.memory().erase(cache::Space::http, place_.key, cache::Hardness::hard, now);  // the marker
+  if (names.empty())
+    pages_.cache_.memory().erase(cache::Space::http, place_.key, cache::Hardness::hard,
+                                 now);  // the marker
   cache::Found found;
   if (lease_) {
-    found = pages_.cache_.memory().lookup({.space = cache::Space::http, .key = place_.of_answer(), .now = now, .refresh = cache::Refresh::when_stale, .since = since_});
+    found = pages_.cache_.memory().lookup({.space = cache::Space::http,
+                                           .key = place_.of_answer(),
+                                           .now = now,
+                                           .refresh = cache::Refresh::when_stale,
+                                           .since = since_});
   }
   if (!names.empty()) {
     const std::string marker = marker_of(names);
@@ -276,7 +311,9 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream) {
   const http::Tags tags = http::tags_of(head);
   const bool ours = names && varies_by_ours(r, *names);
   if (!names || ours || !tags.complete) {
-    status.detail = !names ? "Vary: * or too much (RFC 9111 4.1)" : ours ? "Vary names a field that is written here" : "more tags than are kept";
+    status.detail = !names ? "Vary: * or too much (RFC 9111 4.1)"
+                    : ours ? "Vary names a field that is written here"
+                           : "more tags than are kept";
     refuse(pages_.cache_.options().bypass_ttl);
     co_return false;
   }
@@ -284,11 +321,16 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream) {
   const std::vector<std::string> all = tags_for(r, tags);
   metadata_ = page_of(head, freshness_, *r.route, all);
   const Page page(metadata_);
-  cache::Head made{.metadata = metadata_, .lifetimes = lifetimes_of(freshness_, page.has_validator()), .tags = all, .cls = r.route->cache.cls,
-                   .age = std::chrono::seconds(freshness_.initial_age), .forms = page.may_be_coded()};
+  cache::Head made{.metadata = metadata_,
+                   .lifetimes = lifetimes_of(freshness_, page.has_validator()),
+                   .tags = all,
+                   .cls = r.route->cache.cls,
+                   .age = std::chrono::seconds(freshness_.initial_age),
+                   .forms = page.may_be_coded()};
   status.stored = true;
   r.route->cache.sharing->stored();
-  if (page.size() <= (r.link != nullptr ? kReadWholeForTags : kReadWhole)) co_return co_await store_whole(r, upstream, made, all);
+  if (page.size() <= (r.link != nullptr ? kReadWholeForTags : kReadWhole))
+    co_return co_await store_whole(r, upstream, made, all);
   if (r.link != nullptr) {
     status.detail = "over 1 MiB, or of unknown size, with sql_tags";
     refuse(pages_.cache_.options().bypass_ttl);
@@ -299,7 +341,8 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream) {
   co_return false;
 }
 
-net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made, std::vector<std::string> tags) {
+net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made,
+                                  std::vector<std::string> tags) {
   const http::ResponseHead& head = upstream.connection->head();
   http::BodySource& source = upstream.connection->body();
   const bool tagged = wants_tag(r.route->coding, head);
@@ -310,17 +353,20 @@ net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made
     if (piece) {
       quiet = {};
       body_ += *piece;
-    } else if (piece.error().code != Errc::timeout || (quiet += kLookAtUpstream) >= r.route->idle_timeout) {
+    } else if (piece.error().code != Errc::timeout ||
+               (quiet += kLookAtUpstream) >= r.route->idle_timeout) {
       upstream.connection->spoil();
       metadata_.clear();
       status.stored = false;
-      if (!serve_stale(0, piece.error().message)) co_await r.fail(502, "bad_gateway", "the application broke off its answer");
+      if (!serve_stale(0, piece.error().message))
+        co_await r.fail(502, "bad_gateway", "the application broke off its answer");
       co_return true;
     }
   }
   const bool known = add_reads(r, tags);
   if (tagged || r.link != nullptr) {
-    metadata_ = page_of(head, freshness_, *r.route, tags, tagged ? content_tag(body_) : std::string());
+    metadata_ =
+        page_of(head, freshness_, *r.route, tags, tagged ? content_tag(body_) : std::string());
     made.metadata = metadata_;
     made.tags = tags;
   }
@@ -330,7 +376,10 @@ net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made
     co_return true;
   }
   if (!lease_) {
-    status.stored = pages_.cache_.memory().set(cache::Space::http, place_.of_answer(), made, body_, Clock::now(), since_).has_value();
+    status.stored =
+        pages_.cache_.memory()
+            .set(cache::Space::http, place_.of_answer(), made, body_, Clock::now(), since_)
+            .has_value();
     co_return true;
   }
   auto stored = lease_.store(made, body_, Clock::now());
@@ -351,10 +400,12 @@ bool Fill::store_growing(Request& r, Lease& upstream, cache::Head& made) {
   }
   count(cache::Cache::Fill::stored, r);
   object_ = std::move(published->object);
-  auto copy = [&pages = pages_, kept = r.route->pool, from = std::move(upstream), to = std::move(published->filler), idle = r.route->idle_timeout]() mutable {
+  auto copy = [&pages = pages_, kept = r.route->pool, from = std::move(upstream),
+               to = std::move(published->filler), idle = r.route->idle_timeout]() mutable {
     return pages.copy(std::move(from), std::move(to), idle);
   };
-  (void)pages_.group_.spawn(std::move(copy));  // refused when stopping: the filler's end tells its readers
+  (void)pages_.group_.spawn(
+      std::move(copy));  // refused when stopping: the filler's end tells its readers
   return true;
 }
 

@@ -34,7 +34,9 @@ class Fill final : public Keeper {
 
   // After the request was forwarded: the answer to send, unless it was relayed.
   [[nodiscard]] bool has_answer() const { return object_ || !metadata_.empty(); }
-  [[nodiscard]] std::string_view metadata() const { return object_ ? object_->metadata() : std::string_view(metadata_); }
+  [[nodiscard]] std::string_view metadata() const {
+    return object_ ? object_->metadata() : std::string_view(metadata_);
+  }
   // Keeps nothing: who holds a body's beginning holds up the fill of one that is too large to be kept.
   [[nodiscard]] cache::ObjectRef take_object() { return std::move(object_); }
   [[nodiscard]] std::string_view whole() const { return body_; }
@@ -58,14 +60,18 @@ class Fill final : public Keeper {
   [[nodiscard]] bool confirmed(Request& request, const http::ResponseHead& head);
   [[nodiscard]] bool serve_stale(std::uint16_t server_said, std::string_view why);
   [[nodiscard]] net::Task<bool> store(Request& request, Lease& upstream);
-  [[nodiscard]] net::Task<bool> store_whole(Request& request, Lease& upstream, cache::Head& head, std::vector<std::string> tags);
+  [[nodiscard]] net::Task<bool> store_whole(Request& request, Lease& upstream, cache::Head& head,
+                                            std::vector<std::string> tags);
   [[nodiscard]] bool store_growing(Request& request, Lease& upstream, cache::Head& head);
   [[nodiscard]] bool find_place(Request& request, std::string_view names);
   void refuse(Duration remember);
   [[nodiscard]] bool add_reads(const Request& request, std::vector<std::string>& tags);
-  [[nodiscard]] http::Freshness freshness_of(const Request& request, const http::ResponseHead& head, const http::Directives& directives) const;
-  [[nodiscard]] cache::Lifetimes lifetimes_of(const http::Freshness& freshness, bool has_validator) const;
-  [[nodiscard]] std::vector<std::string> tags_for(const Request& request, const http::Tags& named) const;
+  [[nodiscard]] http::Freshness freshness_of(const Request& request, const http::ResponseHead& head,
+                                             const http::Directives& directives) const;
+  [[nodiscard]] cache::Lifetimes lifetimes_of(const http::Freshness& freshness,
+                                              bool has_validator) const;
+  [[nodiscard]] std::vector<std::string> tags_for(const Request& request,
+                                                  const http::Tags& named) const;
   void write_conditions();
   void count(cache::Cache::Fill outcome, const Request& request);
 

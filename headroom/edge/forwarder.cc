@@ -6,9 +6,12 @@ namespace headroom::edge {
 
 net::Task<> Forwarder::forward(Request& r) {
   if (r.link != nullptr && !r.at_app) {
-    const auto inbound = r.trusted ? link::parse_traceparent(r.head().value_of(http::Name::traceparent)) : std::nullopt;
+    const auto inbound = r.trusted
+                             ? link::parse_traceparent(r.head().value_of(http::Name::traceparent))
+                             : std::nullopt;
     r.unclaimed_since = r.link->unclaimed.now();
-    r.at_app = r.link->requests.begin(inbound ? *inbound : link::mint(group_.worker().random()), "", Clock::now());
+    r.at_app = r.link->requests.begin(inbound ? *inbound : link::mint(group_.worker().random()), "",
+                                      Clock::now());
   }
   if (r.x.has_body()) {
     r.x.limit_body(r.route->body_limit);
@@ -79,8 +82,7 @@ net::Task<bool> Forwarder::wait_for_place(Request& r) {
 net::Task<Result<Server*>> Forwarder::wait_for_server(Request& r) {
   Pool& pool = *r.route->pool;
   const auto needs = r.tried.empty() ? Waiting::Turn::Needs::any : Waiting::Turn::Needs::some;
-  const Waiting::Turn turn{r.priority(), needs,
-                           Clock::now() + pool.group.options().queue_timeout};
+  const Waiting::Turn turn{r.priority(), needs, Clock::now() + pool.group.options().queue_timeout};
   Group::Pick pick;
   const std::function<bool()> take = [&] {
     r.chosen = Clock::now();

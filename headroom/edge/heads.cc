@@ -37,7 +37,8 @@ std::optional<std::string_view> told_proto(const Request& r) {
   if (!r.trusted) return std::nullopt;
   const std::string_view value = r.head().value_of(Name::x_forwarded_proto);
   if (text::equal_ignoring_case(value, "https")) return "https";
-  return text::equal_ignoring_case(value, "http") ? std::optional<std::string_view>("http") : std::nullopt;
+  return text::equal_ignoring_case(value, "http") ? std::optional<std::string_view>("http")
+                                                  : std::nullopt;
 }
 
 }  // namespace
@@ -74,8 +75,10 @@ void write_request_head(Request& r, const Server& server, std::string& out, Rand
   if (policy.active() || r.keeper != nullptr || plain || r.at_app) {
     writer.forward(head.fields, [&](const http::Field& f) {
       if (plain && f.id == Name::accept_encoding) return false;
-      if (r.at_app && (f.id == Name::traceparent || (f.id == Name::tracestate && !r.trusted))) return false;
-      return !is_written_for_servers(f) && policy.keeps_request_field(f) && (r.keeper == nullptr || !r.keeper->replaces(f));
+      if (r.at_app && (f.id == Name::traceparent || (f.id == Name::tracestate && !r.trusted)))
+        return false;
+      return !is_written_for_servers(f) && policy.keeps_request_field(f) &&
+             (r.keeper == nullptr || !r.keeper->replaces(f));
     });
     if (r.keeper != nullptr) out.append(r.keeper->lines());
   } else {
@@ -90,7 +93,8 @@ void write_request_head(Request& r, const Server& server, std::string& out, Rand
   out.append("\r\n");
   const std::string_view proto = told_proto(r).value_or(scheme);
   const std::string_view named = told_host(r).value_or(head.authority);
-  const std::string_view port = r.trusted ? head.value_of(Name::x_forwarded_port) : std::string_view{};
+  const std::string_view port =
+      r.trusted ? head.value_of(Name::x_forwarded_port) : std::string_view{};
   append_line(out, "X-Forwarded-Proto", proto);
   append_line(out, "X-Forwarded-Host", named);
   append_line(out, "X-Forwarded-Port", is_port(port) ? port : port_of(named, proto));
@@ -145,25 +149,31 @@ void begin_answer(Request& r, const http::ResponseHead& head, const Rewrite& rew
   const bool made_304 = rewrite.not_modified && head.status != 304;
   r.x.start(made_304 ? 304 : head.status, made_304 ? std::string_view{} : head.reason, length);
   std::string& out = r.x.head();
-  if (head.body == http::Body::none && head.has_content_length && head.status != 204 && !rewrite.is_coded()) {
+  if (head.body == http::Body::none && head.has_content_length && head.status != 204 &&
+      !rewrite.is_coded()) {
     append_line(out, "Content-Length", http::Digits(head.content_length).view());
   }
   http::HeadWriter writer(out);
-  writer.forward(head.fields, [&](const http::Field& f) { return rewrite.keeps(f) && is_for_clients(*r.route, f); });
+  writer.forward(head.fields, [&](const http::Field& f) {
+    return rewrite.keeps(f) && is_for_clients(*r.route, f);
+  });
   rewrite.append_lines(out, head);
   out.append("Via: ");
   http::append_via(out, head, kPseudonym);
   out.append("\r\n");
   if (!head.has(Name::x_request_id)) append_line(out, "X-Request-Id", r.id);
   if (r.route->pagination) r.route->pagination->append_lines(out, r, head);
-  if (r.route->cache.enabled && r.route->cache.cdn.on() && !r.route->cache.owners.any()) append_cdn_tags(*r.route, head, out);
+  if (r.route->cache.enabled && r.route->cache.cdn.on() && !r.route->cache.owners.any())
+    append_cdn_tags(*r.route, head, out);
   append_own_fields(r, out);
 }
 
 bool is_for_clients(const Route& route, const http::Field& field) {
   if (field.id == Name::via) return false;
   const CdnHeaders& cdn = route.cache.cdn;
-  if (route.cache.enabled && http::is_for_surrogates(field.id) && !(cdn.on() && field.id == Name::surrogate_control)) return false;
+  if (route.cache.enabled && http::is_for_surrogates(field.id) &&
+      !(cdn.on() && field.id == Name::surrogate_control))
+    return false;
   return !route.policy.active() || route.policy.keeps_response_field(field);
 }
 

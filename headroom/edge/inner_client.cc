@@ -52,8 +52,9 @@ Result<int> InnerDoor::open(const InnerPeer& peer) {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return fail(Errc::overloaded, "no descriptor is left");
   ++open_;
-  http::Peer seen{peer.address, std::make_unique<const net::Endpoint>(peer.local), peer.tls,
-                  peer.known, true, peer.own};
+  http::Peer seen{peer.address, std::make_unique<const net::Endpoint>(peer.local),
+                  peer.tls,     peer.known,
+                  true,         peer.own};
   server_->take_inner(ends[1], std::move(seen), [this] { --open_; });
   return ends[0];
 }

@@ -20,7 +20,11 @@ class Lease {
       : server_(&server), pool_(&pool), slot_(&server.slot(worker)) {}
   // The other is empty then: for an answer that outlives its request.
   Lease(Lease&& other) noexcept
-      : connection(std::move(other.connection)), reused(other.reused), server_(std::exchange(other.server_, nullptr)), pool_(other.pool_), slot_(other.slot_) {}
+      : connection(std::move(other.connection)),
+        reused(other.reused),
+        server_(std::exchange(other.server_, nullptr)),
+        pool_(other.pool_),
+        slot_(other.slot_) {}
   Lease& operator=(Lease&&) = delete;
   ~Lease();
 

@@ -9,7 +9,8 @@ namespace {
 net::TlsServerOptions tls_options(const TlsOptions& options) {
   net::TlsServerOptions made;
   if (!options.cert.empty()) made.certificates.push_back({options.cert, options.key});
-  for (const CertificateOptions& more : options.certificates) made.certificates.push_back({more.cert, more.key});
+  for (const CertificateOptions& more : options.certificates)
+    made.certificates.push_back({more.cert, more.key});
   made.min_version = options.min_version == "1.3" ? net::TlsVersion::v1_3 : net::TlsVersion::v1_2;
   made.client_certificates = static_cast<net::TlsClientCertificates>(options.client_certificates);
   made.client_ca = options.client_ca;
@@ -31,8 +32,9 @@ std::shared_ptr<const http::ServerOptions> server_options(const EdgeOptions& opt
   return std::make_shared<const http::ServerOptions>(made);
 }
 
-Result<std::shared_ptr<const net::TlsServer>> make_tls(const TlsOptions& options, std::size_t workers,
-                                                       const std::shared_ptr<const net::TlsTicketKeys>& keys) {
+Result<std::shared_ptr<const net::TlsServer>> make_tls(
+    const TlsOptions& options, std::size_t workers,
+    const std::shared_ptr<const net::TlsTicketKeys>& keys) {
   if (!options.enabled()) return std::shared_ptr<const net::TlsServer>();
   auto made = net::TlsServer::make(tls_options(options), workers, keys);
   if (!made) return fail(Errc::invalid, "edge.tls: " + made.error().message);
@@ -50,9 +52,11 @@ Result<Loaded> load(const LoadFrom& from, const View* before, metrics::Registry&
   return Loaded{std::move(*view), std::move(*tls), std::move(*cdn)};
 }
 
-Result<> validate(const std::shared_ptr<const EdgeOptions>& options, const cache::CacheOptions& cache) {
+Result<> validate(const std::shared_ptr<const EdgeOptions>& options,
+                  const cache::CacheOptions& cache) {
   for (const RouteOptions& route : options->routes) {
-    if (auto known = check_ttl_class(route.cache, cache); !known) return pass(known, "edge.routes '" + route.path + "'");
+    if (auto known = check_ttl_class(route.cache, cache); !known)
+      return pass(known, "edge.routes '" + route.path + "'");
   }
   metrics::Registry registry(1);
   const auto keys = std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh());

@@ -26,11 +26,13 @@ struct LoadFrom {
 };
 
 // `before`: servers, counters and learnt limits that stay the same are taken from it. Errc::invalid; changes nothing.
-[[nodiscard]] Result<Loaded> load(const LoadFrom& from, const View* before, metrics::Registry& registry);
+[[nodiscard]] Result<Loaded> load(const LoadFrom& from, const View* before,
+                                  metrics::Registry& registry);
 
 // Null: no TLS. Errc::invalid: files that cannot be read or don't fit each other.
-[[nodiscard]] Result<std::shared_ptr<const net::TlsServer>> make_tls(const TlsOptions& options, std::size_t workers,
-                                                                     const std::shared_ptr<const net::TlsTicketKeys>& keys);
+[[nodiscard]] Result<std::shared_ptr<const net::TlsServer>> make_tls(
+    const TlsOptions& options, std::size_t workers,
+    const std::shared_ptr<const net::TlsTicketKeys>& keys);
 
 [[nodiscard]] std::shared_ptr<const http::ServerOptions> server_options(const EdgeOptions& options);
 

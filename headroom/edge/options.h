@@ -50,9 +50,10 @@ inline constexpr std::array<config::Choice<ProxyHeader>, 3> kProxyHeaders{
 constexpr const auto& setting_choices(ProxyHeader) { return kProxyHeaders; }
 
 enum class Priority : std::uint8_t { critical, normal, background };
-inline constexpr std::array<config::Choice<Priority>, 3> kPriorities{{{"critical", Priority::critical},
-                                                                      {"normal", Priority::normal},
-                                                                      {"background", Priority::background}}};
+inline constexpr std::array<config::Choice<Priority>, 3> kPriorities{
+    {{"critical", Priority::critical},
+     {"normal", Priority::normal},
+     {"background", Priority::background}}};
 constexpr const auto& setting_choices(Priority) { return kPriorities; }
 
 enum class ClientCertificates : std::uint8_t { off, request, require };
@@ -64,7 +65,9 @@ constexpr const auto& setting_choices(ClientCertificates) { return kClientCertif
 
 enum class PersonalAnswers : std::uint8_t { guarded, off, on };
 inline constexpr std::array<config::Choice<PersonalAnswers>, 3> kPersonalAnswers{
-    {{"guarded", PersonalAnswers::guarded}, {"off", PersonalAnswers::off}, {"on", PersonalAnswers::on}}};
+    {{"guarded", PersonalAnswers::guarded},
+     {"off", PersonalAnswers::off},
+     {"on", PersonalAnswers::on}}};
 constexpr const auto& setting_choices(PersonalAnswers) { return kPersonalAnswers; }
 
 // [edge.upstreams.health]
@@ -132,7 +135,7 @@ struct CorsOptions {
 // [edge.routes.pagination]
 struct PaginationOptions {
   bool enabled = false;
-  std::string page;    // names of query fields; empty: none
+  std::string page;  // names of query fields; empty: none
   std::string offset;
   std::string limit;
   std::uint32_t default_limit = 0;
@@ -145,15 +148,15 @@ struct PaginationOptions {
 // [edge.routes.cache]
 struct RouteCacheOptions {
   std::optional<bool> enabled;
-  std::string ttl_class;            // of [cache]; empty: only what answers say
+  std::string ttl_class;  // of [cache]; empty: only what answers say
   std::vector<std::string> tags;
   std::vector<std::string> strip_query;
   bool ignore_cookies = false;
   bool store_set_cookie = false;
   std::vector<std::string> per_user;     // "authorization", "cookie:NAME", "header:NAME"
   std::vector<std::string> invalidates;  // tags
-  std::string browser;  // Cache-Control for clients; empty: the app's
-  std::string cdn;      // CDN-Cache-Control for the CDN; empty: the app's
+  std::string browser;                   // Cache-Control for clients; empty: the app's
+  std::string cdn;                       // CDN-Cache-Control for the CDN; empty: the app's
 };
 
 // [edge.routes.compress]

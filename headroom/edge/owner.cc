@@ -25,7 +25,8 @@ const std::string& secret() {
 }  // namespace
 
 bool Owners::is_setting(std::string_view text) {
-  return text == kAuthorization || (text.starts_with(kCookie) && http::is_token(text.substr(kCookie.size()))) ||
+  return text == kAuthorization ||
+         (text.starts_with(kCookie) && http::is_token(text.substr(kCookie.size()))) ||
          (text.starts_with(kHeader) && http::is_token(text.substr(kHeader.size())));
 }
 
@@ -43,7 +44,8 @@ Owners::Owners(std::span<const std::string> settings) {
 
 std::string_view Owners::value_of(const Part& part, const http::RequestHead& head) {
   std::string_view name = part.name;
-  if (part.kind != Part::Kind::header) name = part.kind == Part::Kind::cookie ? "cookie" : kAuthorization;
+  if (part.kind != Part::Kind::header)
+    name = part.kind == Part::Kind::cookie ? "cookie" : kAuthorization;
   std::string_view value;
   for (const http::Field& field : head.fields) {
     if (!text::equal_ignoring_case(field.name, name)) continue;
@@ -58,7 +60,11 @@ std::string Owners::of(const http::RequestHead& head, http::StoreRules& rules) c
   for (const Part& part : parts_) {
     const std::string_view value = value_of(part, head);
     if (value.empty()) continue;
-    shown.append(std::to_string(&part - parts_.data())).append(":").append(std::to_string(value.size())).append(":").append(value);
+    shown.append(std::to_string(&part - parts_.data()))
+        .append(":")
+        .append(std::to_string(value.size()))
+        .append(":")
+        .append(value);
     rules.holds_user = true;
     if (part.kind == Part::Kind::authorization) rules.holds_authorization = true;
     if (part.kind == Part::Kind::cookie) rules.holds_cookie = true;
@@ -72,7 +78,8 @@ bool names_owner(std::string_view tag) { return tag.find(kUser) != std::string_v
 
 std::string tag_for(std::string_view tag, std::string_view owner) {
   std::string made(tag);
-  if (const std::size_t at = made.find(kUser); at != std::string::npos) made.replace(at, kUser.size(), owner);
+  if (const std::size_t at = made.find(kUser); at != std::string::npos)
+    made.replace(at, kUser.size(), owner);
   return made;
 }
 

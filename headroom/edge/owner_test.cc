@@ -25,11 +25,13 @@ Asked asked(const std::string& fields) {
 }
 
 TEST(Owner, IsNobodyInParticularWithoutACredential) {
-  for (const char* fields : {"", "Cookie: theme=dark\r\n", "Cookie: session=\r\n", "Cookie: session=a; session=b\r\n",
-                             "Cookie: session=a\r\nCookie: session=b\r\n", "Authorization: a\r\nAuthorization: b\r\n"}) {
+  for (const char* fields :
+       {"", "Cookie: theme=dark\r\n", "Cookie: session=\r\n", "Cookie: session=a; session=b\r\n",
+        "Cookie: session=a\r\nCookie: session=b\r\n", "Authorization: a\r\nAuthorization: b\r\n"}) {
     const Asked made = asked(fields);
     EXPECT_EQ(made.owner, "") << fields;
-    EXPECT_FALSE(made.rules.holds_user || made.rules.holds_authorization || made.rules.holds_cookie) << fields;
+    EXPECT_FALSE(made.rules.holds_user || made.rules.holds_authorization || made.rules.holds_cookie)
+        << fields;
   }
 }
 

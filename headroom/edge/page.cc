@@ -35,13 +35,18 @@ std::string Page::written(const Facts& facts, std::string_view lines) {
   return out.append(lines);
 }
 
-http::Validators Page::validators() const { return {at(facts_.etag), at(facts_.modified), facts_.freshness.date}; }
+http::Validators Page::validators() const {
+  return {at(facts_.etag), at(facts_.modified), facts_.freshness.date};
+}
 
-std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route, std::span<const std::string> tags,
+std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness,
+                    const Route& route, std::span<const std::string> tags,
                     std::string_view own_tag) {
   const auto withheld = http::withheld_fields(head);
   const bool own_cache_control = !route.cache.browser.empty();
-  const bool for_cdn = route.cache.cdn.on() && !route.cache.owners.any();  // a page that may be one user's is none of the CDN's
+  const bool for_cdn =
+      route.cache.cdn.on() &&
+      !route.cache.owners.any();  // a page that may be one user's is none of the CDN's
   const bool own_cdn_control = for_cdn && !route.cache.cdn.control.empty();
   Page::Facts facts;
   facts.freshness = freshness;
@@ -49,24 +54,39 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
   if (head.body == http::Body::length) facts.size = head.content_length;
   if (head.body == http::Body::none) facts.size = 0;
   facts.own_tag = !own_tag.empty();
-  facts.codable = may_code(route.coding, head, facts.size == Page::kUnknownSize ? std::nullopt : std::optional(facts.size));
+  facts.codable =
+      may_code(route.coding, head,
+               facts.size == Page::kUnknownSize ? std::nullopt : std::optional(facts.size));
 
   std::string lines;
   http::HeadWriter writer(lines);
-  const bool own_cookies = route.cache.rules.ignore_cookies && !route.cache.rules.store_set_cookie;  // nobody's: one session for all would be worse than none
+  const bool own_cookies =
+      route.cache.rules.ignore_cookies &&
+      !route.cache.rules
+           .store_set_cookie;  // nobody's: one session for all would be worse than none
   const auto is_kept = [&](const http::Field& f) {
     if (own_cookies && f.id == Name::set_cookie) return false;
-    if (f.id == Name::age || f.id == Name::x_request_id || (own_cache_control && f.id == Name::cache_control)) return false;
+    if (f.id == Name::age || f.id == Name::x_request_id ||
+        (own_cache_control && f.id == Name::cache_control))
+      return false;
     if (own_cdn_control && f.id == Name::cdn_cache_control) return false;
-    return is_for_clients(route, f) && std::ranges::none_of(withheld, [&](std::string_view name) { return text::equal_ignoring_case(name, f.name); });
+    return is_for_clients(route, f) && std::ranges::none_of(withheld, [&](std::string_view name) {
+             return text::equal_ignoring_case(name, f.name);
+           });
   };
-  const auto is_about_bytes = [](const http::Field& f) { return f.id == Name::etag || coding::goes_with_coding(f.name); };
-  if (facts.codable) writer.forward(head.fields, [&](const http::Field& f) { return is_about_bytes(f) && is_kept(f); });
+  const auto is_about_bytes = [](const http::Field& f) {
+    return f.id == Name::etag || coding::goes_with_coding(f.name);
+  };
+  if (facts.codable)
+    writer.forward(head.fields,
+                   [&](const http::Field& f) { return is_about_bytes(f) && is_kept(f); });
   if (facts.own_tag) lines.append("ETag: ").append(own_tag).append("\r\n");
   if (facts.codable) {
     facts.of_bytes = static_cast<std::uint32_t>(lines.size());
     const Rewrite rewrite{.varies = true};
-    writer.forward(head.fields, [&](const http::Field& f) { return !is_about_bytes(f) && rewrite.keeps(f) && is_kept(f); });
+    writer.forward(head.fields, [&](const http::Field& f) {
+      return !is_about_bytes(f) && rewrite.keeps(f) && is_kept(f);
+    });
     rewrite.append_lines(lines, head);
   } else {
     writer.forward(head.fields, is_kept);
@@ -74,10 +94,12 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
   lines += "Via: ";
   http::append_via(lines, head, kPseudonym);
   lines += "\r\n";
-  if (own_cdn_control) lines.append("CDN-Cache-Control: ").append(route.cache.cdn.control).append("\r\n");
+  if (own_cdn_control)
+    lines.append("CDN-Cache-Control: ").append(route.cache.cdn.control).append("\r\n");
   if (for_cdn) {
     std::vector<std::string> told;  // without those of tables, which only we drop by
-    std::ranges::copy_if(tags, std::back_inserter(told), [](const std::string& tag) { return !tag.starts_with("sql:"); });
+    std::ranges::copy_if(tags, std::back_inserter(told),
+                         [](const std::string& tag) { return !tag.starts_with("sql:"); });
     lines += cdn_tag_line(route.cache.cdn, told);
   }
   if (own_cache_control) lines.append("Cache-Control: ").append(route.cache.browser).append("\r\n");
@@ -88,7 +110,9 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
     for (std::size_t at = 0; at < lines.size(); at = lines.find('\n', at) + 1) {
       const std::string_view rest = std::string_view(lines).substr(at);
       if (!text::equal_ignoring_case(rest.substr(0, line.size()), line)) continue;
-      if (rest.substr(line.size()).starts_with(value)) return Page::Place{static_cast<std::uint32_t>(at + line.size()), static_cast<std::uint32_t>(value.size())};
+      if (rest.substr(line.size()).starts_with(value))
+        return Page::Place{static_cast<std::uint32_t>(at + line.size()),
+                           static_cast<std::uint32_t>(value.size())};
     }
     return Page::Place{};
   };
@@ -112,16 +136,15 @@ void Page::append_weak_tag(std::string& out) const {
   out.append(etag.starts_with("W/") ? "ETag: " : "ETag: W/").append(etag).append("\r\n");
 }
 
-std::string marker_of(std::string_view names) {
-  return Page::written({}, names);
-}
+std::string marker_of(std::string_view names) { return Page::written({}, names); }
 
 bool parse_page(const Page& page, std::string& text, http::ResponseHead& head) {
   http::HeadWriter(text).status_line(page.status());
   text.append(page.lines()).append("\r\n");
   http::ScanState scan;
   const http::HeadLimits any{text.size() + 1, text.size() + 1, text.size()};
-  return http::parse_response_head(text, any, scan, http::Method::head, head).state == http::Parsed::State::complete;
+  return http::parse_response_head(text, any, scan, http::Method::head, head).state ==
+         http::Parsed::State::complete;
 }
 
 }  // namespace headroom::edge

@@ -40,7 +40,9 @@ class Page {
   [[nodiscard]] std::string_view lines() const { return lines_; }
   [[nodiscard]] http::Validators validators() const;
   // Of the server's: an ETag made here means nothing to it.
-  [[nodiscard]] bool has_validator() const { return (facts_.etag.size != 0 && !facts_.own_tag) || facts_.modified.size != 0; }
+  [[nodiscard]] bool has_validator() const {
+    return (facts_.etag.size != 0 && !facts_.own_tag) || facts_.modified.size != 0;
+  }
   // Whether it may be sent encoded; then its lines say Vary: Accept-Encoding.
   [[nodiscard]] bool may_be_coded() const { return facts_.codable; }
   // The same lines for an encoded body.
@@ -50,7 +52,8 @@ class Page {
   [[nodiscard]] std::string_view content_type() const { return at(facts_.type); }
 
  private:
-  friend std::string page_of(const http::ResponseHead&, const http::Freshness&, const Route&, std::span<const std::string>, std::string_view);
+  friend std::string page_of(const http::ResponseHead&, const http::Freshness&, const Route&,
+                             std::span<const std::string>, std::string_view);
   friend std::string marker_of(std::string_view);
   struct Place {
     std::uint32_t at = 0;
@@ -61,13 +64,16 @@ class Page {
     std::uint64_t size = kUnknownSize;
     Place etag, modified, type;
     std::uint32_t lines = 0;  // bytes
-    std::uint32_t of_bytes = 0;  // of them, the first ones, about the plain bytes; only where it may be coded
+    std::uint32_t of_bytes =
+        0;  // of them, the first ones, about the plain bytes; only where it may be coded
     std::uint16_t status = 0;
     bool codable = false;
     bool own_tag = false;
   };
   [[nodiscard]] static std::string written(const Facts& facts, std::string_view lines);
-  [[nodiscard]] std::string_view at(Place place) const { return lines_.substr(place.at, place.size); }
+  [[nodiscard]] std::string_view at(Place place) const {
+    return lines_.substr(place.at, place.size);
+  }
 
   Facts facts_;
   std::string_view lines_;
@@ -75,8 +81,9 @@ class Page {
 };
 
 // The metadata of an answer; `own_tag` is an ETag made here, where the server sent none.
-[[nodiscard]] std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness, const Route& route,
-                                  std::span<const std::string> tags, std::string_view own_tag = {});
+[[nodiscard]] std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness,
+                                  const Route& route, std::span<const std::string> tags,
+                                  std::string_view own_tag = {});
 [[nodiscard]] std::string marker_of(std::string_view names);
 
 // The stored head, parsed again: for what is done rarely. `text` keeps the bytes that `head` views. False: what was stored is no head.

@@ -22,21 +22,27 @@ class PageSender {
   PageSender(net::TaskGroup& group, AnswerCoder& coder) : group_(group), coder_(coder) {}
 
   // Sends a stored answer (`whole`: of one that is in no object): 200 and its kin, 206, 304, 412, 416.
-  [[nodiscard]] net::Task<> send(Request& request, std::string_view metadata, cache::ObjectRef object, std::string_view whole);
+  [[nodiscard]] net::Task<> send(Request& request, std::string_view metadata,
+                                 cache::ObjectRef object, std::string_view whole);
 
  private:
   [[nodiscard]] net::Task<> send_outcome(Request& request, const Page& page);
   // From a body that may still grow: all of it, or a part.
-  [[nodiscard]] net::Task<> send_body(Request& request, cache::ObjectRef object, http::ByteRange part = {0, UINT64_MAX - 1});
+  [[nodiscard]] net::Task<> send_body(Request& request, cache::ObjectRef object,
+                                      http::ByteRange part = {0, UINT64_MAX - 1});
   [[nodiscard]] net::Task<> send_not_modified(Request& request, const Page& page, Coded coded);
   [[nodiscard]] bool send_whole(Request& request, const Page& page, std::string_view whole);
   // The plain bytes.
-  [[nodiscard]] net::Task<> send_plain(Request& request, const Page& page, cache::ObjectRef object, std::string_view whole);
+  [[nodiscard]] net::Task<> send_plain(Request& request, const Page& page, cache::ObjectRef object,
+                                       std::string_view whole);
   // The same answer, encoded.
-  [[nodiscard]] net::Task<> send_coded(Request& request, const Page& page, Coded coded, cache::ObjectRef object, std::string_view whole);
+  [[nodiscard]] net::Task<> send_coded(Request& request, const Page& page, Coded coded,
+                                       cache::ObjectRef object, std::string_view whole);
   [[nodiscard]] static net::Task<> send_bytes(Request& request, std::string_view bytes);
-  [[nodiscard]] net::Task<> send_stream(Request& request, const Page& page, Coded coded, cache::ObjectRef object);
-  [[nodiscard]] net::Task<> send_part(Request& request, const Page& page, cache::ObjectRef object, std::string_view whole, const http::RangeAnswer& answer);
+  [[nodiscard]] net::Task<> send_stream(Request& request, const Page& page, Coded coded,
+                                        cache::ObjectRef object);
+  [[nodiscard]] net::Task<> send_part(Request& request, const Page& page, cache::ObjectRef object,
+                                      std::string_view whole, const http::RangeAnswer& answer);
   // The head of an answer, with the stored lines that `keep` wants; all without one.
   void begin(Request& request, const Page& page, unsigned status, http::Exchange::Length length,
              const std::function<bool(const http::Field&)>& keep = {}, Coded coded = {});

@@ -26,8 +26,13 @@ class Refresher;
 
 class Pages {
  public:
-  Pages(net::TaskGroup& group, cache::Cache& cache, Forwarder& forwarder, Refresher& refresher, AnswerCoder& coder)
-      : group_(group), cache_(cache), forwarder_(forwarder), refresher_(refresher), sender_(group, coder) {}
+  Pages(net::TaskGroup& group, cache::Cache& cache, Forwarder& forwarder, Refresher& refresher,
+        AnswerCoder& coder)
+      : group_(group),
+        cache_(cache),
+        forwarder_(forwarder),
+        refresher_(refresher),
+        sender_(group, coder) {}
 
   // Answers a request whose route caches: from memory, or by a server. The request has a pool.
   [[nodiscard]] net::Task<> answer(Request& request);
@@ -39,7 +44,8 @@ class Pages {
   using Place = PagePlace;
 
   [[nodiscard]] bool make_key(Request& request) const;
-  [[nodiscard]] bool make_variant(const Request& request, std::string_view names, Place& place) const;
+  [[nodiscard]] bool make_variant(const Request& request, std::string_view names,
+                                  Place& place) const;
   [[nodiscard]] cache::Found look(const Request& request, Place& place, TimePoint now);
   [[nodiscard]] cache::ObjectRef peek(const Request& request, Place& place);
 

@@ -25,7 +25,9 @@ namespace headroom::edge {
 // Closes what idles for too long, every second.
 class Trimmer final : net::WheelEntry {
  public:
-  Trimmer(net::Wheel& wheel, Proxy& proxy) : WheelEntry(wheel), proxy_(proxy) { set(Clock::now() + kEvery); }
+  Trimmer(net::Wheel& wheel, Proxy& proxy) : WheelEntry(wheel), proxy_(proxy) {
+    set(Clock::now() + kEvery);
+  }
 
  private:
   static constexpr Duration kEvery = 1s;
@@ -46,7 +48,8 @@ struct Part {
     WarmBoard& warm_board;
     metrics::Registry& registry;
   };
-  Part(net::Worker& worker, const Shared& shared, const EdgeOptions& options, std::shared_ptr<const net::TlsServer> tls_server);
+  Part(net::Worker& worker, const Shared& shared, const EdgeOptions& options,
+       std::shared_ptr<const net::TlsServer> tls_server);
   void begin(const std::shared_ptr<const View>& view);
 
   net::TaskGroup group;  // connections, upstream connections and what serves them

@@ -15,8 +15,9 @@ namespace {
 
 constexpr std::string_view kPrivateNetworkAsked = "Access-Control-Request-Private-Network";
 constexpr std::array<Name, 6> kCorsNames{
-    Name::access_control_allow_credentials, Name::access_control_allow_headers, Name::access_control_allow_methods,
-    Name::access_control_allow_origin, Name::access_control_expose_headers, Name::access_control_max_age};
+    Name::access_control_allow_credentials, Name::access_control_allow_headers,
+    Name::access_control_allow_methods,     Name::access_control_allow_origin,
+    Name::access_control_expose_headers,    Name::access_control_max_age};
 
 std::unexpected<Error> refuse(std::string_view setting, std::string message) {
   return fail(Errc::invalid, std::string(setting) + ": " + std::move(message));
@@ -29,12 +30,14 @@ bool is_ours_in_responses(Name name) {
 enum class Side : std::uint8_t { request, response };
 
 Result<> check_name(std::string_view setting, std::string_view text, Side side) {
-  if (!http::is_token(text)) return refuse(setting, "'" + std::string(text) + "' is no header name");
+  if (!http::is_token(text))
+    return refuse(setting, "'" + std::string(text) + "' is no header name");
   const Name name = http::name_of(text);
   if (http::is_framing(name) || http::is_hop_by_hop(name) || name == Name::trailer) {
     return refuse(setting, std::string(text) + " belongs to the connection and cannot be changed");
   }
-  if (side == Side::request && name == Name::host) return refuse(setting, "Host is the upstream group's setting 'host'");
+  if (side == Side::request && name == Name::host)
+    return refuse(setting, "Host is the upstream group's setting 'host'");
   if (side == Side::request ? is_written_for_servers(name) : is_ours_in_responses(name)) {
     return refuse(setting, std::string(text) + " is written by Headroom itself");
   }
@@ -42,16 +45,19 @@ Result<> check_name(std::string_view setting, std::string_view text, Side side) 
 }
 
 Result<> check_value(std::string_view setting, const std::string& name, std::string_view value) {
-  if (!http::is_field_value(value)) return refuse(setting, "the value of " + name + " holds a control character");
+  if (!http::is_field_value(value))
+    return refuse(setting, "the value of " + name + " holds a control character");
   return {};
 }
 
 // Visits the literal texts and the words in braces of `text`; a brace that begins no known word is literal.
 template <class Value, std::size_t N, class Add>
-void split_template(std::string_view text, const std::array<std::pair<std::string_view, Value>, N>& words, Add add) {
+void split_template(std::string_view text,
+                    const std::array<std::pair<std::string_view, Value>, N>& words, Add add) {
   std::string literal;
   while (!text.empty()) {
-    const auto word = std::ranges::find_if(words, [text](const auto& w) { return text.starts_with(w.first); });
+    const auto word =
+        std::ranges::find_if(words, [text](const auto& w) { return text.starts_with(w.first); });
     if (word == words.end()) {
       literal += text.front();
       text.remove_prefix(1);
@@ -65,14 +71,16 @@ void split_template(std::string_view text, const std::array<std::pair<std::strin
 }
 
 // A word in braces that looks like a variable and is none: a typing error.
-std::optional<std::string> unknown_variable(std::string_view text, std::span<const std::string_view> known) {
+std::optional<std::string> unknown_variable(std::string_view text,
+                                            std::span<const std::string_view> known) {
   for (std::size_t at = text.find('{'); at != std::string_view::npos; at = text.find('{', at + 1)) {
     const std::string_view rest = text.substr(at);
     const auto end = rest.find('}');
     if (end == std::string_view::npos) return std::nullopt;
     const std::string_view word = rest.substr(1, end - 1);
-    const bool looks_like_one =
-        !word.empty() && std::ranges::all_of(word, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+    const bool looks_like_one = !word.empty() && std::ranges::all_of(word, [](char c) {
+      return (c >= 'a' && c <= 'z') || c == '_';
+    });
     if (looks_like_one && std::ranges::find(known, word) == known.end()) return std::string(word);
   }
   return std::nullopt;
@@ -84,7 +92,8 @@ void append_line(std::string& out, std::string_view name, std::string_view value
 
 std::string_view host_without_port(std::string_view authority) {
   const auto colon = authority.rfind(':');
-  const bool port = colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos;
+  const bool port =
+      colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos;
   return port ? authority.substr(0, colon) : authority;
 }
 
@@ -93,7 +102,9 @@ std::string seconds_of(Duration time) {
 }
 
 bool is_url_text(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c > ' ' && c < '\x7f' && c != '"' && c != '<' && c != '>' && c != '\\'; });
+  return std::ranges::all_of(text, [](char c) {
+    return c > ' ' && c < '\x7f' && c != '"' && c != '<' && c != '>' && c != '\\';
+  });
 }
 
 std::string joined(const std::vector<std::string>& items) {
@@ -115,7 +126,8 @@ bool is_origin(std::string_view text) {
   const auto at = text.find("://");
   if (at == std::string_view::npos || at == 0 || text::lowered(text) != text) return false;
   const std::string_view scheme = text.substr(0, at);
-  const bool letters = std::ranges::all_of(scheme, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+  const bool letters = std::ranges::all_of(
+      scheme, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
   return letters && http::is_authority(text.substr(at + 3));
 }
 
@@ -149,7 +161,8 @@ bool is_written_for_servers(const http::Field& field) {
   if (field.id != Name::other) return is_written_for_servers(field.id);
   if (!field.name.contains('_')) return false;
   const Name meant = http::name_of(dashed(field.name));
-  return is_written_for_servers(meant) || http::is_hop_by_hop(meant) || meant == Name::content_length;
+  return is_written_for_servers(meant) || http::is_hop_by_hop(meant) ||
+         meant == Name::content_length;
 }
 
 void RoutePolicy::Names::add(std::string_view name) {
@@ -167,7 +180,8 @@ bool RoutePolicy::Names::has(const http::Field& field) const {
   const std::string meant = dashed(field.name);
   const Name known = http::name_of(meant);
   if (known != Name::other) return known_.test(static_cast<std::size_t>(known));
-  return std::ranges::any_of(others_, [&](const std::string& name) { return text::equal_ignoring_case(name, meant); });
+  return std::ranges::any_of(
+      others_, [&](const std::string& name) { return text::equal_ignoring_case(name, meant); });
 }
 
 Result<RoutePolicy> RoutePolicy::compile(const RouteOptions& options) {
@@ -178,28 +192,34 @@ Result<RoutePolicy> RoutePolicy::compile(const RouteOptions& options) {
   if (auto done = policy.compile_cors(options.cors); !done) return pass(done);
   policy.redirect_https_ = options.redirect_https;
   if (options.hsts > Duration::zero()) {
-    append_line(policy.hsts_line_, "Strict-Transport-Security", "max-age=" + seconds_of(options.hsts));
+    append_line(policy.hsts_line_, "Strict-Transport-Security",
+                "max-age=" + seconds_of(options.hsts));
     policy.dropped_from_response_.add("Strict-Transport-Security");
   }
-  policy.active_ = options.redirect_https || options.hsts > Duration::zero() || !options.redirect.empty() ||
-                   !policy.strip_prefix_.empty() || !policy.add_prefix_.empty() || !options.set_request_headers.empty() ||
-                   !options.remove_request_headers.empty() || !options.set_response_headers.empty() ||
+  policy.active_ = options.redirect_https || options.hsts > Duration::zero() ||
+                   !options.redirect.empty() || !policy.strip_prefix_.empty() ||
+                   !policy.add_prefix_.empty() || !options.set_request_headers.empty() ||
+                   !options.remove_request_headers.empty() ||
+                   !options.set_response_headers.empty() ||
                    !options.remove_response_headers.empty() || policy.cors_;
   return policy;
 }
 
 Result<> RoutePolicy::compile_headers(const RouteOptions& options) {
-  static constexpr std::array<std::pair<std::string_view, Variable>, 4> kWords{{{"{client_ip}", Variable::client_ip},
-                                                                                {"{request_id}", Variable::request_id},
-                                                                                {"{host}", Variable::host},
-                                                                                {"{scheme}", Variable::scheme}}};
-  static constexpr std::array<std::string_view, 4> kKnown{"client_ip", "request_id", "host", "scheme"};
+  static constexpr std::array<std::pair<std::string_view, Variable>, 4> kWords{
+      {{"{client_ip}", Variable::client_ip},
+       {"{request_id}", Variable::request_id},
+       {"{host}", Variable::host},
+       {"{scheme}", Variable::scheme}}};
+  static constexpr std::array<std::string_view, 4> kKnown{"client_ip", "request_id", "host",
+                                                          "scheme"};
   for (const auto& [name, value] : options.set_request_headers) {
     constexpr std::string_view kSetting = "set_request_headers";
     if (auto good = check_name(kSetting, name, Side::request); !good) return good;
     if (auto good = check_value(kSetting, name, value); !good) return good;
     if (const auto word = unknown_variable(value, kKnown)) {
-      return refuse(kSetting, "unknown variable {" + *word + "}; known are {client_ip}, {request_id}, {host}, {scheme}");
+      return refuse(kSetting, "unknown variable {" + *word +
+                                  "}; known are {client_ip}, {request_id}, {host}, {scheme}");
     }
     dropped_from_request_.add(name);
     std::string line;
@@ -228,26 +248,34 @@ Result<> RoutePolicy::compile_headers(const RouteOptions& options) {
 
 std::vector<RoutePolicy::RedirectPiece> RoutePolicy::split_redirect(std::string_view url) const {
   static constexpr std::array<std::pair<std::string_view, Part>, 4> kWords{
-      {{"{uri}", Part::uri}, {"{path}", Part::path}, {"{query}", Part::query}, {"{host}", Part::host}}};
+      {{"{uri}", Part::uri},
+       {"{path}", Part::path},
+       {"{query}", Part::query},
+       {"{host}", Part::host}}};
   std::vector<RedirectPiece> pieces;
-  split_template(url, kWords, [&](std::string literal, Part part) { pieces.push_back({std::move(literal), part}); });
+  split_template(url, kWords, [&](std::string literal, Part part) {
+    pieces.push_back({std::move(literal), part});
+  });
   return pieces;
 }
 
 Result<> RoutePolicy::compile_redirect(const std::string& setting) {
   if (setting.empty()) return {};
   static constexpr std::array<std::string_view, 4> kKnown{"uri", "path", "query", "host"};
-  constexpr std::string_view kWanted = "expected a status (301, 302, 303, 307, 308) and a URL: \"308 https://example.org{uri}\"";
+  constexpr std::string_view kWanted =
+      "expected a status (301, 302, 303, 307, 308) and a URL: \"308 https://example.org{uri}\"";
   const auto space = setting.find(' ');
   if (space == std::string::npos) return refuse("redirect", std::string(kWanted));
   const auto status = text::to_u64(std::string_view(setting).substr(0, space));
   const std::string_view url = text::trimmed(std::string_view(setting).substr(space + 1));
   static constexpr std::array<unsigned, 5> kStatuses{301, 302, 303, 307, 308};
-  if (!status || std::ranges::find(kStatuses, *status) == kStatuses.end() || url.empty() || !is_url_text(url)) {
+  if (!status || std::ranges::find(kStatuses, *status) == kStatuses.end() || url.empty() ||
+      !is_url_text(url)) {
     return refuse("redirect", std::string(kWanted));
   }
   if (const auto word = unknown_variable(url, kKnown)) {
-    return refuse("redirect", "unknown variable {" + *word + "}; known are {uri}, {path}, {query}, {host}");
+    return refuse("redirect",
+                  "unknown variable {" + *word + "}; known are {uri}, {path}, {query}, {host}");
   }
   // Where the client goes must not depend on what stands in path or query: "/{uri}" would be "//evil.example" for that path, and
   // "https://example.org{query}" another host.
@@ -258,11 +286,14 @@ Result<> RoutePolicy::compile_redirect(const std::string& setting) {
     const auto end = std::min({rest.find_first_of("/?#"), rest.find("{uri}"), rest.find("{path}")});
     const std::string_view authority = rest.substr(0, end);
     const auto query = authority.find("{query}");
-    if (authority.empty() || query != std::string_view::npos || authority.find('@') != std::string_view::npos) {
-      return refuse("redirect", "the host must be written out or {host}, and a path must follow it");
+    if (authority.empty() || query != std::string_view::npos ||
+        authority.find('@') != std::string_view::npos) {
+      return refuse("redirect",
+                    "the host must be written out or {host}, and a path must follow it");
     }
-  } else if (!rest.starts_with('/') || rest.starts_with("//") || rest.starts_with("/{uri}") || rest.starts_with("/{path}") ||
-             rest.starts_with("/{query}") || rest.starts_with("/{host}")) {
+  } else if (!rest.starts_with('/') || rest.starts_with("//") || rest.starts_with("/{uri}") ||
+             rest.starts_with("/{path}") || rest.starts_with("/{query}") ||
+             rest.starts_with("/{host}")) {
     return refuse("redirect", "the URL must begin with https://, http:// or one / and a name");
   }
   redirect_status_ = static_cast<unsigned>(*status);
@@ -276,8 +307,8 @@ Result<> RoutePolicy::compile_paths(const RouteOptions& options) {
     if (prefix.empty()) return prefix;
     std::string scratch;
     const auto normal = http::normalised_path(prefix, scratch);
-    if (!prefix.starts_with('/') || !is_url_text(prefix) || prefix.find_first_of("?#") != std::string::npos || !normal ||
-        *normal != prefix) {
+    if (!prefix.starts_with('/') || !is_url_text(prefix) ||
+        prefix.find_first_of("?#") != std::string::npos || !normal || *normal != prefix) {
       return refuse(setting, "'" + prefix + "' is no plain path such as /api/v1");
     }
     return prefix;
@@ -298,44 +329,61 @@ Result<> RoutePolicy::compile_cors(const CorsOptions& options) {
     if (origin == "*") {
       any_origin_ = true;
     } else if (!is_origin(origin)) {
-      return refuse("cors.origins", "'" + origin + "' is no origin such as https://app.example.org, and not *");
+      return refuse("cors.origins",
+                    "'" + origin + "' is no origin such as https://app.example.org, and not *");
     }
   }
-  if (any_origin_ && options.credentials) return refuse("cors.credentials", "not with origin *: name the origins");
+  if (any_origin_ && options.credentials)
+    return refuse("cors.credentials", "not with origin *: name the origins");
   if (auto good = check_tokens("cors.methods", options.methods); !good) return good;
   if (auto good = check_tokens("cors.headers", options.headers); !good) return good;
   if (auto good = check_tokens("cors.expose", options.expose); !good) return good;
   origins_ = options.origins;
-  if (options.credentials) append_line(cors_lines_, to_string(Name::access_control_allow_credentials), "true");
+  if (options.credentials)
+    append_line(cors_lines_, to_string(Name::access_control_allow_credentials), "true");
   preflight_lines_ = cors_lines_;
-  if (!options.expose.empty()) append_line(cors_lines_, to_string(Name::access_control_expose_headers), joined(options.expose));
-  append_line(preflight_lines_, to_string(Name::access_control_allow_methods), joined(options.methods));
-  if (!options.headers.empty()) append_line(preflight_lines_, to_string(Name::access_control_allow_headers), joined(options.headers));
-  append_line(preflight_lines_, to_string(Name::access_control_max_age), seconds_of(options.max_age));
+  if (!options.expose.empty())
+    append_line(cors_lines_, to_string(Name::access_control_expose_headers),
+                joined(options.expose));
+  append_line(preflight_lines_, to_string(Name::access_control_allow_methods),
+              joined(options.methods));
+  if (!options.headers.empty())
+    append_line(preflight_lines_, to_string(Name::access_control_allow_headers),
+                joined(options.headers));
+  append_line(preflight_lines_, to_string(Name::access_control_max_age),
+              seconds_of(options.max_age));
   for (const Name name : kCorsNames) dropped_from_response_.add(to_string(name));
   return {};
 }
 
-std::optional<http::Reply> RoutePolicy::early_reply(const http::RequestHead& head, Arrival arrival) const {
+std::optional<http::Reply> RoutePolicy::early_reply(const http::RequestHead& head,
+                                                    Arrival arrival) const {
   const bool redirects = redirect_status_ != 0 || (redirect_https_ && !arrival.tls);
   if (redirects && head.authority.empty()) {  // HTTP/1.0 without Host: there is nowhere to send it
-    return http::Reply{400, "application/json", R"({"error":{"code":"no_host","message":"a Host is needed here"}})", {}};
+    return http::Reply{400,
+                       "application/json",
+                       R"({"error":{"code":"no_host","message":"a Host is needed here"}})",
+                       {}};
   }
   if (redirect_https_ && !arrival.tls) {
     std::string to = "https://";
     to += host_without_port(head.authority);
-    if (arrival.tls_port != 0 && arrival.tls_port != 443) to += ":" + std::to_string(arrival.tls_port);
+    if (arrival.tls_port != 0 && arrival.tls_port != 443)
+      to += ":" + std::to_string(arrival.tls_port);
     to += head.path == "*" ? "/" : head.path_and_query;
     return redirect_to(308, to, head, arrival.tls);
   }
-  if (redirect_status_ != 0) return redirect_to(redirect_status_, location(head), head, arrival.tls);
-  if (cors_ && head.method == http::Method::options && head.has(Name::origin) && head.has(Name::access_control_request_method)) {
+  if (redirect_status_ != 0)
+    return redirect_to(redirect_status_, location(head), head, arrival.tls);
+  if (cors_ && head.method == http::Method::options && head.has(Name::origin) &&
+      head.has(Name::access_control_request_method)) {
     return preflight(head, arrival.tls);
   }
   return std::nullopt;
 }
 
-http::Reply RoutePolicy::redirect_to(unsigned status, const std::string& location, const http::RequestHead& head, bool tls) const {
+http::Reply RoutePolicy::redirect_to(unsigned status, const std::string& location,
+                                     const http::RequestHead& head, bool tls) const {
   http::Reply reply{status, "text/plain; charset=utf-8", "Moved to " + location + "\n", {}};
   append_line(reply.fields, "Location", location);
   append_response_lines(reply.fields, head, tls);
@@ -364,7 +412,8 @@ std::string RoutePolicy::target(const http::RequestHead& head) const {
   if (path.empty() || path == "*") return std::string(behind);
   behind.remove_prefix(path.size());  // "?query", or nothing
   const auto below = [this](std::string_view p) {
-    return p.starts_with(strip_prefix_) && (p.size() == strip_prefix_.size() || p[strip_prefix_.size()] == '/');
+    return p.starts_with(strip_prefix_) &&
+           (p.size() == strip_prefix_.size() || p[strip_prefix_.size()] == '/');
   };
   std::string scratch;
   if (!strip_prefix_.empty()) {
@@ -395,10 +444,12 @@ std::string_view RoutePolicy::value_of(Variable variable, const Variables& varia
 }
 
 void RoutePolicy::append_request_lines(std::string& out, const Variables& variables) const {
-  for (const Piece& piece : request_lines_) out.append(piece.literal).append(value_of(piece.variable, variables));
+  for (const Piece& piece : request_lines_)
+    out.append(piece.literal).append(value_of(piece.variable, variables));
 }
 
-void RoutePolicy::append_response_lines(std::string& out, const http::RequestHead& request, bool tls) const {
+void RoutePolicy::append_response_lines(std::string& out, const http::RequestHead& request,
+                                        bool tls) const {
   out += response_lines_;
   if (tls) out += hsts_line_;
   if (!cors_) return;
@@ -416,7 +467,8 @@ bool RoutePolicy::allows_origin(std::string_view origin) const {
 }
 
 void RoutePolicy::append_cors_origin(std::string& out, std::string_view origin) const {
-  append_line(out, to_string(Name::access_control_allow_origin), any_origin_ ? std::string_view("*") : origin);
+  append_line(out, to_string(Name::access_control_allow_origin),
+              any_origin_ ? std::string_view("*") : origin);
 }
 
 http::Reply RoutePolicy::preflight(const http::RequestHead& head, bool tls) const {
@@ -426,7 +478,8 @@ http::Reply RoutePolicy::preflight(const http::RequestHead& head, bool tls) cons
   reply.fields += any_origin_ ? "" : "Vary: Origin, Access-Control-Request-Private-Network\r\n";
   if (!allows_origin(origin)) {
     reply.status = 403;
-    reply.body = R"({"error":{"code":"origin_not_allowed","message":"this origin may not use this route"}})";
+    reply.body =
+        R"({"error":{"code":"origin_not_allowed","message":"this origin may not use this route"}})";
     return reply;
   }
   reply.status = 204;

@@ -56,14 +56,19 @@ class RoutePolicy {
   [[nodiscard]] bool active() const { return active_; }
 
   // The answer that needs no server: a redirect, or that to a CORS preflight.
-  [[nodiscard]] std::optional<http::Reply> early_reply(const http::RequestHead& head, Arrival arrival) const;
+  [[nodiscard]] std::optional<http::Reply> early_reply(const http::RequestHead& head,
+                                                       Arrival arrival) const;
 
   // What is asked of the server: strip_prefix off, add_prefix on, the query as it came.
   [[nodiscard]] std::string target(const http::RequestHead& head) const;
 
   // Whether a received field is passed on.
-  [[nodiscard]] bool keeps_request_field(const http::Field& field) const { return !dropped_from_request_.has(field); }
-  [[nodiscard]] bool keeps_response_field(const http::Field& field) const { return !dropped_from_response_.has(field); }
+  [[nodiscard]] bool keeps_request_field(const http::Field& field) const {
+    return !dropped_from_request_.has(field);
+  }
+  [[nodiscard]] bool keeps_response_field(const http::Field& field) const {
+    return !dropped_from_response_.has(field);
+  }
 
   // Whole lines, each with its end, behind the fields passed on.
   void append_request_lines(std::string& out, const Variables& variables) const;
@@ -98,8 +103,8 @@ class RoutePolicy {
   [[nodiscard]] Result<> compile_paths(const RouteOptions& options);
   [[nodiscard]] Result<> compile_cors(const CorsOptions& options);
   [[nodiscard]] std::vector<RedirectPiece> split_redirect(std::string_view url) const;
-  [[nodiscard]] http::Reply redirect_to(unsigned status, const std::string& location, const http::RequestHead& head,
-                                        bool tls) const;
+  [[nodiscard]] http::Reply redirect_to(unsigned status, const std::string& location,
+                                        const http::RequestHead& head, bool tls) const;
   [[nodiscard]] std::string location(const http::RequestHead& head) const;
   [[nodiscard]] http::Reply preflight(const http::RequestHead& head, bool tls) const;
   [[nodiscard]] bool allows_origin(std::string_view origin) const;

@@ -12,9 +12,9 @@ namespace headroom::edge {
 using http::Exchange;
 using http::Name;
 
-Proxy::Proxy(net::TaskGroup& group, const Hosting& hosting, AccessLog& log,
-             cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch,
-             Refresher& refresher, AnswerCoder& coder)
+Proxy::Proxy(net::TaskGroup& group, const Hosting& hosting, AccessLog& log, cache::Cache* cache,
+             ProxyCells cells, InnerDoor& inner, Batch& batch, Refresher& refresher,
+             AnswerCoder& coder)
     : group_(group),
       forwarder_(group, coder),
       hosting_(hosting),
@@ -49,7 +49,8 @@ net::Task<> Proxy::serve(Exchange& exchange) {
   if (auto known = identify(request); !known) {
     exchange.close_after();
     co_await request.fail(400, "bad_request", known.error().message);
-  } else if (request.head().has(Name::x_headroom_debug) && !(request.explained = may_ask_why(request))) {
+  } else if (request.head().has(Name::x_headroom_debug) &&
+             !(request.explained = may_ask_why(request))) {
     co_await request.fail(403, "no_operator", "X-Headroom-Debug holds no token of an operator");
   } else if (!request.limited.allowed()) {
     co_await request.fail(429, "rate_limited", "too many requests; see Retry-After");
@@ -94,7 +95,8 @@ Result<> Proxy::identify(Request& r) {
     r.cells = &r.route->metrics->cells[group_.worker().index()];
     r.cells->begun->add();
   }
-  if (r.view.limits->any() && !is_batch(r) && !r.x.peer().own) {  // a batch's parts are asked for, one by one
+  if (r.view.limits->any() && !is_batch(r) &&
+      !r.x.peer().own) {  // a batch's parts are asked for, one by one
     const limit::Asked asked{.head = r.head(),
                              .route = r.route == nullptr ? std::string_view{} : r.route->name,
                              .host = without_port(r.head().authority),
@@ -109,7 +111,8 @@ Result<> Proxy::identify(Request& r) {
 // Not inside a batch: there one request could try many tokens.
 bool Proxy::may_ask_why(const Request& r) const {
   if (!hosting_.may_ask || r.x.peer().inner) return false;
-  return hosting_.may_ask(r.head().value_of(Name::x_headroom_debug), r.x.peer().address.ip(), group_.worker().index());
+  return hosting_.may_ask(r.head().value_of(Name::x_headroom_debug), r.x.peer().address.ip(),
+                          group_.worker().index());
 }
 
 // The common case, decided without a coroutine: nothing but a server of the route's group can answer.

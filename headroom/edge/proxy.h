@@ -46,9 +46,8 @@ struct ProxyCells {
 
 class Proxy final : public http::Service {
  public:
-  Proxy(net::TaskGroup& group, const Hosting& hosting, AccessLog& log,
-        cache::Cache* cache, ProxyCells cells, InnerDoor& inner, Batch& batch,
-        Refresher& refresher, AnswerCoder& coder);
+  Proxy(net::TaskGroup& group, const Hosting& hosting, AccessLog& log, cache::Cache* cache,
+        ProxyCells cells, InnerDoor& inner, Batch& batch, Refresher& refresher, AnswerCoder& coder);
 
   void set_view(const std::shared_ptr<const View>& view);
   // Closes idle upstream connections that are no longer wanted. Every second.

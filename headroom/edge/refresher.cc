@@ -19,23 +19,30 @@ std::string_view vary_names(const PagePlace& place) {
   return rest.substr(0, rest.find('\n'));
 }
 
-bool is_credential(std::string_view name) { return name == "cookie" || name == "authorization" || name == "proxy-authorization"; }
+bool is_credential(std::string_view name) {
+  return name == "cookie" || name == "authorization" || name == "proxy-authorization";
+}
 
 // What a proxy before us said of the way here: part of a page's address, and believed from its peer alone.
 bool is_of_proxy(Name name) {
-  return name == Name::x_forwarded_for || name == Name::x_forwarded_host || name == Name::x_forwarded_proto || name == Name::x_forwarded_port ||
+  return name == Name::x_forwarded_for || name == Name::x_forwarded_host ||
+         name == Name::x_forwarded_proto || name == Name::x_forwarded_port ||
          name == Name::forwarded;
 }
 
 FieldTexts fields_for(const Request& r) {
   const std::string_view names = vary_names(r.place);
   const auto varies_by = [&](std::string_view name) {
-    return std::ranges::any_of(text::split(names, ','), [&](std::string_view each) { return text::equal_ignoring_case(each, name); });
+    return std::ranges::any_of(text::split(names, ','), [&](std::string_view each) {
+      return text::equal_ignoring_case(each, name);
+    });
   };
   FieldTexts fields;
   for (const http::Field& field : r.head().fields) {
     if (field.hop_by_hop || field.id == Name::host || http::is_framing(field.id)) continue;
-    if (varies_by(field.name) || (r.trusted && (is_of_proxy(field.id) || unkeyed(field) == Unkeyed::told_by_proxy))) fields.emplace_back(field.name, field.value);
+    if (varies_by(field.name) ||
+        (r.trusted && (is_of_proxy(field.id) || unkeyed(field) == Unkeyed::told_by_proxy)))
+      fields.emplace_back(field.name, field.value);
   }
   if (!varies_by("user-agent")) fields.emplace_back("User-Agent", "Headroom (refresh)");
   return fields;
@@ -44,7 +51,8 @@ FieldTexts fields_for(const Request& r) {
 }  // namespace
 
 bool Refresher::can(const Request& r) {
-  return r.view.options->cache.background_refreshes > 0 && r.place.owner.empty() && std::ranges::none_of(text::split(vary_names(r.place), ','), is_credential);
+  return r.view.options->cache.background_refreshes > 0 && r.place.owner.empty() &&
+         std::ranges::none_of(text::split(vary_names(r.place), ','), is_credential);
 }
 
 bool Refresher::begin(const Request& r, cache::Lease lease) {
@@ -56,14 +64,16 @@ bool Refresher::begin(const Request& r, cache::Lease lease) {
     return false;
   }
   const http::Peer& peer = r.x.peer();
-  auto job = std::make_shared<Job>(Job{.key = key,
-                                       .target = std::string(r.head().path_and_query),
-                                       .host = std::string(r.head().authority),
-                                       .fields = fields_for(r),
-                                       .peer = {peer.address, r.x.local(), peer.tls, peer.known, true},
-                                       .bounds = {},
-                                       .lease = std::move(lease)});
-  job->bounds.head = {options.head_limit.count * 2, options.line_limit.count, options.field_limit + 32};
+  auto job =
+      std::make_shared<Job>(Job{.key = key,
+                                .target = std::string(r.head().path_and_query),
+                                .host = std::string(r.head().authority),
+                                .fields = fields_for(r),
+                                .peer = {peer.address, r.x.local(), peer.tls, peer.known, true},
+                                .bounds = {},
+                                .lease = std::move(lease)});
+  job->bounds.head = {options.head_limit.count * 2, options.line_limit.count,
+                      options.field_limit + 32};
   job->bounds.deadline = Clock::now() + options.cache.refresh_timeout;
   job->bounds.keep_body = false;
   running_.emplace(key, job);  // before it begins: it may end while it is being spawned
@@ -80,7 +90,10 @@ net::Task<> Refresher::run(std::shared_ptr<Job> job) {
   job->lease = {};  // unclaimed: its key is another one by now
   running_.erase(job->key);
   const Refreshed outcome = job->outcome;
-  (outcome == Refreshed::renewed ? cells_.renewed : outcome == Refreshed::not_stored ? cells_.not_stored : cells_.failed)->add();
+  (outcome == Refreshed::renewed      ? cells_.renewed
+   : outcome == Refreshed::not_stored ? cells_.not_stored
+                                      : cells_.failed)
+      ->add();
   if (outcome == Refreshed::failed) rest(job->key);
 }
 

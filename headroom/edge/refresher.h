@@ -36,7 +36,8 @@ class Refresher {
   static constexpr Duration kRest = std::chrono::seconds(1);
   static constexpr std::size_t kMostResting = 1024;
 
-  Refresher(net::TaskGroup& group, InnerDoor& door, const RefreshCells& cells) : group_(group), door_(door), cells_(cells) {}
+  Refresher(net::TaskGroup& group, InnerDoor& door, const RefreshCells& cells)
+      : group_(group), door_(door), cells_(cells) {}
   Refresher(const Refresher&) = delete;
   Refresher& operator=(const Refresher&) = delete;
 

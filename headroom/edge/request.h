@@ -78,9 +78,9 @@ struct Request {
   limit::Decision limited;
   Keeper* keeper = nullptr;
   PagePlace place;
-  std::string cache_status;  // what the cache did, for the answer's field
-  bool explained = false;    // an operator asks why (explain.h)
-  link::Link* link = nullptr;    // where pages are tagged by what queries read
+  std::string cache_status;       // what the cache did, for the answer's field
+  bool explained = false;         // an operator asks why (explain.h)
+  link::Link* link = nullptr;     // where pages are tagged by what queries read
   link::RequestPointer at_app{};  // from when it is forwarded
   std::uint64_t unclaimed_since = 0;
 
@@ -100,9 +100,13 @@ struct Request {
             text::equal_ignoring_case(head().value_of(http::Name::x_forwarded_proto), "https"));
   }
   // Whether its answer says what the cache did: where that is set, and to ourselves.
-  [[nodiscard]] bool tells_cache_status() const { return view.options->cache.status || explained || x.peer().own; }
+  [[nodiscard]] bool tells_cache_status() const {
+    return view.options->cache.status || explained || x.peer().own;
+  }
   // What is asked on our own account is turned away first.
-  [[nodiscard]] Priority priority() const { return x.peer().own ? Priority::background : route->priority; }
+  [[nodiscard]] Priority priority() const {
+    return x.peer().own ? Priority::background : route->priority;
+  }
   [[nodiscard]] bool streams_body() const { return !body_stored && x.has_body(); }
 
   // Whether the client is no longer there (looked at by a system call); the request is then over.

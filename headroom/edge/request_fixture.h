@@ -13,9 +13,11 @@ namespace headroom::edge {
 // "GET /path" and "Name: value" lines; Host: app.test unless given.
 class TestRequest {
  public:
-  explicit TestRequest(std::string_view line, std::string_view fields = {}) : text_(std::string(line) + " HTTP/1.1\r\n") {
+  explicit TestRequest(std::string_view line, std::string_view fields = {})
+      : text_(std::string(line) + " HTTP/1.1\r\n") {
     if (fields.find("Host:") == std::string_view::npos) text_ += "Host: app.test\r\n";
-    text_ += std::string(fields) + (fields.empty() || fields.ends_with("\r\n") ? "\r\n" : "\r\n\r\n");
+    text_ +=
+        std::string(fields) + (fields.empty() || fields.ends_with("\r\n") ? "\r\n" : "\r\n\r\n");
     http::ScanState state;
     const http::Parsed parsed = http::parse_request_head(text_, {}, state, head_);
     HR_ASSERT(std::string_view(parsed.refusal.reason) == std::string_view());

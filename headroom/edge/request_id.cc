@@ -22,7 +22,8 @@ std::uint64_t seed_of_kernel() {
 bool is_sane(std::string_view id) {
   static constexpr auto kAllowed = [] {
     std::array<bool, 256> allowed{};
-    for (const char c : std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")) {
+    for (const char c :
+         std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")) {
       allowed[static_cast<unsigned char>(c)] = true;
     }
     return allowed;

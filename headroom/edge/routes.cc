@@ -8,11 +8,15 @@
 
 namespace headroom::edge {
 
-RouteMetrics::RouteMetrics(const std::string& route, std::size_t workers, metrics::Registry& registry)
+RouteMetrics::RouteMetrics(const std::string& route, std::size_t workers,
+                           metrics::Registry& registry)
     : begun(registry.counter(kRequestsBegun, {route})),
-      ended{&registry.counter(kRequests, {route, "none"}), &registry.counter(kRequests, {route, "1xx"}),
-            &registry.counter(kRequests, {route, "2xx"}),  &registry.counter(kRequests, {route, "3xx"}),
-            &registry.counter(kRequests, {route, "4xx"}),  &registry.counter(kRequests, {route, "5xx"})},
+      ended{&registry.counter(kRequests, {route, "none"}),
+            &registry.counter(kRequests, {route, "1xx"}),
+            &registry.counter(kRequests, {route, "2xx"}),
+            &registry.counter(kRequests, {route, "3xx"}),
+            &registry.counter(kRequests, {route, "4xx"}),
+            &registry.counter(kRequests, {route, "5xx"})},
       bytes_in(registry.counter(kBytesIn, {route})),
       bytes_out(registry.counter(kBytesOut, {route})),
       queue(registry.histogram(kQueueTime, {route})),
@@ -44,7 +48,8 @@ RouteMetrics::RouteMetrics(const std::string& route, std::size_t workers, metric
 RouteTable::RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {
   const auto rank = [](const Route& route) {
     const int host = route.host.empty() ? 2 : route.wildcard ? 1 : 0;
-    return std::tuple(host, -static_cast<int>(route.host.size()), -static_cast<int>(route.path.size()), route.order);
+    return std::tuple(host, -static_cast<int>(route.host.size()),
+                      -static_cast<int>(route.path.size()), route.order);
   };
   for (std::size_t i = 0; i < routes_.size(); ++i) routes_[i].order = i;
   std::ranges::sort(routes_, {}, rank);
@@ -52,7 +57,8 @@ RouteTable::RouteTable(std::vector<Route> routes) : routes_(std::move(routes)) {
 
 const Route* RouteTable::match(std::string_view host, std::string_view path) const {
   for (const Route& route : routes_) {
-    if (http::path_is_under(route.path, path) && http::host_matches(route.host, host)) return &route;
+    if (http::path_is_under(route.path, path) && http::host_matches(route.host, host))
+      return &route;
   }
   return nullptr;
 }

@@ -28,8 +28,9 @@ namespace headroom::edge {
 
 // A group with those who wait for it: to be let in at all, and for a server with a free place. A reload keeps the queues.
 struct Pool {
-  Pool(const UpstreamOptions& options, std::vector<std::shared_ptr<Server>> servers, std::shared_ptr<limit::Concurrency> concurrency,
-       std::shared_ptr<const net::TlsClient> tls, const Pool* before)
+  Pool(const UpstreamOptions& options, std::vector<std::shared_ptr<Server>> servers,
+       std::shared_ptr<limit::Concurrency> concurrency, std::shared_ptr<const net::TlsClient> tls,
+       const Pool* before)
       : group(options, std::move(servers), std::move(concurrency), std::move(tls)),
         admission(before != nullptr ? before->admission : std::make_shared<Waiting>(options.queue)),
         places(before != nullptr ? before->places : std::make_shared<Waiting>(options.queue)) {}
@@ -70,7 +71,10 @@ class Sharing {
  public:
   [[nodiscard]] bool pays() const { return score_.load(std::memory_order_relaxed) >= 0; }
   void stored() { score_.store(kWorth, std::memory_order_relaxed); }
-  void not_stored() { score_.store(std::max(score_.load(std::memory_order_relaxed) - 1, -1), std::memory_order_relaxed); }
+  void not_stored() {
+    score_.store(std::max(score_.load(std::memory_order_relaxed) - 1, -1),
+                 std::memory_order_relaxed);
+  }
   void waited_in_vain() { score_.store(-1, std::memory_order_relaxed); }
 
  private:

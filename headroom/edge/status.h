@@ -77,9 +77,9 @@ struct WarmStatus {
 
 // What the CDN in front has been told.
 struct CdnStatus {
-  std::string provider;        // "": none
-  std::uint64_t waiting = 0;   // invalidations
-  std::uint64_t told = 0;      // since the start
+  std::string provider;       // "": none
+  std::uint64_t waiting = 0;  // invalidations
+  std::uint64_t told = 0;     // since the start
   std::uint64_t calls = 0;
   std::uint64_t refused = 0;   // invalidations
   std::uint64_t failures = 0;  // calls in a row

@@ -24,7 +24,8 @@ Error server_error(std::string_view line, std::string_view what) {
 Result<> read_attribute(std::string_view attribute, std::string_view line, ServerSpec& spec) {
   const auto equals = attribute.find('=');
   const std::string_view name = attribute.substr(0, equals);
-  const auto number = equals == std::string_view::npos ? std::nullopt : text::to_u64(attribute.substr(equals + 1));
+  const auto number =
+      equals == std::string_view::npos ? std::nullopt : text::to_u64(attribute.substr(equals + 1));
   if (attribute == "backup") {
     spec.backup = true;
   } else if (name == "weight" && number && *number >= 1 && *number <= 1000) {
@@ -32,15 +33,17 @@ Result<> read_attribute(std::string_view attribute, std::string_view line, Serve
   } else if (name == "max_connections" && number && *number <= 1000000) {
     spec.max_connections = static_cast<std::uint32_t>(*number);
   } else {
-    return std::unexpected(server_error(line, "'" + std::string(attribute) +
-                                                  "' is none of weight=1..1000, max_connections=N, backup"));
+    return std::unexpected(server_error(
+        line,
+        "'" + std::string(attribute) + "' is none of weight=1..1000, max_connections=N, backup"));
   }
   return {};
 }
 
 Result<> read_host_and_port(std::string_view rest, std::string_view line, ServerSpec& spec) {
   if (rest.ends_with('/')) rest.remove_suffix(1);
-  if (rest.find('/') != std::string_view::npos || rest.find('@') != std::string_view::npos || rest.empty()) {
+  if (rest.find('/') != std::string_view::npos || rest.find('@') != std::string_view::npos ||
+      rest.empty()) {
     return std::unexpected(server_error(line, "expected scheme://host[:port] without a path"));
   }
   spec.authority = rest;
@@ -49,7 +52,8 @@ Result<> read_host_and_port(std::string_view rest, std::string_view line, Server
   const bool bracketed = rest.front() == '[';
   if (colon != std::string_view::npos && (!bracketed || rest[colon - 1] == ']')) {
     const auto port = text::to_u64(rest.substr(colon + 1));
-    if (!port || *port == 0 || *port > 65535) return std::unexpected(server_error(line, "expected a port from 1 to 65535"));
+    if (!port || *port == 0 || *port > 65535)
+      return std::unexpected(server_error(line, "expected a port from 1 to 65535"));
     spec.port = static_cast<std::uint16_t>(*port);
     rest = rest.substr(0, colon);
   }
@@ -70,7 +74,9 @@ Result<ServerSpec> ServerSpec::parse(std::string_view line) {
   for (const std::string_view word : text::split(line, ' ')) {
     if (!word.empty()) words.push_back(word);
   }
-  if (words.empty()) return std::unexpected(server_error(line, "expected http://host:port, https://host or unix:/path"));
+  if (words.empty())
+    return std::unexpected(
+        server_error(line, "expected http://host:port, https://host or unix:/path"));
   std::string_view url = words[0];
   spec.text = url;
   for (std::size_t i = 1; i < words.size(); ++i) {
@@ -86,14 +92,16 @@ Result<ServerSpec> ServerSpec::parse(std::string_view line) {
   }
   spec.tls = url.starts_with("https://");
   if (!spec.tls && !url.starts_with("http://")) {
-    return std::unexpected(server_error(line, "expected http://host:port, https://host or unix:/path"));
+    return std::unexpected(
+        server_error(line, "expected http://host:port, https://host or unix:/path"));
   }
   url.remove_prefix(spec.tls ? 8 : 7);
   if (auto read = read_host_and_port(url, line, spec); !read) return pass(read);
   return spec;
 }
 
-Server::Server(ServerSpec spec, const std::string& group, std::size_t workers, metrics::Registry& registry)
+Server::Server(ServerSpec spec, const std::string& group, std::size_t workers,
+               metrics::Registry& registry)
     : spec_(std::move(spec)),
       slots_(workers),
       requests_(registry.counter(kServerRequests, {group, spec_.text})),
@@ -108,8 +116,10 @@ Server::Server(ServerSpec spec, const std::string& group, std::size_t workers, m
     slots_[w].first_byte = first_byte_.at(w);
     slots_[w].connect = connect.at(w);
   }
-  in_flight_gauge_ = registry.gauge(kServerInFlight, {group, spec_.text}, [this] { return in_flight(); });
-  up_gauge_ = registry.gauge(kServerUp, {group, spec_.text}, [this] { return usable(Clock::now()) ? 1.0 : 0.0; });
+  in_flight_gauge_ =
+      registry.gauge(kServerInFlight, {group, spec_.text}, [this] { return in_flight(); });
+  up_gauge_ = registry.gauge(kServerUp, {group, spec_.text},
+                             [this] { return usable(Clock::now()) ? 1.0 : 0.0; });
 }
 
 std::shared_ptr<const Endpoints> Server::endpoints() const {
@@ -142,9 +152,11 @@ bool Server::failed(TimePoint now, const UpstreamOptions& options) {
 }
 
 void Server::eject(TimePoint now, const UpstreamOptions& options) {
-  const std::uint32_t times = std::min(consecutive_ejections_.fetch_add(1, std::memory_order_relaxed), 10U);
-  const Duration time = std::min<Duration>(options.fail_timeout * (1 << times),
-                                           std::max(options.max_fail_timeout, options.fail_timeout));
+  const std::uint32_t times =
+      std::min(consecutive_ejections_.fetch_add(1, std::memory_order_relaxed), 10U);
+  const Duration time =
+      std::min<Duration>(options.fail_timeout * (1 << times),
+                         std::max(options.max_fail_timeout, options.fail_timeout));
   ejected_until_.store(now + time, std::memory_order_relaxed);
   up_since_.store(now + time, std::memory_order_relaxed);
   fails_.store(0, std::memory_order_relaxed);
@@ -166,7 +178,9 @@ void Server::set_probe(bool up, std::string reason, TimePoint now) {
 }
 
 void Server::inherit(const Server& before) {
-  const auto copy = [](auto& to, const auto& from) { to.store(from.load(std::memory_order_relaxed), std::memory_order_relaxed); };
+  const auto copy = [](auto& to, const auto& from) {
+    to.store(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  };
   copy(draining_, before.draining_);
   copy(probe_down_, before.probe_down_);
   copy(ejected_until_, before.ejected_until_);
@@ -225,7 +239,8 @@ void Server::trim(const net::Worker& worker, TimePoint now, const UpstreamOption
 }
 
 Group::Group(UpstreamOptions options, std::vector<std::shared_ptr<Server>> servers,
-             std::shared_ptr<limit::Concurrency> concurrency, std::shared_ptr<const net::TlsClient> tls)
+             std::shared_ptr<limit::Concurrency> concurrency,
+             std::shared_ptr<const net::TlsClient> tls)
     : options_(std::move(options)),
       servers_(std::move(servers)),
       concurrency_(std::move(concurrency)),
@@ -285,7 +300,8 @@ Server* Group::best_of(std::span<Server* const> candidates, TimePoint now, std::
       return candidates[0];
     }
     case Balance::hash: {
-      auto point = std::ranges::lower_bound(ring_, hash, {}, &std::pair<std::uint64_t, Server*>::first);
+      auto point =
+          std::ranges::lower_bound(ring_, hash, {}, &std::pair<std::uint64_t, Server*>::first);
       for (std::size_t i = 0; i < ring_.size(); ++i, ++point) {
         if (point == ring_.end()) point = ring_.begin();
         if (std::ranges::find(candidates, point->second) != candidates.end()) return point->second;
@@ -296,7 +312,8 @@ Server* Group::best_of(std::span<Server* const> candidates, TimePoint now, std::
   return candidates[0];
 }
 
-Group::Pick Group::pick(TimePoint now, const Tried& tried, std::uint64_t hash, Random& random) const {
+Group::Pick Group::pick(TimePoint now, const Tried& tried, std::uint64_t hash,
+                        Random& random) const {
   std::size_t usable = 0;
   for (const auto& server : servers_) usable += server->usable(now) ? 1 : 0;
   const bool everyone = usable * 2 < servers_.size();
@@ -318,7 +335,9 @@ Group::Pick Group::pick(TimePoint now, const Tried& tried, std::uint64_t hash, R
       Server* best = best_of({found.data(), count}, now, hash, random);
       if (best->enter()) return {best, false};
       pick.all_full = true;  // it filled up meanwhile
-      count = static_cast<std::size_t>(std::remove(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), best) - found.begin());
+      count = static_cast<std::size_t>(
+          std::remove(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), best) -
+          found.begin());
     }
   }
   return pick;
@@ -330,7 +349,8 @@ namespace {
 std::string_view cookie(std::string_view header, std::string_view name) {
   for (const std::string_view pair : text::split(header, ';')) {
     const auto equals = pair.find('=');
-    if (equals != std::string_view::npos && pair.substr(0, equals) == name) return pair.substr(equals + 1);
+    if (equals != std::string_view::npos && pair.substr(0, equals) == name)
+      return pair.substr(equals + 1);
   }
   return {};
 }
@@ -344,7 +364,8 @@ std::uint64_t Group::hash_of(const http::RequestHead& head, const IpAddress& cli
     if (const http::Field* field = head.find(by.substr(7)); field != nullptr) value = field->value;
   } else if (by.starts_with("cookie:")) {
     for (const http::Field& field : head.fields) {
-      if (field.id == http::Name::cookie && value.empty()) value = cookie(field.value, by.substr(7));
+      if (field.id == http::Name::cookie && value.empty())
+        value = cookie(field.value, by.substr(7));
     }
   }
   if (!value.empty()) return hash64(value);

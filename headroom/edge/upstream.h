@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "headroom/base/metrics.h"
 #include "headroom/base/address.h"
 #include "headroom/base/hash.h"
+#include "headroom/base/metrics.h"
 #include "headroom/edge/options.h"
 #include "headroom/http/client.h"
 #include "headroom/limit/concurrency.h"
@@ -29,7 +29,7 @@ namespace headroom::edge {
 struct ServerSpec {
   std::string text;  // as configured, without attributes
   bool tls = false;
-  std::string host;       // empty: a Unix socket
+  std::string host;  // empty: a Unix socket
   std::uint16_t port = 0;
   std::string unix_path;
   std::string authority;  // what Host says with host = "upstream"
@@ -58,7 +58,8 @@ class Server {
     metrics::Histogram::Recorder connect;
   };
 
-  Server(ServerSpec spec, const std::string& group, std::size_t workers, metrics::Registry& registry);
+  Server(ServerSpec spec, const std::string& group, std::size_t workers,
+         metrics::Registry& registry);
 
   [[nodiscard]] const ServerSpec& spec() const { return spec_; }
   [[nodiscard]] Slot& slot(const net::Worker& worker) { return slots_[worker.index()]; }
@@ -69,7 +70,9 @@ class Server {
 
   // --- how it is ---
   [[nodiscard]] bool usable(TimePoint now) const;
-  [[nodiscard]] bool ejected(TimePoint now) const { return now < ejected_until_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool ejected(TimePoint now) const {
+    return now < ejected_until_.load(std::memory_order_relaxed);
+  }
   // A connection that failed, a time-out, an answer that was none. True when this makes max_fails within fail_timeout.
   [[nodiscard]] bool failed(TimePoint now, const UpstreamOptions& options);
   void answered() { consecutive_ejections_.store(0, std::memory_order_relaxed); }
@@ -87,9 +90,12 @@ class Server {
   [[nodiscard]] bool enter();
   // Ordered against those who begin to wait (waiting.h).
   void leave() { in_flight_.fetch_sub(1, std::memory_order_seq_cst); }
-  [[nodiscard]] std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint32_t in_flight() const {
+    return in_flight_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] bool full() const {
-    return spec_.max_connections != 0 && in_flight_.load(std::memory_order_seq_cst) >= spec_.max_connections;
+    return spec_.max_connections != 0 &&
+           in_flight_.load(std::memory_order_seq_cst) >= spec_.max_connections;
   }
   std::atomic<std::int64_t> idle_connections{0};
   [[nodiscard]] metrics::Counter& requests() { return requests_; }
@@ -141,7 +147,9 @@ class Group {
   [[nodiscard]] const UpstreamOptions& options() const { return options_; }
   [[nodiscard]] const std::vector<std::shared_ptr<Server>>& servers() const { return servers_; }
   [[nodiscard]] limit::Concurrency& concurrency() const { return *concurrency_; }
-  [[nodiscard]] const std::shared_ptr<limit::Concurrency>& shared_concurrency() const { return concurrency_; }
+  [[nodiscard]] const std::shared_ptr<limit::Concurrency>& shared_concurrency() const {
+    return concurrency_;
+  }
   [[nodiscard]] const net::TlsClient* tls() const { return tls_.get(); }
 
   struct Pick {
@@ -149,7 +157,8 @@ class Group {
     bool all_full = false;  // there are usable servers, each at its max_connections
   };
   // Chooses and enters a server (Server::enter). `hash` matters for Balance::hash only.
-  [[nodiscard]] Pick pick(TimePoint now, const Tried& tried, std::uint64_t hash, Random& random) const;
+  [[nodiscard]] Pick pick(TimePoint now, const Tried& tried, std::uint64_t hash,
+                          Random& random) const;
   // What Balance::hash goes by: hash_by of the request.
   [[nodiscard]] std::uint64_t hash_of(const http::RequestHead& head, const IpAddress& client) const;
   // Takes a server out when it has failed too often and enough others are left.
@@ -161,7 +170,8 @@ class Group {
 
  private:
   [[nodiscard]] bool eligible(const Server& server, TimePoint now, bool everyone) const;
-  [[nodiscard]] Server* best_of(std::span<Server* const> candidates, TimePoint now, std::uint64_t hash, Random& random) const;
+  [[nodiscard]] Server* best_of(std::span<Server* const> candidates, TimePoint now,
+                                std::uint64_t hash, Random& random) const;
   [[nodiscard]] double load_of(const Server& server, TimePoint now) const;
 
   const UpstreamOptions options_;

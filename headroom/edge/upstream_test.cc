@@ -13,7 +13,8 @@ namespace {
 // A group of servers that are all placed, with the defaults of [[edge.upstreams]].
 class Balancing : public testing::Test {
  protected:
-  std::shared_ptr<Group> group(std::vector<std::string> lines, const std::function<void(UpstreamOptions&)>& change = {}) {
+  std::shared_ptr<Group> group(std::vector<std::string> lines,
+                               const std::function<void(UpstreamOptions&)>& change = {}) {
     UpstreamOptions options = upstream_section().defaults();
     options.name = "app";
     options.slow_start = {};
@@ -59,7 +60,8 @@ TEST_F(Balancing, WeightsShareInProportion) {
   const auto app = group({"http://a:1 weight=3", "http://b:1"});
   for (int i = 0; i < 400; ++i) ASSERT_NE(app->pick(now_, {}, 0, random_).server, nullptr);
   EXPECT_NEAR(app->servers()[0]->in_flight(), 300, 2);
-  const auto turns = group({"http://a:1 weight=3", "http://b:1"}, [](auto& o) { o.balance = Balance::round_robin; });
+  const auto turns = group({"http://a:1 weight=3", "http://b:1"},
+                           [](auto& o) { o.balance = Balance::round_robin; });
   EXPECT_EQ(chosen(*turns, 400)["http://a:1"], 300);
 }
 
@@ -179,7 +181,8 @@ TEST_F(Balancing, SlowStartGrowsTheShare) {
 }
 
 TEST(ServerSpec, ReadsWhatItAcceptsAndNamesWhatItDoesNot) {
-  const auto spec = ServerSpec::parse("https://[::1]:8443 weight=2 max_connections=50 backup").value();
+  const auto spec =
+      ServerSpec::parse("https://[::1]:8443 weight=2 max_connections=50 backup").value();
   EXPECT_TRUE(spec.tls);
   EXPECT_EQ(spec.host, "::1");
   EXPECT_EQ(spec.port, 8443);
@@ -188,8 +191,9 @@ TEST(ServerSpec, ReadsWhatItAcceptsAndNamesWhatItDoesNot) {
   EXPECT_TRUE(spec.backup);
   EXPECT_EQ(ServerSpec::parse("http://app").value().port, 80);
   EXPECT_EQ(ServerSpec::parse("unix:/run/app.sock").value().unix_path, "/run/app.sock");
-  for (const char* wrong : {"", "app:3000", "ftp://app", "http://", "http://app/path", "http://u@app", "http://app:0",
-                            "http://app:99999", "http://app weight=0", "http://app colour=red", "http://[::1"}) {
+  for (const char* wrong :
+       {"", "app:3000", "ftp://app", "http://", "http://app/path", "http://u@app", "http://app:0",
+        "http://app:99999", "http://app weight=0", "http://app colour=red", "http://[::1"}) {
     const auto refused = ServerSpec::parse(wrong);
     ASSERT_FALSE(refused) << wrong;
     EXPECT_EQ(refused.error().code, Errc::invalid);
@@ -200,7 +204,8 @@ TEST(Statuses, RangesAndLists) {
   EXPECT_TRUE(status_in("200-399,418", 302).value());
   EXPECT_TRUE(status_in("200-399,418", 418).value());
   EXPECT_FALSE(status_in("200-399,418", 500).value());
-  for (const char* wrong : {"2xx", "300-200", "99", "200-", "600"}) EXPECT_FALSE(status_in(wrong, 200)) << wrong;
+  for (const char* wrong : {"2xx", "300-200", "99", "200-", "600"})
+    EXPECT_FALSE(status_in(wrong, 200)) << wrong;
 }
 
 Route route(std::string host, std::string path) {

@@ -38,8 +38,8 @@ std::shared_ptr<Pool> pool_named(const std::vector<std::shared_ptr<Pool>>& pools
 
 class Maker {
  public:
-  Maker(const EdgeOptions& options, const cache::Cache* cache, const View* before, std::size_t workers,
-        metrics::Registry& registry)
+  Maker(const EdgeOptions& options, const cache::Cache* cache, const View* before,
+        std::size_t workers, metrics::Registry& registry)
       : options_(options), cache_(cache), before_(before), workers_(workers), registry_(registry) {}
 
   Result<std::vector<std::shared_ptr<Pool>>> pools() const {
@@ -61,7 +61,9 @@ class Maker {
       auto made = route(option, pools);
       if (!made) return pass(made, "edge.routes '" + option.path + "'");
       if (std::ranges::any_of(routes, [&](const Route& r) { return covers_the_same(r, *made); })) {
-        return fail(Errc::invalid, "edge.routes '" + option.host + option.path + "': there are two of this host and path; the second would never match");
+        return fail(Errc::invalid,
+                    "edge.routes '" + option.host + option.path +
+                        "': there are two of this host and path; the second would never match");
       }
       routes.push_back(std::move(*made));
     }
@@ -79,7 +81,9 @@ class Maker {
   }
 
  private:
-  static bool covers_the_same(const Route& a, const Route& b) { return a.wildcard == b.wildcard && a.host == b.host && a.path == b.path; }
+  static bool covers_the_same(const Route& a, const Route& b) {
+    return a.wildcard == b.wildcard && a.host == b.host && a.path == b.path;
+  }
 
   // `app` is the group "app" with the defaults of [[edge.upstreams]].
   std::vector<UpstreamOptions> all_upstreams() const {
@@ -143,7 +147,8 @@ class Maker {
     made.enabled = cache_ != nullptr && option.enabled.value_or(options_.cache.enabled);
     made.tags = option.tags;
     made.strip_query = option.strip_query;
-    made.rules = {.ignore_cookies = option.ignore_cookies, .store_set_cookie = option.store_set_cookie};
+    made.rules = {.ignore_cookies = option.ignore_cookies,
+                  .store_set_cookie = option.store_set_cookie};
     made.invalidates = option.invalidates;
     made.owners = Owners(option.per_user);
     made.browser = option.browser;
@@ -153,11 +158,13 @@ class Maker {
         return fail(Errc::invalid, "a tag with {user} needs per_user: without it nobody is known");
     }
     if (!http::is_field_value(option.cdn)) return fail(Errc::invalid, "cdn: a control character");
-    if (!http::is_field_value(option.browser)) return fail(Errc::invalid, "browser: a control character");
+    if (!http::is_field_value(option.browser))
+      return fail(Errc::invalid, "browser: a control character");
     if (option.ttl_class.empty() || cache_ == nullptr) return made;
     if (auto known = check_ttl_class(option, cache_->options()); !known) return pass(known);
     made.cls = cache_->class_of(option.ttl_class);
-    made.ttl = static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(cache_->ttl_of(made.cls)).count());
+    made.ttl = static_cast<std::uint32_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(cache_->ttl_of(made.cls)).count());
     return made;
   }
 
@@ -216,7 +223,8 @@ Result<> check_ttl_class(const RouteCacheOptions& route, const cache::CacheOptio
     if (known.name == route.ttl_class) return {};
     names.append(names.empty() ? "" : ", ").append(known.name);
   }
-  return fail(Errc::invalid, "cache.ttl_class: there is no class '" + route.ttl_class + "'; known: " + names);
+  return fail(Errc::invalid,
+              "cache.ttl_class: there is no class '" + route.ttl_class + "'; known: " + names);
 }
 
 Result<std::shared_ptr<const View>> make_view(std::shared_ptr<const EdgeOptions> options,

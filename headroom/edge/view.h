@@ -23,9 +23,11 @@ struct View {
 // Errc::invalid with the setting's name. May read files (certificates): not on a worker.
 [[nodiscard]] Result<std::shared_ptr<const View>> make_view(
     std::shared_ptr<const EdgeOptions> options, std::shared_ptr<const limit::Rules> limits,
-    const cache::Cache* cache, const View* before, std::size_t workers, metrics::Registry& registry);
+    const cache::Cache* cache, const View* before, std::size_t workers,
+    metrics::Registry& registry);
 
 // Whether [cache] has the class that a route names. Errc::invalid.
-[[nodiscard]] Result<> check_ttl_class(const RouteCacheOptions& route, const cache::CacheOptions& cache);
+[[nodiscard]] Result<> check_ttl_class(const RouteCacheOptions& route,
+                                       const cache::CacheOptions& cache);
 
 }  // namespace headroom::edge

@@ -11,7 +11,8 @@ class Waiting::Stay {
     const std::scoped_lock lock(waiting_.mutex_);
     Queue& queue = waiting_.queues_[queue_];
     at_ = queue.insert(queue.end(), std::move(waiter));
-    if (turn.needs == Turn::Needs::any) waiting_.ahead_[queue_].fetch_add(1, std::memory_order_relaxed);
+    if (turn.needs == Turn::Needs::any)
+      waiting_.ahead_[queue_].fetch_add(1, std::memory_order_relaxed);
     // Ordered against free(): either it sees this waiter, or the first take() sees what it freed.
     waiting_.size_.fetch_add(1, std::memory_order_seq_cst);
   }
@@ -21,7 +22,8 @@ class Waiting::Stay {
     {
       const std::scoped_lock lock(waiting_.mutex_);
       (*at_)->event = nullptr;
-      if ((*at_)->needs == Turn::Needs::any) waiting_.ahead_[queue_].fetch_sub(1, std::memory_order_relaxed);
+      if ((*at_)->needs == Turn::Needs::any)
+        waiting_.ahead_[queue_].fetch_sub(1, std::memory_order_relaxed);
       waiting_.queues_[queue_].erase(at_);
       waiting_.size_.fetch_sub(1, std::memory_order_seq_cst);
     }
@@ -47,8 +49,10 @@ class Waiting::Stay {
   Queue::iterator at_;
 };
 
-net::Task<Result<>> Waiting::wait(net::TaskGroup& group, Turn turn, const std::function<bool()>& take) {
-  if (turn.priority == Priority::background) co_return fail(Errc::overloaded, "background requests do not wait");
+net::Task<Result<>> Waiting::wait(net::TaskGroup& group, Turn turn,
+                                  const std::function<bool()>& take) {
+  if (turn.priority == Priority::background)
+    co_return fail(Errc::overloaded, "background requests do not wait");
   const std::size_t most = most_.load(std::memory_order_relaxed);
   if (size() >= (turn.priority == Priority::critical ? 2 * most : most)) {
     co_return fail(Errc::overloaded, "too many requests wait");

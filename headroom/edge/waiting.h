@@ -30,7 +30,10 @@ class Waiting {
 
   struct Turn {
     Priority priority = Priority::normal;
-    enum class Needs : std::uint8_t { any, some } needs = Needs::any;  // some: not every place will do
+    enum class Needs : std::uint8_t {
+      any,
+      some
+    } needs = Needs::any;  // some: not every place will do
     TimePoint deadline = kNever;
   };
 
@@ -41,7 +44,8 @@ class Waiting {
   }
   // Suspends until take() says true: it tries for a place, on this worker, at once if nobody is ahead and whenever one came free.
   // Errc::overloaded (queue full, background), timeout, cancelled.
-  [[nodiscard]] net::Task<Result<>> wait(net::TaskGroup& group, Turn turn, const std::function<bool()>& take);
+  [[nodiscard]] net::Task<Result<>> wait(net::TaskGroup& group, Turn turn,
+                                         const std::function<bool()>& take);
   // A place was given back: the first in the queue tries for it.
   void free() {
     if (size_.load(std::memory_order_seq_cst) > 0) wake_first();

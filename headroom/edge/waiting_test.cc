@@ -16,7 +16,8 @@ class WaitingTest : public testing::Test {
  protected:
   WaitingTest() {
     workers_.start();
-    for (const auto& worker : workers_) groups_.push_back(std::make_unique<net::TaskGroup>(*worker));
+    for (const auto& worker : workers_)
+      groups_.push_back(std::make_unique<net::TaskGroup>(*worker));
   }
   ~WaitingTest() override {
     for (auto& group : groups_) {
@@ -38,24 +39,31 @@ class WaitingTest : public testing::Test {
   }
 
   // Begins to wait on a worker; the future tells what came of it.
-  std::future<Errc> begin(Priority priority, Needs needs = Needs::any, std::size_t worker = 0, Duration patience = 10s, bool may = true) {
+  std::future<Errc> begin(Priority priority, Needs needs = Needs::any, std::size_t worker = 0,
+                          Duration patience = 10s, bool may = true) {
     auto result = std::make_shared<std::promise<Errc>>();
     const std::size_t before = waiting_.size();
     net::TaskGroup& group = *groups_[worker];
     group.worker().run_and_wait([&] {
-      EXPECT_TRUE(group.spawn([this, &group, result, priority, needs, patience, may]() -> net::Task<> {
-        const std::function<bool()> take = [this, may] { return may && this->take(); };
-        const Waiting::Turn turn{priority, needs, Clock::now() + patience};
-        auto done = co_await waiting_.wait(group, turn, take);
-        result->set_value(done ? Errc{} : done.error().code);
-      }));
+      EXPECT_TRUE(
+          group.spawn([this, &group, result, priority, needs, patience, may]() -> net::Task<> {
+            const std::function<bool()> take = [this, may] { return may && this->take(); };
+            const Waiting::Turn turn{priority, needs, Clock::now() + patience};
+            auto done = co_await waiting_.wait(group, turn, take);
+            result->set_value(done ? Errc{} : done.error().code);
+          }));
     });
     auto future = result->get_future();
-    while (waiting_.size() == before && future.wait_for(0s) != std::future_status::ready) std::this_thread::yield();
+    while (waiting_.size() == before && future.wait_for(0s) != std::future_status::ready)
+      std::this_thread::yield();
     return future;
   }
-  static bool still(const std::future<Errc>& waiter) { return waiter.wait_for(30ms) == std::future_status::timeout; }
-  static bool served(std::future<Errc>& waiter) { return waiter.wait_for(5s) == std::future_status::ready && waiter.get() == Errc{}; }
+  static bool still(const std::future<Errc>& waiter) {
+    return waiter.wait_for(30ms) == std::future_status::timeout;
+  }
+  static bool served(std::future<Errc>& waiter) {
+    return waiter.wait_for(5s) == std::future_status::ready && waiter.get() == Errc{};
+  }
 
   net::Workers workers_{2};
   std::vector<std::unique_ptr<net::TaskGroup>> groups_;
@@ -118,7 +126,8 @@ TEST_F(WaitingTest, WhoCannotUseAnyPlaceHoldsNobodyUp) {
   EXPECT_TRUE(served(second));
   EXPECT_TRUE(still(choosy));
   free_ = 1;
-  auto third = begin(Priority::normal);  // a place is free: no waiting behind one that cannot use it
+  auto third =
+      begin(Priority::normal);  // a place is free: no waiting behind one that cannot use it
   EXPECT_TRUE(served(third));
 }
 

@@ -13,9 +13,10 @@ namespace headroom::edge {
 
 // [[edge.warm]]
 struct WarmOptions {
-  std::vector<std::string> urls{};               // "https://shop.example.org/a", or "/a" of `origin`
-  std::string origin{};                          // "https://shop.example.org"
-  std::map<std::string, std::string> headers{};  // "Accept-Language" = "de | en": one request for each
+  std::vector<std::string> urls{};  // "https://shop.example.org/a", or "/a" of `origin`
+  std::string origin{};             // "https://shop.example.org"
+  std::map<std::string, std::string>
+      headers{};  // "Accept-Language" = "de | en": one request for each
 };
 
 // [edge.warming]

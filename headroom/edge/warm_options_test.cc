@@ -11,7 +11,8 @@ std::vector<std::string> urls(const WarmOptions& options) {
   if (!made) return {made.error().message};
   for (const WarmRequest& request : *made) {
     std::string url = request.url();
-    for (const auto& [name, value] : request.fields) url.append(" ").append(name).append("=").append(value);
+    for (const auto& [name, value] : request.fields)
+      url.append(" ").append(name).append("=").append(value);
     urls.push_back(std::move(url));
   }
   return urls;
@@ -20,18 +21,24 @@ std::vector<std::string> urls(const WarmOptions& options) {
 using Urls = std::vector<std::string>;
 
 TEST(WarmRequests, AreUrlsAndPathsOfAnOrigin) {
-  EXPECT_EQ(urls({.urls = {"http://A.example:8080/x?y=1", "https://b.example"}}), (Urls{"http://a.example:8080/x?y=1", "https://b.example/"}));
-  EXPECT_EQ(urls({.urls = {"/", "/x"}, .origin = "https://shop.example"}), (Urls{"https://shop.example/", "https://shop.example/x"}));
+  EXPECT_EQ(urls({.urls = {"http://A.example:8080/x?y=1", "https://b.example"}}),
+            (Urls{"http://a.example:8080/x?y=1", "https://b.example/"}));
+  EXPECT_EQ(urls({.urls = {"/", "/x"}, .origin = "https://shop.example"}),
+            (Urls{"https://shop.example/", "https://shop.example/x"}));
 }
 
 TEST(WarmRequests, AreMadeWithEachCombinationOfHeaders) {
-  EXPECT_EQ(urls({.urls = {"http://a/"}, .headers = {{"Accept-Encoding", "gzip|br"}, {"Accept-Language", "de | en"}}}),
-            (Urls{"http://a/ Accept-Encoding=gzip Accept-Language=de", "http://a/ Accept-Encoding=br Accept-Language=de",
-                  "http://a/ Accept-Encoding=gzip Accept-Language=en", "http://a/ Accept-Encoding=br Accept-Language=en"}));
+  EXPECT_EQ(urls({.urls = {"http://a/"},
+                  .headers = {{"Accept-Encoding", "gzip|br"}, {"Accept-Language", "de | en"}}}),
+            (Urls{"http://a/ Accept-Encoding=gzip Accept-Language=de",
+                  "http://a/ Accept-Encoding=br Accept-Language=de",
+                  "http://a/ Accept-Encoding=gzip Accept-Language=en",
+                  "http://a/ Accept-Encoding=br Accept-Language=en"}));
 }
 
 TEST(WarmRequests, ThatCannotBeSentAreRefusedWithTheReason) {
-  for (const char* url : {"/x", "ftp://a/", "http://", "http:///x", "http://a b/", "http://a/x y", "http://a/#x", "http://user@a/", "http://a/\r\nX: y", "", "x"}) {
+  for (const char* url : {"/x", "ftp://a/", "http://", "http:///x", "http://a b/", "http://a/x y",
+                          "http://a/#x", "http://user@a/", "http://a/\r\nX: y", "", "x"}) {
     EXPECT_FALSE(warm_requests({.urls = {url}})) << url;
   }
   for (const char* origin : {"shop.example", "https://shop.example/x", "https://"}) {

@@ -45,12 +45,14 @@ class WarmBoard {
 
 class Warmer {
  public:
-  Warmer(net::TaskGroup& group, InnerDoor& door, WarmBoard& board, const WarmCells& cells) : group_(group), door_(door), board_(board), cells_(cells) {}
+  Warmer(net::TaskGroup& group, InnerDoor& door, WarmBoard& board, const WarmCells& cells)
+      : group_(group), door_(door), board_(board), cells_(cells) {}
   Warmer(const Warmer&) = delete;
   Warmer& operator=(const Warmer&) = delete;
 
   // For runs from now on.
-  void configure(std::vector<WarmRequest> requests, const WarmingOptions& options, const http::HeadLimits& limits);
+  void configure(std::vector<WarmRequest> requests, const WarmingOptions& options,
+                 const http::HeadLimits& limits);
   // True: a run has begun; false: one is under way. Errc::not_found: nothing is listed; unavailable: it is going down.
   [[nodiscard]] Result<bool> start();
   // The same at the start of the process, for which WarmBoard::not_ready() waits.

@@ -35,7 +35,8 @@ constexpr std::size_t kBacktraceLine = 1000;
 Result<json::Document> parse(std::string_view text) {
   auto document = json::parse(text, {.bytes = Bytes{text.size()}, .depth = kDepth});
   if (!document) return pass(document, "Invalid JSON");
-  if (document->root().kind() != json::Kind::object) return fail(Errc::invalid, "Invalid JSON: expected an object");
+  if (document->root().kind() != json::Kind::object)
+    return fail(Errc::invalid, "Invalid JSON: expected an object");
   return document;
 }
 
@@ -52,19 +53,23 @@ void cut(std::string& text, std::size_t bytes) {
 }
 
 Result<> check_word(std::string_view what, std::string_view word) {
-  if (word.size() > kWordLimit) return fail(Errc::invalid, fmt::format("{} is longer than {} characters", what, kWordLimit));
+  if (word.size() > kWordLimit)
+    return fail(Errc::invalid, fmt::format("{} is longer than {} characters", what, kWordLimit));
   const bool printable = std::ranges::all_of(word, [](char c) { return c > ' ' && c < 0x7f; });
-  if (!printable) return fail(Errc::invalid, fmt::format("{} must be printable ASCII without spaces", what));
+  if (!printable)
+    return fail(Errc::invalid, fmt::format("{} must be printable ASCII without spaces", what));
   return {};
 }
 
 template <class E, std::size_t N>
-Result<E> choose(std::string_view what, std::string_view word, const std::array<std::pair<std::string_view, E>, N>& choices) {
+Result<E> choose(std::string_view what, std::string_view word,
+                 const std::array<std::pair<std::string_view, E>, N>& choices) {
   for (const auto& [name, value] : choices) {
     if (text::equal_ignoring_case(name, word)) return value;
   }
   std::string known;
-  for (const auto& [name, value] : choices) known += (known.empty() ? "" : ", ") + std::string(name);
+  for (const auto& [name, value] : choices)
+    known += (known.empty() ? "" : ", ") + std::string(name);
   return fail(Errc::invalid, fmt::format("unknown {}: expected one of {}", what, known));
 }
 
@@ -89,7 +94,8 @@ bool class_matches(std::string_view pattern, std::size_t& at, char c) {
   for (; p < pattern.size() && pattern[p] != ']'; ++p) {
     if (pattern[p] == '\\' && p + 1 < pattern.size()) ++p;
     if (p + 2 < pattern.size() && pattern[p + 1] == '-' && pattern[p + 2] != ']') {
-      found = found || (std::min(pattern[p], pattern[p + 2]) <= c && c <= std::max(pattern[p], pattern[p + 2]));
+      found = found || (std::min(pattern[p], pattern[p + 2]) <= c &&
+                        c <= std::max(pattern[p], pattern[p + 2]));
       p += 2;
     } else {
       found = found || pattern[p] == c;
@@ -102,16 +108,12 @@ bool class_matches(std::string_view pattern, std::size_t& at, char c) {
 // One element of a pattern that is no star; moves `at` behind it.
 bool one_matches(std::string_view pattern, std::size_t& at, char c) {
   switch (pattern[at]) {
-    case '?':
-      ++at;
-      return true;
-    case '[':
-      return class_matches(pattern, at, c);
+    case '?': ++at; return true;
+    case '[': return class_matches(pattern, at, c);
     case '\\':
       if (at + 1 < pattern.size()) ++at;
       [[fallthrough]];
-    default:
-      return pattern[at++] == c;
+    default: return pattern[at++] == c;
   }
 }
 
@@ -168,7 +170,8 @@ Result<Ack> parse_ack(std::string_view arguments) {
   json::Reader in(document->root());
   in.required("jid", ack.jid);
   if (auto read = finish(in); !read) return pass(read);
-  if (const auto result = document->root().find("result"); result && !result->is_null()) ack.result = result->text();
+  if (const auto result = document->root().find("result"); result && !result->is_null())
+    ack.result = result->text();
   return ack;
 }
 
@@ -196,7 +199,8 @@ Result<std::vector<std::string>> parse_words(std::string_view arguments) {
     rest = behind;
     if (word.empty()) continue;
     if (auto good = check_word("a queue name", word); !good) return pass(good);
-    if (words.size() == kWordsLimit) return fail(Errc::invalid, fmt::format("more than {} queues", kWordsLimit));
+    if (words.size() == kWordsLimit)
+      return fail(Errc::invalid, fmt::format("more than {} queues", kWordsLimit));
     words.emplace_back(word);
   }
   return words;
@@ -220,8 +224,10 @@ Result<Mutate> parse_mutate(std::string_view arguments) {
   if (auto read = finish(in); !read) return pass(read);
   using Act = Mutate::Act;
   using Target = Mutate::Target;
-  constexpr std::array<std::pair<std::string_view, Act>, 4> kActs{
-      {{"requeue", Act::requeue}, {"discard", Act::discard}, {"kill", Act::kill}, {"clear", Act::clear}}};
+  constexpr std::array<std::pair<std::string_view, Act>, 4> kActs{{{"requeue", Act::requeue},
+                                                                   {"discard", Act::discard},
+                                                                   {"kill", Act::kill},
+                                                                   {"clear", Act::clear}}};
   constexpr std::array<std::pair<std::string_view, Target>, 3> kTargets{
       {{"scheduled", Target::scheduled}, {"retries", Target::retries}, {"dead", Target::dead}}};
   auto act = choose("cmd", cmd, kActs);
@@ -235,8 +241,10 @@ Result<Mutate> parse_mutate(std::string_view arguments) {
 
 Result<QueueAct> parse_queue_act(std::string_view arguments) {
   using Act = QueueAct::Act;
-  constexpr std::array<std::pair<std::string_view, Act>, 4> kActs{
-      {{"PAUSE", Act::pause}, {"RESUME", Act::resume}, {"REMOVE", Act::remove}, {"LATENCY", Act::latency}}};
+  constexpr std::array<std::pair<std::string_view, Act>, 4> kActs{{{"PAUSE", Act::pause},
+                                                                   {"RESUME", Act::resume},
+                                                                   {"REMOVE", Act::remove},
+                                                                   {"LATENCY", Act::latency}}};
   const auto [word, rest] = first_word(arguments);
   auto act = choose("QUEUE command", word, kActs);
   if (!act) return pass(act);
@@ -271,8 +279,10 @@ Result<Track> parse_track(std::string_view arguments) {
 
 Result<BatchAct> parse_batch(std::string_view arguments) {
   using Act = BatchAct::Act;
-  constexpr std::array<std::pair<std::string_view, Act>, 4> kActs{
-      {{"NEW", Act::create}, {"OPEN", Act::open}, {"COMMIT", Act::commit}, {"STATUS", Act::status}}};
+  constexpr std::array<std::pair<std::string_view, Act>, 4> kActs{{{"NEW", Act::create},
+                                                                   {"OPEN", Act::open},
+                                                                   {"COMMIT", Act::commit},
+                                                                   {"STATUS", Act::status}}};
   const auto [word, rest] = first_word(arguments);
   auto act = choose("BATCH command", word, kActs);
   if (!act) return pass(act);

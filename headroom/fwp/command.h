@@ -29,7 +29,21 @@
 namespace headroom::fwp {
 
 enum class Verb : std::uint8_t {
-  hello, push, pushb, fetch, ack, fail, beat, info, flush, mutate, queue, track, batch, end, unknown
+  hello,
+  push,
+  pushb,
+  fetch,
+  ack,
+  fail,
+  beat,
+  info,
+  flush,
+  mutate,
+  queue,
+  track,
+  batch,
+  end,
+  unknown
 };
 
 struct Command {

@@ -18,7 +18,8 @@ TEST(FwpCommand, AVerbIsTheFirstWordInCapitalsAndLinesMayEndInEitherWay) {
 }
 
 TEST(FwpCommand, HelloIsReadAndUnknownMembersArePassedOver) {
-  const auto hello = parse_hello(R"({"v":2,"wid":"abc","hostname":"h","pid":7,"labels":["node"],"pwdhash":"00","new":{"x":1}})");
+  const auto hello = parse_hello(
+      R"({"v":2,"wid":"abc","hostname":"h","pid":7,"labels":["node"],"pwdhash":"00","new":{"x":1}})");
   ASSERT_TRUE(hello.has_value()) << hello.error().message;
   EXPECT_EQ(hello->wid, "abc");
   EXPECT_EQ(hello->pid, 7);
@@ -39,7 +40,9 @@ TEST(FwpCommand, AFailureIsCutToItsLimitsWithoutBreakingACharacter) {
   message += "\xc3\xa4\xc3\xa4";
   std::string backtrace;
   for (int i = 0; i < 70; ++i) backtrace += (i > 0 ? ",\"l\"" : "\"l\"");
-  const auto fail = parse_fail(R"({"jid":"j","errtype":")" + std::string(200, 'e') + R"(","message":")" + message + R"(","backtrace":[)" + backtrace + "]}");
+  const auto fail =
+      parse_fail(R"({"jid":"j","errtype":")" + std::string(200, 'e') + R"(","message":")" +
+                 message + R"(","backtrace":[)" + backtrace + "]}");
   ASSERT_TRUE(fail.has_value()) << fail.error().message;
   EXPECT_EQ(fail->errtype.size(), 100U);
   EXPECT_EQ(fail->message, std::string(999, 'x'));
@@ -57,7 +60,8 @@ TEST(FwpCommand, QueueNamesArePrintableAndBounded) {
 }
 
 TEST(FwpCommand, AMutationMayHoldSpaces) {
-  const auto mutate = parse_mutate(R"({"cmd":"kill", "target":"retries", "filter":{"jobtype":"Some Type", "regexp":"*user 5*"}})");
+  const auto mutate = parse_mutate(
+      R"({"cmd":"kill", "target":"retries", "filter":{"jobtype":"Some Type", "regexp":"*user 5*"}})");
   ASSERT_TRUE(mutate.has_value()) << mutate.error().message;
   EXPECT_EQ(mutate->act, Mutate::Act::kill);
   EXPECT_EQ(mutate->target, Mutate::Target::retries);
@@ -69,11 +73,13 @@ TEST(FwpCommand, AMutationMayHoldSpaces) {
 
 TEST(FwpCommand, ElementsAreTakenByteForByte) {
   EXPECT_EQ(*elements_of(R"([ {"a":[1,2],"s":"],\"}"} , 12345678901234567890123 ,[] ])"),
-            (std::vector<std::string_view>{R"({"a":[1,2],"s":"],\"}"})", "12345678901234567890123", "[]"}));
+            (std::vector<std::string_view>{R"({"a":[1,2],"s":"],\"}"})", "12345678901234567890123",
+                                           "[]"}));
   EXPECT_TRUE(elements_of("[]")->empty());
   EXPECT_TRUE(elements_of("[ ]")->empty());
   EXPECT_EQ(elements_of("[1,]")->size(), 2U);  // the empty one is refused by who parses it
-  for (const char* wrong : {"", "[", "]", "{}", "[1", "[1]]", "[\"]", "[1] x", "[{]", "[[1]"}) EXPECT_FALSE(elements_of(wrong).has_value()) << wrong;
+  for (const char* wrong : {"", "[", "]", "{}", "[1", "[1]]", "[\"]", "[1] x", "[{]", "[[1]"})
+    EXPECT_FALSE(elements_of(wrong).has_value()) << wrong;
 }
 
 TEST(FwpCommand, GlobsMatchAsInRedis) {

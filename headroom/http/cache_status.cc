@@ -33,8 +33,10 @@ void append_cache_status(std::string& to, const CacheStatus& status) {
   } else {
     to.append("; fwd=").append(kReasons[static_cast<std::size_t>(status.forwarded)]);
   }
-  if (status.forwarded_status != 0) to.append("; fwd-status=").append(Digits(status.forwarded_status).view());
-  if (status.ttl) to.append(*status.ttl < 0 ? "; ttl=-" : "; ttl=").append(Digits(magnitude(*status.ttl)).view());
+  if (status.forwarded_status != 0)
+    to.append("; fwd-status=").append(Digits(status.forwarded_status).view());
+  if (status.ttl)
+    to.append(*status.ttl < 0 ? "; ttl=-" : "; ttl=").append(Digits(magnitude(*status.ttl)).view());
   if (status.stored) to += "; stored";
   if (status.collapsed) to += "; collapsed";
   if (!status.key.empty()) append_string(to, "key", status.key);

@@ -33,7 +33,8 @@ net::Task<Result<>> ClientConnection::read_head(const HeadLimits& limits, const 
     }
     auto bytes = co_await stream_->read_into(in_);
     if (!bytes) {
-      if (bytes.error().code != Errc::timeout) spoiled_ = true;  // after a time-out the caller may wait on
+      if (bytes.error().code != Errc::timeout)
+        spoiled_ = true;  // after a time-out the caller may wait on
       co_return pass(bytes);
     }
     if (*bytes == 0) {

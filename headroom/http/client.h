@@ -41,8 +41,8 @@ class ClientConnection {
   // Gives buffers back while the connection waits for use.
   void rest();
 
-  std::uint64_t uses = 0;       // requests carried
-  TimePoint idle_since{};       // while it rests
+  std::uint64_t uses = 0;  // requests carried
+  TimePoint idle_since{};  // while it rests
 
  private:
   std::unique_ptr<net::Stream> stream_;

@@ -6,8 +6,14 @@
 
 namespace headroom::http {
 
-Exchange::Exchange(net::TaskGroup& group, net::Stream& stream, net::Buffer& in, Peer peer, DateText& date)
-    : group_(group), stream_(stream), in_(in), peer_(std::move(peer)), date_(date), body_(stream, in) {}
+Exchange::Exchange(net::TaskGroup& group, net::Stream& stream, net::Buffer& in, Peer peer,
+                   DateText& date)
+    : group_(group),
+      stream_(stream),
+      in_(in),
+      peer_(std::move(peer)),
+      date_(date),
+      body_(stream, in) {}
 
 void Exchange::reset(const ServerOptions& options, TimePoint now) {
   options_ = &options;
@@ -35,7 +41,9 @@ void Exchange::limit_body(std::uint64_t bytes) {
   body_.start(request_.body, request_.content_length, bytes, options_->body);
 }
 
-bool Exchange::must_close() const { return close_after_ || !request_.keep_alive || continue_wanted_; }
+bool Exchange::must_close() const {
+  return close_after_ || !request_.keep_alive || continue_wanted_;
+}
 
 // The head's bytes lie in the receive buffer, which the body is about to need.
 void Exchange::keep_head() {
@@ -135,8 +143,7 @@ net::Task<Result<>> Exchange::send(std::string_view piece, Last last) {
 
 net::Task<Result<>> Exchange::reply(const Reply& reply) {
   const bool bodiless = reply.status == 204 || reply.status == 304;
-  start(reply.status, {},
-        bodiless ? Length{} : Length{Length::Kind::known, reply.body.size()});
+  start(reply.status, {}, bodiless ? Length{} : Length{Length::Kind::known, reply.body.size()});
   HeadWriter head(out_);
   if (!bodiless) head.field(Name::content_type, reply.content_type);
   head.field(Name::date, date_.now());

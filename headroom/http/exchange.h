@@ -39,9 +39,9 @@ struct Peer {
   net::Endpoint address;  // of the connection, or what a trusted PROXY header said
   std::unique_ptr<const net::Endpoint> told_local;  // where it connected to, if a PROXY header said
   bool tls = false;
-  bool known = true;      // false: the PROXY header said no address, so this is only the proxy's
-  bool inner = false;     // a request of our own, made for who is named here (Server::take_inner)
-  bool own = false;       // and on nobody's behalf
+  bool known = true;   // false: the PROXY header said no address, so this is only the proxy's
+  bool inner = false;  // a request of our own, made for who is named here (Server::take_inner)
+  bool own = false;    // and on nobody's behalf
 };
 
 // Who asks in the end, as far as a proxy before us can be believed.
@@ -60,18 +60,21 @@ struct Reply {
 
 class Exchange {
  public:
-  Exchange(net::TaskGroup& group, net::Stream& stream, net::Buffer& in, Peer peer,
-           DateText& date);
+  Exchange(net::TaskGroup& group, net::Stream& stream, net::Buffer& in, Peer peer, DateText& date);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
   [[nodiscard]] const RequestHead& request() const { return request_; }
   [[nodiscard]] const Peer& peer() const { return peer_; }
   // The peer, unless who hosts the service knows better.
-  [[nodiscard]] ClientFacts client() const { return client_ ? *client_ : ClientFacts{peer_.address.ip(), peer_.tls}; }
+  [[nodiscard]] ClientFacts client() const {
+    return client_ ? *client_ : ClientFacts{peer_.address.ip(), peer_.tls};
+  }
   void tell_client(const ClientFacts& facts) { client_ = facts; }
   // Where the client connected to. A system call unless a PROXY header said.
-  [[nodiscard]] net::Endpoint local() { return peer_.told_local ? *peer_.told_local : net::Endpoint::local_of(stream_.native()); }
+  [[nodiscard]] net::Endpoint local() {
+    return peer_.told_local ? *peer_.told_local : net::Endpoint::local_of(stream_.native());
+  }
   [[nodiscard]] net::TaskGroup& group() const { return group_; }
   [[nodiscard]] net::Worker& worker() const { return group_.worker(); }
   // When the head was complete.
@@ -128,7 +131,9 @@ class Exchange {
   void release();
   [[nodiscard]] bool must_close() const;
   // Only the connection's end says where the answer ends: one that is cut must not look whole.
-  [[nodiscard]] bool ends_with_connection() const { return head_written_ && length_.kind == Length::Kind::unknown && !chunked_; }
+  [[nodiscard]] bool ends_with_connection() const {
+    return head_written_ && length_.kind == Length::Kind::unknown && !chunked_;
+  }
   void keep_head();
   void frame_piece(std::string_view piece, Last last);
 
@@ -145,7 +150,7 @@ class Exchange {
   const ServerOptions* options_ = nullptr;
   TimePoint began_{};
 
-  std::string out_;       // the head, until it is written
+  std::string out_;  // the head, until it is written
   std::string trailers_;
   ChunkHeader chunk_{1};
   net::Gather gather_;

@@ -272,7 +272,8 @@ const std::vector<Row>& request_rows() {
        "GET /  none close"},
       {"Upgrade with a body", post("Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n"),
        "POST / a length=1 keep"},
-      {"HTTP/2 in clear text, by upgrade", get("Connection: upgrade\r\nUpgrade: H2C\r\n"), "GET / a none keep"},
+      {"HTTP/2 in clear text, by upgrade", get("Connection: upgrade\r\nUpgrade: H2C\r\n"),
+       "GET / a none keep"},
       {"several protocols offered", get("Connection: upgrade\r\nUpgrade: h2c, websocket\r\n"),
        "GET / a none keep"},
 

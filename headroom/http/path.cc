@@ -104,7 +104,8 @@ bool path_is_under(std::string_view prefix, std::string_view path) {
 bool host_matches(std::string_view pattern, std::string_view host) {
   if (pattern.empty()) return true;
   if (!pattern.starts_with('.')) return text::equal_ignoring_case(pattern, host);
-  return host.size() > pattern.size() && text::equal_ignoring_case(pattern, host.substr(host.size() - pattern.size()));
+  return host.size() > pattern.size() &&
+         text::equal_ignoring_case(pattern, host.substr(host.size() - pattern.size()));
 }
 
 }  // namespace headroom::http

@@ -9,9 +9,11 @@
 namespace headroom::http {
 namespace {
 
-constexpr Duration kHoldMemory = 1s;      // how long an idle connection keeps memory for its next request
-constexpr Duration kLinger = 10s;         // how long a sender that was answered early is read, so that it sees the answer
-constexpr Duration kLingerIdle = 2s;      // and how long when it is silent
+constexpr Duration kHoldMemory =
+    1s;  // how long an idle connection keeps memory for its next request
+constexpr Duration kLinger =
+    10s;  // how long a sender that was answered early is read, so that it sees the answer
+constexpr Duration kLingerIdle = 2s;  // and how long when it is silent
 constexpr std::uint64_t kDrainBytes = 64U << 10U;
 
 }  // namespace
@@ -94,7 +96,8 @@ net::Task<bool> ServerConnection::open() {
   }
   if (SSL_CTX* context = server_.tls_ ? server_.tls_() : nullptr; context != nullptr) {
     stream_.expire_at(Clock::now() + options_->header_timeout);
-    const std::string_view received = in_.data();  // the handshake's first bytes may have come with the PROXY header
+    const std::string_view received =
+        in_.data();  // the handshake's first bytes may have come with the PROXY header
     auto shaken = co_await stream_.accept_tls(context, received);
     in_.clear();
     if (!shaken) {
@@ -111,14 +114,15 @@ net::Task<Result<>> ServerConnection::read_proxy_header() {
   for (;;) {
     ProxyAddresses addresses;
     const Parsed parsed = parse_proxy_header(in_.data(), addresses);
-    if (parsed.state == Parsed::State::refused) co_return fail(Errc::protocol, parsed.refusal.reason);
+    if (parsed.state == Parsed::State::refused)
+      co_return fail(Errc::protocol, parsed.refusal.reason);
     if (parsed.state == Parsed::State::complete) {
       const bool believed = contains_any(options_->trusted_proxies, exchange_.peer_.address.ip());
       exchange_.peer_.known = addresses.known || !believed;
       if (addresses.known && believed) {
         exchange_.peer_.address = net::Endpoint(addresses.source, addresses.source_port);
-        exchange_.peer_.told_local =
-            std::make_unique<const net::Endpoint>(addresses.destination, addresses.destination_port);
+        exchange_.peer_.told_local = std::make_unique<const net::Endpoint>(
+            addresses.destination, addresses.destination_port);
       }
       in_.consume(parsed.size);
       co_return Result<>{};
@@ -143,7 +147,8 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
   bool first = true;
   for (;;) {
     if (!in_.empty()) {
-      const Parsed parsed = parse_request_head(in_.data(), options_->head, scan_, exchange_.request_);
+      const Parsed parsed =
+          parse_request_head(in_.data(), options_->head, scan_, exchange_.request_);
       if (parsed.state == Parsed::State::complete) {
         // The bytes stay where they are until the next read: Exchange::read() moves the head away before it.
         exchange_.head_bytes_ = in_.data().substr(0, parsed.size);
@@ -166,7 +171,8 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
       stream_.expire_at(rough_now() + kHoldMemory);
     }
     Result<std::size_t> bytes = co_await stream_.read_into(in_);
-    if (!bytes && idle_ && bytes.error().code == Errc::timeout && !server_.draining_) bytes = co_await rest();
+    if (!bytes && idle_ && bytes.error().code == Errc::timeout && !server_.draining_)
+      bytes = co_await rest();
     idle_ = false;
     if (bytes && *bytes > 0) continue;
     if (!in_.empty() && !bytes && bytes.error().code == Errc::timeout) {
@@ -188,8 +194,11 @@ net::Task<bool> ServerConnection::answer() {
   co_await server_.service_.serve(exchange_);
   if (exchange_.hijacked_) co_return false;
   if (!exchange_.started_) {
-    const Reply reply{500, "application/json",
-                      R"({"error":{"code":"internal","message":"the request was left without an answer"}})", {}};
+    const Reply reply{
+        500,
+        "application/json",
+        R"({"error":{"code":"internal","message":"the request was left without an answer"}})",
+        {}};
     exchange_.close_after();
     (void)co_await exchange_.reply(reply);
   }
@@ -228,7 +237,9 @@ net::Task<> ServerConnection::refuse(unsigned status, std::string_view reason) {
   exchange_.close_after();
   server_.service_.refused(exchange_, status, reason);
   Reply reply{status, "text/plain; charset=utf-8", {}, {}};
-  reply.body = std::to_string(status) + " " + std::string(reason_of(static_cast<std::uint16_t>(status))) + ": " + std::string(reason) + "\n";
+  reply.body = std::to_string(status) + " " +
+               std::string(reason_of(static_cast<std::uint16_t>(status))) + ": " +
+               std::string(reason) + "\n";
   stream_.expire_at(Clock::now() + kLinger);
   (void)co_await exchange_.reply(reply);
 }
@@ -255,8 +266,8 @@ void ServerConnection::drain() {
   }  // else its next request is here already: it is answered, the last one
 }
 
-Server::Server(net::TaskGroup& group, Service& service, std::shared_ptr<const ServerOptions> options,
-               std::function<SSL_CTX*()> tls)
+Server::Server(net::TaskGroup& group, Service& service,
+               std::shared_ptr<const ServerOptions> options, std::function<SSL_CTX*()> tls)
     : group_(group), service_(service), options_(std::move(options)), tls_(std::move(tls)) {}
 
 Server::~Server() = default;

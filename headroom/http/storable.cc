@@ -80,7 +80,8 @@ bool has_unknown_authorization(const RequestHead& request, const StoreRules& rul
   return request.has(Name::authorization) && !rules.holds_authorization;
 }
 bool is_users_own(const RequestHead& request, const StoreRules& rules) {
-  return rules.holds_user && !has_unknown_cookie(request, rules) && !has_unknown_authorization(request, rules);
+  return rules.holds_user && !has_unknown_cookie(request, rules) &&
+         !has_unknown_authorization(request, rules);
 }
 
 }  // namespace
@@ -97,7 +98,8 @@ Decision is_cacheable(const RequestHead& request, const CacheControl& directives
 Decision may_coalesce(const RequestHead& request, const Freshness* known, const StoreRules& rules) {
   if (known != nullptr) return may_answer(request, *known, rules);
   if (has_unknown_cookie(request, rules)) return no("the request has a Cookie");
-  if (has_unknown_authorization(request, rules)) return no("the request has Authorization (RFC 9111 3.5)");
+  if (has_unknown_authorization(request, rules))
+    return no("the request has Authorization (RFC 9111 3.5)");
   return yes("");
 }
 
@@ -105,7 +107,8 @@ Decision storable(const RequestHead& request, const ResponseHead& response,
                   const Directives& directives, const Freshness& freshness,
                   const StoreRules& rules) {
   if (forbids_storing(response, directives)) return no("no-store (RFC 9111 5.2.2.5)");
-  if (directives.is_private && !is_users_own(request, rules)) return no("private (RFC 9111 5.2.2.7)");
+  if (directives.is_private && !is_users_own(request, rules))
+    return no("private (RFC 9111 5.2.2.7)");
   if (const Decision status = by_status(response, directives); !status) return status;
   if (varies_on_everything(response)) return no("Vary: * (RFC 9111 4.1)");
   if (has_unknown_authorization(request, rules) && !freshness.for_authorized)

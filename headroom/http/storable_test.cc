@@ -122,10 +122,13 @@ TEST(OneUsersPage, IsKeptForThatUserWhereTheKeyHoldsWhoAsks) {
   EXPECT_TRUE(decided("Cookie: a=b", "Cache-Control: private, max-age=60", 200, by_cookie));
   EXPECT_TRUE(may_coalesce(Request("Authorization: x"), nullptr, by_token));
   // What the key knows nothing of counts as ever.
-  EXPECT_FALSE(decided("Authorization: x\nCookie: a=b", "Cache-Control: private, max-age=60", 200, by_token));
-  EXPECT_FALSE(decided("Authorization: x\nCookie: a=b", "Cache-Control: max-age=60", 200, by_cookie));
+  EXPECT_FALSE(decided("Authorization: x\nCookie: a=b", "Cache-Control: private, max-age=60", 200,
+                       by_token));
+  EXPECT_FALSE(
+      decided("Authorization: x\nCookie: a=b", "Cache-Control: max-age=60", 200, by_cookie));
   EXPECT_FALSE(decided("Authorization: x", "Cache-Control: no-store", 200, by_token));
-  EXPECT_FALSE(decided("Cookie: a=b", "Cache-Control: max-age=60\nSet-Cookie: a=c", 200, by_cookie));
+  EXPECT_FALSE(
+      decided("Cookie: a=b", "Cache-Control: max-age=60\nSet-Cookie: a=c", 200, by_cookie));
   EXPECT_FALSE(may_coalesce(Request("Cookie: a=b"), nullptr, by_token));
 }
 

@@ -157,18 +157,12 @@ Document::~Document() = default;
 
 Kind Value::kind() const {
   switch (tree_->kind()) {
-    case bj::kind::null:
-      return Kind::null;
-    case bj::kind::bool_:
-      return Kind::boolean;
-    case bj::kind::string:
-      return Kind::string;
-    case bj::kind::array:
-      return Kind::array;
-    case bj::kind::object:
-      return Kind::object;
-    default:
-      return Kind::number;
+    case bj::kind::null: return Kind::null;
+    case bj::kind::bool_: return Kind::boolean;
+    case bj::kind::string: return Kind::string;
+    case bj::kind::array: return Kind::array;
+    case bj::kind::object: return Kind::object;
+    default: return Kind::number;
   }
 }
 

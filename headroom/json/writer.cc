@@ -49,23 +49,12 @@ bool opens_markup(std::string_view text) {
 void append_ascii(std::string& out, std::string_view rest) {
   const char c = rest[0];
   switch (c) {
-    case '"':
-      out += "\\\"";
-      return;
-    case '\\':
-      out += "\\\\";
-      return;
-    case '\n':
-      out += "\\n";
-      return;
-    case '\r':
-      out += "\\r";
-      return;
-    case '\t':
-      out += "\\t";
-      return;
-    default:
-      break;
+    case '"': out += "\\\""; return;
+    case '\\': out += "\\\\"; return;
+    case '\n': out += "\\n"; return;
+    case '\r': out += "\\r"; return;
+    case '\t': out += "\\t"; return;
+    default: break;
   }
   if (static_cast<unsigned char>(c) < 0x20 || c == '\x7f' || opens_markup(rest)) {
     fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned char>(c));

@@ -40,7 +40,8 @@ bool Concurrency::enter(Priority priority) {
 }
 
 void Concurrency::leave(Duration answer_time, Outcome outcome, TimePoint now) {
-  in_flight_.fetch_sub(1, std::memory_order_seq_cst);  // ordered against those who begin to wait for it
+  in_flight_.fetch_sub(
+      1, std::memory_order_seq_cst);  // ordered against those who begin to wait for it
   if (!options_.adaptive || outcome == Outcome::ignored) return;
   if (outcome == Outcome::overloaded) overloads_.fetch_add(1, std::memory_order_relaxed);
   answers_.fetch_add(1, std::memory_order_relaxed);
@@ -74,7 +75,8 @@ void Concurrency::end_window(TimePoint now) {
   // A long-term mean that is far above what is seen now falls faster than it rises.
   const double weight = short_ns < long_ns_ ? kMemory * 10 : kMemory;
   long_ns_ += (short_ns - long_ns_) * weight;
-  const auto bounded = std::clamp(next, static_cast<double>(options_.least), static_cast<double>(options_.most));
+  const auto bounded =
+      std::clamp(next, static_cast<double>(options_.least), static_cast<double>(options_.most));
   limit_.store(static_cast<std::uint64_t>(bounded), std::memory_order_relaxed);
 }
 

@@ -39,7 +39,9 @@ class Concurrency {
   [[nodiscard]] bool enter(Priority priority);
   void leave(Duration answer_time, Outcome outcome, TimePoint now);
 
-  [[nodiscard]] std::uint64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t in_flight() const {
+    return in_flight_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
 
  private:

@@ -17,10 +17,15 @@ TEST(Trace, ATraceparentIsReadStrictly) {
   ASSERT_TRUE(trace);
   EXPECT_EQ(to_string(*trace), "0af7651916cd43dd8448eb211c80319c");
   EXPECT_TRUE(parse_traceparent("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more"));
-  for (const std::string_view text : {"", "00", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-                                      "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-                                      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g",
-                                      "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01more"})
+  for (const std::string_view text :
+       {"", "00", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g",
+        "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01more"})
     EXPECT_FALSE(parse_traceparent(text)) << text;
 }
 
@@ -47,7 +52,8 @@ TEST(Positions, ASessionNeedsWhatItWroteUntilItHasRestedForAMinute) {
   EXPECT_FALSE(positions.needs("bob", 7, now).position);
   EXPECT_FALSE(positions.needs("", 7, now).position);
   // Others come and go; who has written nothing for so long has no need.
-  for (std::size_t i = 0; i < 64 * Positions::kShards; ++i) positions.begin(fmt::format("s{}", i), now + Positions::kKept);
+  for (std::size_t i = 0; i < 64 * Positions::kShards; ++i)
+    positions.begin(fmt::format("s{}", i), now + Positions::kKept);
   EXPECT_FALSE(positions.needs("ann", 7, now + Positions::kKept).position);
 }
 
@@ -78,14 +84,18 @@ TEST(Positions, AWriteWhoseEndNobodyKnowsKeepsTheSessionAtThePrimary) {
 TEST(Positions, TheNumberOfSessionsIsBounded) {
   Positions positions;
   const TimePoint now = Clock::now();
-  for (std::size_t i = 0; i < Positions::kMostSessions + 20'000; ++i) positions.bring(fmt::format("s{}", i), kEarly, now);
+  for (std::size_t i = 0; i < Positions::kMostSessions + 20'000; ++i)
+    positions.bring(fmt::format("s{}", i), kEarly, now);
   EXPECT_GT(positions.forgotten(), 10'000U);
-  EXPECT_EQ(positions.needs(fmt::format("s{}", Positions::kMostSessions + 19'999), 7, now).position, kEarly);
+  EXPECT_EQ(positions.needs(fmt::format("s{}", Positions::kMostSessions + 19'999), 7, now).position,
+            kEarly);
 }
 
 TEST(Positions, TheTextOfOneIsReadBack) {
   EXPECT_EQ(parse_position(to_string(kLate)), kLate);
-  for (const std::string_view text : {"", "1/2", "1/2/3/4", "0/1/1", "a/1/1", "1/4294967296/1", "1/1/18446744073709551616"}) EXPECT_FALSE(parse_position(text)) << text;
+  for (const std::string_view text :
+       {"", "1/2", "1/2/3/4", "0/1/1", "a/1/1", "1/4294967296/1", "1/1/18446744073709551616"})
+    EXPECT_FALSE(parse_position(text)) << text;
 }
 
 TEST(Requests, ARequestIsFoundUntilAMinuteAfterItsEnd) {
@@ -116,7 +126,8 @@ TEST(Requests, TheirNumberIsBounded) {
   Requests requests;
   Random random(7);
   const TimePoint now = Clock::now();
-  for (std::size_t i = 0; i < Requests::kMostRequests + 10'000; ++i) (void)requests.begin(mint(random), "", now);
+  for (std::size_t i = 0; i < Requests::kMostRequests + 10'000; ++i)
+    (void)requests.begin(mint(random), "", now);
   EXPECT_LE(requests.size(), Requests::kMostRequests);
 }
 

@@ -9,7 +9,9 @@
 
 namespace headroom::link {
 
-std::string to_string(const Position& position) { return fmt::format("{}/{}/{}", position.system, position.timeline, position.lsn); }
+std::string to_string(const Position& position) {
+  return fmt::format("{}/{}/{}", position.system, position.timeline, position.lsn);
+}
 
 std::optional<Position> parse_position(std::string_view text) {
   const std::vector<std::string_view> parts = text::split(text, '/');
@@ -23,7 +25,9 @@ std::optional<Position> parse_position(std::string_view text) {
 
 std::size_t Positions::Hash::operator()(std::string_view text) const { return hash64(text); }
 
-Positions::Shard& Positions::shard(std::string_view session) const { return shards_[hash64(session, 1) % kShards]; }
+Positions::Shard& Positions::shard(std::string_view session) const {
+  return shards_[hash64(session, 1) % kShards];
+}
 
 Positions::Session& Positions::touch(Shard& shard, std::string_view session, TimePoint now) {
   const auto [at, fresh] = shard.sessions.try_emplace(std::string(session.substr(0, kLongestId)));
@@ -53,9 +57,11 @@ void Positions::clean(Shard& shard, TimePoint now) {
 void Positions::advance(Session& session, const Position& position) {
   const auto known = std::ranges::find(session.positions, position.system, &Position::system);
   if (known == session.positions.end()) {
-    if (session.positions.size() >= kMostSystems) session.positions.erase(session.positions.begin());
+    if (session.positions.size() >= kMostSystems)
+      session.positions.erase(session.positions.begin());
     session.positions.push_back(position);
-  } else if (position.timeline > known->timeline || (position.timeline == known->timeline && position.lsn > known->lsn)) {
+  } else if (position.timeline > known->timeline ||
+             (position.timeline == known->timeline && position.lsn > known->lsn)) {
     *known = position;
   }
 }
@@ -68,7 +74,8 @@ void Positions::begin(std::string_view session, TimePoint now) {
   clean(mine, now);
 }
 
-void Positions::end(std::string_view session, const std::optional<Position>& position, TimePoint now) {
+void Positions::end(std::string_view session, const std::optional<Position>& position,
+                    TimePoint now) {
   if (session.empty()) return;
   Shard& mine = shard(session.substr(0, kLongestId));
   const std::scoped_lock lock(mine.mutex);
@@ -86,7 +93,8 @@ void Positions::bring(std::string_view session, const Position& position, TimePo
   clean(mine, now);
 }
 
-Positions::Needs Positions::needs(std::string_view session, std::uint64_t system, TimePoint now) const {
+Positions::Needs Positions::needs(std::string_view session, std::uint64_t system,
+                                  TimePoint now) const {
   if (session.empty()) return {};
   session = session.substr(0, kLongestId);
   const Shard& mine = shard(session);
@@ -105,7 +113,9 @@ std::vector<Position> Positions::all(std::string_view session, TimePoint now) co
   const Shard& mine = shard(session);
   const std::scoped_lock lock(mine.mutex);
   const auto found = mine.sessions.find(session);
-  if (found == mine.sessions.end() || found->second.writing > 0 || now < found->second.unknown_until) return {};
+  if (found == mine.sessions.end() || found->second.writing > 0 ||
+      now < found->second.unknown_until)
+    return {};
   return found->second.positions;
 }
 

@@ -73,7 +73,8 @@ class Positions {
   struct Shard {
     mutable std::mutex mutex;
     std::unordered_map<std::string, Session, Hash, std::equal_to<>> sessions;
-    std::deque<std::pair<TimePoint, std::string>> order;  // when a session was made or last looked at here
+    std::deque<std::pair<TimePoint, std::string>>
+        order;  // when a session was made or last looked at here
   };
   [[nodiscard]] Shard& shard(std::string_view session) const;
   [[nodiscard]] static Session& touch(Shard& shard, std::string_view session, TimePoint now);

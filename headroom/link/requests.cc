@@ -5,15 +5,19 @@ namespace headroom::link {
 void Requests::clean(Shard& shard, TimePoint now) {
   while (!shard.ended.empty() && now - shard.ended.front().first >= kKept) {
     const auto found = shard.by_trace.find(shard.ended.front().second);
-    if (found != shard.by_trace.end() && found->second.ended <= shard.ended.front().first) shard.by_trace.erase(found);
+    if (found != shard.by_trace.end() && found->second.ended <= shard.ended.front().first)
+      shard.by_trace.erase(found);
     shard.ended.pop_front();
   }
-  while (!shard.begun.empty() && (shard.by_trace.size() > kMostRequests / kShards || !shard.by_trace.contains(shard.begun.front()))) {
+  while (!shard.begun.empty() && (shard.by_trace.size() > kMostRequests / kShards ||
+                                  !shard.by_trace.contains(shard.begun.front()))) {
     shard.by_trace.erase(shard.begun.front());
     shard.begun.pop_front();
   }
   // Behind one that takes for ever.
-  if (shard.begun.size() > 2 * kMostRequests / kShards) std::erase_if(shard.begun, [&shard](const Trace& trace) { return !shard.by_trace.contains(trace); });
+  if (shard.begun.size() > 2 * kMostRequests / kShards)
+    std::erase_if(shard.begun,
+                  [&shard](const Trace& trace) { return !shard.by_trace.contains(trace); });
 }
 
 RequestPointer Requests::begin(const Trace& trace, std::string session, TimePoint now) {
@@ -39,7 +43,9 @@ RequestPointer Requests::find(const Trace& trace, TimePoint now) const {
   const Shard& mine = shard(trace);
   const std::scoped_lock lock(mine.mutex);
   const auto found = mine.by_trace.find(trace);
-  if (found == mine.by_trace.end() || (found->second.ended != kNever && now - found->second.ended >= kKept)) return nullptr;
+  if (found == mine.by_trace.end() ||
+      (found->second.ended != kNever && now - found->second.ended >= kKept))
+    return nullptr;
   return found->second.request;
 }
 

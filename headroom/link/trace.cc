@@ -17,7 +17,8 @@ std::optional<std::uint64_t> hex(std::string_view text) {
 }
 
 void append_hex(std::string& out, std::uint64_t value) {
-  for (int shift = 60; shift >= 0; shift -= 4) out += kDigits[value >> static_cast<unsigned>(shift) & 0xfU];
+  for (int shift = 60; shift >= 0; shift -= 4)
+    out += kDigits[value >> static_cast<unsigned>(shift) & 0xfU];
 }
 
 std::uint64_t not_zero(Random& random) {
@@ -29,9 +30,11 @@ std::uint64_t not_zero(Random& random) {
 }  // namespace
 
 std::optional<Trace> parse_traceparent(std::string_view text) {
-  if (text.size() < kLength || text[2] != '-' || text[35] != '-' || text[52] != '-') return std::nullopt;
+  if (text.size() < kLength || text[2] != '-' || text[35] != '-' || text[52] != '-')
+    return std::nullopt;
   const auto version = hex(text.substr(0, 2));
-  if (!version || *version == 0xff || (*version == 0 && text.size() != kLength)) return std::nullopt;
+  if (!version || *version == 0xff || (*version == 0 && text.size() != kLength))
+    return std::nullopt;
   if (text.size() > kLength && text[kLength] != '-') return std::nullopt;
   const auto high = hex(text.substr(3, 16));
   const auto low = hex(text.substr(19, 16));

@@ -37,5 +37,7 @@ void append_traceparent(std::string& out, const Trace& trace, Random& random);
 
 template <>
 struct std::hash<headroom::link::Trace> {
-  std::size_t operator()(const headroom::link::Trace& trace) const noexcept { return static_cast<std::size_t>(trace.low ^ (trace.high * 0x9e3779b97f4a7c15ULL)); }
+  std::size_t operator()(const headroom::link::Trace& trace) const noexcept {
+    return static_cast<std::size_t>(trace.low ^ (trace.high * 0x9e3779b97f4a7c15ULL));
+  }
 };

@@ -47,12 +47,8 @@ std::size_t AnswerReader::take(std::string_view bytes) {
   while (taken < bytes.size() && !done() && !broken()) {
     const std::string_view rest = bytes.substr(taken);
     switch (state_) {
-      case State::head:
-        taken += take_head(rest);
-        break;
-      case State::until_end:
-        body_bytes_ += rest.size();
-        return bytes.size();
+      case State::head: taken += take_head(rest); break;
+      case State::until_end: body_bytes_ += rest.size(); return bytes.size();
       case State::body:
       case State::chunk_data: {
         const auto part = std::min<std::uint64_t>(left_, rest.size());
@@ -60,9 +56,7 @@ std::size_t AnswerReader::take(std::string_view bytes) {
         taken += static_cast<std::size_t>(part);
         break;
       }
-      default:
-        taken += take_line(rest);
-        break;
+      default: taken += take_line(rest); break;
     }
   }
   return taken;

@@ -133,7 +133,9 @@ class Engine {
   const Target& target_;
   const std::stop_token& stop_;
   [[nodiscard]] const Kind& next_kind();
-  [[nodiscard]] std::uint64_t bytes_of(const Connection& c) const { return c.kind->bytes.size() + plan_.filler.count; }
+  [[nodiscard]] std::uint64_t bytes_of(const Connection& c) const {
+    return c.kind->bytes.size() + plan_.filler.count;
+  }
 
   const std::vector<Kind> kinds_;
   Random random_;
@@ -354,10 +356,8 @@ void Engine::open(Connection& c) {
 
 void Engine::on_event(Connection& c, std::uint32_t events) {
   switch (c.state) {
-    case Connection::State::connecting:
-      return on_connected(c);
-    case Connection::State::connected:
-      return close_socket(c);  // the server ended it while idle
+    case Connection::State::connecting: return on_connected(c);
+    case Connection::State::connected: return close_socket(c);  // the server ended it while idle
     case Connection::State::busy:
       if ((events & EPOLLOUT) != 0) send_more(c);
       // The answer may come before all of the request is sent.
@@ -366,8 +366,7 @@ void Engine::on_event(Connection& c, std::uint32_t events) {
       }
       return;
     case Connection::State::closed:
-    case Connection::State::resting:
-      return;  // an event of before, in the same batch
+    case Connection::State::resting: return;  // an event of before, in the same batch
   }
 }
 
@@ -415,7 +414,7 @@ ssize_t Engine::send_part(Connection& c) {
   const std::uint64_t fill = bytes_of(c) - std::max<std::uint64_t>(c.sent, request.size());
   std::array<iovec, 2> parts{};
   parts[0] = {const_cast<char*>(request.data()) + head,
-              request.size() - head};            // NOLINT: only read
+              request.size() - head};             // NOLINT: only read
   parts[1] = {const_cast<char*>(filler_.data()),  // NOLINT: only read
               static_cast<std::size_t>(std::min<std::uint64_t>(fill, filler_.size()))};
   msghdr message{};
@@ -454,15 +453,9 @@ void Engine::answered(Connection& c) {
   const TimePoint now = Clock::now();
   std::optional<Failure> failure;
   switch (c.reader.status() / 100) {
-    case 3:
-      failure = Failure::status_3xx;
-      break;
-    case 4:
-      failure = Failure::status_4xx;
-      break;
-    case 5:
-      failure = Failure::status_5xx;
-      break;
+    case 3: failure = Failure::status_3xx; break;
+    case 4: failure = Failure::status_4xx; break;
+    case 5: failure = Failure::status_5xx; break;
     default:
       if (plan_.expect_bytes >= 0 &&
           c.reader.body_bytes() != static_cast<std::uint64_t>(plan_.expect_bytes)) {

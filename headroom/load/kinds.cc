@@ -23,7 +23,8 @@ std::vector<MixedRequest> requests_of(const Plan& plan, const std::string& targe
 
 // All of the request but a filler.
 std::string render(const MixedRequest& request, const Plan& plan, const Target& target) {
-  std::string out = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, request.target, target.host);
+  std::string out =
+      fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, request.target, target.host);
   for (const std::string& field : request.headers) out += field + "\r\n";
   const std::uint64_t length = request.body.size() + plan.filler.count;
   if (length > 0 || request.method == "POST" || request.method == "PUT") {
@@ -60,12 +61,15 @@ Result<> check(const Plan& plan) {
     return fail(Errc::invalid, "a body or a filler, not both");
   }
   if (plan.mix.size() > kMixLimit || (!plan.mix.empty() && plan.filler.count > 0)) {
-    return fail(Errc::invalid, fmt::format("a mix has at most {} requests, and no filler", kMixLimit));
+    return fail(Errc::invalid,
+                fmt::format("a mix has at most {} requests, and no filler", kMixLimit));
   }
   for (const MixedRequest& request : requests_of(plan, "/")) {
-    const bool broken = std::ranges::any_of(request.headers, breaks_lines) || request.target.find_first_of(" \r\n") != std::string::npos ||
+    const bool broken = std::ranges::any_of(request.headers, breaks_lines) ||
+                        request.target.find_first_of(" \r\n") != std::string::npos ||
                         !request.target.starts_with('/');
-    if (broken || request.method.empty() || request.method.find_first_of(" \r\n") != std::string::npos) {
+    if (broken || request.method.empty() ||
+        request.method.find_first_of(" \r\n") != std::string::npos) {
       return fail(Errc::invalid, "method, target and header fields must be single lines");
     }
     if (!(request.weight > 0)) return fail(Errc::invalid, "a weight must be above zero");
@@ -78,8 +82,9 @@ std::vector<Kind> kinds_of(const Plan& plan, const Target& target) {
   double sum = 0;
   for (const MixedRequest& request : requests_of(plan, target.path)) {
     sum += request.weight;
-    kinds.push_back({render(request, plan, target), sum,
-                     request.method == "HEAD" ? AnswerReader::Body::none : AnswerReader::Body::as_framed});
+    kinds.push_back(
+        {render(request, plan, target), sum,
+         request.method == "HEAD" ? AnswerReader::Body::none : AnswerReader::Body::as_framed});
   }
   return kinds;
 }

@@ -52,7 +52,8 @@ struct Plan {
   std::vector<std::string> headers;  // "Name: value", each
   std::string body;                  // sent as it is, or
   Bytes filler;                      // a body of this many bytes, made while it is sent
-  std::vector<MixedRequest> mix;     // instead of method, headers, body and the URL's target: each request is one of these
+  std::vector<MixedRequest>
+      mix;  // instead of method, headers, body and the URL's target: each request is one of these
   Arrivals arrivals = Arrivals::closed;
   double rate = 0;  // requests a second; open loop only
   std::size_t connections = 1;

@@ -132,7 +132,9 @@ TEST(ClosedLoop, AMixAsksEachKindAsOftenAsItsWeightSays) {
     return ok("");
   });
   Plan plan = closed(server.url("/unused"), 2000);
-  plan.mix = {{.weight = 3, .target = "/a?x"}, {.weight = 1, .method = "POST", .target = "/b", .headers = {"X-Test: 1"}, .body = "body"}};
+  plan.mix = {
+      {.weight = 3, .target = "/a?x"},
+      {.weight = 1, .method = "POST", .target = "/b", .headers = {"X-Test: 1"}, .body = "body"}};
   EXPECT_EQ(ran(plan).errors(), 0U);
   EXPECT_EQ(seen.size(), 2U);
   EXPECT_NEAR(seen["GET /a?x"], 1500, 150);

@@ -39,26 +39,16 @@ class Object {
 
 std::string_view to_string(Failure failure) {
   switch (failure) {
-    case Failure::connect:
-      return "connect";
-    case Failure::reset:
-      return "reset";
-    case Failure::timeout:
-      return "timeout";
-    case Failure::short_body:
-      return "short_body";
-    case Failure::malformed:
-      return "malformed";
-    case Failure::wrong_length:
-      return "wrong_length";
-    case Failure::status_3xx:
-      return "status_3xx";
-    case Failure::status_4xx:
-      return "status_4xx";
-    case Failure::status_5xx:
-      return "status_5xx";
-    case Failure::unsent:
-      return "unsent";
+    case Failure::connect: return "connect";
+    case Failure::reset: return "reset";
+    case Failure::timeout: return "timeout";
+    case Failure::short_body: return "short_body";
+    case Failure::malformed: return "malformed";
+    case Failure::wrong_length: return "wrong_length";
+    case Failure::status_3xx: return "status_3xx";
+    case Failure::status_4xx: return "status_4xx";
+    case Failure::status_5xx: return "status_5xx";
+    case Failure::unsent: return "unsent";
   }
   return "unknown";
 }

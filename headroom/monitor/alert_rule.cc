@@ -7,9 +7,12 @@
 namespace headroom::monitor {
 namespace {
 
-std::int64_t whole_seconds(Duration time) { return std::chrono::duration_cast<std::chrono::seconds>(time).count(); }
+std::int64_t whole_seconds(Duration time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time).count();
+}
 
-AlertOptions standard(std::string name, std::string summary, std::string metric, Figure figure, double warning, double critical, Duration hold) {
+AlertOptions standard(std::string name, std::string summary, std::string metric, Figure figure,
+                      double warning, double critical, Duration hold) {
   static const AlertOptions defaults = alert_section().defaults();
   AlertOptions rule = defaults;
   rule.name = std::move(name);
@@ -27,40 +30,53 @@ std::vector<AlertOptions> make_standard() {
   using enum Figure;
   using std::chrono_literals::operator""min;
   using std::chrono_literals::operator""h;
-  all.push_back(standard("cpu", "Processors are nearly all in use.", "headroom_monitor_system_cpu_ratio", mean, 0.70, 0.85, 2min));
-  all.push_back(standard("memory", "Memory is nearly all in use.", "headroom_monitor_system_memory_ratio", mean, 0.80, 0.90, 2min));
-  all.push_back(standard("disk", "The disk of state_dir is nearly full.", "headroom_monitor_system_disk_ratio", mean, 0.85, 0.95, 5min));
-  all.push_back(standard("descriptors", "File descriptors run out.", "headroom_monitor_system_descriptors_ratio", mean, 0.80, 0.90, 1min));
-  all.push_back(standard("pool", "A pool of database connections is nearly all in use.", "headroom_monitor_ceiling_ratio", mean, 0.80, 0.90, 1min));
+  all.push_back(standard("cpu", "Processors are nearly all in use.",
+                         "headroom_monitor_system_cpu_ratio", mean, 0.70, 0.85, 2min));
+  all.push_back(standard("memory", "Memory is nearly all in use.",
+                         "headroom_monitor_system_memory_ratio", mean, 0.80, 0.90, 2min));
+  all.push_back(standard("disk", "The disk of state_dir is nearly full.",
+                         "headroom_monitor_system_disk_ratio", mean, 0.85, 0.95, 5min));
+  all.push_back(standard("descriptors", "File descriptors run out.",
+                         "headroom_monitor_system_descriptors_ratio", mean, 0.80, 0.90, 1min));
+  all.push_back(standard("pool", "A pool of database connections is nearly all in use.",
+                         "headroom_monitor_ceiling_ratio", mean, 0.80, 0.90, 1min));
   all.back().where = {"kind:pool"};
   all.back().depends_on = {"database-down"};
-  all.push_back(standard("errors", "Requests end with 5xx or without an answer.", "headroom_edge_all_errors_total", share, 1, 5, 2min));
+  all.push_back(standard("errors", "Requests end with 5xx or without an answer.",
+                         "headroom_edge_all_errors_total", share, 1, 5, 2min));
   all.back().of = "headroom_edge_all_requests_total";
   all.back().least = 20;
   all.back().depends_on = {"database-down"};
-  all.push_back(standard("p95", "Responses are slow.", "headroom_edge_request_seconds", p95, 1, 2, 2min));
+  all.push_back(
+      standard("p95", "Responses are slow.", "headroom_edge_request_seconds", p95, 1, 2, 2min));
   all.back().least = 20;
   all.back().depends_on = {"database-down"};
-  all.push_back(standard("hit-rate", "The cache answers few requests.", "headroom_cache_misses_total", miss_free, 85, 30, 10min));
+  all.push_back(standard("hit-rate", "The cache answers few requests.",
+                         "headroom_cache_misses_total", miss_free, 85, 30, 10min));
   all.back().of = "headroom_cache_hits_total";
   all.back().side = Side::below;
   all.back().windows = {5min};
   all.back().least = 1000;
-  all.push_back(standard("database", "The database answers slowly.", "headroom_sql_query_seconds", mean, 0.1, -1, 2min));
+  all.push_back(standard("database", "The database answers slowly.", "headroom_sql_query_seconds",
+                         mean, 0.1, -1, 2min));
   all.back().least = 20;
   all.back().depends_on = {"database-down"};
-  all.push_back(standard("database-down", "The database cannot be reached.", "headroom_monitor_component_state", max, -1, 1.5, 10s));
+  all.push_back(standard("database-down", "The database cannot be reached.",
+                         "headroom_monitor_component_state", max, -1, 1.5, 10s));
   all.back().where = {"component:database"};
   all.back().windows = {10s};
-  all.push_back(standard("component", "A component is not well.", "headroom_monitor_component_state", max, 0.5, 1.5, 1min));
+  all.push_back(standard("component", "A component is not well.",
+                         "headroom_monitor_component_state", max, 0.5, 1.5, 1min));
   all.back().windows = {10s};
   all.back().depends_on = {"database-down"};
   // 99.9 % of requests within 30 days: 2 % of that budget in an hour, 5 % in six (SRE workbook, chapter 5).
-  all.push_back(standard("budget-fast", "Errors use up a month's budget (99.9 %) in two days.", "headroom_edge_all_errors_total", share, -1, 1.44, 0s));
+  all.push_back(standard("budget-fast", "Errors use up a month's budget (99.9 %) in two days.",
+                         "headroom_edge_all_errors_total", share, -1, 1.44, 0s));
   all.back().of = "headroom_edge_all_requests_total";
   all.back().windows = {1h, 5min};
   all.back().least = 100;
-  all.push_back(standard("budget-slow", "Errors use up a month's budget (99.9 %) in five days.", "headroom_edge_all_errors_total", share, 0.6, -1, 0s));
+  all.push_back(standard("budget-slow", "Errors use up a month's budget (99.9 %) in five days.",
+                         "headroom_edge_all_errors_total", share, 0.6, -1, 0s));
   all.back().of = "headroom_edge_all_requests_total";
   all.back().windows = {6h, 30min};
   all.back().least = 100;
@@ -70,7 +86,9 @@ std::vector<AlertOptions> make_standard() {
 }  // namespace
 
 std::string_view to_string(Severity severity) {
-  return severity == Severity::critical ? "critical" : severity == Severity::warning ? "warning" : "none";
+  return severity == Severity::critical  ? "critical"
+         : severity == Severity::warning ? "warning"
+                                         : "none";
 }
 std::string_view to_string(AlertState state) {
   switch (state) {
@@ -82,12 +100,18 @@ std::string_view to_string(AlertState state) {
   return "ok";
 }
 std::string_view to_string(AlertChange change) {
-  return change == AlertChange::fired ? "fired" : change == AlertChange::changed ? "changed" : "resolved";
+  return change == AlertChange::fired     ? "fired"
+         : change == AlertChange::changed ? "changed"
+                                          : "resolved";
 }
 
 Severity AlertWatch::beyond(double value) const {
-  const auto over = [&](double threshold) { return threshold >= 0 && (rule_->side == Side::above ? value > threshold : value < threshold); };
-  return over(rule_->critical) ? Severity::critical : over(rule_->warning) ? Severity::warning : Severity::none;
+  const auto over = [&](double threshold) {
+    return threshold >= 0 && (rule_->side == Side::above ? value > threshold : value < threshold);
+  };
+  return over(rule_->critical)  ? Severity::critical
+         : over(rule_->warning) ? Severity::warning
+                                : Severity::none;
 }
 
 // Without a clear threshold of its own a rule is well as soon as it is not beyond one.
@@ -142,8 +166,10 @@ std::optional<AlertChange> AlertWatch::see_firing(std::int64_t now, Severity wan
     memory_.wanted_since = now;
   }
   if (wanted == memory_.severity) return std::nullopt;
-  std::int64_t patience = wanted > memory_.severity ? whole_seconds(rule_->hold) : whole_seconds(rule_->keep_firing);
-  if (wanted == Severity::none && memory_.flaps.size() >= kFlaps) patience = std::max(patience, kFlapRest);
+  std::int64_t patience =
+      wanted > memory_.severity ? whole_seconds(rule_->hold) : whole_seconds(rule_->keep_firing);
+  if (wanted == Severity::none && memory_.flaps.size() >= kFlaps)
+    patience = std::max(patience, kFlapRest);
   if (now - memory_.wanted_since < patience) return std::nullopt;
   if (wanted != Severity::none) {
     memory_.severity = wanted;
@@ -162,7 +188,8 @@ const std::vector<AlertOptions>& standard_alerts() {
 std::vector<AlertOptions> alerts_in_force(const AlertingOptions& options) {
   std::vector<AlertOptions> all;
   for (const AlertOptions& rule : standard_alerts()) {
-    const bool replaced = std::ranges::find(options.rules, rule.name, &AlertOptions::name) != options.rules.end();
+    const bool replaced =
+        std::ranges::find(options.rules, rule.name, &AlertOptions::name) != options.rules.end();
     const bool off = std::ranges::find(options.off, rule.name) != options.off.end();
     if (options.standard && !replaced && !off) all.push_back(rule);
   }
@@ -175,8 +202,10 @@ std::string expression_of(const AlertOptions& rule) {
   if (!rule.of.empty()) text += fmt::format(" with {}", rule.of);
   if (!rule.where.empty()) text += fmt::format(" where {}", fmt::join(rule.where, ", "));
   std::vector<std::string> windows;
-  for (const Duration window : rule.windows) windows.push_back(config::Value<Duration>::show(window));
-  text += fmt::format(" over {} {}", fmt::join(windows, " and "), rule.side == Side::above ? "above" : "below");
+  for (const Duration window : rule.windows)
+    windows.push_back(config::Value<Duration>::show(window));
+  text += fmt::format(" over {} {}", fmt::join(windows, " and "),
+                      rule.side == Side::above ? "above" : "below");
   if (rule.warning >= 0) text += fmt::format(" {} (warning)", rule.warning);
   if (rule.critical >= 0) text += fmt::format(" {} (critical)", rule.critical);
   return text;

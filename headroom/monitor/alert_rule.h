@@ -40,11 +40,11 @@ class AlertWatch {
   struct Memory {
     AlertState state = AlertState::ok;
     Severity severity = Severity::none;
-    std::int64_t since = 0;        // of the state
-    std::int64_t beyond_since = 0; // beyond a threshold without a break; 0: it is not
+    std::int64_t since = 0;         // of the state
+    std::int64_t beyond_since = 0;  // beyond a threshold without a break; 0: it is not
     Severity wanted = Severity::none;
     std::int64_t wanted_since = 0;
-    std::int64_t began = 0;        // when it last fired
+    std::int64_t began = 0;             // when it last fired
     std::vector<std::int64_t> flaps{};  // when it became bad lately, also while it fired
   };
 
@@ -63,7 +63,8 @@ class AlertWatch {
   [[nodiscard]] Severity beyond(double value) const;
   [[nodiscard]] bool within_clear(double value) const;
   void enter(AlertState state, std::int64_t now);
-  [[nodiscard]] std::optional<AlertChange> see_firing(std::int64_t now, Severity wanted, bool clear);
+  [[nodiscard]] std::optional<AlertChange> see_firing(std::int64_t now, Severity wanted,
+                                                      bool clear);
 
   const AlertOptions* rule_;
   Memory memory_;

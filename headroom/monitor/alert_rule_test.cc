@@ -28,7 +28,9 @@ struct Story {
   void see(std::optional<double> value, std::int64_t seconds_long) {
     if (!watch) watch.emplace(rule);
     for (const std::int64_t end = now + seconds_long; now < end; now += 5) {
-      if (const auto change = watch->see(now, value)) told.push_back(std::string(to_string(*change)) + " " + std::string(to_string(watch->severity())));
+      if (const auto change = watch->see(now, value))
+        told.push_back(std::string(to_string(*change)) + " " +
+                       std::string(to_string(watch->severity())));
     }
   }
 };
@@ -55,7 +57,8 @@ TEST(AlertRuleTest, AWarningThatGetsWorseChangesAndIsNotASecondAlert) {
   story.see(90, 120);
   story.see(75, 120);
   story.see(10, 120);
-  EXPECT_THAT(story.told, ElementsAre("fired warning", "changed critical", "changed warning", "resolved warning"));
+  EXPECT_THAT(story.told, ElementsAre("fired warning", "changed critical", "changed warning",
+                                      "resolved warning"));
 }
 
 TEST(AlertRuleTest, BetweenTheClearThresholdAndTheOthersItGoesOn) {
@@ -94,7 +97,8 @@ TEST(AlertRuleTest, NoiseAroundTheThresholdTellsNobody) {
 }
 
 TEST(AlertRuleTest, NoValueMeansWhatTheRuleSays) {
-  for (const auto& [meaning, told] : {std::pair(NoData::ok, 2U), {NoData::keep, 1U}, {NoData::fire, 1U}}) {
+  for (const auto& [meaning, told] :
+       {std::pair(NoData::ok, 2U), {NoData::keep, 1U}, {NoData::fire, 1U}}) {
     Story story;
     story.rule.no_data = meaning;
     story.see(90, 120);
@@ -136,10 +140,14 @@ TEST(AlertRuleTest, TheStandardRulesHaveTheSeedsThresholdsAndNamesOfTheirOwn) {
     EXPECT_TRUE(rule.warning >= 0 || rule.critical >= 0) << rule.name;
     EXPECT_FALSE(rule.summary.empty());
     for (const std::string& other : rule.depends_on) {
-      EXPECT_NE(std::ranges::find(standard_alerts(), other, &AlertOptions::name), standard_alerts().end()) << other;
+      EXPECT_NE(std::ranges::find(standard_alerts(), other, &AlertOptions::name),
+                standard_alerts().end())
+          << other;
     }
   }
-  const auto rule = [](std::string_view name) { return *std::ranges::find(standard_alerts(), name, &AlertOptions::name); };
+  const auto rule = [](std::string_view name) {
+    return *std::ranges::find(standard_alerts(), name, &AlertOptions::name);
+  };
   EXPECT_EQ(std::pair(rule("cpu").warning, rule("cpu").critical), std::pair(0.70, 0.85));
   EXPECT_EQ(std::pair(rule("memory").warning, rule("memory").critical), std::pair(0.80, 0.90));
   EXPECT_EQ(rule("pool").critical, 0.90);

@@ -18,7 +18,8 @@ CREATE TABLE events(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, n
 )"};
 
 // All curves of a range merged in time; counters and histograms in one, gauges each by itself.
-std::vector<Value> sums(const AlertOptions& rule, const std::string& metric, Trends& trends, std::int64_t from, std::int64_t to) {
+std::vector<Value> sums(const AlertOptions& rule, const std::string& metric, Trends& trends,
+                        std::int64_t from, std::int64_t to) {
   TrendQuery query{.metric = metric, .from = from, .to = to};
   for (const std::string& label : rule.where) {
     const std::size_t colon = label.find(':');
@@ -46,7 +47,8 @@ std::vector<Value> sums(const AlertOptions& rule, const std::string& metric, Tre
 
 double added(const std::vector<Value>& all) { return all.empty() ? 0 : all.front().added; }
 
-std::optional<double> value_over(const AlertOptions& rule, Trends& trends, std::int64_t from, std::int64_t to) {
+std::optional<double> value_over(const AlertOptions& rule, Trends& trends, std::int64_t from,
+                                 std::int64_t to) {
   const auto all = sums(rule, rule.metric, trends, from, to);
   if (rule.figure == Figure::share || rule.figure == Figure::miss_free) {
     const double part = added(all);
@@ -56,11 +58,14 @@ std::optional<double> value_over(const AlertOptions& rule, Trends& trends, std::
     return 100 * (rule.figure == Figure::share ? part : other) / whole;
   }
   if (all.empty()) return std::nullopt;
-  if (all.front().kind == metrics::Kind::counter) return added(all) / static_cast<double>(to - from);
+  if (all.front().kind == metrics::Kind::counter)
+    return added(all) / static_cast<double>(to - from);
   if (all.front().kind == metrics::Kind::gauge) {
     double worst = rule.side == Side::above ? -1e308 : 1e308;
     for (const Value& each : all) {
-      const double value = rule.figure == Figure::max ? (rule.side == Side::above ? each.max : each.min) : each.mean();
+      const double value = rule.figure == Figure::max
+                               ? (rule.side == Side::above ? each.max : each.min)
+                               : each.mean();
       worst = rule.side == Side::above ? std::max(worst, value) : std::min(worst, value);
     }
     return worst;
@@ -93,14 +98,17 @@ std::optional<double> value_of(const AlertOptions& rule, Trends& trends, std::in
     const auto length = std::chrono::duration_cast<std::chrono::seconds>(window).count();
     const auto value = value_over(rule, trends, now + 1 - length, now + 1);
     if (!value) return std::nullopt;
-    const bool milder = !mildest || (rule.side == Side::above ? *value < *mildest : *value > *mildest);
+    const bool milder =
+        !mildest || (rule.side == Side::above ? *value < *mildest : *value > *mildest);
     if (milder) mildest = value;
   }
   return mildest;
 }
 
-Alerts::Alerts(Trends& trends, const AlertingOptions& options) : trends_(trends), options_(options) {
-  for (AlertOptions& rule : alerts_in_force(options_)) rules_.push_back(std::make_unique<Watched>(std::move(rule)));
+Alerts::Alerts(Trends& trends, const AlertingOptions& options)
+    : trends_(trends), options_(options) {
+  for (AlertOptions& rule : alerts_in_force(options_))
+    rules_.push_back(std::make_unique<Watched>(std::move(rule)));
 }
 
 Result<> Alerts::open(const std::filesystem::path& path) {
@@ -114,14 +122,17 @@ Result<> Alerts::open(const std::filesystem::path& path) {
 }
 
 Result<> Alerts::load() {
-  auto all = database_->prepare("SELECT name, state, severity, since, beyond_since, wanted, wanted_since, flaps, silenced_until, told, began FROM alerts");
+  auto all = database_->prepare(
+      "SELECT name, state, severity, since, beyond_since, wanted, wanted_since, flaps, "
+      "silenced_until, told, began FROM alerts");
   if (!all) return pass(all);
   for (;;) {
     auto row = all->step();
     if (!row) return pass(row);
     if (!*row) return {};
     const auto name = all->column<std::string>(0);
-    const auto found = std::ranges::find_if(rules_, [&](const auto& each) { return each->rule.name == name; });
+    const auto found =
+        std::ranges::find_if(rules_, [&](const auto& each) { return each->rule.name == name; });
     if (found == rules_.end()) continue;
     AlertWatch::Memory memory;
     memory.state = static_cast<AlertState>(all->column<int>(1));
@@ -140,12 +151,15 @@ Result<> Alerts::load() {
 
 void Alerts::tick(std::int64_t now) {
   if (!database_ || now < next_) return;
-  const auto interval = std::max<std::int64_t>(1, std::chrono::duration_cast<std::chrono::seconds>(options_.interval).count());
+  const auto interval = std::max<std::int64_t>(
+      1, std::chrono::duration_cast<std::chrono::seconds>(options_.interval).count());
   next_ = now + interval;
   for (const auto& each : rules_) {
     if (now < each->next) continue;
     const Duration longest = *std::ranges::max_element(each->rule.windows);
-    each->next = now + std::max(interval, std::chrono::duration_cast<std::chrono::seconds>(longest).count() / 60);
+    each->next =
+        now +
+        std::max(interval, std::chrono::duration_cast<std::chrono::seconds>(longest).count() / 60);
     look(*each, now);
   }
   publish();
@@ -153,7 +167,8 @@ void Alerts::tick(std::int64_t now) {
 
 std::string Alerts::muted_by(const Watched& each) const {
   for (const auto& other : rules_) {
-    const bool named = std::ranges::find(each.rule.depends_on, other->rule.name) != each.rule.depends_on.end();
+    const bool named =
+        std::ranges::find(each.rule.depends_on, other->rule.name) != each.rule.depends_on.end();
     if (named && other->watch.state() == AlertState::firing) return other->rule.name;
   }
   return {};
@@ -188,8 +203,11 @@ void Alerts::keep(Watched& each, std::int64_t now, std::optional<AlertChange> ch
     }
     return transaction->commit();
   }();
-  if (change) log::warn("monitor", "alert {} {} ({}){}: {}", each.rule.name, to_string(*change), to_string(each.watch.severity()), tell ? "" : ", muted", each.rule.summary);
-  if (!written && !std::exchange(failing_, true)) log::error("monitor", "alerts cannot be written: {}", written.error().message);
+  if (change)
+    log::warn("monitor", "alert {} {} ({}){}: {}", each.rule.name, to_string(*change),
+              to_string(each.watch.severity()), tell ? "" : ", muted", each.rule.summary);
+  if (!written && !std::exchange(failing_, true))
+    log::error("monitor", "alerts cannot be written: {}", written.error().message);
   if (written) failing_ = false;
 }
 
@@ -197,22 +215,30 @@ Result<> Alerts::store(const Watched& each) {
   const auto& memory = each.watch.memory();
   std::string flaps;
   for (const std::int64_t at : memory.flaps) flaps += std::to_string(at) + " ";
-  return database_->run("INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?,?,?,?,?,?)", each.rule.name, static_cast<int>(memory.state), static_cast<int>(memory.severity),
-                        memory.since, memory.beyond_since, static_cast<int>(memory.wanted), memory.wanted_since, flaps, each.silenced_until, each.told, memory.began);
+  return database_->run("INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                        each.rule.name, static_cast<int>(memory.state),
+                        static_cast<int>(memory.severity), memory.since, memory.beyond_since,
+                        static_cast<int>(memory.wanted), memory.wanted_since, flaps,
+                        each.silenced_until, each.told, memory.began);
 }
 
 Result<> Alerts::store_event(const Watched& each, std::int64_t now, AlertChange change, bool tell) {
   const auto& memory = each.watch.memory();
-  auto stored = database_->run("INSERT INTO events(at, name, change, severity, value, began, summary, to_tell) VALUES (?,?,?,?,?,?,?,?)", now, each.rule.name,
-                               static_cast<int>(change), static_cast<int>(memory.severity), each.value, memory.began, each.rule.summary, tell && !options_.webhook.empty());
+  auto stored = database_->run(
+      "INSERT INTO events(at, name, change, severity, value, began, summary, to_tell) VALUES "
+      "(?,?,?,?,?,?,?,?)",
+      now, each.rule.name, static_cast<int>(change), static_cast<int>(memory.severity), each.value,
+      memory.began, each.rule.summary, tell && !options_.webhook.empty());
   if (!stored) return stored;
-  return database_->run("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", static_cast<std::int64_t>(kHistory));
+  return database_->run("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?",
+                        static_cast<std::int64_t>(kHistory));
 }
 
 void Alerts::publish() {
   std::vector<AlertStatus> all;
   for (const auto& each : rules_) {
-    all.push_back({each->rule, each->watch.state(), each->watch.severity(), each->watch.since(), each->value, each->silenced_until, muted_by(*each)});
+    all.push_back({each->rule, each->watch.state(), each->watch.severity(), each->watch.since(),
+                   each->value, each->silenced_until, muted_by(*each)});
   }
   const std::scoped_lock lock(mutex_);
   status_ = std::move(all);
@@ -224,7 +250,8 @@ std::vector<AlertStatus> Alerts::status() const {
 }
 
 Result<> Alerts::silence(std::string_view name, std::int64_t until) {
-  const auto found = std::ranges::find_if(rules_, [&](const auto& each) { return each->rule.name == name; });
+  const auto found =
+      std::ranges::find_if(rules_, [&](const auto& each) { return each->rule.name == name; });
   if (found == rules_.end()) return fail(Errc::not_found, "no alert of that name");
   if (!database_) return fail(Errc::unavailable, "alerts are not kept now");
   (*found)->silenced_until = until;
@@ -235,7 +262,8 @@ Result<> Alerts::silence(std::string_view name, std::int64_t until) {
 
 namespace {
 
-Result<std::vector<AlertEvent>> read_events(sqlite::Database& database, std::string_view sql, std::size_t most) {
+Result<std::vector<AlertEvent>> read_events(sqlite::Database& database, std::string_view sql,
+                                            std::size_t most) {
   auto rows = database.prepare(sql);
   if (!rows) return pass(rows);
   rows->bind(static_cast<std::int64_t>(most));
@@ -244,8 +272,11 @@ Result<std::vector<AlertEvent>> read_events(sqlite::Database& database, std::str
     auto row = rows->step();
     if (!row) return pass(row);
     if (!*row) return all;
-    all.push_back({rows->column<std::int64_t>(0), rows->column<std::int64_t>(1), rows->column<std::string>(2), static_cast<AlertChange>(rows->column<int>(3)),
-                   static_cast<Severity>(rows->column<int>(4)), rows->column<std::optional<double>>(5), rows->column<std::int64_t>(6), rows->column<std::string>(7)});
+    all.push_back({rows->column<std::int64_t>(0), rows->column<std::int64_t>(1),
+                   rows->column<std::string>(2), static_cast<AlertChange>(rows->column<int>(3)),
+                   static_cast<Severity>(rows->column<int>(4)),
+                   rows->column<std::optional<double>>(5), rows->column<std::int64_t>(6),
+                   rows->column<std::string>(7)});
   }
 }
 
@@ -253,12 +284,18 @@ Result<std::vector<AlertEvent>> read_events(sqlite::Database& database, std::str
 
 Result<std::vector<AlertEvent>> Alerts::history(std::size_t most) {
   if (!database_) return fail(Errc::unavailable, "alerts are not kept now");
-  return read_events(*database_, "SELECT id, at, name, change, severity, value, began, summary FROM events ORDER BY id DESC LIMIT ?", most);
+  return read_events(*database_,
+                     "SELECT id, at, name, change, severity, value, began, summary FROM events "
+                     "ORDER BY id DESC LIMIT ?",
+                     most);
 }
 
 Result<std::vector<AlertEvent>> Alerts::outbox(std::size_t most) {
   if (!database_) return std::vector<AlertEvent>{};
-  return read_events(*database_, "SELECT id, at, name, change, severity, value, began, summary FROM events WHERE to_tell ORDER BY id LIMIT ?", most);
+  return read_events(*database_,
+                     "SELECT id, at, name, change, severity, value, began, summary FROM events "
+                     "WHERE to_tell ORDER BY id LIMIT ?",
+                     most);
 }
 
 Result<> Alerts::told(std::int64_t up_to_id) {

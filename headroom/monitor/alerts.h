@@ -43,7 +43,8 @@ struct AlertEvent {
 };
 
 // The value a rule looks at, of [.., now]: nothing when too little has happened.
-[[nodiscard]] std::optional<double> value_of(const AlertOptions& rule, Trends& trends, std::int64_t now);
+[[nodiscard]] std::optional<double> value_of(const AlertOptions& rule, Trends& trends,
+                                             std::int64_t now);
 
 class Alerts {
  public:
@@ -70,7 +71,7 @@ class Alerts {
     std::optional<double> value;
     std::int64_t silenced_until = 0;
     std::int64_t next = 0;  // when it is looked at again: long windows move slowly
-    bool told = false;  // somebody has been told that it fires
+    bool told = false;      // somebody has been told that it fires
     explicit Watched(AlertOptions given) : rule(std::move(given)), watch(rule) {}
   };
   [[nodiscard]] Result<> load();
@@ -78,7 +79,8 @@ class Alerts {
   void look(Watched& each, std::int64_t now);
   void keep(Watched& each, std::int64_t now, std::optional<AlertChange> change);
   [[nodiscard]] Result<> store(const Watched& each);
-  [[nodiscard]] Result<> store_event(const Watched& each, std::int64_t now, AlertChange change, bool tell);
+  [[nodiscard]] Result<> store_event(const Watched& each, std::int64_t now, AlertChange change,
+                                     bool tell);
   void publish();
 
   Trends& trends_;

@@ -8,10 +8,14 @@ using std::chrono_literals::operator""h;
 
 config::Section<TrendOptions> trends_section() {
   using config::Reload;
-  config::Section<TrendOptions> s("trends", "Metrics over time: seconds for 10 minutes, 10 s for 6 hours, minutes for 2 days, hours for 400 days.");
+  config::Section<TrendOptions> s("trends",
+                                  "Metrics over time: seconds for 10 minutes, 10 s for 6 hours, "
+                                  "minutes for 2 days, hours for 400 days.");
   s.setting("enabled", &TrendOptions::enabled, "true", Reload::restart, "Off: none are kept.");
-  s.setting("disk_limit", &TrendOptions::disk_limit, "256MiB", Reload::restart,
-            "Size of the file, state_dir/trends.db; at the limit the oldest of the finest go first.", config::at_least(Bytes::mib(1)));
+  s.setting(
+      "disk_limit", &TrendOptions::disk_limit, "256MiB", Reload::restart,
+      "Size of the file, state_dir/trends.db; at the limit the oldest of the finest go first.",
+      config::at_least(Bytes::mib(1)));
   s.setting("series_limit", &TrendOptions::series_limit, "5000", Reload::restart,
             "Series kept; further ones are left out and counted.", config::between(100, 100000));
   s.setting("detail", &TrendOptions::detail, "headroom_edge_request_seconds", Reload::restart,
@@ -23,29 +27,46 @@ config::Section<AlertOptions> rule_section() {
   using config::Reload;
   using A = AlertOptions;
   config::Section<A> s("rules", "An alert; one of the name of a standard one replaces it.");
-  s.required("name", &A::name, Reload::restart, "What it is called.", config::satisfying("that is not empty", [](const std::string& name) { return !name.empty(); }));
+  s.required("name", &A::name, Reload::restart, "What it is called.",
+             config::satisfying("that is not empty",
+                                [](const std::string& name) { return !name.empty(); }));
   s.setting("summary", &A::summary, "", Reload::restart, "What it means, for people.");
   s.required("metric", &A::metric, Reload::restart, "The metric that is watched.");
-  s.setting("figure", &A::figure, "mean", Reload::restart, "What of it: a counter's `rate`, a gauge's `mean` or `max` (of the worst series), a histogram's `mean` or percentile; `share` is 100 * metric / of, `miss_free` 100 * of / (of + metric).");
+  s.setting("figure", &A::figure, "mean", Reload::restart,
+            "What of it: a counter's `rate`, a gauge's `mean` or `max` (of the worst series), a "
+            "histogram's `mean` or percentile; `share` is 100 * metric / of, `miss_free` 100 * of "
+            "/ (of + metric).");
   s.setting("of", &A::of, "", Reload::restart, "The other metric of `share` and `miss_free`.");
   s.setting("where", &A::where, "", Reload::restart, "Labels the series must have, `label:value`.");
-  s.setting("windows", &A::windows, "1m", Reload::restart, "Over how long; of several the mildest counts (a burn rate has a long one and a short one).");
+  s.setting(
+      "windows", &A::windows, "1m", Reload::restart,
+      "Over how long; of several the mildest counts (a burn rate has a long one and a short one).");
   s.setting("side", &A::side, "above", Reload::restart, "Which side of a threshold is bad.");
   s.setting("warning", &A::warning, "-1", Reload::restart, "Threshold of a warning; -1: none.");
-  s.setting("critical", &A::critical, "-1", Reload::restart, "Threshold of a critical alert; -1: none.");
-  s.setting("clear", &A::clear, "-1", Reload::restart, "Where it must be back before it is resolved; -1: just not beyond the others.");
-  s.setting("least", &A::least, "0", Reload::restart, "Events that must be in a window, else it says nothing.");
-  s.setting("for", &A::hold, "1m", Reload::restart, "How long it must be beyond a threshold before it fires.", config::between(0s, 24h));
-  s.setting("keep_firing", &A::keep_firing, "1m", Reload::restart, "How long it must be well before it is resolved.", config::between(0s, 24h));
-  s.setting("no_data", &A::no_data, "ok", Reload::restart, "What no value means: `ok`, `keep` (as before) or `fire`.");
-  s.setting("depends_on", &A::depends_on, "", Reload::restart, "Alerts whose firing mutes this one: it would only be their symptom.");
+  s.setting("critical", &A::critical, "-1", Reload::restart,
+            "Threshold of a critical alert; -1: none.");
+  s.setting("clear", &A::clear, "-1", Reload::restart,
+            "Where it must be back before it is resolved; -1: just not beyond the others.");
+  s.setting("least", &A::least, "0", Reload::restart,
+            "Events that must be in a window, else it says nothing.");
+  s.setting("for", &A::hold, "1m", Reload::restart,
+            "How long it must be beyond a threshold before it fires.", config::between(0s, 24h));
+  s.setting("keep_firing", &A::keep_firing, "1m", Reload::restart,
+            "How long it must be well before it is resolved.", config::between(0s, 24h));
+  s.setting("no_data", &A::no_data, "ok", Reload::restart,
+            "What no value means: `ok`, `keep` (as before) or `fire`.");
+  s.setting("depends_on", &A::depends_on, "", Reload::restart,
+            "Alerts whose firing mutes this one: it would only be their symptom.");
   s.check([](const A& rule) -> Result<void> {
-    if (rule.warning < 0 && rule.critical < 0) return fail(Errc::invalid, "expected 'warning' or 'critical'");
+    if (rule.warning < 0 && rule.critical < 0)
+      return fail(Errc::invalid, "expected 'warning' or 'critical'");
     const bool two = rule.figure == Figure::share || rule.figure == Figure::miss_free;
-    if (two == rule.of.empty()) return fail(Errc::invalid, "'of' belongs to share and miss_free, which need it");
+    if (two == rule.of.empty())
+      return fail(Errc::invalid, "'of' belongs to share and miss_free, which need it");
     if (rule.windows.empty()) return fail(Errc::invalid, "'windows': expected one or more");
     for (const Duration window : rule.windows) {
-      if (window < 5s || window > 30 * 24h) return fail(Errc::invalid, "'windows': expected durations from 5s to 30d");
+      if (window < 5s || window > 30 * 24h)
+        return fail(Errc::invalid, "'windows': expected durations from 5s to 30d");
     }
     for (const std::string& label : rule.where) {
       if (!label.contains(':')) return fail(Errc::invalid, "'where': expected label:value");
@@ -57,12 +78,17 @@ config::Section<AlertOptions> rule_section() {
 
 config::Section<PriceOptions> prices_section() {
   using config::Reload;
-  config::Section<PriceOptions> s("prices", "What things cost where you run, for `/api/cost-estimates`; 0: not counted.");
+  config::Section<PriceOptions> s(
+      "prices", "What things cost where you run, for `/api/cost-estimates`; 0: not counted.");
   s.setting("currency", &PriceOptions::currency, "USD", Reload::live, "In what.");
-  s.setting("vcpu_hour", &PriceOptions::vcpu_hour, "0", Reload::live, "A processor for an hour.", config::at_least(0.0));
-  s.setting("gib_hour", &PriceOptions::gib_hour, "0", Reload::live, "A GiB of memory for an hour.", config::at_least(0.0));
-  s.setting("egress_gib", &PriceOptions::egress_gib, "0", Reload::live, "A GiB sent to clients.", config::at_least(0.0));
-  s.setting("database_hour", &PriceOptions::database_hour, "0", Reload::live, "The database's instance for an hour.", config::at_least(0.0));
+  s.setting("vcpu_hour", &PriceOptions::vcpu_hour, "0", Reload::live, "A processor for an hour.",
+            config::at_least(0.0));
+  s.setting("gib_hour", &PriceOptions::gib_hour, "0", Reload::live, "A GiB of memory for an hour.",
+            config::at_least(0.0));
+  s.setting("egress_gib", &PriceOptions::egress_gib, "0", Reload::live, "A GiB sent to clients.",
+            config::at_least(0.0));
+  s.setting("database_hour", &PriceOptions::database_hour, "0", Reload::live,
+            "The database's instance for an hour.", config::at_least(0.0));
   return s;
 }
 
@@ -71,11 +97,16 @@ config::Section<AlertingOptions> alerting_section() {
   using A = AlertingOptions;
   config::Section<A> s("alerting", "Rules over the trends, and who is told.");
   s.setting("enabled", &A::enabled, "true", Reload::restart, "Off: nothing is watched.");
-  s.setting("standard", &A::standard, "true", Reload::restart, "Whether the standard rules are in force ([monitor.md](monitor.md) lists them).");
+  s.setting("standard", &A::standard, "true", Reload::restart,
+            "Whether the standard rules are in force ([monitor.md](monitor.md) lists them).");
   s.setting("off", &A::off, "", Reload::restart, "Standard rules that are not in force.");
-  s.setting("interval", &A::interval, "5s", Reload::restart, "How often rules are looked at.", config::between(1s, 5min));
-  s.setting("webhook", &A::webhook, "", Reload::restart, "Where alerts are sent, an http:// or https:// URL; empty: nowhere. What cannot be sent is tried again for a day.");
-  s.setting("shape", &A::shape, "alertmanager", Reload::restart, "As Alertmanager's webhooks, or as Slack takes messages.");
+  s.setting("interval", &A::interval, "5s", Reload::restart, "How often rules are looked at.",
+            config::between(1s, 5min));
+  s.setting("webhook", &A::webhook, "", Reload::restart,
+            "Where alerts are sent, an http:// or https:// URL; empty: nowhere. What cannot be "
+            "sent is tried again for a day.");
+  s.setting("shape", &A::shape, "alertmanager", Reload::restart,
+            "As Alertmanager's webhooks, or as Slack takes messages.");
   s.list("rules", &A::rules, alert_section(), Reload::restart);
   return s;
 }

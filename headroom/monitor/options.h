@@ -22,21 +22,30 @@ struct TrendOptions {
 
 // What of a metric is watched over a window. share: 100 * metric / of; miss_free: 100 * of / (of + metric).
 enum class Figure : std::uint8_t { rate, mean, max, p50, p95, p99, share, miss_free };
-inline constexpr std::array<config::Choice<Figure>, 8> kFigures{{{"rate", Figure::rate}, {"mean", Figure::mean}, {"max", Figure::max}, {"p50", Figure::p50},
-                                                                 {"p95", Figure::p95}, {"p99", Figure::p99}, {"share", Figure::share}, {"miss_free", Figure::miss_free}}};
+inline constexpr std::array<config::Choice<Figure>, 8> kFigures{{{"rate", Figure::rate},
+                                                                 {"mean", Figure::mean},
+                                                                 {"max", Figure::max},
+                                                                 {"p50", Figure::p50},
+                                                                 {"p95", Figure::p95},
+                                                                 {"p99", Figure::p99},
+                                                                 {"share", Figure::share},
+                                                                 {"miss_free", Figure::miss_free}}};
 constexpr const auto& setting_choices(Figure /*of*/) { return kFigures; }
 
 enum class Side : std::uint8_t { above, below };
-inline constexpr std::array<config::Choice<Side>, 2> kSides{{{"above", Side::above}, {"below", Side::below}}};
+inline constexpr std::array<config::Choice<Side>, 2> kSides{
+    {{"above", Side::above}, {"below", Side::below}}};
 constexpr const auto& setting_choices(Side /*of*/) { return kSides; }
 
 // What it means when there is no value: well, as before, or bad.
 enum class NoData : std::uint8_t { ok, keep, fire };
-inline constexpr std::array<config::Choice<NoData>, 3> kNoData{{{"ok", NoData::ok}, {"keep", NoData::keep}, {"fire", NoData::fire}}};
+inline constexpr std::array<config::Choice<NoData>, 3> kNoData{
+    {{"ok", NoData::ok}, {"keep", NoData::keep}, {"fire", NoData::fire}}};
 constexpr const auto& setting_choices(NoData /*of*/) { return kNoData; }
 
 enum class Shape : std::uint8_t { alertmanager, slack };
-inline constexpr std::array<config::Choice<Shape>, 2> kShapes{{{"alertmanager", Shape::alertmanager}, {"slack", Shape::slack}}};
+inline constexpr std::array<config::Choice<Shape>, 2> kShapes{
+    {{"alertmanager", Shape::alertmanager}, {"slack", Shape::slack}}};
 constexpr const auto& setting_choices(Shape /*of*/) { return kShapes; }
 
 enum class Severity : std::uint8_t { none, warning, critical };
@@ -49,7 +58,8 @@ struct AlertOptions {
   Figure figure = Figure::mean;
   std::string of{};
   std::vector<std::string> where{};  // "label:value"
-  std::vector<Duration> windows{};   // the mildest of all counts: burn rates have a long and a short one
+  std::vector<Duration>
+      windows{};  // the mildest of all counts: burn rates have a long and a short one
   Side side = Side::above;
   double warning = -1;
   double critical = -1;
@@ -80,7 +90,9 @@ struct PriceOptions {
   double gib_hour = 0;
   double egress_gib = 0;
   double database_hour = 0;
-  [[nodiscard]] bool known() const { return vcpu_hour > 0 || gib_hour > 0 || egress_gib > 0 || database_hour > 0; }
+  [[nodiscard]] bool known() const {
+    return vcpu_hour > 0 || gib_hour > 0 || egress_gib > 0 || database_hour > 0;
+  }
 };
 
 struct MonitorOptions {

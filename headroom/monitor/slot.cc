@@ -14,7 +14,9 @@ enum class Tag : std::uint8_t { whole_counter, counter, whole_gauge, gauge, gaug
 
 constexpr double kMostWhole = 9.0e15;  // below 2^53: doubles are exact
 
-bool is_whole(double value) { return value >= 0 && value <= kMostWhole && std::floor(value) == value && !std::signbit(value); }
+bool is_whole(double value) {
+  return value >= 0 && value <= kMostWhole && std::floor(value) == value && !std::signbit(value);
+}
 
 void put_number(std::string& out, std::uint64_t value) {
   for (; value >= 0x80; value >>= 7U) out += static_cast<char>((value & 0x7FU) | 0x80U);
@@ -275,7 +277,9 @@ Result<> decode(std::string_view bytes, const std::function<bool(SeriesId)>& wan
 
 Result<Slot> decode(std::string_view bytes) {
   Slot slot;
-  auto done = decode(bytes, [](SeriesId) { return true; }, [&](SeriesId id, Value&& value) { slot.emplace_back(id, std::move(value)); });
+  auto done = decode(
+      bytes, [](SeriesId) { return true; },
+      [&](SeriesId id, Value&& value) { slot.emplace_back(id, std::move(value)); });
   if (!done) return pass(done);
   return slot;
 }

@@ -31,7 +31,9 @@ using SeriesId = std::uint32_t;
 struct CoarseScale {
   static constexpr unsigned kShift = 2;
   static constexpr std::size_t kBuckets = metrics::Scale::kBuckets >> kShift;
-  static constexpr Duration lower_bound(std::size_t i) { return metrics::Scale::lower_bound(i << kShift); }
+  static constexpr Duration lower_bound(std::size_t i) {
+    return metrics::Scale::lower_bound(i << kShift);
+  }
 };
 
 // What one series did.
@@ -43,7 +45,8 @@ struct Value {
   double max = 0;
   double sum = 0;
   std::uint64_t sum_ns = 0;  // a histogram
-  std::vector<std::pair<std::uint32_t, std::uint64_t>> buckets{};  // filled ones: index and count, by index
+  std::vector<std::pair<std::uint32_t, std::uint64_t>>
+      buckets{};  // filled ones: index and count, by index
 
   [[nodiscard]] static Value counted(double added);
   [[nodiscard]] static Value seen(double now);

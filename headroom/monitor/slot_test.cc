@@ -9,7 +9,8 @@
 namespace headroom::monitor {
 namespace {
 
-Value histogram(std::initializer_list<std::pair<std::uint32_t, std::uint64_t>> buckets, std::uint64_t sum_ns) {
+Value histogram(std::initializer_list<std::pair<std::uint32_t, std::uint64_t>> buckets,
+                std::uint64_t sum_ns) {
   Value value;
   value.kind = metrics::Kind::histogram;
   value.buckets = buckets;
@@ -20,7 +21,11 @@ Value histogram(std::initializer_list<std::pair<std::uint32_t, std::uint64_t>> b
 Slot every_shape() {
   Value many = Value::seen(1.5);
   many.merge(Value::seen(-3));
-  return {{1, Value::counted(7)},      {2, Value::counted(0.25)},  {9, Value::seen(0)}, {10, Value::seen(1e300)}, {300, many},
+  return {{1, Value::counted(7)},
+          {2, Value::counted(0.25)},
+          {9, Value::seen(0)},
+          {10, Value::seen(1e300)},
+          {300, many},
           {4000000000, histogram({{0, 1}, {5, 1000000}, {231, 3}}, 123456789)}};
 }
 
@@ -34,7 +39,8 @@ TEST(SlotTest, WhatIsWrittenIsReadBack) {
 
 TEST(SlotTest, CutAndForeignBytesAreRefusedOrRead) {
   const std::string bytes = encode(every_shape());
-  for (std::size_t size = 0; size < bytes.size(); ++size) (void)decode(bytes.substr(0, size));  // a prefix may be a smaller slot
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    (void)decode(bytes.substr(0, size));  // a prefix may be a smaller slot
   EXPECT_FALSE(decode(bytes.substr(0, bytes.size() - 1)));
   EXPECT_FALSE(decode("\x01\x07"));
   EXPECT_FALSE(decode(std::string("\x01\x05\x00\xff\xff\xff\x7f", 7)));
@@ -48,7 +54,9 @@ TEST(SlotTest, CutAndForeignBytesAreRefusedOrRead) {
 
 TEST(SlotTest, ReadingMayPickSeries) {
   std::vector<SeriesId> seen;
-  ASSERT_TRUE(decode(encode(every_shape()), [](SeriesId id) { return id == 9; }, [&](SeriesId id, Value&&) { seen.push_back(id); }));
+  ASSERT_TRUE(decode(
+      encode(every_shape()), [](SeriesId id) { return id == 9; },
+      [&](SeriesId id, Value&&) { seen.push_back(id); }));
   EXPECT_EQ(seen, std::vector<SeriesId>{9});
 }
 
@@ -81,7 +89,9 @@ TEST(SlotTest, AQuantileOfMergedHistogramsIsThatOfAllValues) {
     for (int i = 0; i < busy; ++i) {
       const double value = milliseconds(random) * (hour == 7 ? 10 : 1);
       values.push_back(value / 1000);
-      ++buckets[static_cast<std::uint32_t>(metrics::Scale::index(Duration(static_cast<std::int64_t>(value * 1e6))) >> CoarseScale::kShift)];
+      ++buckets[static_cast<std::uint32_t>(
+          metrics::Scale::index(Duration(static_cast<std::int64_t>(value * 1e6))) >>
+          CoarseScale::kShift)];
     }
     one.buckets.assign(buckets.begin(), buckets.end());
     all.merge(one);

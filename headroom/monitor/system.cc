@@ -66,7 +66,8 @@ void tighten(std::optional<T>& limit, std::optional<T> other) {
 }
 
 // Tables of "Name: header header ..." and "Name: value value ..." lines (/proc/net/snmp, netstat).
-std::optional<double> cell_of(std::string_view table, std::string_view row, std::string_view column) {
+std::optional<double> cell_of(std::string_view table, std::string_view row,
+                              std::string_view column) {
   std::vector<std::string_view> headers;
   for (const std::string_view line : text::split(table, '\n')) {
     const auto words = words_of(line);
@@ -97,8 +98,9 @@ std::optional<std::string> group_of(std::string_view listing, std::string_view c
     const std::size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
     if (second == std::string_view::npos) continue;
     const auto controllers = text::split(line.substr(first + 1, second - first - 1), ',');
-    const bool named_so = controller.empty() ? controllers.empty() || controllers[0].empty()
-                                             : std::ranges::find(controllers, controller) != controllers.end();
+    const bool named_so = controller.empty()
+                              ? controllers.empty() || controllers[0].empty()
+                              : std::ranges::find(controllers, controller) != controllers.end();
     if (named_so) return std::string(line.substr(second + 1));
   }
   return std::nullopt;
@@ -110,7 +112,8 @@ void read_version_2(SystemUse& use, const path& mount, std::string_view inner) {
     const auto words = words_of(quota);
     const auto allowed = words.size() == 2 ? number(words[0]) : std::nullopt;
     const auto period = words.size() == 2 ? number(words[1]) : std::nullopt;
-    if (allowed && period && *period > 0 && (!use.cpu_limit || *allowed / *period < *use.cpu_limit)) {
+    if (allowed && period && *period > 0 &&
+        (!use.cpu_limit || *allowed / *period < *use.cpu_limit)) {
       use.cpu_limit = *allowed / *period;
       const std::string stat = read_file(group / "cpu.stat");
       use.cpu_seconds = scaled(named(stat, "usage_usec"), 1e-6);
@@ -121,7 +124,8 @@ void read_version_2(SystemUse& use, const path& mount, std::string_view inner) {
     const auto used = number(read_file(group / "memory.current"));
     if (limit && used && (!use.memory_limit || *limit < *use.memory_limit)) {
       use.memory_limit = limit;
-      use.memory_used = std::max(0.0, *used - named(read_file(group / "memory.stat"), "inactive_file").value_or(0));
+      use.memory_used = std::max(
+          0.0, *used - named(read_file(group / "memory.stat"), "inactive_file").value_or(0));
     }
   }
 }
@@ -137,17 +141,20 @@ void read_version_1(SystemUse& use, const path& cgroup, std::string_view listing
       const std::string stat = read_file(group / "cpu.stat");
       use.throttled_seconds = scaled(named(stat, "throttled_time"), 1e-9);
       use.throttled_periods = named(stat, "nr_throttled");
-      const auto usage = number(read_file(cgroup / "cpuacct" / path(*inner).relative_path() / "cpuacct.usage"));
+      const auto usage =
+          number(read_file(cgroup / "cpuacct" / path(*inner).relative_path() / "cpuacct.usage"));
       if (usage) use.cpu_seconds = *usage * 1e-9;
     }
   }
   if (const auto inner = group_of(listing, "memory")) {
     for (const path& group : upwards(cgroup / "memory", *inner)) {
-      const auto limit = number(read_file(group / "memory.limit_in_bytes"));  // unlimited: a number beyond all memory
+      const auto limit = number(
+          read_file(group / "memory.limit_in_bytes"));  // unlimited: a number beyond all memory
       const auto used = number(read_file(group / "memory.usage_in_bytes"));
       if (!limit || !used || (use.memory_limit && *limit >= *use.memory_limit)) continue;
       use.memory_limit = limit;
-      use.memory_used = std::max(0.0, *used - named(read_file(group / "memory.stat"), "total_inactive_file").value_or(0));
+      use.memory_used = std::max(
+          0.0, *used - named(read_file(group / "memory.stat"), "total_inactive_file").value_or(0));
     }
   }
 }
@@ -165,7 +172,8 @@ const SystemUse& System::read(TimePoint now) {
   const double time = seconds(elapsed(at_, now));
   const bool same_measure = use_.cpu_limit == use.cpu_limit;
   if (same_measure && time > 0 && use.cpu_seconds && use_.cpu_seconds && use.cpu_limit) {
-    use.cpu_ratio = std::clamp((*use.cpu_seconds - *use_.cpu_seconds) / time / *use.cpu_limit, 0.0, 1.0);
+    use.cpu_ratio =
+        std::clamp((*use.cpu_seconds - *use_.cpu_seconds) / time / *use.cpu_limit, 0.0, 1.0);
   }
   at_ = now;
   use_ = std::move(use);
@@ -216,12 +224,14 @@ void System::read_disk(SystemUse& use) const {
 void System::read_descriptors(SystemUse& use) const {
   if (DIR* directory = ::opendir((places_.proc / "self/fd").c_str()); directory != nullptr) {
     double entries = 0;
-    while (::readdir(directory) != nullptr) ++entries;  // NOLINT(concurrency-mt-unsafe): a directory of our own
+    while (::readdir(directory) != nullptr)
+      ++entries;  // NOLINT(concurrency-mt-unsafe): a directory of our own
     ::closedir(directory);
     use.descriptors_open = std::max(0.0, entries - 3);  // ".", ".." and the directory itself
   }
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) use.descriptors_most = static_cast<double>(limit.rlim_cur);
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0)
+    use.descriptors_most = static_cast<double>(limit.rlim_cur);
 }
 
 void System::read_network(SystemUse& use) const {
@@ -231,11 +241,13 @@ void System::read_network(SystemUse& use) const {
     if (colon == std::string_view::npos || use.devices.size() == kMostDevices) continue;
     const auto words = words_of(line.substr(colon + 1));
     if (words.size() < 9) continue;
-    const SystemUse::Device device{std::string(text::trimmed(line.substr(0, colon))), number(words[0]).value_or(0), number(words[8]).value_or(0)};
+    const SystemUse::Device device{std::string(text::trimmed(line.substr(0, colon))),
+                                   number(words[0]).value_or(0), number(words[8]).value_or(0)};
     if (device.received > 0 || device.sent > 0) use.devices.push_back(device);
   }
   use.retransmits = cell_of(read_file(places_.proc / "net/snmp"), "Tcp:", "RetransSegs");
-  use.listen_overflows = cell_of(read_file(places_.proc / "net/netstat"), "TcpExt:", "ListenOverflows");
+  use.listen_overflows =
+      cell_of(read_file(places_.proc / "net/netstat"), "TcpExt:", "ListenOverflows");
 }
 
 void System::read_pressure(SystemUse& use) const {
@@ -256,7 +268,8 @@ std::vector<SampleFamily> samples_of(const SystemUse& use) {
   const auto add = [&](const Family& family, const std::optional<double>& value) {
     if (value) families.push_back({&family, {{{}, *value}}});
   };
-  const auto ratio = [&](const Family& family, const std::optional<double>& part, const std::optional<double>& all) {
+  const auto ratio = [&](const Family& family, const std::optional<double>& part,
+                         const std::optional<double>& all) {
     if (part && all && *all > 0) families.push_back({&family, {{{}, *part / *all}}});
   };
   add(kSystemCpu, use.cpu_seconds);
@@ -270,7 +283,8 @@ std::vector<SampleFamily> samples_of(const SystemUse& use) {
   ratio(kSystemMemoryRatio, use.memory_used, use.memory_limit);
   add(kSystemDisk, use.disk_size);
   add(kSystemDiskFree, use.disk_free);
-  if (use.disk_size && use.disk_free) ratio(kSystemDiskRatio, *use.disk_size - *use.disk_free, use.disk_size);
+  if (use.disk_size && use.disk_free)
+    ratio(kSystemDiskRatio, *use.disk_size - *use.disk_free, use.disk_size);
   ratio(kSystemDescriptorsRatio, use.descriptors_open, use.descriptors_most);
   add(kSystemLoad, use.load);
   add(kSystemRetransmits, use.retransmits);

@@ -24,19 +24,20 @@ namespace headroom::monitor {
 
 // One reading. What grows counts since the machine or the control group began.
 struct SystemUse {
-  std::optional<double> cpu_seconds;       // used: by our control group where it has a quota, else by the machine
+  std::optional<double>
+      cpu_seconds;  // used: by our control group where it has a quota, else by the machine
   std::optional<double> cpu_steal_seconds;
-  std::optional<double> cpu_limit;         // processors: the quota, else the machine's
-  std::optional<double> cpu_ratio;         // of the limit, since the reading before
+  std::optional<double> cpu_limit;  // processors: the quota, else the machine's
+  std::optional<double> cpu_ratio;  // of the limit, since the reading before
   std::optional<double> throttled_seconds;
   std::optional<double> throttled_periods;
-  std::optional<double> memory_used;       // bytes, without what the kernel can drop
+  std::optional<double> memory_used;  // bytes, without what the kernel can drop
   std::optional<double> memory_limit;
-  std::optional<double> disk_size;         // of the file system of the state directory
+  std::optional<double> disk_size;  // of the file system of the state directory
   std::optional<double> disk_free;
   std::optional<double> descriptors_open;  // of this process
   std::optional<double> descriptors_most;
-  std::optional<double> load;              // one minute's
+  std::optional<double> load;  // one minute's
   struct Device {
     std::string name;
     double received = 0;  // bytes

@@ -12,9 +12,12 @@ namespace fs = std::filesystem;
 
 // A machine made of files.
 struct SystemTest : testing::Test {
-  fs::path root = fs::temp_directory_path() / ("headroom-system-test-" + std::to_string(::getpid()));
+  fs::path root =
+      fs::temp_directory_path() / ("headroom-system-test-" + std::to_string(::getpid()));
   SystemTest() {
-    put("proc/stat", "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 50 0 50 400 0 0 0 0 0 0\ncpu1 50 0 50 400 0 0 0 0 0 0\nbtime 1\n");
+    put("proc/stat",
+        "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 50 0 50 400 0 0 0 0 0 0\ncpu1 50 0 50 400 0 0 0 0 0 "
+        "0\nbtime 1\n");
     put("proc/meminfo", "MemTotal:        1000 kB\nMemFree: 1 kB\nMemAvailable:     250 kB\n");
     put("proc/self/cgroup", "0::/app/web\n");
   }
@@ -24,7 +27,9 @@ struct SystemTest : testing::Test {
     fs::create_directories((root / name).parent_path());
     std::ofstream(root / name) << text;
   }
-  [[nodiscard]] System system() const { return System({.proc = root / "proc", .cgroup = root / "cgroup", .disk = root}); }
+  [[nodiscard]] System system() const {
+    return System({.proc = root / "proc", .cgroup = root / "cgroup", .disk = root});
+  }
 };
 
 TEST_F(SystemTest, WithoutLimitsTheMachineCounts) {
@@ -34,12 +39,14 @@ TEST_F(SystemTest, WithoutLimitsTheMachineCounts) {
   EXPECT_FALSE(machine.last().cpu_ratio);  // there is nothing to compare with yet
   EXPECT_EQ(machine.last().memory_used, 750 * 1024);
   put("proc/stat", "cpu  150 0 100 850 0 0 0 0 0 0\ncpu0 1 0 0 0\ncpu1 1 0 0 0\n");
-  EXPECT_NEAR(*machine.read(now + 1s).cpu_ratio, 0.25, 0.001);  // 50 ticks of 100 in a second, of two processors
+  EXPECT_NEAR(*machine.read(now + 1s).cpu_ratio, 0.25,
+              0.001);  // 50 ticks of 100 in a second, of two processors
 }
 
 TEST_F(SystemTest, TheTightestLimitOfTheGroupsAboveUsCounts) {
   put("cgroup/app/cpu.max", "50000 100000\n");
-  put("cgroup/app/cpu.stat", "usage_usec 1000000\nnr_periods 10\nnr_throttled 3\nthrottled_usec 250000\n");
+  put("cgroup/app/cpu.stat",
+      "usage_usec 1000000\nnr_periods 10\nnr_throttled 3\nthrottled_usec 250000\n");
   put("cgroup/app/web/cpu.max", "max 100000\n");
   put("cgroup/app/web/memory.max", "400000\n");
   put("cgroup/app/web/memory.current", "300000\n");
@@ -71,10 +78,13 @@ TEST_F(SystemTest, ControlGroupsOfVersion1CountToo) {
 }
 
 TEST_F(SystemTest, NetworkAndPressureAreRead) {
-  put("proc/net/dev", "Inter-| Receive\n face |bytes\n    lo: 10 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0\n  eth0:300 1 0 0 0 0 0 0 40 1 0 0 0 0 0 0\n dummy: 0 0 0 0 0 0 0 0 0 0\n");
+  put("proc/net/dev",
+      "Inter-| Receive\n face |bytes\n    lo: 10 1 0 0 0 0 0 0 20 1 0 0 0 0 0 0\n  eth0:300 1 0 0 "
+      "0 0 0 0 40 1 0 0 0 0 0 0\n dummy: 0 0 0 0 0 0 0 0 0 0\n");
   put("proc/net/snmp", "Tcp: RtoAlgorithm RetransSegs InErrs\nTcp: 1 77 0\n");
   put("proc/net/netstat", "TcpExt: SyncookiesSent ListenOverflows\nTcpExt: 0 5\n");
-  put("proc/pressure/memory", "some avg10=12.50 avg60=0 avg300=0 total=9\nfull avg10=1.00 avg60=0 avg300=0 total=1\n");
+  put("proc/pressure/memory",
+      "some avg10=12.50 avg60=0 avg300=0 total=9\nfull avg10=1.00 avg60=0 avg300=0 total=1\n");
   System machine = system();
   const SystemUse& use = machine.read(Clock::now());
   ASSERT_EQ(use.devices.size(), 2U);
@@ -96,7 +106,8 @@ TEST_F(SystemTest, NonsenseAndMissingFilesAreLeftOut) {
   System broken = system();
   const SystemUse& use = broken.read(Clock::now());
   EXPECT_FALSE(use.memory_limit);
-  for (const SampleFamily& family : samples_of(use)) EXPECT_FALSE(family.samples.empty()) << family.family->name;
+  for (const SampleFamily& family : samples_of(use))
+    EXPECT_FALSE(family.samples.empty()) << family.family->name;
 }
 
 TEST(SystemOfThisMachineTest, TellsTheTruth) {

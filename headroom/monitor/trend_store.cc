@@ -21,12 +21,15 @@ constexpr std::int64_t kHour = 3600;
 constexpr std::uint64_t kPage = 4096;
 constexpr char kEnd = '\x1f';  // between the parts of a name; no label value of ours has it
 
-std::int64_t key_of(std::size_t tier, std::int64_t at) { return (static_cast<std::int64_t>(tier) * kTierKeys) + at; }
+std::int64_t key_of(std::size_t tier, std::int64_t at) {
+  return (static_cast<std::int64_t>(tier) * kTierKeys) + at;
+}
 std::int64_t floor_to(std::int64_t at, std::int64_t step) { return at - (at % step); }
 
 std::string joined(const SeriesName& name) {
   std::string text = name.metric;
-  for (const auto& [label, value] : name.labels) text.append(1, kEnd).append(label).append(1, '=').append(value);
+  for (const auto& [label, value] : name.labels)
+    text.append(1, kEnd).append(label).append(1, '=').append(value);
   return text;
 }
 
@@ -36,9 +39,11 @@ SeriesName parted(std::string_view text) {
   name.metric = text.substr(0, from);
   while (from != std::string_view::npos) {
     const std::size_t end = text.find(kEnd, from + 1);
-    const std::string_view pair = text.substr(from + 1, end == std::string_view::npos ? end : end - from - 1);
+    const std::string_view pair =
+        text.substr(from + 1, end == std::string_view::npos ? end : end - from - 1);
     const std::size_t equals = pair.find('=');
-    if (equals != std::string_view::npos) name.labels.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
+    if (equals != std::string_view::npos)
+      name.labels.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
     from = end;
   }
   return name;
@@ -53,7 +58,8 @@ Result<std::unique_ptr<sqlite::Database>> open_database(const std::filesystem::p
 
 }  // namespace
 
-Result<std::unique_ptr<TrendStore>> TrendStore::open(const std::filesystem::path& path, const Limits& limits) {
+Result<std::unique_ptr<TrendStore>> TrendStore::open(const std::filesystem::path& path,
+                                                     const Limits& limits) {
   auto database = open_database(path);
   if (!database && database.error().code == Errc::internal) {
     log::error("monitor", "{}: put aside as {}.damaged", database.error().message, path.string());
@@ -70,7 +76,8 @@ Result<std::unique_ptr<TrendStore>> TrendStore::open(const std::filesystem::path
 
 Result<> TrendStore::load() {
   const auto pages = std::max<std::uint64_t>(limits_.disk.count / kPage, 64);
-  if (auto set = database_->execute("PRAGMA max_page_count = " + std::to_string(pages)); !set) return set;
+  if (auto set = database_->execute("PRAGMA max_page_count = " + std::to_string(pages)); !set)
+    return set;
   auto all = database_->prepare("SELECT id, kind, name, seen FROM series");
   if (!all) return pass(all);
   for (;;) {
@@ -79,7 +86,8 @@ Result<> TrendStore::load() {
     if (!*row) break;
     next_id_ = std::max(next_id_, all->column<SeriesId>(0) + 1);
     series_.emplace(parted(all->column<std::string_view>(2)),
-                    Known{all->column<SeriesId>(0), static_cast<metrics::Kind>(all->column<int>(1)), all->column<std::int64_t>(3)});
+                    Known{all->column<SeriesId>(0), static_cast<metrics::Kind>(all->column<int>(1)),
+                          all->column<std::int64_t>(3)});
   }
   auto used = database_->prepare("SELECT seq FROM sqlite_sequence WHERE name = 'series'");
   if (!used) return pass(used);
@@ -91,12 +99,14 @@ Result<> TrendStore::load() {
     if (!last) return pass(last);
     auto row = last->bind(key_of(tier, 0), key_of(tier + 1, 0)).step();
     if (!row) return pass(row);
-    if (const auto key = last->column<std::optional<std::int64_t>>(0)) done_[tier] = *key - key_of(tier, 0) + kTiers[tier].step;
+    if (const auto key = last->column<std::optional<std::int64_t>>(0))
+      done_[tier] = *key - key_of(tier, 0) + kTiers[tier].step;
   }
   return {};
 }
 
-std::optional<SeriesId> TrendStore::id_of(const SeriesName& name, metrics::Kind kind, std::int64_t now) {
+std::optional<SeriesId> TrendStore::id_of(const SeriesName& name, metrics::Kind kind,
+                                          std::int64_t now) {
   const std::int64_t hour = floor_to(now, kHour);
   if (const auto known = series_.find(name); known != series_.end()) {
     if (known->second.seen != hour || known->second.kind != kind) {
@@ -114,7 +124,8 @@ std::optional<SeriesId> TrendStore::id_of(const SeriesName& name, metrics::Kind 
 
 // The series longest unseen, if there is one that was not seen in this hour.
 bool TrendStore::forget_one(std::int64_t hour) {
-  const auto oldest = std::ranges::min_element(series_, {}, [](const auto& each) { return each.second.seen; });
+  const auto oldest =
+      std::ranges::min_element(series_, {}, [](const auto& each) { return each.second.seen; });
   if (oldest == series_.end() || oldest->second.seen >= hour) return false;
   forgotten_.push_back(oldest->second.id);
   changed_.erase(oldest->first);
@@ -128,7 +139,9 @@ Result<> TrendStore::write_series() {
   }
   for (const SeriesName& name : changed_) {
     const Known& known = series_.at(name);
-    auto told = database_->run("INSERT OR REPLACE INTO series(id, kind, name, seen) VALUES (?, ?, ?, ?)", known.id, static_cast<int>(known.kind), joined(name), known.seen);
+    auto told =
+        database_->run("INSERT OR REPLACE INTO series(id, kind, name, seen) VALUES (?, ?, ?, ?)",
+                       known.id, static_cast<int>(known.kind), joined(name), known.seen);
     if (!told) return told;
   }
   return {};
@@ -167,7 +180,8 @@ Result<> TrendStore::write_all(const std::map<std::int64_t, Slot>& slots, std::i
 
 Result<> TrendStore::put(std::size_t tier, std::int64_t at, const Slot& slot) {
   const std::string bytes = encode(slot);
-  return database_->run("INSERT OR REPLACE INTO slots(key, data) VALUES (?, ?)", key_of(tier, at), bytes_of(bytes));
+  return database_->run("INSERT OR REPLACE INTO slots(key, data) VALUES (?, ?)", key_of(tier, at),
+                        bytes_of(bytes));
 }
 
 // The process before us may have ended in the same second: that second is the sum of both.
@@ -202,12 +216,13 @@ Result<> TrendStore::roll_up(std::size_t tier, std::int64_t now) {
     const std::int64_t at = floor_to(**next, step);
     if (at + step > now) return {};
     Slot all;
-    auto read_all = read(tier - 1, at, at + step, [&](std::int64_t, std::string_view bytes) -> Result<> {
-      auto slot = decode(bytes);
-      if (!slot) return pass(slot);
-      merge(all, *slot);
-      return {};
-    });
+    auto read_all =
+        read(tier - 1, at, at + step, [&](std::int64_t, std::string_view bytes) -> Result<> {
+          auto slot = decode(bytes);
+          if (!slot) return pass(slot);
+          merge(all, *slot);
+          return {};
+        });
     if (!read_all) return read_all;
     if (auto stored = put(tier, at, all); !stored) return stored;
     done_[tier] = at + step;
@@ -216,7 +231,8 @@ Result<> TrendStore::roll_up(std::size_t tier, std::int64_t now) {
 
 Result<> TrendStore::prune(std::int64_t now) {
   for (std::size_t tier = 0; tier < kTiers.size(); ++tier) {
-    auto gone = database_->run("DELETE FROM slots WHERE key >= ? AND key < ?", key_of(tier, 0), key_of(tier, std::max<std::int64_t>(0, now - kTiers[tier].kept)));
+    auto gone = database_->run("DELETE FROM slots WHERE key >= ? AND key < ?", key_of(tier, 0),
+                               key_of(tier, std::max<std::int64_t>(0, now - kTiers[tier].kept)));
     if (!gone) return gone;
   }
   return {};
@@ -225,13 +241,18 @@ Result<> TrendStore::prune(std::int64_t now) {
 // Removes the older half of the finest tier that has slots to spare; false when none has.
 Result<bool> TrendStore::shorten() {
   for (std::size_t tier = 0; tier < kTiers.size(); ++tier) {
-    auto range = database_->prepare("SELECT min(key), max(key), count(*) FROM slots WHERE key >= ? AND key < ?");
+    auto range = database_->prepare(
+        "SELECT min(key), max(key), count(*) FROM slots WHERE key >= ? AND key < ?");
     if (!range) return pass(range);
     auto row = range->bind(key_of(tier, 0), key_of(tier + 1, 0)).step();
     if (!row) return pass(row);
     if (range->column<std::int64_t>(2) < 16) continue;
-    const std::int64_t middle = (range->column<std::int64_t>(0) + range->column<std::int64_t>(1)) / 2;
-    if (auto gone = database_->run("DELETE FROM slots WHERE key >= ? AND key <= ?", key_of(tier, 0), middle); !gone) return pass(gone);
+    const std::int64_t middle =
+        (range->column<std::int64_t>(0) + range->column<std::int64_t>(1)) / 2;
+    if (auto gone = database_->run("DELETE FROM slots WHERE key >= ? AND key <= ?", key_of(tier, 0),
+                                   middle);
+        !gone)
+      return pass(gone);
     ++shortened_;
     return true;
   }
@@ -240,7 +261,8 @@ Result<bool> TrendStore::shorten() {
 
 std::vector<Series> TrendStore::series_of(std::string_view metric) const {
   std::vector<Series> found;
-  for (auto at = series_.lower_bound(SeriesName{std::string(metric), {}}); at != series_.end() && at->first.metric == metric; ++at) {
+  for (auto at = series_.lower_bound(SeriesName{std::string(metric), {}});
+       at != series_.end() && at->first.metric == metric; ++at) {
     found.push_back({at->second.id, at->second.kind, at->first});
   }
   return found;
@@ -254,16 +276,20 @@ std::vector<std::string> TrendStore::metrics() const {
   return names;
 }
 
-Result<> TrendStore::read(std::size_t tier, std::int64_t from, std::int64_t to,
-                          const std::function<Result<>(std::int64_t at, std::string_view bytes)>& take) {
-  auto rows = database_->prepare("SELECT key, data FROM slots WHERE key >= ? AND key < ? ORDER BY key");
+Result<> TrendStore::read(
+    std::size_t tier, std::int64_t from, std::int64_t to,
+    const std::function<Result<>(std::int64_t at, std::string_view bytes)>& take) {
+  auto rows =
+      database_->prepare("SELECT key, data FROM slots WHERE key >= ? AND key < ? ORDER BY key");
   if (!rows) return pass(rows);
-  rows->bind(key_of(tier, std::max<std::int64_t>(0, from)), key_of(tier, std::max<std::int64_t>(0, to)));
+  rows->bind(key_of(tier, std::max<std::int64_t>(0, from)),
+             key_of(tier, std::max<std::int64_t>(0, to)));
   for (;;) {
     auto row = rows->step();
     if (!row) return pass(row);
     if (!*row) return {};
-    auto taken = take(rows->column<std::int64_t>(0) - key_of(tier, 0), rows->column<std::string_view>(1));
+    auto taken =
+        take(rows->column<std::int64_t>(0) - key_of(tier, 0), rows->column<std::string_view>(1));
     if (!taken) return taken;
   }
 }

@@ -31,7 +31,8 @@ struct Tier {
   std::int64_t step;  // seconds
   std::int64_t kept;
 };
-inline constexpr std::array<Tier, 4> kTiers{{{1, 600}, {10, 6 * 3600}, {60, 2 * 86400}, {3600, 400 * 86400}}};
+inline constexpr std::array<Tier, 4> kTiers{
+    {{1, 600}, {10, 6 * 3600}, {60, 2 * 86400}, {3600, 400 * 86400}}};
 
 // What a series is called: a family's name, and its labels.
 struct SeriesName {
@@ -52,11 +53,13 @@ class TrendStore {
     std::size_t series = 5000;
   };
   // A file that is no database is put aside as <path>.damaged and begun anew.
-  [[nodiscard]] static Result<std::unique_ptr<TrendStore>> open(const std::filesystem::path& path, const Limits& limits);
+  [[nodiscard]] static Result<std::unique_ptr<TrendStore>> open(const std::filesystem::path& path,
+                                                                const Limits& limits);
 
   // The id of a series, made if need be; nothing when there are series_limit of them and all are in use.
   // Told to the file with the next write().
-  [[nodiscard]] std::optional<SeriesId> id_of(const SeriesName& name, metrics::Kind kind, std::int64_t now);
+  [[nodiscard]] std::optional<SeriesId> id_of(const SeriesName& name, metrics::Kind kind,
+                                              std::int64_t now);
 
   // Stores slots of the finest tier by their second, rolls up what is over at `now`, removes what is too old.
   [[nodiscard]] Result<> write(const std::map<std::int64_t, Slot>& slots, std::int64_t now);
@@ -65,8 +68,9 @@ class TrendStore {
   [[nodiscard]] std::vector<Series> series_of(std::string_view metric) const;
   [[nodiscard]] std::vector<std::string> metrics() const;
   // Every slot of a tier from `from` to before `to`, in order.
-  [[nodiscard]] Result<> read(std::size_t tier, std::int64_t from, std::int64_t to,
-                              const std::function<Result<>(std::int64_t at, std::string_view bytes)>& take);
+  [[nodiscard]] Result<> read(
+      std::size_t tier, std::int64_t from, std::int64_t to,
+      const std::function<Result<>(std::int64_t at, std::string_view bytes)>& take);
 
   // Up to where a coarser tier is made; 0 for the finest.
   [[nodiscard]] std::int64_t rolled_up(std::size_t tier) const { return done_[tier]; }
@@ -83,7 +87,8 @@ class TrendStore {
     std::int64_t seen;  // the last hour in which it was asked for
   };
 
-  TrendStore(std::unique_ptr<sqlite::Database> database, const Limits& limits) : database_(std::move(database)), limits_(limits) {}
+  TrendStore(std::unique_ptr<sqlite::Database> database, const Limits& limits)
+      : database_(std::move(database)), limits_(limits) {}
   [[nodiscard]] Result<> load();
   [[nodiscard]] bool forget_one(std::int64_t hour);
   [[nodiscard]] Result<> write_series();
@@ -99,7 +104,7 @@ class TrendStore {
   const Limits limits_;
   std::map<SeriesName, Known> series_;
   SeriesId next_id_ = 1;
-  std::set<SeriesName> changed_;      // series the file does not know so yet
+  std::set<SeriesName> changed_;  // series the file does not know so yet
   std::vector<SeriesId> forgotten_;
   std::array<std::int64_t, kTiers.size()> done_{};  // up to where each tier is rolled up
   std::uint64_t shortened_ = 0;

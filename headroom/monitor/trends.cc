@@ -12,7 +12,8 @@ constexpr std::int64_t kWriteEvery = 10;
 constexpr std::int64_t kHour = 3600;
 constexpr std::int64_t kForgotten = 600;  // a series that has not been read for so long begins anew
 
-std::vector<std::pair<std::string, std::string>> named(const metrics::Family& family, const metrics::Labels& values) {
+std::vector<std::pair<std::string, std::string>> named(const metrics::Family& family,
+                                                       const metrics::Labels& values) {
   std::vector<std::pair<std::string, std::string>> labels;
   for (std::size_t i = 0; i < values.size(); ++i) labels.emplace_back(family.labels[i], values[i]);
   return labels;
@@ -21,7 +22,10 @@ std::vector<std::pair<std::string, std::string>> named(const metrics::Family& fa
 // The finest tier whose slots reach back to `from` and whose step is not above `step`.
 std::size_t tier_for(std::int64_t from, std::int64_t step, std::int64_t now) {
   std::size_t tier = 0;
-  while (tier + 1 < kTiers.size() && (now - kTiers[tier].kept > from || (kTiers[tier + 1].step <= step && step % kTiers[tier + 1].step == 0))) ++tier;
+  while (tier + 1 < kTiers.size() &&
+         (now - kTiers[tier].kept > from ||
+          (kTiers[tier + 1].step <= step && step % kTiers[tier + 1].step == 0)))
+    ++tier;
   return tier;
 }
 
@@ -36,9 +40,12 @@ class Trends::Reader final : public metrics::Registry::Visitor {
     end_family();
     family_ = &family;
     const auto& detail = trends_.options_.detail;
-    together_ = family.kind == metrics::Kind::histogram && family.label_count() > 0 && std::ranges::find(detail, family.name) == detail.end();
+    together_ = family.kind == metrics::Kind::histogram && family.label_count() > 0 &&
+                std::ranges::find(detail, family.name) == detail.end();
   }
-  void counter(const metrics::Labels& labels, std::uint64_t value) override { count(labels, static_cast<double>(value), 0); }
+  void counter(const metrics::Labels& labels, std::uint64_t value) override {
+    count(labels, static_cast<double>(value), 0);
+  }
   void gauge(const metrics::Labels& labels, double value) override {
     if (Live* live = trends_.live(*family_, labels, now_)) keep(*live->id, Value::seen(value));
   }
@@ -91,8 +98,11 @@ class Trends::Reader final : public metrics::Registry::Visitor {
     value.kind = metrics::Kind::histogram;
     for (std::size_t i = 0; i < CoarseScale::kBuckets; ++i) {
       std::uint64_t count = 0;
-      for (std::size_t fine = i << CoarseScale::kShift; fine < (i + 1) << CoarseScale::kShift; ++fine) count += values.buckets[fine];
-      if (count > live->buckets[i]) value.buckets.emplace_back(static_cast<std::uint32_t>(i), count - live->buckets[i]);
+      for (std::size_t fine = i << CoarseScale::kShift; fine < (i + 1) << CoarseScale::kShift;
+           ++fine)
+        count += values.buckets[fine];
+      if (count > live->buckets[i])
+        value.buckets.emplace_back(static_cast<std::uint32_t>(i), count - live->buckets[i]);
       live->buckets[i] = count;
     }
     const auto sum = static_cast<std::uint64_t>(values.sum.count());
@@ -118,7 +128,8 @@ Trends::Trends(metrics::Registry& registry, Own own, const TrendOptions& options
       failures_(registry.counter(kTrendFailures)),
       shortened_(registry.counter(kTrendShortened)) {
   const auto show = [&](const Family& family, const std::atomic<std::uint64_t>& value) {
-    gauges_.push_back(registry.gauge(family, {}, [&value] { return static_cast<double>(value.load()); }));
+    gauges_.push_back(
+        registry.gauge(family, {}, [&value] { return static_cast<double>(value.load()); }));
   };
   show(kTrendSeries, series_);
   show(kTrendLeftOut, left_out_);
@@ -127,7 +138,8 @@ Trends::Trends(metrics::Registry& registry, Own own, const TrendOptions& options
 
 Result<> Trends::open(const std::filesystem::path& path) {
   path_ = path;
-  auto store = TrendStore::open(path, {.disk = options_.disk_limit, .series = options_.series_limit});
+  auto store =
+      TrendStore::open(path, {.disk = options_.disk_limit, .series = options_.series_limit});
   if (!store) return pass(store);
   store_ = std::move(*store);
   return {};
@@ -140,7 +152,8 @@ void Trends::close(std::int64_t now) {
   path_.clear();
 }
 
-Trends::Live* Trends::live(const metrics::Family& family, const metrics::Labels& labels, std::int64_t now) {
+Trends::Live* Trends::live(const metrics::Family& family, const metrics::Labels& labels,
+                           std::int64_t now) {
   std::string key(family.name);
   for (const std::string& label : labels) key.append(1, '\x1f').append(label);
   Live& live = live_[key];
@@ -199,7 +212,8 @@ void Trends::write(std::int64_t now) {
 
 void Trends::say(const Error& error) {
   failures_.add_shared();
-  if (!failing_.exchange(true)) log::error("monitor", "trends cannot be written, trying again: {}", error.message);
+  if (!failing_.exchange(true))
+    log::error("monitor", "trends cannot be written, trying again: {}", error.message);
 }
 
 std::vector<net::HealthReport> Trends::health() const {
@@ -208,32 +222,43 @@ std::vector<net::HealthReport> Trends::health() const {
   return {{"monitor", State::degraded, "trends cannot be written"}};
 }
 
-std::vector<std::string> Trends::metrics() const { return store_ ? store_->metrics() : std::vector<std::string>{}; }
+std::vector<std::string> Trends::metrics() const {
+  return store_ ? store_->metrics() : std::vector<std::string>{};
+}
 
 Result<TrendAnswer> Trends::query(const TrendQuery& query) {
   if (!store_) return fail(Errc::unavailable, "trends are not kept now");
-  if (query.to <= query.from || query.from < 0 || query.step < 0) return fail(Errc::invalid, "from must be before to");
+  if (query.to <= query.from || query.from < 0 || query.step < 0)
+    return fail(Errc::invalid, "from must be before to");
   const auto series = store_->series_of(query.metric);
   if (series.empty()) return fail(Errc::not_found, "no trend of a metric of that name is kept");
   TrendAnswer answer;
   answer.metric = query.metric;
   answer.kind = series.back().kind;
-  std::int64_t step = query.step > 0 ? query.step : std::max<std::int64_t>(1, (query.to - query.from + 299) / 300);
+  std::int64_t step =
+      query.step > 0 ? query.step : std::max<std::int64_t>(1, (query.to - query.from + 299) / 300);
   const std::size_t tier = tier_for(query.from + kWriteEvery, step, std::max(sampled_, query.to));
   answer.tier_step = kTiers[tier].step;
   step = (step + answer.tier_step - 1) / answer.tier_step * answer.tier_step;
   answer.step = step;
   answer.from = query.from - (query.from % step);
-  if ((query.to - answer.from) / step > kMostPoints) return fail(Errc::invalid, "that is more points than an answer may have");
+  if ((query.to - answer.from) / step > kMostPoints)
+    return fail(Errc::invalid, "that is more points than an answer may have");
   answer.points = static_cast<std::size_t>((query.to - answer.from + step - 1) / step);
 
   std::unordered_map<SeriesId, std::size_t> curve_of;
   std::map<std::vector<std::pair<std::string, std::string>>, std::size_t> curves;
   for (const Series& each : series) {
     const auto& labels = each.name.labels;
-    if (!std::ranges::all_of(query.where, [&](const auto& wanted) { return std::ranges::find(labels, wanted) != labels.end(); })) continue;
+    if (!std::ranges::all_of(query.where, [&](const auto& wanted) {
+          return std::ranges::find(labels, wanted) != labels.end();
+        }))
+      continue;
     auto kept = labels;
-    if (query.by) std::erase_if(kept, [&](const auto& label) { return std::ranges::find(*query.by, label.first) == query.by->end(); });
+    if (query.by)
+      std::erase_if(kept, [&](const auto& label) {
+        return std::ranges::find(*query.by, label.first) == query.by->end();
+      });
     const auto [at, fresh] = curves.try_emplace(kept, answer.curves.size());
     if (fresh) answer.curves.push_back({kept, std::vector<std::optional<Value>>(answer.points)});
     curve_of[each.id] = at->second;
@@ -254,12 +279,15 @@ Result<TrendAnswer> Trends::query(const TrendQuery& query) {
   // What a tier has not rolled up yet is still in the finer ones, and the last seconds are here.
   std::int64_t cursor = answer.from;
   for (std::size_t finer = tier + 1; finer-- > 0;) {
-    auto read = store_->read(finer, cursor, query.to, [&](std::int64_t at, std::string_view bytes) -> Result<> {
-      std::unordered_map<std::size_t, Value> beside;
-      auto good = decode(bytes, wanted, [&](SeriesId id, Value&& value) { lay(beside, id, std::move(value)); });
-      take(at, beside);
-      return good;
-    });
+    auto read = store_->read(finer, cursor, query.to,
+                             [&](std::int64_t at, std::string_view bytes) -> Result<> {
+                               std::unordered_map<std::size_t, Value> beside;
+                               auto good = decode(bytes, wanted, [&](SeriesId id, Value&& value) {
+                                 lay(beside, id, std::move(value));
+                               });
+                               take(at, beside);
+                               return good;
+                             });
     if (!read) return pass(read);
     cursor = std::max(cursor, store_->rolled_up(finer));
   }

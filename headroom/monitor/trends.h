@@ -32,7 +32,8 @@ struct TrendQuery {
   std::int64_t to = 0;
   std::int64_t step = 0;  // 0: so that there are about 300 points
   std::vector<std::pair<std::string, std::string>> where{};  // label values asked for
-  std::optional<std::vector<std::string>> by{};  // labels to tell apart, all others are added up; without: every series by itself
+  std::optional<std::vector<std::string>>
+      by{};  // labels to tell apart, all others are added up; without: every series by itself
 };
 
 struct TrendCurve {

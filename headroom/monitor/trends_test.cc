@@ -14,7 +14,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::Contains;
 
-constexpr metrics::Family kCount{"test_things_total", metrics::Kind::counter, "", {"route", "class"}};
+constexpr metrics::Family kCount{
+    "test_things_total", metrics::Kind::counter, "", {"route", "class"}};
 constexpr metrics::Family kDepth{"test_depth", metrics::Kind::gauge, "", {"queue"}};
 constexpr metrics::Family kTime{"test_seconds", metrics::Kind::histogram, "", {"route"}};
 constexpr metrics::Family kPhase{"test_phase_seconds", metrics::Kind::histogram, "", {"route"}};
@@ -24,7 +25,8 @@ constexpr std::int64_t kBegin = 1'700'000'000 - (1'700'000'000 % 3600);
 
 // A process whose seconds pass as fast as it can count.
 struct TrendsTest : testing::Test {
-  fs::path directory = fs::temp_directory_path() / ("headroom-trends-test-" + std::to_string(::getpid()));
+  fs::path directory =
+      fs::temp_directory_path() / ("headroom-trends-test-" + std::to_string(::getpid()));
   TrendOptions options{.detail = {"test_seconds"}};
   double machine = 5000;
   std::optional<metrics::Registry> registry;
@@ -43,15 +45,21 @@ struct TrendsTest : testing::Test {
   void start() {
     trends.reset();
     registry.emplace(1);
-    trends.emplace(*registry, [this] { return std::vector<SampleFamily>{{&kMachine, {{{}, machine}}}}; }, options);
+    trends.emplace(
+        *registry, [this] { return std::vector<SampleFamily>{{&kMachine, {{{}, machine}}}}; },
+        options);
     ASSERT_TRUE(trends->open(directory / "trends.db"));
   }
   void restart() {
     trends->close(now);
     start();
   }
-  void count(std::uint64_t n, const std::string& route = "a", const std::string& cls = "2xx") { registry->counter(kCount, {route, cls}).at(0).add(n); }
-  void record(Duration time, const std::string& route = "a") { registry->histogram(kTime, {route}).at(0).record(time); }
+  void count(std::uint64_t n, const std::string& route = "a", const std::string& cls = "2xx") {
+    registry->counter(kCount, {route, cls}).at(0).add(n);
+  }
+  void record(Duration time, const std::string& route = "a") {
+    registry->histogram(kTime, {route}).at(0).record(time);
+  }
   template <class F>
   void pass_seconds(std::int64_t n, F each) {
     for (std::int64_t i = 0; i < n; ++i) {
@@ -93,10 +101,15 @@ TEST_F(TrendsTest, NothingIsLostOrCountedTwiceByTiersAndRestarts) {
     --now;  // the next one begins in the second in which this one ends
     restart();
   }
-  for (const std::int64_t step : {std::int64_t{0}, std::int64_t{10}, std::int64_t{60}, std::int64_t{3600}}) {
-    EXPECT_EQ(sum_of(ask({.metric = "test_things_total", .from = kBegin, .to = now + 1, .step = step})), all) << step;
+  for (const std::int64_t step :
+       {std::int64_t{0}, std::int64_t{10}, std::int64_t{60}, std::int64_t{3600}}) {
+    EXPECT_EQ(
+        sum_of(ask({.metric = "test_things_total", .from = kBegin, .to = now + 1, .step = step})),
+        all)
+        << step;
   }
-  EXPECT_EQ(ask({.metric = "test_things_total", .from = kBegin, .to = now, .step = 3600}).tier_step, 3600);
+  EXPECT_EQ(ask({.metric = "test_things_total", .from = kBegin, .to = now, .step = 3600}).tier_step,
+            3600);
 }
 
 TEST_F(TrendsTest, SeriesAreToldApartByTheLabelsAskedFor) {
@@ -119,7 +132,8 @@ TEST_F(TrendsTest, AWeeksPercentileIsOneOfItsValues) {
   TrendQuery query{.metric = "test_seconds", .from = kBegin, .to = now, .step = 7200};
   const auto answer = ask(query);
   EXPECT_EQ(answer.curves[0].points[0]->count(), 6000U + 7140U);
-  EXPECT_NEAR(answer.curves[0].points[0]->quantile_seconds(0.6), 0.9, 0.12);  // hours' medians would say 10 ms
+  EXPECT_NEAR(answer.curves[0].points[0]->quantile_seconds(0.6), 0.9,
+              0.12);  // hours' medians would say 10 ms
   EXPECT_NEAR(answer.curves[0].points[0]->quantile_seconds(0.5), 0.01, 0.0015);
 }
 
@@ -153,7 +167,8 @@ TEST_F(TrendsTest, ADayOf100BusyRoutesStaysSmallOnDiskAndInMemory) {
   std::mt19937_64 random(3);
   std::lognormal_distribution<double> milliseconds(3, 0.8);
   std::vector<Duration> times(1U << 14U);
-  for (Duration& time : times) time = Duration(static_cast<std::int64_t>(milliseconds(random) * 1e6));
+  for (Duration& time : times)
+    time = Duration(static_cast<std::int64_t>(milliseconds(random) * 1e6));
   std::vector<metrics::Histogram::Recorder> total;
   std::vector<metrics::Cell*> requests;
   std::vector<metrics::GaugeHandle> gauges;
@@ -161,14 +176,16 @@ TEST_F(TrendsTest, ADayOf100BusyRoutesStaysSmallOnDiskAndInMemory) {
     const std::string name = "route-" + std::to_string(route);
     total.push_back(registry->histogram(kTime, {name}).at(0));
     requests.push_back(&registry->counter(kCount, {name, "2xx"}).at(0));
-    gauges.push_back(registry->gauge(kDepth, {name}, [&random] { return static_cast<double>(random() % 50); }));
+    gauges.push_back(
+        registry->gauge(kDepth, {name}, [&random] { return static_cast<double>(random() % 50); }));
   }
   // 500 requests a second. What a day leaves: its first hours in minutes, six hours by ten seconds, the last ten minutes by the second.
   const auto pass_time = [&](std::int64_t from, std::int64_t to, std::int64_t step) {
     for (now = kBegin + from; now < kBegin + to; now += step) {
       for (std::size_t route = 0; route < 100; ++route) {
         requests[route]->add(static_cast<std::uint64_t>(5 * step));
-        for (std::int64_t i = 0; i < 5 * step; ++i) total[route].record(times[random() % times.size()]);
+        for (std::int64_t i = 0; i < 5 * step; ++i)
+          total[route].record(times[random() % times.size()]);
       }
       trends->sample(now);
     }
@@ -185,14 +202,19 @@ TEST_F(TrendsTest, ADayOf100BusyRoutesStaysSmallOnDiskAndInMemory) {
   EXPECT_LT(with_trends - mallinfo2().uordblks, 16U << 20U);
   RecordProperty("bytes_of_memory", std::to_string(with_trends - mallinfo2().uordblks));
   start();
-  EXPECT_EQ(ask({.metric = "test_seconds", .from = kBegin, .to = kBegin + kDay, .step = 3600}).curves.size(), 100U);
+  EXPECT_EQ(ask({.metric = "test_seconds", .from = kBegin, .to = kBegin + kDay, .step = 3600})
+                .curves.size(),
+            100U);
 }
 
 TEST_F(TrendsTest, TheDiskLimitHoldsAndTheNewestStays) {
   options.disk_limit = Bytes::mib(1);
   restart();
   std::vector<metrics::GaugeHandle> gauges;
-  for (int i = 0; i < 300; ++i) gauges.push_back(registry->gauge(kDepth, {std::to_string(i)}, [this, i] { return static_cast<double>((now * 7919 + i) % 1000) / 7; }));
+  for (int i = 0; i < 300; ++i)
+    gauges.push_back(registry->gauge(kDepth, {std::to_string(i)}, [this, i] {
+      return static_cast<double>((now * 7919 + i) % 1000) / 7;
+    }));
   pass_seconds(2400, [&] { count(1); });
   EXPECT_LT(fs::file_size(directory / "trends.db"), (1U << 20U) + 1);
   EXPECT_EQ(sum_of(ask({.metric = "test_things_total", .from = now - 5, .to = now})), 5);
@@ -208,7 +230,11 @@ TEST_F(TrendsTest, BeyondTheSeriesLimitOldNamesMakeRoom) {
   restart();
   now += 3600;
   pass_seconds(20, [&] { count(1, "new"); });
-  EXPECT_EQ(sum_of(ask({.metric = "test_things_total", .from = now - 20, .to = now, .where = {{"route", "new"}}})), 20);
+  EXPECT_EQ(sum_of(ask({.metric = "test_things_total",
+                        .from = now - 20,
+                        .to = now,
+                        .where = {{"route", "new"}}})),
+            20);
 }
 
 TEST_F(TrendsTest, ADamagedFileIsPutAsideAndTrendsGoOn) {
@@ -224,9 +250,12 @@ TEST_F(TrendsTest, ADamagedFileIsPutAsideAndTrendsGoOn) {
 TEST_F(TrendsTest, AQueryThatMakesNoSenseIsRefused) {
   pass_seconds(1, [&] { count(1); });
   EXPECT_EQ(trends->query({.metric = "nothing", .from = 1, .to = 2}).error().code, Errc::not_found);
-  EXPECT_EQ(trends->query({.metric = "test_things_total", .from = 2, .to = 2}).error().code, Errc::invalid);
-  EXPECT_EQ(trends->query({.metric = "test_things_total", .from = -5, .to = 2}).error().code, Errc::invalid);
-  const TrendQuery absurd{.metric = "test_things_total", .from = now - 500, .to = INT64_MAX / 2, .step = 1};
+  EXPECT_EQ(trends->query({.metric = "test_things_total", .from = 2, .to = 2}).error().code,
+            Errc::invalid);
+  EXPECT_EQ(trends->query({.metric = "test_things_total", .from = -5, .to = 2}).error().code,
+            Errc::invalid);
+  const TrendQuery absurd{
+      .metric = "test_things_total", .from = now - 500, .to = INT64_MAX / 2, .step = 1};
   EXPECT_EQ(trends->query(absurd).error().code, Errc::invalid);
 }
 

@@ -64,7 +64,8 @@ class Authority {
     return cert;
   }
   static void set_name(X509_NAME* to, const std::string& name) {
-    X509_NAME_add_entry_by_txt(to, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+    X509_NAME_add_entry_by_txt(to, "CN", MBSTRING_ASC,
+                               reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
   }
   static void extend(X509* cert, int nid, const char* value) {
     X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, nid, value);

@@ -10,7 +10,8 @@ namespace headroom::net {
 
 namespace {
 
-constexpr std::array kSizes{BufferPool::kHeadBytes, BufferPool::kSmallBytes, BufferPool::kLargeBytes};
+constexpr std::array kSizes{BufferPool::kHeadBytes, BufferPool::kSmallBytes,
+                            BufferPool::kLargeBytes};
 
 }  // namespace
 

@@ -20,7 +20,8 @@ namespace headroom::net {
 // side: pages of their own for a thousand requests would not fit the processor's translation buffers (bench/proxy, 1,000 connections: 40 % of the CPU).
 class BufferPool {
  public:
-  static constexpr std::size_t kHeadBytes = 4U << 10U;  // from the heap, side by side: most heads and short bodies fit
+  static constexpr std::size_t kHeadBytes =
+      4U << 10U;  // from the heap, side by side: most heads and short bodies fit
   static constexpr std::size_t kSmallBytes = 16U << 10U;
   static constexpr std::size_t kLargeBytes = 128U << 10U;
   static constexpr std::size_t kMostFree = 4U << 20U;  // bytes kept of each size

@@ -24,7 +24,9 @@ class Endpoint {
   // An IP literal; names need the resolver.
   [[nodiscard]] static Result<Endpoint> literal(std::string_view host, std::uint16_t port);
 
-  [[nodiscard]] const sockaddr* data() const { return reinterpret_cast<const sockaddr*>(storage_.data()); }
+  [[nodiscard]] const sockaddr* data() const {
+    return reinterpret_cast<const sockaddr*>(storage_.data());
+  }
   [[nodiscard]] socklen_t size() const { return size_; }
   [[nodiscard]] int family() const { return data()->sa_family; }
   [[nodiscard]] bool is_unix() const { return family() == AF_UNIX; }
@@ -42,7 +44,9 @@ class Endpoint {
   [[nodiscard]] static Endpoint peer_of(int fd);
 
  private:
-  alignas(8) std::array<std::byte, sizeof(sockaddr_un) + 2> storage_{};  // the largest of the three kinds; one lies in every connection
+  alignas(8) std::array<
+      std::byte, sizeof(sockaddr_un) +
+                     2> storage_{};  // the largest of the three kinds; one lies in every connection
   socklen_t size_ = 0;
 };
 

@@ -43,7 +43,8 @@ class Listener {
 
  private:
   Listener() = default;
-  [[nodiscard]] Task<> accept_from(TaskGroup& group, int listening, std::function<void(Accepted)> take);
+  [[nodiscard]] Task<> accept_from(TaskGroup& group, int listening,
+                                   std::function<void(Accepted)> take);
 
   Endpoint endpoint_;
   std::vector<int> sockets_;

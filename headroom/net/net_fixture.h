@@ -24,7 +24,8 @@ inline Endpoint loopback(std::uint16_t port = 0) { return {IpAddress::v4({127, 0
 // A blocking TCP socket that listens on a free port of the loopback, closed at the end.
 class ListeningSocket {
  public:
-  explicit ListeningSocket(int backlog = 128) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit ListeningSocket(int backlog = 128)
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const Endpoint at = loopback();
     HR_ASSERT(::bind(fd_, at.data(), at.size()) == 0);
     HR_ASSERT(::listen(fd_, backlog) == 0);

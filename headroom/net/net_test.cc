@@ -27,7 +27,8 @@ using ::testing::HasSubstr;
 
 class Alarm final : public WheelEntry {
  public:
-  Alarm(Wheel& wheel, std::function<void(Alarm&)> on_expired) : WheelEntry(wheel), on_expired_(std::move(on_expired)) {}
+  Alarm(Wheel& wheel, std::function<void(Alarm&)> on_expired)
+      : WheelEntry(wheel), on_expired_(std::move(on_expired)) {}
 
  private:
   void expired() override { on_expired_(*this); }
@@ -42,7 +43,9 @@ TEST(Wheel, ExpiresWhatIsDueWithinOneTickAndNothingEarlyWhateverIsSetClearedAndE
     Wheel wheel(start);
     std::vector<std::unique_ptr<Alarm>> alarms(200);
     std::map<Alarm*, TimePoint> model;  // what must still expire
-    const auto some_time = [&] { return now + std::chrono::milliseconds(random.below(random.below(8) == 0 ? 60'000 : 500)); };
+    const auto some_time = [&] {
+      return now + std::chrono::milliseconds(random.below(random.below(8) == 0 ? 60'000 : 500));
+    };
     const auto on_expired = [&](Alarm& alarm) {
       ASSERT_TRUE(model.contains(&alarm));
       ASSERT_LE(model[&alarm], now) << "early";
@@ -71,7 +74,8 @@ TEST(Wheel, ExpiresWhatIsDueWithinOneTickAndNothingEarlyWhateverIsSetClearedAndE
       if (random.below(4) == 0) {
         now += std::chrono::microseconds(random.below(random.below(50) == 0 ? 20'000'000 : 80'000));
         wheel.advance(now);
-        for (const auto& [entry, due] : model) ASSERT_GT(due + Wheel::kTick, now) << "late, seed " << seed;
+        for (const auto& [entry, due] : model)
+          ASSERT_GT(due + Wheel::kTick, now) << "late, seed " << seed;
       }
     }
     now += 100s;
@@ -234,7 +238,8 @@ TEST_F(StreamTest, ADeadlineOfOneDirectionDoesNotEndTheOther) {
     auto writer = [&]() -> Task<> { EXPECT_TRUE(co_await pair.server.write(much)); };
     EXPECT_TRUE(group.spawn(writer));
     pair.server.expire_reads_at(Clock::now() + 40ms);
-    EXPECT_EQ((co_await read_bytes(pair.server, 1)).error().code, Errc::timeout);  // while the write is waiting
+    EXPECT_EQ((co_await read_bytes(pair.server, 1)).error().code,
+              Errc::timeout);  // while the write is waiting
     EXPECT_TRUE(co_await pair.client.write("y"));
     pair.server.expire_reads_at(kNever);
     pair.server.expire_writes_at(kNever);
@@ -245,10 +250,13 @@ TEST_F(StreamTest, ADeadlineOfOneDirectionDoesNotEndTheOther) {
   run([](TaskGroup& group) -> Task<> {
     Pair pair(group);
     const std::string much(8U << 20U, 'x');
-    auto reader = [&]() -> Task<> { EXPECT_EQ((co_await read_bytes(pair.server, 1)).value_or(""), "y"); };
+    auto reader = [&]() -> Task<> {
+      EXPECT_EQ((co_await read_bytes(pair.server, 1)).value_or(""), "y");
+    };
     EXPECT_TRUE(group.spawn(reader));
     pair.server.expire_writes_at(Clock::now() + 40ms);
-    EXPECT_EQ((co_await pair.server.write(much)).error().code, Errc::timeout);  // while the read is waiting
+    EXPECT_EQ((co_await pair.server.write(much)).error().code,
+              Errc::timeout);  // while the read is waiting
     EXPECT_TRUE(co_await pair.client.write("y"));
     co_await group.join();
   });
@@ -267,7 +275,9 @@ TEST_F(StreamTest, AResetIsSeenAsOne) {
 TEST_F(StreamTest, AnAbortIsFinal) {
   run([](TaskGroup& group) -> Task<> {
     Pair pair(group);
-    auto reader = [&]() -> Task<> { EXPECT_EQ((co_await read_bytes(pair.server, 1)).error().code, Errc::overloaded); };
+    auto reader = [&]() -> Task<> {
+      EXPECT_EQ((co_await read_bytes(pair.server, 1)).error().code, Errc::overloaded);
+    };
     EXPECT_TRUE(group.spawn(reader));
     co_await asio::post(group.worker().executor(), kToken);
     pair.server.abort(Errc::overloaded);
@@ -360,7 +370,8 @@ class ListenerTest : public NetTest {
     connect();
     for (std::size_t i = 0; i < 2; ++i) {
       worker(i).run_and_wait([&] { groups[i]->stop(); });
-      for (bool running = true; running;) worker(i).run_and_wait([&] { running = groups[i]->running() > 0; });
+      for (bool running = true; running;)
+        worker(i).run_and_wait([&] { running = groups[i]->running() > 0; });
       worker(i).run_and_wait([&] { groups[i].reset(); });
     }
   }
@@ -458,7 +469,8 @@ bool accepting_recovers(Worker& worker) {
   worker.run_and_wait([&] {
     group = std::make_unique<TaskGroup>(worker);
     auto accept = [&] {
-      return listener->accept(*group, [&](Listener::Accepted accepted) { taken.push_back(accepted.fd); });
+      return listener->accept(*group,
+                              [&](Listener::Accepted accepted) { taken.push_back(accepted.fd); });
     };
     HR_ASSERT(group->spawn(accept) == true);
   });
@@ -479,7 +491,8 @@ TEST_F(ListenerTest, AcceptingPausesWithoutDescriptorsAndRecovers) {
   GTEST_SKIP() << "the sanitizers' own checks need descriptors";
 #endif
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(::_exit(accepting_recovers(worker()) ? 0 : 1), ::testing::ExitedWithCode(0), "accepting pauses");
+  EXPECT_EXIT(::_exit(accepting_recovers(worker()) ? 0 : 1), ::testing::ExitedWithCode(0),
+              "accepting pauses");
 }
 
 // --- names ---
@@ -507,9 +520,11 @@ class FakeDns {
       std::array<char, 512> packet{};
       sockaddr_storage from{};
       socklen_t size = sizeof from;
-      const ssize_t n = ::recvfrom(fd_, packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
+      const ssize_t n = ::recvfrom(fd_, packet.data(), packet.size(), 0,
+                                   reinterpret_cast<sockaddr*>(&from), &size);
       const std::string reply = answer({packet.data(), static_cast<std::size_t>(n)});
-      if (!reply.empty()) ::sendto(fd_, reply.data(), reply.size(), 0, reinterpret_cast<sockaddr*>(&from), size);
+      if (!reply.empty())
+        ::sendto(fd_, reply.data(), reply.size(), 0, reinterpret_cast<sockaddr*>(&from), size);
     }
   }
   static std::string answer(std::string_view query) {
@@ -524,7 +539,8 @@ class FakeDns {
     reply += std::string("\0\1\0", 3) + answers + std::string("\0\0\0\0", 4);
     reply += query.substr(12, end - 12);
     for (char i = 0; i < answers; ++i) {
-      reply += std::string("\xc0\x0c\0\1\0\1\0\0\0", 9) + static_cast<char>(std::stoi(std::string(label.substr(4))));
+      reply += std::string("\xc0\x0c\0\1\0\1\0\0\0", 9) +
+               static_cast<char>(std::stoi(std::string(label.substr(4))));
       reply += std::string("\0\4\x0a\0\0", 5) + static_cast<char>(i / 2 + 1);
     }
     return reply;
@@ -556,11 +572,14 @@ TEST(Resolver, AnswersAreSortedWithoutDoublesAndHoldForTheirTtl) {
     std::unique_ptr<TaskGroup> group;
     workers[0].run_and_wait([&] {
       group = std::make_unique<TaskGroup>(workers[0]);
-      auto ask = [&]() -> Task<> { promise.set_value(co_await resolver.resolve(workers[0], row.host, 80)); };
+      auto ask = [&]() -> Task<> {
+        promise.set_value(co_await resolver.resolve(workers[0], row.host, 80));
+      };
       EXPECT_TRUE(group->spawn(ask));
     });
     const auto answer = promise.get_future().get();
-    for (bool running = true; running;) workers[0].run_and_wait([&] { running = group->running() > 0; });
+    for (bool running = true; running;)
+      workers[0].run_and_wait([&] { running = group->running() > 0; });
     workers[0].run_and_wait([&] { group.reset(); });
     std::string got;
     if (answer) {

@@ -65,13 +65,15 @@ void Watch::happened(std::uint32_t events) {
   if (told_ != nullptr) told_(whom_);
   const bool wakes_reader = reads && read_.waiter;
   const bool wakes_writer = writes && write_.waiter;
-  if (wakes_reader && wakes_writer) resume_later(write_);  // who is resumed here and now may end this watch
+  if (wakes_reader && wakes_writer)
+    resume_later(write_);  // who is resumed here and now may end this watch
   if (!wakes_reader && !wakes_writer) return;
   auto waiter = std::exchange(wakes_reader ? read_.waiter : write_.waiter, nullptr);
   waiter();
 }
 
-Poller::Poller() : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Poller::Poller()
+    : epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   HR_ASSERT(epoll_ >= 0);
   HR_ASSERT(wake_ >= 0);
   epoll_event event{};
@@ -111,7 +113,8 @@ void Poller::skip(const Watch& watch) {
 
 void Poller::wait(Duration most) {
   const auto whole = std::chrono::ceil<std::chrono::milliseconds>(std::max(most, Duration::zero()));
-  const int found = ::epoll_wait(epoll_, events_.data(), static_cast<int>(kEvents), static_cast<int>(whole.count()));
+  const int found = ::epoll_wait(epoll_, events_.data(), static_cast<int>(kEvents),
+                                 static_cast<int>(whole.count()));
   woken_.store(false);  // before the worker looks what has been posted
   next_ = 0;
   count_ = found > 0 ? static_cast<std::size_t>(found) : 0;

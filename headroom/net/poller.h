@@ -73,8 +73,12 @@ class Watch {
     bool ready = true;
     std::move_only_function<void()> waiter;
   };
-  [[nodiscard]] Side& side(Direction direction) { return direction == Direction::read ? read_ : write_; }
-  [[nodiscard]] const Side& side(Direction direction) const { return direction == Direction::read ? read_ : write_; }
+  [[nodiscard]] Side& side(Direction direction) {
+    return direction == Direction::read ? read_ : write_;
+  }
+  [[nodiscard]] const Side& side(Direction direction) const {
+    return direction == Direction::read ? read_ : write_;
+  }
   void keep(Direction direction, std::move_only_function<void()> waiter);
   void resume_later(Side& side);
   void happened(std::uint32_t events);

@@ -25,7 +25,8 @@ struct Lookup {
 
 Error lookup_error(int status) {
   const char* text = ares_strerror(status);
-  const bool unknown = status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_EBADNAME;
+  const bool unknown =
+      status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_EBADNAME;
   const bool late = status == ARES_ETIMEOUT;
   const Errc code = unknown ? Errc::not_found : late ? Errc::timeout : Errc::unavailable;
   return Error{code, text};
@@ -38,7 +39,8 @@ Resolution read_answer(const ares_addrinfo& found, std::uint16_t port) {
     if (resolution.endpoints.size() >= kMaxAddresses) break;
     const Endpoint endpoint(node->ai_addr, static_cast<socklen_t>(node->ai_addrlen));
     resolution.endpoints.emplace_back(endpoint.ip(), port);
-    const Duration ttl = node->ai_ttl > 0 ? Duration(std::chrono::seconds(node->ai_ttl)) : kHostsFileTtl;
+    const Duration ttl =
+        node->ai_ttl > 0 ? Duration(std::chrono::seconds(node->ai_ttl)) : kHostsFileTtl;
     resolution.ttl = std::min(resolution.ttl, ttl);
   }
   resolution.ttl = std::clamp(resolution.ttl, kLeastTtl, kMostTtl);
@@ -73,15 +75,18 @@ void wait_for_answer(ares_channel channel, const Lookup& lookup) {
     if (waits.empty()) return;
     ::poll(waits.data(), waits.size(), 250);
     for (const pollfd& wait : waits) {
-      ares_process_fd(channel, (wait.revents & (POLLIN | POLLERR | POLLHUP)) != 0 ? wait.fd : ARES_SOCKET_BAD,
-                      (wait.revents & POLLOUT) != 0 ? wait.fd : ARES_SOCKET_BAD);
+      ares_process_fd(
+          channel, (wait.revents & (POLLIN | POLLERR | POLLHUP)) != 0 ? wait.fd : ARES_SOCKET_BAD,
+          (wait.revents & POLLOUT) != 0 ? wait.fd : ARES_SOCKET_BAD);
     }
   }
 }
 
-Result<Resolution> look_up(const std::string& servers, Duration patience, const std::string& host, std::uint16_t port) {
+Result<Resolution> look_up(const std::string& servers, Duration patience, const std::string& host,
+                           std::uint16_t port) {
   ares_options options{};
-  options.timeout = static_cast<int>(milliseconds(patience) / 3);  // the second try waits twice as long
+  options.timeout =
+      static_cast<int>(milliseconds(patience) / 3);  // the second try waits twice as long
   options.tries = 2;
   ares_channel channel = nullptr;
   const int made = ares_init_options(&channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES);

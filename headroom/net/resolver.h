@@ -27,7 +27,8 @@ class Resolver {
   ~Resolver();
 
   // IP literals are answered at once. Errc::not_found (no such name), unavailable or timeout (no answer).
-  [[nodiscard]] Task<Result<Resolution>> resolve(Worker& worker, std::string host, std::uint16_t port);
+  [[nodiscard]] Task<Result<Resolution>> resolve(Worker& worker, std::string host,
+                                                 std::uint16_t port);
 
  private:
   const std::string servers_;

@@ -5,10 +5,9 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
-
-#include <algorithm>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -32,9 +31,12 @@ Error tls_error(SSL* tls, int error, int number) {
   const unsigned long code = ERR_get_error();
   ERR_clear_error();
   const int reason = ERR_GET_REASON(code);
-  const bool cut = code == 0 || (ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_UNEXPECTED_EOF_WHILE_READING);
-  if (error == SSL_ERROR_SYSCALL && code == 0 && number != 0) return system_error("connection", number);
-  if (cut) return {Errc::unavailable, "TLS: the peer closed the connection without ending the session"};
+  const bool cut = code == 0 || (ERR_GET_LIB(code) == ERR_LIB_SSL &&
+                                 reason == SSL_R_UNEXPECTED_EOF_WHILE_READING);
+  if (error == SSL_ERROR_SYSCALL && code == 0 && number != 0)
+    return system_error("connection", number);
+  if (cut)
+    return {Errc::unavailable, "TLS: the peer closed the connection without ending the session"};
   const char* text = ERR_reason_error_string(code);
   std::string message = text != nullptr ? text : "unknown failure";
   const bool server = SSL_is_server(tls) == 1;
@@ -43,7 +45,8 @@ Error tls_error(SSL* tls, int error, int number) {
     message += X509_verify_cert_error_string(SSL_get_verify_result(tls));
     return {server ? Errc::unauthorized : Errc::protocol, message};
   }
-  const bool none_shown = ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
+  const bool none_shown =
+      ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
   return {server && none_shown ? Errc::unauthorized : Errc::protocol, message};
 }
 
@@ -98,7 +101,9 @@ Stream::Stream(TaskGroup& group, int fd, int family)
   if (group.stopped()) abort(Errc::cancelled);
 }
 
-Stream::Stream(TaskGroup& group, Moved moved) : Stream(group, moved.fd, moved.family) { tls_.reset(moved.tls); }
+Stream::Stream(TaskGroup& group, Moved moved) : Stream(group, moved.fd, moved.family) {
+  tls_.reset(moved.tls);
+}
 
 Stream::~Stream() { close(); }
 
@@ -110,7 +115,8 @@ Stream::Moved Stream::move_out() {
 }
 
 void Stream::tell(Event* event) {
-  watch_.listen(event == nullptr ? nullptr : [](void* whom) { static_cast<Event*>(whom)->set(); }, event);
+  watch_.listen(
+      event == nullptr ? nullptr : [](void* whom) { static_cast<Event*>(whom)->set(); }, event);
 }
 
 Result<std::optional<std::size_t>> Stream::try_read(std::span<char> into) {
@@ -131,7 +137,8 @@ Task<Result<std::unique_ptr<Stream>>> Stream::connect(TaskGroup& group, const En
   if (fd < 0) co_return std::unexpected(system_error("socket", errno));
   auto stream = std::make_unique<Stream>(group, fd, to.family());
   if (::connect(fd, to.data(), to.size()) == 0) co_return stream;
-  if (errno != EINPROGRESS) co_return std::unexpected(system_error("connect to " + to.to_string(), errno));
+  if (errno != EINPROGRESS)
+    co_return std::unexpected(system_error("connect to " + to.to_string(), errno));
   stream->expire_at(deadline);
   stream->watch_.drained(Direction::write);
   if (auto waited = co_await stream->wait(Direction::write, stream->writing_); !waited) {
@@ -212,7 +219,8 @@ Result<std::optional<std::size_t>> Stream::receive(std::span<char> into) {
   for (;;) {
     const ssize_t bytes = ::recv(fd_, into.data(), into.size(), MSG_DONTWAIT);
     if (bytes < 0 && errno == EINTR) continue;
-    if (bytes < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return std::unexpected(system_error("connection", errno));
+    if (bytes < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+      return std::unexpected(system_error("connection", errno));
     // Less than there was room for: that was all, unless an end or an error comes behind it.
     const bool short_read = bytes > 0 && static_cast<std::size_t>(bytes) < into.size();
     const bool all = bytes < 0 || (short_read && !local_ && !watch_.reads_may_stop_short());
@@ -278,7 +286,8 @@ Result<bool> Stream::write_now(Gather& data) {
   if (write_cut_) return fail(*write_cut_, "an earlier write was cut");
   if (tls_) return write_tls(data);
   while (data.left() > 0) {
-    const ssize_t written = data.left() <= kCopied ? send_copy(native(), data) : send_pieces(native(), data);
+    const ssize_t written =
+        data.left() <= kCopied ? send_copy(native(), data) : send_pieces(native(), data);
     if (written < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
@@ -371,7 +380,8 @@ void Stream::reset() {
 Result<> Stream::start_tls(SSL_CTX* context, std::string_view received) {
   forget_errors();
   tls_.reset(SSL_new(context));
-  if (!tls_ || !attach_socket(tls_.get(), native(), received)) return fail(Errc::internal, "TLS: no memory");
+  if (!tls_ || !attach_socket(tls_.get(), native(), received))
+    return fail(Errc::internal, "TLS: no memory");
   return {};
 }
 

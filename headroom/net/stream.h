@@ -42,7 +42,9 @@ class Gather {
     left_ += piece.size();
   }
   [[nodiscard]] std::size_t left() const { return left_; }
-  [[nodiscard]] std::span<const iovec> pieces() const { return {pieces_.data() + first_, count_ - first_}; }
+  [[nodiscard]] std::span<const iovec> pieces() const {
+    return {pieces_.data() + first_, count_ - first_};
+  }
   void advance(std::size_t written);
 
  private:
@@ -59,7 +61,8 @@ class Stream final : private Stoppable {
   ~Stream() override;
 
   // Connects within the deadline; Errc::unavailable (refused, unreachable), timeout, cancelled, overloaded (no descriptors).
-  [[nodiscard]] static Task<Result<std::unique_ptr<Stream>>> connect(TaskGroup& group, const Endpoint& to,
+  [[nodiscard]] static Task<Result<std::unique_ptr<Stream>>> connect(TaskGroup& group,
+                                                                     const Endpoint& to,
                                                                      TimePoint deadline);
 
   // TLS from here on (tls.h makes contexts). `received`: bytes that were read already and belong to it. `server_name` also asks for the peer's
@@ -153,7 +156,9 @@ class Stream final : private Stoppable {
   void on_stop() override { abort(Errc::cancelled); }
   // Ends the waits of both directions; the one that has nothing to give up for goes on waiting.
   void wake() { watch_.cancel(); }
-  [[nodiscard]] bool failed(const Deadline& deadline) const { return aborted_ || deadline.passed(); }
+  [[nodiscard]] bool failed(const Deadline& deadline) const {
+    return aborted_ || deadline.passed();
+  }
   [[nodiscard]] std::unexpected<Error> why() const;
   // Until the socket may be ready, for an operation with this deadline.
   [[nodiscard]] Task<Result<>> wait(Direction direction, const Deadline& deadline);
@@ -181,8 +186,8 @@ class Stream final : private Stoppable {
   Deadline writing_;
   Errc why_ = Errc::cancelled;
   bool aborted_ = false;
-  unsigned reads_in_turn_ = 0;  // without a wait between them
-  bool tls_broken_ = false;  // OpenSSL must not be called again but to free
+  unsigned reads_in_turn_ = 0;     // without a wait between them
+  bool tls_broken_ = false;        // OpenSSL must not be called again but to free
   std::optional<Errc> write_cut_;  // why a write() ended in the middle of its data
 };
 

@@ -70,7 +70,9 @@ void TaskGroup::stop_and_join() {
   std::latch done(1);
   worker_.post([&] {
     stop();
-    asio::co_spawn(worker_.executor(), [this] { return join(); }, [&](const std::exception_ptr&) { done.count_down(); });
+    asio::co_spawn(
+        worker_.executor(), [this] { return join(); },
+        [&](const std::exception_ptr&) { done.count_down(); });
   });
   done.wait();
 }

@@ -116,8 +116,10 @@ Result<Identity> parse_identity(const PemPair& pem) {
     return refused(pem.paths.cert, "its chain holds what is no certificate");
   }
   ERR_clear_error();
-  identity.key.reset(PEM_read_bio_PrivateKey(reading(pem.key).get(), nullptr, no_passphrase, nullptr));
-  if (!identity.key) return refused(pem.paths.key, "holds no private key in PEM form that needs no passphrase");
+  identity.key.reset(
+      PEM_read_bio_PrivateKey(reading(pem.key).get(), nullptr, no_passphrase, nullptr));
+  if (!identity.key)
+    return refused(pem.paths.key, "holds no private key in PEM form that needs no passphrase");
   if (X509_check_private_key(identity.cert.get(), identity.key.get()) != 1) {
     return refused(pem.paths.key, "is not the key of " + pem.paths.cert);
   }
@@ -134,28 +136,35 @@ std::chrono::sys_seconds time_of(const ASN1_TIME* time) {
 
 std::vector<std::string> names_of(X509* cert) {
   std::vector<std::string> names;
-  auto* all = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(cert, NID_subject_alt_name, nullptr, nullptr));
+  auto* all =
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(cert, NID_subject_alt_name, nullptr, nullptr));
   for (int i = 0; i < sk_GENERAL_NAME_num(all); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(all, i);
     if (name->type != GEN_DNS) continue;
     const auto* text = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName));
-    names.push_back(text::lowered({text, static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName))}));
+    names.push_back(
+        text::lowered({text, static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName))}));
   }
   GENERAL_NAMES_free(all);
   return names;
 }
 
 TlsCertificateInfo describe(const std::string& path, X509* cert) {
-  return {path, names_of(cert), time_of(X509_get0_notBefore(cert)), time_of(X509_get0_notAfter(cert))};
+  return {path, names_of(cert), time_of(X509_get0_notBefore(cert)),
+          time_of(X509_get0_notAfter(cert))};
 }
 
 void warn_of_dates(const TlsCertificateInfo& info) {
   const auto now = std::chrono::system_clock::now();
-  const auto hours = [](auto time) { return std::chrono::duration_cast<std::chrono::hours>(time).count(); };
+  const auto hours = [](auto time) {
+    return std::chrono::duration_cast<std::chrono::hours>(time).count();
+  };
   if (info.not_after <= now) {
-    log::warn("net", "certificate {} has expired {} hours ago", info.path, hours(now - info.not_after));
+    log::warn("net", "certificate {} has expired {} hours ago", info.path,
+              hours(now - info.not_after));
   } else if (info.not_before > now) {
-    log::warn("net", "certificate {} is not valid for another {} hours", info.path, hours(info.not_before - now));
+    log::warn("net", "certificate {} is not valid for another {} hours", info.path,
+              hours(info.not_before - now));
   } else if (info.not_after - now < kWarnBefore) {
     log::warn("net", "certificate {} expires in {} hours", info.path, hours(info.not_after - now));
   }
@@ -174,9 +183,10 @@ struct Attached {
   std::unordered_map<std::string, SessionPointer> sessions;  // a client's, by server name
 };
 
-void free_attached(void* /*parent*/, void* attached, CRYPTO_EX_DATA* /*data*/, int /*index*/, long /*number*/,
-                   void* /*pointer*/) {
-  delete static_cast<Attached*>(attached);  // NOLINT(cppcoreguidelines-owning-memory): the context owns it
+void free_attached(void* /*parent*/, void* attached, CRYPTO_EX_DATA* /*data*/, int /*index*/,
+                   long /*number*/, void* /*pointer*/) {
+  delete static_cast<Attached*>(
+      attached);  // NOLINT(cppcoreguidelines-owning-memory): the context owns it
 }
 
 int attached_index() {
@@ -196,19 +206,21 @@ Attached& attach(SSL_CTX* context) {
 
 Result<> set_alpn(Attached& to, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
-    if (name.empty() || name.size() > 255) return fail(Errc::invalid, "an ALPN name has 1 to 255 bytes");
+    if (name.empty() || name.size() > 255)
+      return fail(Errc::invalid, "an ALPN name has 1 to 255 bytes");
     to.alpn += static_cast<char>(name.size());
     to.alpn += name;
   }
   return {};
 }
 
-int choose_alpn(SSL* tls, const unsigned char** out, unsigned char* size, const unsigned char* offered,
-                unsigned int offered_size, void* /*argument*/) {
+int choose_alpn(SSL* tls, const unsigned char** out, unsigned char* size,
+                const unsigned char* offered, unsigned int offered_size, void* /*argument*/) {
   const std::string& ours = attached_to(SSL_get_SSL_CTX(tls))->alpn;
   unsigned char* chosen = nullptr;
-  const int found = SSL_select_next_proto(&chosen, size, reinterpret_cast<const unsigned char*>(ours.data()),
-                                          static_cast<unsigned int>(ours.size()), offered, offered_size);
+  const int found =
+      SSL_select_next_proto(&chosen, size, reinterpret_cast<const unsigned char*>(ours.data()),
+                            static_cast<unsigned int>(ours.size()), offered, offered_size);
   *out = chosen;
   return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -230,7 +242,8 @@ void index_names(Attached& to, std::size_t identity) {
 const std::vector<std::size_t>* identities_for(const Attached& from, std::string_view server_name) {
   std::string name = text::lowered(server_name);
   if (name.ends_with('.')) name.pop_back();
-  if (const auto exact = from.by_name.find(name); exact != from.by_name.end()) return &exact->second;
+  if (const auto exact = from.by_name.find(name); exact != from.by_name.end())
+    return &exact->second;
   const auto dot = name.find('.');
   if (dot == std::string::npos || dot == 0) return nullptr;
   const auto wildcard = from.by_name.find(name.substr(dot));
@@ -241,11 +254,14 @@ int choose_certificate(SSL* tls, void* argument) {
   const Attached& attached = *static_cast<const Attached*>(argument);
   const char* name = SSL_get_servername(tls, TLSEXT_NAMETYPE_host_name);
   const auto* chosen = name == nullptr ? nullptr : identities_for(attached, name);
-  if (chosen == nullptr || (chosen->size() == 1 && chosen->front() == 0)) return 1;  // the context's own
+  if (chosen == nullptr || (chosen->size() == 1 && chosen->front() == 0))
+    return 1;  // the context's own
   SSL_certs_clear(tls);
   for (const std::size_t i : *chosen) {
     const Identity& identity = attached.identities[i];
-    if (SSL_use_cert_and_key(tls, identity.cert.get(), identity.key.get(), identity.chain.get(), 1) != 1) return 0;
+    if (SSL_use_cert_and_key(tls, identity.cert.get(), identity.key.get(), identity.chain.get(),
+                             1) != 1)
+      return 0;
   }
   return 1;
 }
@@ -258,8 +274,8 @@ int note_server_name(SSL* /*tls*/, int* /*alert*/, void* /*argument*/) { return 
 bool set_up_ticket(const Attached& attached, const TlsTicketKeys::Key& key, const unsigned char* iv,
                    EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac, int sealing) {
   std::array<OSSL_PARAM, 3> parameters{
-      OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, const_cast<unsigned char*>(key.hmac.data()),
-                                        key.hmac.size()),
+      OSSL_PARAM_construct_octet_string(
+          OSSL_MAC_PARAM_KEY, const_cast<unsigned char*>(key.hmac.data()), key.hmac.size()),
       OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, const_cast<char*>("SHA256"), 0),
       OSSL_PARAM_construct_end()};
   return EVP_MAC_CTX_set_params(mac, parameters.data()) == 1 &&
@@ -267,8 +283,8 @@ bool set_up_ticket(const Attached& attached, const TlsTicketKeys::Key& key, cons
 }
 
 // SSL_CTX_set_tlsext_ticket_key_evp_cb(3): -1 error, 0 unknown key, 1 good, 2 good but seal a new one.
-int ticket_key(SSL* tls, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
-               int sealing) {
+int ticket_key(SSL* tls, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
+               EVP_MAC_CTX* mac, int sealing) {
   const Attached& attached = *attached_to(SSL_get_SSL_CTX(tls));
   const auto keys = attached.tickets->keys();
   if (sealing == 1) {
@@ -290,7 +306,8 @@ int ticket_key(SSL* tls, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX*
 Result<SSL_CTX*> new_context(const SSL_METHOD* method, TlsVersion least) {
   SSL_CTX* context = SSL_CTX_new(method);
   if (context == nullptr) return fail(Errc::internal, "SSL_CTX_new: " + openssl_reason());
-  SSL_CTX_set_min_proto_version(context, least == TlsVersion::v1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+  SSL_CTX_set_min_proto_version(context,
+                                least == TlsVersion::v1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
   SSL_CTX_set_cipher_list(context, kCiphers12);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
@@ -301,7 +318,8 @@ Result<SSL_CTX*> new_context(const SSL_METHOD* method, TlsVersion least) {
 }
 
 Result<> use_identity(SSL_CTX* context, const Identity& identity, const std::string& path) {
-  if (SSL_CTX_use_cert_and_key(context, identity.cert.get(), identity.key.get(), identity.chain.get(), 1) != 1) {
+  if (SSL_CTX_use_cert_and_key(context, identity.cert.get(), identity.key.get(),
+                               identity.chain.get(), 1) != 1) {
     return refused(path, "cannot be used");
   }
   return {};
@@ -324,8 +342,10 @@ Result<> trust(SSL_CTX* context, const std::string& pem, const std::string& path
 }
 
 // Tickets made under another rule for clients must not get around this one: their session id context differs.
-void set_session_id_context(SSL_CTX* context, const TlsServerOptions& options, const std::string& client_ca) {
-  const std::string rule = std::to_string(static_cast<int>(options.client_certificates)) + client_ca;
+void set_session_id_context(SSL_CTX* context, const TlsServerOptions& options,
+                            const std::string& client_ca) {
+  const std::string rule =
+      std::to_string(static_cast<int>(options.client_certificates)) + client_ca;
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
   SHA256(reinterpret_cast<const unsigned char*>(rule.data()), rule.size(), digest.data());
   static_assert(SHA256_DIGEST_LENGTH <= SSL_MAX_SID_CTX_LENGTH);
@@ -347,7 +367,8 @@ Result<ServerFiles> read_server_files(const TlsServerOptions& options) {
     files.pairs.push_back(std::move(*pair));
   }
   if (options.client_certificates != TlsClientCertificates::off) {
-    if (options.client_ca.empty()) return fail(Errc::invalid, "client certificates need a client CA file");
+    if (options.client_ca.empty())
+      return fail(Errc::invalid, "client certificates need a client CA file");
     auto pem = read_file(options.client_ca);
     if (!pem) return pass(pem, "client CA");
     files.client_ca = std::move(*pem);
@@ -355,15 +376,18 @@ Result<ServerFiles> read_server_files(const TlsServerOptions& options) {
   return files;
 }
 
-Result<> check_clients(SSL_CTX* context, const TlsServerOptions& options, const std::string& client_ca) {
+Result<> check_clients(SSL_CTX* context, const TlsServerOptions& options,
+                       const std::string& client_ca) {
   set_session_id_context(context, options, client_ca);
   if (options.client_certificates == TlsClientCertificates::off) return {};
   const bool required = options.client_certificates == TlsClientCertificates::require;
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+                     nullptr);
   return trust(context, client_ca, options.client_ca);
 }
 
-void use_tickets(SSL_CTX* context, Attached& attached, const std::shared_ptr<const TlsTicketKeys>& keys) {
+void use_tickets(SSL_CTX* context, Attached& attached,
+                 const std::shared_ptr<const TlsTicketKeys>& keys) {
   attached.tickets = keys;
   attached.aes.reset(EVP_CIPHER_fetch(nullptr, "AES-256-CBC", nullptr));
   HR_ASSERT(attached.aes != nullptr);
@@ -380,7 +404,8 @@ Result<> set_up_server(SSL_CTX* context, const TlsServerOptions& options, const 
     attached.identities.push_back(std::move(*identity));
     index_names(attached, attached.identities.size() - 1);
   }
-  if (auto used = use_identity(context, attached.identities[0], files.pairs[0]->paths.cert); !used) return used;
+  if (auto used = use_identity(context, attached.identities[0], files.pairs[0]->paths.cert); !used)
+    return used;
   SSL_CTX_set_cert_cb(context, choose_certificate, &attached);
   SSL_CTX_set_tlsext_servername_callback(context, note_server_name);
   if (auto set = set_alpn(attached, options.alpn); !set) return set;
@@ -401,7 +426,8 @@ int keep_session(SSL* tls, SSL_SESSION* session) {
   return 1;  // ours now
 }
 
-Result<> set_up_client(SSL_CTX* context, const TlsClientOptions& options, const std::string& ca, const PemPair* own) {
+Result<> set_up_client(SSL_CTX* context, const TlsClientOptions& options, const std::string& ca,
+                       const PemPair* own) {
   Attached& attached = attach(context);
   if (auto set = set_alpn(attached, options.alpn); !set) return set;
   SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(attached.alpn.data()),
@@ -451,15 +477,17 @@ std::string TlsTicketKeys::bytes() const {
 
 Result<TlsTicketKeys> TlsTicketKeys::parse(std::string_view bytes) {
   TlsTicketKeys keys;
-  if (bytes.size() != sizeof keys.keys_) return fail(Errc::invalid, "ticket keys have another size");
+  if (bytes.size() != sizeof keys.keys_)
+    return fail(Errc::invalid, "ticket keys have another size");
   std::memcpy(keys.keys_.data(), bytes.data(), bytes.size());
   return keys;
 }
 
 void TlsServer::Free::operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
 
-Result<std::shared_ptr<const TlsServer>> TlsServer::make(const TlsServerOptions& options, std::size_t workers,
-                                                         const std::shared_ptr<const TlsTicketKeys>& keys) {
+Result<std::shared_ptr<const TlsServer>> TlsServer::make(
+    const TlsServerOptions& options, std::size_t workers,
+    const std::shared_ptr<const TlsTicketKeys>& keys) {
   HR_ASSERT(keys != nullptr);
   auto files = read_server_files(options);
   if (!files) return pass(files, "TLS");
@@ -473,14 +501,16 @@ Result<std::shared_ptr<const TlsServer>> TlsServer::make(const TlsServerOptions&
   if (workers > 0) {
     const auto& identities = attached_to(server->context(0))->identities;
     for (std::size_t i = 0; i < identities.size(); ++i) {
-      server->certificates_.push_back(describe(options.certificates[i].cert, identities[i].cert.get()));
+      server->certificates_.push_back(
+          describe(options.certificates[i].cert, identities[i].cert.get()));
       warn_of_dates(server->certificates_.back());
     }
   }
   return server;
 }
 
-Result<std::shared_ptr<const TlsClient>> TlsClient::make(const TlsClientOptions& options, std::size_t workers) {
+Result<std::shared_ptr<const TlsClient>> TlsClient::make(const TlsClientOptions& options,
+                                                         std::size_t workers) {
   std::string ca;
   if (options.verify && !options.ca.empty()) {
     auto pem = read_file(options.ca);
@@ -498,7 +528,8 @@ Result<std::shared_ptr<const TlsClient>> TlsClient::make(const TlsClientOptions&
     auto context = new_context(TLS_client_method(), options.min_version);
     if (!context) return pass(context);
     client->contexts_.emplace_back(*context);
-    if (auto done = set_up_client(*context, options, ca, own.get()); !done) return pass(done, "TLS");
+    if (auto done = set_up_client(*context, options, ca, own.get()); !done)
+      return pass(done, "TLS");
   }
   return client;
 }

@@ -77,11 +77,13 @@ enum class TlsClientCertificates : std::uint8_t {
 };
 
 struct TlsServerOptions {
-  std::vector<TlsCertificate> certificates{};  // the first serves names that no other one has, and clients without SNI
+  std::vector<TlsCertificate>
+      certificates{};  // the first serves names that no other one has, and clients without SNI
   TlsVersion min_version = TlsVersion::v1_2;
   TlsClientCertificates client_certificates = TlsClientCertificates::off;
-  std::string client_ca{};                       // PEM file; needed unless off
-  std::vector<std::string> alpn = {"http/1.1"};  // in our order; a client that offers only others is refused
+  std::string client_ca{};  // PEM file; needed unless off
+  std::vector<std::string> alpn = {
+      "http/1.1"};  // in our order; a client that offers only others is refused
 };
 
 // What a certificate says, for people and for alerts before it ends.
@@ -95,8 +97,9 @@ struct TlsCertificateInfo {
 class TlsServer {
  public:
   // Errc::invalid, not_found, unauthorized, with the file's path. A certificate that is not valid now is logged as a warning and used.
-  [[nodiscard]] static Result<std::shared_ptr<const TlsServer>> make(const TlsServerOptions& options, std::size_t workers,
-                                                                     const std::shared_ptr<const TlsTicketKeys>& keys);
+  [[nodiscard]] static Result<std::shared_ptr<const TlsServer>> make(
+      const TlsServerOptions& options, std::size_t workers,
+      const std::shared_ptr<const TlsTicketKeys>& keys);
 
   [[nodiscard]] SSL_CTX* context(std::size_t worker) const { return contexts_[worker].get(); }
   [[nodiscard]] std::span<const TlsCertificateInfo> certificates() const { return certificates_; }
@@ -125,7 +128,8 @@ struct TlsClientOptions {
 class TlsClient {
  public:
   // Errors as TlsServer::make.
-  [[nodiscard]] static Result<std::shared_ptr<const TlsClient>> make(const TlsClientOptions& options, std::size_t workers);
+  [[nodiscard]] static Result<std::shared_ptr<const TlsClient>> make(
+      const TlsClientOptions& options, std::size_t workers);
 
   [[nodiscard]] SSL_CTX* context(std::size_t worker) const { return contexts_[worker].get(); }
 

@@ -64,7 +64,8 @@ long control_socket(BIO* bio, int command, long /*number*/, void* /*pointer*/) {
 }
 
 int destroy_socket(BIO* bio) {
-  delete static_cast<Socket*>(BIO_get_data(bio));  // NOLINT(cppcoreguidelines-owning-memory): the BIO owns it
+  delete static_cast<Socket*>(
+      BIO_get_data(bio));  // NOLINT(cppcoreguidelines-owning-memory): the BIO owns it
   return 1;
 }
 

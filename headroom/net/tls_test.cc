@@ -36,7 +36,8 @@ class TlsTest : public NetTest {
  protected:
   static constexpr std::size_t kWorkers = 2;
 
-  std::shared_ptr<const TlsServer> server(TlsServerOptions options, std::shared_ptr<const TlsTicketKeys> keys = fresh_keys()) {
+  std::shared_ptr<const TlsServer> server(
+      TlsServerOptions options, std::shared_ptr<const TlsTicketKeys> keys = fresh_keys()) {
     if (options.certificates.empty()) options.certificates = {a_};
     auto made = TlsServer::make(options, kWorkers, keys);
     EXPECT_TRUE(made) << made.error().message;
@@ -75,7 +76,8 @@ class TlsTest : public NetTest {
     if (!byte) co_return pass(byte);
     co_return co_await stream.write(*byte);
   }
-  static Task<Result<>> ask_one(Stream& stream, SSL_CTX* context, const std::string& name, Outcome& outcome) {
+  static Task<Result<>> ask_one(Stream& stream, SSL_CTX* context, const std::string& name,
+                                Outcome& outcome) {
     if (auto shaken = co_await stream.connect_tls(context, name); !shaken) co_return shaken;
     describe(stream.tls(), outcome);
     if (auto sent = co_await stream.write("x"); !sent) co_return sent;
@@ -86,7 +88,8 @@ class TlsTest : public NetTest {
   }
   static void describe(SSL* tls, Outcome& outcome) {
     char subject[256] = "";
-    X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(tls)), NID_commonName, subject, sizeof subject);
+    X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(tls)), NID_commonName,
+                              subject, sizeof subject);
     outcome.subject = subject;
     outcome.version = SSL_get_version(tls);
     outcome.resumed = SSL_session_reused(tls) == 1;
@@ -104,7 +107,8 @@ Task<> send_small_pieces(Stream& stream, const std::string& data, Random& random
   for (std::size_t at = 0; at < data.size();) {
     Gather pieces;
     for (int i = 0; i < 5 && at < data.size(); ++i) {
-      const std::string_view piece = std::string_view(data).substr(at, 1 + random.below(i == 3 ? 40'000 : 300));
+      const std::string_view piece =
+          std::string_view(data).substr(at, 1 + random.below(i == 3 ? 40'000 : 300));
       pieces.add(piece);
       at += piece.size();
     }
@@ -189,9 +193,9 @@ TEST_F(TlsTest, TheCertificateIsChosenByExactNameThenByWildcardElseTheFirst) {
   auto tls_server = server({.certificates = {a_, b, c}});
   auto any_name = client({.verify = false});
   const std::vector<std::pair<std::string, std::string>> table{
-      {"a.test", "a"},         {"b.test", "b"},    {"B.TEST", "b"},    {"x.wild.test", "b"},
-      {"exact.wild.test", "c"}, {"wild.test", "a"}, {"y.x.wild.test", "a"}, {"unknown.test", "a"},
-      {"127.0.0.1", "a"}};
+      {"a.test", "a"},        {"b.test", "b"},          {"B.TEST", "b"},
+      {"x.wild.test", "b"},   {"exact.wild.test", "c"}, {"wild.test", "a"},
+      {"y.x.wild.test", "a"}, {"unknown.test", "a"},    {"127.0.0.1", "a"}};
   for (const auto& [name, expected] : table) {
     const Outcome outcome = shake(tls_server->context(1), any_name->context(0), name);
     ASSERT_TRUE(outcome.client) << name << ": " << outcome.client.error().message;
@@ -244,7 +248,8 @@ TEST_F(TlsTest, ATicketOfOneWorkerResumesOnAnotherAndAfterAReloadAndARotationAnd
     EXPECT_TRUE(resumes(server({}, rotated)->context(0)));
     auto handed_over = TlsTicketKeys::parse(rotated->bytes());
     ASSERT_TRUE(handed_over);
-    EXPECT_TRUE(resumes(server({}, std::make_shared<const TlsTicketKeys>(*handed_over))->context(0)));
+    EXPECT_TRUE(
+        resumes(server({}, std::make_shared<const TlsTicketKeys>(*handed_over))->context(0)));
     EXPECT_FALSE(resumes(server({}, fresh_keys())->context(0)));
   }
 }
@@ -255,7 +260,9 @@ TEST_F(TlsTest, AKeyFallsOutAfterThreeRotations) {
   auto first = server({}, std::make_shared<const TlsTicketKeys>(keys));
   EXPECT_FALSE(shake(first->context(0), tls_client->context(0)).resumed);
   auto third = keys.rotated().rotated().rotated();
-  EXPECT_FALSE(shake(server({}, std::make_shared<const TlsTicketKeys>(third))->context(0), tls_client->context(0)).resumed);
+  EXPECT_FALSE(shake(server({}, std::make_shared<const TlsTicketKeys>(third))->context(0),
+                     tls_client->context(0))
+                   .resumed);
   EXPECT_FALSE(TlsTicketKeys::parse("short"));
 }
 
@@ -264,8 +271,10 @@ TEST_F(TlsTest, ClientCertificatesAreRequiredRequestedAndChecked) {
   auto good = client({.client = ca_.issue("user", "DNS:user.test")});
   auto none = client({});
   auto wrong = client({.client = other.issue("user", "DNS:user.test")});
-  auto required = server({.client_certificates = TlsClientCertificates::require, .client_ca = ca_.ca()});
-  auto requested = server({.client_certificates = TlsClientCertificates::request, .client_ca = ca_.ca()});
+  auto required =
+      server({.client_certificates = TlsClientCertificates::require, .client_ca = ca_.ca()});
+  auto requested =
+      server({.client_certificates = TlsClientCertificates::request, .client_ca = ca_.ca()});
 
   EXPECT_TRUE(shake(required->context(0), good->context(0)).server);
   EXPECT_TRUE(shake(requested->context(0), good->context(0)).server);
@@ -285,7 +294,8 @@ TEST_F(TlsTest, ATicketFromBeforeClientCertificatesWereRequiredDoesNotGetAroundT
   auto keys = fresh_keys();
   auto none = client({});
   ASSERT_TRUE(shake(server({}, keys)->context(0), none->context(0)).server);
-  auto required = server({.client_certificates = TlsClientCertificates::require, .client_ca = ca_.ca()}, keys);
+  auto required =
+      server({.client_certificates = TlsClientCertificates::require, .client_ca = ca_.ca()}, keys);
   EXPECT_FALSE(shake(required->context(0), none->context(0)).server);
 }
 
@@ -302,7 +312,8 @@ TEST_F(TlsTest, AnUpstreamWithAnotherNameOrAnUnknownAuthorityIsRefusedWithTheRea
   EXPECT_THAT(reason(known->context(0), "127.0.0.2"), HasSubstr("IP address mismatch"));
   Authority other("Another authority");
   auto unknown = client({.ca = other.ca()});
-  EXPECT_THAT(reason(unknown->context(0), "a.test"), HasSubstr("self-signed certificate in certificate chain"));
+  EXPECT_THAT(reason(unknown->context(0), "a.test"),
+              HasSubstr("self-signed certificate in certificate chain"));
   auto trusting = client({.verify = false});
   EXPECT_EQ(reason(trusting->context(0), "b.test"), "accepted");
 }
@@ -323,7 +334,8 @@ TEST_F(TlsTest, GarbageInsteadOfAHandshakeEndsItAndTheNextConnectionWorks) {
   auto tls_server = server({});
   auto tls_client = client({});
   const std::vector<std::string> garbage{"GET / HTTP/1.1\r\nHost: x\r\n\r\n", std::string(64, '\0'),
-                                         "\x16\x03\x01\xff\xff" + std::string(70'000, 'x'), std::string("\x16\x03\x01\x00\x05hello", 10)};
+                                         "\x16\x03\x01\xff\xff" + std::string(70'000, 'x'),
+                                         std::string("\x16\x03\x01\x00\x05hello", 10)};
   for (const std::string& bytes : garbage) {
     run([&](TaskGroup& group) -> Task<> {
       Pair pair(group);
@@ -454,7 +466,9 @@ TEST_F(TlsTest, AnIdleConnectionWithUnreadTicketsIsIdleAndOpen) {
   auto tls_client = client({});
   run([&](TaskGroup& group) -> Task<> {
     Pair pair(group);
-    auto accept = [&]() -> Task<> { EXPECT_TRUE(co_await pair.server.accept_tls(tls_server->context(0))); };
+    auto accept = [&]() -> Task<> {
+      EXPECT_TRUE(co_await pair.server.accept_tls(tls_server->context(0)));
+    };
     EXPECT_TRUE(group.spawn(accept));
     EXPECT_TRUE(co_await pair.client.connect_tls(tls_client->context(0), "a.test"));
     co_await group.join();
@@ -497,7 +511,8 @@ TEST_F(TlsTest, UnusableFilesAreRefusedWithTheirPath) {
   const std::string junk = ca_.path("junk.pem");
   std::ofstream(junk) << "no PEM at all";
   const std::string broken_chain = ca_.path("broken.pem");
-  std::ofstream(broken_chain) << std::ifstream(a_.cert).rdbuf() << "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+  std::ofstream(broken_chain) << std::ifstream(a_.cert).rdbuf()
+                              << "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
   struct Case {
     TlsCertificate files;
     Errc code;
@@ -517,7 +532,9 @@ TEST_F(TlsTest, UnusableFilesAreRefusedWithTheirPath) {
     EXPECT_EQ(made.error().code, row.code) << made.error().message;
     EXPECT_THAT(made.error().message, HasSubstr(row.message));
   }
-  auto without_ca = TlsServer::make({.certificates = {a_}, .client_certificates = TlsClientCertificates::require}, 1, fresh_keys());
+  auto without_ca =
+      TlsServer::make({.certificates = {a_}, .client_certificates = TlsClientCertificates::require},
+                      1, fresh_keys());
   EXPECT_EQ(without_ca.error().code, Errc::invalid);
   EXPECT_EQ(TlsServer::make({}, 1, fresh_keys()).error().code, Errc::invalid);
 }
@@ -526,7 +543,8 @@ TEST_F(TlsTest, AnExpiredCertificateServesWithAWarning) {
   auto old = ca_.issue("old", "DNS:old.test", -1);
   ::testing::internal::CaptureStderr();
   auto tls_server = server({.certificates = {old}});
-  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("old.crt has expired 24 hours ago"));
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("old.crt has expired 24 hours ago"));
   auto tls_client = client({});
   const auto outcome = shake(tls_server->context(0), tls_client->context(0), "old.test").client;
   ASSERT_FALSE(outcome);

@@ -46,7 +46,8 @@ void Worker::run() {
       more = true;
     }
     poller_.wait(more ? Duration::zero() : next_tick_ - now);
-    asio::post(context_, [this] { round(); });  // within the queue, whose thread keeps memory for coroutines
+    asio::post(context_,
+               [this] { round(); });  // within the queue, whose thread keeps memory for coroutines
     int handled = 0;
     while (handled < kHandlersPerRound && context_.poll_one() > 0) ++handled;
     more = handled == kHandlersPerRound || !yielded_.empty();

@@ -37,7 +37,8 @@ std::uint8_t Reader::u8() {
 std::uint16_t Reader::u16() {
   const std::string_view two = bytes(2);
   if (two.empty()) return 0;
-  return static_cast<std::uint16_t>(static_cast<unsigned char>(two[0]) << 8U | static_cast<unsigned char>(two[1]));
+  return static_cast<std::uint16_t>(static_cast<unsigned char>(two[0]) << 8U |
+                                    static_cast<unsigned char>(two[1]));
 }
 
 std::uint32_t Reader::u32() {

@@ -21,17 +21,20 @@ inline constexpr std::uint32_t kLongest = 0x3fffffff;  // the server's own limit
 
 // What a client sends.
 namespace from_client {
-inline constexpr char kQuery = 'Q', kParse = 'P', kBind = 'B', kDescribe = 'D', kExecute = 'E', kClose = 'C', kSync = 'S', kFlush = 'H',
-                      kFunctionCall = 'F', kCopyData = 'd', kCopyDone = 'c', kCopyFail = 'f', kPassword = 'p', kTerminate = 'X';
+inline constexpr char kQuery = 'Q', kParse = 'P', kBind = 'B', kDescribe = 'D', kExecute = 'E',
+                      kClose = 'C', kSync = 'S', kFlush = 'H', kFunctionCall = 'F', kCopyData = 'd',
+                      kCopyDone = 'c', kCopyFail = 'f', kPassword = 'p', kTerminate = 'X';
 }  // namespace from_client
 
 // What a server sends.
 namespace from_server {
-inline constexpr char kAuthentication = 'R', kParameterStatus = 'S', kBackendKey = 'K', kReady = 'Z', kError = 'E', kNotice = 'N',
-                      kNotification = 'A', kRowDescription = 'T', kDataRow = 'D', kCommandComplete = 'C', kEmptyQuery = 'I',
-                      kParseComplete = '1', kBindComplete = '2', kCloseComplete = '3', kNoData = 'n', kParameterDescription = 't',
-                      kPortalSuspended = 's', kFunctionResult = 'V', kCopyIn = 'G', kCopyOut = 'H', kCopyBoth = 'W', kCopyData = 'd',
-                      kCopyDone = 'c', kNegotiate = 'v';
+inline constexpr char kAuthentication = 'R', kParameterStatus = 'S', kBackendKey = 'K',
+                      kReady = 'Z', kError = 'E', kNotice = 'N', kNotification = 'A',
+                      kRowDescription = 'T', kDataRow = 'D', kCommandComplete = 'C',
+                      kEmptyQuery = 'I', kParseComplete = '1', kBindComplete = '2',
+                      kCloseComplete = '3', kNoData = 'n', kParameterDescription = 't',
+                      kPortalSuspended = 's', kFunctionResult = 'V', kCopyIn = 'G', kCopyOut = 'H',
+                      kCopyBoth = 'W', kCopyData = 'd', kCopyDone = 'c', kNegotiate = 'v';
 }  // namespace from_server
 
 struct Frame {

@@ -41,15 +41,22 @@ std::optional<Report> parse_report(std::string_view body) {
   return report;
 }
 
-void append_error(std::string& out, const Report& error) { append_report(out, from_server::kError, error); }
-void append_notice(std::string& out, const Report& notice) { append_report(out, from_server::kNotice, notice); }
+void append_error(std::string& out, const Report& error) {
+  append_report(out, from_server::kError, error);
+}
+void append_notice(std::string& out, const Report& notice) {
+  append_report(out, from_server::kNotice, notice);
+}
 
 std::optional<Status> parse_ready(std::string_view body) {
-  if (body.size() != 1 || std::string_view("ITE").find(body[0]) == std::string_view::npos) return std::nullopt;
+  if (body.size() != 1 || std::string_view("ITE").find(body[0]) == std::string_view::npos)
+    return std::nullopt;
   return static_cast<Status>(body[0]);
 }
 
-void append_ready(std::string& out, Status status) { Message(out, from_server::kReady).u8(static_cast<std::uint8_t>(status)); }
+void append_ready(std::string& out, Status status) {
+  Message(out, from_server::kReady).u8(static_cast<std::uint8_t>(status));
+}
 
 std::optional<Named> parse_parameter_status(std::string_view body) {
   Reader in(body);
@@ -84,7 +91,8 @@ std::optional<Parse> parse_parse(std::string_view body) {
   return parse;
 }
 
-void append_parse(std::string& out, std::string_view name, std::string_view query, std::string_view types) {
+void append_parse(std::string& out, std::string_view name, std::string_view query,
+                  std::string_view types) {
   Message(out, from_client::kParse).text(name).text(query).bytes(types);
 }
 
@@ -107,9 +115,13 @@ void append_target(std::string& out, char type, const Target& target) {
   Message(out, type).u8(static_cast<std::uint8_t>(target.kind)).text(target.name);
 }
 
-void append_query(std::string& out, std::string_view text) { Message(out, from_client::kQuery).text(text); }
+void append_query(std::string& out, std::string_view text) {
+  Message(out, from_client::kQuery).text(text);
+}
 void append_empty(std::string& out, char type) { const Message message(out, type); }
-void append_command_complete(std::string& out, std::string_view tag) { Message(out, from_server::kCommandComplete).text(tag); }
+void append_command_complete(std::string& out, std::string_view tag) {
+  Message(out, from_server::kCommandComplete).text(tag);
+}
 
 void append_row_description(std::string& out, std::span<const Column> columns) {
   Message message(out, from_server::kRowDescription);
@@ -124,8 +136,10 @@ void append_row(std::string& out, std::span<const std::optional<std::string>> va
   Message message(out, from_server::kDataRow);
   message.u16(static_cast<std::uint16_t>(values.size()));
   for (const auto& value : values) {
-    if (value) message.u32(static_cast<std::uint32_t>(value->size())).bytes(*value);
-    else message.u32(0xffffffff);
+    if (value)
+      message.u32(static_cast<std::uint32_t>(value->size())).bytes(*value);
+    else
+      message.u32(0xffffffff);
   }
 }
 
@@ -137,8 +151,10 @@ std::optional<std::vector<std::optional<std::string_view>>> parse_row(std::strin
   values.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint32_t size = in.u32();
-    if (size == 0xffffffff) values.emplace_back();
-    else values.emplace_back(in.bytes(size));
+    if (size == 0xffffffff)
+      values.emplace_back();
+    else
+      values.emplace_back(in.bytes(size));
     if (in.failed()) return std::nullopt;
   }
   if (!in.done()) return std::nullopt;
@@ -149,7 +165,8 @@ void append_auth(std::string& out, Auth code, std::string_view data) {
   Message(out, from_server::kAuthentication).u32(static_cast<std::uint32_t>(code)).bytes(data);
 }
 
-void append_negotiate(std::string& out, std::uint32_t newest_minor, std::span<const std::string> unknown) {
+void append_negotiate(std::string& out, std::uint32_t newest_minor,
+                      std::span<const std::string> unknown) {
   Message message(out, from_server::kNegotiate);
   message.u32(newest_minor).u32(static_cast<std::uint32_t>(unknown.size()));
   for (const std::string& name : unknown) message.text(name);

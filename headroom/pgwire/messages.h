@@ -51,7 +51,8 @@ struct Parse {
   std::string_view types;  // count and oids, as they stand
 };
 [[nodiscard]] std::optional<Parse> parse_parse(std::string_view body);
-void append_parse(std::string& out, std::string_view name, std::string_view query, std::string_view types);
+void append_parse(std::string& out, std::string_view name, std::string_view query,
+                  std::string_view types);
 
 struct Bind {
   std::string_view portal;
@@ -81,11 +82,20 @@ struct Column {
 void append_row_description(std::string& out, std::span<const Column> columns);
 void append_row(std::string& out, std::span<const std::optional<std::string>> values);
 // The values of a DataRow; nothing when it is not whole.
-[[nodiscard]] std::optional<std::vector<std::optional<std::string_view>>> parse_row(std::string_view body);
+[[nodiscard]] std::optional<std::vector<std::optional<std::string_view>>> parse_row(
+    std::string_view body);
 
 // Authentication.
-enum class Auth : std::uint32_t { ok = 0, cleartext = 3, md5 = 5, sasl = 10, sasl_continue = 11, sasl_final = 12 };
+enum class Auth : std::uint32_t {
+  ok = 0,
+  cleartext = 3,
+  md5 = 5,
+  sasl = 10,
+  sasl_continue = 11,
+  sasl_final = 12
+};
 void append_auth(std::string& out, Auth code, std::string_view data = {});
-void append_negotiate(std::string& out, std::uint32_t newest_minor, std::span<const std::string> unknown);
+void append_negotiate(std::string& out, std::uint32_t newest_minor,
+                      std::span<const std::string> unknown);
 
 }  // namespace headroom::pgwire

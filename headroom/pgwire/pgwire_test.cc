@@ -17,7 +17,8 @@ TEST(Frame, IsFoundAtEverySplitAndImpossibleLengthsAreRefused) {
   append_query(message, "SELECT 1");
   for (std::size_t have = 0; have < message.size(); ++have) {
     Frame frame;
-    EXPECT_EQ(find_frame(std::string_view(message).substr(0, have), frame), have < kHeader ? Found::need_more : Found::frame);
+    EXPECT_EQ(find_frame(std::string_view(message).substr(0, have), frame),
+              have < kHeader ? Found::need_more : Found::frame);
   }
   Frame frame;
   ASSERT_EQ(find_frame(message, frame), Found::frame);
@@ -66,8 +67,8 @@ TEST(Startup, WhatIsNotWholeIsRefused) {
   EXPECT_FALSE(parsed(""s).has_value());
   EXPECT_FALSE(parsed("a\0b\0"s).has_value());
   EXPECT_FALSE(parsed("a\0"s).has_value());
-  EXPECT_FALSE(parsed("a\0b\0\0c"s).has_value());  // bytes behind the end
-  EXPECT_FALSE(parsed("\0a\0b\0\0"s).has_value()); // an empty name ends it (CVE-2026-107349)
+  EXPECT_FALSE(parsed("a\0b\0\0c"s).has_value());   // bytes behind the end
+  EXPECT_FALSE(parsed("\0a\0b\0\0"s).has_value());  // an empty name ends it (CVE-2026-107349)
   EXPECT_FALSE(startup_size("\0\0\0\7"s).has_value());
   EXPECT_FALSE(startup_size("\0\1\0\0"s).has_value());
   EXPECT_EQ(parse_startup("\0\0\0\x09\0\2\0\0\0"s).error().code, Errc::invalid);  // protocol 2
@@ -94,7 +95,9 @@ TEST(Startup, CancelRequestsHaveKeysOf4To256Bytes) {
 
 TEST(Messages, AReportIsReadAsItWasWritten) {
   std::string message;
-  append_error(message, {.severity = "FATAL", .sqlstate = "08006", .message = "gone", .detail = "d", .hint = "h"});
+  append_error(
+      message,
+      {.severity = "FATAL", .sqlstate = "08006", .message = "gone", .detail = "d", .hint = "h"});
   const auto report = parse_report(body_of(message));
   ASSERT_TRUE(report.has_value());
   EXPECT_EQ(report->severity, "FATAL");
@@ -121,7 +124,8 @@ TEST(Messages, ParseBindAndTargetsAreExact) {
   const auto parse = parse_parse(body_of(message));
   ASSERT_TRUE(parse.has_value());
   EXPECT_EQ(parse->query, "SELECT $1");
-  EXPECT_FALSE(parse_parse("s\0q\0\0\2\0\0\0\x17"s).has_value());  // two types are said, one is there
+  EXPECT_FALSE(
+      parse_parse("s\0q\0\0\2\0\0\0\x17"s).has_value());  // two types are said, one is there
   EXPECT_FALSE(parse_parse("s\0q\0"s).has_value());
   EXPECT_FALSE(parse_bind("portal\0name"s).has_value());
   EXPECT_EQ(parse_bind("p\0s\0rest"s)->rest, "rest");

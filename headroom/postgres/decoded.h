@@ -29,7 +29,7 @@ struct RelationName {
 struct Decoded {
   enum class Kind : std::uint8_t { begin, commit, change, message, other };
   Kind kind = Kind::other;
-  std::uint32_t xid = 0;              // of begin and commit
+  std::uint32_t xid = 0;               // of begin and commit
   std::vector<RelationName> tables{};  // of a change
   std::string prefix{}, content{};     // of a message
   bool operator==(const Decoded&) const = default;

@@ -21,8 +21,9 @@ class Decoding {
   static constexpr std::size_t kKept = 64U << 10U;
 
   // Connects. Errc::invalid (`refusal` has the server's words: no REPLICATION, wal_level), unauthorized, unavailable, timeout.
-  [[nodiscard]] static net::Task<Result<std::unique_ptr<Decoding>>> connect(net::TaskGroup& group, const Means& means, const Route& route, Credentials who,
-                                                                            std::string database, TimePoint deadline, pgwire::Report* refusal);
+  [[nodiscard]] static net::Task<Result<std::unique_ptr<Decoding>>> connect(
+      net::TaskGroup& group, const Means& means, const Route& route, Credentials who,
+      std::string database, TimePoint deadline, pgwire::Report* refusal);
   // Makes the slot and starts. The server waits for every transaction that is open and has written, in any of its databases: pg_blocking_pids(pid())
   // says for whom.
   [[nodiscard]] net::Task<Result<>> open(TimePoint deadline);

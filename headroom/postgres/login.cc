@@ -21,16 +21,22 @@ Result<> Login::take(std::string_view body, std::string& out) {
     return {};
   }
   if (code == Auth::cleartext && first) {
-    if (transport_ == Transport::open) return fail(Errc::unauthorized, "the server asks for the password in clear, which is sent over TLS only");
-    if (who_.password.empty()) return fail(Errc::unauthorized, "the server asks for a password, and none is known");
+    if (transport_ == Transport::open)
+      return fail(Errc::unauthorized,
+                  "the server asks for the password in clear, which is sent over TLS only");
+    if (who_.password.empty())
+      return fail(Errc::unauthorized, "the server asks for a password, and none is known");
     step_ = Step::password_sent;
     Message(out, kPassword).text(who_.password);
     return {};
   }
   if (code == Auth::md5 && first && data.size() == 4) {
-    if (who_.password.empty() && who_.md5.empty()) return fail(Errc::unauthorized, "the server asks for a password, and none is known");
+    if (who_.password.empty() && who_.md5.empty())
+      return fail(Errc::unauthorized, "the server asks for a password, and none is known");
     step_ = Step::password_sent;
-    Message(out, kPassword).text(md5_answer(who_.md5.empty() ? md5_password(who_.user, who_.password) : who_.md5, data));
+    Message(out, kPassword)
+        .text(
+            md5_answer(who_.md5.empty() ? md5_password(who_.user, who_.password) : who_.md5, data));
     return {};
   }
   if (code == Auth::sasl && first) return begin_sasl(data, out);
@@ -39,7 +45,11 @@ Result<> Login::take(std::string_view body, std::string& out) {
     step_ = Step::sasl_proven;
     return scram_->verify(data);
   }
-  return fail(Errc::protocol, fmt::format("the server asks for authentication {} out of order, or a kind that is not supported", static_cast<std::uint32_t>(code)));
+  return fail(
+      Errc::protocol,
+      fmt::format(
+          "the server asks for authentication {} out of order, or a kind that is not supported",
+          static_cast<std::uint32_t>(code)));
 }
 
 Result<> Login::begin_sasl(std::string_view mechanisms, std::string& out) {
@@ -50,13 +60,19 @@ Result<> Login::begin_sasl(std::string_view mechanisms, std::string& out) {
     plain = plain || name == kScram;
     plus = plus || name == kScramPlus;
   }
-  if (!plain && !plus) return fail(Errc::unauthorized, "the server offers no SASL mechanism that is supported (SCRAM-SHA-256)");
-  if (who_.password.empty() && !who_.keys) return fail(Errc::unauthorized, "the server asks for a password, and none is known");
+  if (!plain && !plus)
+    return fail(Errc::unauthorized,
+                "the server offers no SASL mechanism that is supported (SCRAM-SHA-256)");
+  if (who_.password.empty() && !who_.keys)
+    return fail(Errc::unauthorized, "the server asks for a password, and none is known");
   plus = plus && !binding_.empty();
   step_ = Step::sasl_begun;
   scram_.emplace(plus ? binding_ : std::string());
   const std::string first = scram_->first();
-  Message(out, kPassword).text(plus ? kScramPlus : kScram).u32(static_cast<std::uint32_t>(first.size())).bytes(first);
+  Message(out, kPassword)
+      .text(plus ? kScramPlus : kScram)
+      .u32(static_cast<std::uint32_t>(first.size()))
+      .bytes(first);
   return {};
 }
 

@@ -19,8 +19,9 @@ namespace headroom::postgres {
 struct Credentials {
   std::string user;
   std::string password;
-  std::string md5;                 // "md5..." as a server stores it
-  std::optional<ScramKeys> keys;  // good where the server's verifier is the one they were derived from
+  std::string md5;  // "md5..." as a server stores it
+  std::optional<ScramKeys>
+      keys;  // good where the server's verifier is the one they were derived from
 };
 
 enum class Transport : std::uint8_t { open, encrypted };  // a Unix socket counts as encrypted
@@ -34,12 +35,21 @@ class Login {
   // The body of an authentication message; what it answers is appended to `out`. Errc::unauthorized, protocol.
   [[nodiscard]] Result<> take(std::string_view body, std::string& out);
   // Not empty when the keys for this challenge are needed first: then provide() goes on. derive_keys() makes them.
-  [[nodiscard]] const std::optional<ScramClient::Challenge>& needs_keys() const { return challenge_; }
+  [[nodiscard]] const std::optional<ScramClient::Challenge>& needs_keys() const {
+    return challenge_;
+  }
   void provide(const ScramKeys& keys, std::string& out);
   [[nodiscard]] bool ok() const { return step_ == Step::ok; }
 
  private:
-  enum class Step : std::uint8_t { begun, password_sent, sasl_begun, sasl_answered, sasl_proven, ok };
+  enum class Step : std::uint8_t {
+    begun,
+    password_sent,
+    sasl_begun,
+    sasl_answered,
+    sasl_proven,
+    ok
+  };
   [[nodiscard]] Result<> begin_sasl(std::string_view mechanisms, std::string& out);
   [[nodiscard]] Result<> continue_sasl(std::string_view data, std::string& out);
 

@@ -10,19 +10,22 @@
 namespace headroom::postgres {
 namespace {
 
-constexpr Duration kUnfair = 10ms;      // so much longer may another worker's client wait before a connection moves to it
+constexpr Duration kUnfair =
+    10ms;  // so much longer may another worker's client wait before a connection moves to it
 constexpr Duration kRetry = 250ms;      // between tries to connect, while a server is away
 constexpr Duration kPing = 5s;          // for an answer to a sign of life
 constexpr Duration kOverflowRest = 1s;  // how long a connection beyond `size` stays idle
 
 // What may be better in a moment: the server starts, stops or is full.
 bool passes(const Error& error, const pgwire::Report& refusal) {
-  return error.code == Errc::unavailable || refusal.sqlstate.starts_with("57P") || refusal.sqlstate == "53300";
+  return error.code == Errc::unavailable || refusal.sqlstate.starts_with("57P") ||
+         refusal.sqlstate == "53300";
 }
 
 }  // namespace
 
-Pool::Pool(net::Workers& workers, Means means, Route route, Credentials who, std::string database, PoolOptions options)
+Pool::Pool(net::Workers& workers, Means means, Route route, Credentials who, std::string database,
+           PoolOptions options)
     : workers_(workers),
       means_(means),
       route_(std::move(route)),
@@ -54,11 +57,13 @@ void Pool::learn(const ScramKeys& keys) {
 }
 
 bool Pool::worn_out(const Server& server, TimePoint now) const {
-  return server.epoch != epoch_.load(std::memory_order_relaxed) || now >= server.retire_at || stopping_.load(std::memory_order_relaxed);
+  return server.epoch != epoch_.load(std::memory_order_relaxed) || now >= server.retire_at ||
+         stopping_.load(std::memory_order_relaxed);
 }
 
 std::unique_ptr<Server> Pool::take_now(net::Worker& worker) {
-  if (waiting_.load(std::memory_order_relaxed) > 0 || paused_.load(std::memory_order_relaxed)) return nullptr;
+  if (waiting_.load(std::memory_order_relaxed) > 0 || paused_.load(std::memory_order_relaxed))
+    return nullptr;
   Part& mine = part(worker);
   while (!mine.idle.empty()) {
     std::unique_ptr<Server>& last = mine.idle.back();
@@ -82,7 +87,8 @@ net::Task<bool> Pool::alive(Server& server) {
   co_return answered.has_value();
 }
 
-net::Task<Result<std::unique_ptr<Server>>> Pool::take(net::Worker& worker, net::Event& event, std::function<bool()> wanted,
+net::Task<Result<std::unique_ptr<Server>>> Pool::take(net::Worker& worker, net::Event& event,
+                                                      std::function<bool()> wanted,
                                                       pgwire::Report* refusal) {
   const TimePoint deadline = Clock::now() + options_.wait;
   while (!paused_.load() && waiting_.load() == 0) {
@@ -140,12 +146,15 @@ void Pool::dequeue(net::Worker& worker, std::uint64_t ticket, Waiter& waiter) {
     waiting_.store(queue_.size());
   }
   part(worker).waiters.erase(ticket);
-  if (waiter.server) give(worker, std::move(waiter.server));
-  else if (waiter.may_open) release_right(worker);
+  if (waiter.server)
+    give(worker, std::move(waiter.server));
+  else if (waiter.may_open)
+    release_right(worker);
 }
 
 // A connection, or (null) the right to open one.
-net::Task<Result<std::unique_ptr<Server>>> Pool::wait_for(net::Worker& worker, net::Event& event, const std::function<bool()>& wanted,
+net::Task<Result<std::unique_ptr<Server>>> Pool::wait_for(net::Worker& worker, net::Event& event,
+                                                          const std::function<bool()>& wanted,
                                                           TimePoint deadline) {
   const std::uint64_t ticket = next_ticket_.fetch_add(1);
   const TimePoint since = Clock::now();
@@ -154,7 +163,9 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::wait_for(net::Worker& worker, n
   part(worker).waiters[ticket] = &waiter;
   if (!enqueue(ticket, worker.index(), may_open)) {
     part(worker).waiters.erase(ticket);
-    co_return fail(Errc::overloaded, fmt::format("{} clients already wait for a connection to the server", options_.max_waiting));
+    co_return fail(Errc::overloaded,
+                   fmt::format("{} clients already wait for a connection to the server",
+                               options_.max_waiting));
   }
   if (may_open) {
     part(worker).waiters.erase(ticket);
@@ -168,34 +179,43 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::wait_for(net::Worker& worker, n
     const bool still = wanted();
     if (woken && still) continue;
     dequeue(worker, ticket, waiter);
-    if (!still || woken.error().code == Errc::cancelled) co_return fail(Errc::cancelled, "nobody waits any more");
+    if (!still || woken.error().code == Errc::cancelled)
+      co_return fail(Errc::cancelled, "nobody waits any more");
     timeouts_.fetch_add(1, std::memory_order_relaxed);
     const PoolStatus now = status();
-    co_return fail(Errc::timeout, fmt::format("no server connection became free within {} ms: {} of {} are in use, {} clients wait",
-                                              std::chrono::duration_cast<std::chrono::milliseconds>(options_.wait).count(),
-                                              now.open - std::min(now.idle, now.open), now.limit, now.waiting));
+    co_return fail(
+        Errc::timeout,
+        fmt::format(
+            "no server connection became free within {} ms: {} of {} are in use, {} clients wait",
+            std::chrono::duration_cast<std::chrono::milliseconds>(options_.wait).count(),
+            now.open - std::min(now.idle, now.open), now.limit, now.waiting));
   }
-  waited_ns_.fetch_add(static_cast<std::uint64_t>(elapsed(since, Clock::now()).count()), std::memory_order_relaxed);
+  waited_ns_.fetch_add(static_cast<std::uint64_t>(elapsed(since, Clock::now()).count()),
+                       std::memory_order_relaxed);
   part(worker).waiters.erase(ticket);
   co_return std::move(waiter.server);
 }
 
 // With the right to do so, which is given back when it fails.
-net::Task<Result<std::unique_ptr<Server>>> Pool::open(net::Worker& worker, pgwire::Report* refusal, const std::function<bool()>& wanted,
+net::Task<Result<std::unique_ptr<Server>>> Pool::open(net::Worker& worker, pgwire::Report* refusal,
+                                                      const std::function<bool()>& wanted,
                                                       TimePoint deadline) {
   const TimePoint give_up = std::min(deadline, Clock::now() + options_.connect);
   Part& mine = part(worker);
   const std::uint64_t epoch = epoch_.load();
   for (;;) {
     pgwire::Report said;
-    auto made = co_await log_in(mine.group, means_, route_, credentials(), database_, give_up, &said);
+    auto made =
+        co_await log_in(mine.group, means_, route_, credentials(), database_, give_up, &said);
     if (made) {
       connects_.fetch_add(1, std::memory_order_relaxed);
       Server& server = **made;
       server.epoch = epoch;
       // Up to a tenth less, so that connections made together do not end together.
-      const auto jitter = static_cast<std::int64_t>(0.1 * worker.random().unit() * static_cast<double>(options_.lifetime.count()));
-      if (options_.lifetime > Duration::zero()) server.retire_at = server.born + options_.lifetime - Duration(jitter);
+      const auto jitter = static_cast<std::int64_t>(0.1 * worker.random().unit() *
+                                                    static_cast<double>(options_.lifetime.count()));
+      if (options_.lifetime > Duration::zero())
+        server.retire_at = server.born + options_.lifetime - Duration(jitter);
       const std::scoped_lock lock(mutex_);
       last_error_.clear();
       co_return made;
@@ -203,10 +223,12 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::open(net::Worker& worker, pgwir
     failures_.fetch_add(1, std::memory_order_relaxed);
     {
       const std::scoped_lock lock(mutex_);
-      if (last_error_ != made.error().message) log::warn("postgres", "{}/{}: {}", database_, who_.user, made.error().message);
+      if (last_error_ != made.error().message)
+        log::warn("postgres", "{}/{}: {}", database_, who_.user, made.error().message);
       last_error_ = made.error().message;
     }
-    if (!passes(made.error(), said) || Clock::now() + kRetry >= give_up || !wanted() || mine.group.stopped()) {
+    if (!passes(made.error(), said) || Clock::now() + kRetry >= give_up || !wanted() ||
+        mine.group.stopped()) {
       release_right(worker);
       if (refusal != nullptr) *refusal = std::move(said);
       co_return pass(made);
@@ -260,7 +282,8 @@ void Pool::give(net::Worker& worker, std::unique_ptr<Server> server) {
   if (!server->stream->is_open() || worn_out(*server, now)) return close(worker, std::move(server));
   server->idle_since = now;
   if (waiting_.load() > 0) {
-    if (const auto next = next_for(worker.index())) return deliver(worker, *next, std::move(server));
+    if (const auto next = next_for(worker.index()))
+      return deliver(worker, *next, std::move(server));
   }
   part(worker).idle.push_back(std::move(server));
   idle_.fetch_add(1, std::memory_order_relaxed);
@@ -285,8 +308,10 @@ void Pool::arrive(net::Worker& worker, std::uint64_t ticket, std::unique_ptr<Ser
   auto& waiters = part(worker).waiters;
   const auto found = waiters.find(ticket);
   if (found == waiters.end()) {  // gave up meanwhile
-    if (server) give(worker, std::move(server));
-    else release_right(worker);
+    if (server)
+      give(worker, std::move(server));
+    else
+      release_right(worker);
     return;
   }
   Waiter& waiter = *found->second;
@@ -301,8 +326,10 @@ void Pool::nudge(net::Worker& from) {
   if (idle_.load() == 0) return;
   for (auto& worker : workers_) {
     if (!made_[worker->index()].load()) continue;
-    if (worker->index() == from.index()) serve_waiting(from);
-    else worker->post([this, &there = *worker] { serve_waiting(there); });
+    if (worker->index() == from.index())
+      serve_waiting(from);
+    else
+      worker->post([this, &there = *worker] { serve_waiting(there); });
   }
 }
 
@@ -330,7 +357,8 @@ void Pool::resume() {
         std::optional<Place> next;
         {
           const std::scoped_lock lock(mutex_);
-          if (paused_.load() || queue_.empty() || open_ >= options_.size + options_.overflow) return;
+          if (paused_.load() || queue_.empty() || open_ >= options_.size + options_.overflow)
+            return;
           ++open_;
           next = queue_.front();
           queue_.pop_front();
@@ -377,7 +405,8 @@ void Pool::upkeep(net::Worker& worker) {
   std::size_t open = status().open;
   std::erase_if(mine.idle, [&](std::unique_ptr<Server>& server) {
     const Duration rested = elapsed(server->idle_since, now);
-    const bool surplus = (open > options_.size && rested >= kOverflowRest) || (open > options_.min && rested >= options_.idle);
+    const bool surplus = (open > options_.size && rested >= kOverflowRest) ||
+                         (open > options_.min && rested >= options_.idle);
     if (!surplus && !worn_out(*server, now) && server->stream->silent()) return false;
     idle_.fetch_sub(1, std::memory_order_relaxed);
     --open;
@@ -385,7 +414,8 @@ void Pool::upkeep(net::Worker& worker) {
     return true;
   });
   if (worker.index() != 0 || options_.min <= open || paused_.load() || stopping_.load()) return;
-  if (try_open() && !mine.group.spawn([this, &worker] { return open_one(worker); })) release_right(worker);
+  if (try_open() && !mine.group.spawn([this, &worker] { return open_one(worker); }))
+    release_right(worker);
 }
 
 void Pool::stop() {

@@ -46,7 +46,8 @@ struct PoolStatus {
 
 class Pool {
  public:
-  Pool(net::Workers& workers, Means means, Route route, Credentials who, std::string database, PoolOptions options);
+  Pool(net::Workers& workers, Means means, Route route, Credentials who, std::string database,
+       PoolOptions options);
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool();
@@ -55,7 +56,9 @@ class Pool {
   [[nodiscard]] std::unique_ptr<Server> take_now(net::Worker& worker);
   // Else. `event` wakes the wait, also to ask `wanted` again, which says no when nobody wants the connection any more (Errc::cancelled).
   // Errc::timeout (none became free), overloaded (too many wait), unavailable, unauthorized, invalid (`refusal` has the server's words).
-  [[nodiscard]] net::Task<Result<std::unique_ptr<Server>>> take(net::Worker& worker, net::Event& event, std::function<bool()> wanted,
+  [[nodiscard]] net::Task<Result<std::unique_ptr<Server>>> take(net::Worker& worker,
+                                                                net::Event& event,
+                                                                std::function<bool()> wanted,
                                                                 pgwire::Report* refusal);
   // Idle and unspoilt, in the state that `settings` and `prepared` say.
   void give(net::Worker& worker, std::unique_ptr<Server> server);
@@ -111,9 +114,12 @@ class Pool {
   void nudge(net::Worker& from);
   void serve_waiting(net::Worker& worker);
   [[nodiscard]] bool worn_out(const Server& server, TimePoint now) const;
-  [[nodiscard]] net::Task<Result<std::unique_ptr<Server>>> wait_for(net::Worker& worker, net::Event& event, const std::function<bool()>& wanted,
-                                                                    TimePoint deadline);
-  [[nodiscard]] net::Task<Result<std::unique_ptr<Server>>> open(net::Worker& worker, pgwire::Report* refusal, const std::function<bool()>& wanted,
+  [[nodiscard]] net::Task<Result<std::unique_ptr<Server>>> wait_for(
+      net::Worker& worker, net::Event& event, const std::function<bool()>& wanted,
+      TimePoint deadline);
+  [[nodiscard]] net::Task<Result<std::unique_ptr<Server>>> open(net::Worker& worker,
+                                                                pgwire::Report* refusal,
+                                                                const std::function<bool()>& wanted,
                                                                 TimePoint deadline);
   [[nodiscard]] net::Task<bool> alive(Server& server);
   [[nodiscard]] net::Task<> open_one(net::Worker& worker);
@@ -137,7 +143,8 @@ class Pool {
   std::atomic<std::uint64_t> epoch_{0};
   std::atomic<bool> paused_{false};
   std::atomic<bool> stopping_{false};
-  std::atomic<std::uint64_t> idle_{0}, connects_{0}, failures_{0}, takes_{0}, waits_{0}, timeouts_{0}, closes_{0}, waited_ns_{0};
+  std::atomic<std::uint64_t> idle_{0}, connects_{0}, failures_{0}, takes_{0}, waits_{0},
+      timeouts_{0}, closes_{0}, waited_ns_{0};
 };
 
 }  // namespace headroom::postgres

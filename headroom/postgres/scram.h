@@ -37,7 +37,8 @@ struct Verifier {
   bool operator==(const Verifier&) const = default;
 };
 
-[[nodiscard]] ScramKeys derive_keys(std::string_view password, std::string_view salt, unsigned iterations);
+[[nodiscard]] ScramKeys derive_keys(std::string_view password, std::string_view salt,
+                                    unsigned iterations);
 [[nodiscard]] Verifier make_verifier(std::string_view password);
 // Nothing when it is not one.
 [[nodiscard]] std::optional<Verifier> parse_verifier(std::string_view text);
@@ -82,7 +83,8 @@ class ScramServer {
   ScramServer(Verifier verifier, std::string binding, bool doomed)
       : verifier_(std::move(verifier)), binding_(std::move(binding)), doomed_(doomed) {}
   // The server's first message. Errc::protocol.
-  [[nodiscard]] Result<std::string> first(std::string_view mechanism, std::string_view client_first);
+  [[nodiscard]] Result<std::string> first(std::string_view mechanism,
+                                          std::string_view client_first);
   // The server's final message. Errc::protocol; unauthorized: the proof is wrong.
   [[nodiscard]] Result<std::string> final(std::string_view client_final);
   // After final(): what the client has shown.

@@ -14,7 +14,8 @@ struct Outcome {
   ScramKeys shown;
 };
 
-Outcome exchange(const Verifier& verifier, std::string_view password, bool doomed = false, const std::string& binding = "", const std::string& server_binding = "") {
+Outcome exchange(const Verifier& verifier, std::string_view password, bool doomed = false,
+                 const std::string& binding = "", const std::string& server_binding = "") {
   ScramServer server(verifier, server_binding, doomed);
   ScramClient client(binding);
   const std::string_view mechanism = binding.empty() ? kScram : kScramPlus;
@@ -22,7 +23,8 @@ Outcome exchange(const Verifier& verifier, std::string_view password, bool doome
   if (!first) return {pass(first), fail(Errc::protocol, ""), {}};
   auto challenge = client.challenge(*first);
   EXPECT_TRUE(challenge.has_value());
-  auto final = server.final(client.final(derive_keys(password, challenge->salt, challenge->iterations)));
+  auto final =
+      server.final(client.final(derive_keys(password, challenge->salt, challenge->iterations)));
   auto verified = final ? client.verify(*final) : fail(Errc::unauthorized, "");
   return {final, verified, server.keys()};
 }
@@ -38,8 +40,10 @@ TEST(Scram, TheRightPasswordProvesBothSides) {
 
 TEST(Scram, AWrongPasswordAndADoomedUserFailAtTheEnd) {
   EXPECT_EQ(exchange(make_verifier("secret"), "wrong").server.error().code, Errc::unauthorized);
-  EXPECT_EQ(exchange(make_verifier("secret"), "secret", true).server.error().code, Errc::unauthorized);
-  EXPECT_EQ(exchange(mock_verifier("nobody", "key"), "", true).server.error().code, Errc::unauthorized);
+  EXPECT_EQ(exchange(make_verifier("secret"), "secret", true).server.error().code,
+            Errc::unauthorized);
+  EXPECT_EQ(exchange(mock_verifier("nobody", "key"), "", true).server.error().code,
+            Errc::unauthorized);
 }
 
 TEST(Scram, AMockExchangeIsTheSameForTheSameName) {
@@ -52,7 +56,8 @@ TEST(Scram, AMockExchangeIsTheSameForTheSameName) {
 TEST(Scram, ChannelBindingMustBeTheSameOnBothSides) {
   const Verifier verifier = make_verifier("secret");
   EXPECT_TRUE(exchange(verifier, "secret", false, "cert", "cert").client.has_value());
-  EXPECT_EQ(exchange(verifier, "secret", false, "cert", "another").server.error().code, Errc::protocol);
+  EXPECT_EQ(exchange(verifier, "secret", false, "cert", "another").server.error().code,
+            Errc::protocol);
   EXPECT_EQ(exchange(verifier, "secret", false, "cert", "").server.error().code, Errc::protocol);
   ScramServer server(verifier, "cert", false);
   EXPECT_EQ(server.first(kScram, "y,,n=,r=abc").error().code, Errc::unauthorized);  // a downgrade
@@ -65,14 +70,17 @@ TEST(Scram, AnImpostorServerIsNotBelieved) {
   const auto challenge = client.challenge(*first);
   const auto proof = client.final(derive_keys("secret", challenge->salt, challenge->iterations));
   EXPECT_FALSE(impostor.final(proof).has_value());
-  EXPECT_EQ(client.verify("v=" + auth::base64(std::string(32, 'x'))).error().code, Errc::unauthorized);
+  EXPECT_EQ(client.verify("v=" + auth::base64(std::string(32, 'x'))).error().code,
+            Errc::unauthorized);
   EXPECT_EQ(client.verify("e=other-error").error().code, Errc::unauthorized);
   EXPECT_FALSE(ScramClient("").verify("v=" + auth::base64("")).has_value());
 }
 
 TEST(Scram, MalformedMessagesAreRefused) {
   const Verifier verifier = make_verifier("secret");
-  for (const std::string_view first : {"", "n", "n,,", "n,,n=", "n,,n=,r=", "n,a=me,n=,r=abc", "x,,n=,r=abc", "n,,n=,r=abc,x=1", "p=tls-unique,,n=,r=abc", "n,,r=abc,n="}) {
+  for (const std::string_view first :
+       {"", "n", "n,,", "n,,n=", "n,,n=,r=", "n,a=me,n=,r=abc", "x,,n=,r=abc", "n,,n=,r=abc,x=1",
+        "p=tls-unique,,n=,r=abc", "n,,r=abc,n="}) {
     ScramServer server(verifier, "", false);
     EXPECT_FALSE(server.first(kScram, first).has_value()) << first;
   }
@@ -85,17 +93,22 @@ TEST(Scram, MalformedMessagesAreRefused) {
   EXPECT_FALSE(early.final("c=biws,r=,p=AAAA").has_value());
   ScramClient client("");
   const std::string nonce = client.first().substr(client.first().find("r=") + 2);
-  for (const std::string& first : {std::string("r=other,s=AAAA,i=4096"), "r=" + nonce + ",s=AAAA,i=4096", "r=" + nonce + "x,s=,i=4096", "r=" + nonce + "x,s=AAAA,i=0",
-                                   "r=" + nonce + "x,s=AAAA,i=1000001", "r=" + nonce + "x,s=AAAA,i=99999999999999999999", "r=" + nonce + std::string(5000, 'x') + ",s=AAAA,i=1",
-                                   "r=" + nonce + "x,s=AAAA,i=1,z=1"})
+  for (const std::string& first :
+       {std::string("r=other,s=AAAA,i=4096"), "r=" + nonce + ",s=AAAA,i=4096",
+        "r=" + nonce + "x,s=,i=4096", "r=" + nonce + "x,s=AAAA,i=0",
+        "r=" + nonce + "x,s=AAAA,i=1000001", "r=" + nonce + "x,s=AAAA,i=99999999999999999999",
+        "r=" + nonce + std::string(5000, 'x') + ",s=AAAA,i=1", "r=" + nonce + "x,s=AAAA,i=1,z=1"})
     EXPECT_EQ(client.challenge(first).error().code, Errc::protocol) << first;
 }
 
 TEST(Scram, AVerifierIsReadAsAServerStoresIt) {
   const Verifier verifier = make_verifier("secret");
-  const std::string text = "SCRAM-SHA-256$4096:" + auth::base64(verifier.salt) + "$" + auth::base64(verifier.stored_key) + ":" + auth::base64(verifier.server_key);
+  const std::string text = "SCRAM-SHA-256$4096:" + auth::base64(verifier.salt) + "$" +
+                           auth::base64(verifier.stored_key) + ":" +
+                           auth::base64(verifier.server_key);
   EXPECT_EQ(parse_verifier(text), verifier);
-  for (std::size_t cut = 0; cut < text.size(); ++cut) EXPECT_FALSE(parse_verifier(text.substr(0, cut)).has_value());
+  for (std::size_t cut = 0; cut < text.size(); ++cut)
+    EXPECT_FALSE(parse_verifier(text.substr(0, cut)).has_value());
   EXPECT_FALSE(parse_verifier("SCRAM-SHA-256$0:AAAA$AAAA:AAAA").has_value());
 }
 
@@ -124,7 +137,8 @@ TEST(Login, APasswordGoesInClearOverTlsOnly) {
 
 TEST(Login, StepsOutOfOrderEndIt) {
   const Credentials who{.user = "me", .password = "secret", .md5 = {}, .keys = {}};
-  for (const auto& step : {asks(11, "r=x"), asks(12, "v=x"), asks(7), asks(5, "abc"), std::string("ab")}) {
+  for (const auto& step :
+       {asks(11, "r=x"), asks(12, "v=x"), asks(7), asks(5, "abc"), std::string("ab")}) {
     std::string out;
     Login login(who, Transport::open, "");
     EXPECT_FALSE(login.take(step, out).has_value());

@@ -16,7 +16,8 @@ using net::Task;
 // Reads whole messages, one after the other.
 class MessageReader {
  public:
-  explicit MessageReader(net::Stream& stream, net::BufferPool& buffers) : stream_(stream), in_(buffers) {}
+  explicit MessageReader(net::Stream& stream, net::BufferPool& buffers)
+      : stream_(stream), in_(buffers) {}
 
   struct Received {
     char type;
@@ -27,7 +28,8 @@ class MessageReader {
     for (;;) {
       pgwire::Frame frame;
       const pgwire::Found found = pgwire::find_frame(in_.data(), frame);
-      if (found == pgwire::Found::bad || (found == pgwire::Found::frame && frame.size > kLongestMessage))
+      if (found == pgwire::Found::bad ||
+          (found == pgwire::Found::frame && frame.size > kLongestMessage))
         co_return fail(Errc::protocol, "the server sent a message of an impossible length");
       if (found == pgwire::Found::frame && in_.size() >= frame.size) {
         consume_ = frame.size;
@@ -52,31 +54,38 @@ Task<Result<>> begin_tls(net::Stream& stream, const Route& route, std::size_t wo
   auto sent = co_await stream.write(request);
   if (!sent) co_return sent;
   char answer = 0;
-  const std::span<char> one(&answer, 1);  // not a byte more: what follows belongs to TLS (CVE-2021-23222)
+  const std::span<char> one(&answer,
+                            1);  // not a byte more: what follows belongs to TLS (CVE-2021-23222)
   auto read = co_await stream.read_some(one);
   if (!read) co_return pass(read);
   if (*read == 0) co_return fail(Errc::unavailable, "the server closed the connection");
-  if (answer == 'S') co_return co_await stream.connect_tls(route.tls->context(worker), route.target.host);
+  if (answer == 'S')
+    co_return co_await stream.connect_tls(route.tls->context(worker), route.target.host);
   if (answer == 'N') {
     if (route.target.tls == TlsMode::prefer) co_return Result<>{};
     co_return fail(Errc::unavailable, "the server does not offer TLS, which sslmode asks for");
   }
-  co_return fail(Errc::protocol, "the server does not answer the request for TLS as PostgreSQL does");
+  co_return fail(Errc::protocol,
+                 "the server does not answer the request for TLS as PostgreSQL does");
 }
 
-Task<Result<std::vector<net::Endpoint>>> find(const Means& means, const Target& target, net::Worker& worker) {
+Task<Result<std::vector<net::Endpoint>>> find(const Means& means, const Target& target,
+                                              net::Worker& worker) {
   if (target.is_unix()) {
     auto path = net::Endpoint::unix_path(fmt::format("{}/.s.PGSQL.{}", target.host, target.port));
     if (!path) co_return pass(path);
     co_return std::vector{*path};
   }
-  if (auto literal = net::Endpoint::literal(target.host, target.port)) co_return std::vector{*literal};
+  if (auto literal = net::Endpoint::literal(target.host, target.port))
+    co_return std::vector{*literal};
   auto resolved = co_await means.resolver.resolve(worker, target.host, target.port);
   if (!resolved) co_return pass(resolved);
   co_return std::move(resolved->endpoints);
 }
 
-Task<Result<std::unique_ptr<net::Stream>>> reach(net::TaskGroup& group, const net::Endpoint& endpoint, const Route& route, TimePoint deadline) {
+Task<Result<std::unique_ptr<net::Stream>>> reach(net::TaskGroup& group,
+                                                 const net::Endpoint& endpoint, const Route& route,
+                                                 TimePoint deadline) {
   auto stream = co_await net::Stream::connect(group, endpoint, deadline);
   if (!stream) co_return pass(stream);
   (*stream)->expire_at(deadline);
@@ -87,7 +96,9 @@ Task<Result<std::unique_ptr<net::Stream>>> reach(net::TaskGroup& group, const ne
   co_return std::move(*stream);
 }
 
-std::string words_of(const pgwire::Report& report) { return fmt::format("{}: {} ({})", report.severity, report.message, report.sqlstate); }
+std::string words_of(const pgwire::Report& report) {
+  return fmt::format("{}: {} ({})", report.severity, report.message, report.sqlstate);
+}
 
 Parameters parameters_of(const Route& route, const Credentials& who, const std::string& database) {
   Parameters parameters{
@@ -97,7 +108,8 @@ Parameters parameters_of(const Route& route, const Credentials& who, const std::
 }
 
 // From the first message after the start-up packet to ReadyForQuery.
-Task<Result<>> converse(Server& server, net::Worker& worker, const Means& means, const Credentials& who, pgwire::Report* refusal) {
+Task<Result<>> converse(Server& server, net::Worker& worker, const Means& means,
+                        const Credentials& who, pgwire::Report* refusal) {
   net::Stream& stream = *server.stream;
   const bool safe = stream.tls() != nullptr || server.endpoint.is_unix();
   Login login(who, safe ? Transport::encrypted : Transport::open, channel_binding(stream.tls()));
@@ -118,11 +130,14 @@ Task<Result<>> converse(Server& server, net::Worker& worker, const Means& means,
     }
     if (type == from::kNotice || type == from::kNegotiate) continue;
     if (!login.ok()) {
-      if (type != from::kAuthentication) co_return fail(Errc::protocol, "the server does not ask for authentication");
+      if (type != from::kAuthentication)
+        co_return fail(Errc::protocol, "the server does not ask for authentication");
       auto taken = login.take(body, out);
       if (!taken) co_return taken;
       if (const auto& challenge = login.needs_keys()) {
-        auto derive = [&] { return derive_keys(who.password, challenge->salt, challenge->iterations); };
+        auto derive = [&] {
+          return derive_keys(who.password, challenge->salt, challenge->iterations);
+        };
         auto keys = co_await means.offload.run(worker, derive);
         if (!keys) co_return pass(keys);
         login.provide(*keys, out);
@@ -143,7 +158,8 @@ Task<Result<>> converse(Server& server, net::Worker& worker, const Means& means,
       server.pid = key->pid;
       server.key = key->key;
     } else if (type == from::kReady) {
-      if (in.left_over()) co_return fail(Errc::protocol, "the server sent more than it was asked for");
+      if (in.left_over())
+        co_return fail(Errc::protocol, "the server sent more than it was asked for");
       co_return Result<>{};
     } else {
       co_return fail(Errc::protocol, fmt::format("the server sent '{}' during the login", type));
@@ -191,8 +207,10 @@ Result<Route> make_route(const Target& target, std::size_t workers) {
   return route;
 }
 
-Task<Result<std::unique_ptr<Server>>> log_in(net::TaskGroup& group, const Means& means, const Route& route, Credentials who,
-                                             std::string database, TimePoint deadline, pgwire::Report* refusal, Parameters further) {
+Task<Result<std::unique_ptr<Server>>> log_in(net::TaskGroup& group, const Means& means,
+                                             const Route& route, Credentials who,
+                                             std::string database, TimePoint deadline,
+                                             pgwire::Report* refusal, Parameters further) {
   net::Worker& worker = group.worker();
   auto endpoints = co_await find(means, route.target, worker);
   if (!endpoints) co_return pass(endpoints, route.target.address());
@@ -237,9 +255,11 @@ Task<Result<Rows>> ask(Server& server, std::string query, TimePoint deadline, Se
     const auto [type, body] = *received;
     if (type == pgwire::from_server::kDataRow) {
       const auto row = pgwire::parse_row(body);
-      if (!row || rows.size() >= kMostRows) co_return fail(Errc::protocol, "the server's answer is malformed or too large");
+      if (!row || rows.size() >= kMostRows)
+        co_return fail(Errc::protocol, "the server's answer is malformed or too large");
       auto& kept = rows.emplace_back();
-      for (const auto& value : *row) kept.push_back(value ? std::optional<std::string>(*value) : std::nullopt);
+      for (const auto& value : *row)
+        kept.push_back(value ? std::optional<std::string>(*value) : std::nullopt);
     } else if (type == pgwire::from_server::kError) {
       error = pgwire::parse_report(body);
       if (!error) co_return fail(Errc::protocol, "malformed error message");
@@ -247,7 +267,8 @@ Task<Result<Rows>> ask(Server& server, std::string query, TimePoint deadline, Se
       const auto named = pgwire::parse_parameter_status(body);
       if (named && reported != nullptr) (*reported)[std::string(named->name)] = named->value;
     } else if (type == pgwire::from_server::kReady) {
-      if (in.left_over()) co_return fail(Errc::protocol, "the server sent more than it was asked for");
+      if (in.left_over())
+        co_return fail(Errc::protocol, "the server sent more than it was asked for");
       stream.expire_at(kNever);
       if (error) co_return fail(Errc::invalid, words_of(*error));
       co_return rows;
@@ -255,7 +276,8 @@ Task<Result<Rows>> ask(Server& server, std::string query, TimePoint deadline, Se
   }
 }
 
-Task<Result<>> cancel(net::TaskGroup& group, net::Endpoint endpoint, Route route, std::uint32_t pid, std::string key, TimePoint deadline) {
+Task<Result<>> cancel(net::TaskGroup& group, net::Endpoint endpoint, Route route, std::uint32_t pid,
+                      std::string key, TimePoint deadline) {
   auto stream = co_await reach(group, endpoint, route, deadline);
   if (!stream) co_return pass(stream);
   std::string request;

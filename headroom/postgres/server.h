@@ -66,7 +66,6 @@ struct Route {
 // Errc::invalid: its certificate authority cannot be read.
 [[nodiscard]] Result<Route> make_route(const Target& target, std::size_t workers);
 
-
 struct Means {
   net::Resolver& resolver;
   net::Offload& offload;  // derives keys
@@ -76,18 +75,19 @@ struct Means {
 using Parameters = std::vector<std::pair<std::string, std::string>>;
 
 // Connects and logs in by the deadline. Errc::unavailable, timeout; unauthorized; invalid, with the server's own words (`refusal`).
-[[nodiscard]] net::Task<Result<std::unique_ptr<Server>>> log_in(net::TaskGroup& group, const Means& means, const Route& route,
-                                                                Credentials who, std::string database, TimePoint deadline,
-                                                                pgwire::Report* refusal, Parameters further = {});
+[[nodiscard]] net::Task<Result<std::unique_ptr<Server>>> log_in(
+    net::TaskGroup& group, const Means& means, const Route& route, Credentials who,
+    std::string database, TimePoint deadline, pgwire::Report* refusal, Parameters further = {});
 
 using Rows = std::vector<std::vector<std::optional<std::string>>>;
 // Runs a query that Headroom asks for itself, on a server that is idle. After an error but Errc::invalid (the server's refusal) the server is to
 // be closed.
 // `reported`: takes the ParameterStatus messages that come meanwhile.
-[[nodiscard]] net::Task<Result<Rows>> ask(Server& server, std::string query, TimePoint deadline, Settings* reported = nullptr);
+[[nodiscard]] net::Task<Result<Rows>> ask(Server& server, std::string query, TimePoint deadline,
+                                          Settings* reported = nullptr);
 
 // Asks the server to cancel what a session runs; returns when the server has heard it.
-[[nodiscard]] net::Task<Result<>> cancel(net::TaskGroup& group, net::Endpoint endpoint, Route route, std::uint32_t pid, std::string key,
-                                         TimePoint deadline);
+[[nodiscard]] net::Task<Result<>> cancel(net::TaskGroup& group, net::Endpoint endpoint, Route route,
+                                         std::uint32_t pid, std::string key, TimePoint deadline);
 
 }  // namespace headroom::postgres

@@ -15,7 +15,8 @@ namespace headroom::postgres {
 enum class TlsMode : std::uint8_t { disable, prefer, require, verify_full };
 
 struct Target {
-  std::string host = "localhost";  // a name, an IP literal, or the directory of a Unix socket ("/run/postgresql")
+  std::string host =
+      "localhost";  // a name, an IP literal, or the directory of a Unix socket ("/run/postgresql")
   std::uint16_t port = 5432;
   std::string user{};
   std::string password{};

@@ -6,7 +6,8 @@ namespace headroom::postgres {
 namespace {
 
 TEST(Url, IsReadAsLibpqReadsIt) {
-  const auto full = parse_url("postgresql://me:s%40cret@db.internal:5433/app?sslmode=require&application_name=x");
+  const auto full =
+      parse_url("postgresql://me:s%40cret@db.internal:5433/app?sslmode=require&application_name=x");
   ASSERT_TRUE(full.has_value());
   EXPECT_EQ(full->user, "me");
   EXPECT_EQ(full->password, "s@cret");
@@ -25,8 +26,12 @@ TEST(Url, IsReadAsLibpqReadsIt) {
 }
 
 TEST(Url, WhatIsWrongIsNamedWithoutThePassword) {
-  for (const std::string_view url : {"mysql://me@h/x", "me@h/x", "postgresql://h/x", "postgresql://me@h:0/x", "postgresql://me@h:99999/x", "postgresql://me@h/x?sslmode=maybe",
-                                     "postgresql://me:secret%@h/x", "postgresql://me:secret%zz@h/x", "postgresql://me:secret@[::1/x", "postgresql://me@h/x?nonsense=1", "postgresql://me@h/%00"}) {
+  for (const std::string_view url :
+       {"mysql://me@h/x", "me@h/x", "postgresql://h/x", "postgresql://me@h:0/x",
+        "postgresql://me@h:99999/x", "postgresql://me@h/x?sslmode=maybe",
+        "postgresql://me:secret%@h/x", "postgresql://me:secret%zz@h/x",
+        "postgresql://me:secret@[::1/x", "postgresql://me@h/x?nonsense=1",
+        "postgresql://me@h/%00"}) {
     const auto parsed = parse_url(url);
     ASSERT_FALSE(parsed.has_value()) << url;
     EXPECT_EQ(parsed.error().message.find("secret"), std::string::npos);

@@ -5,10 +5,10 @@
 #include "headroom/base/text.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
+#include "headroom/monitor/metrics.h"
 #include "headroom/monitor/options.h"
 #include "headroom/monitor/process.h"
 #include "headroom/monitor/prometheus.h"
-#include "headroom/monitor/metrics.h"
 #include "headroom/server/ceilings.h"
 #include "headroom/server/dashboard.h"
 #include "headroom/server/openapi.h"
@@ -51,12 +51,16 @@ Reply metrics_text(const Sources& sources, const Call& call) {
   const monitor::TextFormat format = monitor::format_for(call.accept);
   auto own = sources.vitals.samples();
   std::ranges::move(monitor::samples_of(monitor::read_process_use()), std::back_inserter(own));
-  if (sources.system) std::ranges::move(monitor::samples_of(sources.system()), std::back_inserter(own));
-  if (sources.summary && sources.upstreams) own.push_back(samples_of(ceilings_of(sources, sources.summary())));
+  if (sources.system)
+    std::ranges::move(monitor::samples_of(sources.system()), std::back_inserter(own));
+  if (sources.summary && sources.upstreams)
+    own.push_back(samples_of(ceilings_of(sources, sources.summary())));
   if (const monitor::Alerts* alerts = sources.alerts ? sources.alerts() : nullptr) {
     monitor::SampleFamily firing{&monitor::kAlertState, {}};
     for (const monitor::AlertStatus& each : alerts->status())
-      firing.samples.push_back({{each.rule.name}, each.state == monitor::AlertState::firing ? static_cast<double>(each.severity) : 0});
+      firing.samples.push_back(
+          {{each.rule.name},
+           each.state == monitor::AlertState::firing ? static_cast<double>(each.severity) : 0});
     own.push_back(std::move(firing));
   }
   return {.status = 200,
@@ -340,7 +344,8 @@ void add_reading(Api& api, const Sources& sources) {
            .answer = [&](const Call&) { return upstreams(sources); }});
   api.add({.path = "/api/v1/limits",
            .tag = "limits",
-           .summary = "Every rate limit: what it let pass and refused, its busiest subjects (?top=10), what a shadow rule would refuse.",
+           .summary = "Every rate limit: what it let pass and refused, its busiest subjects "
+                      "(?top=10), what a shadow rule would refuse.",
            .answer = [&](const Call& call) { return limits(sources, call); }});
   api.add({.path = "/api/v1/config",
            .role = Role::admin,

@@ -12,7 +12,8 @@ namespace {
 constexpr Duration kPatience = 5s;
 constexpr std::size_t kMostBody = 16U << 20U;
 
-Result<std::string> written(const net::Endpoint& door, const std::string& path, const std::string& token) {
+Result<std::string> written(const net::Endpoint& door, const std::string& path,
+                            const std::string& token) {
   std::string out;
   http::HeadWriter head(out);
   head.request_line("GET", path);
@@ -37,7 +38,8 @@ net::Task<Result<AdminAnswer>> read(http::ClientConnection& connection) {
     if (!piece) co_return pass(piece);
     if (piece->empty()) co_return answer;
     answer.body += *piece;
-    if (answer.body.size() > kMostBody) co_return fail(Errc::protocol, "an answer of more than 16 MiB");
+    if (answer.body.size() > kMostBody)
+      co_return fail(Errc::protocol, "an answer of more than 16 MiB");
   }
 }
 
@@ -81,7 +83,8 @@ Result<AdminAnswer> AdminClient::get(std::string path) {
   auto answer = future.get();
   if (answer) return answer;
   const std::string door = "the admin door at " + door_.to_string();
-  if (answer.error().code == Errc::timeout) return fail(Errc::timeout, door + ": no answer within 5 s");
+  if (answer.error().code == Errc::timeout)
+    return fail(Errc::timeout, door + ": no answer within 5 s");
   return pass(answer, door);
 }
 

@@ -21,7 +21,9 @@ using monitor::Figure;
 constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
 
-std::string window_text(Duration window) { return fmt::format("{}s", std::chrono::duration_cast<std::chrono::seconds>(window).count()); }
+std::string window_text(Duration window) {
+  return fmt::format("{}s", std::chrono::duration_cast<std::chrono::seconds>(window).count());
+}
 
 std::string selector(const AlertOptions& rule, std::string_view metric, std::string_view end = "") {
   std::vector<std::string> labels;
@@ -29,29 +31,48 @@ std::string selector(const AlertOptions& rule, std::string_view metric, std::str
     const std::size_t colon = label.find(':');
     labels.push_back(fmt::format("{}=\"{}\"", label.substr(0, colon), label.substr(colon + 1)));
   }
-  return fmt::format("{}{}{}", metric, end, labels.empty() ? "" : fmt::format("{{{}}}", fmt::join(labels, ",")));
+  return fmt::format("{}{}{}", metric, end,
+                     labels.empty() ? "" : fmt::format("{{{}}}", fmt::join(labels, ",")));
 }
 
-std::string increase(const AlertOptions& rule, std::string_view metric, std::string_view window) { return fmt::format("sum(increase({}[{}]))", selector(rule, metric), window); }
+std::string increase(const AlertOptions& rule, std::string_view metric, std::string_view window) {
+  return fmt::format("sum(increase({}[{}]))", selector(rule, metric), window);
+}
 
 std::string value_of(const AlertOptions& rule, std::string_view window) {
-  const std::string percentile = rule.figure == Figure::p50 ? "0.5" : rule.figure == Figure::p95 ? "0.95" : "0.99";
+  const std::string percentile = rule.figure == Figure::p50   ? "0.5"
+                                 : rule.figure == Figure::p95 ? "0.95"
+                                                              : "0.99";
   const bool counter = rule.metric.ends_with("_total");
   const bool times = rule.metric.ends_with("_seconds") && !rule.metric.contains("_monitor_");
   switch (rule.figure) {
-    case Figure::rate: return fmt::format("sum(rate({}[{}]))", counter ? selector(rule, rule.metric) : selector(rule, rule.metric, "_count"), window);
+    case Figure::rate:
+      return fmt::format(
+          "sum(rate({}[{}]))",
+          counter ? selector(rule, rule.metric) : selector(rule, rule.metric, "_count"), window);
     case Figure::mean:
-      if (times) return fmt::format("sum(rate({}[{}])) / sum(rate({}[{}]))", selector(rule, rule.metric, "_sum"), window, selector(rule, rule.metric, "_count"), window);
-      return fmt::format("{}(avg_over_time({}[{}]))", rule.side == monitor::Side::above ? "max" : "min", selector(rule, rule.metric), window);
+      if (times)
+        return fmt::format("sum(rate({}[{}])) / sum(rate({}[{}]))",
+                           selector(rule, rule.metric, "_sum"), window,
+                           selector(rule, rule.metric, "_count"), window);
+      return fmt::format("{}(avg_over_time({}[{}]))",
+                         rule.side == monitor::Side::above ? "max" : "min",
+                         selector(rule, rule.metric), window);
     case Figure::max:
-      return rule.side == monitor::Side::above ? fmt::format("max(max_over_time({}[{}]))", selector(rule, rule.metric), window)
-                                               : fmt::format("min(min_over_time({}[{}]))", selector(rule, rule.metric), window);
+      return rule.side == monitor::Side::above
+                 ? fmt::format("max(max_over_time({}[{}]))", selector(rule, rule.metric), window)
+                 : fmt::format("min(min_over_time({}[{}]))", selector(rule, rule.metric), window);
     case Figure::p50:
     case Figure::p95:
-    case Figure::p99: return fmt::format("histogram_quantile({}, sum by (le) (rate({}[{}])))", percentile, selector(rule, rule.metric, "_bucket"), window);
-    case Figure::share: return fmt::format("100 * {} / {}", increase(rule, rule.metric, window), increase(rule, rule.of, window));
+    case Figure::p99:
+      return fmt::format("histogram_quantile({}, sum by (le) (rate({}[{}])))", percentile,
+                         selector(rule, rule.metric, "_bucket"), window);
+    case Figure::share:
+      return fmt::format("100 * {} / {}", increase(rule, rule.metric, window),
+                         increase(rule, rule.of, window));
     case Figure::miss_free:
-      return fmt::format("100 * {0} / ({0} + {1})", increase(rule, rule.of, window), increase(rule, rule.metric, window));
+      return fmt::format("100 * {0} / ({0} + {1})", increase(rule, rule.of, window),
+                         increase(rule, rule.metric, window));
   }
   return {};
 }
@@ -59,16 +80,23 @@ std::string value_of(const AlertOptions& rule, std::string_view window) {
 // Too few events say nothing.
 std::string guard_of(const AlertOptions& rule, std::string_view window) {
   if (rule.least <= 0) return {};
-  if (rule.figure == Figure::share) return fmt::format(" and {} >= {}", increase(rule, rule.of, window), rule.least);
-  if (rule.figure == Figure::miss_free) return fmt::format(" and ({} + {}) >= {}", increase(rule, rule.of, window), increase(rule, rule.metric, window), rule.least);
-  return fmt::format(" and sum(increase({}[{}])) >= {}", selector(rule, rule.metric, "_count"), window, rule.least);
+  if (rule.figure == Figure::share)
+    return fmt::format(" and {} >= {}", increase(rule, rule.of, window), rule.least);
+  if (rule.figure == Figure::miss_free)
+    return fmt::format(" and ({} + {}) >= {}", increase(rule, rule.of, window),
+                       increase(rule, rule.metric, window), rule.least);
+  return fmt::format(" and sum(increase({}[{}])) >= {}", selector(rule, rule.metric, "_count"),
+                     window, rule.least);
 }
 
 std::string condition(const AlertOptions& rule, double threshold) {
   std::vector<std::string> parts;
   for (const Duration each : rule.windows) {
-    const std::string window = window_text(std::max<Duration>(each, 60s));  // a scrape is every 15 s: shorter says nothing
-    parts.push_back(fmt::format("(({}) {} {}{})", value_of(rule, window), rule.side == monitor::Side::above ? ">" : "<", threshold, guard_of(rule, window)));
+    const std::string window =
+        window_text(std::max<Duration>(each, 60s));  // a scrape is every 15 s: shorter says nothing
+    parts.push_back(fmt::format("(({}) {} {}{})", value_of(rule, window),
+                                rule.side == monitor::Side::above ? ">" : "<", threshold,
+                                guard_of(rule, window)));
   }
   return fmt::format("{}", fmt::join(parts, " and "));
 }
@@ -79,10 +107,15 @@ std::string yaml_text(std::string_view text) {
   return out + "'";
 }
 
-void append_rule(std::string& out, const AlertOptions& rule, std::string_view severity, double threshold) {
+void append_rule(std::string& out, const AlertOptions& rule, std::string_view severity,
+                 double threshold) {
   if (threshold < 0) return;
-  out += fmt::format("      - alert: {}\n        expr: {}\n        for: {}\n", yaml_text("Headroom " + rule.name), yaml_text(condition(rule, threshold)), window_text(rule.hold));
-  out += fmt::format("        labels:\n          severity: {}\n        annotations:\n          summary: {}\n", severity, yaml_text(rule.summary));
+  out += fmt::format("      - alert: {}\n        expr: {}\n        for: {}\n",
+                     yaml_text("Headroom " + rule.name), yaml_text(condition(rule, threshold)),
+                     window_text(rule.hold));
+  out += fmt::format(
+      "        labels:\n          severity: {}\n        annotations:\n          summary: {}\n",
+      severity, yaml_text(rule.summary));
 }
 
 struct Recorded {
@@ -95,7 +128,8 @@ struct Recorded {
 // [1, 2, null, {"value": 3, "times": 12}].
 Result<std::vector<std::optional<double>>> values_of(json::Value list) {
   std::vector<std::optional<double>> all;
-  if (list.kind() != json::Kind::array) return fail(Errc::invalid, "field 'values': expected an array");
+  if (list.kind() != json::Kind::array)
+    return fail(Errc::invalid, "field 'values': expected an array");
   for (std::size_t i = 0; i < list.size(); ++i) {
     const json::Value item = list.item(i);
     if (item.is_null() || item.number()) {
@@ -104,7 +138,8 @@ Result<std::vector<std::optional<double>>> values_of(json::Value list) {
     }
     const auto value = item.find("value");
     const auto times = item.find("times");
-    if (!value || !times || !times->natural() || *times->natural() > 1000000) return fail(Errc::invalid, "field 'values': expected numbers, null, or {value, times}");
+    if (!value || !times || !times->natural() || *times->natural() > 1000000)
+      return fail(Errc::invalid, "field 'values': expected numbers, null, or {value, times}");
     all.insert(all.end(), *times->natural(), value->number());
   }
   return all;
@@ -148,7 +183,9 @@ std::vector<std::string> replay(const AlertOptions& rule, const Recorded& record
   constexpr std::int64_t kBegin = 1;  // 0 means never
   std::int64_t at = 0;
   for (const auto& value : recorded.values) {
-    if (const auto change = watch.see(kBegin + at, value)) told.push_back(fmt::format("{} {} {}", at, monitor::to_string(*change), monitor::to_string(watch.severity())));
+    if (const auto change = watch.see(kBegin + at, value))
+      told.push_back(fmt::format("{} {} {}", at, monitor::to_string(*change),
+                                 monitor::to_string(watch.severity())));
     at += recorded.step;
   }
   return told;
@@ -157,7 +194,9 @@ std::vector<std::string> replay(const AlertOptions& rule, const Recorded& record
 }  // namespace
 
 std::string prometheus_rules(std::span<const AlertOptions> rules) {
-  std::string out = "# Headroom's alert rules for Prometheus: headroom export prometheus-rules\ngroups:\n  - name: headroom\n    rules:\n";
+  std::string out =
+      "# Headroom's alert rules for Prometheus: headroom export prometheus-rules\ngroups:\n  - "
+      "name: headroom\n    rules:\n";
   for (const AlertOptions& rule : rules) {
     append_rule(out, rule, "warning", rule.warning);
     append_rule(out, rule, "critical", rule.critical);
@@ -171,7 +210,8 @@ int export_prometheus_rules(const SettingsRequest& request) {
     fmt::print(stderr, "{}\n", settings.error().message);
     return kBadUsage;
   }
-  fmt::print("{}", prometheus_rules(monitor::alerts_in_force((*settings)->get<monitor::MonitorOptions>().alerting)));
+  fmt::print("{}", prometheus_rules(monitor::alerts_in_force(
+                       (*settings)->get<monitor::MonitorOptions>().alerting)));
   return 0;
 }
 
@@ -192,10 +232,12 @@ int test_alerts(const SettingsRequest& request, const std::string& file) {
     }
     const auto told = replay(*rule, each);
     if (told == each.expect) {
-      fmt::print("{}: as expected ({})\n", each.alert, told.empty() ? "nobody is told" : fmt::format("{}", fmt::join(told, ", ")));
+      fmt::print("{}: as expected ({})\n", each.alert,
+                 told.empty() ? "nobody is told" : fmt::format("{}", fmt::join(told, ", ")));
     } else {
       ++failed;
-      fmt::print("{}: expected [{}], was [{}]\n", each.alert, fmt::join(each.expect, ", "), fmt::join(told, ", "));
+      fmt::print("{}: expected [{}], was [{}]\n", each.alert, fmt::join(each.expect, ", "),
+                 fmt::join(told, ", "));
     }
   }
   return failed == 0 ? 0 : kFailed;

@@ -24,11 +24,19 @@ constexpr std::int64_t kTooOld = 86400;
 constexpr std::string_view kSilenceSchema =
     R"({"type":"object","required":["for"],"properties":{"for":{"type":"string","description":"a duration such as 1h, 30d at most"}},"additionalProperties":false})";
 
-std::string time_text(std::int64_t at) { return utc_text(std::chrono::sys_seconds(std::chrono::seconds(at))); }
+std::string time_text(std::int64_t at) {
+  return utc_text(std::chrono::sys_seconds(std::chrono::seconds(at)));
+}
 
 void write_rule(json::Writer& out, const AlertStatus& each) {
-  out.begin_object().field("name", each.rule.name).field("state", monitor::to_string(each.state)).field("severity", monitor::to_string(each.severity));
-  out.field("since", each.since).field("value", each.value).field("summary", each.rule.summary).field("expression", monitor::expression_of(each.rule));
+  out.begin_object()
+      .field("name", each.rule.name)
+      .field("state", monitor::to_string(each.state))
+      .field("severity", monitor::to_string(each.severity));
+  out.field("since", each.since)
+      .field("value", each.value)
+      .field("summary", each.rule.summary)
+      .field("expression", monitor::expression_of(each.rule));
   out.key("silenced_until");
   each.silenced_until == 0 ? out.null() : out.value(each.silenced_until);
   out.key("muted_by");
@@ -45,8 +53,13 @@ Reply show(Alerts& alerts) {
   for (const AlertStatus& each : alerts.status()) write_rule(out, each);
   out.end_array().key("history").begin_array();
   for (const AlertEvent& event : *history) {
-    out.begin_object().field("at", event.at).field("name", event.name).field("what", monitor::to_string(event.change));
-    out.field("severity", monitor::to_string(event.severity)).field("value", event.value).end_object();
+    out.begin_object()
+        .field("at", event.at)
+        .field("name", event.name)
+        .field("what", monitor::to_string(event.change));
+    out.field("severity", monitor::to_string(event.severity))
+        .field("value", event.value)
+        .end_object();
   }
   out.end_array().end_object();
   return json_reply(std::move(body));
@@ -60,36 +73,58 @@ Reply silence(Alerts& alerts, const Call& call) {
   in.required("for", length);
   if (auto read = in.finish(); !read) return error_reply(read.error());
   const auto time = config::Value<Duration>::parse(length);
-  if (!time || *time < 1s || *time > std::chrono::days(30)) return error_reply(400, "invalid", "field 'for': expected a duration from 1s to 30d");
+  if (!time || *time < 1s || *time > std::chrono::days(30))
+    return error_reply(400, "invalid", "field 'for': expected a duration from 1s to 30d");
   const std::int64_t until = unix_seconds() + static_cast<std::int64_t>(seconds(*time));
-  if (auto done = alerts.silence(call.parameter("name"), until); !done) return error_reply(done.error());
+  if (auto done = alerts.silence(call.parameter("name"), until); !done)
+    return error_reply(done.error());
   std::string body;
   json::Writer out(body);
-  out.begin_object().field("name", call.parameter("name")).field("silenced_until", until).end_object();
+  out.begin_object()
+      .field("name", call.parameter("name"))
+      .field("silenced_until", until)
+      .end_object();
   return json_reply(std::move(body));
 }
 
 Reply unsilence(Alerts& alerts, const Call& call) {
-  if (auto done = alerts.silence(call.parameter("name"), 0); !done) return error_reply(done.error());
+  if (auto done = alerts.silence(call.parameter("name"), 0); !done)
+    return error_reply(done.error());
   return json_reply(R"({"status":"ok"})");
 }
 
 std::string alertmanager_body(std::span<const AlertEvent> events) {
-  const bool firing = std::ranges::any_of(events, [](const AlertEvent& each) { return each.change != monitor::AlertChange::resolved; });
+  const bool firing = std::ranges::any_of(
+      events, [](const AlertEvent& each) { return each.change != monitor::AlertChange::resolved; });
   std::string body;
   json::Writer out(body);
-  out.begin_object().field("version", "4").field("groupKey", "headroom").field("truncatedAlerts", 0).field("status", firing ? "firing" : "resolved");
+  out.begin_object()
+      .field("version", "4")
+      .field("groupKey", "headroom")
+      .field("truncatedAlerts", 0)
+      .field("status", firing ? "firing" : "resolved");
   out.field("receiver", "headroom");
-  for (const std::string_view empty : {"groupLabels", "commonLabels", "commonAnnotations"}) out.key(empty).begin_object().end_object();
+  for (const std::string_view empty : {"groupLabels", "commonLabels", "commonAnnotations"})
+    out.key(empty).begin_object().end_object();
   out.field("externalURL", "").key("alerts").begin_array();
   for (const AlertEvent& each : events) {
     const bool resolved = each.change == monitor::AlertChange::resolved;
-    out.begin_object().field("status", resolved ? "resolved" : "firing").key("labels").begin_object();
-    out.field("alertname", each.name).field("severity", monitor::to_string(each.severity)).field("job", "headroom").end_object();
+    out.begin_object()
+        .field("status", resolved ? "resolved" : "firing")
+        .key("labels")
+        .begin_object();
+    out.field("alertname", each.name)
+        .field("severity", monitor::to_string(each.severity))
+        .field("job", "headroom")
+        .end_object();
     out.key("annotations").begin_object().field("summary", each.summary);
     if (each.value) out.field("value", fmt::format("{:.6g}", *each.value));
-    out.end_object().field("startsAt", time_text(each.began)).field("endsAt", resolved ? time_text(each.at) : "0001-01-01T00:00:00Z");
-    out.field("generatorURL", "").field("fingerprint", fmt::format("{:016x}", std::hash<std::string>{}(each.name))).end_object();
+    out.end_object()
+        .field("startsAt", time_text(each.began))
+        .field("endsAt", resolved ? time_text(each.at) : "0001-01-01T00:00:00Z");
+    out.field("generatorURL", "")
+        .field("fingerprint", fmt::format("{:016x}", std::hash<std::string>{}(each.name)))
+        .end_object();
   }
   out.end_array().end_object();
   return body;
@@ -98,7 +133,9 @@ std::string alertmanager_body(std::span<const AlertEvent> events) {
 std::string slack_body(std::span<const AlertEvent> events) {
   std::string text;
   for (const AlertEvent& each : events) {
-    text += fmt::format("{}*{}* {} ({}): {}", text.empty() ? "" : "\n", each.name, monitor::to_string(each.change), monitor::to_string(each.severity), each.summary);
+    text += fmt::format("{}*{}* {} ({}): {}", text.empty() ? "" : "\n", each.name,
+                        monitor::to_string(each.change), monitor::to_string(each.severity),
+                        each.summary);
     if (each.value) text += fmt::format(" Value: {:.4g}.", *each.value);
   }
   std::string body;
@@ -113,9 +150,12 @@ void write_alerts(json::Writer& out, const Alerts* alerts) {
   out.key("alerts").begin_object();
   const auto all = alerts != nullptr ? alerts->status() : std::vector<AlertStatus>{};
   out.field("firing", std::ranges::count(all, AlertState::firing, &AlertStatus::state));
-  out.field("pending", std::ranges::count(all, AlertState::pending, &AlertStatus::state)).key("list").begin_array();
+  out.field("pending", std::ranges::count(all, AlertState::pending, &AlertStatus::state))
+      .key("list")
+      .begin_array();
   for (const AlertStatus& each : all) {
-    if (each.state == AlertState::firing || each.state == AlertState::pending) write_rule(out, each);
+    if (each.state == AlertState::firing || each.state == AlertState::pending)
+      write_rule(out, each);
   }
   out.end_array().end_object();
 }
@@ -128,7 +168,10 @@ void add_alert_endpoints(Api& api, const Sources& sources) {
   const auto with_alerts = [&sources](auto answer) {
     return [&sources, answer](const Call& call) {
       Alerts* alerts = sources.alerts ? sources.alerts() : nullptr;
-      return alerts == nullptr ? error_reply(404, "not_found", "alerts are off (monitor.alerting.enabled, monitor.trends.enabled)") : answer(*alerts, call);
+      return alerts == nullptr
+                 ? error_reply(404, "not_found",
+                               "alerts are off (monitor.alerting.enabled, monitor.trends.enabled)")
+                 : answer(*alerts, call);
     };
   };
   api.add({.path = "/api/v1/alerts",
@@ -153,18 +196,23 @@ void add_alert_endpoints(Api& api, const Sources& sources) {
            .tag = "alerts",
            .summary = "Tells nobody of an alert for so long.",
            .request_schema = kSilenceSchema,
-           .answer = with_alerts([](Alerts& alerts, const Call& call) { return silence(alerts, call); })});
+           .answer = with_alerts(
+               [](Alerts& alerts, const Call& call) { return silence(alerts, call); })});
   api.add({.method = Method::delete_,
            .path = "/api/v1/alerts/{name}/silence",
            .role = auth::Role::operator_,
            .run = Run::trends,
            .tag = "alerts",
            .summary = "Ends a silence.",
-           .answer = with_alerts([](Alerts& alerts, const Call& call) { return unsilence(alerts, call); })});
+           .answer = with_alerts(
+               [](Alerts& alerts, const Call& call) { return unsilence(alerts, call); })});
 }
 
-Result<std::unique_ptr<AlertSender>> AlertSender::start(net::Worker& worker, net::Resolver& resolver, net::Offload& thread, Alerts& alerts,
-                                                        const monitor::AlertingOptions& options, std::size_t workers) {
+Result<std::unique_ptr<AlertSender>> AlertSender::start(net::Worker& worker,
+                                                        net::Resolver& resolver,
+                                                        net::Offload& thread, Alerts& alerts,
+                                                        const monitor::AlertingOptions& options,
+                                                        std::size_t workers) {
   auto to = http::call_address(options.webhook);
   if (!to) return pass(to, "monitor.alerting.webhook");
   std::unique_ptr<AlertSender> sender(new AlertSender(worker, resolver, thread, alerts));
@@ -175,7 +223,8 @@ Result<std::unique_ptr<AlertSender>> AlertSender::start(net::Worker& worker, net
     if (!tls) return pass(tls, "monitor.alerting.webhook");
     sender->tls_ = std::move(*tls);
   }
-  worker.run_and_wait([&sender] { (void)sender->group_.spawn([made = sender.get()] { return made->run(); }); });
+  worker.run_and_wait(
+      [&sender] { (void)sender->group_.spawn([made = sender.get()] { return made->run(); }); });
   return sender;
 }
 
@@ -197,12 +246,15 @@ net::Task<bool> AlertSender::send() {
   if (!waiting || !*waiting || (*waiting)->empty()) co_return true;
   const std::vector<AlertEvent> events = std::move(**waiting);
   const std::int64_t last = events.back().id;
-  http::Call what{.to = to_, .fields = {{"Content-Type", "application/json"}}, .body = webhook_body(events, shape_)};
+  http::Call what{.to = to_,
+                  .fields = {{"Content-Type", "application/json"}},
+                  .body = webhook_body(events, shape_)};
   auto answer = co_await http::call(group_, resolver_, tls_.get(), what);
   const bool taken = answer && answer->status / 100 == 2;
   const bool too_old = events.back().at + kTooOld < unix_seconds();
   if (!taken) {
-    log::warn("monitor", "{} alerts could not be sent{}: {}", events.size(), too_old ? " for a day, and are dropped" : ", trying again",
+    log::warn("monitor", "{} alerts could not be sent{}: {}", events.size(),
+              too_old ? " for a day, and are dropped" : ", trying again",
               answer ? fmt::format("status {}", answer->status) : answer.error().message);
     if (!too_old) co_return false;
   }

@@ -23,7 +23,8 @@ void add_alert_endpoints(Api& api, const Sources& sources);
 void write_alerts(json::Writer& out, const monitor::Alerts* alerts);
 
 // What is sent: Alertmanager's webhook body (version 4), or a Slack message.
-[[nodiscard]] std::string webhook_body(std::span<const monitor::AlertEvent> events, monitor::Shape shape);
+[[nodiscard]] std::string webhook_body(std::span<const monitor::AlertEvent> events,
+                                       monitor::Shape shape);
 
 // The rules as a file for Prometheus over our own metrics, as far as its language has them.
 [[nodiscard]] std::string prometheus_rules(std::span<const monitor::AlertOptions> rules);
@@ -31,12 +32,15 @@ void write_alerts(json::Writer& out, const monitor::Alerts* alerts);
 class AlertSender {
  public:
   // Errc::invalid for an address that cannot be called.
-  [[nodiscard]] static Result<std::unique_ptr<AlertSender>> start(net::Worker& worker, net::Resolver& resolver, net::Offload& thread, monitor::Alerts& alerts,
-                                                                  const monitor::AlertingOptions& options, std::size_t workers);
+  [[nodiscard]] static Result<std::unique_ptr<AlertSender>> start(
+      net::Worker& worker, net::Resolver& resolver, net::Offload& thread, monitor::Alerts& alerts,
+      const monitor::AlertingOptions& options, std::size_t workers);
   ~AlertSender();
 
  private:
-  AlertSender(net::Worker& worker, net::Resolver& resolver, net::Offload& thread, monitor::Alerts& alerts) : resolver_(resolver), thread_(thread), alerts_(alerts), group_(worker) {}
+  AlertSender(net::Worker& worker, net::Resolver& resolver, net::Offload& thread,
+              monitor::Alerts& alerts)
+      : resolver_(resolver), thread_(thread), alerts_(alerts), group_(worker) {}
   [[nodiscard]] net::Task<> run();
   // False: to be tried again.
   [[nodiscard]] net::Task<bool> send();

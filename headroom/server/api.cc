@@ -112,7 +112,8 @@ std::optional<Reply> check_query(std::string_view query, std::string_view known)
   for (const std::string_view pair : text::split(query, '&')) {
     const std::string_view name = pair.substr(0, pair.find('='));
     if (pair.empty() || std::ranges::find(names, name) != names.end()) continue;
-    return error_reply(400, "invalid", fmt::format("query: '{}' is not one of {}", name, fmt::join(names, ", ")));
+    return error_reply(400, "invalid",
+                       fmt::format("query: '{}' is not one of {}", name, fmt::join(names, ", ")));
   }
   return std::nullopt;
 }
@@ -157,7 +158,9 @@ Reply not_configured(std::string_view fields) {
   return json_reply(std::move(body));
 }
 
-Reply refused_as_not_configured(std::string_view why) { return error_reply(409, "not_configured", why); }
+Reply refused_as_not_configured(std::string_view why) {
+  return error_reply(409, "not_configured", why);
+}
 
 Reply error_reply(unsigned status, std::string_view code, std::string_view message) {
   std::string body;
@@ -224,7 +227,8 @@ net::Task<> Api::serve(http::Exchange& exchange, Place place) {
 net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   const http::RequestHead& head = exchange.request();
   auto found = match(head, place);
-  const Takes takes = found ? found->endpoint->takes : Takes::bytes;  // what does not exist takes none
+  const Takes takes =
+      found ? found->endpoint->takes : Takes::bytes;  // what does not exist takes none
   if (auto refusal = check_source(exchange, place, takes)) co_return std::move(*refusal);
   if (!found) {
     refused(exchange, found.error().status == 405 ? "method" : "not_found");
@@ -261,7 +265,9 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
     co_return reply;
   }
 
-  net::Offload& pool = endpoint.run == Run::control ? control_ : endpoint.run == Run::trends ? *trends_ : reading_;
+  net::Offload& pool = endpoint.run == Run::control  ? control_
+                       : endpoint.run == Run::trends ? *trends_
+                                                     : reading_;
   auto work = [&endpoint, &call] { return endpoint.answer(call); };
   auto reply = co_await pool.run(exchange.worker(), std::move(work));
   if (!reply) co_return error_reply(reply.error());
@@ -287,7 +293,8 @@ std::optional<Reply> Api::check_source(const http::Exchange& exchange, Place pla
   source.host = head.authority;
   source.origin = given(head, Name::origin);
   source.fetch_site = given(head, Name::sec_fetch_site);
-  if (exchange.has_body() && takes == Takes::json) source.content_type = given(head, Name::content_type).value_or("");
+  if (exchange.has_body() && takes == Takes::json)
+    source.content_type = given(head, Name::content_type).value_or("");
   const auto own = place == Place::admin ? std::vector<std::string>{} : own_name(head.authority);
   const auto& hosts = place == Place::admin ? *mine(exchange).hosts : own;
   auto good = auth::check_source(source, hosts);
@@ -328,7 +335,8 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   const auto cookies = given(exchange.request(), Name::cookie);
   const auto session = cookies ? auth::cookie_in(*cookies, auth::kSessionCookie) : std::nullopt;
   const std::string address = to_string(exchange.peer().address.ip());
-  auto who = state.access->identify({.authorization = authorization, .session = session}, auth::wall_now());
+  auto who = state.access->identify({.authorization = authorization, .session = session},
+                                    auth::wall_now());
   if (!who) {
     if (authorization) state.logins.failed(address, Clock::now());
     refused(exchange, "credential");
@@ -348,7 +356,8 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
 
 // After too many failures an address waits.
 std::optional<Reply> Api::check_patience(const http::Exchange& exchange) {
-  const auto wait = mine(exchange).logins.blocked_for(to_string(exchange.peer().address.ip()), Clock::now());
+  const auto wait =
+      mine(exchange).logins.blocked_for(to_string(exchange.peer().address.ip()), Clock::now());
   if (!wait) return std::nullopt;
   refused(exchange, "rate");
   Reply reply = error_reply(429, "too_many_failures", "too many bad credentials from this address");
@@ -356,9 +365,11 @@ std::optional<Reply> Api::check_patience(const http::Exchange& exchange) {
   return reply;
 }
 
-std::expected<Api::Session, Reply> Api::open_session(http::Exchange& exchange, std::string_view token) {
+std::expected<Api::Session, Reply> Api::open_session(http::Exchange& exchange,
+                                                     std::string_view token) {
   PerWorker& state = mine(exchange);
-  if (!state.access) return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
+  if (!state.access)
+    return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
   if (auto refusal = check_patience(exchange)) return std::unexpected(std::move(*refusal));
   const std::string address = to_string(exchange.peer().address.ip());
   auto who = state.access->identify_secret(token, auth::wall_now());
@@ -398,7 +409,8 @@ net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange, Takes ta
     body += *piece;
     held.bytes += piece->size();
     held.in_flight += piece->size();
-    if (held.in_flight > kBytesInFlight) co_return fail(Errc::overloaded, "too many bodies are being received");
+    if (held.in_flight > kBytesInFlight)
+      co_return fail(Errc::overloaded, "too many bodies are being received");
   }
 }
 

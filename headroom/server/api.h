@@ -74,10 +74,12 @@ struct Endpoint {
   std::string_view request_schema{};  // JSON Schema of the body; empty: none is taken
   std::string_view content_type = "application/json";
   Place place = Place::admin;
-  std::string_view query{};  // the names of what the query may say, separated by spaces; others are refused. Empty: nobody looks
+  std::string_view
+      query{};  // the names of what the query may say, separated by spaces; others are refused. Empty: nobody looks
   Takes takes = Takes::json;
   std::function<http::Reply(const Call&)> answer{};
-  std::function<net::Task<http::Reply>(http::Exchange&, const Call&)> task{};  // instead, with Run::waiting
+  std::function<net::Task<http::Reply>(http::Exchange&, const Call&)>
+      task{};  // instead, with Run::waiting
 };
 
 [[nodiscard]] http::Reply json_reply(std::string body, unsigned status = 200);
@@ -117,11 +119,13 @@ class Api {
     std::string cookie;
     std::chrono::seconds life{};
   };
-  [[nodiscard]] std::expected<Session, http::Reply> open_session(http::Exchange& exchange, std::string_view token);
+  [[nodiscard]] std::expected<Session, http::Reply> open_session(http::Exchange& exchange,
+                                                                 std::string_view token);
 
   // Whether an operator's token is shown by who is at that address, for doors other than ours; on the worker of that index. Counts failures as
   // for our own endpoints.
-  [[nodiscard]] bool is_operator(std::string_view token, const IpAddress& address, std::size_t worker);
+  [[nodiscard]] bool is_operator(std::string_view token, const IpAddress& address,
+                                 std::size_t worker);
 
   // For the admin listener, and for the edge (which has no Host of its own to check and answers Place::admin_and_edge only).
   [[nodiscard]] http::Service& on_admin() { return on_admin_; }
@@ -158,14 +162,15 @@ class Api {
 
   [[nodiscard]] net::Task<> serve(http::Exchange& exchange, Place place);
   [[nodiscard]] net::Task<http::Reply> answer(http::Exchange& exchange, Place place);
-  [[nodiscard]] net::Task<Result<std::string>> read_body(http::Exchange& exchange, Takes takes, Held& held);
+  [[nodiscard]] net::Task<Result<std::string>> read_body(http::Exchange& exchange, Takes takes,
+                                                         Held& held);
   [[nodiscard]] std::expected<Match, http::Reply> match(const http::RequestHead& head,
                                                         Place place) const;
   [[nodiscard]] std::expected<auth::Identity, http::Reply> identify(http::Exchange& exchange,
                                                                     auth::Role role);
   [[nodiscard]] std::optional<http::Reply> check_patience(const http::Exchange& exchange);
-  [[nodiscard]] std::optional<http::Reply> check_source(const http::Exchange& exchange,
-                                                        Place place, Takes takes);
+  [[nodiscard]] std::optional<http::Reply> check_source(const http::Exchange& exchange, Place place,
+                                                        Takes takes);
   [[nodiscard]] PerWorker& mine(const http::Exchange& exchange) {
     return *state_[exchange.worker().index()];
   }

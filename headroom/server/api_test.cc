@@ -101,8 +101,12 @@ TEST(ErrorReply, HasAStatusForEveryCode) {
 }
 
 TEST(CallTest, DecodesAQuerysValues) {
-  const Call call{
-      .parameters = {}, .query = "days=90&name=a%20b&empty=", .body = {}, .content_type = {}, .accept = {}, .who = {}};
+  const Call call{.parameters = {},
+                  .query = "days=90&name=a%20b&empty=",
+                  .body = {},
+                  .content_type = {},
+                  .accept = {},
+                  .who = {}};
   EXPECT_EQ(call.query_value("days"), "90");
   EXPECT_EQ(call.query_value("name"), "a b");
   EXPECT_EQ(call.query_value("none"), "");

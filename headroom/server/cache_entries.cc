@@ -18,8 +18,8 @@ using http::Reply;
 
 constexpr std::size_t kPage = 100;
 constexpr std::size_t kMostPage = 1000;
-constexpr std::size_t kTagLimit = 1024;          // bytes
-constexpr std::size_t kContentTypeLimit = 255;   // bytes
+constexpr std::size_t kTagLimit = 1024;         // bytes
+constexpr std::size_t kContentTypeLimit = 255;  // bytes
 constexpr Duration kLongestTtl = 49 * 24 * 3600s;
 constexpr Duration kWait = 5s;
 constexpr Duration kLongestWait = 60s;
@@ -28,19 +28,22 @@ Reply without_cache() { return refused_as_not_configured("the cache is off (cach
 
 std::optional<std::string> given(const Call& call, std::string_view name) {
   for (const std::string_view pair : text::split(call.query, '&')) {
-    if (pair.starts_with(name) && pair.substr(name.size()).starts_with('=')) return call.query_value(name);
+    if (pair.starts_with(name) && pair.substr(name.size()).starts_with('='))
+      return call.query_value(name);
   }
   return std::nullopt;
 }
 
 // A duration of the query, `otherwise` where it is not given.
-Result<Duration> duration_of(const Call& call, std::string_view name, Duration otherwise, Duration least, Duration most) {
+Result<Duration> duration_of(const Call& call, std::string_view name, Duration otherwise,
+                             Duration least, Duration most) {
   const auto text = given(call, name);
   if (!text) return otherwise;
   const auto value = config::Value<Duration>::parse(*text);
   if (value && *value >= least && *value <= most) return *value;
   using Show = config::Value<Duration>;
-  return fail(Errc::invalid, fmt::format("{}: expected {}, from {} to {}", name, Show::accepted(), Show::show(least), Show::show(most)));
+  return fail(Errc::invalid, fmt::format("{}: expected {}, from {} to {}", name, Show::accepted(),
+                                         Show::show(least), Show::show(most)));
 }
 
 Result<cache::ClassId> class_of(const Cache& cache, const Call& call) {
@@ -49,7 +52,8 @@ Result<cache::ClassId> class_of(const Cache& cache, const Call& call) {
   if (!name || cls != 0 || *name == "default") return cls;
   std::vector<std::string> names;
   for (const auto& known : cache::ttl_classes(cache.options())) names.push_back(known.name);
-  return fail(Errc::invalid, fmt::format("class: '{}' is not one of {}", *name, fmt::join(names, ", ")));
+  return fail(Errc::invalid,
+              fmt::format("class: '{}' is not one of {}", *name, fmt::join(names, ", ")));
 }
 
 Result<cache::Storing> storing_of(const Cache& cache, const Call& call) {
@@ -63,17 +67,21 @@ Result<cache::Storing> storing_of(const Cache& cache, const Call& call) {
   }
   const std::string tags = call.query_value("tags");
   for (const std::string_view tag : text::split(tags, ',')) {
-    if (tag.empty() || tag.size() > kTagLimit) return fail(Errc::invalid, "tags: expected names of 1 to 1024 bytes, separated by commas");
+    if (tag.empty() || tag.size() > kTagLimit)
+      return fail(Errc::invalid, "tags: expected names of 1 to 1024 bytes, separated by commas");
     how.tags.emplace_back(tag);
   }
   if (how.tags.size() > cache::kTagsLimit) return fail(Errc::invalid, "tags: at most 255");
-  if (call.content_type.size() > kContentTypeLimit) return fail(Errc::invalid, "Content-Type: at most 255 bytes");
+  if (call.content_type.size() > kContentTypeLimit)
+    return fail(Errc::invalid, "Content-Type: at most 255 bytes");
   how.content_type = call.content_type;
   return how;
 }
 
 std::string lease_fields(const std::string& lease, Duration lease_time) {
-  return lease.empty() ? "" : fmt::format("Headroom-Lease: {}\r\nHeadroom-Lease-TTL: {:.3f}\r\n", lease, seconds(lease_time));
+  return lease.empty() ? ""
+                       : fmt::format("Headroom-Lease: {}\r\nHeadroom-Lease-TTL: {:.3f}\r\n", lease,
+                                     seconds(lease_time));
 }
 
 Reply value_reply(const cache::Value& value, Duration ttl_left) {
@@ -83,7 +91,8 @@ Reply value_reply(const cache::Value& value, Duration ttl_left) {
           .content_type = type.empty() ? "application/octet-stream" : std::string(type),
           .body = std::string(value.bytes()),
           // What is kept here is not a page of ours.
-          .fields = fmt::format("Headroom-TTL: {:.3f}\r\nContent-Security-Policy: sandbox\r\n", seconds(ttl_left))};
+          .fields = fmt::format("Headroom-TTL: {:.3f}\r\nContent-Security-Policy: sandbox\r\n",
+                                seconds(ttl_left))};
 }
 
 Reply stored_reply(bool kept) {
@@ -106,12 +115,14 @@ net::Task<Reply> lease_entry(Cache& cache, http::Exchange& exchange, const Call&
   const auto cls = class_of(cache, call);
   if (!cls) co_return error_reply(cls.error());
   const Duration hard = cache.options().hard_timeout;
-  const auto lease_time = duration_of(call, "lease_ttl", hard, std::min<Duration>(100ms, hard), hard);
+  const auto lease_time =
+      duration_of(call, "lease_ttl", hard, std::min<Duration>(100ms, hard), hard);
   const auto wait = duration_of(call, "wait", kWait, 0ms, kLongestWait);
   if (!lease_time || !wait) co_return error_reply(!lease_time ? lease_time.error() : wait.error());
   std::string key(call.parameter("key"));
   const TimePoint deadline = Clock::now() + *wait;
-  auto offer = co_await cache.leases(exchange.worker().index()).get(exchange.group(), std::move(key), *cls, *lease_time, deadline);
+  auto offer = co_await cache.leases(exchange.worker().index())
+                   .get(exchange.group(), std::move(key), *cls, *lease_time, deadline);
   if (!offer) co_return error_reply(offer.error());
   Reply reply;
   if (offer->value) {
@@ -126,8 +137,10 @@ net::Task<Reply> lease_entry(Cache& cache, http::Exchange& exchange, const Call&
 }
 
 Reply too_large(const Cache& cache) {
-  return error_reply(413, "invalid", fmt::format("a value may have {:.0f} bytes (cache.value_share)",
-                                                 static_cast<double>(cache.options().memory_limit.count) * cache.options().value_share));
+  return error_reply(413, "invalid",
+                     fmt::format("a value may have {:.0f} bytes (cache.value_share)",
+                                 static_cast<double>(cache.options().memory_limit.count) *
+                                     cache.options().value_share));
 }
 
 net::Task<Reply> put_entry(Cache& cache, http::Exchange& exchange, const Call& call) {
@@ -137,21 +150,24 @@ net::Task<Reply> put_entry(Cache& cache, http::Exchange& exchange, const Call& c
   cache::Loaded loaded;
   if (outcome == "absent") loaded.outcome = cache::Loaded::Outcome::absent;
   if (outcome == "uncacheable") loaded.outcome = cache::Loaded::Outcome::uncacheable;
-  if (!outcome.empty() && loaded.outcome == cache::Loaded::Outcome::found) co_return error_reply(400, "invalid", "outcome: expected absent or uncacheable");
+  if (!outcome.empty() && loaded.outcome == cache::Loaded::Outcome::found)
+    co_return error_reply(400, "invalid", "outcome: expected absent or uncacheable");
   std::string key(call.parameter("key"));
   const auto lease = given(call, "lease");
   const bool large = key.size() + call.body.size() > cache.value_limit();
   if (lease) {
     loaded.value = call.body;
     if (large) loaded.outcome = cache::Loaded::Outcome::uncacheable;
-    const auto kept = cache.leases(exchange.worker().index()).fill(*lease, key, *how, std::move(loaded));
+    const auto kept =
+        cache.leases(exchange.worker().index()).fill(*lease, key, *how, std::move(loaded));
     if (kept && large) co_return too_large(cache);
     co_return kept ? stored_reply(*kept) : error_reply(kept.error());
   }
   if (!outcome.empty()) co_return error_reply(400, "invalid", "outcome: only with a lease");
   if (large) co_return too_large(cache);
   std::string value = call.body;
-  auto set = co_await cache.set(exchange.group(), std::move(key), std::move(value), std::move(*how));
+  auto set =
+      co_await cache.set(exchange.group(), std::move(key), std::move(value), std::move(*how));
   co_return set ? stored_reply(true) : error_reply(set.error());
 }
 
@@ -162,14 +178,20 @@ net::Task<Reply> delete_entry(Cache& cache, http::Exchange& exchange, const Call
     co_return ended ? json_reply(R"({"status":"ok"})") : error_reply(ended.error());
   }
   const std::string soft = call.query_value("soft");
-  if (!soft.empty() && soft != "true" && soft != "false") co_return error_reply(400, "invalid", "soft: expected true or false");
-  auto erased = co_await cache.erase(exchange.group(), std::move(key), soft == "true" ? cache::Hardness::soft : cache::Hardness::hard);
+  if (!soft.empty() && soft != "true" && soft != "false")
+    co_return error_reply(400, "invalid", "soft: expected true or false");
+  auto erased =
+      co_await cache.erase(exchange.group(), std::move(key),
+                           soft == "true" ? cache::Hardness::soft : cache::Hardness::hard);
   if (!erased) co_return error_reply(erased.error());
   co_return json_reply(fmt::format(R"({{"status":"ok","erased":{}}})", *erased));
 }
 
 void write_entry(json::Writer& out, const Cache& cache, const cache::EntryInfo& entry) {
-  out.begin_object().field("key", entry.key).field("class", cache.class_name(entry.cls)).field("size", entry.size);
+  out.begin_object()
+      .field("key", entry.key)
+      .field("class", cache.class_name(entry.cls))
+      .field("size", entry.size);
   out.key("age").fixed(seconds(entry.age), 3).key("ttl").fixed(seconds(entry.ttl_left), 3);
   out.field("absent", entry.kind == cache::Kind::absent).key("tags").begin_array();
   for (const std::string& tag : entry.tags) out.value(tag);
@@ -181,9 +203,11 @@ Reply list_entries(Cache& cache, const Call& call) {
   const std::string place = call.query_value("from");
   const auto limit = asked.empty() ? std::optional<std::uint64_t>(kPage) : text::to_u64(asked);
   const auto from = place.empty() ? std::optional<std::uint64_t>(0) : text::to_u64(place);
-  if (!limit || *limit == 0 || *limit > kMostPage) return error_reply(400, "invalid", fmt::format("limit: expected 1 to {}", kMostPage));
+  if (!limit || *limit == 0 || *limit > kMostPage)
+    return error_reply(400, "invalid", fmt::format("limit: expected 1 to {}", kMostPage));
   if (!from) return error_reply(400, "invalid", "from: expected `next` of the page before");
-  const cache::Listing page = cache.list(cache::Space::app, call.query_value("prefix"), *limit, *from);
+  const cache::Listing page =
+      cache.list(cache::Space::app, call.query_value("prefix"), *limit, *from);
   std::string body;
   json::Writer out(body);
   out.begin_object().field("status", "ok").key("entries").begin_array();
@@ -203,33 +227,39 @@ struct Row {
   Task task;
 };
 constexpr std::array kRows{
-    Row{Method::get, "/api/v1/cache/entries/{key...}", "", "A value of the app's, with its content type and Headroom-TTL.", get_entry},
-    Row{Method::put, "/api/v1/cache/entries/{key...}", "ttl class tags lease outcome", "Keeps the body as a value; with a lease it ends the lease.", put_entry},
-    Row{Method::delete_, "/api/v1/cache/entries/{key...}", "soft lease", "Drops an entry, or gives a lease up.", delete_entry},
-    Row{Method::post, "/api/v1/cache/entries/{key...}/lease", "class lease_ttl wait", "The value; on a miss a lease for one, the others wait for it.", lease_entry},
+    Row{Method::get, "/api/v1/cache/entries/{key...}", "",
+        "A value of the app's, with its content type and Headroom-TTL.", get_entry},
+    Row{Method::put, "/api/v1/cache/entries/{key...}", "ttl class tags lease outcome",
+        "Keeps the body as a value; with a lease it ends the lease.", put_entry},
+    Row{Method::delete_, "/api/v1/cache/entries/{key...}", "soft lease",
+        "Drops an entry, or gives a lease up.", delete_entry},
+    Row{Method::post, "/api/v1/cache/entries/{key...}/lease", "class lease_ttl wait",
+        "The value; on a miss a lease for one, the others wait for it.", lease_entry},
 };
 
 }  // namespace
 
 void add_cache_entries(Api& api, const Sources& sources) {
   for (const Row& row : kRows) {
-    api.add({.method = row.method,
-             .path = std::string(row.path),
-             .role = row.method == Method::get ? Role::viewer : Role::operator_,
-             .run = Run::waiting,
-             .tag = "cache",
-             .summary = row.summary,
-             .query = row.query,
-             .takes = row.method == Method::put ? Takes::bytes : Takes::json,
-             .task = [&row, &sources](http::Exchange& exchange, const Call& call) -> net::Task<Reply> {
-               Cache* cache = sources.cache ? sources.cache() : nullptr;
-               if (cache == nullptr) co_return without_cache();
-               co_return co_await row.task(*cache, exchange, call);
-             }});
+    api.add(
+        {.method = row.method,
+         .path = std::string(row.path),
+         .role = row.method == Method::get ? Role::viewer : Role::operator_,
+         .run = Run::waiting,
+         .tag = "cache",
+         .summary = row.summary,
+         .query = row.query,
+         .takes = row.method == Method::put ? Takes::bytes : Takes::json,
+         .task = [&row, &sources](http::Exchange& exchange, const Call& call) -> net::Task<Reply> {
+           Cache* cache = sources.cache ? sources.cache() : nullptr;
+           if (cache == nullptr) co_return without_cache();
+           co_return co_await row.task(*cache, exchange, call);
+         }});
   }
   api.add({.path = "/api/v1/cache/entries",
            .tag = "cache",
-           .summary = "Keys of the app's values that begin with a prefix, with what is known of them; a page at a time.",
+           .summary = "Keys of the app's values that begin with a prefix, with what is known of "
+                      "them; a page at a time.",
            .query = "prefix limit from",
            .answer = [&sources](const Call& call) {
              Cache* cache = sources.cache ? sources.cache() : nullptr;

@@ -10,11 +10,18 @@ namespace headroom::server {
 namespace {
 
 void add_machine(std::vector<Ceiling>& all, const monitor::SystemUse& use) {
-  if (use.cpu_ratio && use.cpu_limit) all.push_back({"processors", "", *use.cpu_ratio * *use.cpu_limit, *use.cpu_limit, "Give it more processors, or cache more at the edge."});
-  if (use.memory_used && use.memory_limit) all.push_back({"memory", "", *use.memory_used, *use.memory_limit, "Give it more memory, or lower cache.memory_limit."});
-  if (use.disk_size && use.disk_free) all.push_back({"disk", "", *use.disk_size - *use.disk_free, *use.disk_size, "Free disk space; state_dir lies on it."});
+  if (use.cpu_ratio && use.cpu_limit)
+    all.push_back({"processors", "", *use.cpu_ratio * *use.cpu_limit, *use.cpu_limit,
+                   "Give it more processors, or cache more at the edge."});
+  if (use.memory_used && use.memory_limit)
+    all.push_back({"memory", "", *use.memory_used, *use.memory_limit,
+                   "Give it more memory, or lower cache.memory_limit."});
+  if (use.disk_size && use.disk_free)
+    all.push_back({"disk", "", *use.disk_size - *use.disk_free, *use.disk_size,
+                   "Free disk space; state_dir lies on it."});
   if (use.descriptors_open && use.descriptors_most)
-    all.push_back({"descriptors", "", *use.descriptors_open, *use.descriptors_most, "Raise the limit of open files (LimitNOFILE, ulimit -n)."});
+    all.push_back({"descriptors", "", *use.descriptors_open, *use.descriptors_most,
+                   "Raise the limit of open files (LimitNOFILE, ulimit -n)."});
 }
 
 }  // namespace
@@ -23,16 +30,21 @@ std::vector<Ceiling> ceilings_of(const Sources& sources, const edge::Summary& su
   std::vector<Ceiling> all;
   if (sources.system) add_machine(all, sources.system());
   if (sources.most_connections && sources.most_connections() > 0)
-    all.push_back({"connections", "", static_cast<double>(summary.connections), static_cast<double>(sources.most_connections()), "Raise edge.max_connections."});
-  for (const edge::GroupStatus& group : sources.upstreams ? sources.upstreams() : std::vector<edge::GroupStatus>{}) {
+    all.push_back({"connections", "", static_cast<double>(summary.connections),
+                   static_cast<double>(sources.most_connections()), "Raise edge.max_connections."});
+  for (const edge::GroupStatus& group :
+       sources.upstreams ? sources.upstreams() : std::vector<edge::GroupStatus>{}) {
     if (group.in_flight_limit == 0) continue;
-    all.push_back({"requests", fmt::format("at {}", group.name), static_cast<double>(group.in_flight), static_cast<double>(group.in_flight_limit),
-                   "The limit is learnt from its latency: add servers, or make its slowest requests faster."});
+    all.push_back({"requests", fmt::format("at {}", group.name),
+                   static_cast<double>(group.in_flight), static_cast<double>(group.in_flight_limit),
+                   "The limit is learnt from its latency: add servers, or make its slowest "
+                   "requests faster."});
   }
   if (const sql::Sql* sql = sources.sql ? sources.sql() : nullptr) {
     for (const sql::PoolReport& each : sql->pools()) {
       const std::size_t busy = each.pool.open - std::min(each.pool.open, each.pool.idle);
-      all.push_back({"pool", fmt::format("{}/{} at {}", each.database, each.user, each.server), static_cast<double>(busy), static_cast<double>(each.pool.limit),
+      all.push_back({"pool", fmt::format("{}/{} at {}", each.database, each.user, each.server),
+                     static_cast<double>(busy), static_cast<double>(each.pool.limit),
                      "Raise sql.pool_size, if the server bears it, or shorten transactions."});
     }
   }
@@ -43,7 +55,8 @@ std::vector<Ceiling> ceilings_of(const Sources& sources, const edge::Summary& su
 
 monitor::SampleFamily samples_of(const std::vector<Ceiling>& all) {
   monitor::SampleFamily family{&monitor::kCeilingRatio, {}};
-  for (const Ceiling& each : all) family.samples.push_back({{each.kind, each.resource}, each.ratio()});
+  for (const Ceiling& each : all)
+    family.samples.push_back({{each.kind, each.resource}, each.ratio()});
   return family;
 }
 

@@ -12,7 +12,8 @@ namespace headroom::server {
 
 struct Ceiling {
   static constexpr std::size_t kMostCeilings = 50;
-  std::string kind;      // "processors", "memory", "disk", "descriptors", "connections", "requests", "pool"
+  std::string
+      kind;  // "processors", "memory", "disk", "descriptors", "connections", "requests", "pool"
   std::string resource;  // which one, where there are several
   double used = 0;
   double limit = 0;
@@ -22,7 +23,8 @@ struct Ceiling {
 };
 
 // The fullest first.
-[[nodiscard]] std::vector<Ceiling> ceilings_of(const Sources& sources, const edge::Summary& summary);
+[[nodiscard]] std::vector<Ceiling> ceilings_of(const Sources& sources,
+                                               const edge::Summary& summary);
 // The same as `headroom_monitor_ceiling_ratio`.
 [[nodiscard]] monitor::SampleFamily samples_of(const std::vector<Ceiling>& all);
 

@@ -9,8 +9,8 @@
 #include <span>
 
 #include "headroom/auth/token_store.h"
-#include "headroom/config/values.h"
 #include "headroom/cache/metrics.h"
+#include "headroom/config/values.h"
 #include "headroom/edge/edge.h"
 #include "headroom/edge/metrics.h"
 #include "headroom/limit/metrics.h"
@@ -20,26 +20,26 @@
 #include "headroom/realtime/metrics.h"
 #include "headroom/server/admin.h"
 #include "headroom/server/admin_door.h"
+#include "headroom/server/alerts_api.h"
+#include "headroom/server/cache_api.h"
+#include "headroom/server/cache_entries.h"
+#include "headroom/server/cdn_api.h"
+#include "headroom/server/live.h"
 #include "headroom/server/metrics.h"
 #include "headroom/server/openapi.h"
 #include "headroom/server/options.h"
+#include "headroom/server/realtime_api.h"
 #include "headroom/server/report.h"
-#include "headroom/server/cache_api.h"
-#include "headroom/server/cache_entries.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sql_api.h"
 #include "headroom/server/state_dir.h"
 #include "headroom/server/tasks_api.h"
-#include "headroom/server/alerts_api.h"
-#include "headroom/server/cdn_api.h"
-#include "headroom/server/live.h"
-#include "headroom/server/realtime_api.h"
+#include "headroom/server/tokens.h"
 #include "headroom/server/trends_api.h"
 #include "headroom/server/warm_api.h"
-#include "headroom/server/tokens.h"
-#include "headroom/sqlite/database.h"
 #include "headroom/sql/metrics.h"
 #include "headroom/sql/sql.h"
+#include "headroom/sqlite/database.h"
 #include "headroom/tasks/metrics.h"
 #include "headroom/tasks/options.h"
 
@@ -77,11 +77,14 @@ Result<std::unique_ptr<auth::TokenStore>> open_tokens(const SettingsRequest& req
 Result<std::vector<std::filesystem::path>> databases_of(const std::filesystem::path& state_dir) {
   std::vector<std::filesystem::path> files;
   std::error_code failed;
-  for (std::filesystem::directory_iterator each(state_dir, failed), end; !failed && each != end; each.increment(failed)) {
+  for (std::filesystem::directory_iterator each(state_dir, failed), end; !failed && each != end;
+       each.increment(failed)) {
     if (each->path().extension() == ".db") files.push_back(each->path());
   }
   if (files.empty()) {
-    return fail(Errc::unavailable, fmt::format("{}: there is nothing to back up{}", state_dir.string(), failed ? ": " + failed.message() : ""));
+    return fail(Errc::unavailable,
+                fmt::format("{}: there is nothing to back up{}", state_dir.string(),
+                            failed ? ": " + failed.message() : ""));
   }
   std::ranges::sort(files);
   return files;
@@ -181,7 +184,8 @@ Result<> try_settings(const config::Settings& settings) {
   if (proxied->enabled && proxied->configured()) {
     if (auto good = sql::validate(proxied); !good) return good;
   }
-  return options->enabled ? edge::validate(options, settings.get<cache::CacheOptions>()) : Result<>{};
+  return options->enabled ? edge::validate(options, settings.get<cache::CacheOptions>())
+                          : Result<>{};
 }
 
 }  // namespace

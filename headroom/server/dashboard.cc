@@ -15,16 +15,25 @@ using http::Reply;
 
 // Nothing from elsewhere, nothing inline, in nobody's frame.
 constexpr std::string_view kPolicy =
-    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n";
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src "
+    "'self' data:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'\r\nReferrer-Policy: "
+    "no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n";
 constexpr std::string_view kSignInSchema =
     R"({"type":"object","required":["token"],"properties":{"token":{"type":"string","description":"from headroom token create, or a JWT"}},"additionalProperties":false})";
 
 Reply serve_asset(const Asset& asset, const Call& call) {
   if (!call.accept_encoding.contains("gzip") && !call.accept_encoding.contains('*'))
-    return error_reply(406, "not_acceptable", "this file is kept gzipped: ask with Accept-Encoding: gzip");
-  Reply reply{.status = 200, .content_type = std::string(asset.content_type), .body = std::string(asset.gzipped), .fields = std::string(kPolicy)};
-  reply.fields += fmt::format("Content-Encoding: gzip\r\nVary: Accept, Accept-Encoding\r\nCache-Control: no-cache\r\nETag: {}\r\n", asset.etag);
+    return error_reply(406, "not_acceptable",
+                       "this file is kept gzipped: ask with Accept-Encoding: gzip");
+  Reply reply{.status = 200,
+              .content_type = std::string(asset.content_type),
+              .body = std::string(asset.gzipped),
+              .fields = std::string(kPolicy)};
+  reply.fields += fmt::format(
+      "Content-Encoding: gzip\r\nVary: Accept, Accept-Encoding\r\nCache-Control: no-cache\r\nETag: "
+      "{}\r\n",
+      asset.etag);
   return reply;
 }
 
@@ -37,14 +46,17 @@ Reply first(std::string_view text, const Call& call) {
 }
 
 std::string cookie(std::string_view value, std::int64_t age, const http::Exchange& exchange) {
-  return fmt::format("Set-Cookie: {}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{}\r\n", auth::kSessionCookie, value, age,
-                     exchange.client().secure ? "; Secure" : "");
+  return fmt::format("Set-Cookie: {}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{}\r\n",
+                     auth::kSessionCookie, value, age, exchange.client().secure ? "; Secure" : "");
 }
 
 Reply who(const auth::Identity& identity, unsigned status = 200) {
   std::string body;
   json::Writer out(body);
-  out.begin_object().field("name", identity.name).field("role", auth::to_string(identity.role)).end_object();
+  out.begin_object()
+      .field("name", identity.name)
+      .field("role", auth::to_string(identity.role))
+      .end_object();
   return json_reply(std::move(body), status);
 }
 
@@ -95,7 +107,9 @@ void add_dashboard(Api& api, std::string_view first_page) {
            .tag = "dashboard",
            .summary = "Signs in: a token for a cookie that scripts cannot read.",
            .request_schema = kSignInSchema,
-           .task = [&api](http::Exchange& exchange, const Call& call) { return sign_in(api, exchange, call); }});
+           .task = [&api](http::Exchange& exchange, const Call& call) {
+             return sign_in(api, exchange, call);
+           }});
   api.add({.method = Method::delete_,
            .path = "/api/v1/session",
            .role = Role::none,

@@ -14,8 +14,8 @@
 #include "headroom/server/cache_api.h"
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/seeds.h"
-#include "headroom/server/sql_api.h"
 #include "headroom/server/settings.h"
+#include "headroom/server/sql_api.h"
 
 namespace headroom::server::testing_rooms {
 

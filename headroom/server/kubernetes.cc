@@ -18,8 +18,9 @@ namespace {
 
 constexpr std::uint64_t kMiB = 1U << 20U;
 constexpr std::uint64_t kOtherMemoryMib = 256;  // beside the cache: connections, code, buffers
-constexpr Duration kLeastDrain = 5s;            // a Service goes on sending for some seconds after a pod was told to end
-constexpr std::uint64_t kGraceSeconds = 10;     // beyond the settings' own deadlines
+constexpr Duration kLeastDrain =
+    5s;  // a Service goes on sending for some seconds after a pod was told to end
+constexpr std::uint64_t kGraceSeconds = 10;  // beyond the settings' own deadlines
 
 // A JSON string is a YAML string, and nothing else.
 std::string quoted(std::string_view text) {
@@ -30,8 +31,10 @@ std::string quoted(std::string_view text) {
 
 // A text of several lines as people read it (a literal block), where such a block gives it back exactly; else in quotes.
 std::string block(std::string_view text, std::size_t indent) {
-  const bool plain = std::ranges::all_of(text, [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); });
-  if (!plain || !text.ends_with('\n') || text.ends_with("\n\n") || text == "\n") return quoted(text);
+  const bool plain =
+      std::ranges::all_of(text, [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); });
+  if (!plain || !text.ends_with('\n') || text.ends_with("\n\n") || text == "\n")
+    return quoted(text);
   std::string out = "|2\n";  // the indentation is said, as the first line may begin with spaces
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
@@ -44,7 +47,8 @@ std::string block(std::string_view text, std::size_t indent) {
 
 std::string variable_of(std::string_view path) {
   std::string name = "HEADROOM_" + std::string(path);
-  for (char& c : name) c = c == '.' ? '_' : (c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
+  for (char& c : name)
+    c = c == '.' ? '_' : (c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c);
   return name;
 }
 
@@ -65,7 +69,9 @@ std::optional<std::string> environment_text(const std::string& json) {
   return out;
 }
 
-bool hides_something(const config::Entry& entry) { return (entry.secret && entry.json != "\"\"") || entry.json.contains("***"); }
+bool hides_something(const config::Entry& entry) {
+  return (entry.secret && entry.json != "\"\"") || entry.json.contains("***");
+}
 
 struct Port {
   std::string_view name;
@@ -74,13 +80,17 @@ struct Port {
 
 class Manifests {
  public:
-  Manifests(const config::Settings& settings, const std::optional<config::Document>& file) : settings_(settings), file_(file) {}
+  Manifests(const config::Settings& settings, const std::optional<config::Document>& file)
+      : settings_(settings), file_(file) {}
 
   Result<std::string> written() {
     gather();
     if (options().app_image.empty())
-      refusals_.push_back("server.kubernetes.app_image: which image runs your app? --set server.kubernetes.app_image=registry/app:1.2");
-    if (!refusals_.empty()) return fail(Errc::invalid, fmt::format("{}", fmt::join(refusals_, "\n")));
+      refusals_.push_back(
+          "server.kubernetes.app_image: which image runs your app? --set "
+          "server.kubernetes.app_image=registry/app:1.2");
+    if (!refusals_.empty())
+      return fail(Errc::invalid, fmt::format("{}", fmt::join(refusals_, "\n")));
     space();
     if (file_) config_map();
     headroom();
@@ -91,23 +101,28 @@ class Manifests {
   }
 
  private:
-  [[nodiscard]] const KubernetesOptions& options() const { return settings_.get<ServerOptions>().kubernetes; }
+  [[nodiscard]] const KubernetesOptions& options() const {
+    return settings_.get<ServerOptions>().kubernetes;
+  }
 
   // The pod's variables: where the doors are in a pod, then what the environment and flags said here.
   void gather() {
     const auto& sql = settings_.get<sql::SqlOptions>();
     const auto& edge = settings_.get<edge::EdgeOptions>();
     const auto& server = settings_.get<ServerOptions>();
-    set("server.state_dir", "/var/lib/headroom/state");  // below the volume, whose own folder belongs to its driver
+    set("server.state_dir",
+        "/var/lib/headroom/state");  // below the volume, whose own folder belongs to its driver
     set("edge.listen", ":8080");
     set("admin.listen", ":9090");
     ports_ = {{"http", 8080}, {"admin", 9090}};
-    if (edge.app.empty() && edge.upstreams.empty()) set("edge.app", fmt::format("http://app:{}", options().app_port));
+    if (edge.app.empty() && edge.upstreams.empty())
+      set("edge.app", fmt::format("http://app:{}", options().app_port));
     if (sql.enabled && sql.configured()) {
       set("sql.listen", ":6432");
       ports_.push_back({"postgres", 6432});
     }
-    if (const auto& tasks = settings_.get<tasks::TasksOptions>(); tasks.enabled && !tasks.password.empty()) {
+    if (const auto& tasks = settings_.get<tasks::TasksOptions>();
+        tasks.enabled && !tasks.password.empty()) {
       set("tasks.listen", ":7419");
       ports_.push_back({"tasks", 7419});
     }
@@ -118,54 +133,78 @@ class Manifests {
 
   void set(std::string_view path, std::string_view value) {
     fixed_.emplace_back(path);
-    environment_ += fmt::format("            - name: {}\n              value: {}\n", variable_of(path), quoted(value));
+    environment_ += fmt::format("            - name: {}\n              value: {}\n",
+                                variable_of(path), quoted(value));
   }
 
   void take(const config::Entry& entry) {
     using Kind = config::Origin::Kind;
-    if (entry.origin.kind == Kind::standard || std::ranges::find(fixed_, entry.path) != fixed_.end() || entry.path.starts_with("server.kubernetes.")) return;
+    if (entry.origin.kind == Kind::standard ||
+        std::ranges::find(fixed_, entry.path) != fixed_.end() ||
+        entry.path.starts_with("server.kubernetes."))
+      return;
     if (entry.origin.kind == Kind::file) {
       if (hides_something(entry))
-        refusals_.push_back(fmt::format("{}: {} holds a secret, and a ConfigMap hides nothing: {}", entry.origin.where, entry.path,
-                                        entry.path.contains('[') ? "keep it out of the file that is exported" : "give it by " + variable_of(entry.path)));
+        refusals_.push_back(fmt::format("{}: {} holds a secret, and a ConfigMap hides nothing: {}",
+                                        entry.origin.where, entry.path,
+                                        entry.path.contains('[')
+                                            ? "keep it out of the file that is exported"
+                                            : "give it by " + variable_of(entry.path)));
       return;
     }
     const std::string variable = variable_of(entry.path);
     if (hides_something(entry)) {
-      environment_ += fmt::format("            - name: {0}\n              valueFrom: {{ secretKeyRef: {{ name: headroom, key: {0} }} }}\n", variable);
+      environment_ += fmt::format(
+          "            - name: {0}\n              valueFrom: {{ secretKeyRef: {{ name: headroom, "
+          "key: {0} }} }}\n",
+          variable);
       return;
     }
     const auto text = environment_text(entry.json);
     if (!text || entry.path.contains('['))
-      refusals_.push_back(fmt::format("{}: {} cannot be told by the environment: write it in the settings file", entry.origin.where, entry.path));
+      refusals_.push_back(
+          fmt::format("{}: {} cannot be told by the environment: write it in the settings file",
+                      entry.origin.where, entry.path));
     else
-      environment_ += fmt::format("            - name: {}\n              value: {}\n", variable, quoted(*text));
+      environment_ +=
+          fmt::format("            - name: {}\n              value: {}\n", variable, quoted(*text));
   }
 
   [[nodiscard]] std::string metadata(std::string_view name) const {
-    return fmt::format("metadata:\n  name: {}\n  namespace: {}\n  labels: {{ app.kubernetes.io/name: {}, app.kubernetes.io/part-of: headroom }}\n", name,
-                       quoted(options().name_space), name);
+    return fmt::format(
+        "metadata:\n  name: {}\n  namespace: {}\n  labels: {{ app.kubernetes.io/name: {}, "
+        "app.kubernetes.io/part-of: headroom }}\n",
+        name, quoted(options().name_space), name);
   }
 
   void space() {
-    out_ += fmt::format("# Written by `headroom export kubernetes`; kubectl apply -f FILE. docs/operations.md tells more.\n"
-                        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {}\n", quoted(options().name_space));
+    out_ += fmt::format(
+        "# Written by `headroom export kubernetes`; kubectl apply -f FILE. docs/operations.md "
+        "tells more.\n"
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {}\n",
+        quoted(options().name_space));
   }
 
   void config_map() {
-    out_ += fmt::format("---\napiVersion: v1\nkind: ConfigMap\n{}data:\n  headroom.toml: {}\n", metadata("headroom"), block(file_->text, 2));
+    out_ += fmt::format("---\napiVersion: v1\nkind: ConfigMap\n{}data:\n  headroom.toml: {}\n",
+                        metadata("headroom"), block(file_->text, 2));
   }
 
   void headroom() {
     std::string container_ports;
     std::string service_ports;
     for (const Port& port : ports_) {
-      container_ports += fmt::format("            - {{ name: {}, containerPort: {} }}\n", port.name, port.number);
-      service_ports += fmt::format("    - {{ name: {0}, port: {1}, targetPort: {0} }}\n", port.name, port.name == "http" ? 80 : port.number);
+      container_ports +=
+          fmt::format("            - {{ name: {}, containerPort: {} }}\n", port.name, port.number);
+      service_ports += fmt::format("    - {{ name: {0}, port: {1}, targetPort: {0} }}\n", port.name,
+                                   port.name == "http" ? 80 : port.number);
     }
     const auto& server = settings_.get<ServerOptions>();
-    const auto grace = static_cast<std::uint64_t>(seconds(drain_) + seconds(server.shutdown_timeout)) + kGraceSeconds;
-    const std::uint64_t memory = settings_.get<cache::CacheOptions>().memory_limit.count / kMiB + kOtherMemoryMib;
+    const auto grace =
+        static_cast<std::uint64_t>(seconds(drain_) + seconds(server.shutdown_timeout)) +
+        kGraceSeconds;
+    const std::uint64_t memory =
+        settings_.get<cache::CacheOptions>().memory_limit.count / kMiB + kOtherMemoryMib;
     out_ += fmt::format(R"(---
 # The address of the app for everybody: put an Ingress or a load balancer in front, or set type: LoadBalancer.
 apiVersion: v1
@@ -173,8 +212,10 @@ kind: Service
 {}spec:
   selector: {{ app.kubernetes.io/name: headroom }}
   ports:
-{})", metadata("headroom"), service_ports);
-    out_ += fmt::format(R"(---
+{})",
+                        metadata("headroom"), service_ports);
+    out_ += fmt::format(
+        R"(---
 # One replica: what it keeps (tokens, jobs, trends) is not shared between nodes. A StatefulSet never runs two of it at once.
 apiVersion: apps/v1
 kind: StatefulSet
@@ -219,10 +260,13 @@ kind: StatefulSet
         accessModes: [ReadWriteOnce]
         resources: {{ requests: {{ storage: {10} }} }}
 )",
-                        metadata("headroom"), grace, quoted(options().image), file_ ? ", --config, /etc/headroom/headroom.toml" : "", environment_, container_ports,
-                        quoted(options().cpu), memory, 2 * memory,
-                        file_ ? "            - { name: settings, mountPath: /etc/headroom, readOnly: true }\n      volumes:\n        - { name: settings, configMap: { name: headroom } }\n" : "",
-                        quoted(options().storage));
+        metadata("headroom"), grace, quoted(options().image),
+        file_ ? ", --config, /etc/headroom/headroom.toml" : "", environment_, container_ports,
+        quoted(options().cpu), memory, 2 * memory,
+        file_ ? "            - { name: settings, mountPath: /etc/headroom, readOnly: true }\n      "
+                "volumes:\n        - { name: settings, configMap: { name: headroom } }\n"
+              : "",
+        quoted(options().storage));
   }
 
   void app() {
@@ -237,10 +281,12 @@ kind: Service
 # The app. The autoscaler owns the number of replicas where there is one, so none is said here.
 apiVersion: apps/v1
 kind: Deployment
-)", metadata("app"), options().app_port);
+)",
+                        metadata("app"), options().app_port);
     out_ += metadata("app") + "spec:\n";
     if (!options().auto_scaling) out_ += fmt::format("  replicas: {}\n", options().min_replicas);
-    out_ += fmt::format(R"(  strategy: {{ type: RollingUpdate, rollingUpdate: {{ maxUnavailable: 0, maxSurge: 1 }} }}
+    out_ += fmt::format(
+        R"(  strategy: {{ type: RollingUpdate, rollingUpdate: {{ maxUnavailable: 0, maxSurge: 1 }} }}
   selector: {{ matchLabels: {{ app.kubernetes.io/name: app }} }}
   template:
     metadata:
@@ -270,7 +316,8 @@ kind: Deployment
             allowPrivilegeEscalation: false
             capabilities: {{ drop: [ALL] }}
 )",
-                        quoted(options().app_image), options().app_port, quoted(options().app_health), quoted(options().app_cpu), quoted(options().app_memory));
+        quoted(options().app_image), options().app_port, quoted(options().app_health),
+        quoted(options().app_cpu), quoted(options().app_memory));
   }
 
   void autoscaler() {
@@ -288,7 +335,9 @@ kind: HorizontalPodAutoscaler
       resource: {{ name: memory, target: {{ type: Utilization, averageUtilization: {} }} }}
   behavior:
     scaleDown: {{ stabilizationWindowSeconds: 300, policies: [{{ type: Percent, value: 50, periodSeconds: 60 }}] }}
-)", metadata("app"), options().min_replicas, options().max_replicas, options().target_cpu_percent, options().target_memory_percent);
+)",
+                        metadata("app"), options().min_replicas, options().max_replicas,
+                        options().target_cpu_percent, options().target_memory_percent);
   }
 
   void budget() {
@@ -299,7 +348,8 @@ kind: PodDisruptionBudget
   maxUnavailable: 1
   unhealthyPodEvictionPolicy: AlwaysAllow
   selector: {{ matchLabels: {{ app.kubernetes.io/name: app }} }}
-)", metadata("app"));
+)",
+                        metadata("app"));
   }
 
   const config::Settings& settings_;
@@ -314,7 +364,8 @@ kind: PodDisruptionBudget
 
 }  // namespace
 
-Result<std::string> kubernetes_manifests(const config::Settings& settings, const std::optional<config::Document>& file) {
+Result<std::string> kubernetes_manifests(const config::Settings& settings,
+                                         const std::optional<config::Document>& file) {
   return Manifests(settings, file).written();
 }
 

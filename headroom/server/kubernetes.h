@@ -17,7 +17,8 @@
 namespace headroom::server {
 
 // `file`: the settings file, if there is one. Errc::invalid for what cannot be exported, with all of it.
-[[nodiscard]] Result<std::string> kubernetes_manifests(const config::Settings& settings, const std::optional<config::Document>& file);
+[[nodiscard]] Result<std::string> kubernetes_manifests(const config::Settings& settings,
+                                                       const std::optional<config::Document>& file);
 
 // The command: prints them.
 [[nodiscard]] int export_kubernetes(const SettingsRequest& request);

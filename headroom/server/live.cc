@@ -23,7 +23,10 @@ constexpr Duration kEvery = 1s;
 void write_ceilings(json::Writer& out, const std::vector<Ceiling>& all) {
   out.key("ceilings").begin_array();
   for (const Ceiling& each : all) {
-    out.begin_object().field("name", each.name()).field("used", each.used).field("limit", each.limit);
+    out.begin_object()
+        .field("name", each.name())
+        .field("used", each.used)
+        .field("limit", each.limit);
     out.key("ratio").fixed(each.ratio(), 4).field("advice", each.advice).end_object();
   }
   out.end_array();
@@ -44,10 +47,14 @@ void write_changes(json::Writer& out) {
   for (auto line = lines.rbegin(); line != lines.rend() && told < kMostChanges; ++line) {
     if (line->size() < 25) continue;
     const std::string_view rest = std::string_view(*line).substr(24);
-    const std::string_view tag = rest.substr(0, rest.find(':')).substr(std::min(rest.find(' '), rest.size() - 1) + 1);
+    const std::string_view tag =
+        rest.substr(0, rest.find(':')).substr(std::min(rest.find(' '), rest.size() - 1) + 1);
     const bool tells = tag == "server" || tag == "monitor" || tag == "edge";
     if (rest.starts_with("debug") || !tells || rest.contains("/api/v1/session")) continue;
-    out.begin_object().field("time", line->substr(0, 23) + "Z").field("text", text::trimmed(rest.substr(0, rest.find_last_not_of('\n') + 1))).end_object();
+    out.begin_object()
+        .field("time", line->substr(0, 23) + "Z")
+        .field("text", text::trimmed(rest.substr(0, rest.find_last_not_of('\n') + 1)))
+        .end_object();
     ++told;
   }
   out.end_array();
@@ -68,11 +75,20 @@ std::string Live::make() const {
   monitor::Trends* trends = sources_.trends ? sources_.trends() : nullptr;
   std::string body;
   json::Writer out(body);
-  out.begin_object().field("time", unix_seconds()).field("version", kVersion).field("stage", monitor::to_string(sources_.vitals.stage()));
-  out.field("ready", sources_.vitals.ready().yes).field("state", monitor::to_string(sources_.vitals.state()));
+  out.begin_object()
+      .field("time", unix_seconds())
+      .field("version", kVersion)
+      .field("stage", monitor::to_string(sources_.vitals.stage()));
+  out.field("ready", sources_.vitals.ready().yes)
+      .field("state", monitor::to_string(sources_.vitals.state()));
   out.key("uptime_seconds").fixed(seconds(elapsed(sources_.started, Clock::now())), 1);
   write_reports(out, "health", sources_.vitals.reports());
-  out.key("requests").begin_object().field("total", summary.requests).field("errors", summary.errors).field("in_flight", summary.in_flight).end_object();
+  out.key("requests")
+      .begin_object()
+      .field("total", summary.requests)
+      .field("errors", summary.errors)
+      .field("in_flight", summary.in_flight)
+      .end_object();
   out.field("connections", summary.connections);
   write_last_seconds(out, trends);
   write_ceilings(out, ceilings_of(sources_, summary));
@@ -101,9 +117,12 @@ net::Task<Reply> Live::stream(http::Exchange& exchange) {
   };
   if (exchange.request().method == http::Method::head) co_return json_reply("");
   const Watching watching(watchers_);
-  if (watching.place >= kWatchers) co_return error_reply(503, "overloaded", "too many watch already");
+  if (watching.place >= kWatchers)
+    co_return error_reply(503, "overloaded", "too many watch already");
   exchange.start(200, "OK", {http::Exchange::Length::Kind::unknown, 0});
-  exchange.head() += "Content-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Accel-Buffering: no\r\n";
+  exchange.head() +=
+      "Content-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: "
+      "nosniff\r\nX-Accel-Buffering: no\r\n";
   std::shared_ptr<const std::string> sent;
   std::string piece = "retry: 2000\n\n";
   const TimePoint end = Clock::now() + kStreamLife;
@@ -131,7 +150,8 @@ void Live::add_endpoints(Api& api) {
   api.add({.path = "/api/v1/now",
            .run = Run::trends,
            .tag = "overview",
-           .summary = "This moment: health, the last minute, each limited resource against its limit, objectives, alerts, what changed.",
+           .summary = "This moment: health, the last minute, each limited resource against its "
+                      "limit, objectives, alerts, what changed.",
            .answer = [this](const Call&) { return json_reply(make()); }});
   api.add({.path = "/api/v1/live",
            .run = Run::waiting,
@@ -147,7 +167,8 @@ void Live::add_endpoints(Api& api) {
              std::string body;
              json::Writer out(body);
              out.begin_object().key("lines").begin_array();
-             for (const std::string& line : log::recent()) out.value(std::string_view(line).substr(0, line.find_last_not_of('\n') + 1));
+             for (const std::string& line : log::recent())
+               out.value(std::string_view(line).substr(0, line.find_last_not_of('\n') + 1));
              out.end_array().end_object();
              return json_reply(std::move(body));
            }});

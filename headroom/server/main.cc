@@ -65,8 +65,12 @@ int run_serve(const ServeFlags& flags) {
   if (!settings) return bad_usage(settings.error().message);
   if (!flags.app.empty())
     settings->flags.push_back({.path = "edge.app", .value = joined(flags.app), .flag = "--app"});
-  if (!flags.postgres.empty()) settings->flags.push_back({.path = "sql.postgres", .value = flags.postgres, .flag = "--postgres"});
-  if (!flags.replica.empty()) settings->flags.push_back({.path = "sql.replicas", .value = joined(flags.replica), .flag = "--replica"});
+  if (!flags.postgres.empty())
+    settings->flags.push_back(
+        {.path = "sql.postgres", .value = flags.postgres, .flag = "--postgres"});
+  if (!flags.replica.empty())
+    settings->flags.push_back(
+        {.path = "sql.replicas", .value = joined(flags.replica), .flag = "--replica"});
   return serve({.settings = std::move(*settings),
                 .take_over = flags.take_over ? TakeOver::yes : TakeOver::no});
 }
@@ -182,39 +186,67 @@ class CommandLine {
   void add_alerts() {
     CLI::App& alerts = *app_.add_subcommand("alerts", "Alert rules");
     alerts.require_subcommand(1);
-    CLI::App& test = *alerts.add_subcommand("test", "Say what the rules tell of recorded series, and whether that is what the file expects");
-    test.add_option("FILE", file_, "JSON: {\"tests\": [{\"alert\", \"step_seconds\", \"values\", \"expect\": [\"65 fired critical\"]}]}")->required();
+    CLI::App& test = *alerts.add_subcommand(
+        "test",
+        "Say what the rules tell of recorded series, and whether that is what the file expects");
+    test.add_option("FILE", file_,
+                    "JSON: {\"tests\": [{\"alert\", \"step_seconds\", \"values\", \"expect\": "
+                    "[\"65 fired critical\"]}]}")
+        ->required();
     settings_.add_to(test);
     test.callback([this] {
-      run_ = [this] { return with_settings(settings_, [this](const auto& s) { return test_alerts(s, file_); }); };
+      run_ = [this] {
+        return with_settings(settings_, [this](const auto& s) { return test_alerts(s, file_); });
+      };
     });
   }
 
   void add_top() {
-    CLI::App& command = *app_.add_subcommand("top", "The overview of a running server in a terminal; q ends it");
+    CLI::App& command =
+        *app_.add_subcommand("top", "The overview of a running server in a terminal; q ends it");
     command.add_flag("--once", top_.once, "Print it once and end");
-    command.add_option("--token-file", top_.token_file, "The file with the token, instead of HEADROOM_TOKEN")->type_name("FILE");
+    command
+        .add_option("--token-file", top_.token_file,
+                    "The file with the token, instead of HEADROOM_TOKEN")
+        ->type_name("FILE");
     settings_.add_to(command);
-    command.callback([this] { run_ = [this] { return with_settings(settings_, [this](const auto& s) { return top(s, top_); }); }; });
+    command.callback([this] {
+      run_ = [this] {
+        return with_settings(settings_, [this](const auto& s) { return top(s, top_); });
+      };
+    });
   }
 
   void add_health() {
-    CLI::App& command = *app_.add_subcommand("health", "Ask a running server's probe; exit code 0 when it says yes");
+    CLI::App& command = *app_.add_subcommand(
+        "health", "Ask a running server's probe; exit code 0 when it says yes");
     probe_ = "livez";
-    command.add_option("PROBE", probe_, "livez, readyz or startupz")->check(CLI::IsMember({"livez", "readyz", "startupz"}))->capture_default_str();
+    command.add_option("PROBE", probe_, "livez, readyz or startupz")
+        ->check(CLI::IsMember({"livez", "readyz", "startupz"}))
+        ->capture_default_str();
     settings_.add_to(command);
-    command.callback([this] { run_ = [this] { return with_settings(settings_, [this](const auto& s) { return health(s, probe_); }); }; });
+    command.callback([this] {
+      run_ = [this] {
+        return with_settings(settings_, [this](const auto& s) { return health(s, probe_); });
+      };
+    });
   }
 
   void add_export() {
-    CLI::App& command = *app_.add_subcommand("export", "Write the settings in another system's form");
+    CLI::App& command =
+        *app_.add_subcommand("export", "Write the settings in another system's form");
     command.require_subcommand(1);
-    CLI::App& kubernetes = *command.add_subcommand("kubernetes", "Manifests for `kubectl apply -f`, from [server.kubernetes] and all other settings");
+    CLI::App& kubernetes = *command.add_subcommand(
+        "kubernetes",
+        "Manifests for `kubectl apply -f`, from [server.kubernetes] and all other settings");
     settings_.add_to(kubernetes);
-    kubernetes.callback([this] { run_ = [this] { return with_settings(settings_, export_kubernetes); }; });
-    CLI::App& rules = *command.add_subcommand("prometheus-rules", "The alert rules as a rules file for Prometheus");
+    kubernetes.callback(
+        [this] { run_ = [this] { return with_settings(settings_, export_kubernetes); }; });
+    CLI::App& rules = *command.add_subcommand("prometheus-rules",
+                                              "The alert rules as a rules file for Prometheus");
     settings_.add_to(rules);
-    rules.callback([this] { run_ = [this] { return with_settings(settings_, export_prometheus_rules); }; });
+    rules.callback(
+        [this] { run_ = [this] { return with_settings(settings_, export_prometheus_rules); }; });
   }
 
   void add_docs() {

@@ -27,22 +27,36 @@ config::Section<JwtSettings> jwt_section() {
 }
 
 config::Section<KubernetesOptions> kubernetes_section() {
-  config::Section<KubernetesOptions> s("kubernetes", "What `headroom export kubernetes` writes; serving does not look at it.");
+  config::Section<KubernetesOptions> s(
+      "kubernetes", "What `headroom export kubernetes` writes; serving does not look at it.");
   using K = KubernetesOptions;
   s.setting("namespace", &K::name_space, "headroom", Reload::live, "The namespace of all of it.");
-  s.setting("image", &K::image, "headroom:" HEADROOM_VERSION, Reload::live, "Headroom's image (deploy/Dockerfile).");
-  s.setting("cpu", &K::cpu, "500m", Reload::live, "The processor time that Headroom asks for; its memory follows cache.memory_limit.");
+  s.setting("image", &K::image, "headroom:" HEADROOM_VERSION, Reload::live,
+            "Headroom's image (deploy/Dockerfile).");
+  s.setting("cpu", &K::cpu, "500m", Reload::live,
+            "The processor time that Headroom asks for; its memory follows cache.memory_limit.");
   s.setting("storage", &K::storage, "5Gi", Reload::live, "The size of the volume of state_dir.");
-  s.setting("app_image", &K::app_image, "", Reload::live, "The app's image; nothing is written without it.");
-  s.setting("app_port", &K::app_port, "8000", Reload::live, "Where the app listens.", config::between(1, 65535));
-  s.setting("app_health", &K::app_health, "/health", Reload::live, "The path that says whether the app is ready.");
-  s.setting("app_cpu", &K::app_cpu, "250m", Reload::live, "The processor time that one process of the app asks for: what target_cpu_percent is a share of.");
-  s.setting("app_memory", &K::app_memory, "512Mi", Reload::live, "The memory that it asks for: what target_memory_percent is a share of.");
-  s.setting("auto_scaling", &K::auto_scaling, "true", Reload::live, "Whether the app is scaled; else it has min_replicas.");
-  s.setting("min_replicas", &K::min_replicas, "3", Reload::live, "The least processes of the app.", config::between(1, 1000));
-  s.setting("max_replicas", &K::max_replicas, "20", Reload::live, "The most.", config::between(1, 1000));
-  s.setting("target_cpu_percent", &K::target_cpu_percent, "70", Reload::live, "The use of the processor that is aimed at.", config::between(1, 100));
-  s.setting("target_memory_percent", &K::target_memory_percent, "80", Reload::live, "The use of memory that is aimed at.", config::between(1, 100));
+  s.setting("app_image", &K::app_image, "", Reload::live,
+            "The app's image; nothing is written without it.");
+  s.setting("app_port", &K::app_port, "8000", Reload::live, "Where the app listens.",
+            config::between(1, 65535));
+  s.setting("app_health", &K::app_health, "/health", Reload::live,
+            "The path that says whether the app is ready.");
+  s.setting("app_cpu", &K::app_cpu, "250m", Reload::live,
+            "The processor time that one process of the app asks for: what target_cpu_percent is a "
+            "share of.");
+  s.setting("app_memory", &K::app_memory, "512Mi", Reload::live,
+            "The memory that it asks for: what target_memory_percent is a share of.");
+  s.setting("auto_scaling", &K::auto_scaling, "true", Reload::live,
+            "Whether the app is scaled; else it has min_replicas.");
+  s.setting("min_replicas", &K::min_replicas, "3", Reload::live, "The least processes of the app.",
+            config::between(1, 1000));
+  s.setting("max_replicas", &K::max_replicas, "20", Reload::live, "The most.",
+            config::between(1, 1000));
+  s.setting("target_cpu_percent", &K::target_cpu_percent, "70", Reload::live,
+            "The use of the processor that is aimed at.", config::between(1, 100));
+  s.setting("target_memory_percent", &K::target_memory_percent, "80", Reload::live,
+            "The use of memory that is aimed at.", config::between(1, 100));
   s.alias("ENABLE_AUTO_SCALING", "auto_scaling");
   s.alias("MIN_REPLICAS", "min_replicas");
   s.alias("MAX_REPLICAS", "max_replicas");

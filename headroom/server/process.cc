@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
 #include <csignal>
 #include <thread>
 
@@ -51,13 +52,19 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   const auto& tasks = settings_->get<tasks::TasksOptions>();
   if (tasks.enabled) vitals_.add(tasks_.emplace(workers_, resolver_, registry_, tasks));
   if (tasks_ && cache_) {
-    auto clean = [this]() -> Result<std::string> { return fmt::format("{} values that were over have been taken out of the cache", cache_->clean_up()); };
+    auto clean = [this]() -> Result<std::string> {
+      return fmt::format("{} values that were over have been taken out of the cache",
+                         cache_->clean_up());
+    };
     tasks_->add_chore({.name = "cache-clean-up", .cron = "7 * * * *", .work = std::move(clean)});
   }
   vitals_.add(sql_);
   vitals_.add(tokens_);
-  if (const auto& trends = settings_->get<monitor::MonitorOptions>().trends; trends.enabled) vitals_.add(trends_.emplace(registry_, [this] { return own_samples(); }, trends));
-  if (const auto& alerting = settings_->get<monitor::MonitorOptions>().alerting; trends_ && alerting.enabled) alerts_.emplace(*trends_, alerting);
+  if (const auto& trends = settings_->get<monitor::MonitorOptions>().trends; trends.enabled)
+    vitals_.add(trends_.emplace(registry_, [this] { return own_samples(); }, trends));
+  if (const auto& alerting = settings_->get<monitor::MonitorOptions>().alerting;
+      trends_ && alerting.enabled)
+    alerts_.emplace(*trends_, alerting);
   api_.give_trends(trending_);
   add_admin_endpoints(api_, sources_);
   add_seed_endpoints(api_, sources_);
@@ -105,7 +112,11 @@ Sources Process::sources() {
       .hub = [this] { return hub_ ? &*hub_ : nullptr; },
       .sql = [this] { return sql_runs_ ? &sql_ : nullptr; },
       .trends = [this] { return trends_ ? &*trends_ : nullptr; },
-      .system = [this] { const std::scoped_lock lock(system_mutex_); return system_use_; },
+      .system =
+          [this] {
+            const std::scoped_lock lock(system_mutex_);
+            return system_use_;
+          },
       .prices =
           [this] {
             const std::scoped_lock lock(system_mutex_);
@@ -181,7 +192,8 @@ Process::End Process::wait() {
     } else if (watched[1].revents != 0) {
       hand_over();
     }
-    if (watched[3].revents != 0 && tokens_.changed()) (void)control_.submit([this] { tokens_.refresh(); });
+    if (watched[3].revents != 0 && tokens_.changed())
+      (void)control_.submit([this] { tokens_.refresh(); });
     if (Clock::now() < next_tick) continue;
     tick();
     next_tick = Clock::now() + kTick;

@@ -1,10 +1,10 @@
-#include "headroom/server/process.h"
-
 #include <poll.h>
+
 #include <csignal>
 #include <thread>
 
 #include "headroom/base/log.h"
+#include "headroom/server/process.h"
 #include "headroom/server/supervisor.h"
 
 namespace headroom::server {
@@ -24,9 +24,12 @@ void Process::hand_over() {
   }
   if (sql_runs_) what.doors.push_back({"sql", sql_.address(), sql_.sockets()});
   if (admin_) what.doors.push_back(admin_->door());
-  if (tasks_) what.doors.push_back({"tasks", tasks_->address(), {tasks_->sockets().begin(), tasks_->sockets().end()}});
+  if (tasks_)
+    what.doors.push_back(
+        {"tasks", tasks_->address(), {tasks_->sockets().begin(), tasks_->sockets().end()}});
   std::array<int, 2> relay{-1, -1};
-  if (hub_ && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, relay.data()) == 0) {
+  if (hub_ &&
+      ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, relay.data()) == 0) {
     hub_->relay(relay[0]);
     what.doors.push_back({std::string(kRelay), "", {relay[1]}});
   }
@@ -48,7 +51,8 @@ Result<std::vector<config::Change>> Process::reload() {
     auto limits =
         limit::Rules::make((*loaded)->get<limit::LimitOptions>(), limits_.get(), registry_);
     if (!limits) return fail(Errc::invalid, limits.error().message);
-    if (cache_) cache_->configure((*loaded)->get<cache::CacheOptions>());  // routes name its classes
+    if (cache_)
+      cache_->configure((*loaded)->get<cache::CacheOptions>());  // routes name its classes
     std::function<void()> renew_hub;
     if (hub_) {
       auto prepared = hub_->prepare((*loaded)->get<realtime::RealtimeOptions>());
@@ -102,19 +106,25 @@ void Process::drain(End end) {
   }
   const auto doors = end == End::handed_over ? edge::Doors::handed_over : edge::Doors::closed;
   if (edge_runs_) edge_.stop_accepting(doors);
-  if (sql_runs_) sql_.stop_accepting(end == End::handed_over ? sql::Sql::Sockets::handed_over : sql::Sql::Sockets::closed);
+  if (sql_runs_)
+    sql_.stop_accepting(end == End::handed_over ? sql::Sql::Sockets::handed_over
+                                                : sql::Sql::Sockets::closed);
   if (end == End::handed_over) {
     if (admin_) admin_->stop_accepting(doors);
-    if (tasks_) tasks_->stop(tasks::Tasks::Sockets::handed_over);  // the new one opens the job store
-    close_trends();  // the new one goes on with them
+    if (tasks_)
+      tasks_->stop(tasks::Tasks::Sockets::handed_over);  // the new one opens the job store
+    close_trends();                                      // the new one goes on with them
     control_door_->yield();
     log::info("server", "take-over: the new server accepts; ending what is open");
   }
   if (hub_ && edge_runs_) hub_->drain();
   if (edge_runs_) edge_.drain();
   if (sql_runs_) sql_.drain();
-  const auto open = [this] { return (edge_runs_ ? edge_.open() : 0) + (sql_runs_ ? sql_.open() : 0); };
-  for (const TimePoint due = Clock::now() + options.shutdown_timeout; !haste && open() > 0 && Clock::now() < due;) {
+  const auto open = [this] {
+    return (edge_runs_ ? edge_.open() : 0) + (sql_runs_ ? sql_.open() : 0);
+  };
+  for (const TimePoint due = Clock::now() + options.shutdown_timeout;
+       !haste && open() > 0 && Clock::now() < due;) {
     haste = hasty_wait(kLook);
   }
   if (const std::size_t left = open(); left > 0)
@@ -136,7 +146,7 @@ void Process::finish(End end) {
   run_on(reading_, [] { return true; });
   run_on(trending_, [] { return true; });
   if (cache_) cache_->stop();  // nobody purges any more
-  if (hub_) hub_->stop();  // nobody asks it any more
+  if (hub_) hub_->stop();      // nobody asks it any more
   workers_.stop_and_join();
 }
 

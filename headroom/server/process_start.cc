@@ -1,11 +1,10 @@
-#include "headroom/server/process.h"
-
 #include <unistd.h>
 
 #include "headroom/base/log.h"
 #include "headroom/server/alerts_api.h"
 #include "headroom/server/cache_api.h"
 #include "headroom/server/code_pages.h"
+#include "headroom/server/process.h"
 #include "headroom/server/realtime_api.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sql_api.h"
@@ -64,7 +63,9 @@ Result<> Process::open_edge() {
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
   edge_.tie_to(link_);
-  edge_.explain_to([this](std::string_view token, const IpAddress& from, std::size_t worker) { return api_.is_operator(token, from, worker); });
+  edge_.explain_to([this](std::string_view token, const IpAddress& from, std::size_t worker) {
+    return api_.is_operator(token, from, worker);
+  });
   edge::Inherited from_running{.doors = inherited("edge"), .tls_ticket_keys = {}};
   for (const Secret& secret : handover_.secrets) {
     if (secret.name == kTicketKeys) from_running.tls_ticket_keys = secret.value;
@@ -86,7 +87,8 @@ Result<> Process::open_sql() {
   }
   if (settings_->get<edge::EdgeOptions>().cache.sql_tags) sql_.tag_pages();
   auto doors = inherited("sql");
-  auto started = sql_.start(options, doors.empty() ? std::vector<int>{} : std::move(doors[0].sockets));
+  auto started =
+      sql_.start(options, doors.empty() ? std::vector<int>{} : std::move(doors[0].sockets));
   sql_runs_ = started.has_value();
   return started;
 }
@@ -95,9 +97,11 @@ Result<> Process::open_sql() {
 Result<> Process::open_hub() {
   const auto& options = settings_->get<realtime::RealtimeOptions>();
   if (!options.enabled) return {};
-  if (auto started = hub_.emplace(workers_, resolver_, registry_).start(options); !started) return fail(Errc::invalid, started.error().message);
+  if (auto started = hub_.emplace(workers_, resolver_, registry_).start(options); !started)
+    return fail(Errc::invalid, started.error().message);
   using realtime::Hub;
-  const auto seeds = settings_->get<AdminOptions>().on_edge ? Hub::SeedPaths::yes : Hub::SeedPaths::no;
+  const auto seeds =
+      settings_->get<AdminOptions>().on_edge ? Hub::SeedPaths::yes : Hub::SeedPaths::no;
   for (const auto& [prefix, service] : hub_->hosting(seeds)) edge_.host(prefix, service);
   for (edge::Door& relay : inherited("realtime")) {
     for (const int fd : std::exchange(relay.sockets, {})) hub_->relay(fd);
@@ -118,7 +122,8 @@ void Process::start_tasks() {
   if (!tasks_ || tasks_->serving()) return;
   const bool tried = tasks_->trouble().has_value();
   auto started = tasks_->start(state_.path() / "tasks.db");
-  if (!started && !tried) log::error("server", "the task server waits for its store: {}", started.error().message);
+  if (!started && !tried)
+    log::error("server", "the task server waits for its store: {}", started.error().message);
   if (started) log::announce(fmt::format("headroom: tasks listening on {}", tasks_->address()));
 }
 
@@ -177,7 +182,8 @@ void Process::open_trends() {
   if (!watching) return log::error("server", "alerts: {}", watching.error().message);
   const auto& alerting = settings_->get<monitor::MonitorOptions>().alerting;
   if (alerting.webhook.empty()) return;
-  auto sender = AlertSender::start(workers_[0], resolver_, trending_, *alerts_, alerting, workers_.size());
+  auto sender =
+      AlertSender::start(workers_[0], resolver_, trending_, *alerts_, alerting, workers_.size());
   if (!sender) return log::error("server", "alerts: {}", sender.error().message);
   alert_sender_ = std::move(*sender);
 }

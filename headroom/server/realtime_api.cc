@@ -37,7 +37,9 @@ void write_times(json::Writer& out, std::string_view name, const metrics::Histog
   std::uint64_t sum = 0;
   std::size_t bucket = 0;
   for (const int limit : {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10000}) {
-    for (; bucket < values.buckets.size() && metrics::Scale::lower_bound(bucket + 1) <= std::chrono::milliseconds(limit); ++bucket)
+    for (; bucket < values.buckets.size() &&
+           metrics::Scale::lower_bound(bucket + 1) <= std::chrono::milliseconds(limit);
+         ++bucket)
       sum += values.buckets[bucket];
     out.field(std::to_string(limit), sum);
   }
@@ -63,7 +65,8 @@ Reply show_statistics(const Statistics& all) {
       .field("delivered", all.delivered)
       .field("writes", all.writes);
   out.key("dropped").begin_object();
-  for (const auto& slow : realtime::kSlow) out.field(slow.text, all.dropped[static_cast<std::size_t>(slow.value)]);
+  for (const auto& slow : realtime::kSlow)
+    out.field(slow.text, all.dropped[static_cast<std::size_t>(slow.value)]);
   out.end_object();
   write_times(out, "delivery", all.delivery);
   write_times(out, "delivery_critical", all.critical);
@@ -229,7 +232,8 @@ const std::array kRows{
     Row{Method::post,
         "/api/v1/realtime/users/{user}/revoke",
         false,
-        "Ends the connections of a user and refuses the tokens issued to it until now, for a week or until a restart.",
+        "Ends the connections of a user and refuses the tokens issued to it until now, for a week "
+        "or until a restart.",
         {},
         {},
         nullptr,
@@ -269,7 +273,8 @@ const std::array kRows{
 };
 
 Reply without_hub(const Row& row) {
-  return row.method == Method::get ? not_configured(row.fields) : refused_as_not_configured("the hub is off (realtime.enabled)");
+  return row.method == Method::get ? not_configured(row.fields)
+                                   : refused_as_not_configured("the hub is off (realtime.enabled)");
 }
 
 net::Task<Reply> answer(const Row& row, const Sources& sources, http::Exchange& x,

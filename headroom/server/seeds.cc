@@ -42,19 +42,26 @@ void write_absent(json::Writer& out, std::string_view name,
 }
 
 // "cache": its figures of these names, as far as there is a cache.
-void write_cache(json::Writer& out, const Sources& sources, std::initializer_list<std::string_view> fields) {
+void write_cache(json::Writer& out, const Sources& sources,
+                 std::initializer_list<std::string_view> fields) {
   const cache::Cache* cache = sources.cache ? sources.cache() : nullptr;
   if (cache == nullptr) return write_absent(out, "cache", fields);
   const cache::Stats stats = cache->stats();
   out.key("cache").begin_object().field("status", "healthy");
   for (const std::string_view field : fields) {
     out.key(field);
-    if (field == "hit_rate") out.fixed(100 * stats.hit_ratio(), 3);
-    else if (field == "hit_ratio") out.fixed(stats.hit_ratio(), 5);
-    else if (field == "total_requests") out.value(stats.lookups());
-    else if (field == "size") out.value(stats.entries);
-    else if (field == "memory_bytes") out.value(stats.bytes);
-    else out.null();
+    if (field == "hit_rate")
+      out.fixed(100 * stats.hit_ratio(), 3);
+    else if (field == "hit_ratio")
+      out.fixed(stats.hit_ratio(), 5);
+    else if (field == "total_requests")
+      out.value(stats.lookups());
+    else if (field == "size")
+      out.value(stats.entries);
+    else if (field == "memory_bytes")
+      out.value(stats.bytes);
+    else
+      out.null();
   }
   out.end_object();
 }
@@ -67,11 +74,13 @@ void write_hit_rate(json::Writer& out, const Sources& sources) {
 }
 
 // "cache_ttl": the classes' times to live in seconds.
-void write_ttls(json::Writer& out, const Sources& sources, std::initializer_list<std::string_view> classes) {
+void write_ttls(json::Writer& out, const Sources& sources,
+                std::initializer_list<std::string_view> classes) {
   const cache::Cache* cache = sources.cache ? sources.cache() : nullptr;
   if (cache == nullptr) return write_absent(out, "cache_ttl", classes);
   out.key("cache_ttl").begin_object();
-  for (const std::string_view cls : classes) out.key(cls).fixed(seconds(cache->ttl_of(cache->class_of(cls))), 3);
+  for (const std::string_view cls : classes)
+    out.key(cls).fixed(seconds(cache->ttl_of(cache->class_of(cls))), 3);
   out.end_object();
 }
 
@@ -148,7 +157,8 @@ Reply acube_overview(const Sources& sources) {
   json::Writer out(body);
   out.begin_object();
   write_cache(out, sources, {"hit_rate", "total_requests", "size"});
-  write_database(out, sources, "connection_pool", {"response_time_ms", "max_pool_size", "min_pool_size"});
+  write_database(out, sources, "connection_pool",
+                 {"response_time_ms", "max_pool_size", "min_pool_size"});
   write_absent(out, "database", {"collections", "size_bytes", "indexes"});
   out.key("performance").begin_object();
   write_requests(out, sources, sources.summary());
@@ -164,8 +174,8 @@ Reply acube_config(const Sources& sources) {
   json::Writer out(body);
   out.begin_object();
   write_database(out, sources, "connection_pool",
-               {"max_pool_size", "min_pool_size", "max_idle_time_ms", "connect_timeout_ms",
-                "socket_timeout_ms", "retry_writes", "retry_reads"});
+                 {"max_pool_size", "min_pool_size", "max_idle_time_ms", "connect_timeout_ms",
+                  "socket_timeout_ms", "retry_writes", "retry_reads"});
   write_ttls(out, sources, {"static", "semi_dynamic", "analytics", "statistics", "realtime"});
   out.key("optimization").begin_object();
   out.field("max_connections", edge.max_connections);
@@ -234,7 +244,11 @@ Reply sixfb_performance(const Sources& sources) {
 void write_realtime(json::Writer& out, const Sources& sources) {
   const realtime::Hub* hub = sources.hub ? sources.hub() : nullptr;
   if (hub == nullptr) return write_absent(out, "realtime", {"connections"});
-  out.key("realtime").begin_object().field("status", "healthy").field("connections", hub->connections()).end_object();
+  out.key("realtime")
+      .begin_object()
+      .field("status", "healthy")
+      .field("connections", hub->connections())
+      .end_object();
 }
 
 Reply sixfb_overview(const Sources& sources) {

@@ -6,8 +6,8 @@
 #include "headroom/monitor/options.h"
 #include "headroom/realtime/options.h"
 #include "headroom/server/options.h"
-#include "headroom/tasks/options.h"
 #include "headroom/sql/options.h"
+#include "headroom/tasks/options.h"
 
 namespace headroom::server {
 namespace {

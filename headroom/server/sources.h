@@ -46,7 +46,7 @@ struct Sources {
   std::function<tasks::Tasks*()> tasks{};  // null when the room is off
   std::function<edge::WarmStatus()> warm_status{};
   std::function<edge::CdnStatus()> cdn{};
-  std::function<realtime::Hub*()> hub{};   // the same; any worker too
+  std::function<realtime::Hub*()> hub{};  // the same; any worker too
 
   std::function<const sql::Sql*()> sql{};  // null: it does not run
 
@@ -56,7 +56,8 @@ struct Sources {
   std::function<monitor::SystemUse()> system{};
   std::function<monitor::PriceOptions()> prices{};
   std::function<std::uint64_t()> most_connections{};  // of the edge; 0: no limit
-  std::function<monitor::Alerts*()> alerts{};  // of the trends thread, but status(); null: they are off
+  std::function<monitor::Alerts*()>
+      alerts{};  // of the trends thread, but status(); null: they are off
 
   // The reading thread.
   const monitor::Rates& rates;

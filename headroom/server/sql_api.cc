@@ -22,14 +22,20 @@ constexpr double kHighUse = 90;  // percent of a pool's limit (the seeds' alarm)
 
 // All pools together.
 struct Total {
-  std::uint64_t open = 0, idle = 0, waiting = 0, limit = 0, queries = 0, waits = 0, timeouts = 0, connects = 0, failures = 0;
+  std::uint64_t open = 0, idle = 0, waiting = 0, limit = 0, queries = 0, waits = 0, timeouts = 0,
+                connects = 0, failures = 0;
   double mean_ms = 0, p95_ms = 0, highest_use = 0;
   Duration longest_wait{};
   bool failing = false;
-  [[nodiscard]] std::string_view status() const { return failing ? "unhealthy" : highest_use > kHighUse || waiting > 0 ? "degraded" : "healthy"; }
+  [[nodiscard]] std::string_view status() const {
+    return failing ? "unhealthy" : highest_use > kHighUse || waiting > 0 ? "degraded" : "healthy";
+  }
 };
 
-double use_of(const sql::PoolReport& report) { return percentage(report.pool.open - std::min(report.pool.open, report.pool.idle), report.pool.limit); }
+double use_of(const sql::PoolReport& report) {
+  return percentage(report.pool.open - std::min(report.pool.open, report.pool.idle),
+                    report.pool.limit);
+}
 
 Total total_of(const std::vector<sql::PoolReport>& pools) {
   Total t;
@@ -58,12 +64,35 @@ void write_pools(json::Writer& out, const std::vector<sql::PoolReport>& pools) {
   out.key("pools").begin_array();
   for (const sql::PoolReport& each : pools) {
     const postgres::PoolStatus& pool = each.pool;
-    out.begin_object().field("database", each.database).field("user", each.user).field("server", each.server).field("paused", pool.paused);
-    out.field("open", pool.open).field("idle", pool.idle).field("limit", pool.limit).key("use_percent").fixed(use_of(each), 2);
-    out.field("waiting", pool.waiting).field("longest_wait_ms", milliseconds(pool.longest_wait)).field("waits", pool.waits).field("timeouts", pool.timeouts);
-    out.field("connects", pool.connects).field("failures", pool.failures).field("closes", pool.closes).field("last_error", pool.last_error);
-    out.field("queries", each.queries).field("transactions", each.transactions).field("errors", each.errors);
-    out.key("mean_ms").fixed(each.mean_ms, 3).key("p50_ms").fixed(each.p50_ms, 3).key("p95_ms").fixed(each.p95_ms, 3).key("p99_ms").fixed(each.p99_ms, 3);
+    out.begin_object()
+        .field("database", each.database)
+        .field("user", each.user)
+        .field("server", each.server)
+        .field("paused", pool.paused);
+    out.field("open", pool.open)
+        .field("idle", pool.idle)
+        .field("limit", pool.limit)
+        .key("use_percent")
+        .fixed(use_of(each), 2);
+    out.field("waiting", pool.waiting)
+        .field("longest_wait_ms", milliseconds(pool.longest_wait))
+        .field("waits", pool.waits)
+        .field("timeouts", pool.timeouts);
+    out.field("connects", pool.connects)
+        .field("failures", pool.failures)
+        .field("closes", pool.closes)
+        .field("last_error", pool.last_error);
+    out.field("queries", each.queries)
+        .field("transactions", each.transactions)
+        .field("errors", each.errors);
+    out.key("mean_ms")
+        .fixed(each.mean_ms, 3)
+        .key("p50_ms")
+        .fixed(each.p50_ms, 3)
+        .key("p95_ms")
+        .fixed(each.p95_ms, 3)
+        .key("p99_ms")
+        .fixed(each.p99_ms, 3);
     out.end_object();
   }
   out.end_array();
@@ -72,9 +101,23 @@ void write_pools(json::Writer& out, const std::vector<sql::PoolReport>& pools) {
 void write_queries(json::Writer& out, const std::vector<sql::QueryReport>& queries) {
   out.key("slow_queries").begin_array();
   for (const sql::QueryReport& each : queries) {
-    out.begin_object().field("query", each.query).field("database", each.database).field("user", each.user);
-    out.field("calls", each.calls).field("errors", each.errors).key("total_ms").fixed(each.total_ms, 3).key("mean_ms").fixed(each.mean_ms, 3);
-    out.key("p50_ms").fixed(each.p50_ms, 3).key("p95_ms").fixed(each.p95_ms, 3).key("max_ms").fixed(each.max_ms, 3).end_object();
+    out.begin_object()
+        .field("query", each.query)
+        .field("database", each.database)
+        .field("user", each.user);
+    out.field("calls", each.calls)
+        .field("errors", each.errors)
+        .key("total_ms")
+        .fixed(each.total_ms, 3)
+        .key("mean_ms")
+        .fixed(each.mean_ms, 3);
+    out.key("p50_ms")
+        .fixed(each.p50_ms, 3)
+        .key("p95_ms")
+        .fixed(each.p95_ms, 3)
+        .key("max_ms")
+        .fixed(each.max_ms, 3)
+        .end_object();
   }
   out.end_array();
 }
@@ -98,11 +141,23 @@ Reply pool_health(const Sql& sql, const Call&) {
   json::Writer out(body);
   out.begin_object().field("status", t.status()).key("response_time_ms").fixed(t.mean_ms, 3);
   out.key("pool").begin_object();
-  out.field("min_pool_size", options.pool_min).field("max_pool_size", options.pool_size + options.pool_overflow);
-  out.field("max_idle_time_ms", milliseconds(options.idle_timeout)).field("connect_timeout_ms", milliseconds(options.connect_timeout));
-  out.field("wait_timeout_ms", milliseconds(options.pool_wait)).field("open", t.open).field("idle", t.idle).field("in_use", t.open - t.idle);
+  out.field("min_pool_size", options.pool_min)
+      .field("max_pool_size", options.pool_size + options.pool_overflow);
+  out.field("max_idle_time_ms", milliseconds(options.idle_timeout))
+      .field("connect_timeout_ms", milliseconds(options.connect_timeout));
+  out.field("wait_timeout_ms", milliseconds(options.pool_wait))
+      .field("open", t.open)
+      .field("idle", t.idle)
+      .field("in_use", t.open - t.idle);
   out.field("waiting", t.waiting).key("use_percent").fixed(t.highest_use, 2).end_object();
-  out.key("query_stats").begin_object().field("queries", t.queries).key("mean_ms").fixed(t.mean_ms, 3).key("p95_ms").fixed(t.p95_ms, 3).end_object();
+  out.key("query_stats")
+      .begin_object()
+      .field("queries", t.queries)
+      .key("mean_ms")
+      .fixed(t.mean_ms, 3)
+      .key("p95_ms")
+      .fixed(t.p95_ms, 3)
+      .end_object();
   write_pools(out, pools);
   out.field("timestamp", utc_now()).end_object();
   return json_reply(std::move(body));
@@ -114,7 +169,11 @@ Reply sixfb_database(const Sql& sql, const Call&) {
   std::string body;
   json::Writer out(body);
   out.begin_object().field("status", t.status()).key("pool_usage").fixed(t.highest_use, 2);
-  out.field("pool_size", t.limit).field("checked_out", t.open - t.idle).field("waiting", t.waiting).key("response_time_ms").fixed(t.mean_ms, 3);
+  out.field("pool_size", t.limit)
+      .field("checked_out", t.open - t.idle)
+      .field("waiting", t.waiting)
+      .key("response_time_ms")
+      .fixed(t.mean_ms, 3);
   write_queries(out, sql.queries(Sql::Order::mean, 10));
   out.key("indexes").null();  // the advisor's, which is not there yet
   write_pools(out, pools);
@@ -127,8 +186,11 @@ Reply slow_queries(const Sql& sql, const Call& call) {
   const std::string asked = call.query_value("limit");
   const auto most = asked.empty() ? std::optional<std::uint64_t>(20) : text::to_u64(asked);
   if (!most || *most > kMostQueries) return error_reply(400, "invalid", "limit: expected 0 to 100");
-  if (!by.empty() && by != "mean" && by != "total" && by != "calls") return error_reply(400, "invalid", "by: expected mean, total or calls");
-  const auto order = by == "total" ? Sql::Order::total : by == "calls" ? Sql::Order::calls : Sql::Order::mean;
+  if (!by.empty() && by != "mean" && by != "total" && by != "calls")
+    return error_reply(400, "invalid", "by: expected mean, total or calls");
+  const auto order = by == "total"   ? Sql::Order::total
+                     : by == "calls" ? Sql::Order::calls
+                                     : Sql::Order::mean;
   std::string body;
   json::Writer out(body);
   out.begin_object().field("status", "ok");
@@ -140,9 +202,12 @@ Reply slow_queries(const Sql& sql, const Call& call) {
 // Of the servers' shared buffers, by pg_stat_database; the system's own cache behind them is not seen.
 Reply hit_ratio(const Sql& sql, const Call&) {
   constexpr std::string_view kQuery =
-      "SELECT pg_catalog.sum(blks_hit)::pg_catalog.int8, pg_catalog.sum(blks_read)::pg_catalog.int8, "
-      "(SELECT pg_catalog.sum(idx_blks_hit)::pg_catalog.int8 FROM pg_catalog.pg_statio_user_tables), "
-      "(SELECT pg_catalog.sum(idx_blks_read)::pg_catalog.int8 FROM pg_catalog.pg_statio_user_tables) "
+      "SELECT pg_catalog.sum(blks_hit)::pg_catalog.int8, "
+      "pg_catalog.sum(blks_read)::pg_catalog.int8, "
+      "(SELECT pg_catalog.sum(idx_blks_hit)::pg_catalog.int8 FROM "
+      "pg_catalog.pg_statio_user_tables), "
+      "(SELECT pg_catalog.sum(idx_blks_read)::pg_catalog.int8 FROM "
+      "pg_catalog.pg_statio_user_tables) "
       "FROM pg_catalog.pg_stat_database WHERE datname = pg_catalog.current_database()";
   std::string databases;
   json::Writer each(databases);
@@ -158,19 +223,33 @@ Reply hit_ratio(const Sql& sql, const Call&) {
       continue;
     }
     std::array<std::uint64_t, 4> counts{};
-    for (std::size_t i = 0; i < counts.size(); ++i) sums[i] += counts[i] = (*rows)[0][i] ? text::to_u64(*(*rows)[0][i]).value_or(0) : 0;
-    each.field("blocks_hit", counts[0]).field("blocks_read", counts[1]).key("cache_hit_ratio").fixed(percentage(counts[0], counts[0] + counts[1]), 2);
+    for (std::size_t i = 0; i < counts.size(); ++i)
+      sums[i] += counts[i] = (*rows)[0][i] ? text::to_u64(*(*rows)[0][i]).value_or(0) : 0;
+    each.field("blocks_hit", counts[0])
+        .field("blocks_read", counts[1])
+        .key("cache_hit_ratio")
+        .fixed(percentage(counts[0], counts[0] + counts[1]), 2);
     each.key("index_hit_ratio").fixed(percentage(counts[2], counts[2] + counts[3]), 2).end_object();
   }
   each.end_array();
   std::string body;
   json::Writer out(body);
-  out.begin_object().field("status", status).key("cache_hit_ratio").fixed(percentage(sums[0], sums[0] + sums[1]), 2);
-  out.key("index_hit_ratio").fixed(percentage(sums[2], sums[2] + sums[3]), 2).field("target", 95).key("databases").raw(databases).end_object();
+  out.begin_object()
+      .field("status", status)
+      .key("cache_hit_ratio")
+      .fixed(percentage(sums[0], sums[0] + sums[1]), 2);
+  out.key("index_hit_ratio")
+      .fixed(percentage(sums[2], sums[2] + sums[3]), 2)
+      .field("target", 95)
+      .key("databases")
+      .raw(databases)
+      .end_object();
   return json_reply(std::move(body));
 }
 
-std::string lsn_text(std::uint64_t lsn) { return fmt::format("{:X}/{:X}", lsn >> 32U, lsn & 0xffffffffU); }
+std::string lsn_text(std::uint64_t lsn) {
+  return fmt::format("{:X}/{:X}", lsn >> 32U, lsn & 0xffffffffU);
+}
 
 Reply replication(const Sql& sql, const Call&) {
   const auto servers = sql.replicas();
@@ -185,15 +264,28 @@ Reply replication(const Sql& sql, const Call&) {
   }
   std::string body;
   json::Writer out(body);
-  out.begin_object().field("status", replicas == 0 ? "not_configured" : usable == replicas ? "healthy" : usable > 0 ? "degraded" : "unhealthy");
+  out.begin_object().field("status", replicas == 0        ? "not_configured"
+                                     : usable == replicas ? "healthy"
+                                     : usable > 0         ? "degraded"
+                                                          : "unhealthy");
   out.key("lag_seconds");
-  if (replicas == 0) out.null();
-  else out.fixed(lag, 3);
+  if (replicas == 0)
+    out.null();
+  else
+    out.fixed(lag, 3);
   out.field("usable", usable).key("primary").begin_array();
   const auto write = [&out](const sql::ReplicaReport& each) {
     const sql::ServerStatus& s = each.server;
-    out.begin_object().field("database", each.database).field("server", s.address).field("role", sql::name_of(s.role)).field("usable", s.usable);
-    out.key("lag_seconds").fixed(seconds(s.lag), 3).field("lag_bytes", s.lag_bytes).field("lsn", lsn_text(s.lsn)).field("timeline", s.timeline);
+    out.begin_object()
+        .field("database", each.database)
+        .field("server", s.address)
+        .field("role", sql::name_of(s.role))
+        .field("usable", s.usable);
+    out.key("lag_seconds")
+        .fixed(seconds(s.lag), 3)
+        .field("lag_bytes", s.lag_bytes)
+        .field("lsn", lsn_text(s.lsn))
+        .field("timeline", s.timeline);
     out.field("reads", s.reads).field("busy", s.busy).field("error", s.error).end_object();
   };
   for (const auto& each : servers) {
@@ -216,32 +308,52 @@ struct Row {
 };
 constexpr std::array kRows{
     Row{"/api/v1/sql/pools", "The SQL proxy's pools.", "pools", pools_of, false},
-    Row{"/api/v1/database/slow-queries", "Queries at the SQL proxy, literals blanked: ?by=mean|total|calls, ?limit=20. (FastNext)", "slow_queries", slow_queries},
-    Row{"/api/v1/database/cache-hit-ratio", "Share of block reads that the databases' shared buffers answered, in percent. (FastNext)", "cache_hit_ratio index_hit_ratio databases", hit_ratio},
-    Row{"/api/v1/scaling/replication/status", "Each server of replicated databases: role, lag, whether it gets reads. (FastNext)", "lag_seconds replicas", replication},
-    Row{"/api/phase14/scalability/connection-pool/health", "A-Cube: the pools' health, response time and settings.", "response_time_ms pool query_stats", pool_health},
-    Row{"/api/v1/performance/scalability/database", "6FB: pool use and slow queries.", "pool_usage slow_queries indexes", sixfb_database},
+    Row{"/api/v1/database/slow-queries",
+        "Queries at the SQL proxy, literals blanked: ?by=mean|total|calls, ?limit=20. (FastNext)",
+        "slow_queries", slow_queries},
+    Row{"/api/v1/database/cache-hit-ratio",
+        "Share of block reads that the databases' shared buffers answered, in percent. (FastNext)",
+        "cache_hit_ratio index_hit_ratio databases", hit_ratio},
+    Row{"/api/v1/scaling/replication/status",
+        "Each server of replicated databases: role, lag, whether it gets reads. (FastNext)",
+        "lag_seconds replicas", replication},
+    Row{"/api/phase14/scalability/connection-pool/health",
+        "A-Cube: the pools' health, response time and settings.",
+        "response_time_ms pool query_stats", pool_health},
+    Row{"/api/v1/performance/scalability/database", "6FB: pool use and slow queries.",
+        "pool_usage slow_queries indexes", sixfb_database},
 };
 
 }  // namespace
 
-void write_database(json::Writer& out, const Sources& sources, std::string_view name, std::initializer_list<std::string_view> fields) {
+void write_database(json::Writer& out, const Sources& sources, std::string_view name,
+                    std::initializer_list<std::string_view> fields) {
   const Sql* sql = sources.sql ? sources.sql() : nullptr;
   out.key(name).begin_object();
   const Total t = sql != nullptr ? total_of(sql->pools()) : Total();
   out.field("status", sql != nullptr ? t.status() : "not_configured");
   for (const std::string_view field : fields) {
     out.key(field);
-    if (sql == nullptr) out.null();
-    else if (field == "response_time_ms") out.fixed(t.mean_ms, 3);
-    else if (field == "pool_usage") out.fixed(t.highest_use, 2);
-    else if (field == "pool_size") out.value(t.limit);
-    else if (field == "checked_out") out.value(t.open - t.idle);
-    else if (field == "min_pool_size") out.value(sql->options().pool_min);
-    else if (field == "max_pool_size") out.value(sql->options().pool_size + sql->options().pool_overflow);
-    else if (field == "max_idle_time_ms") out.value(milliseconds(sql->options().idle_timeout));
-    else if (field == "connect_timeout_ms") out.value(milliseconds(sql->options().connect_timeout));
-    else out.null();
+    if (sql == nullptr)
+      out.null();
+    else if (field == "response_time_ms")
+      out.fixed(t.mean_ms, 3);
+    else if (field == "pool_usage")
+      out.fixed(t.highest_use, 2);
+    else if (field == "pool_size")
+      out.value(t.limit);
+    else if (field == "checked_out")
+      out.value(t.open - t.idle);
+    else if (field == "min_pool_size")
+      out.value(sql->options().pool_min);
+    else if (field == "max_pool_size")
+      out.value(sql->options().pool_size + sql->options().pool_overflow);
+    else if (field == "max_idle_time_ms")
+      out.value(milliseconds(sql->options().idle_timeout));
+    else if (field == "connect_timeout_ms")
+      out.value(milliseconds(sql->options().connect_timeout));
+    else
+      out.null();
   }
   out.end_object();
 }

@@ -18,7 +18,8 @@ namespace headroom::server {
 
 // "name": {"status", ...}: figures of all pools by these names (response_time_ms, pool_usage, pool_size, checked_out, min_pool_size, max_pool_size), null
 // for what is not known, and without the proxy.
-void write_database(json::Writer& out, const Sources& sources, std::string_view name, std::initializer_list<std::string_view> fields);
+void write_database(json::Writer& out, const Sources& sources, std::string_view name,
+                    std::initializer_list<std::string_view> fields);
 
 void add_sql_endpoints(Api& api, const Sources& sources);
 // Those that the seeds' documents name, for the edge.

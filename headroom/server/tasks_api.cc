@@ -45,7 +45,8 @@ std::function<Reply(const Call&)> with_desk(const Sources& sources, F answer) {
   return [&sources, answer = std::move(answer)](const Call& call) {
     tasks::Tasks* room = sources.tasks ? sources.tasks() : nullptr;
     if (room == nullptr) return refused_as_not_configured("the task server is off (tasks.enabled)");
-    if (room->engine() == nullptr) return error_reply({Errc::unavailable, "the job store cannot be opened now"});
+    if (room->engine() == nullptr)
+      return error_reply({Errc::unavailable, "the job store cannot be opened now"});
     Desk desk = room->desk();
     return answer(desk, call);
   };
@@ -56,9 +57,14 @@ Reply done_reply() { return json_reply(R"({"status":"ok"})"); }
 Reply reply_to(const Result<>& done) { return done ? done_reply() : error_reply(done.error()); }
 
 void write_job(json::Writer& out, const tasks::JobView& view) {
-  out.begin_object().field("jid", view.job.jid).field("state", view.state).field("queue", view.job.queue).field("priority", view.job.priority);
+  out.begin_object()
+      .field("jid", view.job.jid)
+      .field("state", view.state)
+      .field("queue", view.job.queue)
+      .field("priority", view.job.priority);
   if (view.state == "running") out.field("worker", view.wid).field("running_s", view.leased_s);
-  if (view.state == "scheduled" || view.state == "retrying") out.field("due", tasks::format_time(view.place.key.rank));
+  if (view.state == "scheduled" || view.state == "retrying")
+    out.field("due", tasks::format_time(view.place.key.rank));
   if (view.state == "dead") out.field("died", tasks::format_time(view.place.key.rank));
   if (!view.job.body.empty()) out.key("job").raw(view.job.body);
   if (view.track.percent) out.field("percent", *view.track.percent);
@@ -74,7 +80,8 @@ Reply enqueue(Desk& desk, const Call& call) {
   const auto list = document->root().find("jobs");
   std::vector<std::string> texts;
   if (!list) texts.push_back(call.body);
-  if (list && list->kind() != json::Kind::array) return error_reply({Errc::invalid, "field 'jobs': expected an array"});
+  if (list && list->kind() != json::Kind::array)
+    return error_reply({Errc::invalid, "field 'jobs': expected an array"});
   for (std::size_t i = 0; list && i < list->size(); ++i) texts.push_back(list->item(i).text());
   const auto pushed = desk.enqueue(texts);
   if (!pushed) return error_reply(pushed.error());
@@ -87,7 +94,11 @@ Reply enqueue(Desk& desk, const Call& call) {
   } else {
     out.field("jids", pushed->jids).key("errors").begin_array();
     for (const auto& [index, error] : pushed->refusals) {
-      out.begin_object().field("index", index).field("code", to_string(error.code)).field("message", error.message).end_object();
+      out.begin_object()
+          .field("index", index)
+          .field("code", to_string(error.code))
+          .field("message", error.message)
+          .end_object();
     }
     out.end_array();
   }
@@ -109,28 +120,35 @@ std::optional<Key> cursor_of(std::string_view text) {
   if (text.empty()) return Desk::kBegin;
   const std::size_t dot = text.find('.');
   const bool negative = text.starts_with('-');
-  const auto rank = text::to_u64(text.substr(negative ? 1 : 0, dot == std::string_view::npos ? 0 : dot - (negative ? 1 : 0)));
-  const auto seq = dot == std::string_view::npos ? std::nullopt : text::to_u64(text.substr(dot + 1));
-  if (!rank || !seq || *rank > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) return std::nullopt;
+  const auto rank = text::to_u64(
+      text.substr(negative ? 1 : 0, dot == std::string_view::npos ? 0 : dot - (negative ? 1 : 0)));
+  const auto seq =
+      dot == std::string_view::npos ? std::nullopt : text::to_u64(text.substr(dot + 1));
+  if (!rank || !seq || *rank > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+    return std::nullopt;
   return Key{negative ? -static_cast<std::int64_t>(*rank) : static_cast<std::int64_t>(*rank), *seq};
 }
 
 Reply list(Desk& desk, const Call& call) {
   const auto after = cursor_of(call.query_value("cursor"));
   const std::string limit = call.query_value("limit");
-  const auto count = limit.empty() ? std::optional<std::uint64_t>(kStandardPage) : text::to_u64(limit);
+  const auto count =
+      limit.empty() ? std::optional<std::uint64_t>(kStandardPage) : text::to_u64(limit);
   if (!after) return error_reply({Errc::invalid, "cursor: expected what an answer gave as next"});
-  if (!count || *count == 0 || *count > Desk::kPage) return error_reply({Errc::invalid, "limit: expected 1 to 1000"});
+  if (!count || *count == 0 || *count > Desk::kPage)
+    return error_reply({Errc::invalid, "limit: expected 1 to 1000"});
   const std::string set = call.query_value("set");
   const std::string queue = call.query_value("queue");
-  const auto listing = desk.list(set.empty() ? "waiting" : set, queue.empty() ? "default" : queue, *after, static_cast<std::size_t>(*count));
+  const auto listing = desk.list(set.empty() ? "waiting" : set, queue.empty() ? "default" : queue,
+                                 *after, static_cast<std::size_t>(*count));
   if (!listing) return error_reply(listing.error());
   std::string body;
   json::Writer out(body);
   out.begin_object().key("jobs").begin_array();
   for (const auto& job : listing->jobs) write_job(out, job);
   out.end_array().key("next");
-  listing->next ? out.value(fmt::format("{}.{}", listing->next->rank, listing->next->seq)) : out.null();
+  listing->next ? out.value(fmt::format("{}.{}", listing->next->rank, listing->next->seq))
+                : out.null();
   out.end_object();
   return json_reply(std::move(body));
 }
@@ -151,9 +169,12 @@ Reply sweep(Desk& desk, const Call& call) {
   in.optional("jids", jids);
   in.optional("jobtype", type);
   in.optional("pattern", pattern);
-  if (act != "requeue" && act != "kill" && act != "remove") in.refuse("act", "expected requeue, kill or remove");
+  if (act != "requeue" && act != "kill" && act != "remove")
+    in.refuse("act", "expected requeue, kill or remove");
   if (auto read = in.finish(); !read) return error_reply(read.error());
-  const auto wanted = act == "requeue" ? tasks::Board::Act::requeue : act == "kill" ? tasks::Board::Act::kill : tasks::Board::Act::remove;
+  const auto wanted = act == "requeue" ? tasks::Board::Act::requeue
+                      : act == "kill"  ? tasks::Board::Act::kill
+                                       : tasks::Board::Act::remove;
   const auto fits = [&](const tasks::Job& job) {
     if (!jids.empty() && std::ranges::find(jids, job.jid) == jids.end()) return false;
     if (!type.empty() && tasks::type_of(job) != type) return false;
@@ -165,14 +186,34 @@ Reply sweep(Desk& desk, const Call& call) {
 }
 
 void write_times(json::Writer& out, std::string_view name, const metrics::HistogramValues& times) {
-  out.key(name).begin_object().field("count", times.count()).field("mean_s", seconds(times.mean())).field("p50_s", seconds(times.quantile(0.5)));
-  out.field("p95_s", seconds(times.quantile(0.95))).field("p99_s", seconds(times.quantile(0.99))).end_object();
+  out.key(name)
+      .begin_object()
+      .field("count", times.count())
+      .field("mean_s", seconds(times.mean()))
+      .field("p50_s", seconds(times.quantile(0.5)));
+  out.field("p95_s", seconds(times.quantile(0.95)))
+      .field("p99_s", seconds(times.quantile(0.99)))
+      .end_object();
 }
 
-void write_queue(json::Writer& out, const tasks::QueueStatus& queue, double oldest_s, const tasks::QueueTimes& times) {
-  out.begin_object().field("name", queue.name).field("paused", queue.paused).field("keys", queue.shares).field("waiting", queue.waiting).field("running", queue.running);
-  out.field("pushed", queue.pushed).field("done", queue.done).field("failed", queue.failed).key("oldest_waiting_s").fixed(oldest_s, 3);
-  out.key("pushed_per_s").fixed(queue.pushed_per_s, 3).key("done_per_s").fixed(queue.done_per_s, 3).key("drained_in_s");
+void write_queue(json::Writer& out, const tasks::QueueStatus& queue, double oldest_s,
+                 const tasks::QueueTimes& times) {
+  out.begin_object()
+      .field("name", queue.name)
+      .field("paused", queue.paused)
+      .field("keys", queue.shares)
+      .field("waiting", queue.waiting)
+      .field("running", queue.running);
+  out.field("pushed", queue.pushed)
+      .field("done", queue.done)
+      .field("failed", queue.failed)
+      .key("oldest_waiting_s")
+      .fixed(oldest_s, 3);
+  out.key("pushed_per_s")
+      .fixed(queue.pushed_per_s, 3)
+      .key("done_per_s")
+      .fixed(queue.done_per_s, 3)
+      .key("drained_in_s");
   const double pace = queue.done_per_s - queue.pushed_per_s;
   if (queue.waiting == 0) {
     out.value(0);
@@ -201,19 +242,32 @@ Reply stats(const tasks::Tasks& room, Desk& desk) {
   json::Writer out(body);
   out.begin_object().field("status", "ok").key("queues").begin_array();
   for (const auto& queue : now->queues) {
-    const auto oldest = std::ranges::find(*latencies, queue.name, &std::pair<std::string, double>::first);
+    const auto oldest =
+        std::ranges::find(*latencies, queue.name, &std::pair<std::string, double>::first);
     const auto times = desk.times(queue.name);
     if (!times) return error_reply(times.error());
     write_queue(out, queue, oldest == latencies->end() ? 0 : oldest->second, *times);
   }
-  out.end_array().field("running", now->running).field("scheduled", now->scheduled).field("retrying", now->retries).field("dead", now->dead);
-  out.field("pushed", now->pushed).field("done", now->done).field("failed", now->failed).field("held_bytes", now->bytes_held);
+  out.end_array()
+      .field("running", now->running)
+      .field("scheduled", now->scheduled)
+      .field("retrying", now->retries)
+      .field("dead", now->dead);
+  out.field("pushed", now->pushed)
+      .field("done", now->done)
+      .field("failed", now->failed)
+      .field("held_bytes", now->bytes_held);
   write_times(out, "wait_time", room.engine()->wait_times());
   write_times(out, "run_time", room.engine()->run_times());
   out.key("workers").begin_array();
   for (const auto& worker : now->workers) {
-    out.begin_object().field("wid", worker.identity.wid).field("hostname", worker.identity.hostname).field("pid", worker.identity.pid);
-    out.field("labels", worker.identity.labels).field("state", worker.state.empty() ? "working" : worker.state).field("connections", worker.connections);
+    out.begin_object()
+        .field("wid", worker.identity.wid)
+        .field("hostname", worker.identity.hostname)
+        .field("pid", worker.identity.pid);
+    out.field("labels", worker.identity.labels)
+        .field("state", worker.state.empty() ? "working" : worker.state)
+        .field("connections", worker.connections);
     out.field("running", worker.running).field("rss_kb", worker.rss_kb).key("last_beat_s");
     worker.last_beat_s < 0 ? out.null() : out.fixed(worker.last_beat_s, 1);
     out.end_object();
@@ -266,7 +320,8 @@ Reply add_batch(Desk& desk, const Call& call) {
   if (!batch) return error_reply(batch.error());
   batch->bid = "b-" + text::random_hex(8);
   const auto added = desk.add_batch(*batch);
-  return added ? json_reply(fmt::format(R"({{"bid":"{}"}})", batch->bid), 201) : error_reply(added.error());
+  return added ? json_reply(fmt::format(R"({{"bid":"{}"}})", batch->bid), 201)
+               : error_reply(added.error());
 }
 
 struct Row {
@@ -282,31 +337,53 @@ Reply order(Desk& desk, const Call& call, std::string_view state) {
 }
 
 constexpr std::array kRows{
-    Row{Method::get, "/api/v1/tasks", "Jobs of a set (waiting with its queue, running, scheduled, retrying, dead), page by page.", list},
-    Row{Method::post, "/api/v1/tasks", "Enqueues a job, or many; the answer comes when they are on disk.", enqueue, kEnqueueSchema},
+    Row{Method::get, "/api/v1/tasks",
+        "Jobs of a set (waiting with its queue, running, scheduled, retrying, dead), page by page.",
+        list},
+    Row{Method::post, "/api/v1/tasks",
+        "Enqueues a job, or many; the answer comes when they are on disk.", enqueue,
+        kEnqueueSchema},
     Row{Method::get, "/api/v1/tasks/jobs/{jid}", "A job with its state.", find},
     Row{Method::delete_, "/api/v1/tasks/jobs/{jid}", "Cancels a job, also while it runs.",
         [](Desk& desk, const Call& call) { return reply_to(desk.cancel(call.parameter("jid"))); }},
-    Row{Method::post, "/api/v1/tasks/jobs/{jid}/retry", "Puts a scheduled, retrying or dead job into its queue now.",
+    Row{Method::post, "/api/v1/tasks/jobs/{jid}/retry",
+        "Puts a scheduled, retrying or dead job into its queue now.",
         [](Desk& desk, const Call& call) { return reply_to(desk.retry(call.parameter("jid"))); }},
-    Row{Method::post, "/api/v1/tasks/sweep", "Requeues, kills or removes all jobs of a set that fit.", sweep, kSweepSchema},
-    Row{Method::post, "/api/v1/tasks/queues/{name}/pause", "Hands out no more of a queue; * is all.",
-        [](Desk& desk, const Call& call) { return reply_to(desk.set_paused(std::string(call.parameter("name")), true)); }},
+    Row{Method::post, "/api/v1/tasks/sweep",
+        "Requeues, kills or removes all jobs of a set that fit.", sweep, kSweepSchema},
+    Row{Method::post, "/api/v1/tasks/queues/{name}/pause",
+        "Hands out no more of a queue; * is all.",
+        [](Desk& desk, const Call& call) {
+          return reply_to(desk.set_paused(std::string(call.parameter("name")), true));
+        }},
     Row{Method::post, "/api/v1/tasks/queues/{name}/resume", "Goes on with a queue; * is all.",
-        [](Desk& desk, const Call& call) { return reply_to(desk.set_paused(std::string(call.parameter("name")), false)); }},
-    Row{Method::post, "/api/v1/tasks/workers/{wid}/quiet", "Tells a worker process to fetch no more; * is all.",
+        [](Desk& desk, const Call& call) {
+          return reply_to(desk.set_paused(std::string(call.parameter("name")), false));
+        }},
+    Row{Method::post, "/api/v1/tasks/workers/{wid}/quiet",
+        "Tells a worker process to fetch no more; * is all.",
         [](Desk& desk, const Call& call) { return order(desk, call, "quiet"); }},
-    Row{Method::post, "/api/v1/tasks/workers/{wid}/terminate", "Tells a worker process to end; * is all.",
+    Row{Method::post, "/api/v1/tasks/workers/{wid}/terminate",
+        "Tells a worker process to end; * is all.",
         [](Desk& desk, const Call& call) { return order(desk, call, "terminate"); }},
-    Row{Method::get, "/api/v1/tasks/batches", "Batches with their counts, the first thousand.", batches},
-    Row{Method::post, "/api/v1/tasks/batches", "Makes a batch; its jobs name it in custom.bid.", add_batch, kBatchSchema},
+    Row{Method::get, "/api/v1/tasks/batches", "Batches with their counts, the first thousand.",
+        batches},
+    Row{Method::post, "/api/v1/tasks/batches", "Makes a batch; its jobs name it in custom.bid.",
+        add_batch, kBatchSchema},
     Row{Method::get, "/api/v1/tasks/batches/{bid}", "A batch with its counts.", batch},
-    Row{Method::post, "/api/v1/tasks/batches/{bid}/commit", "All its jobs are there: its callbacks may be called.",
-        [](Desk& desk, const Call& call) { return reply_to(desk.commit_batch(call.parameter("bid"))); }},
-    Row{Method::get, "/api/v1/tasks/schedules", "Recurring tasks with their next slots.", schedules},
-    Row{Method::put, "/api/v1/tasks/schedules/{name}", "Makes or changes a recurring task.", put_schedule, kScheduleSchema},
+    Row{Method::post, "/api/v1/tasks/batches/{bid}/commit",
+        "All its jobs are there: its callbacks may be called.",
+        [](Desk& desk, const Call& call) {
+          return reply_to(desk.commit_batch(call.parameter("bid")));
+        }},
+    Row{Method::get, "/api/v1/tasks/schedules", "Recurring tasks with their next slots.",
+        schedules},
+    Row{Method::put, "/api/v1/tasks/schedules/{name}", "Makes or changes a recurring task.",
+        put_schedule, kScheduleSchema},
     Row{Method::delete_, "/api/v1/tasks/schedules/{name}", "Ends a recurring task.",
-        [](Desk& desk, const Call& call) { return reply_to(desk.remove_schedule(std::string(call.parameter("name")))); }},
+        [](Desk& desk, const Call& call) {
+          return reply_to(desk.remove_schedule(std::string(call.parameter("name"))));
+        }},
 };
 
 }  // namespace
@@ -327,7 +404,9 @@ void add_tasks_endpoints(Api& api, const Sources& sources) {
            .path = "/api/v1/tasks/stats",
            .tag = "tasks",
            .summary = "Queues, totals, run times, worker processes.",
-           .answer = with_desk(sources, [&sources](Desk& desk, const Call&) { return stats(*sources.tasks(), desk); })});
+           .answer = with_desk(sources, [&sources](Desk& desk, const Call&) {
+             return stats(*sources.tasks(), desk);
+           })});
 }
 
 }  // namespace headroom::server

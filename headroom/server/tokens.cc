@@ -101,9 +101,11 @@ void Tokens::open_signer() {
     key = text::random_hex(kKeyDigits / 2);
     std::ofstream out(file, std::ios::trunc);
     std::error_code failed;
-    std::filesystem::permissions(file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, failed);
+    std::filesystem::permissions(
+        file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, failed);
     out << key << "\n";
-    if (!out.flush()) log::warn("server", "{}: cannot be written: sessions end with this process", file.string());
+    if (!out.flush())
+      log::warn("server", "{}: cannot be written: sessions end with this process", file.string());
   }
   auto signer = auth::Signer::make({key});
   if (signer) signer_ = std::make_shared<const auth::Signer>(std::move(*signer));

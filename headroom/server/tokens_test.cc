@@ -11,7 +11,8 @@ namespace {
 
 struct TokensTest : testing::Test {
   TokensTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "headroom-tokens.XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "headroom-tokens.XXXXXX").string();
     directory = ::mkdtemp(pattern.data());
   }
   ~TokensTest() override { std::filesystem::remove_all(directory); }
@@ -30,7 +31,8 @@ TEST_F(TokensTest, TellsAtOnceWhenAnotherProcessHasMadeAToken) {
   Tokens tokens(served.api, tokens_path(directory));
   tokens.configure({});
   tokens.refresh();
-  while (tokens.changed()) {}  // of the file's making
+  while (tokens.changed()) {
+  }  // of the file's making
 
   auto other = auth::TokenStore::open(tokens_path(directory));
   ASSERT_TRUE(other) << other.error().message;
@@ -39,7 +41,8 @@ TEST_F(TokensTest, TellsAtOnceWhenAnotherProcessHasMadeAToken) {
   ASSERT_TRUE(readable(tokens.changes()));
   EXPECT_TRUE(tokens.changed());
   tokens.refresh();
-  EXPECT_TRUE(served.ask("GET /api/v1/overview HTTP/1.1\r\nAuthorization: Bearer " + *made + "\r\n").starts_with("HTTP/1.1 200 "));
+  EXPECT_TRUE(served.ask("GET /api/v1/overview HTTP/1.1\r\nAuthorization: Bearer " + *made + "\r\n")
+                  .starts_with("HTTP/1.1 200 "));
 }
 
 }  // namespace

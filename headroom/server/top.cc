@@ -26,7 +26,9 @@ constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
 constexpr std::size_t kOnceWidth = 80;  // where there is no terminal to ask
 constexpr std::size_t kMostToken = 16U << 10U;
-constexpr std::string_view kTokenAdvice = "make one with `headroom token create --name top --role viewer`, and give it by HEADROOM_TOKEN or --token-file";
+constexpr std::string_view kTokenAdvice =
+    "make one with `headroom token create --name top --role viewer`, and give it by HEADROOM_TOKEN "
+    "or --token-file";
 
 int say(int code, std::string_view message) {
   fmt::print(stderr, "headroom: {}\n", message);
@@ -37,23 +39,29 @@ Result<net::Endpoint> door_of(const SettingsRequest& request) {
   auto settings = load_settings(request);
   if (!settings) return pass(settings);
   const auto& admin = (*settings)->get<AdminOptions>();
-  if (!admin.enabled) return fail(Errc::invalid, "[admin] enabled is false: there is nobody to ask");
+  if (!admin.enabled)
+    return fail(Errc::invalid, "[admin] enabled is false: there is nobody to ask");
   auto listen = endpoint_of(admin.listen);
   if (!listen) return pass(listen, "admin.listen");
-  if (listen->port() == 0 && !listen->is_unix()) return fail(Errc::invalid, "admin.listen has port 0: name the one it listens on, --set admin.listen=127.0.0.1:PORT");
+  if (listen->port() == 0 && !listen->is_unix())
+    return fail(
+        Errc::invalid,
+        "admin.listen has port 0: name the one it listens on, --set admin.listen=127.0.0.1:PORT");
   return door_to_ask(*listen);
 }
 
 Result<std::string> token_of(const TopFlags& flags) {
   std::string token;
   if (flags.token_file.empty()) {
-    const char* given = std::getenv("HEADROOM_TOKEN");  // NOLINT(concurrency-mt-unsafe): before threads start
+    const char* given =
+        std::getenv("HEADROOM_TOKEN");  // NOLINT(concurrency-mt-unsafe): before threads start
     token = given == nullptr ? "" : given;
   } else {
     std::ifstream file(flags.token_file);
     token.resize(kMostToken);
     file.read(token.data(), static_cast<std::streamsize>(token.size()));
-    if (file.bad() || !file.is_open()) return fail(Errc::invalid, fmt::format("--token-file: {} cannot be read", flags.token_file));
+    if (file.bad() || !file.is_open())
+      return fail(Errc::invalid, fmt::format("--token-file: {} cannot be read", flags.token_file));
     token.resize(static_cast<std::size_t>(file.gcount()));
   }
   while (!token.empty() && std::string_view(" \t\r\n").contains(token.back())) token.pop_back();
@@ -67,13 +75,20 @@ Result<std::string> token_of(const TopFlags& flags) {
 Result<std::optional<json::Document>> part(AdminClient& client, const std::string& path) {
   auto answer = client.get(path);
   if (!answer) return pass(answer);
-  if (answer->status == 401) return fail(Errc::unauthorized, fmt::format("the token is not accepted: {}", kTokenAdvice));
-  if (answer->status == 403) return fail(Errc::unauthorized, "the token's role may not read the overview");
-  if (answer->status == 429) return fail(Errc::unauthorized, "too many wrong tokens came from this address; wait 15 minutes");
+  if (answer->status == 401)
+    return fail(Errc::unauthorized, fmt::format("the token is not accepted: {}", kTokenAdvice));
+  if (answer->status == 403)
+    return fail(Errc::unauthorized, "the token's role may not read the overview");
+  if (answer->status == 429)
+    return fail(Errc::unauthorized,
+                "too many wrong tokens came from this address; wait 15 minutes");
   if (answer->status == 404) return std::optional<json::Document>();
-  if (answer->status != 200) return fail(Errc::unavailable, fmt::format("{} answered {}", path, answer->status));
+  if (answer->status != 200)
+    return fail(Errc::unavailable, fmt::format("{} answered {}", path, answer->status));
   auto document = json::parse(answer->body, {.bytes = Bytes::mib(16)});
-  if (!document) return fail(Errc::protocol, fmt::format("{} answered what is no JSON: is this Headroom's admin door?", path));
+  if (!document)
+    return fail(Errc::protocol,
+                fmt::format("{} answered what is no JSON: is this Headroom's admin door?", path));
   return std::optional(std::move(*document));
 }
 
@@ -81,15 +96,17 @@ Result<std::unique_ptr<TopSample>> look(AdminClient& client) {
   auto sample = std::make_unique<TopSample>();
   sample->at = Clock::now();
   const std::pair<const char*, std::optional<json::Document> TopSample::*> parts[] = {
-      {"/api/v1/overview", &TopSample::overview}, {"/api/v1/upstreams", &TopSample::upstreams}, {"/api/v1/routes", &TopSample::routes},
-      {"/api/v1/cache/stats", &TopSample::cache}, {"/api/v1/sql/pools", &TopSample::sql},       {"/api/v1/realtime", &TopSample::realtime},
+      {"/api/v1/overview", &TopSample::overview}, {"/api/v1/upstreams", &TopSample::upstreams},
+      {"/api/v1/routes", &TopSample::routes},     {"/api/v1/cache/stats", &TopSample::cache},
+      {"/api/v1/sql/pools", &TopSample::sql},     {"/api/v1/realtime", &TopSample::realtime},
       {"/api/v1/tasks/stats", &TopSample::tasks}};
   for (const auto& [path, member] : parts) {
     auto answer = part(client, path);
     if (!answer) return pass(answer);
     (*sample).*member = std::move(*answer);
   }
-  if (!sample->overview) return fail(Errc::protocol, "there is no /api/v1/overview: is this Headroom's admin door?");
+  if (!sample->overview)
+    return fail(Errc::protocol, "there is no /api/v1/overview: is this Headroom's admin door?");
   return sample;
 }
 
@@ -127,7 +144,8 @@ class Terminal {
 
   static winsize size() {
     winsize size{};
-    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return {.ws_row = 24, .ws_col = 80, .ws_xpixel = 0, .ws_ypixel = 0};
+    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+      return {.ws_row = 24, .ws_col = 80, .ws_xpixel = 0, .ws_ypixel = 0};
     return size;
   }
 
@@ -135,8 +153,10 @@ class Terminal {
     std::string out = "\x1b[H";
     const std::size_t rows = size().ws_row;
     for (std::size_t i = 0; i < std::min(lines.size(), rows); ++i) {
-      const std::string_view tint = coloured_ || lines[i].mood == Mood::title ? colour(lines[i].mood) : "";
-      out += fmt::format("{}{}{}\x1b[K{}", tint, lines[i].text, tint.empty() ? "" : "\x1b[0m", i + 1 < rows ? "\n" : "");
+      const std::string_view tint =
+          coloured_ || lines[i].mood == Mood::title ? colour(lines[i].mood) : "";
+      out += fmt::format("{}{}{}\x1b[K{}", tint, lines[i].text, tint.empty() ? "" : "\x1b[0m",
+                         i + 1 < rows ? "\n" : "");
     }
     write(out + "\x1b[J");
   }
@@ -157,15 +177,18 @@ bool ended(int signals, bool keyed) {
   pollfd watched[] = {{signals, POLLIN, 0}, {keyed ? STDIN_FILENO : -1, POLLIN, 0}};
   const TimePoint until = Clock::now() + 1s;
   for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
     if (left <= 0 || ::poll(watched, 2, static_cast<int>(left)) <= 0) return false;
     if (watched[0].revents != 0) return true;
     char key = 0;
-    if (watched[1].revents != 0 && (::read(STDIN_FILENO, &key, 1) <= 0 || key == 'q' || key == 'Q')) return true;
+    if (watched[1].revents != 0 && (::read(STDIN_FILENO, &key, 1) <= 0 || key == 'q' || key == 'Q'))
+      return true;
   }
 }
 
-int watch(AdminClient& client, int signals, const std::string& door, std::unique_ptr<TopSample> sample) {
+int watch(AdminClient& client, int signals, const std::string& door,
+          std::unique_ptr<TopSample> sample) {
   std::string refused;
   {
     const Terminal terminal;
@@ -198,7 +221,8 @@ int top(const SettingsRequest& request, const TopFlags& flags) {
   if (!door) return say(kBadUsage, door.error().message);
   auto token = token_of(flags);
   if (!token) return say(kBadUsage, token.error().message);
-  if (!flags.once && ::isatty(STDOUT_FILENO) == 0) return say(kBadUsage, "standard output is no terminal: --once prints the overview and ends");
+  if (!flags.once && ::isatty(STDOUT_FILENO) == 0)
+    return say(kBadUsage, "standard output is no terminal: --once prints the overview and ends");
   // Before the client has a thread, so that no signal ends the process with the terminal changed.
   const int signals = flags.once ? -1 : signals_descriptor();
   AdminClient client(*door, std::move(*token));
@@ -207,7 +231,8 @@ int top(const SettingsRequest& request, const TopFlags& flags) {
   const std::string name = door->to_string();
   if (!flags.once) return watch(client, signals, name, std::move(*sample));
   const std::size_t width = ::isatty(STDOUT_FILENO) != 0 ? Terminal::size().ws_col : kOnceWidth;
-  for (const TopLine& line : top_lines(**sample, nullptr, name, width)) fmt::print("{}\n", line.text);
+  for (const TopLine& line : top_lines(**sample, nullptr, name, width))
+    fmt::print("{}\n", line.text);
   return 0;
 }
 

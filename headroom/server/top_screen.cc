@@ -55,7 +55,8 @@ std::string words(const From& from, std::string_view path) {
 
 std::vector<Value> items(std::optional<Value> array) {
   std::vector<Value> out;
-  for (std::size_t i = 0; array && array->kind() == json::Kind::array && i < array->size(); ++i) out.push_back(array->item(i));
+  for (std::size_t i = 0; array && array->kind() == json::Kind::array && i < array->size(); ++i)
+    out.push_back(array->item(i));
   return out;
 }
 
@@ -64,8 +65,9 @@ std::string count(double n) {
   constexpr std::array kUnits{"", "k", "M", "G", "T"};
   std::size_t unit = 0;
   for (; n >= 999.95 && unit + 1 < kUnits.size(); ++unit) n /= 1000;
-  return unit == 0 && n == static_cast<double>(static_cast<std::int64_t>(n)) ? fmt::format("{:.0f}", n)
-                                                                           : fmt::format("{:.1f}{}", n, kUnits[unit]);
+  return unit == 0 && n == static_cast<double>(static_cast<std::int64_t>(n))
+             ? fmt::format("{:.0f}", n)
+             : fmt::format("{:.1f}{}", n, kUnits[unit]);
 }
 
 std::string bytes(double n) {
@@ -86,7 +88,8 @@ std::string span_of(double total) {
 std::string bar(double share) {
   constexpr int kCells = 10;
   const int full = std::clamp(static_cast<int>(share * kCells + 0.5), 0, kCells);
-  return "[" + std::string(static_cast<std::size_t>(full), '#') + std::string(static_cast<std::size_t>(kCells - full), '.') + "]";
+  return "[" + std::string(static_cast<std::size_t>(full), '#') +
+         std::string(static_cast<std::size_t>(kCells - full), '.') + "]";
 }
 
 Mood of_use(double share) { return share >= kMuchUsed ? Mood::warning : Mood::plain; }
@@ -97,7 +100,8 @@ Mood of_state(std::string_view state) {
 
 class Page {
  public:
-  Page(const TopSample& now, const TopSample* before, std::size_t width) : now_(now), before_(before), width_(width) {}
+  Page(const TopSample& now, const TopSample* before, std::size_t width)
+      : now_(now), before_(before), width_(width) {}
 
   std::vector<TopLine> lines(std::string_view door) {
     heading(door);
@@ -116,17 +120,24 @@ class Page {
     lines_.push_back({std::move(text), mood});
   }
 
-  [[nodiscard]] double since() const { return before_ == nullptr ? 0 : seconds(elapsed(before_->at, now_.at)); }
+  [[nodiscard]] double since() const {
+    return before_ == nullptr ? 0 : seconds(elapsed(before_->at, now_.at));
+  }
 
   void heading(std::string_view door) {
-    const bool ready = at(now_.overview, "ready").and_then([](Value v) { return v.boolean(); }).value_or(false);
+    const bool ready =
+        at(now_.overview, "ready").and_then([](Value v) { return v.boolean(); }).value_or(false);
     const std::string state = words(now_.overview, "state");
     add(ready ? of_state(state) : Mood::bad,
-        fmt::format("headroom {}  {}  {}, {}  up {}  {:.0f} workers", words(now_.overview, "version"), door, words(now_.overview, "stage"),
-                    ready ? state : "not ready", span_of(number(now_.overview, "uptime_seconds")), number(now_.overview, "workers")));
+        fmt::format("headroom {}  {}  {}, {}  up {}  {:.0f} workers",
+                    words(now_.overview, "version"), door, words(now_.overview, "stage"),
+                    ready ? state : "not ready", span_of(number(now_.overview, "uptime_seconds")),
+                    number(now_.overview, "workers")));
     for (const Value& part : items(at(now_.overview, "health"))) {
       const std::string how = words(part, "state");
-      if (how != "ok") add(of_state(how), fmt::format("  {} {}: {}", words(part, "component"), how, words(part, "reason")));
+      if (how != "ok")
+        add(of_state(how),
+            fmt::format("  {} {}: {}", words(part, "component"), how, words(part, "reason")));
     }
     add(Mood::plain, "");
   }
@@ -135,60 +146,84 @@ class Page {
     const auto all = at(now_.overview, "requests");
     const double errors = number(all, "error_rate");
     add(errors >= 1 ? Mood::warning : Mood::plain,
-        fmt::format("requests  {}/s  in flight {}  connections {}  errors {:.2f} %", count(number(all, "per_second")), count(number(all, "in_flight")),
+        fmt::format("requests  {}/s  in flight {}  connections {}  errors {:.2f} %",
+                    count(number(all, "per_second")), count(number(all, "in_flight")),
                     count(number(now_.overview, "connections")), errors));
     const auto latency = at(all, "latency_ms");
-    add(Mood::plain, fmt::format("latency   mean {:.1f} ms  p50 {:.1f}  p90 {:.1f}  p95 {:.1f}  p99 {:.1f}", number(latency, "mean"), number(latency, "p50"),
-                                 number(latency, "p90"), number(latency, "p95"), number(latency, "p99")));
+    add(Mood::plain,
+        fmt::format("latency   mean {:.1f} ms  p50 {:.1f}  p90 {:.1f}  p95 {:.1f}  p99 {:.1f}",
+                    number(latency, "mean"), number(latency, "p50"), number(latency, "p90"),
+                    number(latency, "p95"), number(latency, "p99")));
   }
 
   void process() {
     const auto own = at(now_.overview, "process");
     const double spent = number(own, "cpu_seconds");
-    const double cpu = before_ == nullptr ? spent / std::max(number(now_.overview, "uptime_seconds"), 0.001)
-                                          : (spent - number(before_->overview, "process.cpu_seconds")) / std::max(since(), 0.001);
-    const double descriptors = number(own, "open_descriptors") / std::max(number(own, "most_descriptors"), 1.0);
-    add(of_use(descriptors), fmt::format("process   cpu {:.0f} %  memory {}  threads {:.0f}  descriptors {} of {}", 100 * cpu, bytes(number(own, "resident_bytes")),
-                                         number(own, "threads"), count(number(own, "open_descriptors")), count(number(own, "most_descriptors"))));
+    const double cpu =
+        before_ == nullptr
+            ? spent / std::max(number(now_.overview, "uptime_seconds"), 0.001)
+            : (spent - number(before_->overview, "process.cpu_seconds")) / std::max(since(), 0.001);
+    const double descriptors =
+        number(own, "open_descriptors") / std::max(number(own, "most_descriptors"), 1.0);
+    add(of_use(descriptors),
+        fmt::format("process   cpu {:.0f} %  memory {}  threads {:.0f}  descriptors {} of {}",
+                    100 * cpu, bytes(number(own, "resident_bytes")), number(own, "threads"),
+                    count(number(own, "open_descriptors")),
+                    count(number(own, "most_descriptors"))));
   }
 
   void rooms() {
     if (has_number(now_.cache, "memory_limit_bytes")) {
       const double used = number(now_.cache, "memory_bytes");
       const double limit = std::max(number(now_.cache, "memory_limit_bytes"), 1.0);
-      add(Mood::plain, fmt::format("cache     hits {:.1f} %  {} {} of {}  entries {}", 100 * number(now_.cache, "hit_ratio"), bar(used / limit), bytes(used),
-                                   bytes(limit), count(number(now_.cache, "entries"))));
+      add(Mood::plain,
+          fmt::format("cache     hits {:.1f} %  {} {} of {}  entries {}",
+                      100 * number(now_.cache, "hit_ratio"), bar(used / limit), bytes(used),
+                      bytes(limit), count(number(now_.cache, "entries"))));
     }
     for (const Value& pool : items(at(now_.sql, "pools"))) {
       const double used = number(pool, "open") - number(pool, "idle");
       const double limit = std::max(number(pool, "limit"), 1.0);
-      add(of_use(used / limit), fmt::format("sql       {}/{}  {} {:.0f} of {:.0f} in use  waiting {}", words(pool, "database"), words(pool, "user"), bar(used / limit),
-                                            used, limit, count(number(pool, "waiting"))));
+      add(of_use(used / limit),
+          fmt::format("sql       {}/{}  {} {:.0f} of {:.0f} in use  waiting {}",
+                      words(pool, "database"), words(pool, "user"), bar(used / limit), used, limit,
+                      count(number(pool, "waiting"))));
     }
     if (has_number(now_.realtime, "connections")) {
-      add(Mood::plain, fmt::format("realtime  connections {}  channels {}  published {}  delivered {}", count(number(now_.realtime, "connections")),
-                                   count(number(now_.realtime, "channels")), count(number(now_.realtime, "published")), count(number(now_.realtime, "delivered"))));
+      add(Mood::plain,
+          fmt::format("realtime  connections {}  channels {}  published {}  delivered {}",
+                      count(number(now_.realtime, "connections")),
+                      count(number(now_.realtime, "channels")),
+                      count(number(now_.realtime, "published")),
+                      count(number(now_.realtime, "delivered"))));
     }
     if (has_number(now_.tasks, "running")) {
       double waiting = 0;
-      for (const Value& queue : items(at(now_.tasks, "queues"))) waiting += number(queue, "waiting");
+      for (const Value& queue : items(at(now_.tasks, "queues")))
+        waiting += number(queue, "waiting");
       const double dead = number(now_.tasks, "dead");
       add(dead > 0 ? Mood::warning : Mood::plain,
-          fmt::format("tasks     waiting {}  running {}  retrying {}  dead {}  done {}", count(waiting), count(number(now_.tasks, "running")),
-                      count(number(now_.tasks, "retrying")), count(dead), count(number(now_.tasks, "done"))));
+          fmt::format("tasks     waiting {}  running {}  retrying {}  dead {}  done {}",
+                      count(waiting), count(number(now_.tasks, "running")),
+                      count(number(now_.tasks, "retrying")), count(dead),
+                      count(number(now_.tasks, "done"))));
     }
   }
 
   void servers() {
     const std::size_t name = width_ > 52 ? width_ - 46 : 6;
     add(Mood::plain, "");
-    add(Mood::title, fmt::format("{:<{}} {:<10} {:>9} {:>8} {:>8} {:>6}", "SERVER", name, "STATE", "IN FLIGHT", "P95 ms", "P99 ms", "FAILED"));
+    add(Mood::title, fmt::format("{:<{}} {:<10} {:>9} {:>8} {:>8} {:>6}", "SERVER", name, "STATE",
+                                 "IN FLIGHT", "P95 ms", "P99 ms", "FAILED"));
     for (const Value& group : items(at(now_.upstreams, "groups"))) {
       for (const Value& server : items(at(group, "servers"))) {
         const std::string state = words(server, "state");
-        const std::string label = fmt::format("{} {}", words(group, "name"), words(server, "address"));
-        add(of_state(state), fmt::format("{:<{}.{}} {:<10.10} {:>9} {:>8.1f} {:>8.1f} {:>6}", label, name, name, state, count(number(server, "in_flight")),
-                                         number(server, "latency_ms.p95"), number(server, "latency_ms.p99"), count(number(server, "failures"))));
+        const std::string label =
+            fmt::format("{} {}", words(group, "name"), words(server, "address"));
+        add(of_state(state),
+            fmt::format("{:<{}.{}} {:<10.10} {:>9} {:>8.1f} {:>8.1f} {:>6}", label, name, name,
+                        state, count(number(server, "in_flight")), number(server, "latency_ms.p95"),
+                        number(server, "latency_ms.p99"), count(number(server, "failures"))));
       }
     }
   }
@@ -205,19 +240,26 @@ class Page {
   void routes() {
     const std::size_t name = width_ > 52 ? width_ - 46 : 6;
     auto all = items(at(now_.routes, "routes"));
-    std::ranges::sort(all, std::greater(), [](const Value& route) { return std::pair(number(route, "requests"), words(route, "name")); });
+    std::ranges::sort(all, std::greater(), [](const Value& route) {
+      return std::pair(number(route, "requests"), words(route, "name"));
+    });
     add(Mood::plain, "");
-    add(Mood::title, fmt::format("{:<{}} {:>10} {:>9} {:>8} {:>8} {:>6}", "ROUTE", name, "REQUESTS", "PER s", "P95 ms", "P99 ms", "ERR %"));
+    add(Mood::title, fmt::format("{:<{}} {:>10} {:>9} {:>8} {:>8} {:>6}", "ROUTE", name, "REQUESTS",
+                                 "PER s", "P95 ms", "P99 ms", "ERR %"));
     for (std::size_t i = 0; i < std::min(all.size(), kMostRoutes); ++i) {
       const Value& route = all[i];
       const double total = number(route, "requests");
-      const std::string_view plain = at(route, "name").and_then([](Value v) { return v.string(); }).value_or("");
-      const std::string rate =
-          before_ == nullptr ? "-" : count(std::max(0.0, total - requests_of(*before_, plain)) / std::max(since(), 0.001));
+      const std::string_view plain =
+          at(route, "name").and_then([](Value v) { return v.string(); }).value_or("");
+      const std::string rate = before_ == nullptr
+                                   ? "-"
+                                   : count(std::max(0.0, total - requests_of(*before_, plain)) /
+                                           std::max(since(), 0.001));
       const double errors = number(route, "error_rate");
       add(errors >= 1 ? Mood::warning : Mood::plain,
-          fmt::format("{:<{}.{}} {:>10} {:>9} {:>8.1f} {:>8.1f} {:>6.2f}", printable(plain), name, name, count(total), rate,
-                      number(route, "latency_ms.total.p95"), number(route, "latency_ms.total.p99"), errors));
+          fmt::format("{:<{}.{}} {:>10} {:>9} {:>8.1f} {:>8.1f} {:>6.2f}", printable(plain), name,
+                      name, count(total), rate, number(route, "latency_ms.total.p95"),
+                      number(route, "latency_ms.total.p99"), errors));
     }
   }
 
@@ -229,7 +271,8 @@ class Page {
 
 }  // namespace
 
-std::vector<TopLine> top_lines(const TopSample& now, const TopSample* before, std::string_view door, std::size_t width) {
+std::vector<TopLine> top_lines(const TopSample& now, const TopSample* before, std::string_view door,
+                               std::size_t width) {
   return Page(now, before, width).lines(door);
 }
 

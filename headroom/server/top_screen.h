@@ -35,6 +35,7 @@ struct TopLine {
 };
 
 // `before` gives rates; without it (the first look) they are not shown.
-[[nodiscard]] std::vector<TopLine> top_lines(const TopSample& now, const TopSample* before, std::string_view door, std::size_t width);
+[[nodiscard]] std::vector<TopLine> top_lines(const TopSample& now, const TopSample* before,
+                                             std::string_view door, std::size_t width);
 
 }  // namespace headroom::server

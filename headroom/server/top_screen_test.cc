@@ -33,18 +33,21 @@ std::string text_of(const std::vector<TopLine>& lines) {
 }
 
 TEST(TopScreen, NoLineIsWiderThanTheTerminalAndAllIsPrintable) {
-  const TopSample now = sample(R"({"routes":[{"name":"\u0007evil\u001b]0;title\u0007 é ))" + std::string(300, 'x') + R"(","requests":5}]})");
+  const TopSample now = sample(R"({"routes":[{"name":"\u0007evil\u001b]0;title\u0007 é ))" +
+                               std::string(300, 'x') + R"(","requests":5}]})");
   for (std::size_t width = 1; width < 200; ++width) {
     for (const TopLine& line : top_lines(now, nullptr, "127.0.0.1:9090", width)) {
       EXPECT_LE(line.text.size(), width);
-      EXPECT_TRUE(std::ranges::all_of(line.text, [](char c) { return c >= ' ' && c <= '~'; })) << line.text;
+      EXPECT_TRUE(std::ranges::all_of(line.text, [](char c) { return c >= ' ' && c <= '~'; }))
+          << line.text;
     }
   }
 }
 
 TEST(TopScreen, NumbersAreShortAndWhatIsNotWellComesFirst) {
   const auto lines = top_lines(sample(R"({"routes":[]})"), nullptr, "127.0.0.1:9090", 80);
-  EXPECT_EQ(lines[0].text, "headroom 0.1.0  127.0.0.1:9090  serving, degraded  up 1 d 2 h  2 workers");
+  EXPECT_EQ(lines[0].text,
+            "headroom 0.1.0  127.0.0.1:9090  serving, degraded  up 1 d 2 h  2 workers");
   EXPECT_EQ(lines[0].mood, Mood::warning);
   EXPECT_EQ(lines[1].text, "  tokens degraded: the disk?is full?[31m");
   EXPECT_EQ(lines[3].text, "requests  12.3k/s  in flight 3  connections 1.0M  errors 1.50 %");
@@ -53,8 +56,10 @@ TEST(TopScreen, NumbersAreShortAndWhatIsNotWellComesFirst) {
 }
 
 TEST(TopScreen, RatesAreOfTheTimeBetweenTwoLooks) {
-  TopSample before = sample(R"({"routes":[{"name":"slow","requests":100},{"name":"busy","requests":1000}]})");
-  TopSample now = sample(R"({"routes":[{"name":"slow","requests":104},{"name":"busy","requests":1500},{"name":"new","requests":2}]})");
+  TopSample before =
+      sample(R"({"routes":[{"name":"slow","requests":100},{"name":"busy","requests":1000}]})");
+  TopSample now = sample(
+      R"({"routes":[{"name":"slow","requests":104},{"name":"busy","requests":1500},{"name":"new","requests":2}]})");
   now.at = before.at + 2s;
   const std::string text = text_of(top_lines(now, &before, "127.0.0.1:9090", 80));
   const auto line_of = [&text](std::string_view name) {
@@ -71,7 +76,8 @@ TEST(TopScreen, AServerThatSaysNothingOrOtherThingsIsShownAllTheSame) {
   TopSample nothing;
   EXPECT_FALSE(top_lines(nothing, nullptr, "here", 80).empty());
   TopSample other;
-  other.overview = parsed(R"({"requests":"many","health":[1,{"state":2}],"process":[],"ready":"yes"})");
+  other.overview =
+      parsed(R"({"requests":"many","health":[1,{"state":2}],"process":[],"ready":"yes"})");
   other.upstreams = parsed(R"({"groups":[{"servers":{}},[],{"servers":[null]}]})");
   other.routes = parsed("[]");
   other.cache = parsed(R"({"memory_limit_bytes":0})");

@@ -7,12 +7,15 @@ namespace {
 
 constexpr Duration kReplicaConnect = 1s;  // then a read goes elsewhere
 
-std::string key_of(const std::string& name, const std::string& value) { return name + '\0' + value; }
+std::string key_of(const std::string& name, const std::string& value) {
+  return name + '\0' + value;
+}
 
 }  // namespace
 
 Account::Account(net::Workers& workers, const postgres::Means& means, const Database& database,
-                 const std::vector<postgres::Credentials>& who, const SqlOptions& options, metrics::Registry& registry)
+                 const std::vector<postgres::Credentials>& who, const SqlOptions& options,
+                 metrics::Registry& registry)
     : queries(registry.counter(kQueries, {database.name, who[0].user})),
       transactions(registry.counter(kTransactions, {database.name, who[0].user})),
       errors(registry.counter(kErrors, {database.name, who[0].user})),
@@ -26,10 +29,13 @@ Account::Account(net::Workers& workers, const postgres::Means& means, const Data
     const postgres::Route& route = database.cluster->route(i);
     postgres::PoolOptions its = pool_options(options);
     if (i > 0) its.connect = std::min(its.connect, kReplicaConnect);
-    pools_.push_back(std::make_unique<postgres::Pool>(workers, means, route, who[i], route.target.database, its));
+    pools_.push_back(std::make_unique<postgres::Pool>(workers, means, route, who[i],
+                                                      route.target.database, its));
   }
   const auto gauge = [&](const Family& family, std::uint64_t postgres::PoolStatus::* member) {
-    gauges_.push_back(registry.gauge(family, {database_.name, user()}, [this, member] { return static_cast<double>(pool().status().*member); }));
+    gauges_.push_back(registry.gauge(family, {database_.name, user()}, [this, member] {
+      return static_cast<double>(pool().status().*member);
+    }));
   };
   gauge(kPoolOpen, &postgres::PoolStatus::open);
   gauge(kPoolIdle, &postgres::PoolStatus::idle);
@@ -54,13 +60,15 @@ void Account::set_defaults(const std::string& path, const std::string& isolation
   reads_committed_ = isolation == "read committed";
 }
 
-std::optional<std::string> Account::reported_as(const std::string& name, const std::string& value) const {
+std::optional<std::string> Account::reported_as(const std::string& name,
+                                                const std::string& value) const {
   const std::scoped_lock lock(mutex_);
   const auto found = known_.find(key_of(name, value));
   return found == known_.end() ? std::nullopt : std::optional(found->second);
 }
 
-void Account::remember(const std::string& name, const std::string& value, const std::string& reported) {
+void Account::remember(const std::string& name, const std::string& value,
+                       const std::string& reported) {
   const std::scoped_lock lock(mutex_);
   if (known_.size() >= kMostKnown) known_.clear();
   known_[key_of(name, value)] = reported;

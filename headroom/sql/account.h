@@ -30,7 +30,8 @@ struct Database {
 class Account {
  public:
   // `who`: as each of the cluster's servers takes it.
-  Account(net::Workers& workers, const postgres::Means& means, const Database& database, const std::vector<postgres::Credentials>& who, const SqlOptions& options,
+  Account(net::Workers& workers, const postgres::Means& means, const Database& database,
+          const std::vector<postgres::Credentials>& who, const SqlOptions& options,
           metrics::Registry& registry);
 
   // Of the primary, whichever that is now.
@@ -45,7 +46,8 @@ class Account {
   [[nodiscard]] std::shared_ptr<const postgres::Settings> welcome() const;
   void set_welcome(const postgres::Settings& reported);
   // What the server reports for a start-up setting that it has taken before; "" for one that it does not report. Nothing: not known yet.
-  [[nodiscard]] std::optional<std::string> reported_as(const std::string& name, const std::string& value) const;
+  [[nodiscard]] std::optional<std::string> reported_as(const std::string& name,
+                                                       const std::string& value) const;
   void remember(const std::string& name, const std::string& value, const std::string& reported);
   // search_path of a session that has not set it; set once, before the first session has logged in.
   [[nodiscard]] const std::string& path() const { return path_; }

@@ -14,8 +14,13 @@ namespace {
 constexpr std::size_t kLongestCommand = 4096;
 
 std::string number(std::uint64_t value) { return std::to_string(value); }
-std::string whole_seconds(Duration time) { return number(static_cast<std::uint64_t>(seconds(time))); }
-std::string microseconds(Duration time) { return number(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count())); }
+std::string whole_seconds(Duration time) {
+  return number(static_cast<std::uint64_t>(seconds(time)));
+}
+std::string microseconds(Duration time) {
+  return number(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(time).count()));
+}
 std::string mode_text(Mode mode) { return config::Value<Mode>::show(mode); }
 
 // "a.b:5432" as address and port, for PgBouncer's columns.
@@ -47,7 +52,9 @@ std::vector<CacheLine> all_cache_lines(Room& room) {
     const std::vector<CacheLine> mine = room.results->lines(worker.index());
     const std::scoped_lock lock(mutex);
     for (const CacheLine& each : mine) {
-      CacheLine& line = all.try_emplace({each.database, each.query}, CacheLine{each.database, each.query, {}}).first->second;
+      CacheLine& line =
+          all.try_emplace({each.database, each.query}, CacheLine{each.database, each.query, {}})
+              .first->second;
       line.hits += each.hits;
       line.misses += each.misses;
       line.stored += each.stored;
@@ -65,7 +72,8 @@ net::Task<> Admin::serve() {
   while (!s_.ended_ && !s_.part_.draining) {
     pgwire::Frame frame;
     const pgwire::Found found = pgwire::find_frame(s_.in_.data(), frame);
-    if (found == pgwire::Found::bad || (found == pgwire::Found::frame && frame.size > kLongestCommand)) {
+    if (found == pgwire::Found::bad ||
+        (found == pgwire::Found::frame && frame.size > kLongestCommand)) {
       s_.fatal("08P01", "the proxy's own database takes commands of at most 4096 bytes");
       co_return;
     }
@@ -94,7 +102,8 @@ net::Task<> Admin::serve() {
 }
 
 void Admin::error(std::string_view sqlstate, std::string message) {
-  pgwire::append_error(s_.to_client_, {.sqlstate = std::string(sqlstate), .message = std::move(message)});
+  pgwire::append_error(s_.to_client_,
+                       {.sqlstate = std::string(sqlstate), .message = std::move(message)});
 }
 
 void Admin::columns(std::span<const std::string_view> names) {
@@ -110,7 +119,9 @@ void Admin::row(Cells cells) {
 }
 
 net::Task<> Admin::answer(std::string command) {
-  while (!command.empty() && (command.back() == ';' || command.back() == ' ' || command.back() == '\n')) command.pop_back();
+  while (!command.empty() &&
+         (command.back() == ';' || command.back() == ' ' || command.back() == '\n'))
+    command.pop_back();
   std::vector<std::string> words;
   for (const std::string_view word : text::split(command, ' ')) {
     if (!word.empty()) words.emplace_back(word);
@@ -126,37 +137,54 @@ net::Task<> Admin::answer(std::string command) {
     auto clients = co_await s_.room_.offload.run(s_.worker(), gather);
     auto gather_lines = [this] { return all_cache_lines(s_.room_); };
     Result<std::vector<CacheLine>> lines;
-    if (text::lowered(what) == "cache") lines = co_await s_.room_.offload.run(s_.worker(), gather_lines);
-    if (!clients || !lines) error("53000", clients ? lines.error().message : clients.error().message);
-    else show(text::lowered(what), *clients, *lines);
+    if (text::lowered(what) == "cache")
+      lines = co_await s_.room_.offload.run(s_.worker(), gather_lines);
+    if (!clients || !lines)
+      error("53000", clients ? lines.error().message : clients.error().message);
+    else
+      show(text::lowered(what), *clients, *lines);
   } else {
     change(verb, what);
   }
 }
 
-void Admin::show(std::string_view what, const std::vector<ClientStatus>& clients, const std::vector<CacheLine>& lines) {
+void Admin::show(std::string_view what, const std::vector<ClientStatus>& clients,
+                 const std::vector<CacheLine>& lines) {
   rows_ = 0;
-  if (what == "pools") show_pools(clients);
-  else if (what == "clients") show_clients(clients);
-  else if (what == "servers") show_servers(clients);
-  else if (what == "pins") show_pins(clients);
-  else if (what == "replicas") show_replicas();
-  else if (what == "stats") show_stats();
-  else if (what == "databases") show_databases();
-  else if (what == "config") show_config();
-  else if (what == "cache") show_cache(lines);
+  if (what == "pools")
+    show_pools(clients);
+  else if (what == "clients")
+    show_clients(clients);
+  else if (what == "servers")
+    show_servers(clients);
+  else if (what == "pins")
+    show_pins(clients);
+  else if (what == "replicas")
+    show_replicas();
+  else if (what == "stats")
+    show_stats();
+  else if (what == "databases")
+    show_databases();
+  else if (what == "config")
+    show_config();
+  else if (what == "cache")
+    show_cache(lines);
   else if (what == "version") {
     columns(std::array<std::string_view, 1>{"version"});
     row({"Headroom, PostgreSQL protocol 3.2"});
   } else {
-    return error("42601", "expected SHOW POOLS, CLIENTS, SERVERS, REPLICAS, PINS, STATS, DATABASES, CONFIG, CACHE or VERSION");
+    return error("42601",
+                 "expected SHOW POOLS, CLIENTS, SERVERS, REPLICAS, PINS, STATS, DATABASES, CONFIG, "
+                 "CACHE or VERSION");
   }
   pgwire::append_command_complete(s_.to_client_, "SHOW");
 }
 
 void Admin::show_pools(const std::vector<ClientStatus>& clients) {
-  columns(std::array<std::string_view, 15>{"database", "user", "cl_active", "cl_waiting", "cl_cancel_req", "sv_active", "sv_idle", "sv_used", "sv_tested",
-                                           "sv_login", "maxwait", "maxwait_us", "pool_mode", "sv_limit", "last_error"});
+  columns(std::array<std::string_view, 15>{"database", "user", "cl_active", "cl_waiting",
+                                           "cl_cancel_req", "sv_active", "sv_idle", "sv_used",
+                                           "sv_tested", "sv_login", "maxwait", "maxwait_us",
+                                           "pool_mode", "sv_limit", "last_error"});
   for (const Account* account : s_.room_.accounts()) {
     std::uint64_t active = 0;
     std::uint64_t in_use = 0;
@@ -167,74 +195,97 @@ void Admin::show_pools(const std::vector<ClientStatus>& clients) {
     }
     const postgres::PoolStatus pool = account->pool().status();
     const std::uint64_t others = pool.open - std::min(pool.open, pool.idle + in_use);
-    const auto wait = std::chrono::duration_cast<std::chrono::microseconds>(pool.longest_wait).count();
-    row({account->database().name, account->user(), number(active), number(pool.waiting), "0", number(in_use), number(pool.idle), "0", "0", number(others),
-         number(static_cast<std::uint64_t>(wait / 1'000'000)), number(static_cast<std::uint64_t>(wait % 1'000'000)), mode_text(account->database().mode),
+    const auto wait =
+        std::chrono::duration_cast<std::chrono::microseconds>(pool.longest_wait).count();
+    row({account->database().name, account->user(), number(active), number(pool.waiting), "0",
+         number(in_use), number(pool.idle), "0", "0", number(others),
+         number(static_cast<std::uint64_t>(wait / 1'000'000)),
+         number(static_cast<std::uint64_t>(wait % 1'000'000)), mode_text(account->database().mode),
          number(pool.limit), pool.last_error});
   }
 }
 
 void Admin::show_clients(const std::vector<ClientStatus>& clients) {
-  columns(std::array<std::string_view, 16>{"type", "user", "database", "state", "addr", "port", "connect_s", "state_s", "wait", "close_needed", "ptr", "link", "application_name",
-                                           "prepared_statements", "queries", "tls"});
+  columns(std::array<std::string_view, 16>{
+      "type", "user", "database", "state", "addr", "port", "connect_s", "state_s", "wait",
+      "close_needed", "ptr", "link", "application_name", "prepared_statements", "queries", "tls"});
   for (const ClientStatus& client : clients) {
     const auto [address, port] = split_address(client.address);
-    row({"C", client.user, client.database, client.state, address, port, whole_seconds(client.connected), whole_seconds(client.in_state),
-         client.state == "waiting" ? whole_seconds(client.in_state) : "0", "0", number(client.pid), client.server_pid == 0 ? "" : number(client.server_pid),
-         client.application, number(client.prepared), number(client.queries), client.tls ? "yes" : ""});
+    row({"C", client.user, client.database, client.state, address, port,
+         whole_seconds(client.connected), whole_seconds(client.in_state),
+         client.state == "waiting" ? whole_seconds(client.in_state) : "0", "0", number(client.pid),
+         client.server_pid == 0 ? "" : number(client.server_pid), client.application,
+         number(client.prepared), number(client.queries), client.tls ? "yes" : ""});
   }
 }
 
 void Admin::show_pins(const std::vector<ClientStatus>& clients) {
-  columns(std::array<std::string_view, 6>{"user", "database", "ptr", "server_pid", "cause", "pinned_s"});
+  columns(std::array<std::string_view, 6>{"user", "database", "ptr", "server_pid", "cause",
+                                          "pinned_s"});
   for (const ClientStatus& client : clients) {
-    if (client.pins != 0) row({client.user, client.database, number(client.pid), number(client.server_pid), describe_pins(client.pins), whole_seconds(client.pinned)});
+    if (client.pins != 0)
+      row({client.user, client.database, number(client.pid), number(client.server_pid),
+           describe_pins(client.pins), whole_seconds(client.pinned)});
   }
 }
 
 // All servers of databases that have replicas, the primary among them.
 void Admin::show_replicas() {
-  columns(std::array<std::string_view, 13>{"database", "host", "port", "role", "primary", "usable", "lag_ms", "lag_bytes", "lsn", "timeline", "busy", "reads", "last_error"});
+  columns(std::array<std::string_view, 13>{"database", "host", "port", "role", "primary", "usable",
+                                           "lag_ms", "lag_bytes", "lsn", "timeline", "busy",
+                                           "reads", "last_error"});
   for (const auto& [name, database] : s_.room_.databases()) {
     if (database.cluster->alone()) continue;
     for (const ServerStatus& server : database.cluster->status()) {
       const auto [address, port] = split_address(server.address);
-      row({name, address, port, std::string(name_of(server.role)), server.is_primary ? "yes" : "no", server.usable ? "yes" : "no", fmt::format("{:.1f}", milliseconds(server.lag)),
-           number(server.lag_bytes), fmt::format("{:X}/{:X}", server.lsn >> 32U, server.lsn & 0xffffffffU), number(server.timeline), number(server.busy), number(server.reads),
-           server.error});
+      row({name, address, port, std::string(name_of(server.role)), server.is_primary ? "yes" : "no",
+           server.usable ? "yes" : "no", fmt::format("{:.1f}", milliseconds(server.lag)),
+           number(server.lag_bytes),
+           fmt::format("{:X}/{:X}", server.lsn >> 32U, server.lsn & 0xffffffffU),
+           number(server.timeline), number(server.busy), number(server.reads), server.error});
     }
   }
 }
 
 // Those that clients hold; idle ones are a number of SHOW POOLS.
 void Admin::show_servers(const std::vector<ClientStatus>& clients) {
-  columns(std::array<std::string_view, 7>{"type", "user", "database", "state", "remote_pid", "link", "state_s"});
+  columns(std::array<std::string_view, 7>{"type", "user", "database", "state", "remote_pid", "link",
+                                          "state_s"});
   for (const ClientStatus& client : clients) {
     if (client.server_pid != 0)
-      row({"S", client.user, client.database, client.state, number(client.server_pid), number(client.pid), whole_seconds(client.in_state)});
+      row({"S", client.user, client.database, client.state, number(client.server_pid),
+           number(client.pid), whole_seconds(client.in_state)});
   }
 }
 
 void Admin::show_stats() {
-  columns(std::array<std::string_view, 12>{"database", "user", "total_xact_count", "total_query_count", "total_errors", "total_wait_time", "total_waits", "total_wait_timeouts",
-                                           "total_connects", "avg_query_time", "p50_query_time", "p99_query_time"});
+  columns(std::array<std::string_view, 12>{"database", "user", "total_xact_count",
+                                           "total_query_count", "total_errors", "total_wait_time",
+                                           "total_waits", "total_wait_timeouts", "total_connects",
+                                           "avg_query_time", "p50_query_time", "p99_query_time"});
   for (Account* account : s_.room_.accounts()) {
     const postgres::PoolStatus pool = account->pool().status();
     const auto times = account->query_time.values();
-    row({account->database().name, account->user(), number(account->transactions.total()), number(account->queries.total()), number(account->errors.total()),
-         microseconds(pool.waited), number(pool.waits), number(pool.timeouts), number(pool.connects), microseconds(times.mean()),
-         microseconds(times.quantile(0.5)), microseconds(times.quantile(0.99))});
+    row({account->database().name, account->user(), number(account->transactions.total()),
+         number(account->queries.total()), number(account->errors.total()),
+         microseconds(pool.waited), number(pool.waits), number(pool.timeouts),
+         number(pool.connects), microseconds(times.mean()), microseconds(times.quantile(0.5)),
+         microseconds(times.quantile(0.99))});
   }
 }
 
 void Admin::show_databases() {
-  columns(std::array<std::string_view, 10>{"name", "host", "port", "database", "force_user", "pool_size", "min_pool_size", "reserve_pool", "pool_mode", "paused"});
+  columns(std::array<std::string_view, 10>{"name", "host", "port", "database", "force_user",
+                                           "pool_size", "min_pool_size", "reserve_pool",
+                                           "pool_mode", "paused"});
   const SqlOptions& o = s_.room_.options();
   for (const auto& [name, database] : s_.room_.databases()) {
     bool paused = false;
-    for (const Account* account : s_.room_.accounts()) paused = paused || (&account->database() == &database && account->pool().status().paused);
+    for (const Account* account : s_.room_.accounts())
+      paused = paused || (&account->database() == &database && account->pool().status().paused);
     const postgres::Target& to = database.route.target;
-    row({name, to.host, number(to.port), to.database, "", number(o.pool_size), number(o.pool_min), number(o.pool_overflow), mode_text(database.mode), paused ? "1" : "0"});
+    row({name, to.host, number(to.port), to.database, "", number(o.pool_size), number(o.pool_min),
+         number(o.pool_overflow), mode_text(database.mode), paused ? "1" : "0"});
   }
 }
 
@@ -244,26 +295,35 @@ void Admin::show_config() {
     if (each.kind != config::Row::Kind::value) continue;
     std::string value;
     json::Writer out(value);
-    if (each.secret) out.value("***");
-    else each.write(&s_.room_.options(), out, config::Passwords::hidden);
+    if (each.secret)
+      out.value("***");
+    else
+      each.write(&s_.room_.options(), out, config::Passwords::hidden);
     row({each.name, value, each.standard, each.reload == config::Reload::live ? "yes" : "no"});
   }
 }
 
 // The streams of changes, then the queries: why the last one that was not answered from the cache was not.
 void Admin::show_cache(const std::vector<CacheLine>& lines) {
-  columns(std::array<std::string_view, 9>{"database", "kind", "what", "state", "hits", "misses", "stored", "refused", "passed_by"});
+  columns(std::array<std::string_view, 9>{"database", "kind", "what", "state", "hits", "misses",
+                                          "stored", "refused", "passed_by"});
   if (!s_.room_.results) {
-    row({"", "stream", "", "off: sql.cache.auto is false and there are no rules, or there is no cache (cache.enabled)", "0", "0", "0", "0", "0"});
+    row({"", "stream", "",
+         "off: sql.cache.auto is false and there are no rules, or there is no cache "
+         "(cache.enabled)",
+         "0", "0", "0", "0", "0"});
     return;
   }
   for (const auto& [database, stream] : s_.room_.results->streams()) {
-    const std::string what = fmt::format("{} tables; {} commits, {} flushes, catalogue read {} times; {:.0f} ms behind at most", stream.tables, stream.commits, stream.flushes,
-                                         stream.catalogues, milliseconds(stream.behind));
+    const std::string what = fmt::format(
+        "{} tables; {} commits, {} flushes, catalogue read {} times; {:.0f} ms behind at most",
+        stream.tables, stream.commits, stream.flushes, stream.catalogues,
+        milliseconds(stream.behind));
     row({database, "stream", what, stream.state, "", "", "", "", ""});
   }
   for (const CacheLine& each : lines)
-    row({each.database, "query", each.query, each.why_not, number(each.hits), number(each.misses), number(each.stored), number(each.refused), number(each.passed_by)});
+    row({each.database, "query", each.query, each.why_not, number(each.hits), number(each.misses),
+         number(each.stored), number(each.refused), number(each.passed_by)});
 }
 
 bool Admin::kill(std::uint32_t pid) {
@@ -273,28 +333,36 @@ bool Admin::kill(std::uint32_t pid) {
   room.workers[index].post([&room, index, pid] {
     auto& sessions = room.parts_[index]->sessions;
     const auto found = sessions.find(pid);
-    if (found != sessions.end()) found->second->end("57P01", "terminating connection due to administrator command");
+    if (found != sessions.end())
+      found->second->end("57P01", "terminating connection due to administrator command");
   });
   return true;
 }
 
 void Admin::change(std::string_view verb, std::string_view name) {
-  if (verb != "pause" && verb != "resume" && verb != "reconnect" && verb != "kill" && verb != "reload")
+  if (verb != "pause" && verb != "resume" && verb != "reconnect" && verb != "kill" &&
+      verb != "reload")
     return error("42601", "expected SHOW, PAUSE, RESUME, RECONNECT, RELOAD or KILL");
-  if (!s_.room_.is_admin(s_.user_)) return error("42501", fmt::format("user \"{}\" may only look (sql.admins)", s_.user_));
+  if (!s_.room_.is_admin(s_.user_))
+    return error("42501", fmt::format("user \"{}\" may only look (sql.admins)", s_.user_));
   if (verb == "reload") {
     (void)::raise(SIGHUP);  // the process' own way to read its settings again
   } else if (verb == "kill") {
     const auto pid = text::to_u64(name);
-    if (!pid || !kill(static_cast<std::uint32_t>(*pid))) return error("22023", "expected KILL and the ptr of a client (SHOW CLIENTS)");
+    if (!pid || !kill(static_cast<std::uint32_t>(*pid)))
+      return error("22023", "expected KILL and the ptr of a client (SHOW CLIENTS)");
   } else {
-    if (!name.empty() && s_.room_.database(name) == nullptr) return error("3D000", fmt::format("no such database: {}", name));
+    if (!name.empty() && s_.room_.database(name) == nullptr)
+      return error("3D000", fmt::format("no such database: {}", name));
     for (Account* account : s_.room_.accounts()) {
       if (!name.empty() && account->database().name != name) continue;
       for (std::size_t i = 0; i < account->pools(); ++i) {
-        if (verb == "pause") account->pool(i).pause();
-        else if (verb == "resume") account->pool(i).resume();
-        else account->pool(i).reconnect();
+        if (verb == "pause")
+          account->pool(i).pause();
+        else if (verb == "resume")
+          account->pool(i).resume();
+        else
+          account->pool(i).reconnect();
       }
     }
   }

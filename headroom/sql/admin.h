@@ -24,7 +24,8 @@ class Admin {
  private:
   using Cells = std::vector<std::optional<std::string>>;
   [[nodiscard]] net::Task<> answer(std::string command);
-  void show(std::string_view what, const std::vector<ClientStatus>& clients, const std::vector<CacheLine>& lines);
+  void show(std::string_view what, const std::vector<ClientStatus>& clients,
+            const std::vector<CacheLine>& lines);
   void show_clients(const std::vector<ClientStatus>& clients);
   void show_pins(const std::vector<ClientStatus>& clients);
   void show_servers(const std::vector<ClientStatus>& clients);

@@ -14,11 +14,13 @@ using Kind = Expected::Kind;
 using Action = Expected::Action;
 
 constexpr std::size_t kMostPopped = 4096;
-constexpr std::size_t kLongestControl = 1U << 20U;  // of what is read as a whole; a longer error passes unread
+constexpr std::size_t kLongestControl =
+    1U << 20U;  // of what is read as a whole; a longer error passes unread
 
 // These pass in parts; whatever else may be answered behind must be there as a whole.
 bool streams(char type) {
-  return type == from::kDataRow || type == from::kCopyData || type == from::kNotice || type == from::kNotification || type == from::kFunctionResult;
+  return type == from::kDataRow || type == from::kCopyData || type == from::kNotice ||
+         type == from::kNotification || type == from::kFunctionResult;
 }
 
 bool kind_ends(Kind kind) { return kind == Kind::query || kind == Kind::set; }
@@ -47,7 +49,8 @@ void Session::process_server() {
     pgwire::Frame frame;
     const pgwire::Found found = pgwire::find_frame(left, frame);
     if (found == pgwire::Found::need_more) break;
-    if (found == pgwire::Found::bad) return server_lost({Errc::protocol, "the server sent a message of an impossible length"});
+    if (found == pgwire::Found::bad)
+      return server_lost({Errc::protocol, "the server sent a message of an impossible length"});
     if (!take_answer(frame, left)) break;
   }
   if (attempt_ && attempt_->rows) let_go();
@@ -65,7 +68,9 @@ std::string& Session::to_client() {
 void Session::pop() {
   if (++first_ < expected_.size()) {
     if (first_ < kMostPopped) return;
-    expected_.erase(expected_.begin(), expected_.begin() + static_cast<std::ptrdiff_t>(first_));  // of a pipeline without an end
+    expected_.erase(
+        expected_.begin(),
+        expected_.begin() + static_cast<std::ptrdiff_t>(first_));  // of a pipeline without an end
     first_ = 0;
     return;
   }
@@ -79,7 +84,9 @@ void Session::answer_locals() {
   while (outstanding() > 0 && front().action == Action::local) {
     const Kind kind = front().kind;
     // Behind answers that are held, they are held too.
-    std::string& out = attempt_ && !attempt_->answered && !kind_ends(kind) ? attempt_->held : (let_go(), to_client());
+    std::string& out = attempt_ && !attempt_->answered && !kind_ends(kind)
+                           ? attempt_->held
+                           : (let_go(), to_client());
     if (kind == Kind::parse) pgwire::append_empty(out, from::kParseComplete);
     if (kind == Kind::close) pgwire::append_empty(out, from::kCloseComplete);
     if (kind_ends(kind)) {
@@ -96,15 +103,19 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
   if (!streams(frame.type) && !whole) {
     if (frame.size <= kLongestControl) return false;
     if (frame.type != from::kError) {
-      server_lost({Errc::protocol, fmt::format("the server sent '{}' of {} bytes", frame.type, frame.size)});
+      server_lost({Errc::protocol,
+                   fmt::format("the server sent '{}' of {} bytes", frame.type, frame.size)});
       return false;
     }
   }
   const std::string_view body = bytes.substr(pgwire::kHeader, whole ? frame.body() : 0);
-  const bool asynchronous = frame.type == from::kNotice || frame.type == from::kNotification || frame.type == from::kParameterStatus;
-  const bool swallow = outstanding() > 0 && front().action == Action::swallow && frame.type != from::kNotice && frame.type != from::kNotification;
+  const bool asynchronous = frame.type == from::kNotice || frame.type == from::kNotification ||
+                            frame.type == from::kParameterStatus;
+  const bool swallow = outstanding() > 0 && front().action == Action::swallow &&
+                       frame.type != from::kNotice && frame.type != from::kNotification;
   if (outstanding() == 0 && !asynchronous && frame.type != from::kError) {
-    server_lost({Errc::protocol, fmt::format("the server sent '{}', which nobody asked for", frame.type)});
+    server_lost(
+        {Errc::protocol, fmt::format("the server sent '{}', which nobody asked for", frame.type)});
     return false;
   }
   if (attempt_ && frame.type == from::kError && retries_after(body)) return false;
@@ -147,7 +158,8 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
       break;
     case from::kCopyIn:
       copying_in_ = true;
-      if (kind == Kind::execute) expected_.resize(first_ + 1);  // a server that takes in a COPY ignores Sync
+      if (kind == Kind::execute)
+        expected_.resize(first_ + 1);  // a server that takes in a COPY ignores Sync
       break;
     case from::kCopyBoth:
       fatal("0A000", "replication does not pass through the proxy");
@@ -163,7 +175,9 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
       break;
     }
     case from::kAuthentication:
-    case from::kBackendKey: server_lost({Errc::protocol, "the server begins a login"}); return false;
+    case from::kBackendKey:
+      server_lost({Errc::protocol, "the server begins a login"});
+      return false;
     default: break;
   }
   answer_locals();
@@ -176,9 +190,11 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
 bool Session::ends_only_the_server(std::string_view error) {
   if (status_ != pgwire::Status::idle || pins_ != 0) return false;
   const auto report = pgwire::parse_report(error);
-  const bool goes_down = report && report->severity == "FATAL" && report->sqlstate.starts_with("57P0");
+  const bool goes_down =
+      report && report->severity == "FATAL" && report->sqlstate.starts_with("57P0");
   if (outstanding() > 0 && !goes_down) return false;
-  server_lost({Errc::unavailable, report ? report->message : "it sent an error that nobody asked for"});
+  server_lost(
+      {Errc::unavailable, report ? report->message : "it sent an error that nobody asked for"});
   return true;
 }
 
@@ -193,16 +209,21 @@ void Session::take_error(std::string_view body) {
   }
   if (outstanding() == 0) return;
   if (front().action == Action::swallow && front().kind == Kind::query) {
-    return server_lost({Errc::internal, fmt::format("the session's settings cannot be restored: {}", report ? report->message : "")});
+    return server_lost({Errc::internal, fmt::format("the session's settings cannot be restored: {}",
+                                                    report ? report->message : "")});
   }
-  if (report && (report->sqlstate == "26000" || report->message.starts_with("cached plan must not change"))) dirty_ = true;
+  if (report &&
+      (report->sqlstate == "26000" || report->message.starts_with("cached plan must not change")))
+    dirty_ = true;
   if (front().ends_by_ready()) return;
   // The server ignores all until the Sync: what was expected before it does not come.
   while (outstanding() > 0 && front().kind != Kind::sync) {
     const Expected& skipped = front();
-    if (skipped.statement && skipped.action != Action::local) server_->prepared.remove(skipped.statement->id);
+    if (skipped.statement && skipped.action != Action::local)
+      server_->prepared.remove(skipped.statement->id);
     if (skipped.statement && skipped.action != Action::swallow)
-      std::erase_if(statements_, [&](const auto& each) { return each.second == skipped.statement; });
+      std::erase_if(statements_,
+                    [&](const auto& each) { return each.second == skipped.statement; });
     if (skipped.kind == Kind::close && skipped.action == Action::swallow) dirty_ = true;
     if (skipped.kind == Kind::parse && !skipped.statement) unnamed_here_ = false;
     pop();
@@ -217,16 +238,20 @@ void Session::take_ready(pgwire::Status status) {
   const bool own = front().action == Action::swallow;
   pop();
   if (own) {
-    if (leaving_ && failed_) refusing_ = true;  // to the end of the exchange that the client has not ended yet
+    if (leaving_ && failed_)
+      refusing_ = true;  // to the end of the exchange that the client has not ended yet
     if (leaving_) failed_ = false;
     return;
   }
   cancel_later_ = false;
   if (cached_) cached_->ready(status);
   stays_with_primary_ = replanned_ = false;
-  if (tie_ == Tie::exchange || (tie_ == Tie::transaction && status == pgwire::Status::idle)) untie();
-  if (reads_on_replica()) answered_on_replica();
-  else attempt_.reset();
+  if (tie_ == Tie::exchange || (tie_ == Tie::transaction && status == pgwire::Status::idle))
+    untie();
+  if (reads_on_replica())
+    answered_on_replica();
+  else
+    attempt_.reset();
   status_ = status;
   state_since_ = now;
   ++queries_;
@@ -236,7 +261,9 @@ void Session::take_ready(pgwire::Status status) {
   if (shape_ != nullptr) {
     Insight::record(*shape_, time, failed_);
     const Duration slow = room_.options().slow_query;
-    if (slow > Duration::zero() && time >= slow) log::warn("sql", "{}/{}: {:.0f} ms: {}", account_->database().name, user_, milliseconds(time), shape_->query);
+    if (slow > Duration::zero() && time >= slow)
+      log::warn("sql", "{}/{}: {:.0f} ms: {}", account_->database().name, user_, milliseconds(time),
+                shape_->query);
     shape_ = nullptr;
   }
   if (status == pgwire::Status::idle) account_->transactions.at(index).add();
@@ -260,16 +287,21 @@ void Session::take_ready(pgwire::Status status) {
 void Session::server_lost(const Error& why) {
   if (reads_on_replica()) cluster().failed(server_at_);
   if (reads_on_replica() && may_retry()) {
-    log::info("sql", "{}/{}: a replica was lost, the primary is asked: {}", account_->database().name, user_, why.message);
+    log::info("sql", "{}/{}: a replica was lost, the primary is asked: {}",
+              account_->database().name, user_, why.message);
     return retry(false);
   }
-  const bool clean = status_ == pgwire::Status::idle && back_left_ == 0 && back_drop_left_ == 0 && in_left_ == 0 && drop_left_ == 0 && !copying_in_;
-  const auto ends = std::ranges::count_if(expected_.begin() + static_cast<std::ptrdiff_t>(first_), expected_.end(), &Expected::ends_by_ready);
+  const bool clean = status_ == pgwire::Status::idle && back_left_ == 0 && back_drop_left_ == 0 &&
+                     in_left_ == 0 && drop_left_ == 0 && !copying_in_;
+  const auto ends = std::ranges::count_if(expected_.begin() + static_cast<std::ptrdiff_t>(first_),
+                                          expected_.end(), &Expected::ends_by_ready);
   const bool one = ends == 1 && expected_.back().ends_by_ready();
   const bool own = outstanding() > 0 && front().action == Action::swallow;
   account_->lost.at(worker().index()).add();
   if (cached_) cached_->lost();
-  if (!fatal_seen_) log::warn("sql", "{}/{}: a server connection was lost: {}", account_->database().name, user_, why.message);
+  if (!fatal_seen_)
+    log::warn("sql", "{}/{}: a server connection was lost: {}", account_->database().name, user_,
+              why.message);
   const bool was_idle = outstanding() == 0;
   const bool in_frame = back_left_ > 0;
   expected_.clear();
@@ -286,10 +318,13 @@ void Session::server_lost(const Error& why) {
   if (wrote_) wrote_until(std::nullopt);
   discarding_ = copying_in_ = false;
   if (fatal_seen_ || in_frame) {
-    ended_ = true;  // the client has the server's own last word, or a frame that nothing can be said in
+    ended_ =
+        true;  // the client has the server's own last word, or a frame that nothing can be said in
     return;
   }
-  const std::string message = fmt::format("the connection to the server was lost{}: {}", was_idle ? "" : "; the outcome of what was being executed is unknown", why.message);
+  const std::string message = fmt::format(
+      "the connection to the server was lost{}: {}",
+      was_idle ? "" : "; the outcome of what was being executed is unknown", why.message);
   if (!clean || (!one && !was_idle) || pins_ != 0 || own) return fatal("08006", message);
   status_ = pgwire::Status::idle;
   failed_ = false;

@@ -21,7 +21,9 @@ constexpr unsigned kMostAgain = 3;
 std::optional<std::string_view> take(std::string_view bytes, std::size_t& at, char type) {
   pgwire::Frame frame;
   const std::string_view left = bytes.substr(at);
-  if (pgwire::find_frame(left, frame) != pgwire::Found::frame || frame.type != type || frame.size > kLongestRequest || left.size() < frame.size) return std::nullopt;
+  if (pgwire::find_frame(left, frame) != pgwire::Found::frame || frame.type != type ||
+      frame.size > kLongestRequest || left.size() < frame.size)
+    return std::nullopt;
   at += frame.size;
   return left.substr(pgwire::kHeader, frame.body());
 }
@@ -43,10 +45,14 @@ bool CachedReads::in_transaction() const { return s_.status_ != pgwire::Status::
 
 bool CachedReads::may_be_cached() const {
   if (!in_transaction()) return true;
-  return calm_ && s_.status_ == pgwire::Status::transaction && s_.account_->reads_committed() && !s_.wanted_.contains("default_transaction_isolation");
+  return calm_ && s_.status_ == pgwire::Status::transaction && s_.account_->reads_committed() &&
+         !s_.wanted_.contains("default_transaction_isolation");
 }
 
-Asker CachedReads::asker() const { return {s_.account_->database(), s_.user_, s_.wanted_, s_.account_->path(), s_.server_reads_alike_}; }
+Asker CachedReads::asker() const {
+  return {s_.account_->database(), s_.user_, s_.wanted_, s_.account_->path(),
+          s_.server_reads_alike_};
+}
 
 // A Query; or Bind, Describe of the portal, Execute of all its rows and Sync, perhaps with the Parse of a statement without a name before them.
 std::optional<CachedReads::Request> CachedReads::find_request() const {
@@ -99,12 +105,15 @@ std::optional<CachedReads::Request> CachedReads::find_request() const {
 }
 
 Insight::Shape& CachedReads::shape_of(const Request& request) {
-  return s_.part_.insight.note(effects_of(request.text).fingerprint, request.text, s_.account_->database().name, s_.user_);
+  return s_.part_.insight.note(effects_of(request.text).fingerprint, request.text,
+                               s_.account_->database().name, s_.user_);
 }
 
 CachedReads::Look CachedReads::look() {
   if (ticket_) return Look::later;
-  if (asked_ || fill_ || s_.outstanding() > 0 || !may_be_cached() || s_.pins_ != 0 || s_.ready_ > 0 || !s_.to_server_.empty() || s_.touched_.any() || s_.attempt_) return Look::pass;
+  if (asked_ || fill_ || s_.outstanding() > 0 || !may_be_cached() || s_.pins_ != 0 ||
+      s_.ready_ > 0 || !s_.to_server_.empty() || s_.touched_.any() || s_.attempt_)
+    return Look::pass;
   if (s_.to_client_.size() + s_.back_ready_ > kMostUnread) return Look::later;
   const auto request = find_request();
   if (!request) return Look::pass;
@@ -138,7 +147,11 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
   wanted.append(request.text);
   if (!request.simple) wanted.append(1, '\0').append(request.types).append(request.values);
   const std::string key = ResultCache::key(asker(), wanted);
-  return take_found(request, results_.cache().lookup(worker, {.space = cache::Space::sql, .key = key, .now = now, .refresh = cache::Refresh::when_stale}));
+  return take_found(request,
+                    results_.cache().lookup(worker, {.space = cache::Space::sql,
+                                                     .key = key,
+                                                     .now = now,
+                                                     .refresh = cache::Refresh::when_stale}));
 }
 
 CachedReads::Look CachedReads::take_found(const Request& request, cache::Found found) {
@@ -151,7 +164,8 @@ CachedReads::Look CachedReads::take_found(const Request& request, cache::Found f
       return Look::taken;
     case cache::Answer::fill:
       results_.note(worker, *shape_, CacheEvent::miss);
-      fill_.emplace(Fill{.lease = std::move(found.lease), .plan = plan_, .shape = shape_, .began = Clock::now()});
+      fill_.emplace(Fill{
+          .lease = std::move(found.lease), .plan = plan_, .shape = shape_, .began = Clock::now()});
       return Look::pass;
     case cache::Answer::join:
       ticket_ = std::move(found.ticket);
@@ -163,7 +177,9 @@ CachedReads::Look CachedReads::take_found(const Request& request, cache::Found f
     case cache::Answer::bypass:
     case cache::Answer::overloaded: break;
   }
-  results_.note(worker, *shape_, CacheEvent::passed_by, found.answer == cache::Answer::overloaded ? "too many wait for it" : "its result was not kept");
+  results_.note(worker, *shape_, CacheEvent::passed_by,
+                found.answer == cache::Answer::overloaded ? "too many wait for it"
+                                                          : "its result was not kept");
   return Look::pass;
 }
 
@@ -186,7 +202,9 @@ net::Task<> CachedReads::wait() {
     }
   }
   s_.waiting_ = false;
-  if (std::exchange(s_.cancelled_, false)) s_.unserved({Errc::cancelled, "canceling statement due to user request"}, {.sqlstate = "57014"});
+  if (std::exchange(s_.cancelled_, false))
+    s_.unserved({Errc::cancelled, "canceling statement due to user request"},
+                {.sqlstate = "57014"});
 }
 
 // As the server would: with the answers to Parse and Bind before it and ReadyForQuery behind.
@@ -262,7 +280,8 @@ void CachedReads::record_more(std::string_view bytes) {
   if (fill_->bytes.size() + bytes.size() > results_.options().max_result.count) {
     fill_->failed = true;
     fill_->bytes = {};
-    results_.note(s_.worker().index(), *fill_->shape, CacheEvent::refused, "its result is larger than sql.cache.max_result");
+    results_.note(s_.worker().index(), *fill_->shape, CacheEvent::refused,
+                  "its result is larger than sql.cache.max_result");
     fill_->lease.uncacheable(results_.cache().options().bypass_ttl, Clock::now());
     return;
   }
@@ -293,8 +312,10 @@ void CachedReads::ready(pgwire::Status status) {
 
 void CachedReads::drop() {
   if (!changes_.empty()) stream_.changed(changes_);
-  if (effect_ == Plan::Effect::schema) stream_.schema_changed();
-  else if (effect_ == Plan::Effect::doubt) stream_.doubt();
+  if (effect_ == Plan::Effect::schema)
+    stream_.schema_changed();
+  else if (effect_ == Plan::Effect::doubt)
+    stream_.doubt();
 }
 
 void CachedReads::lost() {
@@ -317,15 +338,21 @@ void CachedReads::finish_fill(pgwire::Status status) {
   Fill fill = std::move(*fill_);
   fill_.reset();
   const TimePoint now = Clock::now();
-  const bool good = !fill.failed && !s_.failed_ && status == s_.status_ && !fill.bytes.empty() && fill.plan->catalogue->version() == stream_.version();
+  const bool good = !fill.failed && !s_.failed_ && status == s_.status_ && !fill.bytes.empty() &&
+                    fill.plan->catalogue->version() == stream_.version();
   if (!fill.lease) return;
   if (!good) return fill.lease.uncacheable(Duration::zero(), now);
   Duration ttl = fill.plan->ttl;
   if (stream_.blind()) ttl = std::min(ttl, results_.options().blind_ttl);
-  const cache::Head head{.metadata = {}, .lifetimes = {.ttl = ttl}, .tags = fill.plan->tags, .is_copy = true};  // not to the disk: nobody decodes while it lies there
+  const cache::Head head{.metadata = {},
+                         .lifetimes = {.ttl = ttl},
+                         .tags = fill.plan->tags,
+                         .is_copy = true};  // not to the disk: nobody decodes while it lies there
   const bool stored = fill.lease.store(head, fill.bytes, now).has_value();
   const std::size_t worker = s_.worker().index();
-  results_.cache().count_fill(worker, cache::Space::sql, 0, stored ? cache::Cache::Fill::stored : cache::Cache::Fill::failed, elapsed(fill.began, now));
+  results_.cache().count_fill(worker, cache::Space::sql, 0,
+                              stored ? cache::Cache::Fill::stored : cache::Cache::Fill::failed,
+                              elapsed(fill.began, now));
   if (stored) results_.note(worker, *fill.shape, CacheEvent::stored);
 }
 

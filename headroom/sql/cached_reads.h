@@ -18,7 +18,8 @@ namespace headroom::sql {
 
 class CachedReads {
  public:
-  CachedReads(Session& session, ResultCache& results, ChangeStream& stream) : s_(session), results_(results), stream_(stream) {}
+  CachedReads(Session& session, ResultCache& results, ChangeStream& stream)
+      : s_(session), results_(results), stream_(stream) {}
 
   enum class Look : std::uint8_t {
     pass,   // to the server
@@ -82,7 +83,7 @@ class CachedReads {
   bool asked_ = false;
   unsigned again_ = 0;
 
-  KnownPlanPointer plan_;    // of the request at hand
+  KnownPlanPointer plan_;  // of the request at hand
   Insight::Shape* shape_ = nullptr;
   cache::Ticket ticket_;
   std::optional<Fill> fill_;
@@ -92,7 +93,7 @@ class CachedReads {
   std::vector<Oid> changes_;
   Plan::Effect effect_ = Plan::Effect::none;
   bool rolled_back_ = false;
-  bool calm_ = false;      // it is READ COMMITTED, and nothing but calm reads so far
+  bool calm_ = false;        // it is READ COMMITTED, and nothing but calm reads so far
   unsigned statements_ = 0;  // since the last ReadyForQuery
 };
 

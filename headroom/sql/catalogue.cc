@@ -18,17 +18,63 @@ namespace {
 constexpr std::size_t kPage = 5000;
 
 // Stable, because they look at settings that are in every key (time zone, formats, text search configuration), or call functions of types.
-constexpr auto kTame = std::to_array<std::string_view>({
-    "array_agg",      "array_to_json",   "array_to_string",     "concat",          "concat_ws",          "date_part",          "date_trunc",     "extract",          "format",
-    "generate_series", "json_agg",       "json_array_length",   "json_build_array", "json_build_object", "json_object_agg",    "jsonb_agg",      "jsonb_build_array", "jsonb_build_object",
-    "jsonb_object_agg", "json_populate_record", "jsonb_populate_record", "json_populate_recordset", "jsonb_populate_recordset", "json_to_record", "jsonb_to_record", "json_to_recordset", "jsonb_to_recordset",
-    "make_timestamptz", "phraseto_tsquery", "plainto_tsquery",   "quote_literal",   "quote_nullable",     "row_to_json",        "string_agg",     "timezone",         "to_char",
-    "to_date",        "to_json",         "to_jsonb",            "to_number",       "to_timestamp",       "to_tsquery",         "to_tsvector",    "websearch_to_tsquery"});
+constexpr auto kTame = std::to_array<std::string_view>({"array_agg",
+                                                        "array_to_json",
+                                                        "array_to_string",
+                                                        "concat",
+                                                        "concat_ws",
+                                                        "date_part",
+                                                        "date_trunc",
+                                                        "extract",
+                                                        "format",
+                                                        "generate_series",
+                                                        "json_agg",
+                                                        "json_array_length",
+                                                        "json_build_array",
+                                                        "json_build_object",
+                                                        "json_object_agg",
+                                                        "jsonb_agg",
+                                                        "jsonb_build_array",
+                                                        "jsonb_build_object",
+                                                        "jsonb_object_agg",
+                                                        "json_populate_record",
+                                                        "jsonb_populate_record",
+                                                        "json_populate_recordset",
+                                                        "jsonb_populate_recordset",
+                                                        "json_to_record",
+                                                        "jsonb_to_record",
+                                                        "json_to_recordset",
+                                                        "jsonb_to_recordset",
+                                                        "make_timestamptz",
+                                                        "phraseto_tsquery",
+                                                        "plainto_tsquery",
+                                                        "quote_literal",
+                                                        "quote_nullable",
+                                                        "row_to_json",
+                                                        "string_agg",
+                                                        "timezone",
+                                                        "to_char",
+                                                        "to_date",
+                                                        "to_json",
+                                                        "to_jsonb",
+                                                        "to_number",
+                                                        "to_timestamp",
+                                                        "to_tsquery",
+                                                        "to_tsvector",
+                                                        "websearch_to_tsquery"});
 
-Oid oid_of(const std::optional<std::string>& text) { return text ? static_cast<Oid>(text::to_u64(*text).value_or(0)) : 0; }
+Oid oid_of(const std::optional<std::string>& text) {
+  return text ? static_cast<Oid>(text::to_u64(*text).value_or(0)) : 0;
+}
 bool is_true(const std::optional<std::string>& text) { return text && *text == "t"; }
-char letter(const std::optional<std::string>& text) { return text && !text->empty() ? text->front() : '\0'; }
-Volatility volatility_of(char code) { return code == 'i' ? Volatility::immutable : code == 's' ? Volatility::stable : Volatility::volatile_; }
+char letter(const std::optional<std::string>& text) {
+  return text && !text->empty() ? text->front() : '\0';
+}
+Volatility volatility_of(char code) {
+  return code == 'i'   ? Volatility::immutable
+         : code == 's' ? Volatility::stable
+                       : Volatility::volatile_;
+}
 
 constexpr std::string_view kTables = R"(
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity,
@@ -71,7 +117,8 @@ const Table* Catalogue::find(const RelationName& name) const {
   return found == tables_.end() ? nullptr : &found->second;
 }
 
-const Table* Catalogue::find(std::string_view schema, std::string_view name, const std::vector<std::string>& path) const {
+const Table* Catalogue::find(std::string_view schema, std::string_view name,
+                             const std::vector<std::string>& path) const {
   if (!schema.empty()) return find({std::string(schema), std::string(name)});
   if (std::ranges::find(path, "pg_catalog") == path.end()) {
     if (const Table* system = find({"pg_catalog", std::string(name)})) return system;
@@ -94,12 +141,18 @@ void CatalogueRows::add_table(const Row& row) {
   const char persistence = letter(row[4]);
   Table table{.oid = oid, .acts = is_true(row[6])};
   table.is_system = oid < 16384 || row[1]->starts_with("pg_") || *row[1] == "information_schema";
-  if (table.is_system) table.why_not = "a system catalogue";
-  else if (persistence == 't') table.why_not = "a temporary table";
-  else if (persistence == 'u') table.why_not = "an unlogged table: its changes are not in the log";
-  else if (kind == 'f') table.why_not = "a foreign table";
-  else if (is_true(row[5]) && is_true(row[7])) table.why_not = "row-level security by functions or other tables";
-  const auto [place, fresh] = made_->tables_.insert_or_assign(RelationName{*row[1], *row[2]}, std::move(table));
+  if (table.is_system)
+    table.why_not = "a system catalogue";
+  else if (persistence == 't')
+    table.why_not = "a temporary table";
+  else if (persistence == 'u')
+    table.why_not = "an unlogged table: its changes are not in the log";
+  else if (kind == 'f')
+    table.why_not = "a foreign table";
+  else if (is_true(row[5]) && is_true(row[7]))
+    table.why_not = "row-level security by functions or other tables";
+  const auto [place, fresh] =
+      made_->tables_.insert_or_assign(RelationName{*row[1], *row[2]}, std::move(table));
   entries_[oid] = {.table = &place->second, .name = *row[2], .kind = kind};
 }
 
@@ -159,16 +212,23 @@ std::set<Oid> CatalogueRows::reach(Oid start, Edges edges) const {
 
 void CatalogueRows::finish(Oid oid, Entry& entry) {
   Table& table = *entry.table;
-  const auto each = [](const std::vector<Oid>& all, const auto& visit) { std::ranges::for_each(all, visit); };
-  for (const Oid reached : reach(oid, [&](const Entry& e, const auto& visit) { each(e.views, visit); })) {
+  const auto each = [](const std::vector<Oid>& all, const auto& visit) {
+    std::ranges::for_each(all, visit);
+  };
+  for (const Oid reached :
+       reach(oid, [&](const Entry& e, const auto& visit) { each(e.views, visit); })) {
     const Entry& read = entries_.at(reached);
     if (read.kind != 'v') table.reads.push_back(reached);
-    if (table.why_not.empty() && !read.table->why_not.empty()) table.why_not = fmt::format("{} is {}", read.name, read.table->why_not);
-    if (table.why_not.empty() && !read.called.empty()) table.why_not = fmt::format("the view {} calls {}", read.name, read.called);
+    if (table.why_not.empty() && !read.table->why_not.empty())
+      table.why_not = fmt::format("{} is {}", read.name, read.table->why_not);
+    if (table.why_not.empty() && !read.called.empty())
+      table.why_not = fmt::format("the view {} calls {}", read.name, read.called);
     // A read of a table reads its partitions and heirs.
-    for (const Oid below : reach(reached, [&](const Entry& e, const auto& visit) { each(e.children, visit); })) {
+    for (const Oid below :
+         reach(reached, [&](const Entry& e, const auto& visit) { each(e.children, visit); })) {
       const Table& child = *entries_.at(below).table;
-      if (table.why_not.empty() && !child.why_not.empty()) table.why_not = fmt::format("{} is {}", entries_.at(below).name, child.why_not);
+      if (table.why_not.empty() && !child.why_not.empty())
+        table.why_not = fmt::format("{} is {}", entries_.at(below).name, child.why_not);
     }
   }
   const auto up = reach(oid, [&](const Entry& e, const auto& visit) { each(e.parents, visit); });
@@ -194,9 +254,11 @@ CataloguePointer CatalogueRows::make(std::uint64_t version, bool odd_operators) 
 }
 
 // One transaction: all of it as of one moment.
-net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std::uint64_t version, TimePoint deadline) {
+net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std::uint64_t version,
+                                                   TimePoint deadline) {
   CatalogueRows made;
-  auto begun = co_await postgres::ask(server, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", deadline);
+  auto begun =
+      co_await postgres::ask(server, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", deadline);
   if (!begun) co_return pass(begun);
   for (Oid last = 0;;) {
     std::string query = fmt::format(kTables, last, kPage);
@@ -206,8 +268,11 @@ net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std
     if (rows->size() < kPage) break;
     last = oid_of(rows->back()[0]);
   }
-  for (const auto& [text, add] : {std::pair{kEdges, &CatalogueRows::add_edge}, std::pair{kViewCalls, &CatalogueRows::add_call}, std::pair{kFunctions, &CatalogueRows::add_function},
-                                  std::pair{kColumnFunctions, &CatalogueRows::add_column_function}}) {
+  for (const auto& [text, add] :
+       {std::pair{kEdges, &CatalogueRows::add_edge},
+        std::pair{kViewCalls, &CatalogueRows::add_call},
+        std::pair{kFunctions, &CatalogueRows::add_function},
+        std::pair{kColumnFunctions, &CatalogueRows::add_column_function}}) {
     for (std::size_t at = 0;; at += kPage) {
       std::string query = fmt::format(fmt::runtime(text), at, kPage);
       auto rows = co_await postgres::ask(server, std::move(query), deadline);
@@ -225,24 +290,35 @@ net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std
 
 net::Task<Result<std::string>> read_fingerprint(postgres::Server& server, TimePoint deadline) {
   const auto part = [](std::string_view table, std::string_view condition) {
-    return fmt::format(" || ' ' || (SELECT count(*) || '/' || coalesce(sum(hashtext(xmin::text || ctid::text)::bigint), 0) FROM pg_catalog.{} WHERE {})", table, condition);
+    return fmt::format(
+        " || ' ' || (SELECT count(*) || '/' || coalesce(sum(hashtext(xmin::text || "
+        "ctid::text)::bigint), 0) FROM pg_catalog.{} WHERE {})",
+        table, condition);
   };
   // Temporary tables come and go and are nobody else's.
   std::string query =
-      "WITH t AS (SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relpersistence <> 't' AND relkind IN ('r', 'p', 'v', 'm', 'f')) SELECT pg_catalog.pg_conf_load_time()::text || "
-      "(SELECT coalesce(sum(hashtext(r.rolname || r.oid::text || r.rolsuper::text || r.rolbypassrls::text)::bigint), 0) FROM pg_catalog.pg_roles r)";
-  for (const auto& [table, relation] : {std::pair{"pg_class", "oid"}, std::pair{"pg_rewrite", "ev_class"}, std::pair{"pg_policy", "polrelid"}, std::pair{"pg_inherits", "inhrelid"},
-                                        std::pair{"pg_attrdef", "adrelid"}, std::pair{"pg_attribute", "attnum > 0 AND attrelid"}, std::pair{"pg_trigger", "NOT tgisinternal AND tgrelid"},
-                                        std::pair{"pg_constraint", "contype = 'f' AND conrelid"}})
+      "WITH t AS (SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relpersistence <> 't' "
+      "AND relkind IN ('r', 'p', 'v', 'm', 'f')) SELECT pg_catalog.pg_conf_load_time()::text || "
+      "(SELECT coalesce(sum(hashtext(r.rolname || r.oid::text || r.rolsuper::text || "
+      "r.rolbypassrls::text)::bigint), 0) FROM pg_catalog.pg_roles r)";
+  for (const auto& [table, relation] :
+       {std::pair{"pg_class", "oid"}, std::pair{"pg_rewrite", "ev_class"},
+        std::pair{"pg_policy", "polrelid"}, std::pair{"pg_inherits", "inhrelid"},
+        std::pair{"pg_attrdef", "adrelid"}, std::pair{"pg_attribute", "attnum > 0 AND attrelid"},
+        std::pair{"pg_trigger", "NOT tgisinternal AND tgrelid"},
+        std::pair{"pg_constraint", "contype = 'f' AND conrelid"}})
     query += part(table, fmt::format("{} IN (SELECT oid FROM t)", relation));
   for (const auto& [table, condition] :
-       {std::pair{"pg_proc", "oid >= 16384"}, std::pair{"pg_operator", "oid >= 16384"}, std::pair{"pg_cast", "oid >= 16384"}, std::pair{"pg_enum", "true"},
-        std::pair{"pg_type", "oid >= 16384 AND typtype IN ('e', 'd', 'r')"}, std::pair{"pg_namespace", "oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_'"},
+       {std::pair{"pg_proc", "oid >= 16384"}, std::pair{"pg_operator", "oid >= 16384"},
+        std::pair{"pg_cast", "oid >= 16384"}, std::pair{"pg_enum", "true"},
+        std::pair{"pg_type", "oid >= 16384 AND typtype IN ('e', 'd', 'r')"},
+        std::pair{"pg_namespace", "oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_'"},
         std::pair{"pg_auth_members", "true"}, std::pair{"pg_db_role_setting", "true"}})
     query += part(table, condition);
   auto rows = co_await postgres::ask(server, std::move(query), deadline);
   if (!rows) co_return pass(rows);
-  if (rows->empty() || rows->front().empty() || !rows->front()[0]) co_return fail(Errc::protocol, "the server does not answer what it was asked");
+  if (rows->empty() || rows->front().empty() || !rows->front()[0])
+    co_return fail(Errc::protocol, "the server does not answer what it was asked");
   co_return *rows->front()[0];
 }
 

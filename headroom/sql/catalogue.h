@@ -25,7 +25,7 @@ using Oid = std::uint32_t;
 struct Table {
   Oid oid = 0;
   bool is_system = false;
-  bool acts = false;     // triggers or rules: what a write of it does is not known
+  bool acts = false;      // triggers or rules: what a write of it does is not known
   std::string why_not{};  // why a read of it may not be cached; empty: it may
   std::vector<Oid> reads{};
   std::vector<Oid> changes{};
@@ -45,13 +45,16 @@ struct Function {
 class Catalogue {
  public:
   // Null: there is none such. `path`: schemas in their order; pg_catalog comes first where it is not among them.
-  [[nodiscard]] const Table* find(std::string_view schema, std::string_view name, const std::vector<std::string>& path) const;
+  [[nodiscard]] const Table* find(std::string_view schema, std::string_view name,
+                                  const std::vector<std::string>& path) const;
   [[nodiscard]] const Table* find(const postgres::RelationName& name) const;
   [[nodiscard]] const Function* function(std::string_view name) const;
   // Operators or casts of its own that are not immutable: then no text tells what it calls.
   [[nodiscard]] bool has_odd_operators() const { return odd_operators_; }
   // Functions that may be called as if they were columns (rooms.price), and are not immutable.
-  [[nodiscard]] const std::vector<std::string>& column_functions() const { return column_functions_; }
+  [[nodiscard]] const std::vector<std::string>& column_functions() const {
+    return column_functions_;
+  }
   [[nodiscard]] std::size_t size() const { return tables_.size(); }
   [[nodiscard]] std::uint64_t version() const { return version_; }
 
@@ -66,12 +69,16 @@ class Catalogue {
 using CataloguePointer = std::shared_ptr<const Catalogue>;
 
 // Asks an idle server. Errc as postgres::ask().
-[[nodiscard]] net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std::uint64_t version, TimePoint deadline);
+[[nodiscard]] net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server,
+                                                                 std::uint64_t version,
+                                                                 TimePoint deadline);
 // Changes when tables, views, functions, triggers, policies, privileges or settings of roles do: for what leaves no trace in the log.
-[[nodiscard]] net::Task<Result<std::string>> read_fingerprint(postgres::Server& server, TimePoint deadline);
+[[nodiscard]] net::Task<Result<std::string>> read_fingerprint(postgres::Server& server,
+                                                              TimePoint deadline);
 
 // The value of search_path as schemas; "$user" is `user`.
-[[nodiscard]] std::vector<std::string> parse_search_path(std::string_view text, std::string_view user);
+[[nodiscard]] std::vector<std::string> parse_search_path(std::string_view text,
+                                                         std::string_view user);
 // Whether a function of PostgreSQL's own, though only stable, depends on nothing but its arguments and the settings of the key.
 [[nodiscard]] bool is_tame(std::string_view system_function);
 

@@ -14,14 +14,15 @@ using postgres::Decoding;
 namespace {
 
 constexpr std::string_view kPrefix = "headroom";
-constexpr Duration kAgain = 1s;          // after a failure
-constexpr Duration kAnswer = 5s;         // for a question
-constexpr Duration kOpening = 600s;      // for open transactions to end
-constexpr Duration kInDemand = 10s;      // since a look-up
-constexpr Duration kAtRest = 1s;         // how often it is looked when nobody asks
+constexpr Duration kAgain = 1s;      // after a failure
+constexpr Duration kAnswer = 5s;     // for a question
+constexpr Duration kOpening = 600s;  // for open transactions to end
+constexpr Duration kInDemand = 10s;  // since a look-up
+constexpr Duration kAtRest = 1s;     // how often it is looked when nobody asks
 constexpr Duration kLookAtCatalogue = 1s;
-constexpr Duration kPatience = 15ms;     // for the log's position, before a message of ours goes behind it
-constexpr Duration kLost = 10s;          // nothing was passed for so long: the stream is made anew
+constexpr Duration kPatience =
+    15ms;                        // for the log's position, before a message of ours goes behind it
+constexpr Duration kLost = 10s;  // nothing was passed for so long: the stream is made anew
 
 std::int64_t stamp(TimePoint at) { return at.time_since_epoch().count(); }
 TimePoint time_of(std::int64_t stamp) { return TimePoint(Duration(stamp)); }
@@ -36,8 +37,18 @@ Error malformed() { return {Errc::protocol, "the server does not answer what it 
 
 }  // namespace
 
-ChangeStream::ChangeStream(net::Workers& workers, const postgres::Means& means, const Database& database, postgres::Credentials who, cache::Cache& cache, Duration behind, bool may_be_blind)
-    : worker_(workers[0]), means_(means), database_(database), who_(std::move(who)), cache_(cache), behind_(behind), may_be_blind_(may_be_blind), tag_("sql:" + database.name), instance_(text::random_hex(8)) {}
+ChangeStream::ChangeStream(net::Workers& workers, const postgres::Means& means,
+                           const Database& database, postgres::Credentials who, cache::Cache& cache,
+                           Duration behind, bool may_be_blind)
+    : worker_(workers[0]),
+      means_(means),
+      database_(database),
+      who_(std::move(who)),
+      cache_(cache),
+      behind_(behind),
+      may_be_blind_(may_be_blind),
+      tag_("sql:" + database.name),
+      instance_(text::random_hex(8)) {}
 
 void ChangeStream::start() {
   worker_.run_and_wait([this] {
@@ -62,10 +73,13 @@ std::string ChangeStream::tag(Oid table) const { return fmt::format("{}:{}", tag
 bool ChangeStream::current(TimePoint now) {
   wanted_.store(stamp(now), std::memory_order_relaxed);
   const std::int64_t verified = verified_.load(std::memory_order_acquire);
-  const bool is = ready_.load(std::memory_order_acquire) && follows_primary() && !catalogue_stale_.load(std::memory_order_acquire) && verified > doubted_.load(std::memory_order_acquire) &&
+  const bool is = ready_.load(std::memory_order_acquire) && follows_primary() &&
+                  !catalogue_stale_.load(std::memory_order_acquire) &&
+                  verified > doubted_.load(std::memory_order_acquire) &&
                   elapsed(time_of(verified), now) <= behind_;
   const bool ageing = elapsed(time_of(verified), now) > behind_ / 3;
-  if ((!is || ageing) && ready_.load(std::memory_order_relaxed) && !kicked_.exchange(true, std::memory_order_acq_rel)) {
+  if ((!is || ageing) && ready_.load(std::memory_order_relaxed) &&
+      !kicked_.exchange(true, std::memory_order_acq_rel)) {
     worker_.post([this] {
       if (wake_) wake_->set();
     });
@@ -79,7 +93,9 @@ void ChangeStream::doubt() {
 }
 
 void ChangeStream::changed(std::span<const Oid> tables) {
-  for (const Oid table : tables) cache_.memory().invalidate_tag(tag(table), cache::Hardness::hard);  // a CDN is not told of each write
+  for (const Oid table : tables)
+    cache_.memory().invalidate_tag(tag(table),
+                                   cache::Hardness::hard);  // a CDN is not told of each write
 }
 
 void ChangeStream::look_anew() {
@@ -108,12 +124,16 @@ void ChangeStream::say(std::string state) {
 }
 
 StreamReport ChangeStream::report() const {
-  StreamReport report{.commits = commits_.load(), .flushes = flushes_.load(), .catalogues = version_.load()};
+  StreamReport report{
+      .commits = commits_.load(), .flushes = flushes_.load(), .catalogues = version_.load()};
   const TimePoint now = Clock::now();
   report.behind = elapsed(time_of(verified_.load()), now);
   const std::scoped_lock lock(mutex_);
   report.tables = catalogue_ ? catalogue_->size() : 0;
-  report.state = !ready_ || !follows_primary() ? state_ : catalogue_stale_ ? "reading the catalogue" : verified_ <= doubted_ ? "waiting for a commit to pass" : "current";
+  report.state = !ready_ || !follows_primary() ? state_
+                 : catalogue_stale_            ? "reading the catalogue"
+                 : verified_ <= doubted_       ? "waiting for a commit to pass"
+                                               : "current";
   return report;
 }
 
@@ -145,20 +165,26 @@ Task<Result<>> ChangeStream::follow() {
   const postgres::Route route = database_.cluster->route(follows_);
   const std::string name = database_.route.target.database;
   const TimePoint deadline = Clock::now() + kAnswer;
-  auto server = co_await postgres::log_in(*group_, means_, route, credentials(), name, deadline, nullptr);
+  auto server =
+      co_await postgres::log_in(*group_, means_, route, credentials(), name, deadline, nullptr);
   if (!server) co_return pass(server);
-  auto level = co_await postgres::ask(**server, "SET synchronous_commit TO local; SHOW wal_level", deadline);
+  auto level =
+      co_await postgres::ask(**server, "SET synchronous_commit TO local; SHOW wal_level", deadline);
   if (!level) co_return pass(level);
   if (level->empty() || level->front().empty() || level->front()[0] != "logical")
     co_return co_await go_blind(**server);
   pgwire::Report refusal;
-  auto decoding = co_await Decoding::connect(*group_, means_, route, credentials(), name, deadline, &refusal);
+  auto decoding =
+      co_await Decoding::connect(*group_, means_, route, credentials(), name, deadline, &refusal);
   if (!decoding) co_return pass(decoding, "decoding the log");
 
   bool opened = false;
   net::TaskGroup beside(worker_);
   say("making the slot");
-  if (!beside.spawn([this, &its_server = **server, &its_decoding = **decoding, &opened] { return watch_opening(its_server, its_decoding, opened); })) co_return Result<>{};
+  if (!beside.spawn([this, &its_server = **server, &its_decoding = **decoding, &opened] {
+        return watch_opening(its_server, its_decoding, opened);
+      }))
+    co_return Result<>{};
   auto begun = co_await (*decoding)->open(Clock::now() + kOpening);
   opened = true;
   co_await beside.join();
@@ -195,7 +221,8 @@ Task<Result<>> ChangeStream::follow() {
 
 // Without the log: what comes through the proxy drops what it changes, and results live for a short time.
 Task<Result<>> ChangeStream::go_blind(postgres::Server& server) {
-  constexpr std::string_view kWhy = "the server's wal_level is not logical (it needs a restart with wal_level = logical)";
+  constexpr std::string_view kWhy =
+      "the server's wal_level is not logical (it needs a restart with wal_level = logical)";
   if (!may_be_blind_) co_return fail(Errc::conflict, std::string(kWhy));
   say(fmt::format("{}; results are kept for blind_ttl", kWhy));
   fingerprint_.clear();
@@ -212,10 +239,13 @@ Task<Result<>> ChangeStream::go_blind(postgres::Server& server) {
 // While the server makes the slot it waits for transactions that are open: says for whom.
 Task<> ChangeStream::watch_opening(postgres::Server& server, Decoding& decoding, bool& opened) {
   while (!opened && !group_->stopped()) {
-    std::string query = fmt::format("SELECT string_agg(pid::text, ', ') FROM unnest(pg_catalog.pg_blocking_pids({})) pid", decoding.pid());
+    std::string query = fmt::format(
+        "SELECT string_agg(pid::text, ', ') FROM unnest(pg_catalog.pg_blocking_pids({})) pid",
+        decoding.pid());
     auto rows = co_await postgres::ask(server, std::move(query), Clock::now() + kAnswer);
     if (!rows) co_return;
-    if (!rows->empty() && !rows->front().empty() && rows->front()[0]) say("making the slot waits for a transaction that is open: pid " + *rows->front()[0]);
+    if (!rows->empty() && !rows->front().empty() && rows->front()[0])
+      say("making the slot waits for a transaction that is open: pid " + *rows->front()[0]);
     for (int i = 0; i < 10 && !opened; ++i) (void)co_await net::sleep(*group_, 50ms);
   }
 }
@@ -256,16 +286,21 @@ void ChangeStream::take(const Decoded& line) {
 
 // Nobody knows what others write under our prefix. 0: not one of ours.
 std::uint64_t ChangeStream::heartbeat_of(std::string_view content) const {
-  if (content.size() <= instance_.size() || !content.starts_with(instance_) || content[instance_.size()] != ':') return 0;
+  if (content.size() <= instance_.size() || !content.starts_with(instance_) ||
+      content[instance_.size()] != ':')
+    return 0;
   const std::uint64_t number = text::to_u64(content.substr(instance_.size() + 1)).value_or(0);
   return number <= heartbeat_sent_ ? number : 0;
 }
 
 void ChangeStream::take_change(const Decoded& line) {
   for (const postgres::RelationName& name : line.tables) {
-    const Table* table = catalogue_ ? catalogue_->find(name) : nullptr;  // only this worker's tasks write it
-    if (table == nullptr) open_.all = true;
-    else open_.tables.insert(open_.tables.end(), table->upwards.begin(), table->upwards.end());
+    const Table* table =
+        catalogue_ ? catalogue_->find(name) : nullptr;  // only this worker's tasks write it
+    if (table == nullptr)
+      open_.all = true;
+    else
+      open_.tables.insert(open_.tables.end(), table->upwards.begin(), table->upwards.end());
   }
   if (open_.tables.size() < 64) return;
   std::ranges::sort(open_.tables);
@@ -275,7 +310,8 @@ void ChangeStream::take_change(const Decoded& line) {
 void ChangeStream::commit(std::uint32_t xid) {
   commits_.fetch_add(1, std::memory_order_relaxed);
   open_.xid = xid;
-  if (!has_content_ || open_.all) open_.schema = true;  // DDL, privileges, REFRESH, ANALYZE; a row that is locked
+  if (!has_content_ || open_.all)
+    open_.schema = true;  // DDL, privileges, REFRESH, ANALYZE; a row that is locked
   heartbeat_seen_ = std::max(heartbeat_seen_, heartbeat_begun_);
   if (!open_.schema && open_.tables.empty()) return;
   drop(open_);
@@ -292,14 +328,17 @@ void ChangeStream::drop(const Commit& commit) {
     look_anew();
     wake_->set();
   }
-  if (commit.all) flush();
-  else changed(commit.tables);
+  if (commit.all)
+    flush();
+  else
+    changed(commit.tables);
 }
 
 // What the last question asked for has been passed: all that was seen then has been dropped, or is dropped now.
 void ChangeStream::settle() {
   if (!probe_) return;
-  const bool passed = probe_->heartbeat != 0 ? heartbeat_seen_ >= probe_->heartbeat : position_ >= probe_->position;
+  const bool passed =
+      probe_->heartbeat != 0 ? heartbeat_seen_ >= probe_->heartbeat : position_ >= probe_->position;
   if (!passed) return;
   std::erase_if(unsettled_, [this](const Commit& commit) {
     const bool seen = probe_->snapshot.sees(commit.xid);
@@ -324,11 +363,15 @@ Task<Result<>> ChangeStream::ask_server(postgres::Server& server) {
     auto probed = co_await probe(server);
     if (!probed) co_return probed;
     const TimePoint verified = std::max(time_of(verified_.load()), began);
-    if (elapsed(verified, Clock::now()) > kLost) co_return fail(Errc::timeout, "the stream of changes does not get on");
-    const TimePoint next = Clock::now() + (asked_for || probe_ ? Duration::zero() : kAtRest);  // the wheel's next tick, or a kick
+    if (elapsed(verified, Clock::now()) > kLost)
+      co_return fail(Errc::timeout, "the stream of changes does not get on");
+    const TimePoint next =
+        Clock::now() +
+        (asked_for || probe_ ? Duration::zero() : kAtRest);  // the wheel's next tick, or a kick
     auto woken = co_await wake_->wait(next);
     if (!woken && woken.error().code == Errc::cancelled) break;
-    if (const Duration since = elapsed(probed_, Clock::now()); since < kShortest) co_await worker_.yield();
+    if (const Duration since = elapsed(probed_, Clock::now()); since < kShortest)
+      co_await worker_.yield();
   }
   co_return Result<>{};
 }
@@ -339,21 +382,26 @@ Task<Result<>> ChangeStream::probe(postgres::Server& server) {
   // What was confirmed to a client may not be in the log yet (synchronous_commit = off), and a position may lie within a record: then a message of
   // ours tells.
   const bool late = probe_ && elapsed(probe_->as_of, as_of) > kPatience;
-  const bool doubted = doubted_.load(std::memory_order_acquire) >= verified_.load(std::memory_order_acquire);
+  const bool doubted =
+      doubted_.load(std::memory_order_acquire) >= verified_.load(std::memory_order_acquire);
   if (probe_ && !late && !doubted) co_return Result<>{};
   if (probe_ && probe_->heartbeat != 0) co_return Result<>{};  // it is on its way
   probed_ = as_of;
   Probe made{.as_of = as_of, .position = 0, .heartbeat = 0, .snapshot = {}};
   if (late || doubted) {
     made.heartbeat = ++heartbeat_sent_;
-    std::string message = fmt::format("SELECT pg_catalog.pg_logical_emit_message(true, '{}', '{}:{}')", kPrefix, instance_, made.heartbeat);
+    std::string message =
+        fmt::format("SELECT pg_catalog.pg_logical_emit_message(true, '{}', '{}:{}')", kPrefix,
+                    instance_, made.heartbeat);
     auto sent = co_await postgres::ask(server, std::move(message), Clock::now() + kAnswer);
     if (!sent) co_return pass(sent);
   }
-  std::string query = "SELECT pg_catalog.pg_current_wal_flush_lsn(), pg_catalog.txid_current_snapshot()";
+  std::string query =
+      "SELECT pg_catalog.pg_current_wal_flush_lsn(), pg_catalog.txid_current_snapshot()";
   auto rows = co_await postgres::ask(server, std::move(query), Clock::now() + kAnswer);
   if (!rows) co_return pass(rows);
-  if (rows->size() != 1 || rows->front().size() != 2 || !rows->front()[0] || !rows->front()[1]) co_return std::unexpected(malformed());
+  if (rows->size() != 1 || rows->front().size() != 2 || !rows->front()[0] || !rows->front()[1])
+    co_return std::unexpected(malformed());
   made.position = postgres::parse_position(*rows->front()[0]);
   auto snapshot = Snapshot::parse(*rows->front()[1]);
   if (made.position == 0 || !snapshot) co_return std::unexpected(malformed());

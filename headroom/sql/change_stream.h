@@ -28,8 +28,8 @@
 namespace headroom::sql {
 
 struct StreamReport {
-  std::string state{};    // "current", "behind", or why not
-  Duration behind{};      // how old the last sign is
+  std::string state{};  // "current", "behind", or why not
+  Duration behind{};    // how old the last sign is
   std::uint64_t commits = 0, flushes = 0, catalogues = 0, tables = 0;
 };
 
@@ -38,8 +38,8 @@ class ChangeStream {
   static constexpr Duration kShortest = 5ms;
   static constexpr std::size_t kMostUnsettled = 10'000;
 
-  ChangeStream(net::Workers& workers, const postgres::Means& means, const Database& database, postgres::Credentials who, cache::Cache& cache, Duration behind,
-               bool may_be_blind);
+  ChangeStream(net::Workers& workers, const postgres::Means& means, const Database& database,
+               postgres::Credentials who, cache::Cache& cache, Duration behind, bool may_be_blind);
   ChangeStream(const ChangeStream&) = delete;
   ChangeStream& operator=(const ChangeStream&) = delete;
 
@@ -57,7 +57,10 @@ class ChangeStream {
   void schema_changed();
   void flush();
   // The server's log cannot be decoded at all, and results may be kept all the same: what others write is not seen.
-  [[nodiscard]] bool blind() const { return blind_.load(std::memory_order_acquire) && !catalogue_stale_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool blind() const {
+    return blind_.load(std::memory_order_acquire) &&
+           !catalogue_stale_.load(std::memory_order_acquire);
+  }
   // Null before it was read. `version()` of the newest one, without a lock.
   [[nodiscard]] CataloguePointer catalogue() const;
   [[nodiscard]] std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
@@ -87,11 +90,14 @@ class ChangeStream {
   [[nodiscard]] net::Task<Result<>> read_stream(postgres::Decoding& decoding);
   [[nodiscard]] net::Task<Result<>> ask_server(postgres::Server& server);
   [[nodiscard]] postgres::Credentials credentials() const;
-  [[nodiscard]] bool follows_primary() const { return follows_.load(std::memory_order_acquire) == database_.cluster->primary(); }
+  [[nodiscard]] bool follows_primary() const {
+    return follows_.load(std::memory_order_acquire) == database_.cluster->primary();
+  }
   [[nodiscard]] net::Task<Result<>> go_blind(postgres::Server& server);
   [[nodiscard]] net::Task<Result<>> probe(postgres::Server& server);
   [[nodiscard]] net::Task<Result<>> look_at_catalogue(postgres::Server& server);
-  [[nodiscard]] net::Task<> watch_opening(postgres::Server& server, postgres::Decoding& decoding, bool& opened);
+  [[nodiscard]] net::Task<> watch_opening(postgres::Server& server, postgres::Decoding& decoding,
+                                          bool& opened);
   void take(const postgres::Decoded& line);
   void take_change(const postgres::Decoded& line);
   [[nodiscard]] std::uint64_t heartbeat_of(std::string_view content) const;

@@ -11,7 +11,8 @@
 namespace headroom::sql {
 namespace {
 
-constexpr std::string_view kHint = "headroom:primary";  // wherever it stands: at worst a read goes to the primary
+constexpr std::string_view kHint =
+    "headroom:primary";  // wherever it stands: at worst a read goes to the primary
 bool is_hinted(std::string_view text) { return text.find(kHint) != std::string_view::npos; }
 
 constexpr std::size_t kEntry = 128;  // of a decision beside its names and its text
@@ -19,7 +20,8 @@ constexpr std::size_t kEntry = 128;  // of a decision beside its names and its t
 std::size_t size_of(const Decision& decision) {
   std::size_t bytes = sizeof decision;
   for (const auto* names : {&decision.reads, &decision.writes, &decision.functions}) {
-    for (const ObjectName& each : *names) bytes += sizeof each + each.schema.capacity() + each.name.capacity();
+    for (const ObjectName& each : *names)
+      bytes += sizeof each + each.schema.capacity() + each.name.capacity();
   }
   return bytes;
 }
@@ -31,18 +33,21 @@ void append_gap(std::string& text, const Token& before, const Token& token) {
   const bool adjacent = token.text.data() == end;
   if (before.kind == Kind::other && token.kind == Kind::other && !adjacent) text += ' ';
   if (before.kind == Kind::number && token.kind != Kind::other && adjacent) text += '\x02';
-  if (before.kind == Kind::string && token.kind == Kind::string) text.append(end, token.text.data());
+  if (before.kind == Kind::string && token.kind == Kind::string)
+    text.append(end, token.text.data());
 }
 
 }  // namespace
 
 std::string_view name_of(Class its_class) {
-  constexpr std::array<std::string_view, 6> kNames{"read", "session", "transaction", "write", "schema", "opaque"};
+  constexpr std::array<std::string_view, 6> kNames{"read",  "session", "transaction",
+                                                   "write", "schema",  "opaque"};
   return kNames[static_cast<std::size_t>(its_class)];
 }
 
 Decision classify(std::string_view text) {
-  if (text.size() > Classifier::kLongestParsed || text.find('\0') != std::string_view::npos) return {.its_class = Class::opaque, .statements = 1};
+  if (text.size() > Classifier::kLongestParsed || text.find('\0') != std::string_view::npos)
+    return {.its_class = Class::opaque, .statements = 1};
   Decision decision = read_tree(text);
   decision.hinted_primary = is_hinted(text);
   return decision;
@@ -58,9 +63,12 @@ const DecisionPointer& Classifier::remember(std::string_view blanked, DecisionPo
 }
 
 DecisionPointer Classifier::decide(std::string_view text, std::string_view blanked) {
-  if (is_hinted(text) || blanked.size() > kLongestRemembered) return std::make_shared<const Decision>(classify(text));
-  if (const auto found = young_.by_text.find(blanked); found != young_.by_text.end()) return found->second;
-  if (const auto found = old_.by_text.find(blanked); found != old_.by_text.end()) return remember(blanked, found->second);
+  if (is_hinted(text) || blanked.size() > kLongestRemembered)
+    return std::make_shared<const Decision>(classify(text));
+  if (const auto found = young_.by_text.find(blanked); found != young_.by_text.end())
+    return found->second;
+  if (const auto found = old_.by_text.find(blanked); found != old_.by_text.end())
+    return remember(blanked, found->second);
   return remember(blanked, std::make_shared<const Decision>(classify(text)));
 }
 
@@ -87,11 +95,13 @@ void Classifier::learn(std::string_view text) {
   Decision known = *decide(text, key);
   known.refused = true;
   const auto found = young_.by_text.find(key);
-  if (found != young_.by_text.end()) found->second = std::make_shared<const Decision>(std::move(known));
+  if (found != young_.by_text.end())
+    found->second = std::make_shared<const Decision>(std::move(known));
 }
 
 bool reads_alike(const postgres::Settings& settings) {
-  if (const auto strings = settings.find("standard_conforming_strings"); strings != settings.end()) {
+  if (const auto strings = settings.find("standard_conforming_strings");
+      strings != settings.end()) {
     const std::string value = text::lowered(strings->second);
     if (value != "on" && value != "true" && value != "yes" && value != "1") return false;
   }
@@ -101,8 +111,9 @@ bool reads_alike(const postgres::Settings& settings) {
   for (const char c : encoding->second) {
     if (c != '-' && c != '_' && c != ' ') name += text::lower(c);
   }
-  return name.starts_with("utf8") || name == "unicode" || name == "sqlascii" || name.starts_with("latin") || name.starts_with("iso8859") ||
-         name.starts_with("win") || name.starts_with("koi8");
+  return name.starts_with("utf8") || name == "unicode" || name == "sqlascii" ||
+         name.starts_with("latin") || name.starts_with("iso8859") || name.starts_with("win") ||
+         name.starts_with("koi8");
 }
 
 }  // namespace headroom::sql

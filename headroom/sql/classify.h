@@ -27,8 +27,8 @@ enum class Class : std::uint8_t {
   session,      // SET, SHOW, LISTEN, DECLARE, LOCK and what else changes no table
   transaction,  // BEGIN, COMMIT, ROLLBACK, SAVEPOINT
   write,        // INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY ... FROM: to the tables of `writes`
-  schema,       // CREATE, ALTER, DROP, GRANT, REFRESH, VACUUM and all other utility statements: tables may mean something else now
-  opaque,       // DO, CALL, EXECUTE, what does not parse: anything
+  schema,  // CREATE, ALTER, DROP, GRANT, REFRESH, VACUUM and all other utility statements: tables may mean something else now
+  opaque,  // DO, CALL, EXECUTE, what does not parse: anything
 };
 [[nodiscard]] std::string_view name_of(Class its_class);
 
@@ -41,28 +41,32 @@ struct ObjectName {
 
 struct Decision {
   Class its_class = Class::read;
-  unsigned statements = 0;              // of the text; 0: empty
-  std::vector<ObjectName> reads{};      // each once, views as they are
-  std::vector<ObjectName> writes{};     // targets of INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY FROM, REFRESH, SELECT INTO
-  std::vector<ObjectName> functions{};  // called by name; operators, casts and what views call are not seen
-  bool locks_rows = false;              // FOR UPDATE, FOR SHARE
-  bool writes_in_with = false;          // WITH x AS (INSERT ...)
-  bool into = false;                    // SELECT INTO, CREATE TABLE AS
-  bool temporary = false;               // makes a temporary table
-  bool samples = false;                 // TABLESAMPLE
-  bool clock = false;                   // CURRENT_DATE and its kind, 'now'
-  bool identity = false;                // CURRENT_USER and its kind
-  bool explains = false;                // EXPLAIN of it
-  bool copies = false;                  // COPY
-  bool begins = false;                  // BEGIN, START TRANSACTION among them
-  bool ends = false;                    // COMMIT, ROLLBACK, PREPARE TRANSACTION, COMMIT PREPARED among them
-  bool local_state = false;             // reads what is a server's own: pg_stat_..., pg_locks, temporary tables, cursors
-  bool hinted_primary = false;          // /* headroom:primary */
-  bool refused = false;                 // by a replica, once
+  unsigned statements = 0;          // of the text; 0: empty
+  std::vector<ObjectName> reads{};  // each once, views as they are
+  std::vector<ObjectName>
+      writes{};  // targets of INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY FROM, REFRESH, SELECT INTO
+  std::vector<ObjectName>
+      functions{};              // called by name; operators, casts and what views call are not seen
+  bool locks_rows = false;      // FOR UPDATE, FOR SHARE
+  bool writes_in_with = false;  // WITH x AS (INSERT ...)
+  bool into = false;            // SELECT INTO, CREATE TABLE AS
+  bool temporary = false;       // makes a temporary table
+  bool samples = false;         // TABLESAMPLE
+  bool clock = false;           // CURRENT_DATE and its kind, 'now'
+  bool identity = false;        // CURRENT_USER and its kind
+  bool explains = false;        // EXPLAIN of it
+  bool copies = false;          // COPY
+  bool begins = false;          // BEGIN, START TRANSACTION among them
+  bool ends = false;            // COMMIT, ROLLBACK, PREPARE TRANSACTION, COMMIT PREPARED among them
+  bool local_state =
+      false;  // reads what is a server's own: pg_stat_..., pg_locks, temporary tables, cursors
+  bool hinted_primary = false;  // /* headroom:primary */
+  bool refused = false;         // by a replica, once
 
   // A replica may run it as far as its syntax tells; its functions are to be asked for (Functions).
   [[nodiscard]] bool plain_read() const {
-    return its_class == Class::read && statements > 0 && !locks_rows && !into && !local_state && !hinted_primary && !refused && !explains;
+    return its_class == Class::read && statements > 0 && !locks_rows && !into && !local_state &&
+           !hinted_primary && !refused && !explains;
   }
 };
 using DecisionPointer = std::shared_ptr<const Decision>;

@@ -15,7 +15,8 @@ using ::testing::UnorderedElementsAre;
 
 std::vector<std::string> names(const std::vector<ObjectName>& all) {
   std::vector<std::string> made;
-  for (const ObjectName& each : all) made.push_back(each.schema.empty() ? each.name : each.schema + "." + each.name);
+  for (const ObjectName& each : all)
+    made.push_back(each.schema.empty() ? each.name : each.schema + "." + each.name);
   return made;
 }
 Class class_of(std::string_view text) { return classify(text).its_class; }
@@ -27,21 +28,58 @@ std::string repeated(std::string_view part, int times) {
 
 TEST(Classify, ReadsMayGoToAReplica) {
   for (const std::string_view text :
-       {"SELECT 1", "select a from b where c = $1", "TABLE b", "VALUES (1, 2)", "WITH x AS (SELECT * FROM b) SELECT * FROM x", "SELECT a FROM b UNION SELECT c FROM d",
-        "COPY b TO STDOUT", "COPY (SELECT * FROM b) TO STDOUT", "SELECT 1; SELECT 2;", "SELECT (SELECT max(a) FROM b), f(c) OVER (ORDER BY d) FROM e LIMIT 10",
-        "SELECT * FROM b TABLESAMPLE system (1)", "SELECT 'DELETE FROM t'", "/* DELETE */ SELECT 1 -- INSERT"})
+       {"SELECT 1", "select a from b where c = $1", "TABLE b", "VALUES (1, 2)",
+        "WITH x AS (SELECT * FROM b) SELECT * FROM x", "SELECT a FROM b UNION SELECT c FROM d",
+        "COPY b TO STDOUT", "COPY (SELECT * FROM b) TO STDOUT", "SELECT 1; SELECT 2;",
+        "SELECT (SELECT max(a) FROM b), f(c) OVER (ORDER BY d) FROM e LIMIT 10",
+        "SELECT * FROM b TABLESAMPLE system (1)", "SELECT 'DELETE FROM t'",
+        "/* DELETE */ SELECT 1 -- INSERT"})
     EXPECT_TRUE(classify(text).plain_read()) << text;
 }
 
 // The truth table of research/database.md: what fails on a hot standby, or runs on the wrong server without a word.
 TEST(Classify, WhatIsNoPlainReadStaysWithThePrimary) {
   for (const std::string_view text :
-       {"SELECT * FROM t FOR UPDATE", "SELECT * FROM (SELECT * FROM t FOR SHARE) x", "WITH x AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * FROM x",
-        "WITH x AS (SELECT 1) DELETE FROM t", "SELECT * INTO u FROM t", "CREATE TEMP TABLE u (n int)", "COPY t FROM STDIN", "COPY (DELETE FROM t RETURNING *) TO STDOUT",
-        "COPY t TO PROGRAM 'x'", "VACUUM", "ANALYZE t", "LOCK t", "REFRESH MATERIALIZED VIEW m", "MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE", "TRUNCATE t",
-        "EXPLAIN ANALYZE DELETE FROM t", "EXPLAIN SELECT 1", "LISTEN a", "NOTIFY a", "SET x = 1", "SHOW x", "PREPARE p AS SELECT 1", "EXECUTE p", "DO $$BEGIN END$$", "CALL p()",
-        "DISCARD ALL", "DECLARE c CURSOR FOR SELECT 1", "FETCH c", "BEGIN", "COMMIT", "SELECT 1; BEGIN", "SELECT * FROM pg_stat_activity", "SELECT * FROM pg_catalog.pg_locks",
-        "SELECT * FROM pg_temp.t", "", ";", "/* headroom:primary */ SELECT 1 FROM", "SELEC 1", "SELECT '", "GRANT SELECT ON t TO u"})
+       {"SELECT * FROM t FOR UPDATE",
+        "SELECT * FROM (SELECT * FROM t FOR SHARE) x",
+        "WITH x AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * FROM x",
+        "WITH x AS (SELECT 1) DELETE FROM t",
+        "SELECT * INTO u FROM t",
+        "CREATE TEMP TABLE u (n int)",
+        "COPY t FROM STDIN",
+        "COPY (DELETE FROM t RETURNING *) TO STDOUT",
+        "COPY t TO PROGRAM 'x'",
+        "VACUUM",
+        "ANALYZE t",
+        "LOCK t",
+        "REFRESH MATERIALIZED VIEW m",
+        "MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE",
+        "TRUNCATE t",
+        "EXPLAIN ANALYZE DELETE FROM t",
+        "EXPLAIN SELECT 1",
+        "LISTEN a",
+        "NOTIFY a",
+        "SET x = 1",
+        "SHOW x",
+        "PREPARE p AS SELECT 1",
+        "EXECUTE p",
+        "DO $$BEGIN END$$",
+        "CALL p()",
+        "DISCARD ALL",
+        "DECLARE c CURSOR FOR SELECT 1",
+        "FETCH c",
+        "BEGIN",
+        "COMMIT",
+        "SELECT 1; BEGIN",
+        "SELECT * FROM pg_stat_activity",
+        "SELECT * FROM pg_catalog.pg_locks",
+        "SELECT * FROM pg_temp.t",
+        "",
+        ";",
+        "/* headroom:primary */ SELECT 1 FROM",
+        "SELEC 1",
+        "SELECT '",
+        "GRANT SELECT ON t TO u"})
     EXPECT_FALSE(classify(text).plain_read()) << text;
   Classifier classifier;
   EXPECT_FALSE(classifier.decide("/* headroom:primary */ SELECT 1")->plain_read());
@@ -64,15 +102,22 @@ TEST(Classify, AListIsAsHeavyAsItsHeaviestStatement) {
 }
 
 TEST(Classify, TablesAreNamedAsWrittenAndFolded) {
-  const Decision read = classify("SELECT x.a FROM Public.Bookings x JOIN \"Odd Name\" USING (id) WHERE id IN (SELECT id FROM other.c, d) AND EXISTS (TABLE e)");
-  EXPECT_THAT(names(read.reads), UnorderedElementsAre("public.bookings", "Odd Name", "other.c", "d", "e"));
+  const Decision read = classify(
+      "SELECT x.a FROM Public.Bookings x JOIN \"Odd Name\" USING (id) WHERE id IN (SELECT id FROM "
+      "other.c, d) AND EXISTS (TABLE e)");
+  EXPECT_THAT(names(read.reads),
+              UnorderedElementsAre("public.bookings", "Odd Name", "other.c", "d", "e"));
   EXPECT_THAT(read.writes, IsEmpty());
-  const Decision insert = classify("INSERT INTO s.a SELECT * FROM b ON CONFLICT DO NOTHING RETURNING (SELECT max(n) FROM c)");
+  const Decision insert = classify(
+      "INSERT INTO s.a SELECT * FROM b ON CONFLICT DO NOTHING RETURNING (SELECT max(n) FROM c)");
   EXPECT_THAT(names(insert.writes), ElementsAre("s.a"));
   EXPECT_THAT(names(insert.reads), UnorderedElementsAre("b", "c"));
-  EXPECT_THAT(names(classify("UPDATE a SET x = b.x FROM b WHERE a.id = b.id").writes), ElementsAre("a"));
+  EXPECT_THAT(names(classify("UPDATE a SET x = b.x FROM b WHERE a.id = b.id").writes),
+              ElementsAre("a"));
   EXPECT_THAT(names(classify("DELETE FROM a USING b WHERE a.id = b.id").reads), ElementsAre("b"));
-  const Decision merge = classify("MERGE INTO a USING (SELECT * FROM b) s ON a.id = s.id WHEN MATCHED THEN UPDATE SET x = 1 WHEN NOT MATCHED THEN INSERT VALUES (1)");
+  const Decision merge = classify(
+      "MERGE INTO a USING (SELECT * FROM b) s ON a.id = s.id WHEN MATCHED THEN UPDATE SET x = 1 "
+      "WHEN NOT MATCHED THEN INSERT VALUES (1)");
   EXPECT_THAT(names(merge.writes), ElementsAre("a"));
   EXPECT_THAT(names(merge.reads), ElementsAre("b"));
   EXPECT_THAT(names(classify("TRUNCATE a, s.b").writes), ElementsAre("a", "s.b"));
@@ -83,14 +128,25 @@ TEST(Classify, TablesAreNamedAsWrittenAndFolded) {
 }
 
 TEST(Classify, NamesOfAWithClauseAreTablesWhereItIsNotInForce) {
-  EXPECT_THAT(names(classify("WITH a AS (SELECT * FROM b) SELECT * FROM a").reads), ElementsAre("b"));
-  EXPECT_THAT(names(classify("WITH a AS (SELECT * FROM a) SELECT * FROM a").reads), ElementsAre("a"));
-  EXPECT_THAT(names(classify("WITH RECURSIVE a AS (SELECT 1 UNION ALL SELECT * FROM a) SELECT * FROM a").reads), IsEmpty());
-  EXPECT_THAT(names(classify("WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a").reads), IsEmpty());
-  EXPECT_THAT(names(classify("WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a").reads), ElementsAre("b"));
-  EXPECT_THAT(names(classify("SELECT * FROM (WITH a AS (SELECT 1) SELECT * FROM a) x, a").reads), ElementsAre("a"));
+  EXPECT_THAT(names(classify("WITH a AS (SELECT * FROM b) SELECT * FROM a").reads),
+              ElementsAre("b"));
+  EXPECT_THAT(names(classify("WITH a AS (SELECT * FROM a) SELECT * FROM a").reads),
+              ElementsAre("a"));
+  EXPECT_THAT(
+      names(classify("WITH RECURSIVE a AS (SELECT 1 UNION ALL SELECT * FROM a) SELECT * FROM a")
+                .reads),
+      IsEmpty());
+  EXPECT_THAT(
+      names(
+          classify("WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a").reads),
+      IsEmpty());
+  EXPECT_THAT(names(classify("WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a").reads),
+              ElementsAre("b"));
+  EXPECT_THAT(names(classify("SELECT * FROM (WITH a AS (SELECT 1) SELECT * FROM a) x, a").reads),
+              ElementsAre("a"));
   EXPECT_THAT(names(classify("WITH a AS (SELECT 1) SELECT * FROM s.a").reads), ElementsAre("s.a"));
-  const Decision written = classify("WITH gone AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM gone");
+  const Decision written =
+      classify("WITH gone AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM gone");
   EXPECT_THAT(names(written.writes), UnorderedElementsAre("a", "b"));
   EXPECT_THAT(written.reads, IsEmpty());
   EXPECT_TRUE(written.writes_in_with);
@@ -98,8 +154,11 @@ TEST(Classify, NamesOfAWithClauseAreTablesWhereItIsNotInForce) {
 }
 
 TEST(Classify, FunctionsAndWhatDependsOnTheMomentAreSeen) {
-  const Decision calls = classify("SELECT nextval('s'), app.Price(a), now() FROM unnest($1) WHERE lower(x) = 'y' ORDER BY rank() OVER ()");
-  EXPECT_THAT(names(calls.functions), UnorderedElementsAre("nextval", "app.price", "now", "unnest", "lower", "rank"));
+  const Decision calls = classify(
+      "SELECT nextval('s'), app.Price(a), now() FROM unnest($1) WHERE lower(x) = 'y' ORDER BY "
+      "rank() OVER ()");
+  EXPECT_THAT(names(calls.functions),
+              UnorderedElementsAre("nextval", "app.price", "now", "unnest", "lower", "rank"));
   EXPECT_TRUE(classify("SELECT CURRENT_DATE").clock);
   EXPECT_TRUE(classify("SELECT 'Now'::timestamptz").clock);
   EXPECT_TRUE(classify("SELECT timestamp 'tomorrow 12:00'").clock);
@@ -113,12 +172,17 @@ TEST(Classify, FunctionsAndWhatDependsOnTheMomentAreSeen) {
 TEST(Classify, WhatIsTooDeepIsOpaqueAndNothingOverflows) {
   const auto everywhere = [] {
     EXPECT_EQ(class_of("SELECT " + repeated("1+", 50'000) + "1"), Class::opaque);
-    EXPECT_EQ(class_of("SELECT " + repeated("(", 5'000) + "1" + repeated(")", 5'000)), Class::read);  // brackets leave no trace in the tree
-    EXPECT_EQ(class_of("SELECT " + repeated("(", 25'000) + "1" + repeated(")", 25'000)), Class::opaque);  // the parser's own limit
-    EXPECT_EQ(class_of("SELECT " + repeated("f(", 3'000) + "1" + repeated(")", 3'000)), Class::opaque);
+    EXPECT_EQ(class_of("SELECT " + repeated("(", 5'000) + "1" + repeated(")", 5'000)),
+              Class::read);  // brackets leave no trace in the tree
+    EXPECT_EQ(class_of("SELECT " + repeated("(", 25'000) + "1" + repeated(")", 25'000)),
+              Class::opaque);  // the parser's own limit
+    EXPECT_EQ(class_of("SELECT " + repeated("f(", 3'000) + "1" + repeated(")", 3'000)),
+              Class::opaque);
     EXPECT_EQ(class_of("SELECT 1" + repeated(" UNION SELECT 1", 5'000)), Class::opaque);
-    EXPECT_EQ(class_of("SELECT a FROM t WHERE a IN (1" + repeated(",1", 20'000) + ")"), Class::read);
-    EXPECT_EQ(class_of("SELECT " + repeated("(SELECT ", 2'000) + "1" + repeated(")", 2'000)), Class::opaque);
+    EXPECT_EQ(class_of("SELECT a FROM t WHERE a IN (1" + repeated(",1", 20'000) + ")"),
+              Class::read);
+    EXPECT_EQ(class_of("SELECT " + repeated("(SELECT ", 2'000) + "1" + repeated(")", 2'000)),
+              Class::opaque);
     EXPECT_EQ(class_of(std::string(Classifier::kLongestParsed + 1, ' ')), Class::opaque);
     EXPECT_EQ(class_of(std::string_view("SELECT 1\0; DELETE FROM t", 23)), Class::opaque);
     EXPECT_EQ(class_of(repeated("SELECT 1;", 10'000)), Class::read);
@@ -136,7 +200,8 @@ TEST(Classify, ManyNamesAreABoundedAmountOfWork) {
 
 TEST(Classifier, TextsThatDifferInLiteralsShareADecision) {
   Classifier classifier;
-  const DecisionPointer first = classifier.decide("SELECT a FROM t WHERE id = 1 AND b IN ('x', 'y')");
+  const DecisionPointer first =
+      classifier.decide("SELECT a FROM t WHERE id = 1 AND b IN ('x', 'y')");
   EXPECT_EQ(classifier.decide("select  A from T where ID = 27 and b in ('z') -- again"), first);
   EXPECT_NE(classifier.decide("SELECT a FROM t WHERE id = 1 OR b IN ('x', 'y')"), first);
   EXPECT_NE(classifier.decide("SELECT a FROM \"T\" WHERE id = 1 AND b IN ('x', 'y')"), first);

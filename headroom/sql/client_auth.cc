@@ -11,7 +11,8 @@ namespace {
 constexpr std::size_t kMd5Text = 35;  // "md5" and 32 digits
 
 std::unexpected<Error> refused(const std::string& user) {
-  return fail(Errc::unauthorized, fmt::format("password authentication failed for user \"{}\"", user));
+  return fail(Errc::unauthorized,
+              fmt::format("password authentication failed for user \"{}\"", user));
 }
 
 }  // namespace
@@ -19,16 +20,23 @@ std::unexpected<Error> refused(const std::string& user) {
 Secret parse_secret(std::string_view text) {
   if (text.empty()) return {.none = true};
   if (auto verifier = postgres::parse_verifier(text)) return {.verifier = std::move(verifier)};
-  if (text.size() == kMd5Text && text.starts_with("md5") && text.find_first_not_of("0123456789abcdef", 3) == std::string_view::npos)
+  if (text.size() == kMd5Text && text.starts_with("md5") &&
+      text.find_first_not_of("0123456789abcdef", 3) == std::string_view::npos)
     return {.md5 = std::string(text)};
   return {.password = std::string(text), .verifier = postgres::make_verifier(text)};
 }
 
-ClientAuth::ClientAuth(std::string user, const Secret* secret, Auth preferred, std::string binding, std::string_view mock_key)
-    : user_(std::move(user)), binding_(std::move(binding)), md5_(preferred == Auth::md5), doomed_(secret == nullptr) {
+ClientAuth::ClientAuth(std::string user, const Secret* secret, Auth preferred, std::string binding,
+                       std::string_view mock_key)
+    : user_(std::move(user)),
+      binding_(std::move(binding)),
+      md5_(preferred == Auth::md5),
+      doomed_(secret == nullptr) {
   // Of a password in clear both can be asked; of what a server stores, only its own kind.
   if (secret != nullptr && secret->password.empty()) md5_ = !secret->md5.empty();
-  if (secret != nullptr && md5_) md5_secret_ = secret->md5.empty() ? postgres::md5_password(user_, secret->password) : secret->md5;
+  if (secret != nullptr && md5_)
+    md5_secret_ =
+        secret->md5.empty() ? postgres::md5_password(user_, secret->password) : secret->md5;
   if (secret == nullptr) md5_secret_ = postgres::md5_password(user_, auth::random_bytes(16));
   if (md5_) return;
   if (secret != nullptr && !secret->verifier) doomed_ = true;
@@ -52,7 +60,8 @@ void ClientAuth::begin(std::string& out) {
 
 Result<bool> ClientAuth::take(char type, std::string_view body, std::string& out) {
   const Step step = std::exchange(step_, Step::ended);
-  if (type != pgwire::from_client::kPassword || body.size() > kLongestMessage) return fail(Errc::protocol, "expected a password message");
+  if (type != pgwire::from_client::kPassword || body.size() > kLongestMessage)
+    return fail(Errc::protocol, "expected a password message");
   switch (step) {
     case Step::md5: return take_md5(body);
     case Step::scram_first: return take_first(body, out);

@@ -32,7 +32,8 @@ class ClientAuth {
   static constexpr std::uint64_t kLongestMessage = 64U << 10U;
 
   // `secret`: null for an unknown user, whose exchange is a mock one by `mock_key`. `binding`: postgres::channel_binding() of the connection.
-  ClientAuth(std::string user, const Secret* secret, Auth preferred, std::string binding, std::string_view mock_key);
+  ClientAuth(std::string user, const Secret* secret, Auth preferred, std::string binding,
+             std::string_view mock_key);
 
   void begin(std::string& out);
   // One message. True: the client is who it says. Errc::unauthorized, protocol.

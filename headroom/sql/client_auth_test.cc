@@ -16,16 +16,21 @@ Result<bool> log_in(ClientAuth& auth, std::string_view password) {
   auth.begin(out);
   postgres::ScramClient client("");
   std::string message;
-  pgwire::Message(message, 'p').text(postgres::kScram).u32(static_cast<std::uint32_t>(client.first().size())).bytes(client.first());
+  pgwire::Message(message, 'p')
+      .text(postgres::kScram)
+      .u32(static_cast<std::uint32_t>(client.first().size()))
+      .bytes(client.first());
   out.clear();
   auto first = auth.take('p', std::string_view(message).substr(pgwire::kHeader), out);
   if (!first) return first;
   const auto challenge = client.challenge(std::string_view(out).substr(pgwire::kHeader + 4));
   if (!challenge) return fail(Errc::protocol, challenge.error().message);
-  const std::string final = client.final(postgres::derive_keys(password, challenge->salt, challenge->iterations));
+  const std::string final =
+      client.final(postgres::derive_keys(password, challenge->salt, challenge->iterations));
   out.clear();
   auto done = auth.take('p', final, out);
-  if (done && *done) EXPECT_TRUE(client.verify(std::string_view(out).substr(pgwire::kHeader + 4)).has_value());
+  if (done && *done)
+    EXPECT_TRUE(client.verify(std::string_view(out).substr(pgwire::kHeader + 4)).has_value());
   return done;
 }
 
@@ -35,12 +40,14 @@ TEST(ClientAuth, ScramLetsInWhoKnowsThePassword) {
   EXPECT_TRUE(*log_in(right, "secret"));
   EXPECT_TRUE(right.keys().has_value());
   ClientAuth wrong("me", &secret, Auth::scram, "", kMockKey);
-  EXPECT_EQ(log_in(wrong, "Secret").error().message, "password authentication failed for user \"me\"");
+  EXPECT_EQ(log_in(wrong, "Secret").error().message,
+            "password authentication failed for user \"me\"");
 }
 
 TEST(ClientAuth, AnUnknownUserSeesTheSameExchangeAndTheSameWords) {
   ClientAuth nobody("me", nullptr, Auth::scram, "", kMockKey);
-  EXPECT_EQ(log_in(nobody, "secret").error().message, "password authentication failed for user \"me\"");
+  EXPECT_EQ(log_in(nobody, "secret").error().message,
+            "password authentication failed for user \"me\"");
 }
 
 TEST(ClientAuth, Md5IsAskedOfWhomOnlyAHashIsKnown) {
@@ -49,7 +56,9 @@ TEST(ClientAuth, Md5IsAskedOfWhomOnlyAHashIsKnown) {
     ClientAuth auth("me", &secret, Auth::scram, "", kMockKey);
     std::string out;
     auth.begin(out);
-    const std::string answer = postgres::md5_answer(postgres::md5_password("me", right ? "secret" : "other"), std::string_view(out).substr(pgwire::kHeader + 4));
+    const std::string answer =
+        postgres::md5_answer(postgres::md5_password("me", right ? "secret" : "other"),
+                             std::string_view(out).substr(pgwire::kHeader + 4));
     EXPECT_EQ(auth.take('p', answer + '\0', out).has_value(), right);
   }
 }

@@ -11,11 +11,11 @@
 namespace headroom::sql {
 namespace {
 
-constexpr Duration kAnswer = 1s;         // for a server's answer to its watch
-constexpr Duration kRetry = 200ms;       // between tries to reach it
+constexpr Duration kAnswer = 1s;    // for a server's answer to its watch
+constexpr Duration kRetry = 200ms;  // between tries to reach it
 constexpr Duration kSamplesKept = 60s;
 constexpr Duration kFunctionsKept = 60s;
-constexpr std::uint64_t kPage = 8192;    // of the log
+constexpr std::uint64_t kPage = 8192;  // of the log
 constexpr std::uint64_t kPageHeader = 24, kSegmentHeader = 40;
 
 // In recovery: how far it has replayed, and the timeline it follows. received_tli may be hidden, then the control file's will do.
@@ -33,7 +33,9 @@ std::optional<std::uint64_t> parse_lsn(std::string_view text) {
   std::uint32_t low = 0;
   const auto a = std::from_chars(text.data(), text.data() + slash, high, 16);
   const auto b = std::from_chars(text.data() + slash + 1, text.data() + text.size(), low, 16);
-  if (a.ec != std::errc() || a.ptr != text.data() + slash || b.ec != std::errc() || b.ptr != text.data() + text.size()) return std::nullopt;
+  if (a.ec != std::errc() || a.ptr != text.data() + slash || b.ec != std::errc() ||
+      b.ptr != text.data() + text.size())
+    return std::nullopt;
   return std::uint64_t{high} << 32U | low;
 }
 
@@ -55,12 +57,18 @@ Result<postgres::Target> replica_target(const std::string& text, const postgres:
     return its;
   }
   auto target = postgres::parse_url(text);
-  if (target && target->password.empty() && target->user == primary.user) target->password = primary.password;
+  if (target && target->password.empty() && target->user == primary.user)
+    target->password = primary.password;
   return target;
 }
 
-Cluster::Cluster(net::Workers& workers, postgres::Means means, std::string name, std::vector<postgres::Route> routes, ClusterOptions options)
-    : workers_(workers), means_(means), name_(std::move(name)), options_(options), functions_(workers.size()) {
+Cluster::Cluster(net::Workers& workers, postgres::Means means, std::string name,
+                 std::vector<postgres::Route> routes, ClusterOptions options)
+    : workers_(workers),
+      means_(means),
+      name_(std::move(name)),
+      options_(options),
+      functions_(workers.size()) {
   for (postgres::Route& route : routes) {
     servers_.push_back(std::make_unique<One>());
     servers_.back()->route = std::move(route);
@@ -74,7 +82,8 @@ void Cluster::start(std::function<void()> changed) {
   workers_[0].run_and_wait([&] {
     changed_ = std::move(changed);
     group_.emplace(workers_[0]);
-    for (std::size_t i = 0; i < servers_.size(); ++i) (void)group_->spawn([this, i] { return watch(i); });
+    for (std::size_t i = 0; i < servers_.size(); ++i)
+      (void)group_->spawn([this, i] { return watch(i); });
   });
 }
 
@@ -91,7 +100,8 @@ net::Task<> Cluster::watch(std::size_t server) {
   const postgres::Credentials who{.user = to.user, .password = to.password, .md5 = {}, .keys = {}};
   while (!group_->stopped()) {
     const TimePoint deadline = Clock::now() + kAnswer;
-    auto connection = co_await postgres::log_in(*group_, means_, one.route, who, to.database, deadline, nullptr);
+    auto connection =
+        co_await postgres::log_in(*group_, means_, one.route, who, to.database, deadline, nullptr);
     Error why{Errc::unavailable, ""};
     if (!connection) why = connection.error();
     while (connection && !group_->stopped()) {
@@ -100,7 +110,8 @@ net::Task<> Cluster::watch(std::size_t server) {
         why = looked.error();
         break;
       }
-      if (server == primary() && (functions_as_of_ != schema_changes_.load() || Clock::now() - functions_read_ > kFunctionsKept))
+      if (server == primary() && (functions_as_of_ != schema_changes_.load() ||
+                                  Clock::now() - functions_read_ > kFunctionsKept))
         co_await read_functions(**connection);
       (void)co_await net::sleep(*group_, options_.check);
     }
@@ -113,16 +124,19 @@ net::Task<> Cluster::watch(std::size_t server) {
 net::Task<Result<>> Cluster::look(std::size_t server, postgres::Server& connection) {
   auto rows = co_await postgres::ask(connection, std::string(kLook), Clock::now() + kAnswer);
   if (!rows) co_return pass(rows);
-  if (rows->size() != 1 || (*rows)[0].size() != 4) co_return fail(Errc::protocol, "the server's answer to a look at its log is malformed");
+  if (rows->size() != 1 || (*rows)[0].size() != 4)
+    co_return fail(Errc::protocol, "the server's answer to a look at its log is malformed");
   const auto& row = (*rows)[0];
   const auto lsn = row[1] ? parse_lsn(*row[1]) : std::optional<std::uint64_t>(0);
   const auto timeline = row[2] ? text::to_u64(*row[2]) : std::nullopt;
   const auto system = row[3] ? text::to_u64(*row[3]) : std::nullopt;
-  if (!row[0] || !lsn || !timeline || !system) co_return fail(Errc::protocol, "the server's answer to a look at its log is malformed");
+  if (!row[0] || !lsn || !timeline || !system)
+    co_return fail(Errc::protocol, "the server's answer to a look at its log is malformed");
   const std::uint64_t known = system_.load();
   if (known == 0 && server == 0) system_.store(*system);
   if (system_.load() != 0 && system_.load() != *system)
-    co_return fail(Errc::invalid, fmt::format("it is another database system ({}, not {})", *system, system_.load()));
+    co_return fail(Errc::invalid, fmt::format("it is another database system ({}, not {})", *system,
+                                              system_.load()));
   note(*servers_[server], *row[0] == "t", *lsn, static_cast<std::uint32_t>(*timeline));
   co_return Result<>{};
 }
@@ -131,7 +145,9 @@ net::Task<> Cluster::read_functions(postgres::Server& connection) {
   const std::uint64_t as_of = schema_changes_.load();
   auto rows = co_await postgres::ask(connection, Functions::kQuery, Clock::now() + 5 * kAnswer);
   if (!rows) {
-    log::warn("sql", "{}: the functions cannot be read, reads that call some stay with the primary: {}", name_, rows.error().message);
+    log::warn("sql",
+              "{}: the functions cannot be read, reads that call some stay with the primary: {}",
+              name_, rows.error().message);
     functions_read_ = Clock::now();
     functions_as_of_ = as_of;
     co_return;
@@ -139,7 +155,8 @@ net::Task<> Cluster::read_functions(postgres::Server& connection) {
   auto made = std::make_shared<const Functions>(*rows);
   functions_as_of_ = as_of;
   functions_read_ = Clock::now();
-  for (auto& worker : workers_) worker->post([this, index = worker->index(), made] { functions_[index] = made; });
+  for (auto& worker : workers_)
+    worker->post([this, index = worker->index(), made] { functions_[index] = made; });
 }
 
 void Cluster::note_primary(std::uint64_t lsn) {
@@ -150,7 +167,8 @@ void Cluster::note_primary(std::uint64_t lsn) {
 
 // Since when the primary has had what a replica at `lsn` lacks.
 Duration Cluster::lag_of(std::uint64_t lsn) const {
-  const auto first = std::ranges::find_if(samples_, [lsn](const Sample& sample) { return sample.lsn > lsn; });
+  const auto first =
+      std::ranges::find_if(samples_, [lsn](const Sample& sample) { return sample.lsn > lsn; });
   return first == samples_.end() ? Duration::zero() : elapsed(first->when, Clock::now());
 }
 
@@ -160,13 +178,15 @@ void Cluster::note(One& one, bool recovers, std::uint64_t lsn, std::uint32_t tim
     const std::scoped_lock lock(one.mutex);
     one.error.clear();
   }
-  if (one.timeline.load() != timeline) one.usable.store(false);  // its position is of another history from here on
+  if (one.timeline.load() != timeline)
+    one.usable.store(false);  // its position is of another history from here on
   one.timeline.store(timeline);
   one.lsn.store(recovers ? lsn : end_of_record(lsn));
   const Role role = recovers ? Role::replica : Role::primary;
   const bool other_role = one.role.exchange(role) != role;
   if (other_role) {
-    log::info("sql", "{}: {} is {} on timeline {}", name_, one.route.target.address(), recovers ? "a replica" : "a primary", timeline);
+    log::info("sql", "{}: {} is {} on timeline {}", name_, one.route.target.address(),
+              recovers ? "a replica" : "a primary", timeline);
     elect();
   }
   One& primary = *servers_[primary_.load()];
@@ -183,7 +203,8 @@ void Cluster::note(One& one, bool recovers, std::uint64_t lsn, std::uint32_t tim
 void Cluster::set_away(One& one, const Error& why) {
   {
     const std::scoped_lock lock(one.mutex);
-    if (one.error != why.message) log::warn("sql", "{}: {}: {}", name_, one.route.target.address(), why.message);
+    if (one.error != why.message)
+      log::warn("sql", "{}: {}: {}", name_, one.route.target.address(), why.message);
     one.error = why.message;
   }
   one.usable.store(false);
@@ -195,12 +216,16 @@ void Cluster::set_away(One& one, const Error& why) {
 void Cluster::elect() {
   const std::size_t before = primary_.load();
   std::size_t best = before;
-  const auto rank = [this](std::size_t i) { return servers_[i]->role.load() == Role::primary ? std::uint64_t{servers_[i]->timeline.load()} : 0; };
+  const auto rank = [this](std::size_t i) {
+    return servers_[i]->role.load() == Role::primary ? std::uint64_t{servers_[i]->timeline.load()}
+                                                     : 0;
+  };
   for (std::size_t i = 0; i < servers_.size(); ++i) {
     if (rank(i) > rank(best)) best = i;
   }
   if (best == before) return;
-  log::warn("sql", "{}: {} is the primary now, {} was", name_, servers_[best]->route.target.address(), servers_[before]->route.target.address());
+  log::warn("sql", "{}: {} is the primary now, {} was", name_,
+            servers_[best]->route.target.address(), servers_[before]->route.target.address());
   samples_.clear();
   for (const auto& each : servers_) each->usable.store(false);  // until it is known to follow
   primary_.store(best);
@@ -210,7 +235,8 @@ void Cluster::elect() {
 
 Cluster::Choice Cluster::choose(const link::Position& needs, Random& random) const {
   Choice choice;
-  if (needs && needs.timeline != servers_[primary()]->timeline.load(std::memory_order_relaxed)) return choice;
+  if (needs && needs.timeline != servers_[primary()]->timeline.load(std::memory_order_relaxed))
+    return choice;
   std::uint64_t fewest = 0;
   const std::size_t begin = random.below(servers_.size());  // of equals not always the same
   for (std::size_t i = 0; i < servers_.size(); ++i) {

@@ -30,7 +30,9 @@ struct ClusterOptions {
 };
 
 enum class Role : std::uint8_t { away, primary, replica };
-[[nodiscard]] constexpr std::string_view name_of(Role role) { return role == Role::primary ? "primary" : role == Role::replica ? "replica" : "away"; }
+[[nodiscard]] constexpr std::string_view name_of(Role role) {
+  return role == Role::primary ? "primary" : role == Role::replica ? "replica" : "away";
+}
 
 // What SHOW REPLICAS says of a server.
 struct ServerStatus {
@@ -47,14 +49,16 @@ struct ServerStatus {
 };
 
 // A replica as the settings name it: a URL, or "host:port" for the primary's user, password and database. Errc::invalid.
-[[nodiscard]] Result<postgres::Target> replica_target(const std::string& text, const postgres::Target& primary);
+[[nodiscard]] Result<postgres::Target> replica_target(const std::string& text,
+                                                      const postgres::Target& primary);
 
 class Cluster {
  public:
   static constexpr std::size_t kMostServers = 16;
 
   // routes[0]: the primary's URL. `who` looks at a server: each route's own user, or the primary's.
-  Cluster(net::Workers& workers, postgres::Means means, std::string name, std::vector<postgres::Route> routes, ClusterOptions options);
+  Cluster(net::Workers& workers, postgres::Means means, std::string name,
+          std::vector<postgres::Route> routes, ClusterOptions options);
   ~Cluster();
 
   // From main's thread, once each. `changed`: called on worker 0 after another server became the primary, or one went away.
@@ -63,9 +67,13 @@ class Cluster {
 
   [[nodiscard]] bool alone() const { return servers_.size() == 1; }
   [[nodiscard]] std::size_t size() const { return servers_.size(); }
-  [[nodiscard]] const postgres::Route& route(std::size_t server) const { return servers_[server]->route; }
+  [[nodiscard]] const postgres::Route& route(std::size_t server) const {
+    return servers_[server]->route;
+  }
   [[nodiscard]] std::size_t primary() const { return primary_.load(std::memory_order_relaxed); }
-  [[nodiscard]] bool answers(std::size_t server) const { return servers_[server]->role.load(std::memory_order_relaxed) != Role::away; }
+  [[nodiscard]] bool answers(std::size_t server) const {
+    return servers_[server]->role.load(std::memory_order_relaxed) != Role::away;
+  }
   // 0: not known.
   [[nodiscard]] std::uint64_t system() const { return system_.load(std::memory_order_relaxed); }
 
@@ -81,15 +89,20 @@ class Cluster {
   // A read runs on it, has run.
   void begin(std::size_t server) { servers_[server]->busy.fetch_add(1, std::memory_order_relaxed); }
   void end(std::size_t server) { servers_[server]->busy.fetch_sub(1, std::memory_order_relaxed); }
-  void count_read(std::size_t server) { servers_[server]->reads.fetch_add(1, std::memory_order_relaxed); }
+  void count_read(std::size_t server) {
+    servers_[server]->reads.fetch_add(1, std::memory_order_relaxed);
+  }
 
   // The primary as it was last seen; none: not yet.
   [[nodiscard]] link::Position head() const;
   // The position that the primary told as `lsn` ("16/B374D848"); nothing: malformed, or not known whose it is.
-  [[nodiscard]] std::optional<link::Position> position(std::size_t server, std::string_view lsn) const;
+  [[nodiscard]] std::optional<link::Position> position(std::size_t server,
+                                                       std::string_view lsn) const;
 
   // Null until the catalogue has been read. On that worker.
-  [[nodiscard]] const Functions* functions(const net::Worker& worker) const { return functions_[worker.index()].get(); }
+  [[nodiscard]] const Functions* functions(const net::Worker& worker) const {
+    return functions_[worker.index()].get();
+  }
   // The schema has changed: the catalogue is read anew. Any worker.
   void schema_changed() { schema_changes_.fetch_add(1, std::memory_order_relaxed); }
 

@@ -16,7 +16,10 @@ std::string_view without_end(std::string_view text, std::string_view signs) {
 }
 
 bool is_key(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-%") == std::string_view::npos;
+  return !text.empty() &&
+         text.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-%") ==
+             std::string_view::npos;
 }
 
 }  // namespace
@@ -29,13 +32,18 @@ TrailingComment cut_comment(std::string_view text) {
   std::string_view inside = rest.substr(begin + 2, rest.size() - begin - 4);
   if (inside.find("*/") != std::string_view::npos) return {};
   const std::size_t first = inside.find_first_not_of(kSpace);
-  inside = without_end(first == std::string_view::npos ? std::string_view() : inside.substr(first), kSpace);
+  inside = without_end(first == std::string_view::npos ? std::string_view() : inside.substr(first),
+                       kSpace);
   const std::size_t equals = inside.find("='");
-  if (equals == std::string_view::npos || !is_key(inside.substr(0, equals)) || !inside.ends_with('\'')) return {};
+  if (equals == std::string_view::npos || !is_key(inside.substr(0, equals)) ||
+      !inside.ends_with('\''))
+    return {};
   TrailingComment found{.cut = true, .text = without_end(rest.substr(0, begin), kSpace)};
   constexpr std::string_view kKey = "traceparent='";
-  for (std::size_t at = inside.find(kKey); at != std::string_view::npos; at = inside.find(kKey, at + 1)) {
-    if (at > 0 && inside[at - 1] != ',' && kSpace.find(inside[at - 1]) == std::string_view::npos) continue;
+  for (std::size_t at = inside.find(kKey); at != std::string_view::npos;
+       at = inside.find(kKey, at + 1)) {
+    if (at > 0 && inside[at - 1] != ',' && kSpace.find(inside[at - 1]) == std::string_view::npos)
+      continue;
     const std::string_view value = inside.substr(at + kKey.size());
     found.traceparent = value.substr(0, value.find('\''));
     break;
@@ -49,7 +57,8 @@ bool begins_transaction(std::string_view text) {
 }
 
 std::optional<OwnSetting> own_setting(std::string_view text) {
-  if (text.size() > kLongestSetting || text.find("headroom") == std::string_view::npos) return std::nullopt;
+  if (text.size() > kLongestSetting || text.find("headroom") == std::string_view::npos)
+    return std::nullopt;
   Lexer lexer(text);
   Token token = lexer.next();
   const bool resets = token.is("reset");
@@ -67,7 +76,9 @@ std::optional<OwnSetting> own_setting(std::string_view text) {
     token = lexer.next();
     if (!token.is('=') && !token.is("to")) return std::nullopt;
     token = lexer.next();
-    if (token.kind != Token::Kind::string && token.kind != Token::Kind::word && token.kind != Token::Kind::number) return std::nullopt;
+    if (token.kind != Token::Kind::string && token.kind != Token::Kind::word &&
+        token.kind != Token::Kind::number)
+      return std::nullopt;
     if (!token.is("default")) setting.value = token.text;
   }
   token = lexer.next();

@@ -8,15 +8,19 @@
 namespace headroom::sql {
 namespace {
 
-constexpr std::array<std::string_view, 9> kPinNames{"LISTEN",           "temporary table",   "cursor WITH HOLD",    "session advisory lock", "PREPARE",
-                                                    "loaded library", "session setting", "large statement", "session mode"};
+constexpr std::array<std::string_view, 9> kPinNames{
+    "LISTEN",         "temporary table", "cursor WITH HOLD", "session advisory lock", "PREPARE",
+    "loaded library", "session setting", "large statement",  "session mode"};
 
 constexpr std::uint64_t kPrime = 0x100000001b3ULL;  // FNV-1a's
 
 void mix(std::uint64_t& hash, const Token& token) {
   hash = (hash ^ static_cast<std::uint64_t>(token.kind) ^ 0x80U) * kPrime;
   if (token.is_literal()) return;
-  for (const char c : token.text) hash = (hash ^ static_cast<unsigned char>(token.kind == Token::Kind::word ? text::lower(c) : c)) * kPrime;
+  for (const char c : token.text)
+    hash =
+        (hash ^ static_cast<unsigned char>(token.kind == Token::Kind::word ? text::lower(c) : c)) *
+        kPrime;
 }
 
 class Scan {
@@ -50,17 +54,28 @@ class Scan {
   }
 
   void statement() {
-    if (take("set")) set();
-    else if (take("reset")) reset();
-    else if (take("discard")) discard();
-    else if (take("listen")) effects_.pins |= pin::kListen;
-    else if (take("unlisten")) effects_.unpins |= token_.is('*') ? pin::kListen : 0;
-    else if (take("prepare")) effects_.pins |= token_.is("transaction") ? 0 : pin::kPrepare;
-    else if (take("deallocate")) deallocate();
-    else if (take("close")) effects_.unpins |= token_.is("all") ? pin::kHold : 0;
-    else if (take("load")) effects_.pins |= pin::kLoad;
-    else if (take("declare")) declare();
-    else if (take("create")) create();
+    if (take("set"))
+      set();
+    else if (take("reset"))
+      reset();
+    else if (take("discard"))
+      discard();
+    else if (take("listen"))
+      effects_.pins |= pin::kListen;
+    else if (take("unlisten"))
+      effects_.unpins |= token_.is('*') ? pin::kListen : 0;
+    else if (take("prepare"))
+      effects_.pins |= token_.is("transaction") ? 0 : pin::kPrepare;
+    else if (take("deallocate"))
+      deallocate();
+    else if (take("close"))
+      effects_.unpins |= token_.is("all") ? pin::kHold : 0;
+    else if (take("load"))
+      effects_.pins |= pin::kLoad;
+    else if (take("declare"))
+      declare();
+    else if (take("create"))
+      create();
     while (!ended()) expression();
   }
 
@@ -72,8 +87,10 @@ class Scan {
       return;
     }
     effects_.sets = true;
-    if (token_.is("role")) effects_.named.emplace_back("role");
-    else custom_name();
+    if (token_.is("role"))
+      effects_.named.emplace_back("role");
+    else
+      custom_name();
   }
   void reset() {
     if (take("all")) {
@@ -81,8 +98,10 @@ class Scan {
       return;
     }
     effects_.sets = true;
-    if (token_.is("role")) effects_.named.emplace_back("role");
-    else custom_name();
+    if (token_.is("role"))
+      effects_.named.emplace_back("role");
+    else
+      custom_name();
   }
   // The name of an extension's setting has a point in it.
   void custom_name() {
@@ -100,7 +119,8 @@ class Scan {
   void discard() {
     if (token_.is("all")) {
       effects_.resets_all = effects_.drops_statements = true;
-      effects_.unpins |= pin::kListen | pin::kTemporary | pin::kHold | pin::kAdvisory | pin::kPrepare | pin::kSetting | pin::kLarge;
+      effects_.unpins |= pin::kListen | pin::kTemporary | pin::kHold | pin::kAdvisory |
+                         pin::kPrepare | pin::kSetting | pin::kLarge;
     } else if (token_.is("temp") || token_.is("temporary")) {
       effects_.unpins |= pin::kTemporary;
     }
@@ -127,8 +147,10 @@ class Scan {
     if (!token_.is("temp") && !token_.is("temporary")) return;
     bool drops = false;
     while (!ended()) {
-      if (take("commit")) drops = drops || token_.is("drop");
-      else expression();
+      if (take("commit"))
+        drops = drops || token_.is("drop");
+      else
+        expression();
     }
     if (!drops) effects_.pins |= pin::kTemporary;
   }
@@ -136,9 +158,10 @@ class Scan {
   void expression() {
     if (token_.kind != Token::Kind::word) return advance();
     if (token_.is("set_config")) return set_config();
-    if (token_.is("pg_advisory_unlock_all")) effects_.unpins |= pin::kAdvisory;
-    else if (token_.is("pg_advisory_lock") || token_.is("pg_advisory_lock_shared") || token_.is("pg_try_advisory_lock") ||
-             token_.is("pg_try_advisory_lock_shared"))
+    if (token_.is("pg_advisory_unlock_all"))
+      effects_.unpins |= pin::kAdvisory;
+    else if (token_.is("pg_advisory_lock") || token_.is("pg_advisory_lock_shared") ||
+             token_.is("pg_try_advisory_lock") || token_.is("pg_try_advisory_lock_shared"))
       effects_.pins |= pin::kAdvisory;
     const bool into = token_.is("into");
     advance();
@@ -153,14 +176,19 @@ class Scan {
     const Token name = token_;
     Token last;
     for (int depth = 1; !ended() && depth > 0; advance()) {
-      if (token_.is('(')) ++depth;
-      else if (token_.is(')')) --depth;
+      if (token_.is('('))
+        ++depth;
+      else if (token_.is(')'))
+        --depth;
       if (depth > 0) last = token_;
     }
     if (last.is("true")) return;
     effects_.sets = true;
-    if (name.kind != Token::Kind::string) effects_.pins |= pin::kSetting;  // whose value would stay behind unseen
-    else if (name.text.find('.') != std::string_view::npos || text::equal_ignoring_case(name.text, "role")) effects_.named.emplace_back(name.text);
+    if (name.kind != Token::Kind::string)
+      effects_.pins |= pin::kSetting;  // whose value would stay behind unseen
+    else if (name.text.find('.') != std::string_view::npos ||
+             text::equal_ignoring_case(name.text, "role"))
+      effects_.named.emplace_back(name.text);
   }
 
   Lexer lexer_;
@@ -199,11 +227,15 @@ std::string normalised(std::string_view text) {
   Lexer lexer(text);
   Blanked blanked;
   const auto append = [&made](const Token& token) {
-    const bool tight = token.is(',') || token.is(')') || token.is('.') || token.is(';') || (!made.empty() && (made.back() == '(' || made.back() == '.'));
+    const bool tight = token.is(',') || token.is(')') || token.is('.') || token.is(';') ||
+                       (!made.empty() && (made.back() == '(' || made.back() == '.'));
     if (!made.empty() && !tight) made += ' ';
-    if (token.is_literal()) made += '?';
-    else if (token.kind == Token::Kind::quoted) made.append("\"").append(token.text).append("\"");
-    else made += token.text;
+    if (token.is_literal())
+      made += '?';
+    else if (token.kind == Token::Kind::quoted)
+      made.append("\"").append(token.text).append("\"");
+    else
+      made += token.text;
   };
   for (Token token = lexer.next();; token = lexer.next()) {
     blanked.see(token, append);

@@ -14,23 +14,28 @@ namespace headroom::sql {
 
 // Why a client keeps its server connection beyond the transaction.
 namespace pin {
-inline constexpr std::uint16_t kListen = 1, kTemporary = 2, kHold = 4, kAdvisory = 8, kPrepare = 16, kLoad = 32, kSetting = 64, kLarge = 128,
-                               kSession = 256;
+inline constexpr std::uint16_t kListen = 1, kTemporary = 2, kHold = 4, kAdvisory = 8, kPrepare = 16,
+                               kLoad = 32, kSetting = 64, kLarge = 128, kSession = 256;
 }  // namespace pin
 // "LISTEN, temporary table".
 [[nodiscard]] std::string describe_pins(std::uint16_t pins);
 
 struct Effects {
-  bool sets = false;                 // a setting of the session may have changed
-  std::vector<std::string> named{};  // settings that pg_settings does not list: of extensions, and role
+  bool sets = false;  // a setting of the session may have changed
+  std::vector<std::string>
+      named{};  // settings that pg_settings does not list: of extensions, and role
   bool resets_all = false;
   bool drops_statements = false;  // DEALLOCATE ALL, DISCARD ALL
   std::string deallocates{};      // the one statement that all of the text is about
   std::uint16_t pins = 0;
   std::uint16_t unpins = 0;
-  std::uint64_t fingerprint = 0;  // of the text's words and signs, literals left out: for statistics only
+  std::uint64_t fingerprint =
+      0;  // of the text's words and signs, literals left out: for statistics only
 
-  [[nodiscard]] bool any() const { return sets || resets_all || drops_statements || pins != 0 || unpins != 0 || !deallocates.empty(); }
+  [[nodiscard]] bool any() const {
+    return sets || resets_all || drops_statements || pins != 0 || unpins != 0 ||
+           !deallocates.empty();
+  }
   void merge(const Effects& other);
 };
 

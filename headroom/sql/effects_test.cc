@@ -10,21 +10,43 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 TEST(Effects, OrdinaryStatementsLeaveNothing) {
-  for (const std::string_view text : {"", ";", "SELECT 1", "INSERT INTO t VALUES ('SET x = 1; LISTEN y')", "SELECT \"set_config\"", "BEGIN; SET LOCAL work_mem = '1MB'; COMMIT",
-                                      "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SELECT set_config('a.b', 'c', true)", "-- SET x = 1\nSELECT 1", "/* SET /* nested */ LISTEN a */ SELECT 1",
-                                      "SELECT $$; SET x = 1; $$", "SELECT $tag$ $$; LISTEN a $tag$", "SELECT E'\\'; LISTEN a; --'", "SELECT '' '; LISTEN a'", "UPDATE t SET a = 1",
-                                      "SELECT pg_advisory_xact_lock(1)", "PREPARE TRANSACTION 'x'", "CREATE TEMP TABLE t (n int) ON COMMIT DROP", "SELECT ';LISTEN a", "SELECT \"", "SELECT $", "/*"})
+  for (const std::string_view text : {"",
+                                      ";",
+                                      "SELECT 1",
+                                      "INSERT INTO t VALUES ('SET x = 1; LISTEN y')",
+                                      "SELECT \"set_config\"",
+                                      "BEGIN; SET LOCAL work_mem = '1MB'; COMMIT",
+                                      "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+                                      "SELECT set_config('a.b', 'c', true)",
+                                      "-- SET x = 1\nSELECT 1",
+                                      "/* SET /* nested */ LISTEN a */ SELECT 1",
+                                      "SELECT $$; SET x = 1; $$",
+                                      "SELECT $tag$ $$; LISTEN a $tag$",
+                                      "SELECT E'\\'; LISTEN a; --'",
+                                      "SELECT '' '; LISTEN a'",
+                                      "UPDATE t SET a = 1",
+                                      "SELECT pg_advisory_xact_lock(1)",
+                                      "PREPARE TRANSACTION 'x'",
+                                      "CREATE TEMP TABLE t (n int) ON COMMIT DROP",
+                                      "SELECT ';LISTEN a",
+                                      "SELECT \"",
+                                      "SELECT $",
+                                      "/*"})
     EXPECT_FALSE(effects_of(text).any()) << text;
 }
 
 TEST(Effects, SettingsAreSeenAndThoseOfExtensionsNamed) {
-  for (const std::string_view text : {"SET work_mem = '1MB'", "set session work_mem to '1MB'", "RESET work_mem", " SET TIME ZONE 'UTC'", "SELECT 1; SET a = 1", "/* x */ SET a = 1",
-                                      "SELECT set_config('work_mem', '1MB', false)", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"})
+  for (const std::string_view text :
+       {"SET work_mem = '1MB'", "set session work_mem to '1MB'", "RESET work_mem",
+        " SET TIME ZONE 'UTC'", "SELECT 1; SET a = 1", "/* x */ SET a = 1",
+        "SELECT set_config('work_mem', '1MB', false)",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"})
     EXPECT_TRUE(effects_of(text).sets) << text;
   EXPECT_THAT(effects_of("SET app.tenant = 'x'").named, ElementsAre("app.tenant"));
   EXPECT_THAT(effects_of("SET \"app\".\"tenant\" = 'x'").named, ElementsAre("app.tenant"));
   EXPECT_THAT(effects_of("RESET app.tenant").named, ElementsAre("app.tenant"));
-  EXPECT_THAT(effects_of("SELECT set_config('app.tenant', f(1, 2), false)").named, ElementsAre("app.tenant"));
+  EXPECT_THAT(effects_of("SELECT set_config('app.tenant', f(1, 2), false)").named,
+              ElementsAre("app.tenant"));
   EXPECT_THAT(effects_of("SET ROLE clerk").named, ElementsAre("role"));
   EXPECT_THAT(effects_of("SET work_mem = 1").named, IsEmpty());
   EXPECT_EQ(effects_of("SELECT set_config($1, $2, false)").pins, pin::kSetting);
@@ -45,7 +67,8 @@ TEST(Effects, WhatCannotBeCarriedOverPins) {
 }
 
 TEST(Effects, WhatIsTakenBackUnpins) {
-  const Effects asyncpg = effects_of("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;");
+  const Effects asyncpg =
+      effects_of("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;");
   EXPECT_EQ(asyncpg.unpins, pin::kAdvisory | pin::kHold | pin::kListen);
   EXPECT_TRUE(asyncpg.resets_all);
   EXPECT_EQ(effects_of("UNLISTEN a").unpins, 0);
@@ -55,7 +78,9 @@ TEST(Effects, WhatIsTakenBackUnpins) {
 }
 
 TEST(Fingerprint, LiteralsAndListsOfThemDoNotCountWordsDo) {
-  const auto same = [](std::string_view a, std::string_view b) { return effects_of(a).fingerprint == effects_of(b).fingerprint; };
+  const auto same = [](std::string_view a, std::string_view b) {
+    return effects_of(a).fingerprint == effects_of(b).fingerprint;
+  };
   EXPECT_TRUE(same("SELECT * FROM t WHERE id = 1", "select *\nfrom T where ID = 22 -- x"));
   EXPECT_TRUE(same("SELECT 'a'", "SELECT E'it\\'s'"));
   EXPECT_TRUE(same("SELECT a IN (1, 2, 3)", "SELECT a IN (4)"));
@@ -63,7 +88,9 @@ TEST(Fingerprint, LiteralsAndListsOfThemDoNotCountWordsDo) {
   EXPECT_FALSE(same("SELECT a FROM t", "SELECT b FROM t"));
   EXPECT_FALSE(same("SELECT \"a\"", "SELECT \"A\""));
   EXPECT_FALSE(same("SELECT 1, a", "SELECT 1"));
-  EXPECT_EQ(normalised("SELECT  a.b,\n'secret' /* x */ FROM \"T\" WHERE id IN (1,2, 3) AND n = $tag$ secret $tag$;"), "SELECT a.b, ? FROM \"T\" WHERE id IN (?) AND n = ?;");
+  EXPECT_EQ(normalised("SELECT  a.b,\n'secret' /* x */ FROM \"T\" WHERE id IN (1,2, 3) AND n = "
+                       "$tag$ secret $tag$;"),
+            "SELECT a.b, ? FROM \"T\" WHERE id IN (?) AND n = ?;");
   EXPECT_EQ(normalised(""), "");
 }
 

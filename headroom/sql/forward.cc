@@ -14,7 +14,9 @@ using Action = Expected::Action;
 constexpr std::size_t kInspected = 256U << 10U;  // a longer statement is not looked at as a whole
 constexpr std::size_t kLongestName = 4096;       // of portals and statements
 
-bool is_copy(char type) { return type == from::kCopyData || type == from::kCopyDone || type == from::kCopyFail; }
+bool is_copy(char type) {
+  return type == from::kCopyData || type == from::kCopyDone || type == from::kCopyFail;
+}
 
 }  // namespace
 
@@ -38,7 +40,8 @@ void Session::process_client() {
       continue;
     }
     if (leaving_) return;
-    if (outstanding() == 0 && cancels_ > 0) return;  // a cancel request must not meet what comes next
+    if (outstanding() == 0 && cancels_ > 0)
+      return;  // a cancel request must not meet what comes next
     pgwire::Frame frame;
     const pgwire::Found found = pgwire::find_frame(left, frame);
     if (found == pgwire::Found::need_more) return;
@@ -47,7 +50,8 @@ void Session::process_client() {
     if (!attempt_) continue;
     // A view of what may have been consumed, but the buffer has not moved; what is left of the frame is recorded as it passes.
     record(left.substr(0, std::min<std::uint64_t>(frame.size - in_left_, left.size())));
-    if (frame.type == from::kQuery || frame.type == from::kSync) attempt_->ends.push_back(attempt_->sent.size() + in_left_);
+    if (frame.type == from::kQuery || frame.type == from::kSync)
+      attempt_->ends.push_back(attempt_->sent.size() + in_left_);
   }
 }
 
@@ -72,14 +76,16 @@ void Session::drop_frame(const pgwire::Frame& frame) { drop_left_ = frame.size; 
 void Session::expect(Kind kind, Action action, StatementPointer statement) {
   if (outstanding() == 0) query_since_ = state_since_ = Clock::now();
   if (cached_) cached_->passed();
-  unsynced_ = kind != Kind::query && kind != Kind::sync && kind != Kind::function && kind != Kind::set;
+  unsynced_ =
+      kind != Kind::query && kind != Kind::sync && kind != Kind::function && kind != Kind::set;
   expected_.push_back({kind, action, std::move(statement)});
 }
 
 void Session::note(const Effects& effects) {
   if (!effects.any()) return;
   touched_.merge(effects);
-  if (status_ != pgwire::Status::idle || outstanding() > 0) touched_.sets = touched_.sets || effects.resets_all;  // a ROLLBACK may take it back
+  if (status_ != pgwire::Status::idle || outstanding() > 0)
+    touched_.sets = touched_.sets || effects.resets_all;  // a ROLLBACK may take it back
   if (effects.pins != 0 && pins_ == 0) pinned_since_ = Clock::now();
   pins_ |= effects.pins;
 }
@@ -111,10 +117,15 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
   const bool whole = bytes.size() >= frame.size;
   const bool large = frame.size > kInspected;
   // A Bind is passed on while it comes, once its names are there.
-  const bool enough = whole || is_copy(frame.type) || (frame.type == from::kBind ? bytes.size() >= pgwire::kHeader + 2 * kLongestName : large);
+  const bool enough =
+      whole || is_copy(frame.type) ||
+      (frame.type == from::kBind ? bytes.size() >= pgwire::kHeader + 2 * kLongestName : large);
   if (!enough) return false;
-  const std::string_view body = bytes.substr(pgwire::kHeader, whole ? frame.body() : std::string_view::npos);
-  if (frame.type == from::kQuery && whole && take_own_setting(frame, body.substr(0, body.find('\0')))) return true;
+  const std::string_view body =
+      bytes.substr(pgwire::kHeader, whole ? frame.body() : std::string_view::npos);
+  if (frame.type == from::kQuery && whole &&
+      take_own_setting(frame, body.substr(0, body.find('\0'))))
+    return true;
   if (!server_) {
     wants_replica_ = fits_replica(frame, body);
     wants_server_ = true;
@@ -150,7 +161,9 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
       if (attempt_) attempt_->flush = true;
       break;
     case from::kCopyData: break;
-    default: fatal("08P01", fmt::format("invalid message type {}", static_cast<int>(frame.type))); return false;
+    default:
+      fatal("08P01", fmt::format("invalid message type {}", static_cast<int>(frame.type)));
+      return false;
   }
   pass_frame(frame);
   return true;
@@ -163,7 +176,8 @@ bool Session::take_refused(const pgwire::Frame& frame) {
     return true;
   }
   decision_.reset();
-  const bool ends = frame.type == from::kQuery || frame.type == from::kSync || frame.type == from::kFunctionCall;
+  const bool ends =
+      frame.type == from::kQuery || frame.type == from::kSync || frame.type == from::kFunctionCall;
   if (ends) {
     refusing_ = false;
     pgwire::append_ready(to_client(), pgwire::Status::idle);
@@ -187,7 +201,8 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   if (attempt_) attempt_->text = query;
   if (cached_) cached_->sent(whole ? std::optional(query) : std::nullopt);
   shape_ = &part_.insight.note(effects.fingerprint, query, account_->database().name, user_);
-  if (const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view())) note_write(*decision);
+  if (const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view()))
+    note_write(*decision);
   decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
   note(effects);
@@ -251,11 +266,13 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     return true;
   }
   if (statements_.size() >= room_.options().max_prepared) {
-    fatal("53400", fmt::format("more than {} prepared statements (sql.max_prepared)", room_.options().max_prepared));
+    fatal("53400", fmt::format("more than {} prepared statements (sql.max_prepared)",
+                               room_.options().max_prepared));
     return false;
   }
   const StatementPointer statement = room_.statements.intern(query, parse->types);
-  if (const DecisionPointer decision = decision_of(frame, body); decision && decision->refused) statement->refused.store(true);
+  if (const DecisionPointer decision = decision_of(frame, body); decision && decision->refused)
+    statement->refused.store(true);
   decision_.reset();
   statements_.emplace(parse->name, statement);
   if (attempt_) attempt_->parsed.emplace_back(attempt_->sent.size(), parse->name);
@@ -296,7 +313,8 @@ void Session::ensure_unnamed() {
 }
 
 bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
-  const std::string_view head = bytes.substr(pgwire::kHeader, std::min<std::uint64_t>(frame.body(), bytes.size() - pgwire::kHeader));
+  const std::string_view head = bytes.substr(
+      pgwire::kHeader, std::min<std::uint64_t>(frame.body(), bytes.size() - pgwire::kHeader));
   if (attempt_) attempt_->bound = true;
   pgwire::Reader in(head.substr(0, 2 * kLongestName));
   const std::string_view portal = in.text();
@@ -310,10 +328,14 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
     if (name.empty()) {
       ensure_unnamed();
       note(unnamed_effects_);
-      if (cached_) cached_->sent(has_unnamed_ ? std::optional<std::string_view>(unnamed_query_) : std::nullopt);
+      if (cached_)
+        cached_->sent(has_unnamed_ ? std::optional<std::string_view>(unnamed_query_)
+                                   : std::nullopt);
       if (has_unnamed_ && unnamed_decision_) note_write(*unnamed_decision_);
       if (attempt_) attempt_->text = unnamed_query_;
-      if (has_unnamed_) shape_ = &part_.insight.note(unnamed_effects_.fingerprint, unnamed_query_, account_->database().name, user_);
+      if (has_unnamed_)
+        shape_ = &part_.insight.note(unnamed_effects_.fingerprint, unnamed_query_,
+                                     account_->database().name, user_);
     }
     expect(Kind::bind);
     pass_frame(frame);
@@ -328,12 +350,14 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   const std::size_t names = portal.size() + name.size() + 2;
   note(statement->effects);
   if (cached_) cached_->sent(statement->query);
-  shape_ = &part_.insight.note(statement->effects.fingerprint, statement->query, account_->database().name, user_);
+  shape_ = &part_.insight.note(statement->effects.fingerprint, statement->query,
+                               account_->database().name, user_);
   ensure_prepared(statement);
   expect(Kind::bind);
   std::string& out = to_server();
   out.push_back(from::kBind);
-  const std::uint64_t length = frame.size - 1 - names + its_portal.size() + statement->name.size() + 2;
+  const std::uint64_t length =
+      frame.size - 1 - names + its_portal.size() + statement->name.size() + 2;
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(length >> shift));
   out.append(its_portal).push_back('\0');
   out.append(statement->name).push_back('\0');

@@ -21,7 +21,9 @@ Functions::Functions(const postgres::Rows& rows) {
   for (const auto& row : rows) {
     if (row.size() != 2 || !row[0] || !row[1]) continue;
     const std::string& worst = *row[1];
-    by_name_[*row[0]] = worst == "i" ? Volatility::immutable : worst == "s" ? Volatility::stable : Volatility::is_volatile;
+    by_name_[*row[0]] = worst == "i"   ? Volatility::immutable
+                        : worst == "s" ? Volatility::stable
+                                       : Volatility::is_volatile;
   }
 }
 
@@ -31,7 +33,8 @@ Functions::Volatility Functions::of(std::string_view name) const {
 }
 
 bool Functions::all_only_read(const std::vector<ObjectName>& called) const {
-  return std::ranges::all_of(called, [this](const ObjectName& each) { return of(each.name) != Volatility::is_volatile; });
+  return std::ranges::all_of(
+      called, [this](const ObjectName& each) { return of(each.name) != Volatility::is_volatile; });
 }
 
 }  // namespace headroom::sql

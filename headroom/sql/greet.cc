@@ -19,19 +19,28 @@ constexpr std::size_t kMostSettings = 64;
 Result<> take_options(std::string_view options, postgres::Settings& settings) {
   std::vector<std::string> words{""};
   for (std::size_t i = 0; i < options.size(); ++i) {
-    if (options[i] == '\\' && i + 1 < options.size()) words.back() += options[++i];
-    else if (options[i] != ' ') words.back() += options[i];
-    else if (!words.back().empty()) words.emplace_back();
+    if (options[i] == '\\' && i + 1 < options.size())
+      words.back() += options[++i];
+    else if (options[i] != ' ')
+      words.back() += options[i];
+    else if (!words.back().empty())
+      words.emplace_back();
   }
   if (words.back().empty()) words.pop_back();
   for (std::size_t i = 0; i < words.size(); ++i) {
     std::string word = words[i];
-    if (word == "-c" && i + 1 < words.size()) word = words[++i];
-    else if (word.starts_with("--")) word.erase(0, 2);
-    else if (word.starts_with("-c")) word.erase(0, 2);
-    else return fail(Errc::invalid, fmt::format("invalid command-line argument for server process: {}", word));
+    if (word == "-c" && i + 1 < words.size())
+      word = words[++i];
+    else if (word.starts_with("--"))
+      word.erase(0, 2);
+    else if (word.starts_with("-c"))
+      word.erase(0, 2);
+    else
+      return fail(Errc::invalid,
+                  fmt::format("invalid command-line argument for server process: {}", word));
     const std::size_t equals = word.find('=');
-    if (equals == std::string::npos) return fail(Errc::invalid, fmt::format("option {} has no value", word));
+    if (equals == std::string::npos)
+      return fail(Errc::invalid, fmt::format("option {} has no value", word));
     std::string name = text::lowered(word.substr(0, equals));
     for (char& c : name) c = c == '-' ? '_' : c;
     settings[std::move(name)] = word.substr(equals + 1);
@@ -40,7 +49,10 @@ Result<> take_options(std::string_view options, postgres::Settings& settings) {
 }
 
 bool is_plain(std::string_view text) {
-  return text.size() < 64 && text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_./:@()") == std::string_view::npos;
+  return text.size() < 64 &&
+         text.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_./:@()") ==
+             std::string_view::npos;
 }
 
 }  // namespace
@@ -84,7 +96,8 @@ net::Task<Result<pgwire::Startup>> Session::read_startup() {
       size = *said;
     }
     if (in_.data()[0] == pgwire::kTlsHandshake && !client_.tls()) {
-      if (!room_.tls || asked_tls || asked_gss) co_return fail(Errc::protocol, "TLS is not offered here");
+      if (!room_.tls || asked_tls || asked_gss)
+        co_return fail(Errc::protocol, "TLS is not offered here");
       auto secured = co_await secure(true);
       if (!secured) co_return pass(secured);
       asked_tls = true;
@@ -92,11 +105,15 @@ net::Task<Result<pgwire::Startup>> Session::read_startup() {
     }
     auto startup = pgwire::parse_startup(in_.data().substr(0, *size));
     in_.consume(*size);
-    if (!startup || startup->kind == pgwire::Startup::Kind::start || startup->kind == pgwire::Startup::Kind::cancel) co_return startup;
+    if (!startup || startup->kind == pgwire::Startup::Kind::start ||
+        startup->kind == pgwire::Startup::Kind::cancel)
+      co_return startup;
     const bool tls = startup->kind == pgwire::Startup::Kind::ssl;
     // What was sent in clear behind the request was not sent by who then speaks TLS (CVE-2021-23214, CVE-2021-3935).
-    if (!in_.empty()) co_return fail(Errc::protocol, "received unencrypted data after a request for encryption");
-    if (tls ? std::exchange(asked_tls, true) : std::exchange(asked_gss, true)) co_return fail(Errc::protocol, "encryption is asked for twice");
+    if (!in_.empty())
+      co_return fail(Errc::protocol, "received unencrypted data after a request for encryption");
+    if (tls ? std::exchange(asked_tls, true) : std::exchange(asked_gss, true))
+      co_return fail(Errc::protocol, "encryption is asked for twice");
     const bool yes = tls && room_.tls && !client_.tls();
     const std::string_view answer = yes ? "S" : "N";
     auto sent = co_await client_.write(answer);
@@ -111,8 +128,12 @@ net::Task<bool> Session::greet() {
   auto startup = co_await read_startup();
   if (!startup) {
     const Errc code = startup.error().code;
-    if (code == Errc::invalid) co_return co_await refuse("protocol", {.sqlstate = "0A000", .message = startup.error().message});
-    if (code == Errc::protocol) co_return co_await refuse("protocol", {.sqlstate = "08P01", .message = startup.error().message});
+    if (code == Errc::invalid)
+      co_return co_await refuse("protocol",
+                                {.sqlstate = "0A000", .message = startup.error().message});
+    if (code == Errc::protocol)
+      co_return co_await refuse("protocol",
+                                {.sqlstate = "08P01", .message = startup.error().message});
     part_.refused.at("protocol")->add();
     co_return false;
   }
@@ -121,10 +142,16 @@ net::Task<bool> Session::greet() {
     co_return false;
   }
   if (room_.clients.load() > room_.options().max_clients)
-    co_return co_await refuse("limit", {.sqlstate = "53300", .message = fmt::format("no more than {} clients are let in (sql.max_clients)", room_.options().max_clients)});
-  if (part_.draining) co_return co_await refuse("limit", {.sqlstate = "57P03", .message = "the proxy is shutting down"});
+    co_return co_await refuse(
+        "limit", {.sqlstate = "53300",
+                  .message = fmt::format("no more than {} clients are let in (sql.max_clients)",
+                                         room_.options().max_clients)});
+  if (part_.draining)
+    co_return co_await refuse("limit",
+                              {.sqlstate = "57P03", .message = "the proxy is shutting down"});
   if (room_.options().tls.required && !client_.tls())
-    co_return co_await refuse("tls", {.sqlstate = "28000", .message = "TLS is required (sql.tls.required)"});
+    co_return co_await refuse(
+        "tls", {.sqlstate = "28000", .message = "TLS is required (sql.tls.required)"});
   co_return co_await log_in(std::move(*startup));
 }
 
@@ -141,8 +168,10 @@ Result<> Session::take_parameters(const pgwire::Startup& startup) {
       baseline_[text::lowered(name)] = value;
     }
   }
-  if (baseline_.size() > kMostSettings) return fail(Errc::invalid, fmt::format("more than {} start-up settings", kMostSettings));
-  for (const std::string_view never : {"role", "session_authorization"}) baseline_.erase(std::string(never));
+  if (baseline_.size() > kMostSettings)
+    return fail(Errc::invalid, fmt::format("more than {} start-up settings", kMostSettings));
+  for (const std::string_view never : {"role", "session_authorization"})
+    baseline_.erase(std::string(never));
   wanted_ = baseline_;
   return {};
 }
@@ -151,9 +180,14 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
   user_ = startup.parameter("user");
   std::string name(startup.parameter("database"));
   if (name.empty()) name = user_;
-  if (user_.empty()) co_return co_await refuse("protocol", {.sqlstate = "28000", .message = "no user name is given in the start-up packet"});
+  if (user_.empty())
+    co_return co_await refuse(
+        "protocol",
+        {.sqlstate = "28000", .message = "no user name is given in the start-up packet"});
   const bool newer = startup.protocol > pgwire::kProtocol32;
-  if (newer || !startup.unknown.empty()) pgwire::append_negotiate(to_client_, newer ? pgwire::kProtocol32 : startup.protocol, startup.unknown);
+  if (newer || !startup.unknown.empty())
+    pgwire::append_negotiate(to_client_, newer ? pgwire::kProtocol32 : startup.protocol,
+                             startup.unknown);
   const std::size_t key_size = startup.protocol >= pgwire::kProtocol32 ? kKey32 : kKey30;
 
   const Database* database = room_.database(name);
@@ -163,36 +197,52 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
   if (secret == nullptr && database != nullptr && !room_.options().auth_query.empty()) {
     bool found = false;
     auto looked = co_await look_up(user_, database, asked, found);
-    if (!looked) co_return co_await refuse("login", {.sqlstate = "08006", .message = "users cannot be looked up: " + looked.error().message});
+    if (!looked)
+      co_return co_await refuse(
+          "login",
+          {.sqlstate = "08006", .message = "users cannot be looked up: " + looked.error().message});
     if (found) secret = &asked;
   }
   std::optional<postgres::ScramKeys> keys;
   auto proven = co_await prove(user_, secret, keys);
   if (!proven) {
     const bool wrong = proven.error().code == Errc::unauthorized;
-    co_return co_await refuse(wrong ? "login" : "protocol", {.sqlstate = wrong ? "28P01" : "08P01", .message = proven.error().message});
+    co_return co_await refuse(wrong ? "login" : "protocol", {.sqlstate = wrong ? "28P01" : "08P01",
+                                                             .message = proven.error().message});
   }
   // Only who is known is told what there is.
   if (database == nullptr && !admin_database_)
-    co_return co_await refuse("database", {.sqlstate = "3D000", .message = fmt::format("database \"{}\" does not exist here (sql.postgres, [[sql.databases]])", name)});
+    co_return co_await refuse(
+        "database",
+        {.sqlstate = "3D000",
+         .message = fmt::format(
+             "database \"{}\" does not exist here (sql.postgres, [[sql.databases]])", name)});
   if (admin_database_ && !room_.may_look(user_))
-    co_return co_await refuse("database", {.sqlstate = "42501", .message = fmt::format("user \"{}\" may not look at the proxy (sql.admins)", user_)});
-  if (auto taken = take_parameters(startup); !taken) co_return co_await refuse("protocol", {.sqlstate = "22023", .message = taken.error().message});
+    co_return co_await refuse(
+        "database",
+        {.sqlstate = "42501",
+         .message = fmt::format("user \"{}\" may not look at the proxy (sql.admins)", user_)});
+  if (auto taken = take_parameters(startup); !taken)
+    co_return co_await refuse("protocol", {.sqlstate = "22023", .message = taken.error().message});
   pgwire::append_auth(to_client_, pgwire::Auth::ok);
   if (!admin_database_) {
     auto account = room_.account(*database, user_, *secret, keys);
-    if (!account) co_return co_await refuse("limit", {.sqlstate = "53300", .message = account.error().message});
+    if (!account)
+      co_return co_await refuse("limit", {.sqlstate = "53300", .message = account.error().message});
     account_ = *account;
     if (!co_await welcome()) co_return false;
     begin_caching();
   } else {
-    for (const auto& [its_name, value] : {std::pair{"server_version", "15.0 (Headroom)"}, std::pair{"client_encoding", "UTF8"}, std::pair{"server_encoding", "UTF8"},
-                                          std::pair{"standard_conforming_strings", "on"}, std::pair{"DateStyle", "ISO"}, std::pair{"integer_datetimes", "on"}})
+    for (const auto& [its_name, value] :
+         {std::pair{"server_version", "15.0 (Headroom)"}, std::pair{"client_encoding", "UTF8"},
+          std::pair{"server_encoding", "UTF8"}, std::pair{"standard_conforming_strings", "on"},
+          std::pair{"DateStyle", "ISO"}, std::pair{"integer_datetimes", "on"}})
       pgwire::append_parameter_status(to_client_, its_name, value);
   }
   key_ = auth::random_bytes(key_size);
   do {
-    pid_ = static_cast<std::uint32_t>((part_.next++ % (1U << 24U)) * metrics::kMaxWorkers + worker().index());
+    pid_ = static_cast<std::uint32_t>((part_.next++ % (1U << 24U)) * metrics::kMaxWorkers +
+                                      worker().index());
   } while (part_.sessions.contains(pid_));
   pgwire::append_backend_key(to_client_, pid_, key_);
   pgwire::append_ready(to_client_, pgwire::Status::idle);
@@ -202,12 +252,16 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
   co_return sent.has_value();
 }
 
-net::Task<Result<>> Session::prove(const std::string& user, const Secret* secret, std::optional<postgres::ScramKeys>& keys) {
+net::Task<Result<>> Session::prove(const std::string& user, const Secret* secret,
+                                   std::optional<postgres::ScramKeys>& keys) {
   if (secret != nullptr && secret->none) {
     if (peer_.ip().is_loopback()) co_return Result<>{};
-    co_return fail(Errc::unauthorized, fmt::format("user \"{}\" has no password and is let in from the loopback only", user));
+    co_return fail(
+        Errc::unauthorized,
+        fmt::format("user \"{}\" has no password and is let in from the loopback only", user));
   }
-  ClientAuth auth(user, secret, room_.options().auth, postgres::channel_binding(client_.tls()), room_.mock_key);
+  ClientAuth auth(user, secret, room_.options().auth, postgres::channel_binding(client_.tls()),
+                  room_.mock_key);
   auth.begin(to_client_);
   for (;;) {
     auto sent = co_await client_.write(to_client_);
@@ -216,9 +270,11 @@ net::Task<Result<>> Session::prove(const std::string& user, const Secret* secret
     pgwire::Frame frame;
     for (;;) {
       const pgwire::Found found = pgwire::find_frame(in_.data(), frame);
-      if (found == pgwire::Found::bad || (found == pgwire::Found::frame && frame.body() > ClientAuth::kLongestMessage))
+      if (found == pgwire::Found::bad ||
+          (found == pgwire::Found::frame && frame.body() > ClientAuth::kLongestMessage))
         co_return fail(Errc::protocol, "invalid message length");
-      if (found == pgwire::Found::frame && frame.type != pgwire::from_client::kPassword) co_return fail(Errc::protocol, "expected a password message");
+      if (found == pgwire::Found::frame && frame.type != pgwire::from_client::kPassword)
+        co_return fail(Errc::protocol, "expected a password message");
       if (found == pgwire::Found::frame && in_.size() >= frame.size) break;
       auto read = co_await client_.read_into(in_, 1024);
       if (!read) co_return pass(read);
@@ -234,7 +290,8 @@ net::Task<Result<>> Session::prove(const std::string& user, const Secret* secret
 }
 
 // Asks the server for a user that is not known here, as the URL's user, with a search_path that nobody can turn.
-net::Task<Result<>> Session::look_up(const std::string& user, const Database* database, Secret& secret, bool& found) {
+net::Task<Result<>> Session::look_up(const std::string& user, const Database* database,
+                                     Secret& secret, bool& found) {
   const std::string& owner = database->route.target.user;
   const Secret* owners = room_.secret(owner);
   auto account = room_.account(*database, owner, *owners, std::nullopt);
@@ -254,7 +311,8 @@ net::Task<Result<>> Session::look_up(const std::string& user, const Database* da
     at += name.size();
   }
   query = "BEGIN READ ONLY; SET LOCAL search_path TO pg_catalog, pg_temp; " + query + "; COMMIT";
-  auto rows = co_await postgres::ask(*server, std::move(query), Clock::now() + room_.options().login_timeout);
+  auto rows = co_await postgres::ask(*server, std::move(query),
+                                     Clock::now() + room_.options().login_timeout);
   if (!rows) {
     pool.close(worker(), std::move(server));
     co_return pass(rows);
@@ -305,16 +363,21 @@ net::Task<bool> Session::try_settings(postgres::Settings& reported) {
     std::function<bool()> wanted = [this] { return !client_gone(); };
     auto waited = co_await pool.take(worker(), event_, std::move(wanted), &refusal);
     if (!waited) {
-      if (refusal.message.empty()) refusal = {.sqlstate = waited.error().code == Errc::timeout ? "53300" : "08001", .message = waited.error().message};
+      if (refusal.message.empty())
+        refusal = {.sqlstate = waited.error().code == Errc::timeout ? "53300" : "08001",
+                   .message = waited.error().message};
       co_return co_await refuse("login", std::move(refusal));
     }
     server = std::move(*waited);
   }
   if (!account_->welcome()) {
-    auto path = co_await postgres::ask(*server, "SHOW search_path; SHOW default_transaction_isolation", Clock::now() + room_.options().login_timeout);
+    auto path =
+        co_await postgres::ask(*server, "SHOW search_path; SHOW default_transaction_isolation",
+                               Clock::now() + room_.options().login_timeout);
     if (!path || path->size() != 2 || path->front().empty() || path->back().empty()) {
       pool.close(worker(), std::move(server));
-      co_return co_await refuse("login", {.sqlstate = "08006", .message = "the server does not answer"});
+      co_return co_await refuse("login",
+                                {.sqlstate = "08006", .message = "the server does not answer"});
     }
     account_->set_defaults(path->front()[0].value_or(""), path->back()[0].value_or(""));
     account_->set_welcome(server->reported);
@@ -322,8 +385,10 @@ net::Task<bool> Session::try_settings(postgres::Settings& reported) {
   const auto base = account_->welcome();
   for (const auto& [name, value] : baseline_) {
     postgres::Settings said;
-    std::string query = fmt::format("SELECT pg_catalog.set_config({}, {}, false)", literal(name), literal(value));
-    auto set = co_await postgres::ask(*server, std::move(query), Clock::now() + room_.options().login_timeout, &said);
+    std::string query =
+        fmt::format("SELECT pg_catalog.set_config({}, {}, false)", literal(name), literal(value));
+    auto set = co_await postgres::ask(*server, std::move(query),
+                                      Clock::now() + room_.options().login_timeout, &said);
     if (!set) {
       pool.close(worker(), std::move(server));
       co_return co_await refuse("login", {.sqlstate = "22023", .message = set.error().message});
@@ -333,7 +398,8 @@ net::Task<bool> Session::try_settings(postgres::Settings& reported) {
     for (const auto& [its_name, its_value] : *base) {
       if (text::lowered(its_name) != name) continue;
       const auto now = said.find(its_name);
-      account_->remember(name, value, its_name + "=" + (now == said.end() ? its_value : now->second));
+      account_->remember(name, value,
+                         its_name + "=" + (now == said.end() ? its_value : now->second));
     }
     if (!account_->reported_as(name, value)) account_->remember(name, value, "");
   }

@@ -48,7 +48,8 @@ class Insight {
   };
 
   // The shape of a query of this fingerprint; its text is made on the first call.
-  [[nodiscard]] Shape& note(std::uint64_t fingerprint, std::string_view text, const std::string& database, const std::string& user);
+  [[nodiscard]] Shape& note(std::uint64_t fingerprint, std::string_view text,
+                            const std::string& database, const std::string& user);
   static void record(Shape& shape, Duration time, bool failed);
   // Adds its shapes to `all`, one for each fingerprint, database and user.
   void snapshot(std::unordered_map<std::string, ShapeReport>& all) const;

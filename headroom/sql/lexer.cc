@@ -11,17 +11,23 @@ using Kind = Token::Kind;
 
 constexpr std::size_t kLongestTime = 64;
 
-bool begins_word(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (static_cast<unsigned char>(c) & 0x80U) != 0; }
+bool begins_word(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+         (static_cast<unsigned char>(c) & 0x80U) != 0;
+}
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool in_word(char c) { return begins_word(c) || is_digit(c) || c == '$'; }
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }  // \v is one since PostgreSQL 16 only
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
+}  // \v is one since PostgreSQL 16 only
 
 }  // namespace
 
 Token Lexer::next() {
   skip();
   if (at_ >= in_.size()) return {};
-  if (in_.substr(at_, 2) == "/*") return {Kind::other, in_.substr(std::exchange(at_, in_.size()))};  // a comment without an end
+  if (in_.substr(at_, 2) == "/*")
+    return {Kind::other, in_.substr(std::exchange(at_, in_.size()))};  // a comment without an end
   const char c = in_[at_];
   if (c == '\'') return quoted('\'', Kind::string, false);
   if (c == '"') return quoted('"', Kind::quoted, false);
@@ -49,8 +55,10 @@ bool Lexer::skip_comment() {
   int depth = 0;
   for (std::size_t at = at_; at < in_.size();) {
     const std::string_view two = in_.substr(at, 2);
-    if (two == "/*") ++depth;
-    else if (two == "*/") --depth;
+    if (two == "/*")
+      ++depth;
+    else if (two == "*/")
+      --depth;
     at += two == "/*" || two == "*/" ? 2 : 1;
     if (depth > 0) continue;
     at_ = at;
@@ -73,14 +81,16 @@ Token Lexer::quoted(char quote, Kind kind, bool escapes) {
     }
   }
   at_ = in_.size();
-  return {Kind::other, in_.substr(begin - 1)};  // without an end it is no literal, and no statement either
+  return {Kind::other,
+          in_.substr(begin - 1)};  // without an end it is no literal, and no statement either
 }
 
 Token Lexer::word() {
   const std::size_t begin = at_;
   while (at_ < in_.size() && in_word(in_[at_])) ++at_;
   const std::string_view text = in_.substr(begin, at_ - begin);
-  if (text.size() == 1 && at_ < in_.size() && in_[at_] == '\'' && text::lower(text[0]) == 'e') return quoted('\'', Kind::string, true);
+  if (text.size() == 1 && at_ < in_.size() && in_[at_] == '\'' && text::lower(text[0]) == 'e')
+    return quoted('\'', Kind::string, true);
   return {Kind::word, text};
 }
 
@@ -100,7 +110,9 @@ Token Lexer::number() {
     at_ += sign ? 2 : 1;
     digits();
   }
-  return {Kind::number, in_.substr(begin, at_ - begin)};  // "1from t" goes on with a word, as before PostgreSQL 15
+  return {
+      Kind::number,
+      in_.substr(begin, at_ - begin)};  // "1from t" goes on with a word, as before PostgreSQL 15
 }
 
 // $1, or $tag$ ... $tag$.
@@ -112,7 +124,8 @@ Token Lexer::dollar() {
   const std::string_view tag = in_.substr(at_, end + 1 - at_);
   const std::size_t begin = at_ + tag.size();
   const std::size_t close = in_.find(tag, begin);
-  if (close == std::string_view::npos) return {Kind::other, in_.substr(std::exchange(at_, in_.size()))};
+  if (close == std::string_view::npos)
+    return {Kind::other, in_.substr(std::exchange(at_, in_.size()))};
   at_ = close + tag.size();
   return {Kind::string, in_.substr(begin, close - begin)};
 }
@@ -127,7 +140,8 @@ bool means_now(std::string_view literal) {
   if (literal.size() < 3 || literal.size() > kLongestTime) return false;
   const std::string small = text::lowered(literal);
   constexpr std::array<std::string_view, 4> kWords{"now", "today", "tomorrow", "yesterday"};
-  return std::ranges::any_of(kWords, [&](std::string_view word) { return small.find(word) != std::string::npos; });
+  return std::ranges::any_of(
+      kWords, [&](std::string_view word) { return small.find(word) != std::string::npos; });
 }
 
 void append_blanked(std::string& text, const Token& token) {
@@ -138,8 +152,13 @@ void append_blanked(std::string& text, const Token& token) {
       return;
     case Kind::quoted: text.append("\"").append(token.text).append("\""); return;
     case Kind::string:
-      if (means_now(token.text)) text.append("\x01").append(std::to_string(token.text.size())).append(":").append(token.text);
-      else text += '\'';
+      if (means_now(token.text))
+        text.append("\x01")
+            .append(std::to_string(token.text.size()))
+            .append(":")
+            .append(token.text);
+      else
+        text += '\'';
       return;
     case Kind::number: text += token.text.starts_with('$') ? '$' : '0'; return;
     case Kind::other:

@@ -21,7 +21,9 @@ struct Token {
   [[nodiscard]] bool is_literal() const { return kind == Kind::string || kind == Kind::number; }
   Kind kind = Kind::end;
   std::string_view text{};  // of quoted and string: between the quotes, as written
-  [[nodiscard]] bool is(std::string_view word) const { return kind == Kind::word && text::equal_ignoring_case(text, word); }
+  [[nodiscard]] bool is(std::string_view word) const {
+    return kind == Kind::word && text::equal_ignoring_case(text, word);
+  }
   [[nodiscard]] bool is(char symbol) const { return kind == Kind::other && text[0] == symbol; }
 };
 

@@ -16,11 +16,13 @@
 namespace headroom::sql {
 
 enum class Mode : std::uint8_t { transaction, session };
-inline constexpr std::array<config::Choice<Mode>, 2> kModes{{{"transaction", Mode::transaction}, {"session", Mode::session}}};
+inline constexpr std::array<config::Choice<Mode>, 2> kModes{
+    {{"transaction", Mode::transaction}, {"session", Mode::session}}};
 constexpr const auto& setting_choices(Mode /*of*/) { return kModes; }
 
 enum class Auth : std::uint8_t { scram, md5 };
-inline constexpr std::array<config::Choice<Auth>, 2> kAuths{{{"scram", Auth::scram}, {"md5", Auth::md5}}};
+inline constexpr std::array<config::Choice<Auth>, 2> kAuths{
+    {{"scram", Auth::scram}, {"md5", Auth::md5}}};
 constexpr const auto& setting_choices(Auth /*of*/) { return kAuths; }
 
 // [[sql.databases]]

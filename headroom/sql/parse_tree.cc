@@ -10,14 +10,12 @@
 // The library's variables are one a thread, which PostgreSQL's headers do not know; they redefine printf and its kin, so they come last.
 #define PGDLLIMPORT __thread
 extern "C" {
-#include <postgres.h>
-
 #include <catalog/pg_class.h>
 #include <nodes/nodeFuncs.h>
 #include <nodes/parsenodes.h>
-#include <utils/elog.h>
-
 #include <pg_query.h>
+#include <postgres.h>
+#include <utils/elog.h>
 
 typedef struct {
   List* tree;
@@ -45,7 +43,9 @@ struct Walk {
   bool too_much = false;
 };
 
-void raise_to(Decision& decision, Class at_least) { decision.its_class = std::max(decision.its_class, at_least); }
+void raise_to(Decision& decision, Class at_least) {
+  decision.its_class = std::max(decision.its_class, at_least);
+}
 
 void add(Walk& walk, std::vector<ObjectName>& names, const char* schema, const char* name) {
   if (name == nullptr || walk.too_much) return;
@@ -55,19 +55,25 @@ void add(Walk& walk, std::vector<ObjectName>& names, const char* schema, const c
     if (++walk.compared > kMostCompared) walk.too_much = true;
     if (walk.too_much) return;
   }
-  if (names.size() >= kMostNames) walk.too_much = true;
-  else names.push_back({std::string(its_schema), name});
+  if (names.size() >= kMostNames)
+    walk.too_much = true;
+  else
+    names.push_back({std::string(its_schema), name});
 }
 
-bool is_system(const char* schema) { return schema == nullptr || std::string_view(schema) == "pg_catalog"; }
+bool is_system(const char* schema) {
+  return schema == nullptr || std::string_view(schema) == "pg_catalog";
+}
 
 // Views of what one server does, another one's answer to which is wrong.
 bool is_local(const RangeVar* table) {
   const std::string_view name = table->relname;
-  if (table->schemaname != nullptr && std::string_view(table->schemaname).starts_with("pg_temp")) return true;
+  if (table->schemaname != nullptr && std::string_view(table->schemaname).starts_with("pg_temp"))
+    return true;
   if (!is_system(table->schemaname) || !name.starts_with("pg_")) return false;
-  for (const std::string_view begin : {"pg_stat", "pg_locks", "pg_cursors", "pg_prepared_", "pg_replication_", "pg_settings", "pg_file_settings", "pg_hba_file",
-                                       "pg_ident_file", "pg_shmem_", "pg_backend_memory"}) {
+  for (const std::string_view begin :
+       {"pg_stat", "pg_locks", "pg_cursors", "pg_prepared_", "pg_replication_", "pg_settings",
+        "pg_file_settings", "pg_hba_file", "pg_ident_file", "pg_shmem_", "pg_backend_memory"}) {
     if (name.starts_with(begin)) return true;
   }
   return false;
@@ -101,20 +107,27 @@ void calls(Walk& walk, const List* name) {
 }
 
 bool visit(Node* node, void* context);
-bool descend(Walk& walk, Node* node) { return raw_expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(visit)), &walk); }
+bool descend(Walk& walk, Node* node) {
+  return raw_expression_tree_walker(
+      node, reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(visit)), &walk);
+}
 
 // Each query of a WITH clause sees those before it; with RECURSIVE all of them.
 bool enter_with(Walk& walk, const WithClause* clause) {
   if (clause == nullptr) return false;
-  const auto name_of_each = [&](int i) { return static_cast<CommonTableExpr*>(list_nth(clause->ctes, i)); };
+  const auto name_of_each = [&](int i) {
+    return static_cast<CommonTableExpr*>(list_nth(clause->ctes, i));
+  };
   const int count = list_length(clause->ctes);
-  for (int i = 0; clause->recursive && i < count; ++i) walk.with.push_back(name_of_each(i)->ctename);
+  for (int i = 0; clause->recursive && i < count; ++i)
+    walk.with.push_back(name_of_each(i)->ctename);
   for (int i = 0; i < count; ++i) {
     const bool wrote = walk.decision.its_class >= Class::write;
     Node* query = name_of_each(i)->ctequery;
     if (!IsA(query, SelectStmt)) walk.decision.writes_in_with = true;
     if (visit(query, &walk)) return true;
-    walk.decision.writes_in_with = walk.decision.writes_in_with || (!wrote && walk.decision.its_class >= Class::write);
+    walk.decision.writes_in_with =
+        walk.decision.writes_in_with || (!wrote && walk.decision.its_class >= Class::write);
     if (!clause->recursive) walk.with.push_back(name_of_each(i)->ctename);
   }
   return false;
@@ -168,8 +181,10 @@ bool visit_one(Walk& walk, Node* node) {
     case T_FuncCall: calls(walk, reinterpret_cast<FuncCall*>(node)->funcname); break;
     case T_CurrentOfExpr: walk.decision.local_state = true; break;
     case T_SQLValueFunction:
-      if (reinterpret_cast<SQLValueFunction*>(node)->op < SVFOP_CURRENT_ROLE) walk.decision.clock = true;
-      else walk.decision.identity = true;
+      if (reinterpret_cast<SQLValueFunction*>(node)->op < SVFOP_CURRENT_ROLE)
+        walk.decision.clock = true;
+      else
+        walk.decision.identity = true;
       break;
     case T_A_Const: visit_constant(walk, reinterpret_cast<A_Const*>(node)); return false;
     default: break;
@@ -190,7 +205,8 @@ bool visit(Node* node, void* context) {
 }
 
 void visit_constant(Walk& walk, A_Const* constant) {
-  if (!constant->isnull && IsA(&constant->val, String) && means_now(strVal(&constant->val))) walk.decision.clock = true;
+  if (!constant->isnull && IsA(&constant->val, String) && means_now(strVal(&constant->val)))
+    walk.decision.clock = true;
 }
 
 void visit_transaction(Walk& walk, const TransactionStmt* statement) {
@@ -210,8 +226,10 @@ void visit_transaction(Walk& walk, const TransactionStmt* statement) {
 void visit_copy(Walk& walk, CopyStmt* copy) {
   walk.decision.copies = true;
   if (copy->filename != nullptr || copy->is_program) raise_to(walk.decision, Class::opaque);
-  if (copy->is_from) writes(walk, copy->relation);
-  else reads(walk, copy->relation);
+  if (copy->is_from)
+    writes(walk, copy->relation);
+  else
+    reads(walk, copy->relation);
   (void)visit(copy->query, &walk);
   if (copy->whereClause != nullptr) (void)visit(copy->whereClause, &walk);
 }
@@ -222,7 +240,8 @@ void visit_explain(Walk& walk, const ExplainStmt* explain) {
   walk.decision.explains = true;
   bool runs = false;
   for (int i = 0; i < list_length(explain->options); ++i)
-    runs = runs || std::string_view(static_cast<DefElem*>(list_nth(explain->options, i))->defname) == "analyze";
+    runs = runs || std::string_view(
+                       static_cast<DefElem*>(list_nth(explain->options, i))->defname) == "analyze";
   const Class before = walk.decision.its_class;
   visit_statement(walk, explain->query);
   if (runs) return;
@@ -231,7 +250,8 @@ void visit_explain(Walk& walk, const ExplainStmt* explain) {
 }
 
 void visit_truncate(Walk& walk, const TruncateStmt* truncate) {
-  for (int i = 0; i < list_length(truncate->relations); ++i) writes(walk, static_cast<RangeVar*>(list_nth(truncate->relations, i)));
+  for (int i = 0; i < list_length(truncate->relations); ++i)
+    writes(walk, static_cast<RangeVar*>(list_nth(truncate->relations, i)));
 }
 
 void session_only(Walk& walk) {
@@ -246,7 +266,8 @@ void visit_statement(Walk& walk, Node* node) {
     case T_UpdateStmt:
     case T_DeleteStmt:
     case T_MergeStmt: (void)visit(node, &walk); return;
-    case T_TransactionStmt: return visit_transaction(walk, reinterpret_cast<TransactionStmt*>(node));
+    case T_TransactionStmt:
+      return visit_transaction(walk, reinterpret_cast<TransactionStmt*>(node));
     case T_CopyStmt: return visit_copy(walk, reinterpret_cast<CopyStmt*>(node));
     case T_ExplainStmt: return visit_explain(walk, reinterpret_cast<ExplainStmt*>(node));
     case T_TruncateStmt: return visit_truncate(walk, reinterpret_cast<TruncateStmt*>(node));
@@ -281,7 +302,8 @@ void visit_statement(Walk& walk, Node* node) {
       return;
     case T_CreateStmt:
       raise_to(walk.decision, Class::schema);
-      if (reinterpret_cast<CreateStmt*>(node)->relation->relpersistence == RELPERSISTENCE_TEMP) walk.decision.temporary = true;
+      if (reinterpret_cast<CreateStmt*>(node)->relation->relpersistence == RELPERSISTENCE_TEMP)
+        walk.decision.temporary = true;
       return;
     case T_DoStmt:
     case T_CallStmt:

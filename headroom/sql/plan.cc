@@ -30,7 +30,8 @@ void look_at(const ObjectName& name, const Catalogue& catalogue, Calls& calls) {
     return refuse("is not known");
   }
   const bool may_be_users = function->in_user && name.schema != "pg_catalog";
-  const bool may_be_systems = function->in_system && (name.schema.empty() || name.schema == "pg_catalog");
+  const bool may_be_systems =
+      function->in_system && (name.schema.empty() || name.schema == "pg_catalog");
   if (may_be_users && function->user != Volatility::immutable) {
     calls.known = false;
     return refuse("is a function that may read or write anything");
@@ -55,7 +56,8 @@ std::string refusal_of(const Decision& d) {
   return {};
 }
 
-void add_reads(const Decision& decision, const Catalogue& catalogue, const std::vector<std::string>& path, Plan& plan) {
+void add_reads(const Decision& decision, const Catalogue& catalogue,
+               const std::vector<std::string>& path, Plan& plan) {
   for (const ObjectName& name : decision.reads) {
     const Table* table = catalogue.find(name.schema, name.name, path);
     if (table == nullptr) {
@@ -74,7 +76,8 @@ void add_reads(const Decision& decision, const Catalogue& catalogue, const std::
   plan.reads.erase(std::ranges::unique(plan.reads).begin(), plan.reads.end());
 }
 
-void add_changes(const Decision& decision, const Catalogue& catalogue, const std::vector<std::string>& path, Plan& plan) {
+void add_changes(const Decision& decision, const Catalogue& catalogue,
+                 const std::vector<std::string>& path, Plan& plan) {
   plan.effect = Plan::Effect::tables;
   for (const ObjectName& name : decision.writes) {
     const Table* table = catalogue.find(name.schema, name.name, path);
@@ -107,20 +110,25 @@ bool is_plain_begin(std::string_view text) {
   drop(" read write");
   drop(" read only");
   drop(" isolation level read committed");
-  return words == "begin" || words == "begin transaction" || words == "begin work" || words == "start transaction";
+  return words == "begin" || words == "begin transaction" || words == "begin work" ||
+         words == "start transaction";
 }
 
-Plan plan_for(const Decision& decision, const Catalogue& catalogue, const std::vector<std::string>& path) {
+Plan plan_for(const Decision& decision, const Catalogue& catalogue,
+              const std::vector<std::string>& path) {
   Plan plan{.why_not = refusal_of(decision)};
   Calls calls;
   for (const ObjectName& each : decision.functions) look_at(each, catalogue, calls);
   plan.reads_known = calls.known;
   if (plan.why_not.empty()) plan.why_not = calls.why_not;
-  if (plan.why_not.empty() && catalogue.has_odd_operators()) plan.why_not = "there are operators or casts that are not immutable";
+  if (plan.why_not.empty() && catalogue.has_odd_operators())
+    plan.why_not = "there are operators or casts that are not immutable";
   add_reads(decision, catalogue, path, plan);
   plan.cacheable = plan.why_not.empty();
-  plan.counts = plan.cacheable && decision.functions.size() == 1 && decision.functions.front().name == "count";
-  plan.calm = decision.its_class == Class::read && !decision.locks_rows && !decision.into && !decision.copies && calls.calm && calls.known;
+  plan.counts = plan.cacheable && decision.functions.size() == 1 &&
+                decision.functions.front().name == "count";
+  plan.calm = decision.its_class == Class::read && !decision.locks_rows && !decision.into &&
+              !decision.copies && calls.calm && calls.known;
   const bool temporary = decision.temporary && decision.statements == 1;
   if (decision.its_class == Class::write) add_changes(decision, catalogue, path, plan);
   if (!calls.known) plan.effect = Plan::Effect::doubt;

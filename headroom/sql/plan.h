@@ -23,7 +23,8 @@ struct Plan {
     schema,  // what tables are, too
   };
   bool cacheable = false;
-  bool calm = false;         // a read that leaves its transaction as it was: neither writes, locks nor settings
+  bool calm =
+      false;  // a read that leaves its transaction as it was: neither writes, locks nor settings
   bool counts = false;       // SELECT count(...)
   bool reads_known = false;  // `reads` has all that it reads
   std::string why_not{};
@@ -36,6 +37,7 @@ struct Plan {
 [[nodiscard]] bool is_plain_begin(std::string_view text);
 
 // `path`: the session's search path.
-[[nodiscard]] Plan plan_for(const Decision& decision, const Catalogue& catalogue, const std::vector<std::string>& path);
+[[nodiscard]] Plan plan_for(const Decision& decision, const Catalogue& catalogue,
+                            const std::vector<std::string>& path);
 
 }  // namespace headroom::sql

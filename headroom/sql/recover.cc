@@ -8,7 +8,9 @@ namespace {
 constexpr Duration kRecovery = 5s;
 
 // Reads answers until `owed` ReadyForQuery have come; the status of the last one.
-net::Task<Result<pgwire::Status>> read_owed(postgres::Server& server, net::Worker& worker, std::string_view begun, std::uint64_t skip, unsigned owed) {
+net::Task<Result<pgwire::Status>> read_owed(postgres::Server& server, net::Worker& worker,
+                                            std::string_view begun, std::uint64_t skip,
+                                            unsigned owed) {
   net::Buffer in(worker.buffers());
   in.append(begun);
   auto status = pgwire::Status::idle;
@@ -17,15 +19,18 @@ net::Task<Result<pgwire::Status>> read_owed(postgres::Server& server, net::Worke
     const std::size_t skipped = std::min<std::uint64_t>(skip, in.size());
     in.consume(skipped);
     skip -= skipped;
-    const pgwire::Found found = skip > 0 ? pgwire::Found::need_more : pgwire::find_frame(in.data(), frame);
+    const pgwire::Found found =
+        skip > 0 ? pgwire::Found::need_more : pgwire::find_frame(in.data(), frame);
     if (found == pgwire::Found::bad) co_return fail(Errc::protocol, "impossible length");
-    if (found == pgwire::Found::frame && frame.type == pgwire::from_server::kReady && in.size() >= frame.size) {
+    if (found == pgwire::Found::frame && frame.type == pgwire::from_server::kReady &&
+        in.size() >= frame.size) {
       const auto said = pgwire::parse_ready(in.data().substr(pgwire::kHeader, frame.body()));
       if (!said || owed == 0) co_return fail(Errc::protocol, "ReadyForQuery out of order");
       status = *said;
       --owed;
     }
-    if (found == pgwire::Found::frame && (frame.type != pgwire::from_server::kReady || in.size() >= frame.size)) {
+    if (found == pgwire::Found::frame &&
+        (frame.type != pgwire::from_server::kReady || in.size() >= frame.size)) {
       skip = frame.size;
       continue;
     }
@@ -44,13 +49,18 @@ void Session::abandon(Cancel cancel) {
   postgres::Pool& pool = pool_here();
   const bool open_ended = unsynced_ || (outstanding() > 0 && !expected_.back().ends_by_ready());
   detach();
-  const bool broken = in_left_ > 0 || ready_ > 0 || !to_server_.empty() || copying_in_ || dirty_ || fatal_seen_ || discarding_;
+  const bool broken = in_left_ > 0 || ready_ > 0 || !to_server_.empty() || copying_in_ || dirty_ ||
+                      fatal_seen_ || discarding_;
   if (broken) return pool.close(worker(), std::move(server_));
   unsigned owed = 0;
-  for (std::size_t i = first_; i < expected_.size(); ++i) owed += expected_[i].ends_by_ready() ? 1 : 0;
+  for (std::size_t i = first_; i < expected_.size(); ++i)
+    owed += expected_[i].ends_by_ready() ? 1 : 0;
   bool untouched = pins_ == 0 && !touched_.any();
-  for (std::size_t i = first_; i < expected_.size(); ++i) untouched = untouched && expected_[i].action == Expected::Action::pass && !expected_[i].statement;
-  if (owed == 0 && !open_ended && status_ == pgwire::Status::idle && untouched && back_.size() == back_ready_)
+  for (std::size_t i = first_; i < expected_.size(); ++i)
+    untouched =
+        untouched && expected_[i].action == Expected::Action::pass && !expected_[i].statement;
+  if (owed == 0 && !open_ended && status_ == pgwire::Status::idle && untouched &&
+      back_.size() == back_ready_)
     return pool.give(worker(), std::move(server_));
   postgres::Server& server = *server_;
   if (open_ended) {
@@ -62,20 +72,26 @@ void Session::abandon(Cancel cancel) {
     if (!sent || !*sent) return pool.close(worker(), std::move(server_));
     ++owed;
   }
-  auto work = [&pool, &its_worker = worker(), begun = std::string(back_.data().substr(back_ready_)), skip = back_left_ + back_drop_left_, owed,
-               cancels = cancel == Cancel::yes && outstanding() > 0 && !client_said_bye_, status = status_, untouched, held = std::move(server_)]() mutable {
-    return recover(pool, its_worker, std::move(held), {std::move(begun), skip, owed, cancels, status, untouched});
+  auto work = [&pool, &its_worker = worker(), begun = std::string(back_.data().substr(back_ready_)),
+               skip = back_left_ + back_drop_left_, owed,
+               cancels = cancel == Cancel::yes && outstanding() > 0 && !client_said_bye_,
+               status = status_, untouched, held = std::move(server_)]() mutable {
+    return recover(pool, its_worker, std::move(held),
+                   {std::move(begun), skip, owed, cancels, status, untouched});
   };
-  if (!pool.group(worker()).spawn(std::move(work))) log::debug("sql", "an abandoned server connection was closed");
+  if (!pool.group(worker()).spawn(std::move(work)))
+    log::debug("sql", "an abandoned server connection was closed");
 }
 
-net::Task<> Session::recover(postgres::Pool& pool, net::Worker& worker, std::unique_ptr<postgres::Server> server, Abandoned left) {
+net::Task<> Session::recover(postgres::Pool& pool, net::Worker& worker,
+                             std::unique_ptr<postgres::Server> server, Abandoned left) {
   const TimePoint deadline = Clock::now() + kRecovery;
   server->stream->expire_at(deadline);
   bool good = true;
   pgwire::Status status = left.status;
   if (left.cancels) {
-    auto heard = co_await postgres::cancel(pool.group(worker), server->endpoint, pool.route(), server->pid, server->key, deadline);
+    auto heard = co_await postgres::cancel(pool.group(worker), server->endpoint, pool.route(),
+                                           server->pid, server->key, deadline);
     good = heard.has_value();
   }
   if (good && (left.owed > 0 || left.skip > 0 || !left.begun.empty())) {

@@ -26,13 +26,17 @@ const std::string& acts_as(const Asker& asker) {
 
 }  // namespace
 
-ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options, link::Link* link)
+ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options,
+                         link::Link* link)
     : workers_(workers), cache_(cache), options_(options), link_(link) {
   for (std::size_t i = 0; i < workers.size(); ++i) parts_.push_back(std::make_unique<Part>());
 }
 
-void ResultCache::add(const postgres::Means& means, const Database& database, postgres::Credentials who) {
-  streams_[&database] = std::make_unique<ChangeStream>(workers_, means, database, std::move(who), cache_, options_.behind, options_.blind_ttl > Duration::zero());
+void ResultCache::add(const postgres::Means& means, const Database& database,
+                      postgres::Credentials who) {
+  streams_[&database] =
+      std::make_unique<ChangeStream>(workers_, means, database, std::move(who), cache_,
+                                     options_.behind, options_.blind_ttl > Duration::zero());
 }
 
 void ResultCache::start() {
@@ -49,18 +53,24 @@ bool ResultCache::current(TimePoint now) {
 void ResultCache::tell(link::Request* request, const KnownPlan& plan) const {
   if (link_ == nullptr) return;
   const auto note = [&](auto& reads) {
-    if (!plan.tags.empty() && !plan.plan.reads.empty()) reads.note(plan.tags, plan.plan.reads_known);
-    else if (!plan.plan.reads_known) reads.note({}, false);
+    if (!plan.tags.empty() && !plan.plan.reads.empty())
+      reads.note(plan.tags, plan.plan.reads_known);
+    else if (!plan.plan.reads_known)
+      reads.note({}, false);
     if (!plan.page_tags.empty()) reads.note(plan.page_tags, true);
   };
-  if (request != nullptr) note(request->reads);
-  else note(link_->unclaimed);
+  if (request != nullptr)
+    note(request->reads);
+  else
+    note(link_->unclaimed);
 }
 
 void ResultCache::tell_unknown(link::Request* request) const {
   if (link_ == nullptr) return;
-  if (request != nullptr) request->reads.note({}, false);
-  else link_->unclaimed.note({}, false);
+  if (request != nullptr)
+    request->reads.note({}, false);
+  else
+    link_->unclaimed.note({}, false);
 }
 
 void ResultCache::stop() {
@@ -73,29 +83,48 @@ ChangeStream* ResultCache::stream(const Database& database) const {
   return found == streams_.end() ? nullptr : found->second.get();
 }
 
-bool ResultCache::usable(ChangeStream& stream, TimePoint now) const { return stream.current(now) || stream.blind(); }
-
-KnownPlanPointer ResultCache::plan(std::size_t worker, ChangeStream& stream, const Asker& asker, std::string_view text) {
-  Part& part = *parts_[worker];
-  if (text.size() > kLongestPlanned) return std::make_shared<const KnownPlan>(make_plan(part, stream, asker, text));
-  std::string name = stream.tag();
-  name.append(1, '\0').append(path_of(asker)).append(1, '\0').append(acts_as(asker)).append(1, '\0').append(text);
-  const auto found = part.plans.find(name);
-  if (found != part.plans.end() && found->second->catalogue && found->second->catalogue->version() == stream.version()) return found->second;
-  if (part.plans.size() >= kMostPlans) part.plans.clear();
-  return part.plans[std::move(name)] = std::make_shared<const KnownPlan>(make_plan(part, stream, asker, text));
+bool ResultCache::usable(ChangeStream& stream, TimePoint now) const {
+  return stream.current(now) || stream.blind();
 }
 
-KnownPlan ResultCache::make_plan(Part& part, ChangeStream& stream, const Asker& asker, std::string_view text) const {
-  KnownPlan known{.plan = {}, .tags = {}, .page_tags = {}, .ttl = {}, .catalogue = stream.catalogue()};
+KnownPlanPointer ResultCache::plan(std::size_t worker, ChangeStream& stream, const Asker& asker,
+                                   std::string_view text) {
+  Part& part = *parts_[worker];
+  if (text.size() > kLongestPlanned)
+    return std::make_shared<const KnownPlan>(make_plan(part, stream, asker, text));
+  std::string name = stream.tag();
+  name.append(1, '\0')
+      .append(path_of(asker))
+      .append(1, '\0')
+      .append(acts_as(asker))
+      .append(1, '\0')
+      .append(text);
+  const auto found = part.plans.find(name);
+  if (found != part.plans.end() && found->second->catalogue &&
+      found->second->catalogue->version() == stream.version())
+    return found->second;
+  if (part.plans.size() >= kMostPlans) part.plans.clear();
+  return part.plans[std::move(name)] =
+             std::make_shared<const KnownPlan>(make_plan(part, stream, asker, text));
+}
+
+KnownPlan ResultCache::make_plan(Part& part, ChangeStream& stream, const Asker& asker,
+                                 std::string_view text) const {
+  KnownPlan known{
+      .plan = {}, .tags = {}, .page_tags = {}, .ttl = {}, .catalogue = stream.catalogue()};
   static const Catalogue kNothing;
   if (!asker.reads_alike || !reads_alike(asker.settings)) {
-    known.plan = {.why_not = "its encoding or standard_conforming_strings leave open what the text says", .effect = Plan::Effect::schema};
+    known.plan = {
+        .why_not = "its encoding or standard_conforming_strings leave open what the text says",
+        .effect = Plan::Effect::schema};
     return known;
   }
   const DecisionPointer decision = part.classifier.decide(text);
-  known.plan = plan_for(*decision, known.catalogue ? *known.catalogue : kNothing, parse_search_path(path_of(asker), acts_as(asker)));
-  const auto calls = [&](const std::string& name) { return text.find(name) != std::string_view::npos; };
+  known.plan = plan_for(*decision, known.catalogue ? *known.catalogue : kNothing,
+                        parse_search_path(path_of(asker), acts_as(asker)));
+  const auto calls = [&](const std::string& name) {
+    return text.find(name) != std::string_view::npos;
+  };
   if (known.catalogue && std::ranges::any_of(known.catalogue->column_functions(), calls)) {
     known.plan.cacheable = known.plan.reads_known = known.plan.calm = false;
     known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
@@ -146,7 +175,8 @@ std::string ResultCache::key(const Asker& asker, std::string_view request) {
   return key;
 }
 
-void ResultCache::note(std::size_t worker, const Insight::Shape& shape, CacheEvent event, std::string_view why_not) {
+void ResultCache::note(std::size_t worker, const Insight::Shape& shape, CacheEvent event,
+                       std::string_view why_not) {
   auto& all = parts_[worker]->counts;
   if (all.size() >= kMostShapes && !all.contains(&shape)) return;
   Counts& counts = all[&shape];
@@ -157,20 +187,24 @@ void ResultCache::note(std::size_t worker, const Insight::Shape& shape, CacheEve
     case CacheEvent::refused: ++counts.refused; break;
     case CacheEvent::passed_by: ++counts.passed_by; break;
   }
-  if (event == CacheEvent::hit || event == CacheEvent::stored) counts.why_not.clear();
-  else if (!why_not.empty() && counts.why_not != why_not) counts.why_not = why_not;
+  if (event == CacheEvent::hit || event == CacheEvent::stored)
+    counts.why_not.clear();
+  else if (!why_not.empty() && counts.why_not != why_not)
+    counts.why_not = why_not;
 }
 
 std::vector<CacheLine> ResultCache::lines(std::size_t worker) const {
   std::vector<CacheLine> all;
   for (const auto& [shape, counts] : parts_[worker]->counts)
-    all.push_back({shape->database, shape->query, counts.why_not, counts.hits, counts.misses, counts.stored, counts.refused, counts.passed_by});
+    all.push_back({shape->database, shape->query, counts.why_not, counts.hits, counts.misses,
+                   counts.stored, counts.refused, counts.passed_by});
   return all;
 }
 
 std::vector<std::pair<std::string, StreamReport>> ResultCache::streams() const {
   std::vector<std::pair<std::string, StreamReport>> all;
-  for (const auto& [database, stream] : streams_) all.emplace_back(database->name, stream->report());
+  for (const auto& [database, stream] : streams_)
+    all.emplace_back(database->name, stream->report());
   return all;
 }
 

@@ -28,13 +28,13 @@ struct Asker {
   const std::string& user;
   const postgres::Settings& settings;  // of the session, beside its account's
   const std::string& account_path;     // search_path without them
-  bool reads_alike = true;             // the server reads texts as they are read here, but for these settings
+  bool reads_alike = true;  // the server reads texts as they are read here, but for these settings
 };
 
 // A plan with what follows from the settings.
 struct KnownPlan {
   Plan plan;
-  std::vector<std::string> tags;  // of its reads, the database's among them
+  std::vector<std::string> tags;       // of its reads, the database's among them
   std::vector<std::string> page_tags;  // besides: of what it changes, as it may return it
   Duration ttl{};
   CataloguePointer catalogue;  // by which it was made; null: there was none yet
@@ -54,7 +54,8 @@ class ResultCache final : public link::Currency {
   static constexpr std::size_t kMostShapes = 1000;
 
   // `link`: who is told what queries read; null: nobody.
-  ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options, link::Link* link);
+  ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options,
+              link::Link* link);
 
   // Before the workers' first session, from main's thread.
   void add(const postgres::Means& means, const Database& database, postgres::Credentials who);
@@ -73,10 +74,12 @@ class ResultCache final : public link::Currency {
   [[nodiscard]] const CacheOptions& options() const { return options_; }
 
   // On a worker.
-  [[nodiscard]] KnownPlanPointer plan(std::size_t worker, ChangeStream& stream, const Asker& asker, std::string_view text);
+  [[nodiscard]] KnownPlanPointer plan(std::size_t worker, ChangeStream& stream, const Asker& asker,
+                                      std::string_view text);
   // Whether hits may be given now: else the database is asked.
   [[nodiscard]] bool usable(ChangeStream& stream, TimePoint now) const;
-  void note(std::size_t worker, const Insight::Shape& shape, CacheEvent event, std::string_view why_not = {});
+  void note(std::size_t worker, const Insight::Shape& shape, CacheEvent event,
+            std::string_view why_not = {});
   // `request`: protocol, text, types, values and formats.
   [[nodiscard]] static std::string key(const Asker& asker, std::string_view request);
 
@@ -94,7 +97,8 @@ class ResultCache final : public link::Currency {
     std::unordered_map<std::string, KnownPlanPointer> plans;
     std::unordered_map<const Insight::Shape*, Counts> counts;
   };
-  [[nodiscard]] KnownPlan make_plan(Part& part, ChangeStream& stream, const Asker& asker, std::string_view text) const;
+  [[nodiscard]] KnownPlan make_plan(Part& part, ChangeStream& stream, const Asker& asker,
+                                    std::string_view text) const;
   void apply_rules(KnownPlan& known, std::string_view text) const;
 
   net::Workers& workers_;

@@ -35,19 +35,29 @@ std::optional<std::string> quoted(std::string_view& line) {
 
 }  // namespace
 
-Part::Part(net::Worker& worker, metrics::Registry& registry) : group(worker), clients(registry.counter(kClients).at(worker.index())) {
+Part::Part(net::Worker& worker, metrics::Registry& registry)
+    : group(worker), clients(registry.counter(kClients).at(worker.index())) {
   const std::size_t index = worker.index();
-  for (const std::string_view reason : {"limit", "login", "protocol", "database", "tls", "address", "cancel"})
+  for (const std::string_view reason :
+       {"limit", "login", "protocol", "database", "tls", "address", "cancel"})
     refused[reason] = &registry.counter(kRefused, {std::string(reason)}).at(index);
-  for (const std::string_view outcome : {"forwarded", "waiting", "nothing"}) cancels[outcome] = &registry.counter(kCancels, {std::string(outcome)}).at(index);
+  for (const std::string_view outcome : {"forwarded", "waiting", "nothing"})
+    cancels[outcome] = &registry.counter(kCancels, {std::string(outcome)}).at(index);
   for (const std::string_view reason : {"timeout", "unavailable", "overloaded", "refused"})
     failed[reason] = &registry.counter(kFailed, {std::string(reason)}).at(index);
 }
 
-Room::Room(net::Workers& its_workers, net::Resolver& resolver, metrics::Registry& its_registry, link::Link& its_link, cache::Cache* cache)
-    : workers(its_workers), registry(its_registry), link(its_link), mock_key(auth::random_bytes(32)), cache_(cache), means_{resolver, offload} {}
+Room::Room(net::Workers& its_workers, net::Resolver& resolver, metrics::Registry& its_registry,
+           link::Link& its_link, cache::Cache* cache)
+    : workers(its_workers),
+      registry(its_registry),
+      link(its_link),
+      mock_key(auth::random_bytes(32)),
+      cache_(cache),
+      means_{resolver, offload} {}
 
-Result<> Room::add_database(const std::string& name, const std::string& url, const std::vector<std::string>& replicas, Mode mode) {
+Result<> Room::add_database(const std::string& name, const std::string& url,
+                            const std::vector<std::string>& replicas, Mode mode) {
   auto target = postgres::parse_url(url);
   if (!target) return pass(target, "database '" + name + "'");
   auto route = postgres::make_route(*target, workers.size());
@@ -80,7 +90,8 @@ Result<> Room::read_users_file(const std::string& path) {
     auto name = quoted(rest);
     auto password = quoted(rest);
     if (!name || name->empty() || !password || line.size() > kLongestLine)
-      return fail(Errc::invalid, fmt::format("{}:{}: expected \"name\" \"password\"", path, number));
+      return fail(Errc::invalid,
+                  fmt::format("{}:{}: expected \"name\" \"password\"", path, number));
     users_.insert_or_assign(*name, parse_secret(*password));
   }
   return {};
@@ -88,23 +99,31 @@ Result<> Room::read_users_file(const std::string& path) {
 
 Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
   options_ = std::move(options);
-  for (const UserOptions& user : options_->users) users_.insert_or_assign(user.name, parse_secret(user.password));
+  for (const UserOptions& user : options_->users)
+    users_.insert_or_assign(user.name, parse_secret(user.password));
   if (!options_->users_file.empty()) {
     if (auto read = read_users_file(options_->users_file); !read) return read;
   }
   if (!options_->postgres.empty()) {
-    if (auto added = add_database("", options_->postgres, options_->replicas, options_->mode); !added) return added;
+    if (auto added = add_database("", options_->postgres, options_->replicas, options_->mode);
+        !added)
+      return added;
   }
   for (const DatabaseOptions& database : options_->databases) {
-    const Mode mode = database.mode.empty() ? options_->mode : *config::Value<Mode>::parse(database.mode);
-    if (auto added = add_database(database.name, database.postgres, database.replicas, mode); !added) return added;
+    const Mode mode =
+        database.mode.empty() ? options_->mode : *config::Value<Mode>::parse(database.mode);
+    if (auto added = add_database(database.name, database.postgres, database.replicas, mode);
+        !added)
+      return added;
   }
   watch_changes();
   if (options_->tls.cert.empty()) return {};
   net::TlsServerOptions made;
   made.certificates.push_back({options_->tls.cert, options_->tls.key});
   made.alpn = {"postgresql"};
-  auto server = net::TlsServer::make(made, workers.size(), std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh()));
+  auto server =
+      net::TlsServer::make(made, workers.size(),
+                           std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh()));
   if (!server) return fail(Errc::invalid, "sql.tls: " + server.error().message);
   tls = std::move(*server);
   return {};
@@ -113,10 +132,12 @@ Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
 // Of every database, as its URL's user.
 void Room::watch_changes() {
   if (cache_ == nullptr || (!options_->cache.on() && !tags_pages)) return;
-  results = std::make_unique<ResultCache>(workers, *cache_, options_->cache, tags_pages ? &link : nullptr);
+  results = std::make_unique<ResultCache>(workers, *cache_, options_->cache,
+                                          tags_pages ? &link : nullptr);
   for (const auto& [name, database] : databases_) {
     const postgres::Target& target = database.route.target;
-    results->add(means_, database, {.user = target.user, .password = target.password, .md5 = {}, .keys = {}});
+    results->add(means_, database,
+                 {.user = target.user, .password = target.password, .md5 = {}, .keys = {}});
   }
 }
 
@@ -130,30 +151,42 @@ const Secret* Room::secret(const std::string& user) const {
   return found == users_.end() ? nullptr : &found->second;
 }
 
-bool Room::is_admin(const std::string& user) const { return std::ranges::find(options_->admins, user) != options_->admins.end(); }
+bool Room::is_admin(const std::string& user) const {
+  return std::ranges::find(options_->admins, user) != options_->admins.end();
+}
 
 bool Room::may_look(const std::string& user) const {
-  return is_admin(user) || std::ranges::any_of(databases_, [&](const auto& each) { return each.second.route.target.user == user; });
+  return is_admin(user) || std::ranges::any_of(databases_, [&](const auto& each) {
+           return each.second.route.target.user == user;
+         });
 }
 
 // The URL's user logs in by the URL's password; others as themselves, by what is known of theirs.
-postgres::Credentials Room::credentials(const Database& database, const postgres::Route& route, const std::string& user, const Secret& secret) const {
+postgres::Credentials Room::credentials(const Database& database, const postgres::Route& route,
+                                        const std::string& user, const Secret& secret) const {
   const postgres::Target& to = route.target;
-  if (user == to.user && !to.password.empty()) return {.user = user, .password = to.password, .md5 = {}, .keys = {}};
-  if (user == database.route.target.user) return {.user = user, .password = database.route.target.password, .md5 = {}, .keys = {}};
+  if (user == to.user && !to.password.empty())
+    return {.user = user, .password = to.password, .md5 = {}, .keys = {}};
+  if (user == database.route.target.user)
+    return {.user = user, .password = database.route.target.password, .md5 = {}, .keys = {}};
   return {.user = user, .password = secret.password, .md5 = secret.md5, .keys = {}};
 }
 
-Result<Account*> Room::account(const Database& database, const std::string& user, const Secret& secret, const std::optional<postgres::ScramKeys>& shown) {
+Result<Account*> Room::account(const Database& database, const std::string& user,
+                               const Secret& secret,
+                               const std::optional<postgres::ScramKeys>& shown) {
   const std::scoped_lock lock(mutex_);
   auto& account = accounts_[{database.name, user}];
   if (!account) {
     if (accounts_.size() > options_->max_pools) {
       accounts_.erase({database.name, user});
-      return fail(Errc::overloaded, fmt::format("there are {} pairs of database and user already (sql.max_pools)", options_->max_pools));
+      return fail(Errc::overloaded,
+                  fmt::format("there are {} pairs of database and user already (sql.max_pools)",
+                              options_->max_pools));
     }
     std::vector<postgres::Credentials> who;
-    for (std::size_t i = 0; i < database.cluster->size(); ++i) who.push_back(credentials(database, database.cluster->route(i), user, secret));
+    for (std::size_t i = 0; i < database.cluster->size(); ++i)
+      who.push_back(credentials(database, database.cluster->route(i), user, secret));
     account = std::make_unique<Account>(workers, means_, database, who, *options_, registry);
   }
   for (std::size_t i = 0; shown && i < account->pools(); ++i) account->pool(i).learn(*shown);

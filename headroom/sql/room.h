@@ -46,18 +46,23 @@ struct Part {
 class Room {
  public:
   // `cache`: null: no results are cached.
-  Room(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, link::Link& link, cache::Cache* cache = nullptr);
+  Room(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
+       link::Link& link, cache::Cache* cache = nullptr);
 
   // Errc::invalid.
   [[nodiscard]] Result<> configure(std::shared_ptr<const SqlOptions> options);
   [[nodiscard]] const SqlOptions& options() const { return *options_; }
   [[nodiscard]] const Database* database(std::string_view name) const;
-  [[nodiscard]] const std::map<std::string, Database, std::less<>>& databases() const { return databases_; }
+  [[nodiscard]] const std::map<std::string, Database, std::less<>>& databases() const {
+    return databases_;
+  }
   [[nodiscard]] const Secret* secret(const std::string& user) const;
   [[nodiscard]] bool is_admin(const std::string& user) const;
   [[nodiscard]] bool may_look(const std::string& user) const;
   // Errc::overloaded: there are max_pools already. `shown`: what the client proved itself by.
-  [[nodiscard]] Result<Account*> account(const Database& database, const std::string& user, const Secret& secret, const std::optional<postgres::ScramKeys>& shown);
+  [[nodiscard]] Result<Account*> account(const Database& database, const std::string& user,
+                                         const Secret& secret,
+                                         const std::optional<postgres::ScramKeys>& shown);
   [[nodiscard]] std::vector<Account*> accounts() const;
   [[nodiscard]] Part& part(const net::Worker& worker) { return *parts_[worker.index()]; }
   // From main's thread: the servers are watched, are no longer.
@@ -80,9 +85,13 @@ class Room {
   const TimePoint started = Clock::now();
 
  private:
-  [[nodiscard]] Result<> add_database(const std::string& name, const std::string& url, const std::vector<std::string>& replicas, Mode mode);
+  [[nodiscard]] Result<> add_database(const std::string& name, const std::string& url,
+                                      const std::vector<std::string>& replicas, Mode mode);
   [[nodiscard]] Result<> read_users_file(const std::string& path);
-  [[nodiscard]] postgres::Credentials credentials(const Database& database, const postgres::Route& route, const std::string& user, const Secret& secret) const;
+  [[nodiscard]] postgres::Credentials credentials(const Database& database,
+                                                  const postgres::Route& route,
+                                                  const std::string& user,
+                                                  const Secret& secret) const;
 
   void watch_changes();
 

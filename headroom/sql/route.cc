@@ -13,17 +13,21 @@ namespace {
 namespace from_client = pgwire::from_client;
 namespace from_server = pgwire::from_server;
 
-constexpr std::size_t kMostKept = 64U << 10U;  // of what would have to be sent again, and of answers held
+constexpr std::size_t kMostKept =
+    64U << 10U;  // of what would have to be sent again, and of answers held
 constexpr Duration kLookAgain = 10ms;
 
 // These say nothing that another server would not say as well.
 bool says_nothing(char type) {
-  return type == from_server::kParseComplete || type == from_server::kBindComplete || type == from_server::kCloseComplete || type == from_server::kNoData ||
+  return type == from_server::kParseComplete || type == from_server::kBindComplete ||
+         type == from_server::kCloseComplete || type == from_server::kNoData ||
          type == from_server::kRowDescription || type == from_server::kParameterDescription;
 }
 
 // What a replica refuses because it is one.
-bool is_refusal(std::string_view sqlstate) { return sqlstate == "25006" || sqlstate == "0A000" || sqlstate == "55000"; }
+bool is_refusal(std::string_view sqlstate) {
+  return sqlstate == "25006" || sqlstate == "0A000" || sqlstate == "55000";
+}
 
 }  // namespace
 
@@ -38,25 +42,33 @@ bool Session::only_reads(const Decision& decision) const {
 DecisionPointer Session::decision_of(const pgwire::Frame& frame, std::string_view body) {
   if (decision_) return decision_;
   if (cluster().alone()) return nullptr;
-  static const auto kOpaque = std::make_shared<const Decision>(Decision{.its_class = Class::opaque, .statements = 1});
+  static const auto kOpaque =
+      std::make_shared<const Decision>(Decision{.its_class = Class::opaque, .statements = 1});
   if (body.empty()) return kOpaque;
-  if (frame.type == from_client::kQuery) return decision_ = part_.classifier.decide(body.substr(0, body.find('\0')));
+  if (frame.type == from_client::kQuery)
+    return decision_ = part_.classifier.decide(body.substr(0, body.find('\0')));
   const auto parse = pgwire::parse_parse(body);
   return decision_ = parse ? part_.classifier.decide(parse->query) : kOpaque;
 }
 
 // Whether a replica may run what this message begins, or go on with it where one has begun. `body`: as far as it is there.
 bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
-  if (cluster().alone() || account_->database().mode != Mode::transaction || pins_ != 0 || stays_with_primary_) return false;
+  if (cluster().alone() || account_->database().mode != Mode::transaction || pins_ != 0 ||
+      stays_with_primary_)
+    return false;
   if (cached_ && cached_->fills()) return false;
   // What a page is made of must not be older than the commits that dropped its tables already.
   if (room_.tags_pages) return false;
   const bool whole = body.size() >= frame.body();
-  const auto reads = [this](const StatementPointer* statement) { return statement != nullptr && !(*statement)->refused.load() && only_reads(*(*statement)->decision); };
+  const auto reads = [this](const StatementPointer* statement) {
+    return statement != nullptr && !(*statement)->refused.load() &&
+           only_reads(*(*statement)->decision);
+  };
   switch (frame.type) {
     case from_client::kQuery:
     case from_client::kParse:
-      return whole && frame.size <= kMostKept && server_reads_alike_ && reads_alike(wanted_) && only_reads(*decision_of(frame, body));
+      return whole && frame.size <= kMostKept && server_reads_alike_ && reads_alike(wanted_) &&
+             only_reads(*decision_of(frame, body));
     case from_client::kBind: {
       pgwire::Reader in(body);
       (void)in.text();
@@ -89,12 +101,18 @@ net::Task<bool> Session::take_replica() {
       if (!server) {
         waiting_ = true;
         state_since_ = Clock::now();
-        std::function<bool()> wanted = [this, at = server_at_] { return !cancelled_ && !ended_ && cluster().answers(at) && !client_gone(); };
+        std::function<bool()> wanted = [this, at = server_at_] {
+          return !cancelled_ && !ended_ && cluster().answers(at) && !client_gone();
+        };
         auto waited = co_await pool.take(worker(), event_, std::move(wanted), nullptr);
         waiting_ = false;
-        if (waited) server = std::move(*waited);
-        else if (cancelled_ || ended_ || part_.group.stopped() || waited.error().code == Errc::timeout || waited.error().code == Errc::overloaded) co_return false;
-        else cluster().failed(server_at_);
+        if (waited)
+          server = std::move(*waited);
+        else if (cancelled_ || ended_ || part_.group.stopped() ||
+                 waited.error().code == Errc::timeout || waited.error().code == Errc::overloaded)
+          co_return false;
+        else
+          cluster().failed(server_at_);
       }
       if (!server) continue;
       attempt_ = std::make_unique<Attempt>();
@@ -131,7 +149,8 @@ void Session::record(std::string_view bytes) {
 
 // Rows are held to the end of what came with them, as an error may lie right behind.
 bool Session::holds(const pgwire::Frame& frame, bool whole) const {
-  return attempt_ && !attempt_->answered && attempt_->whole && whole && attempt_->held.size() + frame.size <= kMostKept &&
+  return attempt_ && !attempt_->answered && attempt_->whole && whole &&
+         attempt_->held.size() + frame.size <= kMostKept &&
          (says_nothing(frame.type) || frame.type == from_server::kDataRow);
 }
 
@@ -158,7 +177,8 @@ void Session::answered_on_replica() {
   cluster().count_read(server_at_);
   account_->reads_on_replicas.at(worker().index()).add();
   Attempt& old = *attempt_;
-  const std::size_t end = old.ends.empty() ? old.sent.size() : std::min(old.ends.front(), old.sent.size());
+  const std::size_t end =
+      old.ends.empty() ? old.sent.size() : std::min(old.ends.front(), old.sent.size());
   Attempt next;
   next.whole = old.whole || outstanding() == 0;
   if (old.whole && end < old.sent.size()) {
@@ -177,16 +197,19 @@ void Session::answered_on_replica() {
 
 // Before a Bind: what its statement was planned for may be no more, which the server then says before it has done anything.
 void Session::watch_plan() {
-  const bool first = status_ == pgwire::Status::idle && !unsynced_ && ready_ == 0 && in_left_ == 0 &&
-                     std::all_of(expected_.begin() + static_cast<std::ptrdiff_t>(first_), expected_.end(), [](const Expected& e) { return e.action == Expected::Action::swallow; });
+  const bool first =
+      status_ == pgwire::Status::idle && !unsynced_ && ready_ == 0 && in_left_ == 0 &&
+      std::all_of(expected_.begin() + static_cast<std::ptrdiff_t>(first_), expected_.end(),
+                  [](const Expected& e) { return e.action == Expected::Action::swallow; });
   if (attempt_ || !first || pins_ != 0) return;
   attempt_ = std::make_unique<Attempt>();
   attempt_->on_primary = true;
 }
 
 bool Session::may_retry() const {
-  return attempt_ && attempt_->whole && !attempt_->answered && back_left_ == 0 && back_drop_left_ == 0 && drop_left_ == 0 && outstanding() > 0 && !leaving_ &&
-         !ended_ && !client_ended_;
+  return attempt_ && attempt_->whole && !attempt_->answered && back_left_ == 0 &&
+         back_drop_left_ == 0 && drop_left_ == 0 && outstanding() > 0 && !leaving_ && !ended_ &&
+         !client_ended_;
 }
 
 // An error of a replica is no answer: a standby has changed nothing, so the primary may be asked instead. But for a cancel of the client's own.
@@ -194,7 +217,9 @@ bool Session::retries_after(std::string_view error) {
   const auto report = pgwire::parse_report(error);
   if (!report || report->sqlstate == "57014" || !may_retry()) return false;
   if (attempt_->on_primary) {
-    const bool replan = report->sqlstate == "26000" || (report->sqlstate == "0A000" && report->message.starts_with("cached plan must not change"));
+    const bool replan =
+        report->sqlstate == "26000" ||
+        (report->sqlstate == "0A000" && report->message.starts_with("cached plan must not change"));
     if (!replan || !attempt_->statement || std::exchange(replanned_, true)) return false;
     const StatementPointer fresh = room_.statements.renew(attempt_->statement);
     for (auto& [name, statement] : statements_) {
@@ -254,7 +279,8 @@ void Session::detach() {
 void Session::servers_changed() {
   if (waiting_) event_.set();
   if (!reads_on_replica() || cluster().answers(server_at_) || !may_retry()) return;
-  log::info("sql", "{}/{}: a replica does not answer, the primary is asked", account_->database().name, user_);
+  log::info("sql", "{}/{}: a replica does not answer, the primary is asked",
+            account_->database().name, user_);
   retry(false);
   event_.set();
 }

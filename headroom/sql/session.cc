@@ -20,15 +20,16 @@ constexpr std::size_t kMostOutstanding = 10'000;
 constexpr std::size_t kMostUnread = 64U << 10U;  // answers of ours that a client has not taken
 constexpr std::size_t kFirstRead = 4U << 10U;
 constexpr std::size_t kBulkRead = 64U << 10U;
-constexpr unsigned kTurns = 16;             // then others have theirs
-constexpr Duration kGoodbye = 2s;           // for a last word
-constexpr Duration kOwnWork = 10s;          // for what Headroom asks a server for itself
+constexpr unsigned kTurns = 16;     // then others have theirs
+constexpr Duration kGoodbye = 2s;   // for a last word
+constexpr Duration kOwnWork = 10s;  // for what Headroom asks a server for itself
 
 // Which settings of its own a session has now; those of `named` are asked for one by one, as pg_settings does not list them.
 std::string question(const std::vector<std::string>& named) {
   std::string query = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
   for (const std::string& name : named)
-    query += fmt::format(" UNION ALL SELECT {0}, pg_catalog.current_setting({0}, true)", literal(name));
+    query +=
+        fmt::format(" UNION ALL SELECT {0}, pg_catalog.current_setting({0}, true)", literal(name));
   return query;
 }
 
@@ -42,7 +43,8 @@ std::string changes(const postgres::Settings& has, const postgres::Settings& wan
   for (const auto& [name, value] : wants) {
     const auto found = has.find(name);
     if (found != has.end() && found->second == value) continue;
-    sets += fmt::format("{}pg_catalog.set_config({}, {}, false)", sets.empty() ? "SELECT " : ", ", literal(name), literal(value));
+    sets += fmt::format("{}pg_catalog.set_config({}, {}, false)", sets.empty() ? "SELECT " : ", ",
+                        literal(name), literal(value));
   }
   return query + sets;
 }
@@ -72,7 +74,8 @@ Session::~Session() { room_.clients.fetch_sub(1); }
 
 void Session::begin_caching() {
   if (!room_.results) return;
-  if (ChangeStream* stream = room_.results->stream(account_->database())) cached_ = std::make_unique<CachedReads>(*this, *room_.results, *stream);
+  if (ChangeStream* stream = room_.results->stream(account_->database()))
+    cached_ = std::make_unique<CachedReads>(*this, *room_.results, *stream);
 }
 
 net::Task<> Session::run() {
@@ -81,8 +84,10 @@ net::Task<> Session::run() {
   client_.expire_at(kNever);
   if (greeted) {
     part_.sessions[pid_] = this;
-    if (admin_database_) co_await Admin(*this).serve();
-    else co_await serve();
+    if (admin_database_)
+      co_await Admin(*this).serve();
+    else
+      co_await serve();
     part_.sessions.erase(pid_);
   }
   client_.tell(nullptr);
@@ -142,12 +147,16 @@ net::Task<> Session::serve() {
   }
 }
 
-bool Session::idle() const { return server_ == nullptr || (outstanding() == 0 && status_ == pgwire::Status::idle && in_left_ == 0); }
+bool Session::idle() const {
+  return server_ == nullptr ||
+         (outstanding() == 0 && status_ == pgwire::Status::idle && in_left_ == 0);
+}
 
 // Reads once, when there is room for what comes.
 bool Session::pull_client() {
   process_client();
-  const bool full = (server_ && (ready_ > 0 || !to_server_.empty())) || outstanding() >= kMostOutstanding || to_client_.size() > kMostUnread ||
+  const bool full = (server_ && (ready_ > 0 || !to_server_.empty())) ||
+                    outstanding() >= kMostOutstanding || to_client_.size() > kMostUnread ||
                     (cancels_ > 0 && outstanding() == 0);
   if (full || ended_ || wants_server_ || client_ended_ || !client_.may_read()) return false;
   auto read = client_.try_read(in_.space());
@@ -162,7 +171,8 @@ bool Session::pull_client() {
 }
 
 bool Session::push_server() {
-  if (!server_ || (to_server_.empty() && ready_ == 0) || !server_->stream->may_write()) return false;
+  if (!server_ || (to_server_.empty() && ready_ == 0) || !server_->stream->may_write())
+    return false;
   net::Gather data;
   data.add(to_server_);
   data.add(in_.data().substr(0, ready_));
@@ -177,7 +187,8 @@ bool Session::push_server() {
 }
 
 bool Session::pull_server() {
-  if (!server_ || !to_client_.empty() || back_ready_ > 0 || ended_ || !server_->stream->may_read()) return false;
+  if (!server_ || !to_client_.empty() || back_ready_ > 0 || ended_ || !server_->stream->may_read())
+    return false;
   const std::span<char> room = back_.space(std::max(read_size_, kFirstRead));
   auto read = server_->stream->try_read(room);
   if (!read) {
@@ -212,7 +223,9 @@ bool Session::push_client() {
 
 // Whether it may be another client's (invariant 1), or has something of its own to be asked for first.
 bool Session::release_due() const {
-  if (!server_ || outstanding() > 0 || status_ != pgwire::Status::idle || discarding_ || copying_in_ || cancels_ > 0) return false;
+  if (!server_ || outstanding() > 0 || status_ != pgwire::Status::idle || discarding_ ||
+      copying_in_ || cancels_ > 0)
+    return false;
   if (back_left_ > 0 || back_drop_left_ > 0 || back_.size() != back_ready_) return false;
   if (in_left_ > 0 || ready_ > 0 || !to_server_.empty() || unsynced_) return false;
   return pins_ == 0 || touched_.sets || touched_.resets_all || wrote_;
@@ -234,12 +247,14 @@ net::Task<> Session::release() {
     own_work_ = false;
     if (!rows) {
       dirty_ = true;
-      fatal("08006", fmt::format("the session's settings cannot be read: {}", rows.error().message));
+      fatal("08006",
+            fmt::format("the session's settings cannot be read: {}", rows.error().message));
       co_return;
     }
     postgres::Settings now;
     for (const auto& row : *rows) {
-      if (row.size() == 2 && row[0] && row[1] && !(*row[0] == "role" && *row[1] == "none")) now[text::lowered(*row[0])] = *row[1];
+      if (row.size() == 2 && row[0] && row[1] && !(*row[0] == "role" && *row[1] == "none"))
+        now[text::lowered(*row[0])] = *row[1];
     }
     server_->settings = now;
     wanted_ = std::move(now);
@@ -249,8 +264,10 @@ net::Task<> Session::release() {
   unnamed_here_ = false;
   tell_server(nullptr);
   detach();
-  if (std::exchange(dirty_, false)) pool_here().close(worker(), std::move(server_));
-  else pool_here().give(worker(), std::move(server_));
+  if (std::exchange(dirty_, false))
+    pool_here().close(worker(), std::move(server_));
+  else
+    pool_here().give(worker(), std::move(server_));
 }
 
 void Session::settle_in(std::unique_ptr<postgres::Server> server) {
@@ -284,9 +301,14 @@ net::Task<> Session::acquire() {
   Result<std::unique_ptr<postgres::Server>> server = fail(Errc::unavailable, "");
   for (;;) {
     refusal = {};
-    std::function<bool()> wanted = [this] { return !cancelled_ && !ended_ && server_at_ == cluster().primary() && !client_gone(); };
-    server = co_await account_->pool(server_at_).take(worker(), event_, std::move(wanted), &refusal);
-    if (server || server_at_ == cluster().primary() || cancelled_ || ended_ || part_.group.stopped() || client_gone()) break;
+    std::function<bool()> wanted = [this] {
+      return !cancelled_ && !ended_ && server_at_ == cluster().primary() && !client_gone();
+    };
+    server =
+        co_await account_->pool(server_at_).take(worker(), event_, std::move(wanted), &refusal);
+    if (server || server_at_ == cluster().primary() || cancelled_ || ended_ ||
+        part_.group.stopped() || client_gone())
+      break;
     server_at_ = cluster().primary();  // another one has become it meanwhile
   }
   waiting_ = false;
@@ -315,7 +337,9 @@ void Session::unserved(const Error& error, const pgwire::Report& refusal) {
   std::string_view reason = "unavailable";
   if (error.code == Errc::timeout || error.code == Errc::overloaded) {
     report.sqlstate = "53300";
-    report.hint = "The pool's size is sql.pool_size and sql.pool_overflow; how long a client waits is sql.pool_wait.";
+    report.hint =
+        "The pool's size is sql.pool_size and sql.pool_overflow; how long a client waits is "
+        "sql.pool_wait.";
     reason = error.code == Errc::timeout ? "timeout" : "overloaded";
   } else if (!refusal.message.empty()) {
     report = refusal;
@@ -334,8 +358,11 @@ void Session::unserved(const Error& error, const pgwire::Report& refusal) {
 }
 
 void Session::fatal(std::string_view sqlstate, std::string_view message) {
-  if (std::exchange(ended_, true) || back_left_ > 0) return;  // nothing can be said in the middle of a frame
-  pgwire::append_error(to_client(), {.severity = "FATAL", .sqlstate = std::string(sqlstate), .message = std::string(message)});
+  if (std::exchange(ended_, true) || back_left_ > 0)
+    return;  // nothing can be said in the middle of a frame
+  pgwire::append_error(
+      to_client(),
+      {.severity = "FATAL", .sqlstate = std::string(sqlstate), .message = std::string(message)});
 }
 
 void Session::end(std::string_view sqlstate, std::string_view why) {
@@ -361,10 +388,16 @@ void Session::deadline_passed() {
   if (Clock::now() < deadline()) return;
   const SqlOptions& o = room_.options();
   const TimePoint now = Clock::now();
-  const auto over = [now](TimePoint from, Duration time) { return time > Duration::zero() && now >= from + time; };
-  if (idle()) return fatal("57P05", "terminating connection due to idle-session timeout (sql.client_idle_timeout)");
-  if (outstanding() > 0 && over(query_since_, o.query_timeout)) return fatal("57014", "canceling statement due to sql.query_timeout");
-  if (over(server_since_, o.transaction_timeout)) return fatal("25P04", "terminating connection due to sql.transaction_timeout");
+  const auto over = [now](TimePoint from, Duration time) {
+    return time > Duration::zero() && now >= from + time;
+  };
+  if (idle())
+    return fatal("57P05",
+                 "terminating connection due to idle-session timeout (sql.client_idle_timeout)");
+  if (outstanding() > 0 && over(query_since_, o.query_timeout))
+    return fatal("57014", "canceling statement due to sql.query_timeout");
+  if (over(server_since_, o.transaction_timeout))
+    return fatal("25P04", "terminating connection due to sql.transaction_timeout");
   fatal("25P03", "terminating connection due to sql.idle_in_transaction_timeout");
 }
 
@@ -378,15 +411,20 @@ void Session::cancel(std::string_view key) {
   }
   if (!server_ || outstanding() == 0 || own_work_) return part_.cancels.at("nothing")->add();
   part_.cancels.at("forwarded")->add();
-  if (front().action == Expected::Action::pass) forward_cancel();
-  else cancel_later_ = true;  // what Headroom does for itself is not to be cancelled
+  if (front().action == Expected::Action::pass)
+    forward_cancel();
+  else
+    cancel_later_ = true;  // what Headroom does for itself is not to be cancelled
 }
 
 void Session::forward_cancel() {
   cancel_later_ = false;
-  auto forward = [this, endpoint = server_->endpoint, route = pool_here().route(), pid = server_->pid, server_key = server_->key]() -> net::Task<> {
-    auto done = co_await postgres::cancel(part_.group, endpoint, route, pid, server_key, Clock::now() + kOwnWork);
-    if (!done) log::warn("sql", "a cancel request did not reach the server: {}", done.error().message);
+  auto forward = [this, endpoint = server_->endpoint, route = pool_here().route(),
+                  pid = server_->pid, server_key = server_->key]() -> net::Task<> {
+    auto done = co_await postgres::cancel(part_.group, endpoint, route, pid, server_key,
+                                          Clock::now() + kOwnWork);
+    if (!done)
+      log::warn("sql", "a cancel request did not reach the server: {}", done.error().message);
     --cancels_;
     event_.set();
   };
@@ -395,18 +433,24 @@ void Session::forward_cancel() {
 
 ClientStatus Session::status() const {
   const TimePoint now = Clock::now();
-  ClientStatus s{.pid = pid_,
-                 .user = user_,
-                 .database = account_ != nullptr ? account_->database().name : std::string(kAdminDatabase),
-                 .address = peer_.to_string(),
-                 .connected = elapsed(connected_, now),
-                 .in_state = elapsed(state_since_, now),
-                 .pins = pins_,
-                 .prepared = statements_.size(),
-                 .queries = queries_,
-                 .tls = client_.tls() != nullptr};
-  if (const auto name = wanted_.find("application_name"); name != wanted_.end()) s.application = name->second;
-  s.state = waiting_ ? "waiting" : !server_ ? "idle" : outstanding() > 0 ? "active" : status_ == pgwire::Status::idle ? "pinned" : "idle in transaction";
+  ClientStatus s{
+      .pid = pid_,
+      .user = user_,
+      .database = account_ != nullptr ? account_->database().name : std::string(kAdminDatabase),
+      .address = peer_.to_string(),
+      .connected = elapsed(connected_, now),
+      .in_state = elapsed(state_since_, now),
+      .pins = pins_,
+      .prepared = statements_.size(),
+      .queries = queries_,
+      .tls = client_.tls() != nullptr};
+  if (const auto name = wanted_.find("application_name"); name != wanted_.end())
+    s.application = name->second;
+  s.state = waiting_                          ? "waiting"
+            : !server_                        ? "idle"
+            : outstanding() > 0               ? "active"
+            : status_ == pgwire::Status::idle ? "pinned"
+                                              : "idle in transaction";
   if (server_) s.server_pid = server_->pid;
   if (pins_ != 0) s.pinned = elapsed(pinned_since_, now);
   return s;

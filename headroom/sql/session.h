@@ -37,23 +37,25 @@ struct Expected {
   Kind kind;
   Action action = Action::pass;
   StatementPointer statement{};  // of a Parse with a name
-  [[nodiscard]] bool ends_by_ready() const { return kind == Kind::query || kind == Kind::function || kind == Kind::sync || kind == Kind::set; }
+  [[nodiscard]] bool ends_by_ready() const {
+    return kind == Kind::query || kind == Kind::function || kind == Kind::sync || kind == Kind::set;
+  }
 };
 
 // While a read runs on a replica: what it takes to run it on the primary instead, for as long as the client has seen nothing of its answer.
 struct Attempt {
-  std::string sent{};                 // by the client since the last ReadyForQuery
-  std::vector<std::size_t> ends{};    // behind each Query or Sync in it
+  std::string sent{};               // by the client since the last ReadyForQuery
+  std::vector<std::size_t> ends{};  // behind each Query or Sync in it
   std::vector<std::pair<std::size_t, std::string>> parsed{};  // statements it has named, and where
-  std::string held{};                 // answers that say nothing yet
-  std::string text{};                 // of the last statement
-  StatementPointer statement{};       // it, if it has a name
-  bool on_primary = false;            // only for what a change of the schema has made of a prepared statement
-  bool whole = true;                  // sent is all there was
+  std::string held{};                                         // answers that say nothing yet
+  std::string text{};                                         // of the last statement
+  StatementPointer statement{};                               // it, if it has a name
+  bool on_primary = false;  // only for what a change of the schema has made of a prepared statement
+  bool whole = true;        // sent is all there was
   bool answered = false;
-  bool rows = false;                  // among what is held, of one read
-  bool bound = false;                 // a portal is open
-  bool flush = false;                 // the client waits for answers
+  bool rows = false;   // among what is held, of one read
+  bool bound = false;  // a portal is open
+  bool flush = false;  // the client waits for answers
 };
 
 // What SHOW CLIENTS says of one.
@@ -79,7 +81,8 @@ class Session {
   [[nodiscard]] net::Task<> run();
   // On its worker.
   void cancel(std::string_view key);
-  void end(std::string_view sqlstate, std::string_view why);  // as soon as it is idle (a drain) or at once (KILL)
+  void end(std::string_view sqlstate,
+           std::string_view why);  // as soon as it is idle (a drain) or at once (KILL)
   void drain() { event_.set(); }
   void servers_changed();  // another server is the primary, or one has gone
   [[nodiscard]] ClientStatus status() const;
@@ -90,8 +93,10 @@ class Session {
   [[nodiscard]] net::Task<Result<pgwire::Startup>> read_startup();
   [[nodiscard]] net::Task<Result<>> secure(bool at_once);
   [[nodiscard]] net::Task<bool> log_in(pgwire::Startup startup);
-  [[nodiscard]] net::Task<Result<>> prove(const std::string& user, const Secret* secret, std::optional<postgres::ScramKeys>& keys);
-  [[nodiscard]] net::Task<Result<>> look_up(const std::string& user, const Database* database, Secret& secret, bool& found);
+  [[nodiscard]] net::Task<Result<>> prove(const std::string& user, const Secret* secret,
+                                          std::optional<postgres::ScramKeys>& keys);
+  [[nodiscard]] net::Task<Result<>> look_up(const std::string& user, const Database* database,
+                                            Secret& secret, bool& found);
   [[nodiscard]] net::Task<bool> welcome();
   [[nodiscard]] net::Task<bool> try_settings(postgres::Settings& reported);
   [[nodiscard]] Result<> take_parameters(const pgwire::Startup& startup);
@@ -123,7 +128,9 @@ class Session {
 
   // --- forward.cc: what the client sends ---
   void process_client();
-  [[nodiscard]] bool take_frame(const pgwire::Frame& frame, std::string_view bytes);  // false: more of it is needed, or a server
+  [[nodiscard]] bool take_frame(
+      const pgwire::Frame& frame,
+      std::string_view bytes);  // false: more of it is needed, or a server
   [[nodiscard]] bool take_refused(const pgwire::Frame& frame);
   [[nodiscard]] bool take_query(const pgwire::Frame& frame, std::string_view body, bool whole);
   [[nodiscard]] bool take_parse(const pgwire::Frame& frame, std::string_view body);
@@ -131,7 +138,8 @@ class Session {
   [[nodiscard]] bool take_target(const pgwire::Frame& frame, std::string_view body);
   void pass_frame(const pgwire::Frame& frame);
   void drop_frame(const pgwire::Frame& frame);
-  void expect(Expected::Kind kind, Expected::Action action = Expected::Action::pass, StatementPointer statement = {});
+  void expect(Expected::Kind kind, Expected::Action action = Expected::Action::pass,
+              StatementPointer statement = {});
   std::string& to_server();  // for a message of ours, behind what was passed
   void ensure_prepared(const StatementPointer& statement);
   void ensure_unnamed();
@@ -190,7 +198,9 @@ class Session {
     pgwire::Status status{};
     bool untouched = true;  // by settings and pins
   };
-  [[nodiscard]] static net::Task<> recover(postgres::Pool& pool, net::Worker& worker, std::unique_ptr<postgres::Server> server, Abandoned left);
+  [[nodiscard]] static net::Task<> recover(postgres::Pool& pool, net::Worker& worker,
+                                           std::unique_ptr<postgres::Server> server,
+                                           Abandoned left);
 
   [[nodiscard]] net::Worker& worker() { return part_.group.worker(); }
   [[nodiscard]] std::size_t outstanding() const { return expected_.size() - first_; }
@@ -234,9 +244,10 @@ class Session {
   std::size_t read_size_ = 0;
   std::string to_client_;
 
-  std::unique_ptr<Attempt> attempt_;  // while server_ is a replica, or a statement prepared earlier runs
-  std::size_t server_at_ = 0;       // of the cluster
-  DecisionPointer decision_;        // of the message at the front, once it was looked at
+  std::unique_ptr<Attempt>
+      attempt_;                // while server_ is a replica, or a statement prepared earlier runs
+  std::size_t server_at_ = 0;  // of the cluster
+  DecisionPointer decision_;   // of the message at the front, once it was looked at
   bool wants_replica_ = false;
   bool replanned_ = false;           // this exchange has been sent again already
   bool stays_with_primary_ = false;  // for this exchange
@@ -244,15 +255,16 @@ class Session {
   bool unsynced_ = false;            // an exchange is open that only a Sync ends
 
   // Ties to requests and to what was written (tie.cc).
-  std::string session_name_;             // SET headroom.session
-  link::RequestPointer request_;         // of this exchange, this transaction or (SET headroom.traceparent) all that follows
+  std::string session_name_;  // SET headroom.session
+  link::RequestPointer
+      request_;  // of this exchange, this transaction or (SET headroom.traceparent) all that follows
   enum class Tie : std::uint8_t { none, exchange, transaction, session } tie_ = Tie::none;
-  link::Position position_;              // what this connection has written lies before it
+  link::Position position_;  // what this connection has written lies before it
   TimePoint position_unknown_until_{};
   std::vector<std::string> writes_for_;  // sessions that were told that a write has begun
   bool wrote_ = false;                   // in this transaction, something may have been
   bool changed_schema_ = false;
-  bool server_reads_alike_ = true;       // without settings of the client's own
+  bool server_reads_alike_ = true;  // without settings of the client's own
 
   std::unique_ptr<postgres::Server> server_;
   std::vector<Expected> expected_;
@@ -263,7 +275,7 @@ class Session {
   bool refusing_ = false;  // the client's messages are ours to ignore until the next Sync
   bool refused_is_query_ = false;
   bool ended_ = false;
-  bool client_ended_ = false;  // its stream
+  bool client_ended_ = false;     // its stream
   bool client_said_bye_ = false;  // what it sent before is to be done
   bool fatal_seen_ = false;
   bool failed_ = false;  // an error since the last ReadyForQuery
@@ -272,8 +284,8 @@ class Session {
   bool waiting_ = false;
   bool cancelled_ = false;
   bool cancel_later_ = false;
-  bool dirty_ = false;  // the server's state is not known exactly
-  Effects touched_;     // in this transaction
+  bool dirty_ = false;               // the server's state is not known exactly
+  Effects touched_;                  // in this transaction
   Insight::Shape* shape_ = nullptr;  // of the query at hand; of a pipeline, the last one
   TimePoint server_since_{};
   TimePoint query_since_{};

@@ -26,7 +26,10 @@ Result<net::Endpoint> endpoint_of(const config::Address& address) {
 // Looks after the pools of its worker, every second.
 class Upkeep final : net::WheelEntry {
  public:
-  Upkeep(net::Worker& worker, Room& room) : WheelEntry(worker.wheel()), worker_(worker), room_(room) { set(Clock::now() + kEvery); }
+  Upkeep(net::Worker& worker, Room& room)
+      : WheelEntry(worker.wheel()), worker_(worker), room_(room) {
+    set(Clock::now() + kEvery);
+  }
 
  private:
   static constexpr Duration kEvery = 1s;
@@ -44,10 +47,12 @@ class Upkeep final : net::WheelEntry {
 
 class Sql::Body {
  public:
-  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, link::Link& link, cache::Cache* cache)
+  Body(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
+       link::Link& link, cache::Cache* cache)
       : room_(workers, resolver, registry, link, cache),
         workers_(workers),
-        gauge_(registry.gauge(kClientsOpen, {}, [this] { return static_cast<double>(room_.clients.load()); })) {}
+        gauge_(registry.gauge(kClientsOpen, {},
+                              [this] { return static_cast<double>(room_.clients.load()); })) {}
 
   void accept_on(net::Worker& worker);
 
@@ -68,10 +73,12 @@ void Sql::Body::accept_on(net::Worker& worker) {
     auto run = [held = std::move(session)]() -> net::Task<> { co_await held->run(); };
     if (!part.group.spawn(std::move(run))) log::debug("sql", "a client came while stopping");
   };
-  HR_ASSERT(acceptors.spawn([this, &acceptors, take] { return listener_->accept(acceptors, take); }));
+  HR_ASSERT(
+      acceptors.spawn([this, &acceptors, take] { return listener_->accept(acceptors, take); }));
 }
 
-Sql::Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, link::Link& link, cache::Cache* cache)
+Sql::Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
+         link::Link& link, cache::Cache* cache)
     : body_(std::make_unique<Body>(workers, resolver, registry, link, cache)) {}
 
 Sql::~Sql() { stop(); }
@@ -103,7 +110,9 @@ Result<> Sql::start(std::shared_ptr<const SqlOptions> options, std::vector<int> 
 
 const SqlOptions& Sql::options() const { return body_->room_.options(); }
 
-std::string Sql::address() const { return body_->listener_ ? body_->listener_->endpoint().to_string() : ""; }
+std::string Sql::address() const {
+  return body_->listener_ ? body_->listener_->endpoint().to_string() : "";
+}
 
 std::vector<int> Sql::sockets() const {
   if (!body_->listener_) return {};
@@ -171,31 +180,37 @@ std::vector<std::string> Sql::databases() const {
 Result<postgres::Rows> Sql::ask(const std::string& database, std::string query) const {
   Room& room = body_->room_;
   const Database* there = room.database(database);
-  if (there == nullptr || !body_->runs_) return fail(Errc::invalid, "no such database: " + database);
+  if (there == nullptr || !body_->runs_)
+    return fail(Errc::invalid, "no such database: " + database);
   const std::string& owner = there->route.target.user;
   auto account = room.account(*there, owner, *room.secret(owner), std::nullopt);
   if (!account) return pass(account);
   using Promise = std::promise<Result<postgres::Rows>>;
   auto promise = std::make_shared<Promise>();
   auto answer = promise->get_future();
-  body_->workers_[0].post([&room, pool = &(*account)->pool(), promise, query = std::move(query)]() mutable {
-    net::TaskGroup& group = room.part(room.workers[0]).group;
-    auto run = [&group, pool, promise, query = std::move(query)]() -> net::Task<> {
-      net::Event event(group);
-      std::function<bool()> wanted = [] { return true; };
-      auto server = co_await pool->take(group.worker(), event, std::move(wanted), nullptr);
-      if (!server) {
-        promise->set_value(pass(server));
-        co_return;
-      }
-      auto rows = co_await postgres::ask(**server, query, Clock::now() + kOwnAnswer);
-      if (rows) pool->give(group.worker(), std::move(*server));
-      else pool->close(group.worker(), std::move(*server));
-      promise->set_value(std::move(rows));
-    };
-    if (!group.spawn(std::move(run))) promise->set_value(fail(Errc::unavailable, "the proxy is stopping"));
-  });
-  if (answer.wait_for(2 * kOwnAnswer) != std::future_status::ready) return fail(Errc::timeout, "the database does not answer");
+  body_->workers_[0].post(
+      [&room, pool = &(*account)->pool(), promise, query = std::move(query)]() mutable {
+        net::TaskGroup& group = room.part(room.workers[0]).group;
+        auto run = [&group, pool, promise, query = std::move(query)]() -> net::Task<> {
+          net::Event event(group);
+          std::function<bool()> wanted = [] { return true; };
+          auto server = co_await pool->take(group.worker(), event, std::move(wanted), nullptr);
+          if (!server) {
+            promise->set_value(pass(server));
+            co_return;
+          }
+          auto rows = co_await postgres::ask(**server, query, Clock::now() + kOwnAnswer);
+          if (rows)
+            pool->give(group.worker(), std::move(*server));
+          else
+            pool->close(group.worker(), std::move(*server));
+          promise->set_value(std::move(rows));
+        };
+        if (!group.spawn(std::move(run)))
+          promise->set_value(fail(Errc::unavailable, "the proxy is stopping"));
+      });
+  if (answer.wait_for(2 * kOwnAnswer) != std::future_status::ready)
+    return fail(Errc::timeout, "the database does not answer");
   return answer.get();
 }
 
@@ -203,7 +218,8 @@ std::vector<ReplicaReport> Sql::replicas() const {
   std::vector<ReplicaReport> all;
   for (const auto& [name, database] : body_->room_.databases()) {
     if (database.cluster->alone()) continue;
-    for (ServerStatus& server : database.cluster->status()) all.push_back({name, std::move(server)});
+    for (ServerStatus& server : database.cluster->status())
+      all.push_back({name, std::move(server)});
   }
   return all;
 }
@@ -216,11 +232,14 @@ std::vector<QueryReport> Sql::queries(Order order, std::size_t most) const {
   std::vector<QueryReport> all;
   for (const auto& [key, shape] : shapes) {
     const double total = milliseconds(shape.total);
-    all.push_back({shape.database, shape.user, shape.query, shape.calls, shape.errors, total, total / static_cast<double>(shape.calls), milliseconds(shape.quantile(0.5)),
+    all.push_back({shape.database, shape.user, shape.query, shape.calls, shape.errors, total,
+                   total / static_cast<double>(shape.calls), milliseconds(shape.quantile(0.5)),
                    milliseconds(shape.quantile(0.95)), milliseconds(shape.slowest)});
   }
   const auto rank = [order](const QueryReport& each) {
-    return order == Order::total ? each.total_ms : order == Order::mean ? each.mean_ms : static_cast<double>(each.calls);
+    return order == Order::total  ? each.total_ms
+           : order == Order::mean ? each.mean_ms
+                                  : static_cast<double>(each.calls);
   };
   std::ranges::sort(all, std::ranges::greater{}, rank);
   if (all.size() > most) all.resize(most);
@@ -233,8 +252,10 @@ std::vector<net::HealthReport> Sql::health() const {
   for (Account* account : body_->room_.accounts()) {
     const postgres::PoolStatus pool = account->pool().status();
     if (pool.last_error.empty()) continue;
-    reports.push_back({"database", pool.open > 0 ? net::HealthReport::State::degraded : net::HealthReport::State::failed,
-                       fmt::format("{}/{}: {}", account->database().name, account->user(), pool.last_error)});
+    reports.push_back(
+        {"database",
+         pool.open > 0 ? net::HealthReport::State::degraded : net::HealthReport::State::failed,
+         fmt::format("{}/{}: {}", account->database().name, account->user(), pool.last_error)});
   }
   if (reports.empty()) reports.push_back({"database", net::HealthReport::State::ok, ""});
   return reports;

@@ -46,19 +46,24 @@ struct ReplicaReport {
 class Sql final : public net::Health {
  public:
   // `cache`: where results are kept; null: nowhere.
-  Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, link::Link& link, cache::Cache* cache = nullptr);
+  Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, link::Link& link,
+      cache::Cache* cache = nullptr);
   ~Sql() override;
 
   // What queries read is told to their requests, for pages (edge.cache.sql_tags). Before start().
   void tag_pages();
   // Opens the door (`inherited`: its sockets from a running process) and serves. From main's thread. Errc::invalid, unavailable.
-  [[nodiscard]] Result<> start(std::shared_ptr<const SqlOptions> options, std::vector<int> inherited = {});
+  [[nodiscard]] Result<> start(std::shared_ptr<const SqlOptions> options,
+                               std::vector<int> inherited = {});
 
   // For a take-over: where it listens.
   [[nodiscard]] std::string address() const;
   [[nodiscard]] std::vector<int> sockets() const;
   // Shutdown, in this order; each from main's thread.
-  enum class Sockets : std::uint8_t { closed, handed_over };  // handed over: a Unix socket's path is another process's
+  enum class Sockets : std::uint8_t {
+    closed,
+    handed_over
+  };  // handed over: a Unix socket's path is another process's
   void stop_accepting(Sockets sockets = Sockets::closed);
   void drain();                            // idle clients are told to go
   [[nodiscard]] std::size_t open() const;  // clients still connected

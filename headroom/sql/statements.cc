@@ -25,9 +25,12 @@ struct Statements::Index {
 };
 
 // The random part keeps clients from naming other clients' statements.
-Statements::Statements() : index_(std::make_shared<Index>()), prefix_("headroom_" + text::random_hex(6)) {}
+Statements::Statements()
+    : index_(std::make_shared<Index>()), prefix_("headroom_" + text::random_hex(6)) {}
 
-std::string Statements::name_of(std::uint64_t id) const { return fmt::format("{}_{}", prefix_, id); }
+std::string Statements::name_of(std::uint64_t id) const {
+  return fmt::format("{}_{}", prefix_, id);
+}
 
 std::size_t Statements::size() const {
   const std::scoped_lock lock(index_->mutex);
@@ -48,9 +51,15 @@ StatementPointer Statements::intern(std::string_view query, std::string_view typ
   return make(hash, query, types);
 }
 
-StatementPointer Statements::make(std::uint64_t hash, std::string_view query, std::string_view types) {
+StatementPointer Statements::make(std::uint64_t hash, std::string_view query,
+                                  std::string_view types) {
   const std::uint64_t id = index_->next++;
-  auto* made = new Statement{id, name_of(id), std::string(query), std::string(types), effects_of(query), std::make_shared<const Decision>(classify(query))};
+  auto* made = new Statement{id,
+                             name_of(id),
+                             std::string(query),
+                             std::string(types),
+                             effects_of(query),
+                             std::make_shared<const Decision>(classify(query))};
   StatementPointer statement(made, [index = index_, hash](const Statement* gone) {
     delete gone;
     index->forget(hash);

@@ -43,7 +43,8 @@ class Statements {
 
  private:
   struct Index;
-  [[nodiscard]] StatementPointer make(std::uint64_t hash, std::string_view query, std::string_view types);  // under the lock
+  [[nodiscard]] StatementPointer make(std::uint64_t hash, std::string_view query,
+                                      std::string_view types);  // under the lock
   std::shared_ptr<Index> index_;  // the last statement may end after us
   const std::string prefix_;
 };

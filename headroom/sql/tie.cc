@@ -15,7 +15,9 @@ constexpr std::string_view kSessionSetting = "headroom.session";
 
 // Positions of different databases' systems stay apart; of one system the later counts.
 void take_later(link::Position& needs, const link::Position& other) {
-  if (other && (!needs || other.timeline > needs.timeline || (other.timeline == needs.timeline && other.lsn > needs.lsn))) needs = other;
+  if (other && (!needs || other.timeline > needs.timeline ||
+                (other.timeline == needs.timeline && other.lsn > needs.lsn)))
+    needs = other;
 }
 
 }  // namespace
@@ -28,7 +30,8 @@ void Session::look_for_tie(std::string_view& query) {
   const auto trace = link::parse_traceparent(found.traceparent);
   if (!trace) return;
   request_ = room_.link.requests.find(*trace, Clock::now());
-  tie_ = begins_transaction(query) || status_ != pgwire::Status::idle ? Tie::transaction : Tie::exchange;
+  tie_ = begins_transaction(query) || status_ != pgwire::Status::idle ? Tie::transaction
+                                                                      : Tie::exchange;
 }
 
 void Session::untie() {
@@ -58,7 +61,8 @@ bool Session::take_own_setting(const pgwire::Frame& frame, std::string_view quer
 std::vector<std::string> Session::names() const {
   std::vector<std::string> all;
   const auto set = wanted_.find(kSessionSetting);
-  const std::string& own = !session_name_.empty() || set == wanted_.end() ? session_name_ : set->second;
+  const std::string& own =
+      !session_name_.empty() || set == wanted_.end() ? session_name_ : set->second;
   if (!own.empty()) all.push_back("s:" + own);
   if (request_ && !request_->session.empty()) all.push_back(request_->session);
   return all;
@@ -67,7 +71,9 @@ std::vector<std::string> Session::names() const {
 // Before it is sent: from now on this session's reads are for the primary, until it is known how far the log has come with it.
 void Session::note_write(const Decision& decision) {
   if (cluster().alone() || reads_on_replica() || only_reads(decision)) return;
-  if ((decision.its_class == Class::session || decision.its_class == Class::transaction) && decision.functions.empty()) return;
+  if ((decision.its_class == Class::session || decision.its_class == Class::transaction) &&
+      decision.functions.empty())
+    return;
   wrote_ = true;
   changed_schema_ = changed_schema_ || decision.its_class >= Class::schema;
   for (std::string& name : names()) {
@@ -84,7 +90,9 @@ void Session::wrote_until(const std::optional<link::Position>& position) {
   for (const std::string& name : writes_for_) room_.link.positions.end(name, position, now);
   writes_for_.clear();
   if (position) take_later(position_, *position);
-  position_unknown_until_ = position ? TimePoint() : now + link::Positions::kKept;  // a later one has passed what was not known
+  position_unknown_until_ =
+      position ? TimePoint()
+               : now + link::Positions::kKept;  // a later one has passed what was not known
   wrote_ = false;
   if (std::exchange(changed_schema_, false)) cluster().schema_changed();
 }
@@ -93,14 +101,18 @@ void Session::wrote_until(const std::optional<link::Position>& position) {
 net::Task<> Session::ask_position() {
   own_work_ = true;
   tell_server(nullptr);
-  auto rows = co_await postgres::ask(*server_, "SELECT pg_catalog.pg_current_wal_insert_lsn()", Clock::now() + kAnswer);
+  auto rows = co_await postgres::ask(*server_, "SELECT pg_catalog.pg_current_wal_insert_lsn()",
+                                     Clock::now() + kAnswer);
   tell_server(&event_);
   own_work_ = false;
   std::optional<link::Position> position;
-  if (rows && rows->size() == 1 && (*rows)[0].size() == 1 && (*rows)[0][0]) position = cluster().position(server_at_, *(*rows)[0][0]);
+  if (rows && rows->size() == 1 && (*rows)[0].size() == 1 && (*rows)[0][0])
+    position = cluster().position(server_at_, *(*rows)[0][0]);
   if (!rows) {
-    log::warn("sql", "{}/{}: the log's position after a write is not known, its session stays with the primary for a minute: {}", account_->database().name, user_,
-              rows.error().message);
+    log::warn("sql",
+              "{}/{}: the log's position after a write is not known, its session stays with the "
+              "primary for a minute: {}",
+              account_->database().name, user_, rows.error().message);
     dirty_ = true;
   }
   wrote_until(position);

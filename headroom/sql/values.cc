@@ -14,9 +14,12 @@ std::string literal(std::string_view text) {
 std::string identifier(std::string_view name) {
   std::string made = "\"";
   for (const char c : name) {
-    if (c == '.') made += "\".\"";
-    else if (c == '"') made += "\"\"";
-    else if (c != '\0') made += c;
+    if (c == '.')
+      made += "\".\"";
+    else if (c == '"')
+      made += "\"\"";
+    else if (c != '\0')
+      made += c;
   }
   return made += '"';
 }

@@ -23,43 +23,32 @@ constexpr std::size_t kShownSql = 80;
 Errc code_of(int status, int system_errno) {
   switch (status & 0xff) {
     case SQLITE_FULL:
-    case SQLITE_NOMEM:
-      return Errc::overloaded;
+    case SQLITE_NOMEM: return Errc::overloaded;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
       return system_errno == 0 ? Errc::unavailable : system_error("", system_errno).code;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-    case SQLITE_PROTOCOL:
-      return Errc::unavailable;
+    case SQLITE_PROTOCOL: return Errc::unavailable;
     case SQLITE_PERM:
     case SQLITE_AUTH:
-    case SQLITE_READONLY:
-      return Errc::unauthorized;
-    case SQLITE_CONSTRAINT:
-      return Errc::conflict;
-    case SQLITE_INTERRUPT:
-      return Errc::cancelled;
-    case SQLITE_TOOBIG:
-      return Errc::invalid;
-    default:
-      return Errc::internal;
+    case SQLITE_READONLY: return Errc::unauthorized;
+    case SQLITE_CONSTRAINT: return Errc::conflict;
+    case SQLITE_INTERRUPT: return Errc::cancelled;
+    case SQLITE_TOOBIG: return Errc::invalid;
+    default: return Errc::internal;
   }
 }
 
 // What the operator can do about it, where SQLite's own words do not say.
 std::string_view advice(int status) {
   switch (status & 0xff) {
-    case SQLITE_FULL:
-      return "; free space on its disk";
-    case SQLITE_BUSY:
-      return "; another process or connection holds it";
+    case SQLITE_FULL: return "; free space on its disk";
+    case SQLITE_BUSY: return "; another process or connection holds it";
     case SQLITE_NOTADB:
       return "; it is something else or damaged: move it away or restore a backup";
-    case SQLITE_CORRUPT:
-      return "; it is damaged: restore a backup";
-    default:
-      return "";
+    case SQLITE_CORRUPT: return "; it is damaged: restore a backup";
+    default: return "";
   }
 }
 

@@ -22,7 +22,8 @@ class Backoffs {
   explicit Backoffs(std::vector<BackoffOptions> rules) : rules_(std::move(rules)) {}
 
   // By the first rule for this type, else by Faktory's formula: n^4 + 15 + rand(0..29) * (n + 1) seconds.
-  [[nodiscard]] WallTime wait(std::string_view jobtype, std::uint64_t failures_before, Random& random) const;
+  [[nodiscard]] WallTime wait(std::string_view jobtype, std::uint64_t failures_before,
+                              Random& random) const;
 
  private:
   std::vector<BackoffOptions> rules_;

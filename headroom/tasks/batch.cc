@@ -16,13 +16,16 @@ constexpr Bytes kCallback = Bytes::kib(16);
 constexpr std::string_view kStates[] = {"", "1", "2"};
 
 Batch::State state_of(std::string_view word) {
-  return word == "2" ? Batch::State::done : word == "1" ? Batch::State::pushed : Batch::State::waiting;
+  return word == "2"   ? Batch::State::done
+         : word == "1" ? Batch::State::pushed
+                       : Batch::State::waiting;
 }
 
 std::string_view word_of(Batch::State state) { return kStates[static_cast<std::size_t>(state)]; }
 
 // "success" or "complete" of BATCH NEW.
-void read_callback(json::Reader& in, json::Value root, std::string_view name, std::string& to, WallTime now) {
+void read_callback(json::Reader& in, json::Value root, std::string_view name, std::string& to,
+                   WallTime now) {
   const auto job = root.find(name);
   if (!job || job->is_null()) return;
   if (job->kind() != json::Kind::object) return in.refuse(name, "expected a job");
@@ -37,7 +40,8 @@ void read_callback(json::Reader& in, json::Value root, std::string_view name, st
 Result<Batch> Batch::read(std::string_view text, WallTime now) {
   auto document = json::parse(text, {.bytes = Bytes{text.size()}, .depth = 64});
   if (!document) return pass(document, "Invalid batch");
-  if (document->root().kind() != json::Kind::object) return fail(Errc::invalid, "Invalid batch: expected an object");
+  if (document->root().kind() != json::Kind::object)
+    return fail(Errc::invalid, "Invalid batch: expected an object");
   Batch batch;
   json::Reader in(document->root());
   in.optional("description", batch.description);
@@ -46,8 +50,11 @@ Result<Batch> Batch::read(std::string_view text, WallTime now) {
   read_callback(in, document->root(), "success", batch.on_success, now);
   in.allow_others();
   if (auto read = in.finish(); !read) return pass(read, "Invalid batch");
-  if (batch.on_complete.empty() && batch.on_success.empty()) return fail(Errc::invalid, "Invalid batch: it needs a success or a complete callback");
-  if (batch.description.size() > kDescription) return fail(Errc::invalid, fmt::format("Invalid batch: a description has at most {} bytes", kDescription));
+  if (batch.on_complete.empty() && batch.on_success.empty())
+    return fail(Errc::invalid, "Invalid batch: it needs a success or a complete callback");
+  if (batch.description.size() > kDescription)
+    return fail(Errc::invalid,
+                fmt::format("Invalid batch: a description has at most {} bytes", kDescription));
   batch.created = batch.changed = now;
   return batch;
 }
@@ -55,9 +62,19 @@ Result<Batch> Batch::read(std::string_view text, WallTime now) {
 std::string Batch::text() const {
   std::string out;
   json::Writer json(out);
-  json.begin_object().field("bid", bid).field("parent", parent).field("description", description).field("depth", depth);
-  json.field("on_complete", on_complete).field("on_success", on_success).field("created", created).field("changed", changed);
-  json.field("committed", committed).field("total", total).field("pending", pending).field("failed", failed);
+  json.begin_object()
+      .field("bid", bid)
+      .field("parent", parent)
+      .field("description", description)
+      .field("depth", depth);
+  json.field("on_complete", on_complete)
+      .field("on_success", on_success)
+      .field("created", created)
+      .field("changed", changed);
+  json.field("committed", committed)
+      .field("total", total)
+      .field("pending", pending)
+      .field("failed", failed);
   json.field("incomplete_within", incomplete_within).field("pending_within", pending_within);
   json.field("complete", word_of(complete)).field("success", word_of(success));
   json.field("is_complete", is_complete).field("has_succeeded", has_succeeded).end_object();
@@ -101,8 +118,13 @@ std::string Batch::status() const {
   json.begin_object().field("bid", bid);
   if (!parent.empty()) json.field("parent_bid", parent);
   if (!description.empty()) json.field("description", description);
-  json.field("created_at", format_time(created)).field("total", total).field("pending", pending).field("failed", failed);
-  json.field("complete_st", on_complete.empty() ? "" : word_of(complete)).field("success_st", on_success.empty() ? "" : word_of(success)).end_object();
+  json.field("created_at", format_time(created))
+      .field("total", total)
+      .field("pending", pending)
+      .field("failed", failed);
+  json.field("complete_st", on_complete.empty() ? "" : word_of(complete))
+      .field("success_st", on_success.empty() ? "" : word_of(success))
+      .end_object();
   return out;
 }
 
@@ -128,7 +150,8 @@ bool Batch::is_over(WallTime now, WallTime retention) const {
   return age > (has_succeeded ? kKept : committed ? std::max(retention, kKept) : kUncommitted);
 }
 
-Result<Job> callback_job(const std::string& text, const Batch& batch, Callback which, WallTime now) {
+Result<Job> callback_job(const std::string& text, const Batch& batch, Callback which,
+                         WallTime now) {
   auto document = json::parse(text, {.bytes = Bytes{text.size()}, .depth = 64});
   if (!document) return pass(document);
   const json::Value root = document->root();

@@ -68,6 +68,7 @@ struct Batch {
 };
 
 // The job of a callback: its text with a jid, and with the batch in `custom` as workers look for it.
-[[nodiscard]] Result<Job> callback_job(const std::string& text, const Batch& batch, Callback which, WallTime now);
+[[nodiscard]] Result<Job> callback_job(const std::string& text, const Batch& batch, Callback which,
+                                       WallTime now);
 
 }  // namespace headroom::tasks

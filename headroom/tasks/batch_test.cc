@@ -5,11 +5,15 @@ namespace {
 
 class BatchTest : public BoardTest {
  protected:
-  Result<> make(const std::string& bid, const std::string& parent = "", std::string_view callbacks = "complete success") {
+  Result<> make(const std::string& bid, const std::string& parent = "",
+                std::string_view callbacks = "complete success") {
     std::string text = R"({"description":"all of it")";
     if (!parent.empty()) text += fmt::format(R"(,"parent_bid":"{}")", parent);
     for (const std::string_view which : {"complete", "success"}) {
-      if (callbacks.find(which) != std::string_view::npos) text += fmt::format(R"(,"{}":{{"jid":"the-job-{}-{}","jobtype":"Call","args":[],"queue":"calls"}})", which, bid, which);
+      if (callbacks.find(which) != std::string_view::npos)
+        text += fmt::format(
+            R"(,"{}":{{"jid":"the-job-{}-{}","jobtype":"Call","args":[],"queue":"calls"}})", which,
+            bid, which);
     }
     auto batch = Batch::read(text + "}", now_.wall);
     if (!batch) return pass(batch);
@@ -20,7 +24,8 @@ class BatchTest : public BoardTest {
     return write([&](Board& b) { return b.commit_batch(bid, now_); });
   }
   Result<> join(std::string_view bid, std::string_view jid, std::string_view more = "") {
-    return push(jid, fmt::format(R"("custom":{{"bid":"{}"}}{}{})", bid, more.empty() ? "" : ",", more));
+    return push(jid,
+                fmt::format(R"("custom":{{"bid":"{}"}}{}{})", bid, more.empty() ? "" : ",", more));
   }
   std::string call() { return take("", {"calls"}); }
   // "pending/failed/total complete success"
@@ -29,8 +34,11 @@ class BatchTest : public BoardTest {
     if (!batch) return "";
     const auto document = json::parse(batch->status());
     const json::Value root = document->root();
-    const auto word = [&](std::string_view name) { return std::string(*root.find(name)->string()); };
-    return fmt::format("{}/{}/{} '{}' '{}'", batch->pending, batch->failed, batch->total, word("complete_st"), word("success_st"));
+    const auto word = [&](std::string_view name) {
+      return std::string(*root.find(name)->string());
+    };
+    return fmt::format("{}/{}/{} '{}' '{}'", batch->pending, batch->failed, batch->total,
+                       word("complete_st"), word("success_st"));
   }
 };
 
@@ -147,7 +155,8 @@ TEST_F(BatchTest, AJobThatIsGoneWithoutSuccessLetsItCompleteButNotSucceed) {
   ASSERT_TRUE(fail_it("1").has_value());  // discarded
   const LaneId lane = board().lanes_of("default").at(0);
   ASSERT_TRUE(write([&](Board& b) -> Result<> {
-                auto swept = b.sweep(lane, {std::numeric_limits<std::int64_t>::min(), 0}, 10, Board::Act::remove, {}, now_);
+                auto swept = b.sweep(lane, {std::numeric_limits<std::int64_t>::min(), 0}, 10,
+                                     Board::Act::remove, {}, now_);
                 return swept ? Result<>() : pass(swept);
               }).has_value());
   EXPECT_EQ(status("b"), "2/2/2 '1' ''");
@@ -189,7 +198,11 @@ TEST_F(BatchTest, ThereAreAtMostSoManyAndClearTakesThem) {
 }
 
 TEST_F(BatchTest, AChainBringsItsNextJobWithTheSuccessOfTheOneBefore) {
-  ASSERT_TRUE(push("1", R"("custom":{"chain":[{"jobtype":"B","args":[2]},{"jobtype":"C","args":[3],"queue":"later"}]})").has_value());
+  ASSERT_TRUE(
+      push(
+          "1",
+          R"("custom":{"chain":[{"jobtype":"B","args":[2]},{"jobtype":"C","args":[3],"queue":"later"}]})")
+          .has_value());
   EXPECT_EQ(take(), "1");
   ASSERT_TRUE(fail_it("1").has_value());
   EXPECT_EQ(waiting(), 0U);
@@ -204,16 +217,25 @@ TEST_F(BatchTest, AChainBringsItsNextJobWithTheSuccessOfTheOneBefore) {
   ASSERT_TRUE(write([&](Board& b) { return b.acknowledge(job->jid, "", now_); }).has_value());
   const auto third = board().take({"later"}, "", now_);
   ASSERT_TRUE(third.has_value() && *third);
-  ASSERT_TRUE(write([&](Board& b) { return b.acknowledge(read_job((*third)->body, now_.wall)->jid, "", now_); }).has_value());
+  ASSERT_TRUE(write([&](Board& b) {
+                return b.acknowledge(read_job((*third)->body, now_.wall)->jid, "", now_);
+              }).has_value());
   EXPECT_EQ(waiting(), 0U);
 }
 
 class TrackTest : public BoardTest {
  protected:
-  std::string state(std::string_view jid) { return std::string(to_string(board().track_of(fmt::format("the-job-{}", jid)).state)); }
-  Result<> tracked(std::string_view jid, std::string_view more = "") { return push(jid, fmt::format(R"("custom":{{"track":1}}{})", more)); }
+  std::string state(std::string_view jid) {
+    return std::string(to_string(board().track_of(fmt::format("the-job-{}", jid)).state));
+  }
+  Result<> tracked(std::string_view jid, std::string_view more = "") {
+    return push(jid, fmt::format(R"("custom":{{"track":1}}{})", more));
+  }
   Result<> progress(std::string_view jid, std::int64_t percent, WallTime until = 0) {
-    const Board::Progress said{.jid = fmt::format("the-job-{}", jid), .percent = percent, .desc = "half way", .reserve_until = until};
+    const Board::Progress said{.jid = fmt::format("the-job-{}", jid),
+                               .percent = percent,
+                               .desc = "half way",
+                               .reserve_until = until};
     return write([&](Board& b) { return b.note_progress(said, now_); });
   }
 };
@@ -233,8 +255,11 @@ TEST_F(TrackTest, FollowsAJobFromItsPushToHalfAnHourAfterItsEnd) {
   crash();
   EXPECT_EQ(board().track_of("the-job-1").percent, 33);
   EXPECT_EQ(board().track_of("the-job-1").desc, "half way");
-  while (take() != "1") {}
-  ASSERT_TRUE(write([this](Board& b) { return b.acknowledge("the-job-1", "", now_, R"({"sum":7})"); }).has_value());
+  while (take() != "1") {
+  }
+  ASSERT_TRUE(write([this](Board& b) {
+                return b.acknowledge("the-job-1", "", now_, R"({"sum":7})");
+              }).has_value());
   crash();
   EXPECT_EQ(state("1"), "success");
   EXPECT_EQ(board().track_of("the-job-1").result, R"({"sum":7})");
@@ -266,7 +291,8 @@ TEST_F(TrackTest, AWorkerHearsOfTheJobThatWasCancelled) {
   EXPECT_EQ(take("w"), "1");
   const LaneId lane = board().lanes_of("default").at(0);
   ASSERT_TRUE(write([&](Board& b) -> Result<> {
-                auto swept = b.sweep(lane, {std::numeric_limits<std::int64_t>::min(), 0}, 10, Board::Act::remove, {}, now_);
+                auto swept = b.sweep(lane, {std::numeric_limits<std::int64_t>::min(), 0}, 10,
+                                     Board::Act::remove, {}, now_);
                 return swept ? Result<>() : pass(swept);
               }).has_value());
   EXPECT_EQ(board().take_cancelled("w"), std::vector<std::string>{"the-job-1"});

@@ -11,8 +11,13 @@
 namespace headroom::tasks {
 
 Board::Board(Store& store, const TasksOptions& options, std::uint64_t seed)
-    : store_(store), options_(options), random_(seed), throttles_(options_.throttles), backoffs_(options_.backoffs) {
-  for (const LaneId id : {kScheduled, kRetries, kDead}) lanes_.emplace(id, std::make_unique<Lane>(id));
+    : store_(store),
+      options_(options),
+      random_(seed),
+      throttles_(options_.throttles),
+      backoffs_(options_.backoffs) {
+  for (const LaneId id : {kScheduled, kRetries, kDead})
+    lanes_.emplace(id, std::make_unique<Lane>(id));
 }
 
 Board::~Board() = default;
@@ -25,7 +30,8 @@ Result<> Board::noted(Result<> done) {
 Result<Board::Queue*> Board::queue_for_push(const std::string& name) {
   const auto known = queues_.find(name);
   if (known == queues_.end() && queues_.size() >= options_.queues_limit)
-    return fail(Errc::overloaded, fmt::format("there are {} queues already (tasks.queues_limit)", queues_.size()));
+    return fail(Errc::overloaded,
+                fmt::format("there are {} queues already (tasks.queues_limit)", queues_.size()));
   Queue* queue = known == queues_.end() ? nullptr : known->second.get();
   if (queue == nullptr) {
     auto made = std::make_unique<Queue>();
@@ -35,7 +41,8 @@ Result<Board::Queue*> Board::queue_for_push(const std::string& name) {
     queue = queues_.emplace(name, std::move(made)).first->second.get();
   }
   if (queue->common.stored) return queue;
-  if (auto put = noted(store_.put_queue({queue->common.lane, queue->name, queue->paused})); !put) return pass(put);
+  if (auto put = noted(store_.put_queue({queue->common.lane, queue->name, queue->paused})); !put)
+    return pass(put);
   staged_shares_.push_back(&queue->common);
   return queue;
 }
@@ -49,14 +56,16 @@ Result<> Board::push(Job job, const Now& now) {
   if (auto joins = check_batch(job); !joins) return joins;
   if (auto locked = stage_lock(job, now); !locked) return locked;
   job.seq = ++last_seq_;
-  const Place place = job.at > now.wall ? Place{kScheduled, {job.at, job.seq}} : Place{ready->lane, {-job.priority, job.seq}};
+  const Place place = job.at > now.wall ? Place{kScheduled, {job.at, job.seq}}
+                                        : Place{ready->lane, {-job.priority, job.seq}};
   if (auto added = noted(store_.add(job, place)); !added) return added;
   if (auto joined = join_batch(job, now); !joined) return joined;
   if (auto tracked = stage_track(job, TrackState::enqueued, now); !tracked) return tracked;
   auto entry = std::make_unique<Entry>();
   entry->job = std::move(job);
   entry->place = place;
-  staged_.push_back({.kind = Change::Kind::add, .added = std::move(entry), .counts = Change::Counts::pushed});
+  staged_.push_back(
+      {.kind = Change::Kind::add, .added = std::move(entry), .counts = Change::Counts::pushed});
   return {};
 }
 
@@ -64,7 +73,8 @@ Result<> Board::stage_lock(const Job& job, const Now& now) {
   if (job.unique_key.empty()) return {};
   const auto held = locks_.find(job.unique_key);
   const bool pending = staged_locks_.contains(job.unique_key);
-  if (pending || (held != locks_.end() && held->second.until > now.wall)) return fail(Errc::conflict, "Job not unique");
+  if (pending || (held != locks_.end() && held->second.until > now.wall))
+    return fail(Errc::conflict, "Job not unique");
   const WallTime until = std::max(now.wall, job.at) + job.unique_for_s * kSecond;
   if (auto put = noted(store_.put_lock({job.unique_key, job.jid, until})); !put) return put;
   locks_[job.unique_key] = {job.jid, until};
@@ -84,7 +94,8 @@ Result<> Board::stage_unlock(const Job& job) {
 Result<> Board::stage_end(const Job& job, Ending ending, const Now& now, std::string_view result) {
   if (auto unlocked = stage_unlock(job); !unlocked) return unlocked;
   if (auto counted = count_in_batch(job, ending, now); !counted) return counted;
-  return stage_track(job, ending == Ending::done ? TrackState::success : TrackState::cancelled, now, result);
+  return stage_track(job, ending == Ending::done ? TrackState::success : TrackState::cancelled, now,
+                     result);
 }
 
 Result<> Board::stage_remove(Entry* entry, Ending ending, const Now& now, std::string_view result) {
@@ -107,17 +118,22 @@ Result<> Board::stage_move(Entry* entry, const Place& to) {
 namespace {
 
 // Whether a word from `wid` about a lease of `holder` counts. Who gives no name is believed.
-bool may_speak(std::string_view wid, std::string_view holder) { return wid.empty() || holder.empty() || wid == holder; }
+bool may_speak(std::string_view wid, std::string_view holder) {
+  return wid.empty() || holder.empty() || wid == holder;
+}
 
 }  // namespace
 
-Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const Now& now, std::string_view result) {
+Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const Now& now,
+                            std::string_view result) {
   const auto chain = by_jid_.find(hash64(jid));
   Entry* late = nullptr;
-  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr; entry = entry->next_same) {
+  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr;
+       entry = entry->next_same) {
     if (entry->job.jid != jid || !entry->free()) continue;
     if (entry->leased && !may_speak(wid, entry->wid)) continue;
-    const bool returned = entry->was_leased || (entry->job.seq <= boot_seq_ && entry->place.lane != kScheduled);
+    const bool returned =
+        entry->was_leased || (entry->job.seq <= boot_seq_ && entry->place.lane != kScheduled);
     if (!entry->leased && (!returned || entry->place.lane == kDead)) continue;
     late = entry;
     if (entry->leased) break;
@@ -133,13 +149,16 @@ Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const No
 
 Entry* Board::held_by(std::string_view jid, std::string_view wid) const {
   const auto chain = by_jid_.find(hash64(jid));
-  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr; entry = entry->next_same) {
-    if (entry->job.jid == jid && entry->free() && entry->leased && may_speak(wid, entry->wid)) return entry;
+  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr;
+       entry = entry->next_same) {
+    if (entry->job.jid == jid && entry->free() && entry->leased && may_speak(wid, entry->wid))
+      return entry;
   }
   return nullptr;
 }
 
-Result<> Board::fail_job(std::string_view jid, std::string_view wid, const Failure& failure, const Now& now) {
+Result<> Board::fail_job(std::string_view jid, std::string_view wid, const Failure& failure,
+                         const Now& now) {
   Entry* entry = held_by(jid, wid);
   if (entry == nullptr) return fail(Errc::not_found, "Job not found");
   return stage_failure(entry, failure, now);
@@ -161,11 +180,14 @@ Result<> Board::stage_failure(Entry* entry, const Failure& failure, const Now& n
   changed.failed = true;
   if (auto written = noted(store_.rewrite(changed)); !written) return written;
   const bool dead = verdict.next == Verdict::Next::dead;
-  if (auto tracked = stage_track(changed, dead ? TrackState::dead : TrackState::failed, now); !tracked) return tracked;
+  if (auto tracked = stage_track(changed, dead ? TrackState::dead : TrackState::failed, now);
+      !tracked)
+    return tracked;
   if (dead) {
     if (auto unlocked = stage_unlock(entry->job); !unlocked) return unlocked;
   }
-  const Place to = dead ? Place{kDead, {now.wall, entry->job.seq}} : Place{kRetries, {verdict.at, entry->job.seq}};
+  const Place to = dead ? Place{kDead, {now.wall, entry->job.seq}}
+                        : Place{kRetries, {verdict.at, entry->job.seq}};
   if (auto moved = stage_move(entry, to); !moved) return moved;
   staged_.back().body = std::move(verdict.body);
   staged_.back().counts = Change::Counts::failed;
@@ -194,7 +216,8 @@ Board::Outcome Board::committed(const Now& now) {
     outcome.pushed += change.counts == Change::Counts::pushed ? 1 : 0;
     outcome.done += change.counts == Change::Counts::done ? 1 : 0;
     outcome.failed += change.counts == Change::Counts::failed ? 1 : 0;
-    if (change.counts == Change::Counts::done && change.entry->leased) outcome.runs.push_back(elapsed(change.entry->leased_at, now.steady));
+    if (change.counts == Change::Counts::done && change.entry->leased)
+      outcome.runs.push_back(elapsed(change.entry->leased_at, now.steady));
     apply(change, now);
   }
   for (const std::string& key : staged_unlocks_) {
@@ -241,22 +264,23 @@ void Board::rolled_back() {
 }
 
 void Board::apply(Change& change, const Now& now) {
-  const std::string& name = change.entry != nullptr ? change.entry->job.queue : change.added ? change.added->job.queue : "";
+  const std::string& name = change.entry != nullptr ? change.entry->job.queue
+                            : change.added          ? change.added->job.queue
+                                                    : "";
   if (const auto queue = queues_.find(name); queue != queues_.end()) {
     Queue& of = *queue->second;
     of.pushed += change.counts == Change::Counts::pushed ? 1 : 0;
     of.done += change.counts == Change::Counts::done ? 1 : 0;
     of.failed += change.counts == Change::Counts::failed ? 1 : 0;
-    if (change.counts == Change::Counts::done && change.entry->leased) of.count(&QueueTimes::run, elapsed(change.entry->leased_at, now.steady));
+    if (change.counts == Change::Counts::done && change.entry->leased)
+      of.count(&QueueTimes::run, elapsed(change.entry->leased_at, now.steady));
   }
   switch (change.kind) {
-    case Change::Kind::add:
-      return settle_in(std::move(change.added), now.wall);
+    case Change::Kind::add: return settle_in(std::move(change.added), now.wall);
     case Change::Kind::add_spilled:
       lane(change.from).uncount_spilled();
       return settle_in(std::move(change.added), now.wall);
-    case Change::Kind::remove_spilled:
-      return lane(change.from).uncount_spilled();
+    case Change::Kind::remove_spilled: return lane(change.from).uncount_spilled();
     case Change::Kind::remove:
       if (change.cancelled) note_cancelled(change.entry->job.jid, change.entry->wid);
       leave(change.entry);
@@ -277,7 +301,8 @@ void Board::apply(Change& change, const Now& now) {
   }
 }
 
-Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues, std::string_view wid, const Now& now) {
+Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues,
+                                          std::string_view wid, const Now& now) {
   const auto worker = workers_.find(std::string(wid));
   if (worker != workers_.end() && !worker->second->state.empty()) return std::nullopt;
   for (const std::string& name : queues) {

@@ -107,9 +107,11 @@ class Board {
   // is also kept in store_error(), and the whole transaction must be rolled back.
   [[nodiscard]] Result<> push(Job job, const Now& now);
   // Of a job that nobody has: nothing, as if it had been done already. `result`, JSON, is kept of a tracked job.
-  [[nodiscard]] Result<> acknowledge(std::string_view jid, std::string_view wid, const Now& now, std::string_view result = {});
+  [[nodiscard]] Result<> acknowledge(std::string_view jid, std::string_view wid, const Now& now,
+                                     std::string_view result = {});
   // Errc::not_found when it is not leased to this worker.
-  [[nodiscard]] Result<> fail_job(std::string_view jid, std::string_view wid, const Failure& failure, const Now& now);
+  [[nodiscard]] Result<> fail_job(std::string_view jid, std::string_view wid,
+                                  const Failure& failure, const Now& now);
   [[nodiscard]] Result<> set_paused(const std::vector<std::string>& queues, bool paused);
   [[nodiscard]] Result<> clear();
   // New, with a bid of its own. Errc::not_found: the batch around it; invalid: that one is over, or too deep.
@@ -137,13 +139,14 @@ class Board {
   // One step through a lane, in a transaction with nothing else in it: at most `limit` jobs behind `after`.
   enum class Act : std::uint8_t { none, remove, requeue, kill };
   struct Swept {
-    Key last{};        // where the next step begins
+    Key last{};  // where the next step begins
     bool end = false;
     std::uint64_t matched = 0;
     std::vector<StoredJob> jobs{};  // with Act::none, those that matched
   };
   using Filter = std::function<bool(const Job&)>;
-  [[nodiscard]] Result<Swept> sweep(LaneId lane, const Key& after, std::size_t limit, Act act, const Filter& filter, const Now& now);
+  [[nodiscard]] Result<Swept> sweep(LaneId lane, const Key& after, std::size_t limit, Act act,
+                                    const Filter& filter, const Now& now);
 
   struct Outcome {
     std::uint64_t pushed = 0, done = 0, failed = 0;
@@ -157,13 +160,15 @@ class Board {
   // Reads what upkeep() must see. Before needs_upkeep().
   [[nodiscard]] Result<> prepare();
   // Leases the first job of the first queue that has one. A worker that is quiet gets none.
-  [[nodiscard]] Result<std::optional<Leased>> take(const std::vector<std::string>& queues, std::string_view wid, const Now& now);
+  [[nodiscard]] Result<std::optional<Leased>> take(const std::vector<std::string>& queues,
+                                                   std::string_view wid, const Now& now);
   // A leased job whose worker never heard of it.
   void give_back(std::uint64_t seq);
   void connect(const WorkerIdentity& identity, const Now& now);
   void disconnect(std::string_view wid, const Now& now);
   // What the worker shall become: "", "quiet" or "terminate". Errc::not_found: no such worker.
-  [[nodiscard]] Result<std::string> beat(std::string_view wid, std::string_view state, std::int64_t rss_kb, const Now& now);
+  [[nodiscard]] Result<std::string> beat(std::string_view wid, std::string_view state,
+                                         std::int64_t rss_kb, const Now& now);
   // The jobs of a worker that were cancelled while it had them, since the last call.
   [[nodiscard]] std::vector<std::string> take_cancelled(std::string_view wid);
   // Tells a worker, with its next heartbeat.
@@ -189,7 +194,8 @@ class Board {
     bool leased = false;
     double leased_s = 0;  // since
   };
-  [[nodiscard]] Result<std::optional<Whereabouts>> whereabouts(std::string_view jid, const Now& now);
+  [[nodiscard]] Result<std::optional<Whereabouts>> whereabouts(std::string_view jid,
+                                                               const Now& now);
   [[nodiscard]] std::vector<Whereabouts> running(std::size_t limit, const Now& now) const;
   // Empty: none has been handed out.
   [[nodiscard]] QueueTimes times_of(std::string_view queue) const;
@@ -225,8 +231,10 @@ class Board {
   // Staging.
   [[nodiscard]] Result<> noted(Result<> done);
   enum class Ending : std::uint8_t { done, dropped };
-  [[nodiscard]] Result<> stage_remove(Entry* entry, Ending ending, const Now& now, std::string_view result = {});
-  [[nodiscard]] Result<> stage_end(const Job& job, Ending ending, const Now& now, std::string_view result = {});
+  [[nodiscard]] Result<> stage_remove(Entry* entry, Ending ending, const Now& now,
+                                      std::string_view result = {});
+  [[nodiscard]] Result<> stage_end(const Job& job, Ending ending, const Now& now,
+                                   std::string_view result = {});
   [[nodiscard]] Result<> stage_move(Entry* entry, const Place& to);
   [[nodiscard]] Result<> stage_failure(Entry* entry, const Failure& failure, const Now& now);
   [[nodiscard]] Result<> stage_loss(Entry* entry, const Now& now);
@@ -244,7 +252,8 @@ class Board {
   [[nodiscard]] Result<> end_batches(const Now& now);
   [[nodiscard]] Result<> push_next_in_chain(Entry* entry, const Now& now);
   // Tracks.
-  [[nodiscard]] Result<> stage_track(const Job& job, TrackState state, const Now& now, std::string_view result = {});
+  [[nodiscard]] Result<> stage_track(const Job& job, TrackState state, const Now& now,
+                                     std::string_view result = {});
   [[nodiscard]] Result<> put_track(Track track);
   [[nodiscard]] Result<> drop_track(const std::string& jid);
   [[nodiscard]] Result<> make_room_for_track();
@@ -293,8 +302,8 @@ class Board {
   std::uint64_t bytes_ = 0;     // of entries
   bool news_ = false;
 
-  std::unordered_map<std::uint64_t, EntryPointer> entries_;   // by seq
-  std::unordered_map<std::uint64_t, Entry*> by_jid_;          // by the jid's hash, chained
+  std::unordered_map<std::uint64_t, EntryPointer> entries_;  // by seq
+  std::unordered_map<std::uint64_t, Entry*> by_jid_;         // by the jid's hash, chained
   std::unordered_map<LaneId, std::unique_ptr<Lane>> lanes_;
   std::unordered_map<std::string, std::unique_ptr<Queue>> queues_;
   std::unordered_map<std::string, std::unique_ptr<Worker>> workers_;

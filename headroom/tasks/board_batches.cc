@@ -34,7 +34,8 @@ Result<> Board::restore_batches_and_tracks() {
 }
 
 Batch* Board::batch_to_change(const std::string& bid) {
-  if (const auto staged = staged_batches_.find(bid); staged != staged_batches_.end()) return staged->second ? &*staged->second : nullptr;
+  if (const auto staged = staged_batches_.find(bid); staged != staged_batches_.end())
+    return staged->second ? &*staged->second : nullptr;
   const auto known = batches_.find(bid);
   if (known == batches_.end()) return nullptr;
   return &*staged_batches_.emplace(bid, known->second).first->second;
@@ -42,13 +43,16 @@ Batch* Board::batch_to_change(const std::string& bid) {
 
 Result<> Board::add_batch(Batch batch, const Now& now) {
   if (batches_.size() + staged_batches_.size() >= options_.batches_limit)
-    return fail(Errc::overloaded, fmt::format("there are {} batches already (tasks.batches_limit)", options_.batches_limit));
+    return fail(Errc::overloaded, fmt::format("there are {} batches already (tasks.batches_limit)",
+                                              options_.batches_limit));
   Batch* around = nullptr;
   if (!batch.parent.empty()) {
     around = batch_to_change(batch.parent);
     if (around == nullptr) return fail(Errc::not_found, "No such batch " + batch.parent);
-    if (around->success != Batch::State::waiting) return fail(Errc::invalid, fmt::format("Batch {} is over", batch.parent));
-    if (around->depth >= Batch::kMostNested) return fail(Errc::invalid, fmt::format("batches lie at most {} deep", Batch::kMostNested));
+    if (around->success != Batch::State::waiting)
+      return fail(Errc::invalid, fmt::format("Batch {} is over", batch.parent));
+    if (around->depth >= Batch::kMostNested)
+      return fail(Errc::invalid, fmt::format("batches lie at most {} deep", Batch::kMostNested));
     batch.depth = around->depth + 1;
   }
   for (const std::string& callback : {batch.on_complete, batch.on_success}) {
@@ -80,7 +84,8 @@ Result<> Board::check_batch(const Job& job) {
   if (job.bid.empty()) return {};
   const Batch* batch = batch_to_change(job.bid);
   if (batch == nullptr) return fail(Errc::not_found, "No such batch " + job.bid);
-  if (batch->success != Batch::State::waiting) return fail(Errc::invalid, fmt::format("Batch {} is over", job.bid));
+  if (batch->success != Batch::State::waiting)
+    return fail(Errc::invalid, fmt::format("Batch {} is over", job.bid));
   return {};
 }
 
@@ -97,7 +102,8 @@ Result<> Board::join_batch(const Job& job, const Now& now) {
 Result<> Board::count_in_batch(const Job& job, Ending ending, const Now& now) {
   if (job.callback != Callback::none && ending == Ending::done) {
     if (Batch* caller = batch_to_change(job.called_by); caller != nullptr) {
-      (job.callback == Callback::complete ? caller->complete : caller->success) = Batch::State::done;
+      (job.callback == Callback::complete ? caller->complete : caller->success) =
+          Batch::State::done;
       if (auto settled = settle_batch(job.called_by, now); !settled) return settled;
     }
   }
@@ -139,38 +145,46 @@ Result<> Board::settle_batch(std::string bid, const Now& now) {
 }
 
 Result<> Board::call_back(const Batch& batch, Callback which, const Now& now) {
-  auto job = callback_job(which == Callback::complete ? batch.on_complete : batch.on_success, batch, which, now.wall);
+  auto job = callback_job(which == Callback::complete ? batch.on_complete : batch.on_success, batch,
+                          which, now.wall);
   if (!job) return pass(job);
-  if (!job->bid.empty() && !check_batch(*job)) job->bid.clear();  // the batch that it was to join is over
+  if (!job->bid.empty() && !check_batch(*job))
+    job->bid.clear();  // the batch that it was to join is over
   return push(std::move(*job), now);
 }
 
 Result<> Board::push_next_in_chain(Entry* entry, const Now& now) {
   auto body = store_.body(entry->job.seq);
   if (!body) return noted(pass(body));
-  const auto text = next_in_chain(*body, fmt::format("{:016x}{:08x}", random_.next(), entry->job.seq));
-  auto job = text ? read_job(*text, now.wall, {.bytes = options_.job_limit}) : Result<Job>(fail(text.error().code, text.error().message));
+  const auto text =
+      next_in_chain(*body, fmt::format("{:016x}{:08x}", random_.next(), entry->job.seq));
+  auto job = text ? read_job(*text, now.wall, {.bytes = options_.job_limit})
+                  : Result<Job>(fail(text.error().code, text.error().message));
   const Result<> pushed = job ? push(std::move(*job), now) : Result<>(pass(job));
   if (store_error_) return pushed;
-  if (!pushed) log::warn("tasks", "the chain of job {} ends: {}", entry->job.jid, pushed.error().message);
+  if (!pushed)
+    log::warn("tasks", "the chain of job {} ends: {}", entry->job.jid, pushed.error().message);
   return {};
 }
 
 // The clock may have jumped back.
 bool Board::batches_are_due(const Now& now) const {
-  return !batches_.empty() && (now.wall >= batches_looked_at_ + kEvery || now.wall < batches_looked_at_);
+  return !batches_.empty() &&
+         (now.wall >= batches_looked_at_ + kEvery || now.wall < batches_looked_at_);
 }
 
 // Those that nobody will ask for any more. One that was never committed is out of the way of the one around it.
 Result<> Board::end_batches(const Now& now) {
   if (!batches_are_due(now)) return {};
   batches_looked_at_ = now.wall;
-  const WallTime retention = std::chrono::duration_cast<std::chrono::microseconds>(options_.dead_retention).count();
+  const WallTime retention =
+      std::chrono::duration_cast<std::chrono::microseconds>(options_.dead_retention).count();
   for (const auto& [bid, batch] : batches_) {
     if (!batch.is_over(now.wall, retention) || staged_batches_.contains(bid)) continue;
     if (auto gone = noted(store_.remove_note(note_of(bid))); !gone) return gone;
     staged_batches_[bid] = std::nullopt;
-    Batch* around = batch.parent.empty() || batch.is_complete ? nullptr : batch_to_change(batch.parent);
+    Batch* around =
+        batch.parent.empty() || batch.is_complete ? nullptr : batch_to_change(batch.parent);
     if (around == nullptr) continue;
     if (around->incomplete_within > 0) --around->incomplete_within;
     if (auto settled = settle_batch(batch.parent, now); !settled) return settled;
@@ -203,7 +217,8 @@ void Board::commit_overlays() {
   }
   for (auto& [jid, track] : staged_tracks_) {
     const auto before = tracks_.find(jid);
-    if (before != tracks_.end() && before->second.ended != 0) ended_tracks_.erase({before->second.ended, jid});
+    if (before != tracks_.end() && before->second.ended != 0)
+      ended_tracks_.erase({before->second.ended, jid});
     if (!track) {
       if (before != tracks_.end()) tracks_.erase(before);
       continue;

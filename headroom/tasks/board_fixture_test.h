@@ -28,25 +28,50 @@ class FailingStore final : public Store {
     return behind_.commit();
   }
   void roll_back() override { behind_.roll_back(); }
-  [[nodiscard]] Result<> add(const Job& job, const Place& place) override { return fails ? broken() : behind_.add(job, place); }
-  [[nodiscard]] Result<> move(const Place& from, const Place& to) override { return fails ? broken() : behind_.move(from, to); }
-  [[nodiscard]] Result<> rewrite(const Job& job) override { return fails ? broken() : behind_.rewrite(job); }
-  [[nodiscard]] Result<> remove(const Place& place) override { return fails ? broken() : behind_.remove(place); }
-  [[nodiscard]] Result<> put_queue(const StoredQueue& queue) override { return fails ? broken() : behind_.put_queue(queue); }
-  [[nodiscard]] Result<> put_share(const StoredShare& share) override { return fails ? broken() : behind_.put_share(share); }
-  [[nodiscard]] Result<> remove_share(LaneId lane) override { return fails ? broken() : behind_.remove_share(lane); }
-  [[nodiscard]] Result<> put_lock(const StoredLock& lock) override { return fails ? broken() : behind_.put_lock(lock); }
-  [[nodiscard]] Result<> remove_lock(std::string_view key) override { return fails ? broken() : behind_.remove_lock(key); }
-  [[nodiscard]] Result<> put_note(const Note& note) override { return fails ? broken() : behind_.put_note(note); }
-  [[nodiscard]] Result<> remove_note(std::string_view name) override { return fails ? broken() : behind_.remove_note(name); }
+  [[nodiscard]] Result<> add(const Job& job, const Place& place) override {
+    return fails ? broken() : behind_.add(job, place);
+  }
+  [[nodiscard]] Result<> move(const Place& from, const Place& to) override {
+    return fails ? broken() : behind_.move(from, to);
+  }
+  [[nodiscard]] Result<> rewrite(const Job& job) override {
+    return fails ? broken() : behind_.rewrite(job);
+  }
+  [[nodiscard]] Result<> remove(const Place& place) override {
+    return fails ? broken() : behind_.remove(place);
+  }
+  [[nodiscard]] Result<> put_queue(const StoredQueue& queue) override {
+    return fails ? broken() : behind_.put_queue(queue);
+  }
+  [[nodiscard]] Result<> put_share(const StoredShare& share) override {
+    return fails ? broken() : behind_.put_share(share);
+  }
+  [[nodiscard]] Result<> remove_share(LaneId lane) override {
+    return fails ? broken() : behind_.remove_share(lane);
+  }
+  [[nodiscard]] Result<> put_lock(const StoredLock& lock) override {
+    return fails ? broken() : behind_.put_lock(lock);
+  }
+  [[nodiscard]] Result<> remove_lock(std::string_view key) override {
+    return fails ? broken() : behind_.remove_lock(key);
+  }
+  [[nodiscard]] Result<> put_note(const Note& note) override {
+    return fails ? broken() : behind_.put_note(note);
+  }
+  [[nodiscard]] Result<> remove_note(std::string_view name) override {
+    return fails ? broken() : behind_.remove_note(name);
+  }
   [[nodiscard]] Result<> clear() override { return fails ? broken() : behind_.clear(); }
   [[nodiscard]] Result<std::vector<LaneCount>> counts() override { return behind_.counts(); }
   [[nodiscard]] Result<std::uint64_t> last_seq() override { return behind_.last_seq(); }
   [[nodiscard]] Result<std::vector<StoredQueue>> queues() override { return behind_.queues(); }
   [[nodiscard]] Result<std::vector<StoredShare>> shares() override { return behind_.shares(); }
   [[nodiscard]] Result<std::vector<StoredLock>> locks() override { return behind_.locks(); }
-  [[nodiscard]] Result<std::vector<Note>> notes(std::string_view prefix) override { return behind_.notes(prefix); }
-  [[nodiscard]] Result<std::vector<StoredJob>> read(LaneId lane, const Key& after, std::size_t limit) override {
+  [[nodiscard]] Result<std::vector<Note>> notes(std::string_view prefix) override {
+    return behind_.notes(prefix);
+  }
+  [[nodiscard]] Result<std::vector<StoredJob>> read(LaneId lane, const Key& after,
+                                                    std::size_t limit) override {
     return behind_.read(lane, after, limit);
   }
   [[nodiscard]] Result<std::string> body(std::uint64_t seq) override { return behind_.body(seq); }
@@ -58,7 +83,10 @@ class FailingStore final : public Store {
 
 class BoardTest : public ::testing::Test {
  protected:
-  BoardTest() : directory_(std::filesystem::temp_directory_path() / ("headroom-board-" + text::random_hex(8))), options_(tasks_section().defaults()) {
+  BoardTest()
+      : directory_(std::filesystem::temp_directory_path() /
+                   ("headroom-board-" + text::random_hex(8))),
+        options_(tasks_section().defaults()) {
     now_.steady = Clock::now();
     now_.wall = *parse_time("2026-11-21T12:00:00Z");
   }
@@ -116,7 +144,8 @@ class BoardTest : public ::testing::Test {
   }
 
   static std::string text(std::string_view jid, std::string_view more = "") {
-    return fmt::format(R"({{"jid":"the-job-{}","jobtype":"T","args":[1]{}{}}})", jid, more.empty() ? "" : ",", more);
+    return fmt::format(R"({{"jid":"the-job-{}","jobtype":"T","args":[1]{}{}}})", jid,
+                       more.empty() ? "" : ",", more);
   }
   Result<> push(std::string_view jid, std::string_view more = "") {
     auto job = read_job(text(jid, more), now_.wall);
@@ -134,10 +163,13 @@ class BoardTest : public ::testing::Test {
     return std::string(document->root().find("jid")->string()->substr(8));
   }
   Result<> ack(std::string_view jid, std::string_view wid = "") {
-    return write([&](Board& b) { return b.acknowledge(fmt::format("the-job-{}", jid), wid, now_); });
+    return write(
+        [&](Board& b) { return b.acknowledge(fmt::format("the-job-{}", jid), wid, now_); });
   }
   Result<> fail_it(std::string_view jid, std::string_view wid = "") {
-    return write([&](Board& b) { return b.fail_job(fmt::format("the-job-{}", jid), wid, {"E", "went wrong", {}}, now_); });
+    return write([&](Board& b) {
+      return b.fail_job(fmt::format("the-job-{}", jid), wid, {"E", "went wrong", {}}, now_);
+    });
   }
   void connect(std::string_view wid) { board().connect({.wid = std::string(wid)}, now_); }
   // Time goes on by both clocks, and what it brings is done.

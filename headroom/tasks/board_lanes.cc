@@ -71,7 +71,8 @@ Result<> Board::refill(Lane& lane, std::size_t least) {
     auto found = store_.read(lane.id(), lane.horizon(), kRefill);
     if (!found) return pass(found);
     if (found->empty()) {
-      log::error("tasks", "lane {}: {} jobs were counted that the store does not have", lane.id(), lane.spilled());
+      log::error("tasks", "lane {}: {} jobs were counted that the store does not have", lane.id(),
+                 lane.spilled());
       lane.begin_spilled(0);
       return {};
     }
@@ -96,7 +97,8 @@ Result<> Board::refill(Lane& lane, std::size_t least) {
 
 void Board::spill(Lane& lane) {
   const auto too_much = [&] {
-    return lane.held() > kMostHeld || (bytes_ > options_.memory_limit.count && lane.held() > kLeastHeld);
+    return lane.held() > kMostHeld ||
+           (bytes_ > options_.memory_limit.count && lane.held() > kLeastHeld);
   };
   while (too_much()) {
     Entry* last = lane.spill_last();
@@ -113,8 +115,10 @@ void Board::lease(Entry* entry, std::string_view wid, const Now& now) {
   entry->leased_at = now.steady;
   entry->lease_end = now.steady + std::chrono::seconds(entry->job.reserve_s);
   lease_ends_.emplace(entry->lease_end, entry->job.seq);
-  if (const auto worker = workers_.find(entry->wid); worker != workers_.end()) worker->second->running.insert(entry->job.seq);
-  if (const auto queue = queues_.find(entry->job.queue); queue != queues_.end()) ++queue->second->running;
+  if (const auto worker = workers_.find(entry->wid); worker != workers_.end())
+    worker->second->running.insert(entry->job.seq);
+  if (const auto queue = queues_.find(entry->job.queue); queue != queues_.end())
+    ++queue->second->running;
   if (entry->job.tracked) {
     // For the store it waits until its worker says something: after a crash it does.
     if (const auto track = tracks_.find(entry->job.jid); track != tracks_.end()) {
@@ -134,8 +138,10 @@ void Board::end_lease(Entry* entry) {
   lane(entry->place.lane).take_back();
   news_ = throttles_.end(entry->job) || news_;
   lease_ends_.erase({entry->lease_end, entry->job.seq});
-  if (const auto worker = workers_.find(entry->wid); worker != workers_.end()) worker->second->running.erase(entry->job.seq);
-  if (const auto queue = queues_.find(entry->job.queue); queue != queues_.end()) --queue->second->running;
+  if (const auto worker = workers_.find(entry->wid); worker != workers_.end())
+    worker->second->running.erase(entry->job.seq);
+  if (const auto queue = queues_.find(entry->job.queue); queue != queues_.end())
+    --queue->second->running;
   entry->wid.clear();
 }
 

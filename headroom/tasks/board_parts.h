@@ -39,7 +39,7 @@ struct Board::Queue {
   std::string name;
   Share common;
   std::map<std::string, Share> shares;
-  std::uint64_t turn = 0;  // of who came last
+  std::uint64_t turn = 0;             // of who came last
   std::unique_ptr<QueueTimes> times;  // once there are any
 
   void count(metrics::HistogramValues QueueTimes::* which, Duration time) {
@@ -83,10 +83,10 @@ struct Board::Change {
   enum class Kind : std::uint8_t { add, remove, move, remove_spilled, add_spilled };
   enum class Counts : std::uint8_t { nothing, pushed, done, failed };
   Kind kind{};
-  Entry* entry = nullptr;       // remove, move
-  EntryPointer added{};         // add, add_spilled
-  Place to{};                   // move
-  LaneId from = 0;              // remove_spilled
+  Entry* entry = nullptr;             // remove, move
+  EntryPointer added{};               // add, add_spilled
+  Place to{};                         // move
+  LaneId from = 0;                    // remove_spilled
   std::optional<std::string> body{};  // a new one
   Counts counts = Counts::nothing;
   bool late_ack_counts = false;  // move: an acknowledgement may still come

@@ -20,7 +20,8 @@ Result<> Board::restore_schedules(const Now&) {
   for (const Note& note : *notes) {
     const std::string name = note.name.substr(kNote.size());
     auto schedule = Schedule::read(name, note.text);
-    auto cron = schedule ? schedule->parsed() : Result<Cron>(fail(schedule.error().code, schedule.error().message));
+    auto cron = schedule ? schedule->parsed()
+                         : Result<Cron>(fail(schedule.error().code, schedule.error().message));
     if (!cron) {
       log::error("tasks", "schedule '{}' is left out: {}", name, cron.error().message);
       continue;
@@ -41,12 +42,16 @@ Result<> Board::put_schedule(Schedule schedule, const Now& now) {
   std::uint64_t runs = 0;
   if (known != schedules_.end()) {
     const Schedule& before = known->second.schedule;
-    const bool goes_on = before.cron == schedule.cron && before.zone == schedule.zone && !before.paused && !schedule.paused;
+    const bool goes_on = before.cron == schedule.cron && before.zone == schedule.zone &&
+                         !before.paused && !schedule.paused;
     if (goes_on) schedule.last = before.last;
     runs = known->second.runs;
     schedule.ran = before.ran;
   }
-  if (auto put = noted(store_.put_note({fmt::format("{}{}", kNote, schedule.name), schedule.text()})); !put) return put;
+  if (auto put =
+          noted(store_.put_note({fmt::format("{}{}", kNote, schedule.name), schedule.text()}));
+      !put)
+    return put;
   const std::string name = schedule.name;
   const auto next = cron->next(schedule.last);
   staged_schedules_[name] = Planned{std::move(schedule), *cron, next, runs};
@@ -57,20 +62,25 @@ Result<> Board::offer_schedule(const Schedule& schedule, const Now& now) {
   const std::string name = fmt::format("offered/{}", schedule.name);
   auto before = store_.notes(name);
   if (!before) return noted(pass(before));
-  if (std::ranges::find(*before, name, &Note::name) != before->end() || schedules_.contains(schedule.name)) return {};
+  if (std::ranges::find(*before, name, &Note::name) != before->end() ||
+      schedules_.contains(schedule.name))
+    return {};
   if (auto put = noted(store_.put_note({name, ""})); !put) return put;
   return put_schedule(schedule, now);
 }
 
 Result<> Board::remove_schedule(std::string_view name) {
-  if (!schedules_.contains(name)) return fail(Errc::not_found, fmt::format("there is no schedule '{}'", name));
+  if (!schedules_.contains(name))
+    return fail(Errc::not_found, fmt::format("there is no schedule '{}'", name));
   staged_schedules_[std::string(name)] = std::nullopt;
   return noted(store_.remove_note(fmt::format("{}{}", kNote, name)));
 }
 
 Result<> Board::fire_schedules(const Now& now) {
   for (auto& [name, planned] : schedules_) {
-    if (planned.schedule.paused || !planned.next || *planned.next > now.wall || staged_schedules_.contains(name)) continue;
+    if (planned.schedule.paused || !planned.next || *planned.next > now.wall ||
+        staged_schedules_.contains(name))
+      continue;
     if (auto fired = fire(planned, now); !fired) return fired;
   }
   return {};
@@ -88,12 +98,16 @@ Result<> Board::fire(Planned& planned, const Now& now) {
       ++after.runs;
       after.schedule.ran = slot;
     } else {
-      log::warn("tasks", "schedule '{}': the slot {} was left out: {}", planned.schedule.name, format_time(slot), pushed.error().message);
+      log::warn("tasks", "schedule '{}': the slot {} was left out: {}", planned.schedule.name,
+                format_time(slot), pushed.error().message);
     }
   }
   after.schedule.last = due.last;
   after.next = planned.cron.next(due.last);
-  if (auto put = noted(store_.put_note({fmt::format("{}{}", kNote, after.schedule.name), after.schedule.text()})); !put) return put;
+  if (auto put = noted(store_.put_note(
+          {fmt::format("{}{}", kNote, after.schedule.name), after.schedule.text()}));
+      !put)
+    return put;
   const std::string name = after.schedule.name;
   staged_schedules_[name] = std::move(after);
   return {};
@@ -102,16 +116,19 @@ Result<> Board::fire(Planned& planned, const Now& now) {
 std::vector<Board::ScheduleStatus> Board::schedules() const {
   std::vector<ScheduleStatus> shown;
   for (const auto& [name, planned] : schedules_) {
-    shown.push_back({planned.schedule, planned.schedule.paused ? std::nullopt : planned.next, planned.runs});
+    shown.push_back(
+        {planned.schedule, planned.schedule.paused ? std::nullopt : planned.next, planned.runs});
   }
   return shown;
 }
 
 Result<std::optional<Board::Whereabouts>> Board::whereabouts(std::string_view jid, const Now& now) {
   const auto chain = by_jid_.find(hash64(jid));
-  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr; entry = entry->next_same) {
+  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr;
+       entry = entry->next_same) {
     if (entry->job.jid != jid || !entry->free()) continue;
-    Whereabouts found{.stored = {entry->job, entry->place}, .wid = entry->wid, .leased = entry->leased};
+    Whereabouts found{
+        .stored = {entry->job, entry->place}, .wid = entry->wid, .leased = entry->leased};
     if (entry->leased) found.leased_s = seconds(elapsed(entry->leased_at, now.steady));
     if (found.stored.job.body.empty()) {
       auto body = store_.body(entry->job.seq);
@@ -128,7 +145,8 @@ std::vector<Board::Whereabouts> Board::running(std::size_t limit, const Now& now
   for (const auto& [end, seq] : lease_ends_) {
     if (found.size() == limit) break;
     const Entry& entry = *entries_.at(seq);
-    found.push_back({{entry.job, entry.place}, entry.wid, true, seconds(elapsed(entry.leased_at, now.steady))});
+    found.push_back(
+        {{entry.job, entry.place}, entry.wid, true, seconds(elapsed(entry.leased_at, now.steady))});
   }
   return found;
 }

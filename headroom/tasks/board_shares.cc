@@ -30,7 +30,8 @@ Result<LaneId> Board::lane_for(Queue& queue, const Job& job) {
     ++shares_;
   }
   if (known->second.stored) return known->second.lane;
-  if (auto put = noted(store_.put_share({known->second.lane, queue.name, key})); !put) return pass(put);
+  if (auto put = noted(store_.put_share({known->second.lane, queue.name, key})); !put)
+    return pass(put);
   staged_shares_.push_back(&known->second);
   return known->second.lane;
 }
@@ -70,8 +71,11 @@ Result<> Board::consider(Queue& queue, Share& share, const Now& now, Choice& bes
   Entry* first = from.first();
   if (first == nullptr || !throttles_.allows(first->job, now.steady)) return {};
   const std::uint64_t turn = std::max(share.turn, queue.turn);
-  const auto rank_of = [](const Entry* entry, std::uint64_t its_turn) { return std::tuple(entry->place.key.rank, its_turn, entry->place.key.seq); };
-  if (best.entry == nullptr || rank_of(first, turn) < rank_of(best.entry, best.turn)) best = {first, &share, turn};
+  const auto rank_of = [](const Entry* entry, std::uint64_t its_turn) {
+    return std::tuple(entry->place.key.rank, its_turn, entry->place.key.seq);
+  };
+  if (best.entry == nullptr || rank_of(first, turn) < rank_of(best.entry, best.turn))
+    best = {first, &share, turn};
   return {};
 }
 

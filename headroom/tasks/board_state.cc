@@ -42,7 +42,9 @@ Result<> Board::load(const Now& now) {
   auto counts = store_.counts();
   if (!counts) return pass(counts);
   for (const LaneCount& count : *counts) {
-    if (!lanes_.contains(count.lane)) return fail(Errc::internal, fmt::format("jobs lie in lane {}, which no queue has", count.lane));
+    if (!lanes_.contains(count.lane))
+      return fail(Errc::internal,
+                  fmt::format("jobs lie in lane {}, which no queue has", count.lane));
     lane(count.lane).begin_spilled(count.jobs);
   }
   auto last = store_.last_seq();
@@ -125,9 +127,16 @@ Result<> Board::park(const Now& now) {
     const Entry& entry = *entries_.at(seq);
     std::string text;
     json::Writer out(text);
-    out.begin_object().field("lane", entry.place.lane).field("rank", entry.place.key.rank).field("seq", seq).field("wid", entry.wid);
-    out.field("left_ms", std::chrono::duration_cast<std::chrono::milliseconds>(end - now.steady).count()).end_object();
-    if (auto put = noted(store_.put_note({fmt::format("{}{}", kLeaseNote, seq), text})); !put) return put;
+    out.begin_object()
+        .field("lane", entry.place.lane)
+        .field("rank", entry.place.key.rank)
+        .field("seq", seq)
+        .field("wid", entry.wid);
+    out.field("left_ms",
+              std::chrono::duration_cast<std::chrono::milliseconds>(end - now.steady).count())
+        .end_object();
+    if (auto put = noted(store_.put_note({fmt::format("{}{}", kLeaseNote, seq), text})); !put)
+      return put;
   }
   return noted(store_.put_note({std::string(kTotalsNote), totals()}));
 }
@@ -137,7 +146,12 @@ std::string Board::totals() const {
   json::Writer out(text);
   out.begin_object();
   for (const auto& [name, queue] : queues_) {
-    out.key(name).begin_object().field("pushed", queue->pushed).field("done", queue->done).field("failed", queue->failed).end_object();
+    out.key(name)
+        .begin_object()
+        .field("pushed", queue->pushed)
+        .field("done", queue->done)
+        .field("failed", queue->failed)
+        .end_object();
   }
   out.end_object();
   return text;
@@ -193,7 +207,8 @@ void Board::disconnect(std::string_view wid, const Now& now) {
   found->second->patience = options_.worker_grace;
 }
 
-Result<std::string> Board::beat(std::string_view wid, std::string_view state, std::int64_t rss_kb, const Now& now) {
+Result<std::string> Board::beat(std::string_view wid, std::string_view state, std::int64_t rss_kb,
+                                const Now& now) {
   const auto found = workers_.find(std::string(wid));
   if (found == workers_.end()) return fail(Errc::not_found, "Unknown worker");
   Worker& worker = *found->second;
@@ -204,7 +219,8 @@ Result<std::string> Board::beat(std::string_view wid, std::string_view state, st
 }
 
 Result<std::string> allowed_state(std::string state) {
-  if (state != "" && state != "quiet" && state != "terminate") return fail(Errc::invalid, "expected quiet or terminate");
+  if (state != "" && state != "quiet" && state != "terminate")
+    return fail(Errc::invalid, "expected quiet or terminate");
   return state;
 }
 
@@ -226,7 +242,8 @@ BoardStatus Board::status(const Now& now) const {
   for (const auto& [name, queue] : queues_) {
     std::uint64_t waiting = 0;
     for (const LaneId id : lanes_of(name)) waiting += lanes_.at(id)->size();
-    status.queues.push_back({name, queue->shares.size(), queue->paused, waiting, queue->running, queue->pushed, queue->done, queue->failed});
+    status.queues.push_back({name, queue->shares.size(), queue->paused, waiting, queue->running,
+                             queue->pushed, queue->done, queue->failed});
     status.pushed += queue->pushed;
     status.done += queue->done;
     status.failed += queue->failed;
@@ -234,7 +251,8 @@ BoardStatus Board::status(const Now& now) const {
   std::ranges::sort(status.queues, {}, &QueueStatus::name);
   for (const auto& [wid, worker] : workers_) {
     const double ago = worker->beat ? seconds(elapsed(*worker->beat, now.steady)) : -1;
-    status.workers.push_back({worker->identity, worker->state, worker->connections, worker->running.size(), worker->rss_kb, ago});
+    status.workers.push_back({worker->identity, worker->state, worker->connections,
+                              worker->running.size(), worker->rss_kb, ago});
   }
   status.scheduled = lanes_.at(kScheduled)->size();
   status.retries = lanes_.at(kRetries)->size();
@@ -254,7 +272,8 @@ std::vector<std::string> Board::queue_names() const {
 double Board::latency_s(std::string_view queue, const Now& now) const {
   double longest = 0;
   for (const LaneId id : lanes_of(queue)) {
-    if (const Entry* first = lanes_.at(id)->first(); first != nullptr) longest = std::max(longest, waited_s(first->job, now));
+    if (const Entry* first = lanes_.at(id)->first(); first != nullptr)
+      longest = std::max(longest, waited_s(first->job, now));
   }
   return longest;
 }
@@ -263,16 +282,21 @@ double Board::waited_s(const Job& job, const Now& now) {
   if (job.body.empty()) return 0;
   auto document = json::parse(job.body, {.bytes = Bytes{job.body.size()}, .depth = 64});
   if (!document) return 0;
-  if (document->root().find("failure")) return 0;  // what it waited before its last try is not known any more
+  if (document->root().find("failure"))
+    return 0;  // what it waited before its last try is not known any more
   const auto text = document->root().find("enqueued_at");
   const auto since = text ? parse_time(text->string().value_or("")) : std::nullopt;
-  return since ? std::max(0.0, static_cast<double>(now.wall - *since) / static_cast<double>(kSecond)) : 0;
+  return since
+             ? std::max(0.0, static_cast<double>(now.wall - *since) / static_cast<double>(kSecond))
+             : 0;
 }
 
 // Of what was read from the store since it became ready its text tells, unless it has been tried before.
 Duration Board::waited(const Entry& entry, const Now& now) {
-  if (entry.ready != 0) return std::chrono::microseconds(std::max<WallTime>(now.wall - entry.ready, 0));
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(waited_s(entry.job, now)));
+  if (entry.ready != 0)
+    return std::chrono::microseconds(std::max<WallTime>(now.wall - entry.ready, 0));
+  return std::chrono::duration_cast<Duration>(
+      std::chrono::duration<double>(waited_s(entry.job, now)));
 }
 
 QueueTimes Board::times_of(std::string_view queue) const {
@@ -280,7 +304,8 @@ QueueTimes Board::times_of(std::string_view queue) const {
   return found == queues_.end() || !found->second->times ? QueueTimes{} : *found->second->times;
 }
 
-Result<Board::Swept> Board::sweep(LaneId from, const Key& after, std::size_t limit, Act act, const Filter& filter, const Now& now) {
+Result<Board::Swept> Board::sweep(LaneId from, const Key& after, std::size_t limit, Act act,
+                                  const Filter& filter, const Now& now) {
   Swept swept{.last = after};
   auto found = store_.read(from, after, limit);
   if (!found) return pass(found);
@@ -318,7 +343,10 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
     if (auto written = noted(store_.rewrite(stored.job)); !written) return written;
   }
   if (act != Act::remove) {
-    if (auto tracked = stage_track(stored.job, act == Act::kill ? TrackState::dead : TrackState::enqueued, now); !tracked) return tracked;
+    if (auto tracked = stage_track(stored.job,
+                                   act == Act::kill ? TrackState::dead : TrackState::enqueued, now);
+        !tracked)
+      return tracked;
   }
   if (entry != nullptr) {
     auto moved = stage_move(entry, *to);
@@ -336,7 +364,8 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
   auto added = std::make_unique<Entry>();
   added->job = std::move(stored.job);
   added->place = *to;
-  staged_.push_back({.kind = Change::Kind::add_spilled, .added = std::move(added), .from = stored.place.lane});
+  staged_.push_back(
+      {.kind = Change::Kind::add_spilled, .added = std::move(added), .from = stored.place.lane});
   return {};
 }
 

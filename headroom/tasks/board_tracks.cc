@@ -8,18 +8,21 @@
 namespace headroom::tasks {
 namespace {
 
-constexpr std::size_t kMostCancelled = 10'000;      // remembered for progress that comes late
-constexpr std::size_t kMostToTell = 1'000;          // a worker
-constexpr std::int64_t kLongestLease = 86'400;      // seconds from now
+constexpr std::size_t kMostCancelled = 10'000;  // remembered for progress that comes late
+constexpr std::size_t kMostToTell = 1'000;      // a worker
+constexpr std::int64_t kLongestLease = 86'400;  // seconds from now
 
 std::string note_of(std::string_view jid) { return fmt::format("track/{}", jid); }
 std::string result_of(std::string_view jid) { return fmt::format("result/{}", jid); }
 
-bool is_end(TrackState state) { return state == TrackState::success || state == TrackState::cancelled; }
+bool is_end(TrackState state) {
+  return state == TrackState::success || state == TrackState::cancelled;
+}
 
 }  // namespace
 
-Result<> Board::stage_track(const Job& job, TrackState state, const Now& now, std::string_view result) {
+Result<> Board::stage_track(const Job& job, TrackState state, const Now& now,
+                            std::string_view result) {
   if (!job.tracked) return {};
   const auto known = tracks_.find(job.jid);
   const auto staged = staged_tracks_.find(job.jid);
@@ -37,7 +40,8 @@ Result<> Board::stage_track(const Job& job, TrackState state, const Now& now, st
   track.ended = is_end(state) ? now.wall : 0;
   // Results lie in the store alone: they may be long.
   if (!result.empty()) {
-    if (auto put = noted(store_.put_note({result_of(job.jid), std::string(result)})); !put) return put;
+    if (auto put = noted(store_.put_note({result_of(job.jid), std::string(result)})); !put)
+      return put;
   }
   return put_track(std::move(track));
 }
@@ -52,7 +56,8 @@ Result<> Board::put_track(Track track) {
 // The one that ended first makes room for a new one.
 Result<> Board::make_room_for_track() {
   if (tracks_.size() + staged_tracks_.size() < options_.tracks_limit) return {};
-  const auto oldest = std::ranges::find_if(ended_tracks_, [this](const auto& ended) { return !staged_tracks_.contains(ended.second); });
+  const auto oldest = std::ranges::find_if(
+      ended_tracks_, [this](const auto& ended) { return !staged_tracks_.contains(ended.second); });
   if (oldest == ended_tracks_.end()) return fail(Errc::overloaded, "too many tracked jobs");
   return drop_track(std::string(oldest->second));
 }
@@ -115,12 +120,14 @@ void Board::note_cancelled(const std::string& jid, const std::string& wid) {
     cancelled_order_.pop_front();
   }
   const auto worker = workers_.find(wid);
-  if (worker != workers_.end() && worker->second->cancelled.size() < kMostToTell) worker->second->cancelled.push_back(jid);
+  if (worker != workers_.end() && worker->second->cancelled.size() < kMostToTell)
+    worker->second->cancelled.push_back(jid);
 }
 
 std::vector<std::string> Board::take_cancelled(std::string_view wid) {
   const auto worker = workers_.find(std::string(wid));
-  return worker == workers_.end() ? std::vector<std::string>() : std::exchange(worker->second->cancelled, {});
+  return worker == workers_.end() ? std::vector<std::string>()
+                                  : std::exchange(worker->second->cancelled, {});
 }
 
 }  // namespace headroom::tasks

@@ -8,14 +8,16 @@
 namespace headroom::tasks {
 namespace {
 
-constexpr std::size_t kStep = 1000;    // changes of one kind in a transaction
-constexpr Duration kLongest = 1s;      // between looks: the wall clock may jump
+constexpr std::size_t kStep = 1000;  // changes of one kind in a transaction
+constexpr Duration kLongest = 1s;    // between looks: the wall clock may jump
 
 }  // namespace
 
 bool Board::is_dead(const Worker& worker, const Now& now) const {
   const bool heard = worker.beat && *worker.beat > worker.alone_since;
-  if (worker.connections == 0 && !heard && worker.alone_since != kNever && now.steady - worker.alone_since >= worker.patience) return true;
+  if (worker.connections == 0 && !heard && worker.alone_since != kNever &&
+      now.steady - worker.alone_since >= worker.patience)
+    return true;
   return worker.beat && now.steady - *worker.beat >= options_.worker_timeout;
 }
 
@@ -37,15 +39,19 @@ bool Board::needs_upkeep(const Now& now) const {
     return lane.held() == 0 ? lane.spilled() > 0 : lane.window().begin()->first.rank <= now.wall;
   };
   const Lane& dead = *lanes_.at(kDead);
-  const WallTime retention = std::chrono::duration_cast<std::chrono::microseconds>(options_.dead_retention).count();
+  const WallTime retention =
+      std::chrono::duration_cast<std::chrono::microseconds>(options_.dead_retention).count();
   const bool old = dead.held() > 0 && dead.window().begin()->first.rank <= now.wall - retention;
   const auto slot_due = [&](const auto& planned) {
-    return planned.second.next && *planned.second.next <= now.wall && !planned.second.schedule.paused;
+    return planned.second.next && *planned.second.next <= now.wall &&
+           !planned.second.schedule.paused;
   };
-  return due(kScheduled) || std::ranges::any_of(schedules_, slot_due) || due(kRetries) || old || dead.size() > options_.dead_limit || !expired_.empty() ||
-         batches_are_due(now) || (!ended_tracks_.empty() && ended_tracks_.begin()->first + Track::kKept <= now.wall) ||
+  return due(kScheduled) || std::ranges::any_of(schedules_, slot_due) || due(kRetries) || old ||
+         dead.size() > options_.dead_limit || !expired_.empty() || batches_are_due(now) ||
+         (!ended_tracks_.empty() && ended_tracks_.begin()->first + Track::kKept <= now.wall) ||
          (!lease_ends_.empty() && lease_ends_.begin()->first <= now.steady) ||
-         std::ranges::any_of(workers_, [&](const auto& worker) { return is_dead(*worker.second, now); });
+         std::ranges::any_of(workers_,
+                             [&](const auto& worker) { return is_dead(*worker.second, now); });
 }
 
 TimePoint Board::next_due(const Now& now) const {
@@ -58,7 +64,8 @@ TimePoint Board::next_due(const Now& now) const {
   }
   for (const auto& [name, planned] : schedules_) {
     if (!planned.next || planned.schedule.paused) continue;
-    wait = std::min<Duration>(wait, std::chrono::microseconds(std::clamp<WallTime>(*planned.next - now.wall, 0, kSecond)));
+    wait = std::min<Duration>(wait, std::chrono::microseconds(std::clamp<WallTime>(
+                                        *planned.next - now.wall, 0, kSecond)));
   }
   TimePoint due = std::min(now.steady + wait, throttles_.next());
   if (!lease_ends_.empty()) due = std::min(due, lease_ends_.begin()->first);
@@ -89,7 +96,9 @@ Result<> Board::promote(LaneId from, const Now& now) {
     if (key.rank > now.wall || left-- == 0) break;
     if (!entry->free()) continue;
     const bool expired = entry->job.expires != 0 && entry->job.expires <= now.wall;
-    if (auto done = expired ? stage_remove(entry, Ending::dropped, now) : stage_ready(entry, now); !done) return done;
+    if (auto done = expired ? stage_remove(entry, Ending::dropped, now) : stage_ready(entry, now);
+        !done)
+      return done;
   }
   return {};
 }
@@ -108,7 +117,9 @@ Result<> Board::reap_leases(const Now& now) {
     if (end > now.steady || left-- == 0) break;
     Entry* entry = entries_.at(seq).get();
     if (entry->staged) continue;
-    const Failure failure{"ReservationExpired", fmt::format("not acknowledged within {} seconds", entry->job.reserve_s), {}};
+    const Failure failure{"ReservationExpired",
+                          fmt::format("not acknowledged within {} seconds", entry->job.reserve_s),
+                          {}};
     if (auto done = stage_failure(entry, failure, now); !done) return done;
     if (staged_.back().kind == Change::Kind::move) staged_.back().late_ack_counts = true;
   }
@@ -138,7 +149,10 @@ Result<> Board::reap_workers(const Now& now) {
 // Its worker has died. It goes back to where it lay, before those that came later; a job that kills its workers is put aside.
 Result<> Board::stage_loss(Entry* entry, const Now& now) {
   if (entry->job.lost + 1 >= options_.lost_limit) {
-    const Failure failure{"WorkerLost", fmt::format("{} workers died while they worked on it", entry->job.lost + 1), {}};
+    const Failure failure{
+        "WorkerLost",
+        fmt::format("{} workers died while they worked on it", entry->job.lost + 1),
+        {}};
     return stage_dead(entry, failure, now);
   }
   auto body = store_.body(entry->job.seq);
@@ -174,8 +188,10 @@ Result<> Board::stage_dead(Entry* entry, const Failure& failure, const Now& now)
 
 Result<> Board::trim_dead(const Now& now) {
   const Lane& dead = lane(kDead);
-  const WallTime retention = std::chrono::duration_cast<std::chrono::microseconds>(options_.dead_retention).count();
-  std::uint64_t too_many = dead.size() > options_.dead_limit ? dead.size() - options_.dead_limit : 0;
+  const WallTime retention =
+      std::chrono::duration_cast<std::chrono::microseconds>(options_.dead_retention).count();
+  std::uint64_t too_many =
+      dead.size() > options_.dead_limit ? dead.size() - options_.dead_limit : 0;
   std::size_t left = kStep;
   for (const auto& [key, entry] : dead.window()) {
     if ((key.rank > now.wall - retention && too_many == 0) || left-- == 0) break;

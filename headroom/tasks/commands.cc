@@ -47,11 +47,15 @@ std::string jid_in(std::string_view text, std::size_t index) {
   const auto document = json::parse(text, {.bytes = Bytes{text.size()}, .depth = fwp::kDepth});
   const auto jid = document ? document->root().find("jid") : std::nullopt;
   const auto name = jid ? jid->string() : std::nullopt;
-  return name && !name->empty() && name->size() <= fwp::kWordLimit ? std::string(*name) : fmt::format("#{}", index);
+  return name && !name->empty() && name->size() <= fwp::kWordLimit ? std::string(*name)
+                                                                   : fmt::format("#{}", index);
 }
 
-void write_info(json::Writer& out, const BoardStatus& status, const Now& now, WallTime started, std::uint64_t commands) {
-  out.begin_object().field("now", format_time(now.wall)).field("server_utc_time", format_time(now.wall).substr(11, 8) + " UTC");
+void write_info(json::Writer& out, const BoardStatus& status, const Now& now, WallTime started,
+                std::uint64_t commands) {
+  out.begin_object()
+      .field("now", format_time(now.wall))
+      .field("server_utc_time", format_time(now.wall).substr(11, 8) + " UTC");
   out.key("faktory").begin_object();
   std::uint64_t enqueued = 0;
   std::uint64_t standard = 0;
@@ -62,15 +66,28 @@ void write_info(json::Writer& out, const BoardStatus& status, const Now& now, Wa
     if (queue.name == "default") standard = queue.waiting;
   }
   out.end_object();
-  out.key("sets").begin_object().field("scheduled", status.scheduled).field("retries", status.retries).field("dead", status.dead);
+  out.key("sets")
+      .begin_object()
+      .field("scheduled", status.scheduled)
+      .field("retries", status.retries)
+      .field("dead", status.dead);
   out.field("working", status.running).end_object();
   out.key("tasks").begin_object().end_object();
-  out.field("default_size", standard).field("total_enqueued", enqueued).field("total_queues", status.queues.size());
+  out.field("default_size", standard)
+      .field("total_enqueued", enqueued)
+      .field("total_queues", status.queues.size());
   out.field("total_processed", status.done).field("total_failures", status.failed).end_object();
   std::uint64_t connections = 0;
   for (const WorkerStatus& worker : status.workers) connections += worker.connections;
-  out.key("server").begin_object().field("description", "Headroom").field("faktory_version", "1.9.0").field("connections", connections);
-  out.field("uptime", (now.wall - started) / kSecond).field("command_count", commands).field("used_memory_mb", status.bytes_held >> 20U).end_object();
+  out.key("server")
+      .begin_object()
+      .field("description", "Headroom")
+      .field("faktory_version", "1.9.0")
+      .field("connections", connections);
+  out.field("uptime", (now.wall - started) / kSecond)
+      .field("command_count", commands)
+      .field("used_memory_mb", status.bytes_held >> 20U)
+      .end_object();
   out.end_object();
 }
 
@@ -192,7 +209,9 @@ net::Task<> Session::acknowledge(std::string_view text) {
     refuse({Errc::invalid, "the result is longer than tasks.result_limit"});
     co_return;
   }
-  auto change = [this, &said](Board& board, const Now& now) { return board.acknowledge(said->jid, wid_, now, said->result); };
+  auto change = [this, &said](Board& board, const Now& now) {
+    return board.acknowledge(said->jid, wid_, now, said->result);
+  };
   const Result<> done = co_await shared_.engine.write(worker_, std::move(change));
   accept_or_refuse(done);
 }
@@ -204,7 +223,9 @@ net::Task<> Session::fail_job(std::string_view text) {
     co_return;
   }
   const Failure failure{said->errtype, said->message, said->backtrace};
-  auto change = [&](Board& board, const Now& now) { return board.fail_job(said->jid, wid_, failure, now); };
+  auto change = [&](Board& board, const Now& now) {
+    return board.fail_job(said->jid, wid_, failure, now);
+  };
   const Result<> done = co_await shared_.engine.write(worker_, std::move(change));
   accept_or_refuse(done);
 }
@@ -241,7 +262,8 @@ net::Task<> Session::info() {
   std::string answer;
   auto look = [&](Board& board, const Now& now) {
     json::Writer out(answer);
-    write_info(out, board.status(now), now, shared_.started, shared_.commands.load(std::memory_order_relaxed));
+    write_info(out, board.status(now), now, shared_.started,
+               shared_.commands.load(std::memory_order_relaxed));
   };
   const Result<> done = co_await shared_.engine.read(worker_, std::move(look));
   if (!done) {
@@ -300,7 +322,9 @@ net::Task<> Session::act_on_queues(std::string_view text) {
   }
   using Act = fwp::QueueAct::Act;
   if (wanted->act == Act::pause || wanted->act == Act::resume) {
-    auto change = [&](Board& board, const Now&) { return board.set_paused(wanted->queues, wanted->act == Act::pause); };
+    auto change = [&](Board& board, const Now&) {
+      return board.set_paused(wanted->queues, wanted->act == Act::pause);
+    };
     const Result<> done = co_await shared_.engine.write(worker_, std::move(change));
     accept_or_refuse(done);
     co_return;

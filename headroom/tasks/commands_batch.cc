@@ -30,13 +30,18 @@ net::Task<> Session::track(std::string_view text) {
     fwp::append_bulk(out_, answer);
     co_return;
   }
-  const auto until = said->reserve_until.empty() ? std::optional<WallTime>(0) : parse_time(said->reserve_until);
+  const auto until =
+      said->reserve_until.empty() ? std::optional<WallTime>(0) : parse_time(said->reserve_until);
   if (!until || (said->percent && (*said->percent < 0 || *said->percent > kMostPercent))) {
-    refuse({Errc::invalid, until ? "percent: expected 0 to 100" : "reserve_until: expected a time such as 2026-11-21T10:38:57Z"});
+    refuse({Errc::invalid, until ? "percent: expected 0 to 100"
+                                 : "reserve_until: expected a time such as 2026-11-21T10:38:57Z"});
     co_return;
   }
-  const Board::Progress progress{.jid = said->jid, .percent = said->percent, .desc = said->desc, .reserve_until = *until};
-  auto change = [&progress](Board& board, const Now& now) { return board.note_progress(progress, now); };
+  const Board::Progress progress{
+      .jid = said->jid, .percent = said->percent, .desc = said->desc, .reserve_until = *until};
+  auto change = [&progress](Board& board, const Now& now) {
+    return board.note_progress(progress, now);
+  };
   const Result<> done = co_await shared_.engine.write(worker_, std::move(change));
   if (!done && done.error().code == Errc::conflict) {
     refuse({Errc::invalid, done.error().message});
@@ -69,7 +74,9 @@ net::Task<> Session::act_on_batch(std::string_view text) {
     co_return;
   }
   if (said->act == Act::commit) {
-    auto change = [&said](Board& board, const Now& now) { return board.commit_batch(said->bid, now); };
+    auto change = [&said](Board& board, const Now& now) {
+      return board.commit_batch(said->bid, now);
+    };
     const Result<> done = co_await shared_.engine.write(worker_, std::move(change));
     accept_or_refuse(done);
     co_return;
@@ -80,7 +87,8 @@ net::Task<> Session::act_on_batch(std::string_view text) {
   if (!done) {
     refuse(done.error());
   } else if (!batch || (said->act == Act::open && batch->success != Batch::State::waiting)) {
-    refuse({Errc::not_found, fmt::format("{} {}", batch ? "Batch is over:" : "No such batch", said->bid)});
+    refuse({Errc::not_found,
+            fmt::format("{} {}", batch ? "Batch is over:" : "No such batch", said->bid)});
   } else {
     fwp::append_bulk(out_, said->act == Act::open ? batch->bid : batch->status());
   }

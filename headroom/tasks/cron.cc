@@ -18,26 +18,35 @@ constexpr std::int64_t kDay = 86400;
 constexpr std::int64_t kHorizon = 10 * 366 * kDay;
 constexpr std::int64_t kLargestFold = 3 * kHour;
 
-constexpr std::array<std::string_view, 12> kMonths{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"};
-constexpr std::array<std::string_view, 7> kWeekdays{"sun", "mon", "tue", "wed", "thu", "fri", "sat"};
+constexpr std::array<std::string_view, 12> kMonths{"jan", "feb", "mar", "apr", "may", "jun",
+                                                   "jul", "aug", "sep", "oct", "nov", "dec"};
+constexpr std::array<std::string_view, 7> kWeekdays{"sun", "mon", "tue", "wed",
+                                                    "thu", "fri", "sat"};
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kShort{{{"@hourly", "0 * * * *"},
-                                                                               {"@daily", "0 0 * * *"},
-                                                                               {"@weekly", "0 0 * * 0"},
-                                                                               {"@monthly", "0 0 1 * *"},
-                                                                               {"@yearly", "0 0 1 1 *"},
-                                                                               {"@annually", "0 0 1 1 *"}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kShort{
+    {{"@hourly", "0 * * * *"},
+     {"@daily", "0 0 * * *"},
+     {"@weekly", "0 0 * * 0"},
+     {"@monthly", "0 0 1 * *"},
+     {"@yearly", "0 0 1 1 *"},
+     {"@annually", "0 0 1 1 *"}}};
 
 struct Field {
   std::string_view name;
   unsigned least;
   unsigned most;
 };
-constexpr std::array<Field, 6> kFields{{{"second", 0, 59}, {"minute", 0, 59}, {"hour", 0, 23}, {"day", 1, 31}, {"month", 1, 12}, {"weekday", 0, 7}}};
+constexpr std::array<Field, 6> kFields{{{"second", 0, 59},
+                                        {"minute", 0, 59},
+                                        {"hour", 0, 23},
+                                        {"day", 1, 31},
+                                        {"month", 1, 12},
+                                        {"weekday", 0, 7}}};
 
 std::optional<unsigned> number_of(std::string_view word, const Field& field) {
   const auto named = [&](const auto& names, unsigned first) -> std::optional<unsigned> {
-    const auto at = std::ranges::find_if(names, [&](std::string_view name) { return text::equal_ignoring_case(name, word); });
+    const auto at = std::ranges::find_if(
+        names, [&](std::string_view name) { return text::equal_ignoring_case(name, word); });
     if (at == names.end()) return std::nullopt;
     return static_cast<unsigned>(at - names.begin()) + first;
   };
@@ -65,7 +74,8 @@ bool add_part(std::string_view part, const Field& field, std::bitset<64>& set) {
   if (range != "*" && range != "?") {
     const std::size_t dash = range.find('-');
     const auto from = number_of(range.substr(0, dash), field);
-    const auto to = dash == std::string_view::npos ? from : number_of(range.substr(dash + 1), field);
+    const auto to =
+        dash == std::string_view::npos ? from : number_of(range.substr(dash + 1), field);
     if (!from || !to || *from > *to) return false;
     first = *from;
     last = dash == std::string_view::npos && slash != std::string_view::npos ? last : *to;
@@ -78,7 +88,11 @@ Result<std::bitset<64>> read_field(std::string_view text, const Field& field) {
   std::bitset<64> set;
   for (const std::string_view part : text::split(text, ',')) {
     if (!add_part(part, field, set))
-      return fail(Errc::invalid, fmt::format("cron: field '{}' is wrong: '{}'; expected {} to {}, *, ranges, lists or steps", field.name, text, field.least, field.most));
+      return fail(
+          Errc::invalid,
+          fmt::format(
+              "cron: field '{}' is wrong: '{}'; expected {} to {}, *, ranges, lists or steps",
+              field.name, text, field.least, field.most));
   }
   return set;
 }
@@ -110,7 +124,8 @@ Result<Cron> Cron::parse(std::string_view given, const std::string& zone, Gap ga
     if (!word.empty()) words.push_back(word);
   }
   if (words.size() == 5) words.insert(words.begin(), "0");
-  if (words.size() != 6) return fail(Errc::invalid, "cron: expected five fields, or six with seconds first");
+  if (words.size() != 6)
+    return fail(Errc::invalid, "cron: expected five fields, or six with seconds first");
   std::array<std::bitset<64>, 6> sets;
   for (std::size_t i = 0; i < sets.size(); ++i) {
     auto set = read_field(words[i], kFields[i]);
@@ -130,7 +145,8 @@ Result<Cron> Cron::parse(std::string_view given, const std::string& zone, Gap ga
   cron.gap_ = gap;
   cron.fold_ = fold;
   cron.zone_ = find_zone(zone);
-  if (cron.zone_ == nullptr) return fail(Errc::invalid, fmt::format("cron: no such time zone: '{}'", zone));
+  if (cron.zone_ == nullptr)
+    return fail(Errc::invalid, fmt::format("cron: no such time zone: '{}'", zone));
   return cron;
 }
 
@@ -177,8 +193,7 @@ std::array<std::optional<Cron::LocalSeconds>, 2> Cron::moments(LocalSeconds loca
       if (fold_ == Fold::first) return {by(info.first), std::nullopt};
       if (fold_ == Fold::last) return {by(info.second), std::nullopt};
       return {by(info.first), by(info.second)};
-    default:
-      return {by(info.first), std::nullopt};
+    default: return {by(info.first), std::nullopt};
   }
 }
 

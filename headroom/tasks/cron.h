@@ -32,7 +32,8 @@ enum class Fold : std::uint8_t { first, last, both };
 class Cron {
  public:
   // Errc::invalid says which field, or that there is no such zone. An empty zone is UTC.
-  [[nodiscard]] static Result<Cron> parse(std::string_view text, const std::string& zone = {}, Gap gap = Gap::shift, Fold fold = Fold::first);
+  [[nodiscard]] static Result<Cron> parse(std::string_view text, const std::string& zone = {},
+                                          Gap gap = Gap::shift, Fold fold = Fold::first);
 
   // The first slot after `after`, a whole second.
   [[nodiscard]] std::optional<WallTime> next(WallTime after) const;

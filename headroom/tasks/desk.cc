@@ -19,7 +19,8 @@ std::string state_of(LaneId lane, bool leased) {
 }
 
 JobView view_of(Board::Whereabouts found) {
-  return {state_of(found.stored.place.lane, found.leased), std::move(found.stored.job), found.stored.place, std::move(found.wid), found.leased_s};
+  return {state_of(found.stored.place.lane, found.leased), std::move(found.stored.job),
+          found.stored.place, std::move(found.wid), found.leased_s};
 }
 
 }  // namespace
@@ -29,7 +30,8 @@ Result<Desk::Enqueued> Desk::enqueue(const std::vector<std::string>& texts) {
   std::vector<std::pair<std::size_t, Job>> jobs;
   done.jids.resize(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    auto job = read_job(with_jid(texts[i], text::random_hex(12)), wall_now(), {.bytes = options_.job_limit});
+    auto job = read_job(with_jid(texts[i], text::random_hex(12)), wall_now(),
+                        {.bytes = options_.job_limit});
     if (job) {
       jobs.emplace_back(i, std::move(*job));
     } else {
@@ -64,7 +66,8 @@ Result<std::vector<LaneId>> Desk::lanes() {
 
 Result<JobView> Desk::find(std::string_view jid) {
   Result<std::optional<Board::Whereabouts>> known;
-  auto looked = engine_.run_read([&](Board& board, const Now& now) { known = board.whereabouts(jid, now); });
+  auto looked =
+      engine_.run_read([&](Board& board, const Now& now) { known = board.whereabouts(jid, now); });
   if (!looked) return pass(looked);
   if (!known) return pass(known);
   if (*known) {
@@ -80,11 +83,15 @@ Result<JobView> Desk::find(std::string_view jid) {
     for (bool end = false; !end;) {
       Result<Board::Swept> swept;
       looked = engine_.run_read([&](Board& board, const Now& now) {
-        swept = board.sweep(lane, after, kStep, Board::Act::none, [jid](const Job& job) { return job.jid == jid; }, now);
+        swept = board.sweep(
+            lane, after, kStep, Board::Act::none, [jid](const Job& job) { return job.jid == jid; },
+            now);
       });
       if (!looked) return pass(looked);
       if (!swept) return pass(swept);
-      if (!swept->jobs.empty()) return JobView{state_of(lane, false), std::move(swept->jobs.front().job), swept->jobs.front().place, "", 0};
+      if (!swept->jobs.empty())
+        return JobView{state_of(lane, false), std::move(swept->jobs.front().job),
+                       swept->jobs.front().place, "", 0};
       after = swept->last;
       end = swept->end;
     }
@@ -113,7 +120,8 @@ Result<> Desk::act_on(std::string_view jid, Board::Act act) {
   std::uint64_t matched = 0;
   auto done = engine_.run_write_alone([&](Board& board, const Now& now) -> Result<> {
     const Key before{place.key.rank, place.key.seq - 1};
-    auto swept = board.sweep(place.lane, before, 1, act, [jid](const Job& job) { return job.jid == jid; }, now);
+    auto swept = board.sweep(
+        place.lane, before, 1, act, [jid](const Job& job) { return job.jid == jid; }, now);
     if (!swept) return pass(swept);
     matched = swept->matched;
     return {};
@@ -131,7 +139,8 @@ Result<std::vector<LaneId>> Desk::lanes_of(std::string_view set, std::string_vie
   if (set == "scheduled") return std::vector{kScheduled};
   if (set == "retrying") return std::vector{kRetries};
   if (set == "dead") return std::vector{kDead};
-  if (set != "waiting") return fail(Errc::invalid, "expected one of waiting, running, scheduled, retrying, dead");
+  if (set != "waiting")
+    return fail(Errc::invalid, "expected one of waiting, running, scheduled, retrying, dead");
   std::vector<LaneId> lanes;
   auto looked = engine_.run_read([&](Board& board, const Now&) { lanes = board.lanes_of(queue); });
   if (!looked) return pass(looked);
@@ -139,12 +148,14 @@ Result<std::vector<LaneId>> Desk::lanes_of(std::string_view set, std::string_vie
   return lanes;
 }
 
-Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, const Key& after, std::size_t limit) {
+Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, const Key& after,
+                                 std::size_t limit) {
   Listing listing;
   limit = std::clamp<std::size_t>(limit, 1, kPage);
   if (set == "running") {
     auto looked = engine_.run_read([&](Board& board, const Now& now) {
-      for (auto& found : board.running(limit, now)) listing.jobs.push_back(view_of(std::move(found)));
+      for (auto& found : board.running(limit, now))
+        listing.jobs.push_back(view_of(std::move(found)));
     });
     if (!looked) return pass(looked);
     return listing;
@@ -154,11 +165,14 @@ Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, c
   bool more = false;
   for (const LaneId lane : *lanes) {
     Result<Board::Swept> swept;
-    auto looked = engine_.run_read([&](Board& board, const Now& now) { swept = board.sweep(lane, after, limit, Board::Act::none, {}, now); });
+    auto looked = engine_.run_read([&](Board& board, const Now& now) {
+      swept = board.sweep(lane, after, limit, Board::Act::none, {}, now);
+    });
     if (!looked) return pass(looked);
     if (!swept) return pass(swept);
     more = more || !swept->end;
-    for (StoredJob& stored : swept->jobs) listing.jobs.push_back({state_of(lane, false), std::move(stored.job), stored.place, "", 0});
+    for (StoredJob& stored : swept->jobs)
+      listing.jobs.push_back({state_of(lane, false), std::move(stored.job), stored.place, "", 0});
     // What cannot be on this page any more is let go: a queue may have many lines.
     std::ranges::sort(listing.jobs, {}, [](const JobView& job) { return job.place.key; });
     more = more || listing.jobs.size() > limit;
@@ -168,7 +182,8 @@ Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, c
   return listing;
 }
 
-Result<std::uint64_t> Desk::sweep(std::string_view set, std::string_view queue, Board::Act act, const Board::Filter& filter) {
+Result<std::uint64_t> Desk::sweep(std::string_view set, std::string_view queue, Board::Act act,
+                                  const Board::Filter& filter) {
   auto lanes = lanes_of(set, queue);
   if (!lanes) return pass(lanes);
   std::uint64_t matched = 0;
@@ -216,16 +231,19 @@ Result<std::vector<Batch>> Desk::batches() {
 }
 
 Result<> Desk::add_batch(const Batch& batch) {
-  return engine_.run_write([&](Board& board, const Now& now) { return board.add_batch(batch, now); });
+  return engine_.run_write(
+      [&](Board& board, const Now& now) { return board.add_batch(batch, now); });
 }
 
 Result<> Desk::commit_batch(std::string_view bid) {
-  return engine_.run_write([&](Board& board, const Now& now) { return board.commit_batch(bid, now); });
+  return engine_.run_write(
+      [&](Board& board, const Now& now) { return board.commit_batch(bid, now); });
 }
 
 Result<> Desk::set_paused(const std::string& queue, bool paused) {
   return engine_.run_write([&](Board& board, const Now&) -> Result<> {
-    if (queue != "*" && board.lanes_of(queue).empty()) return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
+    if (queue != "*" && board.lanes_of(queue).empty())
+      return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
     return board.set_paused({queue}, paused);
   });
 }
@@ -246,7 +264,8 @@ Result<BoardStatus> Desk::status() {
 Result<std::vector<std::pair<std::string, double>>> Desk::latencies() {
   std::vector<std::pair<std::string, double>> found;
   auto looked = engine_.run_read([&](Board& board, const Now& now) {
-    for (const std::string& name : board.queue_names()) found.emplace_back(name, board.latency_s(name, now));
+    for (const std::string& name : board.queue_names())
+      found.emplace_back(name, board.latency_s(name, now));
   });
   if (!looked) return pass(looked);
   return found;
@@ -267,7 +286,8 @@ Result<std::vector<Board::ScheduleStatus>> Desk::schedules() {
 }
 
 Result<> Desk::put_schedule(const Schedule& schedule) {
-  return engine_.run_write([&](Board& board, const Now& now) { return board.put_schedule(schedule, now); });
+  return engine_.run_write(
+      [&](Board& board, const Now& now) { return board.put_schedule(schedule, now); });
 }
 
 Result<> Desk::remove_schedule(const std::string& name) {

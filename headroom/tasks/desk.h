@@ -17,7 +17,8 @@ namespace headroom::tasks {
 
 // A job for people.
 struct JobView {
-  std::string state;  // "waiting", "running", "scheduled", "retrying", "dead"; of one that has ended "success" or "cancelled"
+  std::string
+      state;  // "waiting", "running", "scheduled", "retrying", "dead"; of one that has ended "success" or "cancelled"
   Job job{};
   Place place{};
   std::string wid{};
@@ -51,9 +52,11 @@ class Desk {
     std::optional<Key> next;  // where the next page begins
   };
   // `set`: "scheduled", "retrying", "dead", "running", or "waiting" with its queue.
-  [[nodiscard]] Result<Listing> list(std::string_view set, std::string_view queue, const Key& after, std::size_t limit);
+  [[nodiscard]] Result<Listing> list(std::string_view set, std::string_view queue, const Key& after,
+                                     std::size_t limit);
   // How many were meant.
-  [[nodiscard]] Result<std::uint64_t> sweep(std::string_view set, std::string_view queue, Board::Act act, const Board::Filter& filter);
+  [[nodiscard]] Result<std::uint64_t> sweep(std::string_view set, std::string_view queue,
+                                            Board::Act act, const Board::Filter& filter);
 
   [[nodiscard]] Result<> add_batch(const Batch& batch);
   [[nodiscard]] Result<> commit_batch(std::string_view bid);
@@ -76,7 +79,8 @@ class Desk {
  private:
   [[nodiscard]] Result<std::vector<LaneId>> lanes();
   [[nodiscard]] Result<std::vector<LaneId>> lanes_of(std::string_view set, std::string_view queue);
-  [[nodiscard]] Result<std::uint64_t> sweep_lane(LaneId lane, Board::Act act, const Board::Filter& filter);
+  [[nodiscard]] Result<std::uint64_t> sweep_lane(LaneId lane, Board::Act act,
+                                                 const Board::Filter& filter);
   [[nodiscard]] Result<JobView> trace_of(std::string_view jid);
   [[nodiscard]] Result<> act_on(std::string_view jid, Board::Act act);
 

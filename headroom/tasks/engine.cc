@@ -14,11 +14,15 @@ namespace {
 constexpr Duration kAfterFailure = 1s;
 constexpr Duration kComplainEvery = 10s;
 
-std::uint64_t fresh_seed() { return hash64(std::to_string(wall_now()), static_cast<std::uint64_t>(Clock::now().time_since_epoch().count())); }
+std::uint64_t fresh_seed() {
+  return hash64(std::to_string(wall_now()),
+                static_cast<std::uint64_t>(Clock::now().time_since_epoch().count()));
+}
 
 }  // namespace
 
-Engine::Engine(net::Workers& workers, metrics::Registry& registry, std::unique_ptr<Store> store, const TasksOptions& options)
+Engine::Engine(net::Workers& workers, metrics::Registry& registry, std::unique_ptr<Store> store,
+               const TasksOptions& options)
     : workers_(workers),
       options_(options),
       store_(std::move(store)),
@@ -70,7 +74,8 @@ net::Task<> Engine::ask(net::Worker& worker, Request& request) {
     request.resume = std::move(handler);
     submit(&request);
   };
-  co_await net::asio::async_initiate<const net::asio::deferred_t, void()>(std::move(begin), net::asio::deferred);
+  co_await net::asio::async_initiate<const net::asio::deferred_t, void()>(std::move(begin),
+                                                                          net::asio::deferred);
 }
 
 void Engine::ask(Request& request) {
@@ -123,7 +128,8 @@ net::Task<Result<>> Engine::read(net::Worker& worker, Look look) {
   co_return std::move(request.result);
 }
 
-net::Task<Engine::Take> Engine::fetch(net::Worker& worker, const std::vector<std::string>& queues, std::string_view wid, TimePoint until) {
+net::Task<Engine::Take> Engine::fetch(net::Worker& worker, const std::vector<std::string>& queues,
+                                      std::string_view wid, TimePoint until) {
   Request request{.kind = Kind::fetch, .queues = &queues, .wid = wid, .until = until};
   co_await ask(worker, request);
   if (!request.result) co_return pass(request.result);
@@ -164,7 +170,9 @@ void Engine::run() {
     for (const Request* waiter : waiters_) due = std::min(due, waiter->until);
     {
       std::unique_lock lock(mutex_);
-      arrived_.wait_until(lock, due, [&] { return !inbox_.empty() || !told_.empty() || ending_ || (no_waiting_ && !waiters_.empty()); });
+      arrived_.wait_until(lock, due, [&] {
+        return !inbox_.empty() || !told_.empty() || ending_ || (no_waiting_ && !waiters_.empty());
+      });
       batch.swap(inbox_);
       told.swap(told_);
       ending = ending_;
@@ -183,7 +191,8 @@ void Engine::run() {
   if (parked) parked = store_->commit();
   if (!parked) {
     store_->roll_back();
-    log::warn("tasks", "leases could not be written down, their jobs will be handed out again: {}", parked.error().message);
+    log::warn("tasks", "leases could not be written down, their jobs will be handed out again: {}",
+              parked.error().message);
   }
 }
 
@@ -195,7 +204,10 @@ void Engine::round(std::span<Request* const> batch, std::vector<Look>& told) {
   std::vector<Request*> writes;
   std::vector<Request*> alone;
   for (Request* request : batch) {
-    (request->kind == Kind::write ? writes : request->kind == Kind::alone ? alone : looks).push_back(request);
+    (request->kind == Kind::write   ? writes
+     : request->kind == Kind::alone ? alone
+                                    : looks)
+        .push_back(request);
   }
   look_and_fetch(looks, now);
   flush();
@@ -232,8 +244,10 @@ void Engine::measure_pace(BoardStatus& status, const Now& now) {
     const auto [at, fresh] = paces_.try_emplace(queue.name, Pace{queue.pushed, queue.done});
     Pace& pace = at->second;
     if (!first && !fresh && time > 0) {
-      pace.pushed_per_s += weight * (static_cast<double>(queue.pushed - pace.pushed) / time - pace.pushed_per_s);
-      pace.done_per_s += weight * (static_cast<double>(queue.done - pace.done) / time - pace.done_per_s);
+      pace.pushed_per_s +=
+          weight * (static_cast<double>(queue.pushed - pace.pushed) / time - pace.pushed_per_s);
+      pace.done_per_s +=
+          weight * (static_cast<double>(queue.done - pace.done) / time - pace.done_per_s);
     }
     pace.pushed = queue.pushed;
     pace.done = queue.done;
@@ -289,7 +303,8 @@ void Engine::write_batch(std::span<Request* const> writes, bool upkeep, const No
   if (writes.empty() && !upkeep) return;
   changes_.add_shared(writes.size());
   if (!try_transaction(writes, upkeep, now) && (writes.size() + (upkeep ? 1 : 0)) > 1) {
-    for (Request* const& request : writes) (void)try_transaction(std::span(&request, 1), false, now);
+    for (Request* const& request : writes)
+      (void)try_transaction(std::span(&request, 1), false, now);
     if (upkeep) (void)try_transaction({}, true, now);
   }
   for (Request* request : writes) answer(request);
@@ -319,7 +334,8 @@ bool Engine::try_transaction(std::span<Request* const> writes, bool upkeep, cons
   failed_commits_.add_shared();
   note_trouble(done.error());
   if (upkeep) upkeep_from_ = now.steady + kAfterFailure;
-  for (Request* request : writes) request->result = fail(done.error().code, "the job store: " + done.error().message);
+  for (Request* request : writes)
+    request->result = fail(done.error().code, "the job store: " + done.error().message);
   return false;
 }
 

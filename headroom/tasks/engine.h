@@ -41,7 +41,8 @@ class Engine {
   using Look = std::move_only_function<void(Board&, const Now&)>;
   using Take = Result<std::optional<Leased>>;
 
-  Engine(net::Workers& workers, metrics::Registry& registry, std::unique_ptr<Store> store, const TasksOptions& options);
+  Engine(net::Workers& workers, metrics::Registry& registry, std::unique_ptr<Store> store,
+         const TasksOptions& options);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   ~Engine();
@@ -59,7 +60,8 @@ class Engine {
   [[nodiscard]] net::Task<Result<>> write_alone(net::Worker& worker, Change change);
   [[nodiscard]] net::Task<Result<>> read(net::Worker& worker, Look look);
   // Waits for a job until `until`; nothing when there was none.
-  [[nodiscard]] net::Task<Take> fetch(net::Worker& worker, const std::vector<std::string>& queues, std::string_view wid, TimePoint until);
+  [[nodiscard]] net::Task<Take> fetch(net::Worker& worker, const std::vector<std::string>& queues,
+                                      std::string_view wid, TimePoint until);
   // Without an answer.
   void tell(Look look);
 
@@ -127,9 +129,9 @@ class Engine {
   bool running_ = false;
   std::atomic<bool> no_waiting_{false};
 
-  std::list<Request*> waiters_;                      // the engine's thread
-  std::vector<std::vector<Request*>> answers_;       // by worker
-  TimePoint upkeep_from_{};                          // not before
+  std::list<Request*> waiters_;                 // the engine's thread
+  std::vector<std::vector<Request*>> answers_;  // by worker
+  TimePoint upkeep_from_{};                     // not before
   TimePoint next_complaint_{};
   std::atomic<std::size_t> waiting_{0};
   metrics::Counter& commits_;
@@ -142,7 +144,8 @@ class Engine {
   metrics::Histogram& run_time_;
   metrics::Histogram& wait_time_;
   metrics::Histogram::Recorder wait_recorder_;
-  metrics::Histogram::Recorder run_recorder_;  // the engine's thread alone writes to the slot of other threads
+  metrics::Histogram::Recorder
+      run_recorder_;  // the engine's thread alone writes to the slot of other threads
   struct Pace {
     std::uint64_t pushed = 0, done = 0;
     double pushed_per_s = 0, done_per_s = 0;

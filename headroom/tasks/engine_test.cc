@@ -22,7 +22,10 @@ namespace {
 
 class EngineTest : public ::testing::Test {
  protected:
-  EngineTest() : directory_(std::filesystem::temp_directory_path() / ("headroom-engine-" + text::random_hex(8))), options_(tasks_section().defaults()) {
+  EngineTest()
+      : directory_(std::filesystem::temp_directory_path() /
+                   ("headroom-engine-" + text::random_hex(8))),
+        options_(tasks_section().defaults()) {
     workers_.start();
     open();
   }
@@ -88,7 +91,9 @@ TEST_F(EngineTest, ManyAtOnceLoseNothingAndSeeNothingTwice) {
           const auto done = co_await engine_->write(worker, std::move(push));
           HR_ASSERT(done.has_value());
           int count = 0;
-          auto look = [&count](Board& board, const Now& now) { count += static_cast<int>(board.status(now).queues.size()); };
+          auto look = [&count](Board& board, const Now& now) {
+            count += static_cast<int>(board.status(now).queues.size());
+          };
           (void)co_await engine_->read(worker, std::move(look));
           HR_ASSERT(count == 1);
         }
@@ -103,7 +108,9 @@ TEST_F(EngineTest, ManyAtOnceLoseNothingAndSeeNothingTwice) {
           if (!*taken) continue;
           const auto document = json::parse((*taken)->body);
           const std::string jid(*document->root().find("jid")->string());
-          auto acknowledge = [&](Board& board, const Now& now) { return board.acknowledge(jid, wid, now); };
+          auto acknowledge = [&](Board& board, const Now& now) {
+            return board.acknowledge(jid, wid, now);
+          };
           const auto done = co_await engine_->write(worker, std::move(acknowledge));
           HR_ASSERT(done.has_value());
           --left;
@@ -147,14 +154,21 @@ TEST_F(EngineTest, AfterItsEndRequestsAreRefusedAndNobodyWaits) {
   });
   run(body);
   stopper.join();
-  EXPECT_EQ(engine_->run_write([](Board& board, const Now&) { return board.clear(); }).error().code, Errc::unavailable);
+  EXPECT_EQ(engine_->run_write([](Board& board, const Now&) { return board.clear(); }).error().code,
+            Errc::unavailable);
   open();  // and it recovers
-  EXPECT_TRUE(engine_->run_write([](Board& board, const Now& now) { return board.push(job("again-it-works"), now); }).has_value());
+  EXPECT_TRUE(engine_
+                  ->run_write([](Board& board, const Now& now) {
+                    return board.push(job("again-it-works"), now);
+                  })
+                  .has_value());
 }
 
 TEST_F(EngineTest, TheDeskFindsCancelsAndRetries) {
   Desk desk(*engine_, options_);
-  const auto pushed = desk.enqueue({R"({"jobtype":"A","args":[]})", R"({"jid":"named-job","jobtype":"B","args":[],"retry":-1})", "{"});
+  const auto pushed =
+      desk.enqueue({R"({"jobtype":"A","args":[]})",
+                    R"({"jid":"named-job","jobtype":"B","args":[],"retry":-1})", "{"});
   ASSERT_TRUE(pushed.has_value()) << pushed.error().message;
   EXPECT_EQ(pushed->jids[0].size(), 24U);
   EXPECT_EQ(pushed->jids[1], "named-job");
@@ -166,10 +180,18 @@ TEST_F(EngineTest, TheDeskFindsCancelsAndRetries) {
   EXPECT_EQ(desk.find(pushed->jids[0]).error().code, Errc::not_found);
   EXPECT_EQ(desk.retry("named-job").error().code, Errc::conflict);
   std::optional<Leased> leased;
-  ASSERT_TRUE(engine_->run_read([&](Board& board, const Now& now) { leased = *board.take({"default"}, "w1", now); }).has_value());
+  ASSERT_TRUE(engine_
+                  ->run_read([&](Board& board, const Now& now) {
+                    leased = *board.take({"default"}, "w1", now);
+                  })
+                  .has_value());
   EXPECT_EQ(desk.find("named-job")->state, "running");
   EXPECT_EQ(desk.find("named-job")->wid, "w1");
-  ASSERT_TRUE(engine_->run_write([](Board& board, const Now& now) { return board.fail_job("named-job", "w1", {"E", "m", {}}, now); }).has_value());
+  ASSERT_TRUE(engine_
+                  ->run_write([](Board& board, const Now& now) {
+                    return board.fail_job("named-job", "w1", {"E", "m", {}}, now);
+                  })
+                  .has_value());
   EXPECT_EQ(desk.find("named-job")->state, "dead");
   EXPECT_EQ(desk.list("dead", "", Desk::kBegin, 10)->jobs.size(), 1U);
   ASSERT_TRUE(desk.retry("named-job").has_value());

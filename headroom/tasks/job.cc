@@ -23,7 +23,8 @@ constexpr std::int64_t kMostRetry = 1000;
 constexpr std::int64_t kMostPriority = 255;
 
 bool is_word(std::string_view word) {
-  return word.size() <= kWordLimit && std::ranges::all_of(word, [](char c) { return c > ' ' && c < 0x7f; });
+  return word.size() <= kWordLimit &&
+         std::ranges::all_of(word, [](char c) { return c > ' ' && c < 0x7f; });
 }
 
 // Two texts with the same meaning have the same canonical text: members by name, no spaces.
@@ -37,7 +38,8 @@ void append_canonical(std::string& out, json::Value value) {
     out += ']';
   } else if (value.kind() == json::Kind::object) {
     std::vector<std::pair<std::string, json::Value>> members;
-    value.each_member([&](std::string_view name, json::Value member) { members.emplace_back(name, member); });
+    value.each_member(
+        [&](std::string_view name, json::Value member) { members.emplace_back(name, member); });
     std::ranges::sort(members, {}, [](const auto& member) { return member.first; });
     out += '{';
     for (const auto& [name, member] : members) {
@@ -55,7 +57,8 @@ void append_canonical(std::string& out, json::Value value) {
 // Reads one job's object; keeps the first error.
 class JobReader {
  public:
-  JobReader(std::string_view text, json::Value root, WallTime now) : text_(text), root_(root), in_(root), now_(now) {}
+  JobReader(std::string_view text, json::Value root, WallTime now)
+      : text_(text), root_(root), in_(root), now_(now) {}
 
   Result<Job> read() {
     std::string type;
@@ -84,10 +87,12 @@ class JobReader {
     in_.optional("reserve_for", reserve);
     in_.optional("retry", retry);
     in_.optional("priority", priority);
-    if (reserve < 0 || reserve > kMostReserve) in_.refuse("reserve_for", "expected 0 to 86400 seconds");
+    if (reserve < 0 || reserve > kMostReserve)
+      in_.refuse("reserve_for", "expected 0 to 86400 seconds");
     if (retry < -1 || retry > kMostRetry) in_.refuse("retry", "expected -1 to 1000");
     if (priority < 0 || priority > kMostPriority) in_.refuse("priority", "expected 0 to 255");
-    job_.reserve_s = static_cast<std::uint32_t>(reserve == 0 ? kStandardReserve : std::max(reserve, kLeastReserve));
+    job_.reserve_s = static_cast<std::uint32_t>(reserve == 0 ? kStandardReserve
+                                                             : std::max(reserve, kLeastReserve));
     job_.priority = static_cast<std::int32_t>(priority);
   }
 
@@ -115,16 +120,21 @@ class JobReader {
     const auto track = given->find("track");
     const auto chain = given->find("chain");
     job_.tracked = track && (track->integer().value_or(0) == 1 || track->boolean().value_or(false));
-    if (!is_word(job_.key)) custom.refuse("key", "expected up to 200 printable characters without spaces");
-    if (!is_word(job_.bid)) custom.refuse("bid", "expected up to 200 printable characters without spaces");
+    if (!is_word(job_.key))
+      custom.refuse("key", "expected up to 200 printable characters without spaces");
+    if (!is_word(job_.bid))
+      custom.refuse("bid", "expected up to 200 printable characters without spaces");
     if (chain) read_chain(custom, *chain);
-    if (unique_for < 0 || unique_for > std::numeric_limits<std::int32_t>::max()) custom.refuse("unique_for", "expected seconds, from 0");
-    if (!until.empty() && until != "success" && until != "start") custom.refuse("unique_until", "expected success or start");
+    if (unique_for < 0 || unique_for > std::numeric_limits<std::int32_t>::max())
+      custom.refuse("unique_for", "expected seconds, from 0");
+    if (!until.empty() && until != "success" && until != "start")
+      custom.refuse("unique_until", "expected success or start");
     const auto time = expires_at.empty() ? std::optional<WallTime>(0) : parse_time(expires_at);
     if (!time) custom.refuse("expires_at", "expected a time such as 2026-11-21T10:38:57Z");
     if (expires_in && (*expires_in < 0 || *expires_in > std::numeric_limits<std::int32_t>::max()))
       custom.refuse("expires_in", "expected seconds, from 0");
-    job_.unique_for_s = static_cast<std::uint32_t>(std::clamp<std::int64_t>(unique_for, 0, std::numeric_limits<std::int32_t>::max()));
+    job_.unique_for_s = static_cast<std::uint32_t>(
+        std::clamp<std::int64_t>(unique_for, 0, std::numeric_limits<std::int32_t>::max()));
     job_.unique_until = until == "start" ? UniqueUntil::start : UniqueUntil::success;
     job_.expires = expires_in ? now_ + *expires_in * kSecond : time.value_or(0);
     custom.allow_others();
@@ -132,27 +142,38 @@ class JobReader {
 
   // Each job of it must be good, so that none is found wanting when its turn comes.
   void read_chain(json::Reader& custom, json::Value chain) {
-    if (chain.kind() != json::Kind::array || chain.size() > kMostChained) return custom.refuse("chain", fmt::format("expected an array of at most {} jobs", kMostChained));
+    if (chain.kind() != json::Kind::array || chain.size() > kMostChained)
+      return custom.refuse("chain",
+                           fmt::format("expected an array of at most {} jobs", kMostChained));
     for (std::size_t i = 0; i < chain.size(); ++i) {
-      const auto behind = chain.item(i).kind() == json::Kind::object ? read_job(with_jid(chain.item(i).text(), "chained-job"), now_) : Result<Job>(fail(Errc::invalid, "expected an object"));
-      if (!behind) return custom.refuse("chain", fmt::format("job {}: {}", i + 1, behind.error().message));
-      if (behind->chained) return custom.refuse("chain", fmt::format("job {}: a chain lies in the first job alone", i + 1));
+      const auto behind = chain.item(i).kind() == json::Kind::object
+                              ? read_job(with_jid(chain.item(i).text(), "chained-job"), now_)
+                              : Result<Job>(fail(Errc::invalid, "expected an object"));
+      if (!behind)
+        return custom.refuse("chain", fmt::format("job {}: {}", i + 1, behind.error().message));
+      if (behind->chained)
+        return custom.refuse("chain",
+                             fmt::format("job {}: a chain lies in the first job alone", i + 1));
       job_.queues_behind.push_back(behind->queue);
     }
     job_.chained = chain.size() > 0;
   }
 
   void check(std::string_view type, const std::optional<json::Value>& args) {
-    if (!is_word(job_.jid) || job_.jid.size() < kLeastJid) in_.refuse("jid", "expected 8 to 200 printable characters without spaces");
-    if (!is_word(job_.queue) || job_.queue.empty()) in_.refuse("queue", "expected 1 to 200 printable characters without spaces");
-    if (type.empty() || type.size() > kWordLimit) in_.refuse("jobtype", "expected 1 to 200 characters");
+    if (!is_word(job_.jid) || job_.jid.size() < kLeastJid)
+      in_.refuse("jid", "expected 8 to 200 printable characters without spaces");
+    if (!is_word(job_.queue) || job_.queue.empty())
+      in_.refuse("queue", "expected 1 to 200 printable characters without spaces");
+    if (type.empty() || type.size() > kWordLimit)
+      in_.refuse("jobtype", "expected 1 to 200 characters");
     if (args && args->kind() != json::Kind::array) in_.refuse("args", "expected an array");
   }
 
   void set_unique_key(std::string_view type, json::Value args) {
     if (job_.unique_for_s == 0) return;
     std::string whole;
-    for (const std::string_view part : {type, std::string_view(job_.queue)}) json::append_string(whole, part);
+    for (const std::string_view part : {type, std::string_view(job_.queue)})
+      json::append_string(whole, part);
     append_canonical(whole, args);
     job_.unique_key = fmt::format("{:016x}{:016x}", hash64(whole, 1), hash64(whole, 2));
   }
@@ -163,7 +184,8 @@ class JobReader {
     const auto lacks = [this](std::string_view name) { return !root_.find(name).has_value(); };
     if (lacks("queue")) more += R"(,"queue":"default")";
     if (lacks("created_at")) more += fmt::format(R"(,"created_at":"{}")", format_time(now_));
-    if (job_.at == 0 && lacks("enqueued_at")) more += fmt::format(R"(,"enqueued_at":"{}")", format_time(now_));
+    if (job_.at == 0 && lacks("enqueued_at"))
+      more += fmt::format(R"(,"enqueued_at":"{}")", format_time(now_));
     const std::size_t end = text_.rfind('}');
     job_.body.reserve(text_.size() + more.size());
     job_.body.append(text_.substr(0, end)).append(more).append("}");
@@ -176,9 +198,12 @@ class JobReader {
   Job job_;
 };
 
-Result<json::Document> parse(std::string_view text, Bytes limit) { return json::parse(text, {.bytes = limit, .depth = kDepth}); }
+Result<json::Document> parse(std::string_view text, Bytes limit) {
+  return json::parse(text, {.bytes = limit, .depth = kDepth});
+}
 
-std::int64_t member_or(const std::optional<json::Value>& object, std::string_view name, std::int64_t otherwise) {
+std::int64_t member_or(const std::optional<json::Value>& object, std::string_view name,
+                       std::int64_t otherwise) {
   const auto member = object ? object->find(name) : std::nullopt;
   return member ? member->integer().value_or(otherwise) : otherwise;
 }
@@ -188,16 +213,19 @@ std::int64_t member_or(const std::optional<json::Value>& object, std::string_vie
 Result<Job> read_job(std::string_view text, WallTime now, const JobLimits& limits) {
   auto document = parse(text, limits.bytes);
   if (!document) return pass(document, "Invalid job");
-  if (document->root().kind() != json::Kind::object) return fail(Errc::invalid, "Invalid job: expected an object");
+  if (document->root().kind() != json::Kind::object)
+    return fail(Errc::invalid, "Invalid job: expected an object");
   auto job = JobReader(text, document->root(), now).read();
   if (!job) return pass(job, "Invalid job");
   return job;
 }
 
-Verdict judge(const Job& job, const Failure& failure, WallTime now, const Backoffs& backoffs, Random& random) {
+Verdict judge(const Job& job, const Failure& failure, WallTime now, const Backoffs& backoffs,
+              Random& random) {
   Verdict verdict;
   auto document = parse(job.body, Bytes{job.body.size()});
-  if (!document) return {.next = Verdict::Next::dead, .at = 0, .body = job.body};  // it was valid when it came
+  if (!document)
+    return {.next = Verdict::Next::dead, .at = 0, .body = job.body};  // it was valid when it came
   const json::Value root = document->root();
   const std::int64_t retry = member_or(root, "retry", kStandardRetry);
   const auto before = root.find("failure");
@@ -208,17 +236,23 @@ Verdict judge(const Job& job, const Failure& failure, WallTime now, const Backof
     verdict.next = Verdict::Next::dead;
   } else {
     const std::string type = job.jobtype.empty() ? type_of(job) : job.jobtype;
-    verdict.at = std::max(now + backoffs.wait(type, static_cast<std::uint64_t>(failed), random), failure.retry_at);
+    verdict.at = std::max(now + backoffs.wait(type, static_cast<std::uint64_t>(failed), random),
+                          failure.retry_at);
   }
   json::Writer out(verdict.body);
   out.begin_object();
   root.each_member([&](std::string_view name, json::Value member) {
     if (name != "failure") out.key(name).raw(member.text());
   });
-  out.key("failure").begin_object().field("retry_count", failed).field("remaining", std::max<std::int64_t>(retry - failed - 1, 0));
+  out.key("failure")
+      .begin_object()
+      .field("retry_count", failed)
+      .field("remaining", std::max<std::int64_t>(retry - failed - 1, 0));
   out.field("failed_at", format_time(now));
   if (verdict.at != 0) out.field("next_at", format_time(verdict.at));
-  out.field("errtype", failure.errtype).field("message", failure.message).field("backtrace", failure.backtrace);
+  out.field("errtype", failure.errtype)
+      .field("message", failure.message)
+      .field("backtrace", failure.backtrace);
   out.end_object().end_object();
   return verdict;
 }
@@ -242,7 +276,8 @@ std::string with_member(std::string_view text, std::string_view name, std::strin
 
 std::string with_jid(std::string_view text, std::string_view jid) {
   auto document = parse(text, Bytes{text.size()});
-  if (!document || document->root().kind() != json::Kind::object || document->root().find("jid")) return std::string(text);
+  if (!document || document->root().kind() != json::Kind::object || document->root().find("jid"))
+    return std::string(text);
   std::string quoted;
   json::append_string(quoted, jid);
   return with_member(text, "jid", quoted);
@@ -262,7 +297,8 @@ Result<std::string> next_in_chain(std::string_view text, std::string_view jid) {
   });
   out.key("custom").begin_object();
   if (const auto own = next.find("custom"); own && own->kind() == json::Kind::object) {
-    own->each_member([&](std::string_view name, json::Value member) { out.key(name).raw(member.text()); });
+    own->each_member(
+        [&](std::string_view name, json::Value member) { out.key(name).raw(member.text()); });
   }
   if (chain->size() > 1) {
     out.key("chain").begin_array();

@@ -33,19 +33,20 @@ struct Job {
   std::string queue = "default";
   std::int32_t priority = 5;  // 0 to 255; the larger, the sooner
   std::uint32_t reserve_s = 1800;
-  WallTime expires = 0;     // not begun by then: dropped; 0: never
-  std::uint32_t lost = 0;   // workers that died on it
-  std::string unique_key;   // the lock it holds; empty: none
+  WallTime expires = 0;    // not begun by then: dropped; 0: never
+  std::uint32_t lost = 0;  // workers that died on it
+  std::string unique_key;  // the lock it holds; empty: none
   UniqueUntil unique_until = UniqueUntil::success;
   std::string jobtype;
-  std::string key;          // whose it is: queues are shared fairly between keys, and throttles may count by them
-  std::string bid;          // the batch it belongs to; empty: none
-  std::string called_by;    // the batch whose callback it is
+  std::string
+      key;  // whose it is: queues are shared fairly between keys, and throttles may count by them
+  std::string bid;        // the batch it belongs to; empty: none
+  std::string called_by;  // the batch whose callback it is
   Callback callback = Callback::none;
   bool tracked = false;
-  bool chained = false;     // its success brings the next one of `custom.chain`
-  bool failed = false;      // its batch counts it as failed
-  std::string body;         // its JSON
+  bool chained = false;  // its success brings the next one of `custom.chain`
+  bool failed = false;   // its batch counts it as failed
+  std::string body;      // its JSON
 
   // Read from the text when it comes, and not kept: the text has them.
   WallTime at = 0;  // 0: at once
@@ -59,7 +60,8 @@ struct JobLimits {
 
 // A job as a client wrote it. Members that must be there but are not get their defaults in the text too: queue, created_at, and
 // enqueued_at unless it is for later. Errc::invalid says which member is wrong.
-[[nodiscard]] Result<Job> read_job(std::string_view text, WallTime now, const JobLimits& limits = {});
+[[nodiscard]] Result<Job> read_job(std::string_view text, WallTime now,
+                                   const JobLimits& limits = {});
 
 struct Failure {
   std::string errtype;
@@ -76,13 +78,15 @@ struct Verdict {
   std::string body;  // with its `failure`
 };
 // By its `retry` (25 when it says nothing; 0: discarded; -1: dead at once) and its earlier failures.
-[[nodiscard]] Verdict judge(const Job& job, const Failure& failure, WallTime now, const Backoffs& backoffs, Random& random);
+[[nodiscard]] Verdict judge(const Job& job, const Failure& failure, WallTime now,
+                            const Backoffs& backoffs, Random& random);
 
 // Its jobtype, for people; "" when the text has none.
 [[nodiscard]] std::string type_of(const Job& job);
 
 // `text`, a JSON object, with `"name":value` as its first member; `value` is JSON.
-[[nodiscard]] std::string with_member(std::string_view text, std::string_view name, std::string_view value);
+[[nodiscard]] std::string with_member(std::string_view text, std::string_view name,
+                                      std::string_view value);
 // The JSON text with a jid, unless it has one.
 [[nodiscard]] std::string with_jid(std::string_view text, std::string_view jid);
 // The job that follows in the chain of this text, which carries the rest of the chain. Errc::not_found: none does.

@@ -15,8 +15,10 @@ TEST(Time, IsReadAsTheProtocolsWriteIt) {
   EXPECT_EQ(parse_time("2026-11-21t12:00:00.123456789z"), kNow + 123456);
   EXPECT_EQ(format_time(kNow + 5), "2026-11-21T12:00:00.000005Z");
   EXPECT_EQ(parse_time(format_time(kNow + 999999)), kNow + 999999);
-  for (const char* wrong : {"", "2026-11-21", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-21T24:00:00Z", "2026-11-21T12:00:00",
-                            "2026-11-21T12:00:00.Z", "2026-11-21T12:00:00Zx", "1969-11-21T12:00:00Z", "2026-11-21T12:00:00+1:00", "2026-1-21T12:00:00Z"}) {
+  for (const char* wrong :
+       {"", "2026-11-21", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-21T24:00:00Z",
+        "2026-11-21T12:00:00", "2026-11-21T12:00:00.Z", "2026-11-21T12:00:00Zx",
+        "1969-11-21T12:00:00Z", "2026-11-21T12:00:00+1:00", "2026-1-21T12:00:00Z"}) {
     EXPECT_FALSE(parse_time(wrong).has_value()) << wrong;
   }
 }
@@ -32,17 +34,21 @@ TEST(Job, IsReadWithItsDefaults) {
 }
 
 TEST(Job, KeepsWhatItDoesNotKnowByteForByteAndAddsWhatIsMissing) {
-  const std::string text = R"({"jid":"12345678","jobtype":"Mail","args":[12345678901234567890123, 1.10],"other":{"x": [1 ,2]}})";
+  const std::string text =
+      R"({"jid":"12345678","jobtype":"Mail","args":[12345678901234567890123, 1.10],"other":{"x": [1 ,2]}})";
   const auto job = read_job(text, kNow);
   ASSERT_TRUE(job.has_value()) << job.error().message;
   EXPECT_TRUE(job->body.starts_with(text.substr(0, text.size() - 1))) << job->body;
-  EXPECT_EQ(job->body.substr(text.size() - 1),
-            R"(,"queue":"default","created_at":"2026-11-21T12:00:00.000000Z","enqueued_at":"2026-11-21T12:00:00.000000Z"})");
+  EXPECT_EQ(
+      job->body.substr(text.size() - 1),
+      R"(,"queue":"default","created_at":"2026-11-21T12:00:00.000000Z","enqueued_at":"2026-11-21T12:00:00.000000Z"})");
 }
 
 TEST(Job, ReservationsKeepToTheirBounds) {
   const auto reserve = [](std::string_view value) {
-    const auto job = read_job(R"({"jid":"12345678","jobtype":"T","args":[],"reserve_for":)" + std::string(value) + "}", kNow);
+    const auto job = read_job(
+        R"({"jid":"12345678","jobtype":"T","args":[],"reserve_for":)" + std::string(value) + "}",
+        kNow);
     return job ? static_cast<int>(job->reserve_s) : -1;
   };
   EXPECT_EQ(reserve("0"), 1800);
@@ -62,19 +68,33 @@ TEST(Job, WhatIsWrongIsNamed) {
   EXPECT_NE(error(R"({"jid":"12345678","args":[]})").find("jobtype"), std::string::npos);
   EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T"})").find("args"), std::string::npos);
   EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":{}})").find("args"), std::string::npos);
-  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"queue":"a b"})").find("queue"), std::string::npos);
-  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"queue":")" + std::string(10240, 'q') + "\"}").find("queue"), std::string::npos);
-  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"at":"tomorrow"})").find("at"), std::string::npos);
-  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"retry":"x"})").find("retry"), std::string::npos);
-  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"custom":{"unique_until":"never"}})").find("unique_until"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"queue":"a b"})").find("queue"),
+            std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"queue":")" +
+                  std::string(10240, 'q') + "\"}")
+                .find("queue"),
+            std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"at":"tomorrow"})").find("at"),
+            std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"retry":"x"})").find("retry"),
+            std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":[],"custom":{"unique_until":"never"}})")
+                .find("unique_until"),
+            std::string::npos);
   EXPECT_NE(error("[]").find("object"), std::string::npos);
   EXPECT_NE(error("{").find("Invalid job"), std::string::npos);
-  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":)" + std::string(100, '[') + std::string(100, ']') + "}").find("Invalid job"), std::string::npos);
+  EXPECT_NE(error(R"({"jid":"12345678","jobtype":"T","args":)" + std::string(100, '[') +
+                  std::string(100, ']') + "}")
+                .find("Invalid job"),
+            std::string::npos);
 }
 
 TEST(Job, ArgumentsThatMeanTheSameAreOneUniqueJob) {
   const auto key = [](std::string_view args, std::string_view queue = "default") {
-    const auto job = read_job(R"({"jid":"12345678","jobtype":"T","custom":{"unique_for":5},"queue":")" + std::string(queue) + R"(","args":)" + std::string(args) + "}", kNow);
+    const auto job =
+        read_job(R"({"jid":"12345678","jobtype":"T","custom":{"unique_for":5},"queue":")" +
+                     std::string(queue) + R"(","args":)" + std::string(args) + "}",
+                 kNow);
     return job ? job->unique_key : job.error().message;
   };
   EXPECT_EQ(key(R"([{"a":1,"b":[2]}])"), key(R"([ {"b":[2], "a":1} ])"));
@@ -117,13 +137,18 @@ TEST(Job, AFailureIsWrittenIntoItAndCountsUp) {
   EXPECT_EQ(judge(job, failure, kNow, Backoffs(), random).next, Verdict::Next::dead);
 }
 
-
 TEST(Job, EachTypeMayHaveABackOffOfItsOwn) {
   Random random(1);
-  BackoffOptions rule{.jobtype = "Mail", .formula = BackoffFormula::exponential, .base = 10s, .factor = 3, .limit = 200s, .jitter = 0};
+  BackoffOptions rule{.jobtype = "Mail",
+                      .formula = BackoffFormula::exponential,
+                      .base = 10s,
+                      .factor = 3,
+                      .limit = 200s,
+                      .jitter = 0};
   const auto waits = [&](const BackoffOptions& options, std::string_view type) {
     std::vector<WallTime> found;
-    for (std::uint64_t n = 0; n < 4; ++n) found.push_back(Backoffs({options}).wait(type, n, random) / kSecond);
+    for (std::uint64_t n = 0; n < 4; ++n)
+      found.push_back(Backoffs({options}).wait(type, n, random) / kSecond);
     return found;
   };
   EXPECT_EQ(waits(rule, "Mail"), (std::vector<WallTime>{10, 30, 90, 200}));
@@ -149,8 +174,13 @@ TEST(Job, EachTypeMayHaveABackOffOfItsOwn) {
 }
 
 TEST(Job, AChainIsCheckedWhenItComesAndGivesItsJobsOneAfterTheOther) {
-  const auto job = [](std::string_view chain) { return read_job(R"({"jid":"12345678","jobtype":"A","args":[],"custom":{"chain":)" + std::string(chain) + "}}", kNow); };
-  const auto good = job(R"([{"jobtype":"B","args":[1],"queue":"q","custom":{"key":"k"}},{"jobtype":"C","args":[2]}])");
+  const auto job = [](std::string_view chain) {
+    return read_job(R"({"jid":"12345678","jobtype":"A","args":[],"custom":{"chain":)" +
+                        std::string(chain) + "}}",
+                    kNow);
+  };
+  const auto good = job(
+      R"([{"jobtype":"B","args":[1],"queue":"q","custom":{"key":"k"}},{"jobtype":"C","args":[2]}])");
   ASSERT_TRUE(good.has_value()) << good.error().message;
   EXPECT_TRUE(good->chained);
   EXPECT_EQ(good->queues_behind, (std::vector<std::string>{"q", "default"}));
@@ -158,12 +188,15 @@ TEST(Job, AChainIsCheckedWhenItComesAndGivesItsJobsOneAfterTheOther) {
   ASSERT_TRUE(second.has_value());
   const auto read = read_job(*second, kNow);
   ASSERT_TRUE(read.has_value()) << read.error().message;
-  EXPECT_EQ((std::tuple{read->jid, read->jobtype, read->queue, read->key, read->chained}), (std::tuple{"second-job", "B", "q", "k", true}));
+  EXPECT_EQ((std::tuple{read->jid, read->jobtype, read->queue, read->key, read->chained}),
+            (std::tuple{"second-job", "B", "q", "k", true}));
   const auto third = next_in_chain(*second, "third-job");
   ASSERT_TRUE(third.has_value());
   EXPECT_EQ(read_job(*third, kNow)->jobtype, "C");
   EXPECT_FALSE(next_in_chain(*third, "x").has_value());
-  for (const char* wrong : {"{}", "[1]", R"([{"jobtype":"B"}])", R"([{"jobtype":"B","args":[],"custom":{"chain":[{"jobtype":"C","args":[]}]}}])"}) {
+  for (const char* wrong :
+       {"{}", "[1]", R"([{"jobtype":"B"}])",
+        R"([{"jobtype":"B","args":[],"custom":{"chain":[{"jobtype":"C","args":[]}]}}])"}) {
     const auto refused = job(wrong);
     ASSERT_FALSE(refused.has_value()) << wrong;
     EXPECT_NE(refused.error().message.find("chain"), std::string::npos) << refused.error().message;

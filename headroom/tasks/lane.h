@@ -39,7 +39,8 @@ class Lane {
     Entry* entry = last->second;
     window_.erase(last);
     ++spilled_;
-    horizon_ = window_.empty() ? Key{std::numeric_limits<std::int64_t>::min(), 0} : std::prev(window_.end())->first;
+    horizon_ = window_.empty() ? Key{std::numeric_limits<std::int64_t>::min(), 0}
+                               : std::prev(window_.end())->first;
     return entry;
   }
   // Jobs of it that are leased: they may come back.
@@ -70,7 +71,8 @@ class Lane {
   }
 
  private:
-  static constexpr Key kEnd{std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::uint64_t>::max()};
+  static constexpr Key kEnd{std::numeric_limits<std::int64_t>::max(),
+                            std::numeric_limits<std::uint64_t>::max()};
 
   LaneId id_;
   std::map<Key, Entry*> window_;

@@ -30,10 +30,11 @@ struct ThrottleOptions {
 };
 
 enum class BackoffFormula : std::uint8_t { faktory, constant, linear, exponential };
-inline constexpr std::array<config::Choice<BackoffFormula>, 4> kBackoffFormulas{{{"faktory", BackoffFormula::faktory},
-                                                                                 {"constant", BackoffFormula::constant},
-                                                                                 {"linear", BackoffFormula::linear},
-                                                                                 {"exponential", BackoffFormula::exponential}}};
+inline constexpr std::array<config::Choice<BackoffFormula>, 4> kBackoffFormulas{
+    {{"faktory", BackoffFormula::faktory},
+     {"constant", BackoffFormula::constant},
+     {"linear", BackoffFormula::linear},
+     {"exponential", BackoffFormula::exponential}}};
 constexpr const auto& setting_choices(BackoffFormula) { return kBackoffFormulas; }
 
 // [[tasks.backoffs]]

@@ -55,7 +55,9 @@ class Disk {
           continue;
         }
         for (std::size_t at = 0; at < write.bytes.size(); at += kSector) {
-          if (random.below(2) == 0) apply(image, {write.at + static_cast<sqlite3_int64>(at), write.bytes.substr(at, kSector)});
+          if (random.below(2) == 0)
+            apply(image,
+                  {write.at + static_cast<sqlite3_int64>(at), write.bytes.substr(at, kSector)});
         }
       }
       std::ofstream(path, std::ios::binary | std::ios::trunc) << image;
@@ -91,10 +93,13 @@ Handle* handle(sqlite3_file* file) { return reinterpret_cast<Handle*>(file); }
 sqlite3_file* real(sqlite3_file* file) { return handle(file)->real(); }
 
 int close_file(sqlite3_file* f) { return real(f)->pMethods->xClose(real(f)); }
-int read_file(sqlite3_file* f, void* to, int size, sqlite3_int64 at) { return real(f)->pMethods->xRead(real(f), to, size, at); }
+int read_file(sqlite3_file* f, void* to, int size, sqlite3_int64 at) {
+  return real(f)->pMethods->xRead(real(f), to, size, at);
+}
 int write_file(sqlite3_file* f, const void* from, int size, sqlite3_int64 at) {
   if (Disk::one().fails()) return SQLITE_IOERR_WRITE;
-  handle(f)->file->pending.push_back({at, std::string(static_cast<const char*>(from), static_cast<std::size_t>(size))});
+  handle(f)->file->pending.push_back(
+      {at, std::string(static_cast<const char*>(from), static_cast<std::size_t>(size))});
   return real(f)->pMethods->xWrite(real(f), from, size, at);
 }
 int truncate_file(sqlite3_file* f, sqlite3_int64 size) {
@@ -107,26 +112,59 @@ int sync_file(sqlite3_file* f, int) {
   Disk::one().sync(*handle(f)->file);
   return SQLITE_OK;
 }
-int size_of_file(sqlite3_file* f, sqlite3_int64* size) { return real(f)->pMethods->xFileSize(real(f), size); }
+int size_of_file(sqlite3_file* f, sqlite3_int64* size) {
+  return real(f)->pMethods->xFileSize(real(f), size);
+}
 int lock_file(sqlite3_file* f, int kind) { return real(f)->pMethods->xLock(real(f), kind); }
 int unlock_file(sqlite3_file* f, int kind) { return real(f)->pMethods->xUnlock(real(f), kind); }
-int check_lock(sqlite3_file* f, int* held) { return real(f)->pMethods->xCheckReservedLock(real(f), held); }
-int control_file(sqlite3_file* f, int what, void* with) { return real(f)->pMethods->xFileControl(real(f), what, with); }
+int check_lock(sqlite3_file* f, int* held) {
+  return real(f)->pMethods->xCheckReservedLock(real(f), held);
+}
+int control_file(sqlite3_file* f, int what, void* with) {
+  return real(f)->pMethods->xFileControl(real(f), what, with);
+}
 int sector_size(sqlite3_file*) { return 512; }
-int characteristics(sqlite3_file*) { return 0; }  // promises nothing: no safe appends, no atomic sectors
-int map_memory(sqlite3_file* f, int page, int size, int extend, void volatile** to) { return real(f)->pMethods->xShmMap(real(f), page, size, extend, to); }
-int lock_memory(sqlite3_file* f, int offset, int n, int flags) { return real(f)->pMethods->xShmLock(real(f), offset, n, flags); }
+int characteristics(sqlite3_file*) {
+  return 0;
+}  // promises nothing: no safe appends, no atomic sectors
+int map_memory(sqlite3_file* f, int page, int size, int extend, void volatile** to) {
+  return real(f)->pMethods->xShmMap(real(f), page, size, extend, to);
+}
+int lock_memory(sqlite3_file* f, int offset, int n, int flags) {
+  return real(f)->pMethods->xShmLock(real(f), offset, n, flags);
+}
 void memory_barrier(sqlite3_file* f) { real(f)->pMethods->xShmBarrier(real(f)); }
-int unmap_memory(sqlite3_file* f, int remove) { return real(f)->pMethods->xShmUnmap(real(f), remove); }
+int unmap_memory(sqlite3_file* f, int remove) {
+  return real(f)->pMethods->xShmUnmap(real(f), remove);
+}
 
-constexpr sqlite3_io_methods kMethods{2,          close_file, read_file,    write_file,  truncate_file,   sync_file,  size_of_file, lock_file,      unlock_file, check_lock,
-                                      control_file, sector_size, characteristics, map_memory, lock_memory, memory_barrier, unmap_memory, nullptr, nullptr};
+constexpr sqlite3_io_methods kMethods{2,
+                                      close_file,
+                                      read_file,
+                                      write_file,
+                                      truncate_file,
+                                      sync_file,
+                                      size_of_file,
+                                      lock_file,
+                                      unlock_file,
+                                      check_lock,
+                                      control_file,
+                                      sector_size,
+                                      characteristics,
+                                      map_memory,
+                                      lock_memory,
+                                      memory_barrier,
+                                      unmap_memory,
+                                      nullptr,
+                                      nullptr};
 
 sqlite3_vfs* system_vfs = nullptr;
 
 int open_file(sqlite3_vfs*, const char* name, sqlite3_file* f, int flags, int* out) {
   f->pMethods = nullptr;
-  if (const int status = system_vfs->xOpen(system_vfs, name, real(f), flags, out); status != SQLITE_OK) return status;
+  if (const int status = system_vfs->xOpen(system_vfs, name, real(f), flags, out);
+      status != SQLITE_OK)
+    return status;
   f->pMethods = &kMethods;
   handle(f)->file = &Disk::one().files[name == nullptr ? "" : name];
   return SQLITE_OK;
@@ -164,7 +202,12 @@ class OnThatDisk {
 
 class PowerCut : public ::testing::Test {
  protected:
-  PowerCut() : directory_(std::filesystem::temp_directory_path() / ("headroom-power-" + text::random_hex(8))), options_(tasks_section().defaults()) { now_ = Now::real(); }
+  PowerCut()
+      : directory_(std::filesystem::temp_directory_path() /
+                   ("headroom-power-" + text::random_hex(8))),
+        options_(tasks_section().defaults()) {
+    now_ = Now::real();
+  }
   ~PowerCut() override {
     close();
     std::filesystem::remove_all(directory_);
@@ -197,8 +240,8 @@ class PowerCut : public ::testing::Test {
 
   // What was answered, and what was under way when the power went.
   struct Known {
-    std::set<std::string> there;   // pushed, answered
-    std::set<std::string> perhaps; // of the last request
+    std::set<std::string> there;    // pushed, answered
+    std::set<std::string> perhaps;  // of the last request
     std::set<std::string> leaving;
     std::uint64_t slots = 0;
   };
@@ -210,7 +253,9 @@ class PowerCut : public ::testing::Test {
         std::vector<Job> jobs(random.below(5) + 1);
         for (Job& job : jobs) {
           const std::string jid = fmt::format("job-number-{}", ++number);
-          job = *read_job(fmt::format(R"({{"jid":"{}","jobtype":"T","args":["{}"]}})", jid, std::string(random.below(3000), 'x')), now_.wall);
+          job = *read_job(fmt::format(R"({{"jid":"{}","jobtype":"T","args":["{}"]}})", jid,
+                                      std::string(random.below(3000), 'x')),
+                          now_.wall);
         }
         known.perhaps.clear();
         for (const Job& job : jobs) known.perhaps.insert(job.jid);
@@ -257,8 +302,10 @@ class PowerCut : public ::testing::Test {
       auto opened = open();
       if (!opened) return wrong + 1;
       const std::set<std::string> jids = found();
-      for (const std::string& jid : known.there) wrong += jids.contains(jid) || known.leaving.contains(jid) ? 0 : 1;
-      for (const std::string& jid : jids) wrong += known.there.contains(jid) || known.perhaps.contains(jid) ? 0 : 1;
+      for (const std::string& jid : known.there)
+        wrong += jids.contains(jid) || known.leaving.contains(jid) ? 0 : 1;
+      for (const std::string& jid : jids)
+        wrong += known.there.contains(jid) || known.perhaps.contains(jid) ? 0 : 1;
       known = {.there = jids, .perhaps = {}, .leaving = {}};
       Disk::one().lifetime = random.below(400) + 1;
       work(known, random, number);
@@ -277,7 +324,9 @@ class PowerCut : public ::testing::Test {
   std::unique_ptr<Board> board_;
 };
 
-TEST_F(PowerCut, NothingThatWasAnsweredIsLostOrUndoneWhateverBecomesOfUnsyncedWrites) { EXPECT_EQ(rounds(100, 20261121), 0); }
+TEST_F(PowerCut, NothingThatWasAnsweredIsLostOrUndoneWhateverBecomesOfUnsyncedWrites) {
+  EXPECT_EQ(rounds(100, 20261121), 0);
+}
 
 // The test can fail: a disk that says it has synced and has not loses what was answered.
 TEST_F(PowerCut, ADiskThatLiesAboutItsSyncsIsFoundOut) {

@@ -23,9 +23,13 @@ const std::vector<Cidr>& not_public() {
   static const std::vector<Cidr> networks = [] {
     std::vector<Cidr> made;
     // RFC 6890 and its successors: the special-purpose registries.
-    for (const char* text : {"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
-                             "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3", "::/8", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64",
-                             "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"}) {
+    for (const char* text :
+         {"0.0.0.0/8",     "10.0.0.0/8",      "100.64.0.0/10",  "127.0.0.0/8",    "169.254.0.0/16",
+          "172.16.0.0/12", "192.0.0.0/24",    "192.0.2.0/24",   "192.88.99.0/24", "192.168.0.0/16",
+          "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",    "::/8",
+          "64:ff9b::/96",  "64:ff9b:1::/48",  "100::/64",       "2001::/23",      "2001:db8::/32",
+          "2002::/16",     "3fff::/20",       "5f00::/16",      "fc00::/7",       "fe80::/10",
+          "fec0::/10",     "ff00::/8"}) {
       made.push_back(*Cidr::parse(text));
     }
     return made;
@@ -51,14 +55,19 @@ Result<IpAddress> address_of(const net::Endpoint& endpoint) {
 
 Result<PushUrl> parse_push_url(const std::string& text) {
   const auto parsed = boost::urls::parse_uri(text);
-  const auto wrong = [&](std::string_view why) { return fail(Errc::invalid, fmt::format("'{}' {}; expected https://host/path", text, why)); };
+  const auto wrong = [&](std::string_view why) {
+    return fail(Errc::invalid, fmt::format("'{}' {}; expected https://host/path", text, why));
+  };
   if (!parsed) return wrong("is no URL");
-  if (parsed->scheme() != "https" && parsed->scheme() != "http") return wrong("is neither http nor https");
-  if (parsed->has_userinfo() || parsed->has_fragment() || parsed->host_address().empty()) return wrong("has user data, a fragment or no host");
+  if (parsed->scheme() != "https" && parsed->scheme() != "http")
+    return wrong("is neither http nor https");
+  if (parsed->has_userinfo() || parsed->has_fragment() || parsed->host_address().empty())
+    return wrong("has user data, a fragment or no host");
   PushUrl url;
   url.tls = parsed->scheme() == "https";
   url.host = parsed->host_address();
-  url.port = parsed->has_port() ? parsed->port_number() : static_cast<std::uint16_t>(url.tls ? 443 : 80);
+  url.port =
+      parsed->has_port() ? parsed->port_number() : static_cast<std::uint16_t>(url.tls ? 443 : 80);
   if (url.port == 0) return wrong("has no port that can be connected to");
   url.authority = std::string(parsed->encoded_host_and_port());
   url.target = parsed->encoded_path().empty() ? "/" : std::string(parsed->encoded_path());
@@ -71,12 +80,17 @@ bool is_public(const IpAddress& address) { return !contains_any(not_public(), ad
 std::string signature(std::string_view secret, std::string_view body, WallTime at) {
   const std::int64_t seconds = at / kSecond;
   const auto digest = auth::hmac_sha256(secret, fmt::format("{}.{}", seconds, body));
-  return fmt::format("t={},v1={}", seconds, text::hex(std::string_view(reinterpret_cast<const char*>(digest.data()), digest.size())));
+  return fmt::format(
+      "t={},v1={}", seconds,
+      text::hex(std::string_view(reinterpret_cast<const char*>(digest.data()), digest.size())));
 }
 
 WallTime retry_time(std::string_view field, WallTime now) {
   const std::string_view text = text::trimmed(field);
-  if (const auto seconds = text::to_u64(text)) return now + std::min<WallTime>(static_cast<WallTime>(std::min<std::uint64_t>(*seconds, 1U << 30U)) * kSecond, kLongestWait);
+  if (const auto seconds = text::to_u64(text))
+    return now + std::min<WallTime>(
+                     static_cast<WallTime>(std::min<std::uint64_t>(*seconds, 1U << 30U)) * kSecond,
+                     kLongestWait);
   const auto date = http::parse_http_date(text, now / kSecond);
   if (!date || *date * kSecond <= now) return 0;
   return std::min(*date * kSecond, now + kLongestWait);
@@ -90,9 +104,12 @@ struct Push::Target {
   std::shared_ptr<const net::TlsClient> tls{};
   std::unique_ptr<Runner> runner{};
 
-  [[nodiscard]] bool may_reach(const IpAddress& address) const { return is_public(address) || contains_any(allow, address); }
+  [[nodiscard]] bool may_reach(const IpAddress& address) const {
+    return is_public(address) || contains_any(allow, address);
+  }
   [[nodiscard]] Result<std::string> request(const Work& work) const;
-  [[nodiscard]] net::Task<Result<std::unique_ptr<net::Stream>>> connect(net::TaskGroup& group, TimePoint deadline);
+  [[nodiscard]] net::Task<Result<std::unique_ptr<net::Stream>>> connect(net::TaskGroup& group,
+                                                                        TimePoint deadline);
 };
 
 Result<std::string> Push::Target::request(const Work& work) const {
@@ -105,9 +122,11 @@ Result<std::string> Push::Target::request(const Work& work) const {
   head.field("Headroom-Job", work.jid());
   head.field("Headroom-Attempt", std::to_string(work.failures() + 1));
   // A type of other than printable characters stands in the body alone.
-  const bool printable = std::ranges::all_of(work.jobtype(), [](char c) { return c >= ' ' && c < 0x7f; });
+  const bool printable =
+      std::ranges::all_of(work.jobtype(), [](char c) { return c >= ' ' && c < 0x7f; });
   if (printable) head.field("Headroom-Job-Type", work.jobtype());
-  if (!options.secret.empty()) head.field("Headroom-Signature", signature(options.secret, work.body(), wall_now()));
+  if (!options.secret.empty())
+    head.field("Headroom-Signature", signature(options.secret, work.body(), wall_now()));
   head.field("Accept-Encoding", "identity");
   head.field("Connection", "close");
   head.framing(http::Body::length, work.body().size());
@@ -115,7 +134,8 @@ Result<std::string> Push::Target::request(const Work& work) const {
   return out + work.body();
 }
 
-net::Task<Result<std::unique_ptr<net::Stream>>> Push::Target::connect(net::TaskGroup& group, TimePoint deadline) {
+net::Task<Result<std::unique_ptr<net::Stream>>> Push::Target::connect(net::TaskGroup& group,
+                                                                      TimePoint deadline) {
   auto found = co_await resolver.resolve(group.worker(), url.host, url.port);
   if (!found) co_return pass(found);
   Result<std::unique_ptr<net::Stream>> stream = fail(Errc::unavailable, "its name has no address");
@@ -124,7 +144,9 @@ net::Task<Result<std::unique_ptr<net::Stream>>> Push::Target::connect(net::TaskG
     auto address = address_of(endpoint);
     if (!address) co_return pass(address);
     if (!may_reach(*address)) {
-      if (tried == 0) stream = fail(Errc::unauthorized, fmt::format("{} is not public, and not in 'allow'", headroom::to_string(*address)));
+      if (tried == 0)
+        stream = fail(Errc::unauthorized, fmt::format("{} is not public, and not in 'allow'",
+                                                      headroom::to_string(*address)));
       continue;
     }
     if (tried++ == kMostAddresses) break;
@@ -168,21 +190,31 @@ net::Task<Result<>> Push::deliver(Target& target, Work& work) {
   }
   if (status / 100 == 2) co_return Result<>{};
   const std::string_view why = status / 100 == 3 ? " (redirects are not followed)" : "";
-  co_return fail(Errc::unavailable, fmt::format("{} answered {}{}: {}", target.url.authority, status, why, std::string_view(body).substr(0, kShown)));
+  co_return fail(Errc::unavailable,
+                 fmt::format("{} answered {}{}: {}", target.url.authority, status, why,
+                             std::string_view(body).substr(0, kShown)));
 }
 
-Result<std::unique_ptr<Push>> Push::make(Engine& engine, net::Workers& workers, net::Resolver& resolver, const std::vector<PushOptions>& targets) {
+Result<std::unique_ptr<Push>> Push::make(Engine& engine, net::Workers& workers,
+                                         net::Resolver& resolver,
+                                         const std::vector<PushOptions>& targets) {
   auto made = std::unique_ptr<Push>(new Push());
   for (const PushOptions& options : targets) {
     auto url = parse_push_url(options.url);
     if (!url) return pass(url);
-    auto target = std::make_unique<Target>(Target{.options = options, .url = std::move(*url), .allow = networks_of(options.allow), .resolver = resolver});
+    auto target = std::make_unique<Target>(Target{.options = options,
+                                                  .url = std::move(*url),
+                                                  .allow = networks_of(options.allow),
+                                                  .resolver = resolver});
     if (target->url.tls) {
       auto tls = net::TlsClient::make({.ca = options.ca}, workers.size());
       if (!tls) return pass(tls, "tasks.push");
       target->tls = std::move(*tls);
     }
-    target->runner = std::make_unique<Runner>(engine, workers, RunnerOptions{.name = "push-" + options.queue, .queues = {options.queue}, .at_once = options.at_once});
+    target->runner = std::make_unique<Runner>(engine, workers,
+                                              RunnerOptions{.name = "push-" + options.queue,
+                                                            .queues = {options.queue},
+                                                            .at_once = options.at_once});
     target->runner->on("*", [its = target.get()](Work& work) { return deliver(*its, work); });
     made->targets_.push_back(std::move(target));
   }

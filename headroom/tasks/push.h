@@ -31,7 +31,7 @@ namespace headroom::tasks {
 
 struct PushUrl {
   bool tls = false;
-  std::string host;       // without brackets
+  std::string host;  // without brackets
   std::uint16_t port = 0;
   std::string authority;  // as the Host field has it
   std::string target;     // path and query
@@ -53,7 +53,9 @@ class Push {
   static constexpr std::size_t kMostAnswer = 64U << 10U;
 
   // Errc::invalid: a certificate file.
-  [[nodiscard]] static Result<std::unique_ptr<Push>> make(Engine& engine, net::Workers& workers, net::Resolver& resolver, const std::vector<PushOptions>& targets);
+  [[nodiscard]] static Result<std::unique_ptr<Push>> make(Engine& engine, net::Workers& workers,
+                                                          net::Resolver& resolver,
+                                                          const std::vector<PushOptions>& targets);
   ~Push();
 
   void start();

@@ -24,7 +24,12 @@ net::Task<Result<std::string>> enqueue(Engine& engine, net::Worker& worker, NewJ
   std::string jid = job.jid.empty() ? text::random_hex(12) : job.jid;
   std::string text;
   json::Writer out(text);
-  out.begin_object().field("jid", jid).field("jobtype", job.jobtype).field("queue", job.queue).key("args").raw(job.args);
+  out.begin_object()
+      .field("jid", jid)
+      .field("jobtype", job.jobtype)
+      .field("queue", job.queue)
+      .key("args")
+      .raw(job.args);
   out.field("priority", job.priority).field("retry", job.retry);
   if (job.at != 0) out.field("at", format_time(job.at));
   if (!job.custom.empty()) out.key("custom").raw(job.custom);
@@ -37,8 +42,10 @@ net::Task<Result<std::string>> enqueue(Engine& engine, net::Worker& worker, NewJ
   co_return jid;
 }
 
-Work::Work(Engine& engine, net::Worker& worker, Leased leased) : engine_(engine), leased_(std::move(leased)), group_(worker) {
-  const auto document = json::parse(leased_.body, {.bytes = Bytes{leased_.body.size()}, .depth = 64});
+Work::Work(Engine& engine, net::Worker& worker, Leased leased)
+    : engine_(engine), leased_(std::move(leased)), group_(worker) {
+  const auto document =
+      json::parse(leased_.body, {.bytes = Bytes{leased_.body.size()}, .depth = 64});
   if (!document) return;  // it was good when it came
   const auto word = [&](std::string_view name) {
     const auto member = document->root().find(name);
@@ -53,20 +60,26 @@ Work::Work(Engine& engine, net::Worker& worker, Leased leased) : engine_(engine)
 
 net::Task<Result<>> Work::progress(std::int64_t percent, std::string desc, Duration lease) {
   Board::Progress said{.jid = jid_, .percent = percent, .desc = std::move(desc)};
-  if (lease > Duration{}) said.reserve_until = wall_now() + std::chrono::duration_cast<std::chrono::microseconds>(lease).count();
+  if (lease > Duration{})
+    said.reserve_until =
+        wall_now() + std::chrono::duration_cast<std::chrono::microseconds>(lease).count();
   auto change = [&said](Board& board, const Now& now) { return board.note_progress(said, now); };
   co_return co_await engine_.write(worker(), std::move(change));
 }
 
 struct Runner::Part {
   explicit Part(net::Worker& worker) : group(worker), finishing(worker) {}
-  net::TaskGroup group;      // stopped at the end
-  net::TaskGroup finishing;  // the tasks: joined, never stopped, so that what is done is written down
+  net::TaskGroup group;  // stopped at the end
+  net::TaskGroup
+      finishing;  // the tasks: joined, never stopped, so that what is done is written down
   std::list<Work*> works;
 };
 
 Runner::Runner(Engine& engine, net::Workers& workers, RunnerOptions options)
-    : engine_(engine), workers_(workers), options_(std::move(options)), wid_(fmt::format("{}-{}", options_.name, text::random_hex(6))) {}
+    : engine_(engine),
+      workers_(workers),
+      options_(std::move(options)),
+      wid_(fmt::format("{}-{}", options_.name, text::random_hex(6))) {}
 
 Runner::~Runner() { stop(); }
 
@@ -77,7 +90,9 @@ void Runner::on(std::string jobtype, Handler handler) {
 
 void Runner::start() {
   HR_ASSERT(parts_.empty());
-  engine_.tell([identity = WorkerIdentity{.wid = wid_, .hostname = "headroom", .labels = {options_.name}}](Board& board, const Now& now) { board.connect(identity, now); });
+  engine_.tell(
+      [identity = WorkerIdentity{.wid = wid_, .hostname = "headroom", .labels = {options_.name}}](
+          Board& board, const Now& now) { board.connect(identity, now); });
   parts_.resize(workers_.size());
   workers_.each([this](net::Worker& worker) {
     Part& part = *(parts_[worker.index()] = std::make_unique<Part>(worker));
@@ -131,7 +146,8 @@ net::Task<> Runner::run(Part& part, Leased leased) {
 net::Task<Result<>> Runner::call(Work& work) {
   auto handler = handlers_.find(work.jobtype_);
   if (handler == handlers_.end()) handler = handlers_.find(std::string_view("*"));
-  if (handler == handlers_.end()) co_return fail(Errc::not_found, fmt::format("there is no handler for '{}'", work.jobtype_));
+  if (handler == handlers_.end())
+    co_return fail(Errc::not_found, fmt::format("there is no handler for '{}'", work.jobtype_));
   try {
     co_return co_await handler->second(work);
   } catch (const std::exception& thrown) {
@@ -146,10 +162,13 @@ net::Task<> Runner::settle(Part& part, Work& work, Result<> outcome) {
     co_return;
   }
   Failure failure;
-  if (!outcome) failure = {std::string(to_string(outcome.error().code)), outcome.error().message, {}, work.retry_at_};
+  if (!outcome)
+    failure = {
+        std::string(to_string(outcome.error().code)), outcome.error().message, {}, work.retry_at_};
   for (;;) {
     auto change = [&](Board& board, const Now& now) {
-      return outcome ? board.acknowledge(work.jid_, wid_, now, work.result_) : board.fail_job(work.jid_, wid_, failure, now);
+      return outcome ? board.acknowledge(work.jid_, wid_, now, work.result_)
+                     : board.fail_job(work.jid_, wid_, failure, now);
     };
     const Result<> done = co_await engine_.write(work.worker(), std::move(change));
     if (done || done.error().code == Errc::not_found || part.group.stopped()) co_return;

@@ -39,7 +39,8 @@ struct NewJob {
   std::string custom{};
 };
 // On disk when it answers; its jid. Errc::invalid, conflict (not unique), overloaded, unavailable.
-[[nodiscard]] net::Task<Result<std::string>> enqueue(Engine& engine, net::Worker& worker, NewJob job);
+[[nodiscard]] net::Task<Result<std::string>> enqueue(Engine& engine, net::Worker& worker,
+                                                     NewJob job);
 
 // A job in its handler's hands.
 class Work {
@@ -60,7 +61,8 @@ class Work {
   [[nodiscard]] bool cancelled() const { return cancelled_; }
 
   // Of a tracked job; `lease` keeps it for so long from now.
-  [[nodiscard]] net::Task<Result<>> progress(std::int64_t percent, std::string desc, Duration lease = {});
+  [[nodiscard]] net::Task<Result<>> progress(std::int64_t percent, std::string desc,
+                                             Duration lease = {});
   // JSON, kept of a tracked job that succeeds.
   void set_result(std::string json) { result_ = std::move(json); }
   // If it fails: not before.

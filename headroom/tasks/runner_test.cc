@@ -19,7 +19,10 @@ namespace {
 
 class RunnerTest : public ::testing::Test {
  protected:
-  RunnerTest() : directory_(std::filesystem::temp_directory_path() / ("headroom-runner-" + text::random_hex(8))), options_(tasks_section().defaults()) {
+  RunnerTest()
+      : directory_(std::filesystem::temp_directory_path() /
+                   ("headroom-runner-" + text::random_hex(8))),
+        options_(tasks_section().defaults()) {
     workers_.start();
     auto store = SqliteStore::open(directory_ / "tasks.db");
     HR_ASSERT(store.has_value());
@@ -96,7 +99,9 @@ TEST_F(RunnerTest, AFailureAnExceptionAndAMissingHandlerAreTheJobsFailure) {
     co_return Result<>{};
   });
   runner.start();
-  for (const auto& answer : put({{.jobtype = "Fails", .jid = "the-job-fails"}, {.jobtype = "Throws", .jid = "the-job-throws", .retry = -1}, {.jobtype = "Unknown", .jid = "the-job-unknown", .retry = -1}}))
+  for (const auto& answer : put({{.jobtype = "Fails", .jid = "the-job-fails"},
+                                 {.jobtype = "Throws", .jid = "the-job-throws", .retry = -1},
+                                 {.jobtype = "Unknown", .jid = "the-job-unknown", .retry = -1}}))
     EXPECT_TRUE(answer.has_value());
   eventually([&] { return desk().status()->failed == 3; });
   EXPECT_NE(desk().find("the-job-fails")->job.body.find("no line today"), std::string::npos);
@@ -120,7 +125,8 @@ TEST_F(RunnerTest, ProgressAndResultAreKeptAndACancelledJobIsStopped) {
     co_return Result<>{};
   });
   runner.start();
-  put({{.jobtype = "Long", .jid = "the-long-job", .custom = R"({"track":1})"}, {.jobtype = "Short", .jid = "the-short-job", .custom = R"({"track":1})"}});
+  put({{.jobtype = "Long", .jid = "the-long-job", .custom = R"({"track":1})"},
+       {.jobtype = "Short", .jid = "the-short-job", .custom = R"({"track":1})"}});
   eventually([&] {
     const auto found = desk().find("the-long-job");
     return found && found->track.percent == 40;
@@ -152,24 +158,31 @@ TEST_F(RunnerTest, WhatItsEndCutsShortGoesBackAndIsNoFailure) {
 TEST(Push, UrlsAreReadAndWhatIsWrongIsNamed) {
   const auto url = parse_push_url("https://app.example:8443/jobs/in?x=1");
   ASSERT_TRUE(url.has_value());
-  EXPECT_EQ((std::tuple{url->tls, url->host, url->port, url->authority, url->target}), (std::tuple{true, "app.example", 8443, "app.example:8443", "/jobs/in?x=1"}));
+  EXPECT_EQ((std::tuple{url->tls, url->host, url->port, url->authority, url->target}),
+            (std::tuple{true, "app.example", 8443, "app.example:8443", "/jobs/in?x=1"}));
   EXPECT_EQ(parse_push_url("http://[2001:db8::1]")->host, "2001:db8::1");
   EXPECT_EQ(parse_push_url("http://a.example")->port, 80);
   EXPECT_EQ(parse_push_url("http://a.example")->target, "/");
-  for (const char* wrong : {"", "app.example/x", "ftp://a.example/", "https://user:x@a.example/", "https://a.example/#f", "https:///x", "http://a.example:0/"})
+  for (const char* wrong : {"", "app.example/x", "ftp://a.example/", "https://user:x@a.example/",
+                            "https://a.example/#f", "https:///x", "http://a.example:0/"})
     EXPECT_FALSE(parse_push_url(wrong).has_value()) << wrong;
 }
 
 TEST(Push, OnlyPublicAddressesAreReached) {
-  for (const char* text : {"127.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::",
-                           "::ffff:127.0.0.1", "::ffff:10.0.0.1", "fe80::1", "fd00:ec2::254", "64:ff9b::7f00:1", "2002:7f00:1::", "ff02::1", "198.18.0.1"})
+  for (const char* text : {"127.0.0.1",        "10.1.2.3",        "172.16.0.1", "172.31.255.255",
+                           "192.168.1.1",      "169.254.169.254", "100.64.0.1", "0.0.0.0",
+                           "224.0.0.1",        "255.255.255.255", "::1",        "::",
+                           "::ffff:127.0.0.1", "::ffff:10.0.0.1", "fe80::1",    "fd00:ec2::254",
+                           "64:ff9b::7f00:1",  "2002:7f00:1::",   "ff02::1",    "198.18.0.1"})
     EXPECT_FALSE(is_public(*IpAddress::parse(text))) << text;
-  for (const char* text : {"8.8.8.8", "172.32.0.1", "193.0.0.1", "2606:4700::1111"}) EXPECT_TRUE(is_public(*IpAddress::parse(text))) << text;
+  for (const char* text : {"8.8.8.8", "172.32.0.1", "193.0.0.1", "2606:4700::1111"})
+    EXPECT_TRUE(is_public(*IpAddress::parse(text))) << text;
 }
 
 TEST(Push, TheSignatureIsThatOfTheTimeAndTheBody) {
   // printf '1795257600.{"a":1}' | openssl dgst -sha256 -hmac secret
-  EXPECT_EQ(signature("secret", R"({"a":1})", 1795257600 * kSecond), "t=1795257600,v1=f8c57f5c240963531fff926ed40abd4dff2e9551e50749ec06a455406684ed17");
+  EXPECT_EQ(signature("secret", R"({"a":1})", 1795257600 * kSecond),
+            "t=1795257600,v1=f8c57f5c240963531fff926ed40abd4dff2e9551e50749ec06a455406684ed17");
 }
 
 TEST(Push, RetryAfterIsSecondsOrADateAndAtMostADay) {

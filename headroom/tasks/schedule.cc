@@ -15,18 +15,21 @@ namespace {
 constexpr std::size_t kNameLimit = 200;
 constexpr std::uint32_t kMostJitter = 86400;
 constexpr std::uint32_t kMostCatchUp = 1000;
-constexpr std::size_t kLongAbsence = 20'000;  // missed slots after which only the last day is looked at: it has more than may be caught up
+constexpr std::size_t kLongAbsence =
+    20'000;  // missed slots after which only the last day is looked at: it has more than may be caught up
 
 constexpr std::array<std::string_view, 3> kCatchUps{"skip", "once", "all"};
 constexpr std::array<std::string_view, 2> kGaps{"skip", "shift"};
 constexpr std::array<std::string_view, 3> kFolds{"first", "last", "both"};
 
 template <class E, std::size_t N>
-void read_choice(json::Reader& in, std::string_view name, const std::array<std::string_view, N>& words, E& to) {
+void read_choice(json::Reader& in, std::string_view name,
+                 const std::array<std::string_view, N>& words, E& to) {
   std::string word(words[static_cast<std::size_t>(to)]);
   in.optional(name, word);
   const auto at = std::ranges::find(words, word);
-  if (at == words.end()) return in.refuse(name, fmt::format("expected one of {}", fmt::join(words, ", ")));
+  if (at == words.end())
+    return in.refuse(name, fmt::format("expected one of {}", fmt::join(words, ", ")));
   to = static_cast<E>(at - words.begin());
 }
 
@@ -62,7 +65,8 @@ Result<Schedule> Schedule::read(std::string name, std::string_view text) {
   if (schedule.jitter_s > kMostJitter) in.refuse("jitter_s", "expected 0 to 86400");
   if (schedule.catch_up_limit > kMostCatchUp) in.refuse("catch_up_limit", "expected 0 to 1000");
   if (auto read = in.finish(); !read) return pass(read);
-  if (schedule.name.empty() || schedule.name.size() > kNameLimit) return fail(Errc::invalid, "a schedule's name has 1 to 200 characters");
+  if (schedule.name.empty() || schedule.name.size() > kNameLimit)
+    return fail(Errc::invalid, "a schedule's name has 1 to 200 characters");
   schedule.job = job->text();
   schedule.last = last.empty() ? 0 : parse_time(last).value_or(0);
   schedule.ran = ran.empty() ? 0 : parse_time(ran).value_or(0);
@@ -74,15 +78,27 @@ Result<Schedule> Schedule::read(std::string name, std::string_view text) {
 std::string Schedule::text() const {
   std::string text;
   json::Writer out(text);
-  out.begin_object().field("cron", cron).field("zone", zone).field("jitter_s", jitter_s).field("catch_up_limit", catch_up_limit);
-  out.field("catch_up", word_of(catch_up, kCatchUps)).field("gap", word_of(gap, kGaps)).field("fold", word_of(fold, kFolds));
-  out.field("paused", paused).field("last", format_time(last)).field("ran", ran == 0 ? "" : format_time(ran)).key("job").raw(job).end_object();
+  out.begin_object()
+      .field("cron", cron)
+      .field("zone", zone)
+      .field("jitter_s", jitter_s)
+      .field("catch_up_limit", catch_up_limit);
+  out.field("catch_up", word_of(catch_up, kCatchUps))
+      .field("gap", word_of(gap, kGaps))
+      .field("fold", word_of(fold, kFolds));
+  out.field("paused", paused)
+      .field("last", format_time(last))
+      .field("ran", ran == 0 ? "" : format_time(ran))
+      .key("job")
+      .raw(job)
+      .end_object();
   return text;
 }
 
 DueSlots due_slots(const Schedule& schedule, const Cron& cron, WallTime now) {
   DueSlots due{.run = {}, .last = schedule.last};
-  const std::size_t most = schedule.catch_up == CatchUp::all ? std::max<std::size_t>(schedule.catch_up_limit, 1) : 1;
+  const std::size_t most =
+      schedule.catch_up == CatchUp::all ? std::max<std::size_t>(schedule.catch_up_limit, 1) : 1;
   std::size_t looked_at = 0;
   for (auto slot = cron.next(schedule.last); slot && *slot <= now; slot = cron.next(*slot)) {
     if (++looked_at == kLongAbsence) slot = std::max(*slot, now - 86400 * kSecond);
@@ -98,7 +114,10 @@ Result<Job> job_of(const Schedule& schedule, WallTime slot, WallTime now) {
   const std::string jid = fmt::format("cron-{:016x}-{}", hash64(schedule.name), slot / kSecond);
   auto job = read_job(with_jid(schedule.job, jid), now);
   if (!job) return pass(job, "schedule");
-  const WallTime jitter = schedule.jitter_s == 0 ? 0 : static_cast<WallTime>(hash64(jid) % (std::uint64_t{schedule.jitter_s} * kSecond));
+  const WallTime jitter =
+      schedule.jitter_s == 0
+          ? 0
+          : static_cast<WallTime>(hash64(jid) % (std::uint64_t{schedule.jitter_s} * kSecond));
   if (slot + jitter > now && job->at == 0) job->at = slot + jitter;
   return job;
 }

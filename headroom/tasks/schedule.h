@@ -32,8 +32,9 @@ struct Schedule {
   Gap gap = Gap::shift;
   Fold fold = Fold::first;
   bool paused = false;
-  WallTime last = 0;  // up to here all is settled: the slot that was looked at last, or since when it waits for one
-  WallTime ran = 0;   // the slot whose job was made last; 0: none yet
+  WallTime last =
+      0;  // up to here all is settled: the slot that was looked at last, or since when it waits for one
+  WallTime ran = 0;  // the slot whose job was made last; 0: none yet
 
   [[nodiscard]] Result<Cron> parsed() const { return Cron::parse(cron, zone, gap, fold); }
   // {"cron": ..., "zone": ..., "job": {...}, ...}. Errc::invalid says what is wrong; the job is read too.

@@ -6,13 +6,16 @@ namespace headroom::tasks {
 namespace {
 
 Schedule schedule(std::string_view more = "", std::string_view cron = "0 * * * *") {
-  auto read = Schedule::read("hourly", fmt::format(R"({{"cron":"{}","job":{{"jobtype":"Tick","args":[]}}{}{}}})", cron, more.empty() ? "" : ",", more));
+  auto read = Schedule::read(
+      "hourly", fmt::format(R"({{"cron":"{}","job":{{"jobtype":"Tick","args":[]}}{}{}}})", cron,
+                            more.empty() ? "" : ",", more));
   EXPECT_TRUE(read.has_value()) << (read ? "" : read.error().message);
   return read.value_or(Schedule{});
 }
 
 TEST(Schedule, ItsTextKeepsEverything) {
-  Schedule one = schedule(R"("zone":"Europe/Berlin","jitter_s":30,"catch_up":"all","catch_up_limit":7,"gap":"skip","fold":"both","paused":true)");
+  Schedule one = schedule(
+      R"("zone":"Europe/Berlin","jitter_s":30,"catch_up":"all","catch_up_limit":7,"gap":"skip","fold":"both","paused":true)");
   one.last = *parse_time("2026-11-21T12:00:00Z");
   const auto again = Schedule::read("hourly", one.text());
   ASSERT_TRUE(again.has_value()) << again.error().message;
@@ -23,9 +26,14 @@ TEST(Schedule, ItsTextKeepsEverything) {
 
 TEST(Schedule, MistakesAreNamed) {
   for (const auto& [text, word] : std::initializer_list<std::pair<const char*, const char*>>{
-           {R"({"job":{"jobtype":"T","args":[]}})", "cron"}, {R"({"cron":"* * * * *"})", "job"}, {R"({"cron":"* * * *","job":{"jobtype":"T","args":[]}})", "five fields"},
-           {R"({"cron":"* * * * *","job":{"args":[]}})", "jobtype"}, {R"({"cron":"* * * * *","job":{"jobtype":"T","args":[],"jid":"12345678"}})", "jid"},
-           {R"({"cron":"* * * * *","job":{"jobtype":"T","args":[]},"catch_up":"maybe"})", "catch_up"}, {R"({"cron":"* * * * *","job":{"jobtype":"T","args":[]},"zone":"Nowhere"})", "zone"},
+           {R"({"job":{"jobtype":"T","args":[]}})", "cron"},
+           {R"({"cron":"* * * * *"})", "job"},
+           {R"({"cron":"* * * *","job":{"jobtype":"T","args":[]}})", "five fields"},
+           {R"({"cron":"* * * * *","job":{"args":[]}})", "jobtype"},
+           {R"({"cron":"* * * * *","job":{"jobtype":"T","args":[],"jid":"12345678"}})", "jid"},
+           {R"({"cron":"* * * * *","job":{"jobtype":"T","args":[]},"catch_up":"maybe"})",
+            "catch_up"},
+           {R"({"cron":"* * * * *","job":{"jobtype":"T","args":[]},"zone":"Nowhere"})", "zone"},
            {R"({"cron":"* * * * *","job":{"jobtype":"T","args":[]},"colour":1})", "colour"}}) {
     const auto read = Schedule::read("s", text);
     ASSERT_FALSE(read.has_value()) << text;
@@ -44,7 +52,8 @@ class SchedulesTest : public BoardTest {
     while (auto taken = *board().take({"default"}, "", now_)) {
       const auto document = json::parse(taken->body);
       const std::string jid(*document->root().find("jid")->string());
-      found.push_back(format_time(std::stoll(jid.substr(jid.rfind('-') + 1)) * kSecond).substr(11, 8));
+      found.push_back(
+          format_time(std::stoll(jid.substr(jid.rfind('-') + 1)) * kSecond).substr(11, 8));
       EXPECT_TRUE(write([&](Board& b) { return b.acknowledge(jid, "", now_); }).has_value());
     }
     return found;
@@ -91,8 +100,10 @@ TEST_F(SchedulesTest, WhatWasMissedRunsByTheRuleOfTheSchedule) {
   };
   EXPECT_EQ(after_six_hours(R"("catch_up":"skip")"), Slots{});
   EXPECT_EQ(after_six_hours(R"("catch_up":"once")"), Slots{"18:00:00"});
-  EXPECT_EQ(after_six_hours(R"("catch_up":"all")"), (Slots{"13:00:00", "14:00:00", "15:00:00", "16:00:00", "17:00:00", "18:00:00"}));
-  EXPECT_EQ(after_six_hours(R"("catch_up":"all","catch_up_limit":2)"), (Slots{"17:00:00", "18:00:00"}));
+  EXPECT_EQ(after_six_hours(R"("catch_up":"all")"),
+            (Slots{"13:00:00", "14:00:00", "15:00:00", "16:00:00", "17:00:00", "18:00:00"}));
+  EXPECT_EQ(after_six_hours(R"("catch_up":"all","catch_up_limit":2)"),
+            (Slots{"17:00:00", "18:00:00"}));
 }
 
 TEST_F(SchedulesTest, AClockThatJumpsBackRunsNoSlotAgain) {
@@ -133,7 +144,9 @@ TEST_F(SchedulesTest, APausedScheduleRunsNothingAndCatchesNothingUp) {
 }
 
 TEST_F(SchedulesTest, AUniqueJobIsNotMadeTwice) {
-  auto read = Schedule::read("hourly", R"({"cron":"0 * * * *","job":{"jobtype":"Tick","args":[],"custom":{"unique_for":86400}}})");
+  auto read = Schedule::read(
+      "hourly",
+      R"({"cron":"0 * * * *","job":{"jobtype":"Tick","args":[],"custom":{"unique_for":86400}}})");
   put(*read);
   pass_time(3600s);
   pass_time(3600s);

@@ -14,10 +14,12 @@ constexpr std::uint32_t kLeastRounds = 4000;
 constexpr std::uint32_t kRoundsSpread = 4096;
 constexpr std::size_t kSaltBytes = 8;
 constexpr std::array<std::string_view, static_cast<std::size_t>(fwp::Verb::unknown) + 1> kVerbNames{
-    "HELLO", "PUSH", "PUSHB", "FETCH", "ACK", "FAIL", "BEAT", "INFO", "FLUSH", "MUTATE", "QUEUE", "TRACK", "BATCH", "END", "unknown"};
+    "HELLO", "PUSH",   "PUSHB", "FETCH", "ACK",   "FAIL", "BEAT",   "INFO",
+    "FLUSH", "MUTATE", "QUEUE", "TRACK", "BATCH", "END",  "unknown"};
 
 // What a client must send for this password (Faktory's protocol): SHA-256 of password and salt, `rounds` times over, in hexadecimal.
-std::string expected_hash(const std::string& password, const std::string& salt, std::uint32_t rounds) {
+std::string expected_hash(const std::string& password, const std::string& salt,
+                          std::uint32_t rounds) {
   auth::Digest digest = auth::sha256(password + salt);
   for (std::uint32_t i = 1; i < rounds; ++i) digest = auth::sha256(text_of(digest));
   return text::hex(text_of(digest));
@@ -36,13 +38,21 @@ SessionCells::SessionCells(metrics::Registry& registry, std::size_t worker)
       refused_hello_(&registry.counter(kConnectionsRefused, {"hello"}).at(worker)),
       refused_password_(&registry.counter(kConnectionsRefused, {"password"}).at(worker)) {
   for (std::size_t verb = 0; verb < commands_.size(); ++verb) {
-    commands_[verb][0] = &registry.counter(kCommands, {std::string(kVerbNames[verb]), "refused"}).at(worker);
-    commands_[verb][1] = &registry.counter(kCommands, {std::string(kVerbNames[verb]), "done"}).at(worker);
+    commands_[verb][0] =
+        &registry.counter(kCommands, {std::string(kVerbNames[verb]), "refused"}).at(worker);
+    commands_[verb][1] =
+        &registry.counter(kCommands, {std::string(kVerbNames[verb]), "done"}).at(worker);
   }
 }
 
-Session::Session(const SessionShared& shared, SessionCells& cells, net::TaskGroup& group, int fd, int family)
-    : shared_(shared), cells_(cells), group_(group), worker_(group.worker()), stream_(group, fd, family), in_(worker_.buffers()) {}
+Session::Session(const SessionShared& shared, SessionCells& cells, net::TaskGroup& group, int fd,
+                 int family)
+    : shared_(shared),
+      cells_(cells),
+      group_(group),
+      worker_(group.worker()),
+      stream_(group, fd, family),
+      in_(worker_.buffers()) {}
 
 net::Task<> Session::run() {
   const bool greeted = co_await greet();
@@ -60,8 +70,10 @@ net::Task<> Session::run() {
     const bool written = co_await write();
     if (!written) break;
   }
-  if (fetched_) shared_.engine.tell([seq = *fetched_](Board& board, const Now&) { board.give_back(seq); });
-  if (!wid_.empty()) shared_.engine.tell([wid = wid_](Board& board, const Now& now) { board.disconnect(wid, now); });
+  if (fetched_)
+    shared_.engine.tell([seq = *fetched_](Board& board, const Now&) { board.give_back(seq); });
+  if (!wid_.empty())
+    shared_.engine.tell([wid = wid_](Board& board, const Now& now) { board.disconnect(wid, now); });
 }
 
 net::Task<bool> Session::greet() {
@@ -73,7 +85,8 @@ net::Task<bool> Session::greet() {
   }
   const bool asks = !shared_.options.password.empty() || !shared_.options.users.empty();
   const std::string salt = asks ? text::random_hex(kSaltBytes) : "";
-  const auto rounds = static_cast<std::uint32_t>(kLeastRounds + worker_.random().below(kRoundsSpread));
+  const auto rounds =
+      static_cast<std::uint32_t>(kLeastRounds + worker_.random().below(kRoundsSpread));
   out_ = fwp::greeting(salt, rounds);
   const bool sent = co_await write();
   if (!sent) co_return false;
@@ -106,18 +119,23 @@ net::Task<bool> Session::greet() {
   wid_ = hello->wid;
   if (!wid_.empty()) {
     WorkerIdentity identity{hello->wid, hello->hostname, hello->pid, hello->labels};
-    shared_.engine.tell([identity = std::move(identity)](Board& board, const Now& now) { board.connect(identity, now); });
+    shared_.engine.tell([identity = std::move(identity)](Board& board, const Now& now) {
+      board.connect(identity, now);
+    });
   }
   out_ = fwp::kOk;
   co_return co_await write();
 }
 
-net::Task<bool> Session::password_fits(const fwp::Hello& hello, std::string salt, std::uint32_t rounds) {
+net::Task<bool> Session::password_fits(const fwp::Hello& hello, std::string salt,
+                                       std::uint32_t rounds) {
   const std::string& password = password_of(shared_.options, hello.username);
   if (password.empty()) co_return false;
-  auto work = [password, salt = std::move(salt), rounds] { return expected_hash(password, salt, rounds); };
+  auto work = [password, salt = std::move(salt), rounds] {
+    return expected_hash(password, salt, rounds);
+  };
   const auto wanted = co_await shared_.hashing.run(worker_, std::move(work));
-  co_return wanted && auth::constant_time_equal(*wanted, hello.pwdhash);
+  co_return wanted&& auth::constant_time_equal(*wanted, hello.pwdhash);
 }
 
 net::Task<std::optional<std::string_view>> Session::read_line() {
@@ -136,7 +154,10 @@ net::Task<std::optional<std::string_view>> Session::read_line() {
       (void)co_await write();
       co_return std::nullopt;
     }
-    if (greeted_) stream_.expire_reads_at(searched == 0 ? kNever : begun ? *begun : *(begun = Clock::now() + kLineTime));
+    if (greeted_)
+      stream_.expire_reads_at(searched == 0 ? kNever
+                              : begun       ? *begun
+                                            : *(begun = Clock::now() + kLineTime));
     const std::size_t least = searched > 0 && searched == in_.capacity() ? searched : 1;
     const auto read = co_await stream_.read_into(in_, least);
     if (!read || *read == 0) co_return std::nullopt;

@@ -43,14 +43,17 @@ class SessionCells {
   void refused_limit() { refused_limit_->add(); }
   void refused_hello() { refused_hello_->add(); }
   void refused_password() { refused_password_->add(); }
-  void command(fwp::Verb verb, bool done) { commands_[static_cast<std::size_t>(verb)][done ? 1 : 0]->add(); }
+  void command(fwp::Verb verb, bool done) {
+    commands_[static_cast<std::size_t>(verb)][done ? 1 : 0]->add();
+  }
 
  private:
   metrics::Cell* connections_;
   metrics::Cell* refused_limit_;
   metrics::Cell* refused_hello_;
   metrics::Cell* refused_password_;
-  std::array<std::array<metrics::Cell*, 2>, static_cast<std::size_t>(fwp::Verb::unknown) + 1> commands_{};
+  std::array<std::array<metrics::Cell*, 2>, static_cast<std::size_t>(fwp::Verb::unknown) + 1>
+      commands_{};
 };
 
 class Session {
@@ -59,12 +62,14 @@ class Session {
   static constexpr Duration kLineTime = 30s;
   static constexpr Duration kWriteTime = 30s;
 
-  Session(const SessionShared& shared, SessionCells& cells, net::TaskGroup& group, int fd, int family);
+  Session(const SessionShared& shared, SessionCells& cells, net::TaskGroup& group, int fd,
+          int family);
   [[nodiscard]] net::Task<> run();
 
  private:
   [[nodiscard]] net::Task<bool> greet();
-  [[nodiscard]] net::Task<bool> password_fits(const fwp::Hello& hello, std::string salt, std::uint32_t rounds);
+  [[nodiscard]] net::Task<bool> password_fits(const fwp::Hello& hello, std::string salt,
+                                              std::uint32_t rounds);
   // The next line without its end; it lies in the buffer until finish_line(). Nothing at the end of the connection.
   [[nodiscard]] net::Task<std::optional<std::string_view>> read_line();
   void finish_line();
@@ -100,7 +105,7 @@ class Session {
   std::string wid_;
   std::optional<std::uint64_t> fetched_;  // its answer is not written yet
   bool greeted_ = false;
-  bool refused_ = false;                  // the command of now
+  bool refused_ = false;  // the command of now
 };
 
 }  // namespace headroom::tasks

@@ -6,7 +6,8 @@ namespace {
 class SharesTest : public BoardTest {
  protected:
   Result<> push_for(std::string_view key, std::string_view jid, std::string_view more = "") {
-    return push(jid, fmt::format(R"("custom":{{"key":"{}"}}{}{})", key, more.empty() ? "" : ",", more));
+    return push(jid,
+                fmt::format(R"("custom":{{"key":"{}"}}{}{})", key, more.empty() ? "" : ",", more));
   }
   // What is handed out until there is nothing, by the first letter of the jid.
   std::string order() {
@@ -32,7 +33,8 @@ TEST_F(SharesTest, WhoComesLateDoesNotCatchUpWhatItDidNotAskFor) {
 }
 
 TEST_F(SharesTest, TheMoreUrgentGoFirstWhosesoeverTheyAre) {
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(push_for("a", fmt::format("a{}", i), R"("priority":9)").has_value());
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(push_for("a", fmt::format("a{}", i), R"("priority":9)").has_value());
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(push_for("b", fmt::format("b{}", i)).has_value());
   EXPECT_EQ(order(), "aaabbb");
 }
@@ -55,7 +57,8 @@ TEST_F(SharesTest, LinesThatAreEmptyMakeRoomForOthers) {
     ASSERT_TRUE(ack("x1").has_value());
   }
   EXPECT_LE(status().queues[0].shares, 3U);
-  for (int i = 0; i < 10; ++i) ASSERT_TRUE(push_for(fmt::format("w{}", i), fmt::format("y{}", i)).has_value());
+  for (int i = 0; i < 10; ++i)
+    ASSERT_TRUE(push_for(fmt::format("w{}", i), fmt::format("y{}", i)).has_value());
   EXPECT_EQ(status().queues[0].shares, 3U);
   crash();
   EXPECT_EQ(order(), "yyyyyyyyyy");
@@ -95,7 +98,8 @@ TEST_F(ThrottleTest, OnlySoManyOfAQueueRunAtOnce) {
 TEST_F(ThrottleTest, EveryWayInWhichAJobEndsMakesRoom) {
   throttle({.at_once = 1});
   connect("w");
-  for (const char* jid : {"1", "2", "3", "4", "5"}) ASSERT_TRUE(push(jid, R"("retry":0,"reserve_for":60)").has_value());
+  for (const char* jid : {"1", "2", "3", "4", "5"})
+    ASSERT_TRUE(push(jid, R"("retry":0,"reserve_for":60)").has_value());
   EXPECT_EQ(take(), "1");
   ASSERT_TRUE(fail_it("1").has_value());
   EXPECT_EQ(take(), "2");
@@ -126,7 +130,8 @@ TEST_F(ThrottleTest, LeasesThatLiveThroughARestartStillCount) {
 TEST_F(ThrottleTest, AThrottledTypeStandsInNobodysWay) {
   throttle({.jobtype = "Slow", .at_once = 1});
   for (const char* jid : {"s1", "s2", "s3"}) {
-    auto job = read_job(fmt::format(R"({{"jid":"the-job-{}","jobtype":"Slow","args":[]}})", jid), now_.wall);
+    auto job = read_job(fmt::format(R"({{"jid":"the-job-{}","jobtype":"Slow","args":[]}})", jid),
+                        now_.wall);
     ASSERT_TRUE(write([&](Board& b) { return b.push(*job, now_); }).has_value());
   }
   ASSERT_TRUE(push("f1").has_value());

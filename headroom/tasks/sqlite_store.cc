@@ -16,7 +16,7 @@ CREATE TABLE queues(lane INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused 
 CREATE TABLE locks(key TEXT PRIMARY KEY, jid TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE notes(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 )",
-                                                   R"(
+                                                  R"(
 ALTER TABLE jobs ADD COLUMN jobtype TEXT NOT NULL DEFAULT '';
 ALTER TABLE jobs ADD COLUMN share TEXT NOT NULL DEFAULT '';
 ALTER TABLE jobs ADD COLUMN bid TEXT NOT NULL DEFAULT '';
@@ -26,18 +26,27 @@ CREATE TABLE shares(lane INTEGER PRIMARY KEY, queue TEXT NOT NULL, share TEXT NO
 )"};
 
 // What a job is besides, in one column.
-enum Flag : std::uint32_t { kTracked = 1, kChained = 2, kFailed = 4, kCalledComplete = 8, kCalledSuccess = 16 };
+enum Flag : std::uint32_t {
+  kTracked = 1,
+  kChained = 2,
+  kFailed = 4,
+  kCalledComplete = 8,
+  kCalledSuccess = 16
+};
 
 std::uint32_t flags_of(const Job& job) {
-  return (job.tracked ? kTracked : 0U) | (job.chained ? kChained : 0U) | (job.failed ? kFailed : 0U) |
-         (job.callback == Callback::complete ? kCalledComplete : 0U) | (job.callback == Callback::success ? kCalledSuccess : 0U);
+  return (job.tracked ? kTracked : 0U) | (job.chained ? kChained : 0U) |
+         (job.failed ? kFailed : 0U) | (job.callback == Callback::complete ? kCalledComplete : 0U) |
+         (job.callback == Callback::success ? kCalledSuccess : 0U);
 }
 
 void set_flags(Job& job, std::uint32_t flags) {
   job.tracked = (flags & kTracked) != 0;
   job.chained = (flags & kChained) != 0;
   job.failed = (flags & kFailed) != 0;
-  job.callback = (flags & kCalledComplete) != 0 ? Callback::complete : (flags & kCalledSuccess) != 0 ? Callback::success : Callback::none;
+  job.callback = (flags & kCalledComplete) != 0  ? Callback::complete
+                 : (flags & kCalledSuccess) != 0 ? Callback::success
+                                                 : Callback::none;
 }
 
 // SQLite's whole numbers are signed.
@@ -45,7 +54,8 @@ std::int64_t number(std::uint64_t seq) { return static_cast<std::int64_t>(seq); 
 
 // Calls `take(statement)` for each row of a query.
 template <class Take, class... Values>
-Result<> each(sqlite::Database& database, std::string_view sql, const Take& take, const Values&... values) {
+Result<> each(sqlite::Database& database, std::string_view sql, const Take& take,
+              const Values&... values) {
   auto statement = database.prepare(sql);
   if (!statement) return pass(statement);
   statement->bind(values...);
@@ -83,19 +93,23 @@ Result<> SqliteStore::commit() {
 void SqliteStore::roll_back() { transaction_.reset(); }
 
 Result<> SqliteStore::place(const Place& place) {
-  return database_->run("INSERT INTO places(lane, rank, seq) VALUES (?, ?, ?)", place.lane, place.key.rank, number(place.key.seq));
+  return database_->run("INSERT INTO places(lane, rank, seq) VALUES (?, ?, ?)", place.lane,
+                        place.key.rank, number(place.key.seq));
 }
 
 Result<> SqliteStore::unplace(const Place& place) {
-  return database_->run("DELETE FROM places WHERE lane = ? AND rank = ? AND seq = ?", place.lane, place.key.rank, number(place.key.seq));
+  return database_->run("DELETE FROM places WHERE lane = ? AND rank = ? AND seq = ?", place.lane,
+                        place.key.rank, number(place.key.seq));
 }
 
 Result<> SqliteStore::add(const Job& job, const Place& at) {
   auto added = database_->run(
-      "INSERT INTO jobs(seq, jid, queue, priority, reserve, expires, lost, unique_key, unique_until, body, jobtype, share, bid, called_by, flags) "
+      "INSERT INTO jobs(seq, jid, queue, priority, reserve, expires, lost, unique_key, "
+      "unique_until, body, jobtype, share, bid, called_by, flags) "
       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-      number(job.seq), job.jid, job.queue, job.priority, job.reserve_s, job.expires, job.lost, job.unique_key,
-      static_cast<int>(job.unique_until), job.body, job.jobtype, job.key, job.bid, job.called_by, flags_of(job));
+      number(job.seq), job.jid, job.queue, job.priority, job.reserve_s, job.expires, job.lost,
+      job.unique_key, static_cast<int>(job.unique_until), job.body, job.jobtype, job.key, job.bid,
+      job.called_by, flags_of(job));
   if (!added) return added;
   return place(at);
 }
@@ -106,8 +120,9 @@ Result<> SqliteStore::move(const Place& from, const Place& to) {
 }
 
 Result<> SqliteStore::rewrite(const Job& job) {
-  return database_->run("UPDATE jobs SET lost = ?, unique_key = ?, body = ?, flags = ? WHERE seq = ?", job.lost, job.unique_key, job.body, flags_of(job),
-                        number(job.seq));
+  return database_->run(
+      "UPDATE jobs SET lost = ?, unique_key = ?, body = ?, flags = ? WHERE seq = ?", job.lost,
+      job.unique_key, job.body, flags_of(job), number(job.seq));
 }
 
 Result<> SqliteStore::remove(const Place& place) {
@@ -116,28 +131,40 @@ Result<> SqliteStore::remove(const Place& place) {
 }
 
 Result<> SqliteStore::put_queue(const StoredQueue& queue) {
-  return database_->run("INSERT OR REPLACE INTO queues(lane, name, paused) VALUES (?, ?, ?)", queue.lane, queue.name, queue.paused);
+  return database_->run("INSERT OR REPLACE INTO queues(lane, name, paused) VALUES (?, ?, ?)",
+                        queue.lane, queue.name, queue.paused);
 }
 
 Result<> SqliteStore::put_lock(const StoredLock& lock) {
-  return database_->run("INSERT OR REPLACE INTO locks(key, jid, until) VALUES (?, ?, ?)", lock.key, lock.jid, lock.until);
+  return database_->run("INSERT OR REPLACE INTO locks(key, jid, until) VALUES (?, ?, ?)", lock.key,
+                        lock.jid, lock.until);
 }
 
-Result<> SqliteStore::remove_lock(std::string_view key) { return database_->run("DELETE FROM locks WHERE key = ?", key); }
+Result<> SqliteStore::remove_lock(std::string_view key) {
+  return database_->run("DELETE FROM locks WHERE key = ?", key);
+}
 
 Result<> SqliteStore::put_note(const Note& note) {
-  return database_->run("INSERT OR REPLACE INTO notes(name, text) VALUES (?, ?)", note.name, note.text);
+  return database_->run("INSERT OR REPLACE INTO notes(name, text) VALUES (?, ?)", note.name,
+                        note.text);
 }
 
-Result<> SqliteStore::remove_note(std::string_view name) { return database_->run("DELETE FROM notes WHERE name = ?", name); }
+Result<> SqliteStore::remove_note(std::string_view name) {
+  return database_->run("DELETE FROM notes WHERE name = ?", name);
+}
 
-Result<> SqliteStore::clear() { return database_->execute("DELETE FROM places; DELETE FROM jobs; DELETE FROM locks; DELETE FROM notes WHERE name GLOB 'batch/*' OR name GLOB 'track/*' OR name GLOB 'result/*';"); }
+Result<> SqliteStore::clear() {
+  return database_->execute(
+      "DELETE FROM places; DELETE FROM jobs; DELETE FROM locks; DELETE FROM notes WHERE name GLOB "
+      "'batch/*' OR name GLOB 'track/*' OR name GLOB 'result/*';");
+}
 
 Result<std::vector<LaneCount>> SqliteStore::counts() {
   std::vector<LaneCount> counts;
-  auto done = each(*database_, "SELECT lane, count(*) FROM places GROUP BY lane", [&](const sqlite::Statement& row) {
-    counts.push_back({row.column<LaneId>(0), row.column<std::uint64_t>(1)});
-  });
+  auto done = each(*database_, "SELECT lane, count(*) FROM places GROUP BY lane",
+                   [&](const sqlite::Statement& row) {
+                     counts.push_back({row.column<LaneId>(0), row.column<std::uint64_t>(1)});
+                   });
   if (!done) return pass(done);
   return counts;
 }
@@ -153,42 +180,55 @@ Result<std::uint64_t> SqliteStore::last_seq() {
 
 Result<std::vector<StoredQueue>> SqliteStore::queues() {
   std::vector<StoredQueue> queues;
-  auto done = each(*database_, "SELECT lane, name, paused FROM queues ORDER BY lane", [&](const sqlite::Statement& row) {
-    queues.push_back({row.column<LaneId>(0), row.column<std::string>(1), row.column<bool>(2)});
-  });
+  auto done = each(
+      *database_, "SELECT lane, name, paused FROM queues ORDER BY lane",
+      [&](const sqlite::Statement& row) {
+        queues.push_back({row.column<LaneId>(0), row.column<std::string>(1), row.column<bool>(2)});
+      });
   if (!done) return pass(done);
   return queues;
 }
 
 Result<> SqliteStore::put_share(const StoredShare& share) {
-  return database_->run("INSERT OR REPLACE INTO shares(lane, queue, share) VALUES (?, ?, ?)", share.lane, share.queue, share.key);
+  return database_->run("INSERT OR REPLACE INTO shares(lane, queue, share) VALUES (?, ?, ?)",
+                        share.lane, share.queue, share.key);
 }
 
-Result<> SqliteStore::remove_share(LaneId lane) { return database_->run("DELETE FROM shares WHERE lane = ?", lane); }
+Result<> SqliteStore::remove_share(LaneId lane) {
+  return database_->run("DELETE FROM shares WHERE lane = ?", lane);
+}
 
 Result<std::vector<StoredShare>> SqliteStore::shares() {
   std::vector<StoredShare> shares;
-  auto done = each(*database_, "SELECT lane, queue, share FROM shares ORDER BY lane", [&](const sqlite::Statement& row) {
-    shares.push_back({row.column<LaneId>(0), row.column<std::string>(1), row.column<std::string>(2)});
-  });
+  auto done = each(*database_, "SELECT lane, queue, share FROM shares ORDER BY lane",
+                   [&](const sqlite::Statement& row) {
+                     shares.push_back({row.column<LaneId>(0), row.column<std::string>(1),
+                                       row.column<std::string>(2)});
+                   });
   if (!done) return pass(done);
   return shares;
 }
 
 Result<std::vector<StoredLock>> SqliteStore::locks() {
   std::vector<StoredLock> locks;
-  auto done = each(*database_, "SELECT key, jid, until FROM locks", [&](const sqlite::Statement& row) {
-    locks.push_back({row.column<std::string>(0), row.column<std::string>(1), row.column<WallTime>(2)});
-  });
+  auto done =
+      each(*database_, "SELECT key, jid, until FROM locks", [&](const sqlite::Statement& row) {
+        locks.push_back(
+            {row.column<std::string>(0), row.column<std::string>(1), row.column<WallTime>(2)});
+      });
   if (!done) return pass(done);
   return locks;
 }
 
 Result<std::vector<Note>> SqliteStore::notes(std::string_view prefix) {
   std::vector<Note> notes;
-  const auto take = [&](const sqlite::Statement& row) { notes.push_back({row.column<std::string>(0), row.column<std::string>(1)}); };
+  const auto take = [&](const sqlite::Statement& row) {
+    notes.push_back({row.column<std::string>(0), row.column<std::string>(1)});
+  };
   const std::string end = std::string(prefix) + "\x7f";
-  auto done = each(*database_, "SELECT name, text FROM notes WHERE name >= ? AND name < ? ORDER BY name", take, prefix, end);
+  auto done =
+      each(*database_, "SELECT name, text FROM notes WHERE name >= ? AND name < ? ORDER BY name",
+           take, prefix, end);
   if (!done) return pass(done);
   return notes;
 }
@@ -217,7 +257,8 @@ Result<std::vector<StoredJob>> SqliteStore::read(LaneId lane, const Key& after, 
     jobs.push_back(std::move(found));
   };
   auto done = each(*database_,
-                   "SELECT p.rank, p.seq, j.jid, j.queue, j.priority, j.reserve, j.expires, j.lost, j.unique_key, j.unique_until, j.body, "
+                   "SELECT p.rank, p.seq, j.jid, j.queue, j.priority, j.reserve, j.expires, "
+                   "j.lost, j.unique_key, j.unique_until, j.body, "
                    "j.jobtype, j.share, j.bid, j.called_by, j.flags "
                    "FROM places p CROSS JOIN jobs j ON j.seq = p.seq "
                    "WHERE p.lane = ? AND (p.rank, p.seq) > (?, ?) ORDER BY p.rank, p.seq LIMIT ?",
@@ -228,8 +269,9 @@ Result<std::vector<StoredJob>> SqliteStore::read(LaneId lane, const Key& after, 
 
 Result<std::string> SqliteStore::body(std::uint64_t seq) {
   std::optional<std::string> body;
-  auto done = each(*database_, "SELECT body FROM jobs WHERE seq = ?",
-                   [&](const sqlite::Statement& row) { body = row.column<std::string>(0); }, number(seq));
+  auto done = each(
+      *database_, "SELECT body FROM jobs WHERE seq = ?",
+      [&](const sqlite::Statement& row) { body = row.column<std::string>(0); }, number(seq));
   if (!done) return pass(done);
   if (!body) return fail(Errc::not_found, "no such job");
   return std::move(*body);

@@ -41,11 +41,13 @@ class SqliteStore final : public Store {
   [[nodiscard]] Result<std::vector<StoredShare>> shares() override;
   [[nodiscard]] Result<std::vector<StoredLock>> locks() override;
   [[nodiscard]] Result<std::vector<Note>> notes(std::string_view prefix) override;
-  [[nodiscard]] Result<std::vector<StoredJob>> read(LaneId lane, const Key& after, std::size_t limit) override;
+  [[nodiscard]] Result<std::vector<StoredJob>> read(LaneId lane, const Key& after,
+                                                    std::size_t limit) override;
   [[nodiscard]] Result<std::string> body(std::uint64_t seq) override;
 
  private:
-  explicit SqliteStore(std::unique_ptr<sqlite::Database> database) : database_(std::move(database)) {}
+  explicit SqliteStore(std::unique_ptr<sqlite::Database> database)
+      : database_(std::move(database)) {}
   [[nodiscard]] Result<> place(const Place& place);
   [[nodiscard]] Result<> unplace(const Place& place);
 

@@ -105,7 +105,8 @@ class Store {
   // Those whose name begins with `prefix`.
   [[nodiscard]] virtual Result<std::vector<Note>> notes(std::string_view prefix) = 0;
   // The jobs of a lane behind `after`, in its order, at most `limit`.
-  [[nodiscard]] virtual Result<std::vector<StoredJob>> read(LaneId lane, const Key& after, std::size_t limit) = 0;
+  [[nodiscard]] virtual Result<std::vector<StoredJob>> read(LaneId lane, const Key& after,
+                                                            std::size_t limit) = 0;
   [[nodiscard]] virtual Result<std::string> body(std::uint64_t seq) = 0;
 };
 

@@ -27,11 +27,16 @@ struct Tasks::Shared {
 class Tasks::Part {
  public:
   Part(net::Worker& worker, Shared& shared, const TasksOptions& options)
-      : accepting(worker), connections(worker), cells(shared.sessions->registry, worker.index()), shared_(shared), options_(options) {}
+      : accepting(worker),
+        connections(worker),
+        cells(shared.sessions->registry, worker.index()),
+        shared_(shared),
+        options_(options) {}
 
   void accept(net::Listener& listener) {
     auto task = [this, &listener] {
-      return listener.accept(accepting, [this](net::Listener::Accepted accepted) { take(accepted); });
+      return listener.accept(accepting,
+                             [this](net::Listener::Accepted accepted) { take(accepted); });
     };
     HR_ASSERT(accepting.spawn(std::move(task)));
   }
@@ -64,15 +69,22 @@ class Tasks::Part {
   const TasksOptions& options_;
 };
 
-Tasks::Tasks(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, const TasksOptions& options)
-    : workers_(workers), resolver_(resolver), registry_(registry), options_(options), shared_(std::make_unique<Shared>()) {}
+Tasks::Tasks(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
+             const TasksOptions& options)
+    : workers_(workers),
+      resolver_(resolver),
+      registry_(registry),
+      options_(options),
+      shared_(std::make_unique<Shared>()) {}
 
 Tasks::~Tasks() { stop(); }
 
 Result<> Tasks::open(const net::Endpoint& at, std::vector<int> inherited) {
   if (!options_.tls.cert.empty()) {
     const auto keys = std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh());
-    auto tls = net::TlsServer::make({.certificates = {{options_.tls.cert, options_.tls.key}}, .alpn = {}}, workers_.size(), keys);
+    auto tls =
+        net::TlsServer::make({.certificates = {{options_.tls.cert, options_.tls.key}}, .alpn = {}},
+                             workers_.size(), keys);
     if (!tls) return pass(tls, "tasks.tls");
     shared_->tls = std::move(*tls);
   }
@@ -92,7 +104,8 @@ Result<std::unique_ptr<Engine>> Tasks::open_engine(const std::filesystem::path& 
 
 Result<> Tasks::start(const std::filesystem::path& path) {
   auto engine = open_engine(path);
-  auto push = engine ? Push::make(**engine, workers_, resolver_, options_.push) : Result<std::unique_ptr<Push>>(pass(engine));
+  auto push = engine ? Push::make(**engine, workers_, resolver_, options_.push)
+                     : Result<std::unique_ptr<Push>>(pass(engine));
   if (engine && !push) engine = pass(push);
   {
     const std::lock_guard lock(trouble_mutex_);
@@ -119,14 +132,17 @@ Result<> Tasks::start(const std::filesystem::path& path) {
   std::vector<Chore> chores = chores_wanted_;
   chores.push_back(check_of_store(path.string()));
   chores_ = std::make_unique<Chores>(*engine_, workers_, std::move(chores));
-  if (auto begun = chores_->start(); !begun) log::warn("tasks", "maintenance is not done until the next start: {}", begun.error().message);
+  if (auto begun = chores_->start(); !begun)
+    log::warn("tasks", "maintenance is not done until the next start: {}", begun.error().message);
   serves_ = true;
   return {};
 }
 
 std::string Tasks::address() const { return listener_ ? listener_->endpoint().to_string() : ""; }
 
-std::span<const int> Tasks::sockets() const { return listener_ ? listener_->sockets() : std::span<const int>{}; }
+std::span<const int> Tasks::sockets() const {
+  return listener_ ? listener_->sockets() : std::span<const int>{};
+}
 
 void Tasks::stop(Sockets sockets) {
   for (auto& part : parts_) part->accepting.stop_and_join();
@@ -149,8 +165,10 @@ void Tasks::stop(Sockets sockets) {
 BoardStatus Tasks::status() const { return serves_ ? engine_->last_status() : BoardStatus{}; }
 
 void Tasks::make_gauges() {
-  const auto add = [this](const Family& family, metrics::Labels labels, std::function<double(const BoardStatus&)> value) {
-    gauges_.push_back(registry_.gauge(family, std::move(labels), [this, value = std::move(value)] { return value(status()); }));
+  const auto add = [this](const Family& family, metrics::Labels labels,
+                          std::function<double(const BoardStatus&)> value) {
+    gauges_.push_back(registry_.gauge(
+        family, std::move(labels), [this, value = std::move(value)] { return value(status()); }));
   };
   const auto count = [](std::uint64_t n) { return static_cast<double>(n); };
   add(kJobs, {"waiting"}, [=](const BoardStatus& s) {

@@ -30,7 +30,8 @@ namespace headroom::tasks {
 
 class Tasks final : public net::Health {
  public:
-  Tasks(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry, const TasksOptions& options);
+  Tasks(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
+        const TasksOptions& options);
   Tasks(const Tasks&) = delete;
   Tasks& operator=(const Tasks&) = delete;
   ~Tasks() override;

@@ -60,7 +60,9 @@ class Scanner {
 }  // namespace
 
 WallTime wall_now() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 std::optional<WallTime> parse_time(std::string_view text) {
@@ -87,7 +89,8 @@ std::optional<WallTime> parse_time(std::string_view text) {
     offset = (sign == '-' ? -1 : 1) * static_cast<WallTime>(hours * 60 + minutes) * 60 * kSecond;
   }
   if (!in.done() || year < 1970 || hour > 23 || minute > 59 || second > 60) return std::nullopt;
-  const year_month_day date{std::chrono::year(static_cast<int>(year)), std::chrono::month(month), std::chrono::day(day)};
+  const year_month_day date{std::chrono::year(static_cast<int>(year)), std::chrono::month(month),
+                            std::chrono::day(day)};
   if (!date.ok()) return std::nullopt;
   const WallTime days = sys_days(date).time_since_epoch().count();
   const WallTime seconds = days * 86400 + hour * 3600 + minute * 60 + second;
@@ -100,8 +103,9 @@ std::string format_time(WallTime time) {
   const auto day = std::chrono::floor<std::chrono::days>(at);
   const year_month_day date(day);
   const auto clock = (at - day).count();
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                     static_cast<unsigned>(date.day()), clock / 3600, clock / 60 % 60, clock % 60, time - seconds * kSecond);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock / 3600, clock / 60 % 60, clock % 60, time - seconds * kSecond);
 }
 
 }  // namespace headroom::tasks

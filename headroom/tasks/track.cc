@@ -10,7 +10,8 @@
 namespace headroom::tasks {
 namespace {
 
-constexpr std::array<std::string_view, 7> kStates{"unknown", "enqueued", "working", "success", "failed", "dead", "cancelled"};
+constexpr std::array<std::string_view, 7> kStates{"unknown", "enqueued", "working",  "success",
+                                                  "failed",  "dead",     "cancelled"};
 
 }  // namespace
 
@@ -19,7 +20,11 @@ std::string_view to_string(TrackState state) { return kStates[static_cast<std::s
 std::string Track::text() const {
   std::string out;
   json::Writer json(out);
-  json.begin_object().field("jid", jid).field("state", to_string(state)).field("percent", percent).field("desc", desc);
+  json.begin_object()
+      .field("jid", jid)
+      .field("state", to_string(state))
+      .field("percent", percent)
+      .field("desc", desc);
   json.field("updated", updated).field("ended", ended).end_object();
   return out;
 }
@@ -38,7 +43,8 @@ Result<Track> Track::restore(std::string_view text) {
   in.required("ended", track.ended);
   if (auto read = in.finish(); !read) return pass(read);
   const auto at = std::ranges::find(kStates, state);
-  track.state = at == kStates.end() ? TrackState::unknown : static_cast<TrackState>(at - kStates.begin());
+  track.state =
+      at == kStates.end() ? TrackState::unknown : static_cast<TrackState>(at - kStates.begin());
   return track;
 }
 

@@ -15,7 +15,15 @@
 
 namespace headroom::tasks {
 
-enum class TrackState : std::uint8_t { unknown, enqueued, working, success, failed, dead, cancelled };
+enum class TrackState : std::uint8_t {
+  unknown,
+  enqueued,
+  working,
+  success,
+  failed,
+  dead,
+  cancelled
+};
 // "working" and so on.
 [[nodiscard]] std::string_view to_string(TrackState state);
 
@@ -28,7 +36,7 @@ struct Track {
   std::string desc{};
   std::string result{};  // JSON; empty: none
   WallTime updated = 0;
-  WallTime ended = 0;    // 0: not yet
+  WallTime ended = 0;  // 0: not yet
 
   [[nodiscard]] std::string text() const;
   [[nodiscard]] static Result<Track> restore(std::string_view text);
