@@ -10,11 +10,13 @@
 // The library's variables are one a thread, which PostgreSQL's headers do not know; they redefine printf and its kin, so they come last.
 #define PGDLLIMPORT __thread
 extern "C" {
+#include <pg_query.h>
+// clang-format off: its own headers need this one first
+#include <postgres.h>
+// clang-format on
 #include <catalog/pg_class.h>
 #include <nodes/nodeFuncs.h>
 #include <nodes/parsenodes.h>
-#include <pg_query.h>
-#include <postgres.h>
 #include <utils/elog.h>
 
 typedef struct {
