@@ -216,7 +216,7 @@ class Failures(SqlScenario):
         slow, fast = self.wire(server), self.wire(server)
         before = server.resident_bytes()
         slow.send(b"Q", b"SELECT repeat('x', 100000) FROM generate_series(1, 2000)\0")
-        time.sleep(0.5)
+        eventually(lambda: self.cluster.superuser("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'ClientWrite'"), 20, what="the server is held up")
         for _ in range(20):
             self.assertEqual(fast.values("SELECT 1"), ["1"])
         rows = 0

@@ -1,22 +1,16 @@
 """Pages know which tables they were made from: the sample app, as it is, behind the edge and the SQL proxy; whoever writes a table drops its pages."""
 
 import json
-import os
-import re
 import socket
 import subprocess
-import sys
 import threading
 import time
 import unittest
 
 from harness import eventually, request
+from harness.booking import Booking, login
 from harness.edge import EdgeScenario
 from harness.postgres import Cluster
-from harness.process import ROOT
-
-APP = ROOT / "examples" / "booking-app"
-CLIENT = ROOT / "clients" / "python"
 
 # The app says nothing of caching; the rules here name no tag.
 CONFIG = """
@@ -42,8 +36,7 @@ class Pages(EdgeScenario):
     def setUpClass(cls):
         cls.cluster = Cluster(0)
         cls.addClassCleanup(cls.cluster.remove)
-        environment = {**os.environ, "DATABASE_URL": cls.cluster.urls["primary"], "PYTHONDONTWRITEBYTECODE": "1"}
-        subprocess.run([sys.executable, "-m", "app.seed", "--rows", "small"], cwd=APP, env=environment, check=True, capture_output=True)
+        Booking(cls, cls.cluster.urls["primary"]).seed()
 
     def psql(self, sql):
         """Around everything."""
@@ -57,23 +50,7 @@ class Pages(EdgeScenario):
         server = self.headroom(app=[f"http://127.0.0.1:{port}"], config=config,
                                arguments=["--postgres", self.cluster.urls["primary"], "--set", "sql.listen=127.0.0.1:0", "--set", "sql.admins=booking"])
         url = self.cluster.urls["primary"].replace(f":{self.cluster.port}/", ":%d/" % server.doors["sql"][1])
-        environment = {**os.environ, "DATABASE_URL": url, "PYTHONDONTWRITEBYTECODE": "1"}
-        if traced:
-            environment["PYTHONPATH"] = str(CLIENT)
-        lines = []
-        process = subprocess.Popen([sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port), "--no-access-log"], cwd=APP, env=environment,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")), daemon=True)
-        reader.start()
-
-        def end():
-            process.terminate()
-            process.wait(timeout=20)
-            reader.join()
-            process.stdout.close()
-
-        self.addCleanup(end)
-        eventually(lambda: re.search("running on", "".join(lines)), 30, what=lambda: "".join(lines))
+        Booking(self, url, traced).serve(port)
         eventually(lambda: request(server.edge, "GET", "/api/posts?limit=1").status == 200, 20)
         return server
 
@@ -158,7 +135,7 @@ class Pages(EdgeScenario):
 
     def test_a_write_through_the_app_is_on_the_next_page_at_once(self):
         server = self.start(traced=True)
-        token = request(server.edge, "POST", "/api/accounts/login", {"Content-Type": "application/json"}, json.dumps({"email": "user50@example.com", "password": "password"}).encode()).json()["token"]
+        token = login(server.edge)
         slug = self.hit(server, "/api/posts?limit=3")["items"][0]["slug"]
         for turn in range(5):
             before = self.hit(server, f"/api/posts/{slug}")
