@@ -1,7 +1,7 @@
-"""bench/sql --cache: hot reads answered from Headroom's cache of results, beside PostgreSQL alone and pgpool-II's memory cache.
+"""bench/sql --cache: hot reads answered from Headroom's cache of results, beside PostgreSQL alone, Headroom without its cache and pgpool-II's memory cache.
 
 pgbench on core 1 asks for 1,000 hot rows; what answers, proxy and PostgreSQL alike, is pinned to core 0: so the figure is CPU of all that serves for each read.
-A share of writes goes around every cache but the one that is measured, through it: so both have to drop what they keep.
+A share of writes, 0, 1 and 10 %, goes through what is measured, all to the one table that is read: so each cache has to drop all it keeps at each of them.
 """
 
 import os
@@ -61,8 +61,8 @@ def move_server(server, core):
         os.sched_setaffinity(pid, {core})
 
 
-def run(server, given, start_headroom, pgbench, patience):
-    """Rows for each share of writes: direct, headroom, pgpool in turn."""
+def run(server, given, start_headroom, start_proxy, pgbench, patience):
+    """Rows for each share of writes: direct, the proxy without and with its cache, pgpool in turn."""
     move_server(server, harness.PROXY_CORE)
     scripts = tempfile.TemporaryDirectory(prefix="headroom-bench-")
     read, write = pathlib.Path(scripts.name) / "read.sql", pathlib.Path(scripts.name) / "write.sql"
@@ -72,11 +72,11 @@ def run(server, given, start_headroom, pgbench, patience):
     given.seconds = max(given.seconds, 5)  # of which the logins take their part
 
     def round_of(name, writes):
-        proxy = {"direct": lambda: None, "headroom": start_headroom, "pgpool": lambda: Pgpool(server)}[name]()
+        proxy = {"direct": lambda: None, "proxy": start_proxy, "headroom": start_headroom, "pgpool": lambda: Pgpool(server)}[name]()
         url = proxy.url() if proxy else server.url
         words = ["-M", "simple", "-f", f"{read}@{1000 - writes}", *(["-f", f"{write}@{writes}"] if writes else [])]
         try:
-            pgbench(url, words, given.cache_clients, given.seconds)
+            pgbench(url, words, given.cache_clients, max(1, given.seconds // 2))
             before = sum(harness.core_seconds(harness.PROXY_CORE))
             count, tps, latency = pgbench(url, words, given.cache_clients, given.seconds)
             used = sum(harness.core_seconds(harness.PROXY_CORE)) - before
@@ -85,18 +85,19 @@ def run(server, given, start_headroom, pgbench, patience):
             if proxy:
                 proxy.stop()
 
-    names = ["direct", "headroom", "pgpool"]
-    for writes in (0, 10, 50):
+    names = ["direct", "proxy", "headroom", "pgpool"]
+    for writes in (0, 10, 100):
         taken = {name: [] for name in names}
         for number in range(given.rounds):
             for name in names if number % 2 == 0 else names[::-1]:
                 taken[name].append(patience.measure(lambda name=name: round_of(name, writes)) if given.patience else round_of(name, writes))
         row = {"writes_per_1000": writes, "clients": given.cache_clients, "rounds": taken}
-        for other in ("direct", "pgpool"):
+        for other in ("direct", "proxy", "pgpool"):
             row[f"tps_ratio_{other}"] = median(h["tps"] / o["tps"] for h, o in zip(taken["headroom"], taken[other]))
             row[f"work_per_cpu_ratio_{other}"] = median(o["us"] / h["us"] for h, o in zip(taken["headroom"], taken[other]))
         rows.append(row)
         print(f"{writes / 10:.0f} % writes:", ", ".join(f"{name} {median(r['tps'] for r in taken[name]):.0f}/s {median(r['us'] for r in taken[name]):.1f} us" for name in names),
-              f"| tps x direct {row['tps_ratio_direct']:.2f}, x pgpool {row['tps_ratio_pgpool']:.2f}; work per CPU x direct {row['work_per_cpu_ratio_direct']:.2f}, x pgpool {row['work_per_cpu_ratio_pgpool']:.2f}",
+              "| tps", *(f"x {other} {row[f'tps_ratio_{other}']:.2f}" for other in ("direct", "proxy", "pgpool")),
+              "| work per CPU", *(f"x {other} {row[f'work_per_cpu_ratio_{other}']:.2f}" for other in ("direct", "proxy", "pgpool")),
               flush=True)
     return rows

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <csignal>
 #include <mutex>
 
@@ -30,6 +31,15 @@ std::pair<std::string, std::string> split_address(const std::string& address) {
   return {address.substr(0, colon), address.substr(colon + 1)};
 }
 
+std::string state_of(const CacheLine& line) {
+  if (!line.rests()) return line.why_not;
+  return fmt::format(
+      "its tables are written too often for it to pay: {} hits in {} look-ups, {} drops; it is "
+      "tried again in {:.0f} s",
+      line.verdict.hits, line.verdict.look_ups, line.verdict.drops,
+      std::ceil(seconds(line.verdict.rest_left)));
+}
+
 }  // namespace
 
 std::vector<ClientStatus> all_clients(Room& room) {
@@ -52,15 +62,8 @@ std::vector<CacheLine> all_cache_lines(Room& room) {
     const std::vector<CacheLine> mine = room.results->lines(worker.index());
     const std::scoped_lock lock(mutex);
     for (const CacheLine& each : mine) {
-      CacheLine& line =
-          all.try_emplace({each.database, each.query}, CacheLine{each.database, each.query, {}})
-              .first->second;
-      line.hits += each.hits;
-      line.misses += each.misses;
-      line.stored += each.stored;
-      line.refused += each.refused;
-      line.passed_by += each.passed_by;
-      if (line.why_not.empty()) line.why_not = each.why_not;
+      all.try_emplace({each.database, each.query}, CacheLine{each.database, each.query, {}})
+          .first->second.merge(each);
     }
   });
   std::vector<CacheLine> lines;
@@ -315,14 +318,14 @@ void Admin::show_cache(const std::vector<CacheLine>& lines) {
     return;
   }
   for (const auto& [database, stream] : s_.room_.results->streams()) {
+    const StreamReport now = stream->report();
     const std::string what = fmt::format(
         "{} tables; {} commits, {} flushes, catalogue read {} times; {:.0f} ms behind at most",
-        stream.tables, stream.commits, stream.flushes, stream.catalogues,
-        milliseconds(stream.behind));
-    row({database, "stream", what, stream.state, "", "", "", "", ""});
+        now.tables, now.commits, now.flushes, now.catalogues, milliseconds(now.behind));
+    row({database, "stream", what, now.state, "", "", "", "", ""});
   }
   for (const CacheLine& each : lines)
-    row({each.database, "query", each.query, each.why_not, number(each.hits), number(each.misses),
+    row({each.database, "query", each.query, state_of(each), number(each.hits), number(each.misses),
          number(each.stored), number(each.refused), number(each.passed_by)});
 }
 

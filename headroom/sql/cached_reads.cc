@@ -104,13 +104,13 @@ std::optional<CachedReads::Request> CachedReads::find_request() const {
   return made;
 }
 
-Insight::Shape& CachedReads::shape_of(const Request& request) {
-  return s_.part_.insight.note(effects_of(request.text).fingerprint, request.text,
-                               s_.account_->database().name, s_.user_);
+KnownPlanPointer CachedReads::plan_of(std::string_view text) {
+  return results_.plan(s_.worker().index(), s_.part_.classifier, stream_, asker(), text);
 }
 
 CachedReads::Look CachedReads::look() {
   if (ticket_) return Look::later;
+  if (!asked_ && s_.outstanding() == 0) planned_ = false;
   if (asked_ || fill_ || s_.outstanding() > 0 || !may_be_cached() || s_.pins_ != 0 ||
       s_.ready_ > 0 || !s_.to_server_.empty() || s_.touched_.any() || s_.attempt_)
     return Look::pass;
@@ -129,20 +129,20 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
   }
   const std::size_t worker = s_.worker().index();
   const TimePoint now = Clock::now();
-  plan_ = results_.plan(worker, stream_, asker(), request.text);
-  shape_ = &shape_of(request);
-  if (!plan_->plan.cacheable) {
-    results_.note(worker, *shape_, CacheEvent::refused, plan_->plan.why_not);
-    return Look::pass;
-  }
-  if (!results_.usable(stream_, now)) {
-    results_.note(worker, *shape_, CacheEvent::passed_by, "the stream of changes is not current");
-    return Look::pass;
-  }
-  if (!request.simple && any_means_now(request.values)) {
-    results_.note(worker, *shape_, CacheEvent::refused, "a value means the time ('today')");
-    return Look::pass;
-  }
+  plan_ = plan_of(request.text);
+  planned_ = true;
+  shape_ = &s_.part_.insight.note(plan_->effects.fingerprint, request.text,
+                                  s_.account_->database().name, s_.user_);
+  counts_ = &results_.counts(worker, *shape_);
+  const Plan& plan = plan_->plan;
+  if (!plan.cacheable) return pass_by(plan.refusal, plan.why_not);
+  if (!request.simple && any_means_now(request.values))
+    return pass_by(Refusal::time, "a value means the time ('today')");
+  if (counts_->worth.rests(stream_.drops_of(plan.reads), now))
+    return pass_by(Refusal::too_often, "its tables are written too often for it to pay");
+  if (!results_.usable(stream_, now))
+    return pass_by(Refusal::stream, "the stream of changes is not current");
+  counts_->worth.looked_up();
   std::string wanted(1, request.simple ? 'Q' : request.describes ? 'D' : 'E');
   wanted.append(request.text);
   if (!request.simple) wanted.append(1, '\0').append(request.types).append(request.values);
@@ -154,18 +154,32 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
                                                      .refresh = cache::Refresh::when_stale}));
 }
 
+// To the database, with the reason for people.
+CachedReads::Look CachedReads::pass_by(Refusal reason, std::string_view why) {
+  const bool may_be_kept = plan_->plan.cacheable && reason != Refusal::time;
+  const CacheEvent event = may_be_kept ? CacheEvent::passed_by : CacheEvent::refused;
+  counts_->note(event, why);
+  stream_.counts().note(s_.worker().index(), event, reason);
+  return Look::pass;
+}
+
 CachedReads::Look CachedReads::take_found(const Request& request, cache::Found found) {
   const std::size_t worker = s_.worker().index();
   switch (found.answer) {
     case cache::Answer::fresh:
     case cache::Answer::stale:
-      results_.note(worker, *shape_, CacheEvent::hit);
+      counts_->note(CacheEvent::hit, {});
+      counts_->worth.hit();
+      stream_.counts().note(worker, CacheEvent::hit);
       answer(request, found.object);
       return Look::taken;
     case cache::Answer::fill:
-      results_.note(worker, *shape_, CacheEvent::miss);
-      fill_.emplace(Fill{
-          .lease = std::move(found.lease), .plan = plan_, .shape = shape_, .began = Clock::now()});
+      counts_->note(CacheEvent::miss, {});
+      stream_.counts().note(worker, CacheEvent::miss);
+      fill_.emplace(Fill{.lease = std::move(found.lease),
+                         .plan = plan_,
+                         .counts = counts_,
+                         .began = Clock::now()});
       return Look::pass;
     case cache::Answer::join:
       ticket_ = std::move(found.ticket);
@@ -177,10 +191,9 @@ CachedReads::Look CachedReads::take_found(const Request& request, cache::Found f
     case cache::Answer::bypass:
     case cache::Answer::overloaded: break;
   }
-  results_.note(worker, *shape_, CacheEvent::passed_by,
-                found.answer == cache::Answer::overloaded ? "too many wait for it"
-                                                          : "its result was not kept");
-  return Look::pass;
+  return pass_by(Refusal::busy, found.answer == cache::Answer::overloaded
+                                    ? "too many wait for it"
+                                    : "its result was not kept");
 }
 
 net::Task<> CachedReads::wait() {
@@ -209,12 +222,12 @@ net::Task<> CachedReads::wait() {
 
 // As the server would: with the answers to Parse and Bind before it and ReadyForQuery behind.
 void CachedReads::answer(const Request& request, const cache::ObjectRef& object) {
-  asked_ = false;
+  asked_ = planned_ = false;
   again_ = 0;
   if (request.parses) {
     s_.unnamed_query_ = request.text;
     s_.unnamed_types_ = request.types;
-    s_.unnamed_effects_ = effects_of(request.text);
+    s_.unnamed_effects_ = plan_->effects;
     s_.unnamed_decision_.reset();
     s_.has_unnamed_ = true;
     s_.unnamed_here_ = false;
@@ -243,12 +256,15 @@ void CachedReads::sent(std::optional<std::string_view> text) {
   rolled_back_ = false;
   const bool first = statements_++ == 0;
   if (!text) {
+    planned_ = false;
     effect_ = Plan::Effect::schema;
     calm_ = false;
     results_.tell_unknown(s_.request_.get());
     return;
   }
-  const KnownPlanPointer known = results_.plan(s_.worker().index(), stream_, asker(), *text);
+  const bool planned = std::exchange(planned_, false) && plan_->catalogue &&
+                       plan_->catalogue->version() == stream_.version();
+  const KnownPlanPointer known = planned ? plan_ : plan_of(*text);
   effect_ = std::max(effect_, known->plan.effect);
   results_.tell(s_.request_.get(), *known);
   calm_ = in_transaction() ? calm_ && known->plan.calm : first && is_plain_begin(*text);
@@ -280,8 +296,8 @@ void CachedReads::record_more(std::string_view bytes) {
   if (fill_->bytes.size() + bytes.size() > results_.options().max_result.count) {
     fill_->failed = true;
     fill_->bytes = {};
-    results_.note(s_.worker().index(), *fill_->shape, CacheEvent::refused,
-                  "its result is larger than sql.cache.max_result");
+    fill_->counts->note(CacheEvent::refused, "its result is larger than sql.cache.max_result");
+    stream_.counts().refused(s_.worker().index(), Refusal::size);
     fill_->lease.uncacheable(results_.cache().options().bypass_ttl, Clock::now());
     return;
   }
@@ -319,6 +335,7 @@ void CachedReads::drop() {
 }
 
 void CachedReads::lost() {
+  planned_ = false;
   if (effect_ != Plan::Effect::none) {
     drop();
     stream_.doubt();
@@ -340,8 +357,12 @@ void CachedReads::finish_fill(pgwire::Status status) {
   const TimePoint now = Clock::now();
   const bool good = !fill.failed && !s_.failed_ && status == s_.status_ && !fill.bytes.empty() &&
                     fill.plan->catalogue->version() == stream_.version();
+  fill.counts->worth.filled(elapsed(fill.began, now));
   if (!fill.lease) return;
-  if (!good) return fill.lease.uncacheable(Duration::zero(), now);
+  if (!good) {
+    stream_.counts().filled(s_.worker().index(), false);
+    return fill.lease.uncacheable(Duration::zero(), now);
+  }
   Duration ttl = fill.plan->ttl;
   if (stream_.blind()) ttl = std::min(ttl, results_.options().blind_ttl);
   const cache::Head head{.metadata = {},
@@ -353,7 +374,10 @@ void CachedReads::finish_fill(pgwire::Status status) {
   results_.cache().count_fill(worker, cache::Space::sql, 0,
                               stored ? cache::Cache::Fill::stored : cache::Cache::Fill::failed,
                               elapsed(fill.began, now));
-  if (stored) results_.note(worker, *fill.shape, CacheEvent::stored);
+  stream_.counts().filled(worker, stored);
+  if (!stored) return;
+  ++fill.counts->stored;
+  fill.counts->why_not.clear();
 }
 
 }  // namespace headroom::sql

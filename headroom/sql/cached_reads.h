@@ -59,7 +59,7 @@ class CachedReads {
   struct Fill {
     cache::Lease lease;
     KnownPlanPointer plan;
-    const Insight::Shape* shape;
+    ShapeCounts* counts;
     std::string bytes{};
     TimePoint began{};
     bool failed = false;
@@ -69,7 +69,8 @@ class CachedReads {
   [[nodiscard]] Look look_up(const Request& request);
   [[nodiscard]] Look take_found(const Request& request, cache::Found found);
   [[nodiscard]] Asker asker() const;
-  [[nodiscard]] Insight::Shape& shape_of(const Request& request);
+  [[nodiscard]] KnownPlanPointer plan_of(std::string_view text);
+  [[nodiscard]] Look pass_by(Refusal reason, std::string_view why);
   void answer(const Request& request, const cache::ObjectRef& object);
   void finish_fill(pgwire::Status status);
   void fail_fill();
@@ -84,7 +85,9 @@ class CachedReads {
   unsigned again_ = 0;
 
   KnownPlanPointer plan_;  // of the request at hand
+  bool planned_ = false;   // plan_ is that of the next statement that is sent
   Insight::Shape* shape_ = nullptr;
+  ShapeCounts* counts_ = nullptr;
   cache::Ticket ticket_;
   std::optional<Fill> fill_;
   std::optional<cache::Found> waited_;  // what the ticket brought

@@ -39,12 +39,13 @@ Error malformed() { return {Errc::protocol, "the server does not answer what it 
 
 ChangeStream::ChangeStream(net::Workers& workers, const postgres::Means& means,
                            const Database& database, postgres::Credentials who, cache::Cache& cache,
-                           Duration behind, bool may_be_blind)
+                           DatabaseCounts& counts, Duration behind, bool may_be_blind)
     : worker_(workers[0]),
       means_(means),
       database_(database),
       who_(std::move(who)),
       cache_(cache),
+      counts_(counts),
       behind_(behind),
       may_be_blind_(may_be_blind),
       tag_("sql:" + database.name),
@@ -77,8 +78,11 @@ bool ChangeStream::current(TimePoint now) {
                   !catalogue_stale_.load(std::memory_order_acquire) &&
                   verified > doubted_.load(std::memory_order_acquire) &&
                   elapsed(time_of(verified), now) <= behind_;
+  note_current(is, now);
   const bool ageing = elapsed(time_of(verified), now) > behind_ / 3;
-  if ((!is || ageing) && ready_.load(std::memory_order_relaxed) &&
+  const bool due = !is || ageing || settling_.load(std::memory_order_relaxed);
+  if (due && stamp(now) >= next_probe_.load(std::memory_order_relaxed) &&
+      ready_.load(std::memory_order_relaxed) &&
       !kicked_.exchange(true, std::memory_order_acq_rel)) {
     worker_.post([this] {
       if (wake_) wake_->set();
@@ -92,10 +96,30 @@ void ChangeStream::doubt() {
   raise(doubted_, stamp(Clock::now()));
 }
 
-void ChangeStream::changed(std::span<const Oid> tables) {
-  for (const Oid table : tables)
+// From the first who asked in vain to the first who did not.
+void ChangeStream::note_current(bool is, TimePoint now) {
+  std::int64_t since = bypassed_since_.load(std::memory_order_relaxed);
+  if (!is && since == 0)
+    bypassed_since_.compare_exchange_strong(since, stamp(now), std::memory_order_relaxed);
+  if (is && since != 0 &&
+      bypassed_since_.compare_exchange_strong(since, 0, std::memory_order_relaxed))
+    counts_.bypassed(elapsed(time_of(since), now));
+}
+
+void ChangeStream::drop(std::span<const Oid> tables, DropBy by) {
+  for (const Oid table : tables) {
+    drops_[table % drops_.size()].fetch_add(1, std::memory_order_relaxed);
     cache_.memory().invalidate_tag(tag(table),
                                    cache::Hardness::hard);  // a CDN is not told of each write
+  }
+  counts_.dropped(by);
+}
+
+std::uint64_t ChangeStream::drops_of(std::span<const Oid> tables) const {
+  std::uint64_t sum = 0;
+  for (const Oid table : tables)
+    sum += drops_[table % drops_.size()].load(std::memory_order_relaxed);
+  return sum;
 }
 
 void ChangeStream::look_anew() {
@@ -110,6 +134,7 @@ void ChangeStream::schema_changed() {
 
 void ChangeStream::flush() {
   flushes_.fetch_add(1, std::memory_order_relaxed);
+  counts_.dropped(DropBy::flush);
   cache_.memory().invalidate_tag(tag_, cache::Hardness::hard);
 }
 
@@ -128,12 +153,16 @@ StreamReport ChangeStream::report() const {
       .commits = commits_.load(), .flushes = flushes_.load(), .catalogues = version_.load()};
   const TimePoint now = Clock::now();
   report.behind = elapsed(time_of(verified_.load()), now);
+  report.bypassed = counts_.bypassed_time();
+  if (const std::int64_t since = bypassed_since_.load(); since != 0)
+    report.bypassed += elapsed(time_of(since), now);
   const std::scoped_lock lock(mutex_);
   report.tables = catalogue_ ? catalogue_->size() : 0;
   report.state = !ready_ || !follows_primary() ? state_
                  : catalogue_stale_            ? "reading the catalogue"
                  : verified_ <= doubted_       ? "waiting for a commit to pass"
                                                : "current";
+  report.current = report.state == "current" && report.behind <= std::max(behind_, 2 * kAtRest);
   return report;
 }
 
@@ -193,6 +222,7 @@ Task<Result<>> ChangeStream::follow() {
   position_ = heartbeat_begun_ = 0;
   open_ = {};
   unsettled_.clear();
+  settling_ = false;
   probe_.reset();
   probed_ = looked_ = {};
   fingerprint_.clear();
@@ -320,6 +350,7 @@ void ChangeStream::commit(std::uint32_t xid) {
     open_.all = open_.schema = true;
   }
   unsettled_.push_back(std::move(open_));
+  settling_.store(true, std::memory_order_relaxed);
   open_ = {};
 }
 
@@ -331,7 +362,7 @@ void ChangeStream::drop(const Commit& commit) {
   if (commit.all)
     flush();
   else
-    changed(commit.tables);
+    drop(commit.tables, DropBy::stream);
 }
 
 // What the last question asked for has been passed: all that was seen then has been dropped, or is dropped now.
@@ -345,6 +376,7 @@ void ChangeStream::settle() {
     if (seen) drop(commit);
     return seen;
   });
+  settling_.store(!unsettled_.empty(), std::memory_order_relaxed);
   raise(verified_, stamp(probe_->as_of));
   probe_.reset();
 }
@@ -387,6 +419,7 @@ Task<Result<>> ChangeStream::probe(postgres::Server& server) {
   if (probe_ && !late && !doubted) co_return Result<>{};
   if (probe_ && probe_->heartbeat != 0) co_return Result<>{};  // it is on its way
   probed_ = as_of;
+  next_probe_.store(stamp(as_of + kShortest), std::memory_order_relaxed);
   Probe made{.as_of = as_of, .position = 0, .heartbeat = 0, .snapshot = {}};
   if (late || doubted) {
     made.heartbeat = ++heartbeat_sent_;

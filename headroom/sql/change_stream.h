@@ -4,13 +4,14 @@
 // Owns: the connection that decodes the log (postgres::Decoding), a connection that asks, the catalogue's snapshot. Borrows: the cache.
 // Worker: its tasks run on the first worker; current(), doubt(), changed(), catalogue() and report() are for any thread.
 // Invariants: (1) current(now): every commit that was in the log and could be seen `behind` before now, and every one that doubt() was said of, has
-//   dropped what it changed; (2) a commit drops when it is decoded, and once more when new snapshots see it: between the two a fill may still read what was
-//   before, since the log is read before a commit is visible; (3) while the stream is not there, or does not know the catalogue, nothing is
+//   dropped what it changed; (2) a commit drops when it is decoded, and once more, as soon as that can be asked, when new snapshots see it: between the two a fill
+//   may still read what was before, since the log is read before a commit is visible; (3) while the stream is not there, or does not know the catalogue, nothing is
 //   current; it begins with a flush; (4) what the log does not tell (an unknown name, a line that is no line) drops all; an empty transaction, as DDL
 //   and privileges leave it, makes nothing current until the catalogue's fingerprint says whether something has changed, which then drops all.
 // Limits: kMostUnsettled commits not seen yet, then all is dropped; one question at a time to the server, at most one each kShortest.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -22,6 +23,7 @@
 #include "headroom/net/task_group.h"
 #include "headroom/postgres/decoding.h"
 #include "headroom/sql/account.h"
+#include "headroom/sql/cache_counts.h"
 #include "headroom/sql/catalogue.h"
 #include "headroom/sql/snapshot.h"
 
@@ -29,7 +31,9 @@ namespace headroom::sql {
 
 struct StreamReport {
   std::string state{};  // "current", "behind", or why not
+  bool current = false;
   Duration behind{};    // how old the last sign is
+  Duration bypassed{};  // in all: how long who asked was not answered from the cache because of it
   std::uint64_t commits = 0, flushes = 0, catalogues = 0, tables = 0;
 };
 
@@ -39,7 +43,8 @@ class ChangeStream {
   static constexpr std::size_t kMostUnsettled = 10'000;
 
   ChangeStream(net::Workers& workers, const postgres::Means& means, const Database& database,
-               postgres::Credentials who, cache::Cache& cache, Duration behind, bool may_be_blind);
+               postgres::Credentials who, cache::Cache& cache, DatabaseCounts& counts,
+               Duration behind, bool may_be_blind);
   ChangeStream(const ChangeStream&) = delete;
   ChangeStream& operator=(const ChangeStream&) = delete;
 
@@ -52,7 +57,9 @@ class ChangeStream {
   // Something was committed that may have changed anything: current() says no until the stream has passed this moment.
   void doubt();
   // The tables that a commit has changed, before anybody hears of it.
-  void changed(std::span<const Oid> tables);
+  void changed(std::span<const Oid> tables) { drop(tables, DropBy::proxy); }
+  // How often what is read of these has been dropped; now and then too high a number.
+  [[nodiscard]] std::uint64_t drops_of(std::span<const Oid> tables) const;
   // What tables are may have changed.
   void schema_changed();
   void flush();
@@ -65,6 +72,7 @@ class ChangeStream {
   [[nodiscard]] CataloguePointer catalogue() const;
   [[nodiscard]] std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
   [[nodiscard]] StreamReport report() const;
+  [[nodiscard]] DatabaseCounts& counts() const { return counts_; }
 
   // Of everything that was read from this database; and of one table.
   [[nodiscard]] const std::string& tag() const { return tag_; }
@@ -104,6 +112,8 @@ class ChangeStream {
   void commit(std::uint32_t xid);
   void settle();
   void drop(const Commit& commit);
+  void drop(std::span<const Oid> tables, DropBy by);
+  void note_current(bool is, TimePoint now);
   void look_anew();
   void say(std::string state);
 
@@ -112,6 +122,7 @@ class ChangeStream {
   const Database& database_;
   const postgres::Credentials who_;
   cache::Cache& cache_;
+  DatabaseCounts& counts_;
   const Duration behind_;
   const bool may_be_blind_;
   const std::string tag_;
@@ -142,9 +153,13 @@ class ChangeStream {
   std::atomic<std::int64_t> doubted_{0};
   std::atomic<std::int64_t> wanted_{0};
   std::atomic<bool> kicked_{false};
+  std::atomic<bool> settling_{false};  // a commit has been read that may not be visible to all yet
+  std::atomic<std::int64_t> next_probe_{0};
   std::atomic<std::uint64_t> version_{0};
   std::atomic<std::uint64_t> commits_{0}, flushes_{0};
-  mutable std::mutex mutex_;  // a copy of a pointer, a line for people
+  std::atomic<std::int64_t> bypassed_since_{0};
+  std::array<std::atomic<std::uint64_t>, 1024> drops_{};  // by the oid's rest
+  mutable std::mutex mutex_;                              // a copy of a pointer, a line for people
   CataloguePointer catalogue_;
   std::string state_ = "starting";
 };

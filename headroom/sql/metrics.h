@@ -77,10 +77,48 @@ inline constexpr Family kPoolWaiting{"headroom_sql_pool_waiting",
 inline constexpr Family kPoolLimit{
     "headroom_sql_pool_limit", Kind::gauge, "Server connections allowed.", {"database", "user"}};
 
-inline constexpr std::array<const Family*, 17> kFamilies{
-    &kReplicaReads, &kReadsMoved,   &kClients,  &kClientsOpen, &kRefused,  &kCancels,
-    &kQueries,      &kTransactions, &kErrors,   &kLost,        &kFailed,   &kQueryTime,
-    &kWaitTime,     &kPoolOpen,     &kPoolIdle, &kPoolWaiting, &kPoolLimit};
+inline constexpr Family kCacheLookups{
+    "headroom_sql_cache_lookups_total",
+    Kind::counter,
+    "Requests that were looked up in the cache of results, by outcome (hit, miss, refused, "
+    "passed_by).",
+    {"database", "outcome"}};
+inline constexpr Family kCacheRefused{
+    "headroom_sql_cache_refused_total",
+    Kind::counter,
+    "Requests refused or passed by, by reason (statement, function, time, table, unknown, "
+    "settings, rule, size, stream, too_often, busy).",
+    {"database", "reason"}};
+inline constexpr Family kCacheFills{"headroom_sql_cache_fills_total",
+                                    Kind::counter,
+                                    "Misses that the database answered, by outcome (stored, "
+                                    "not_stored).",
+                                    {"database", "outcome"}};
+inline constexpr Family kCacheDrops{
+    "headroom_sql_cache_drops_total",
+    Kind::counter,
+    "Drops of what was kept, by who told of the change (proxy, stream, flush).",
+    {"database", "by"}};
+inline constexpr Family kCacheCurrent{"headroom_sql_cache_current",
+                                      Kind::gauge,
+                                      "1 while the stream of changes is current.",
+                                      {"database"}};
+inline constexpr Family kCacheLag{"headroom_sql_cache_stream_lag_seconds",
+                                  Kind::gauge,
+                                  "How old the last sign of the stream of changes is; at rest it "
+                                  "is looked for once a second.",
+                                  {"database"}};
+inline constexpr Family kCacheBypassed{"headroom_sql_cache_bypassed_seconds",
+                                       Kind::gauge,
+                                       "How long in all the cache was asked in vain because the "
+                                       "stream was not current.",
+                                       {"database"}};
+
+inline constexpr std::array<const Family*, 24> kFamilies{
+    &kCacheLookups,  &kCacheRefused, &kCacheFills,   &kCacheDrops, &kCacheCurrent, &kCacheLag,
+    &kCacheBypassed, &kReplicaReads, &kReadsMoved,   &kClients,    &kClientsOpen,  &kRefused,
+    &kCancels,       &kQueries,      &kTransactions, &kErrors,     &kLost,         &kFailed,
+    &kQueryTime,     &kWaitTime,     &kPoolOpen,     &kPoolIdle,   &kPoolWaiting,  &kPoolLimit};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::sql

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "headroom/base/text.h"
 
@@ -11,23 +12,22 @@ namespace {
 
 constexpr std::size_t kMostChanges = 64;  // tables that one write drops by itself
 
+constexpr std::size_t kLongestBegin = 200;
+
 struct Calls {
-  bool cacheable = true;
   bool calm = true;   // none is volatile
   bool known = true;  // they write nothing, and read nothing but what the text names
-  std::string why_not{};
 };
 
 // A function of PostgreSQL's own writes no table that is cached; one of somebody else's may do anything, unless it is immutable.
-void look_at(const ObjectName& name, const Catalogue& catalogue, Calls& calls) {
+void look_at(const ObjectName& name, const Catalogue& catalogue, Calls& calls, Plan& plan) {
   const Function* function = catalogue.function(name.name);
-  const auto refuse = [&](std::string_view why) {
-    calls.cacheable = false;
-    if (calls.why_not.empty()) calls.why_not = fmt::format("{}() {}", name.name, why);
+  const auto refuse = [&](std::string_view why, Refusal reason = Refusal::function) {
+    plan.refuse(reason, fmt::format("{}() {}", name.name, why));
   };
   if (function == nullptr) {
     calls.known = false;
-    return refuse("is not known");
+    return refuse("is not known", Refusal::unknown);
   }
   const bool may_be_users = function->in_user && name.schema != "pg_catalog";
   const bool may_be_systems =
@@ -42,18 +42,21 @@ void look_at(const ObjectName& name, const Catalogue& catalogue, Calls& calls) {
   if (!is_tame(name.name)) refuse("depends on the moment or on who asks");
 }
 
-std::string refusal_of(const Decision& d) {
-  if (d.its_class != Class::read) return fmt::format("it is no read ({})", name_of(d.its_class));
-  if (d.statements != 1) return "it is not one statement";
-  if (d.copies || d.explains) return "COPY and EXPLAIN are not cached";
-  if (d.locks_rows) return "it locks rows";
-  if (d.into || d.writes_in_with) return "it writes";
-  if (d.samples) return "TABLESAMPLE is another one each time";
-  if (d.clock) return "it depends on the time";
-  if (d.local_state) return "it reads what is the server's own";
-  if (d.hinted_primary) return "it asks for the primary";
-  if (d.reads.empty()) return "it reads no table";
-  return {};
+void look_at_statement(const Decision& d, Plan& plan) {
+  const auto refuse = [&](bool applies, std::string_view why, Refusal reason = Refusal::statement) {
+    if (applies) plan.refuse(reason, std::string(why));
+  };
+  if (d.its_class != Class::read)
+    plan.refuse(Refusal::statement, fmt::format("it is no read ({})", name_of(d.its_class)));
+  refuse(d.statements != 1, "it is not one statement");
+  refuse(d.copies || d.explains, "COPY and EXPLAIN are not cached");
+  refuse(d.locks_rows, "it locks rows");
+  refuse(d.into || d.writes_in_with, "it writes");
+  refuse(d.samples, "TABLESAMPLE is another one each time");
+  refuse(d.clock, "it depends on the time", Refusal::time);
+  refuse(d.local_state, "it reads what is the server's own", Refusal::table);
+  refuse(d.hinted_primary, "it asks for the primary");
+  refuse(d.reads.empty(), "it reads no table");
 }
 
 void add_reads(const Decision& decision, const Catalogue& catalogue,
@@ -62,12 +65,12 @@ void add_reads(const Decision& decision, const Catalogue& catalogue,
     const Table* table = catalogue.find(name.schema, name.name, path);
     if (table == nullptr) {
       plan.reads_known = false;
-      if (plan.why_not.empty()) plan.why_not = fmt::format("the table {} is not known", name.name);
+      plan.refuse(Refusal::unknown, fmt::format("the table {} is not known", name.name));
       continue;
     }
     if (!table->why_not.empty()) {
       if (!table->is_system) plan.reads_known = false;
-      if (plan.why_not.empty()) plan.why_not = fmt::format("{} is {}", name.name, table->why_not);
+      plan.refuse(Refusal::table, fmt::format("{} is {}", name.name, table->why_not));
       continue;
     }
     plan.reads.insert(plan.reads.end(), table->reads.begin(), table->reads.end());
@@ -97,7 +100,25 @@ void add_changes(const Decision& decision, const Catalogue& catalogue,
 
 }  // namespace
 
+std::string_view name_of(Refusal refusal) {
+  constexpr std::array<std::string_view, kRefusals> kNames{
+      "none",     "statement", "function", "time",   "table",     "unknown",
+      "settings", "rule",      "size",     "stream", "too_often", "busy"};
+  return kNames[static_cast<std::size_t>(refusal)];
+}
+
+void Plan::refuse(Refusal reason, std::string why) {
+  if (refusal != Refusal::none) return;
+  refusal = reason;
+  why_not = std::move(why);
+}
+
 bool is_plain_begin(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(' ');
+  if (text.size() > kLongestBegin || first == std::string_view::npos ||
+      !(text::equal_ignoring_case(text.substr(first, 3), "beg") ||
+        text::equal_ignoring_case(text.substr(first, 3), "sta")))
+    return false;
   std::string words;
   for (const std::string_view word : text::split(text, ' ')) {
     if (!word.empty()) words.append(words.empty() ? "" : " ").append(text::lowered(word));
@@ -116,15 +137,15 @@ bool is_plain_begin(std::string_view text) {
 
 Plan plan_for(const Decision& decision, const Catalogue& catalogue,
               const std::vector<std::string>& path) {
-  Plan plan{.why_not = refusal_of(decision)};
+  Plan plan;
+  look_at_statement(decision, plan);
   Calls calls;
-  for (const ObjectName& each : decision.functions) look_at(each, catalogue, calls);
+  for (const ObjectName& each : decision.functions) look_at(each, catalogue, calls, plan);
   plan.reads_known = calls.known;
-  if (plan.why_not.empty()) plan.why_not = calls.why_not;
-  if (plan.why_not.empty() && catalogue.has_odd_operators())
-    plan.why_not = "there are operators or casts that are not immutable";
+  if (catalogue.has_odd_operators())
+    plan.refuse(Refusal::function, "there are operators or casts that are not immutable");
   add_reads(decision, catalogue, path, plan);
-  plan.cacheable = plan.why_not.empty();
+  plan.cacheable = plan.refusal == Refusal::none;
   plan.counts = plan.cacheable && decision.functions.size() == 1 &&
                 decision.functions.front().name == "count";
   plan.calm = decision.its_class == Class::read && !decision.locks_rows && !decision.into &&

@@ -7,12 +7,31 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "headroom/sql/catalogue.h"
 #include "headroom/sql/classify.h"
 
 namespace headroom::sql {
+
+// Why a result is not kept, in a word.
+enum class Refusal : std::uint8_t {
+  none,
+  statement,  // no single plain SELECT
+  function,   // one that is not immutable, an operator or cast of that kind
+  time,
+  table,     // unlogged, foreign, a system catalogue, with policies that call
+  unknown,   // a table or a function that the catalogue does not have, or no catalogue yet
+  settings,  // of the session: its encoding
+  rule,
+  size,       // larger than max_result, or of too many tables
+  stream,     // of changes: it is not current
+  too_often,  // written, to pay
+  busy,       // too many wait, or the cache knows that it was not kept
+};
+inline constexpr std::size_t kRefusals = 12;
+[[nodiscard]] std::string_view name_of(Refusal refusal);
 
 struct Plan {
   // What is to be dropped when it is committed; in this order.
@@ -27,10 +46,14 @@ struct Plan {
       false;  // a read that leaves its transaction as it was: neither writes, locks nor settings
   bool counts = false;       // SELECT count(...)
   bool reads_known = false;  // `reads` has all that it reads
-  std::string why_not{};
+  Refusal refusal = Refusal::none;
+  std::string why_not{};  // the same in a sentence
   std::vector<Oid> reads{};
   Effect effect = Effect::none;
   std::vector<Oid> changes{};
+
+  // The first reason counts.
+  void refuse(Refusal reason, std::string why);
 };
 
 // BEGIN of READ COMMITTED, by its default or by name, and nothing else.

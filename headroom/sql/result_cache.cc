@@ -3,12 +3,11 @@
 #include <algorithm>
 
 #include "headroom/auth/crypto.h"
-#include "headroom/sql/effects.h"
+#include "headroom/base/hash.h"
+#include "headroom/sql/metrics.h"
 
 namespace headroom::sql {
 namespace {
-
-constexpr std::size_t kLongestPlanned = 4096;  // and kept: longer ones are planned each time
 
 // Of what a session says about itself alone.
 bool is_neutral(std::string_view setting) { return setting == "application_name"; }
@@ -26,27 +25,36 @@ const std::string& acts_as(const Asker& asker) {
 
 }  // namespace
 
-ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options,
-                         link::Link* link)
-    : workers_(workers), cache_(cache), options_(options), link_(link) {
+ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, metrics::Registry& registry,
+                         const CacheOptions& options, link::Link* link)
+    : workers_(workers), cache_(cache), registry_(registry), options_(options), link_(link) {
   for (std::size_t i = 0; i < workers.size(); ++i) parts_.push_back(std::make_unique<Part>());
 }
 
 void ResultCache::add(const postgres::Means& means, const Database& database,
                       postgres::Credentials who) {
-  streams_[&database] =
-      std::make_unique<ChangeStream>(workers_, means, database, std::move(who), cache_,
+  Followed& its = streams_[&database];
+  its.counts = std::make_unique<DatabaseCounts>(registry_, database.name);
+  its.stream =
+      std::make_unique<ChangeStream>(workers_, means, database, std::move(who), cache_, *its.counts,
                                      options_.behind, options_.blind_ttl > Duration::zero());
+  const auto gauge = [&](const Family& family, auto read) {
+    its.gauges.push_back(registry_.gauge(
+        family, {database.name}, [&stream = *its.stream, read] { return read(stream.report()); }));
+  };
+  gauge(kCacheCurrent, [](const StreamReport& r) { return r.current ? 1.0 : 0.0; });
+  gauge(kCacheLag, [](const StreamReport& r) { return seconds(r.behind); });
+  gauge(kCacheBypassed, [](const StreamReport& r) { return seconds(r.bypassed); });
 }
 
 void ResultCache::start() {
-  for (auto& [database, stream] : streams_) stream->start();
+  for (auto& [database, its] : streams_) its.stream->start();
   if (link_ != nullptr) link_->currency = this;
 }
 
 bool ResultCache::current(TimePoint now) {
   bool all = true;
-  for (auto& [database, stream] : streams_) all = stream->current(now) && all;
+  for (auto& [database, its] : streams_) all = its.stream->current(now) && all;
   return all;
 }
 
@@ -75,51 +83,62 @@ void ResultCache::tell_unknown(link::Request* request) const {
 
 void ResultCache::stop() {
   if (link_ != nullptr) link_->currency = nullptr;
-  for (auto& [database, stream] : streams_) stream->stop();
+  for (auto& [database, its] : streams_) its.stream->stop();
 }
 
 ChangeStream* ResultCache::stream(const Database& database) const {
   const auto found = streams_.find(&database);
-  return found == streams_.end() ? nullptr : found->second.get();
+  return found == streams_.end() ? nullptr : found->second.stream.get();
 }
 
 bool ResultCache::usable(ChangeStream& stream, TimePoint now) const {
   return stream.current(now) || stream.blind();
 }
 
-KnownPlanPointer ResultCache::plan(std::size_t worker, ChangeStream& stream, const Asker& asker,
-                                   std::string_view text) {
+std::size_t ResultCache::Part::Hash::operator()(std::string_view text) const {
+  return hash64(text);
+}
+
+KnownPlanPointer ResultCache::plan(std::size_t worker, Classifier& classifier, ChangeStream& stream,
+                                   const Asker& asker, std::string_view text) {
+  if (text.size() > kLongestPlan)
+    return std::make_shared<const KnownPlan>(make_plan(classifier, stream, asker, text));
   Part& part = *parts_[worker];
-  if (text.size() > kLongestPlanned)
-    return std::make_shared<const KnownPlan>(make_plan(part, stream, asker, text));
-  std::string name = stream.tag();
-  name.append(1, '\0')
-      .append(path_of(asker))
-      .append(1, '\0')
-      .append(acts_as(asker))
-      .append(1, '\0')
-      .append(text);
-  const auto found = part.plans.find(name);
+  std::string& name = part.name;
+  name.assign(stream.tag()).append(1, '\0').append(path_of(asker)).append(1, '\0');
+  name.append(acts_as(asker)).append(1, '\0').append(text);
+  const auto found = part.plans.find(std::string_view(name));
   if (found != part.plans.end() && found->second->catalogue &&
       found->second->catalogue->version() == stream.version())
     return found->second;
-  if (part.plans.size() >= kMostPlans) part.plans.clear();
-  return part.plans[std::move(name)] =
-             std::make_shared<const KnownPlan>(make_plan(part, stream, asker, text));
+  if (found == part.plans.end()) {
+    if (part.plans.size() >= kMostPlans || part.plan_bytes + name.size() > kPlanBytes) {
+      part.plans.clear();
+      part.plan_bytes = 0;
+    }
+    part.plan_bytes += name.size();
+  }
+  return part.plans[name] =
+             std::make_shared<const KnownPlan>(make_plan(classifier, stream, asker, text));
 }
 
-KnownPlan ResultCache::make_plan(Part& part, ChangeStream& stream, const Asker& asker,
+KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, const Asker& asker,
                                  std::string_view text) const {
-  KnownPlan known{
-      .plan = {}, .tags = {}, .page_tags = {}, .ttl = {}, .catalogue = stream.catalogue()};
+  KnownPlan known{.plan = {},
+                  .tags = {},
+                  .page_tags = {},
+                  .ttl = {},
+                  .catalogue = stream.catalogue(),
+                  .effects = effects_of(text)};
   static const Catalogue kNothing;
   if (!asker.reads_alike || !reads_alike(asker.settings)) {
     known.plan = {
+        .refusal = Refusal::settings,
         .why_not = "its encoding or standard_conforming_strings leave open what the text says",
         .effect = Plan::Effect::schema};
     return known;
   }
-  const DecisionPointer decision = part.classifier.decide(text);
+  const DecisionPointer decision = classifier.decide(text);
   known.plan = plan_for(*decision, known.catalogue ? *known.catalogue : kNothing,
                         parse_search_path(path_of(asker), acts_as(asker)));
   const auto calls = [&](const std::string& name) {
@@ -128,10 +147,11 @@ KnownPlan ResultCache::make_plan(Part& part, ChangeStream& stream, const Asker& 
   if (known.catalogue && std::ranges::any_of(known.catalogue->column_functions(), calls)) {
     known.plan.cacheable = known.plan.reads_known = known.plan.calm = false;
     known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
-    known.plan.why_not = "it may call a function as a column";
+    known.plan.refuse(Refusal::function, "it may call a function as a column");
   }
   if (!known.catalogue) {
     known.plan.cacheable = false;
+    known.plan.refusal = Refusal::unknown;  // whatever else there seemed to be
     known.plan.why_not = "the catalogue has not been read yet";
   }
   known.tags.push_back(stream.tag());
@@ -139,7 +159,7 @@ KnownPlan ResultCache::make_plan(Part& part, ChangeStream& stream, const Asker& 
   for (const Oid each : known.plan.changes) known.page_tags.push_back(stream.tag(each));
   if (known.tags.size() > cache::kTagsLimit) {
     known.plan.cacheable = false;
-    known.plan.why_not = "it reads too many tables";
+    known.plan.refuse(Refusal::size, "it reads too many tables");
   }
   if (known.plan.cacheable) apply_rules(known, text);
   return known;
@@ -152,12 +172,12 @@ void ResultCache::apply_rules(KnownPlan& known, std::string_view text) const {
     if (!cache::matches(rule.query, shown)) continue;
     if (rule.ttl > Duration::zero()) known.ttl = rule.ttl;
     known.plan.cacheable = rule.cache;
-    if (!rule.cache) known.plan.why_not = "a rule says so";
+    if (!rule.cache) known.plan.refuse(Refusal::rule, "a rule says so");
     return;
   }
   if (options_.automatic) return;
   known.plan.cacheable = false;
-  known.plan.why_not = "no rule names it";
+  known.plan.refuse(Refusal::rule, "no rule names it");
 }
 
 std::string ResultCache::key(const Asker& asker, std::string_view request) {
@@ -175,36 +195,25 @@ std::string ResultCache::key(const Asker& asker, std::string_view request) {
   return key;
 }
 
-void ResultCache::note(std::size_t worker, const Insight::Shape& shape, CacheEvent event,
-                       std::string_view why_not) {
-  auto& all = parts_[worker]->counts;
-  if (all.size() >= kMostShapes && !all.contains(&shape)) return;
-  Counts& counts = all[&shape];
-  switch (event) {
-    case CacheEvent::hit: ++counts.hits; break;
-    case CacheEvent::miss: ++counts.misses; break;
-    case CacheEvent::stored: ++counts.stored; break;
-    case CacheEvent::refused: ++counts.refused; break;
-    case CacheEvent::passed_by: ++counts.passed_by; break;
-  }
-  if (event == CacheEvent::hit || event == CacheEvent::stored)
-    counts.why_not.clear();
-  else if (!why_not.empty() && counts.why_not != why_not)
-    counts.why_not = why_not;
+ShapeCounts& ResultCache::counts(std::size_t worker, const Insight::Shape& shape) {
+  Part& part = *parts_[worker];
+  const auto found = part.counts.find(&shape);
+  if (found != part.counts.end()) return found->second;
+  return part.counts.size() >= kMostShapes ? part.others : part.counts[&shape];
 }
 
 std::vector<CacheLine> ResultCache::lines(std::size_t worker) const {
+  const TimePoint now = Clock::now();
   std::vector<CacheLine> all;
   for (const auto& [shape, counts] : parts_[worker]->counts)
     all.push_back({shape->database, shape->query, counts.why_not, counts.hits, counts.misses,
-                   counts.stored, counts.refused, counts.passed_by});
+                   counts.stored, counts.refused, counts.passed_by, counts.worth.verdict(now)});
   return all;
 }
 
-std::vector<std::pair<std::string, StreamReport>> ResultCache::streams() const {
-  std::vector<std::pair<std::string, StreamReport>> all;
-  for (const auto& [database, stream] : streams_)
-    all.emplace_back(database->name, stream->report());
+std::vector<std::pair<std::string, const ChangeStream*>> ResultCache::streams() const {
+  std::vector<std::pair<std::string, const ChangeStream*>> all;
+  for (const auto& [database, its] : streams_) all.emplace_back(database->name, its.stream.get());
   return all;
 }
 

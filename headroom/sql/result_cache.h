@@ -5,7 +5,7 @@
 // Invariants: (1) a key has everything that a result depends on beside the tables: database, user, role and all other settings of the session but
 //   its name, the protocol, the exact text, types, values and formats; (2) a result is tagged by every table it read, and by its database;
 //   (3) it is stored only if the catalogue by which it was tagged is still the newest.
-// Limits: kMostPlans texts and kMostShapes shapes of queries a worker; results of max_result.
+// Limits: kMostPlans texts of kPlanBytes in all and kMostShapes shapes of queries a worker; results of max_result.
 #pragma once
 
 #include <map>
@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "headroom/link/link.h"
+#include "headroom/sql/cache_counts.h"
 #include "headroom/sql/cache_options.h"
 #include "headroom/sql/change_stream.h"
+#include "headroom/sql/effects.h"
 #include "headroom/sql/insight.h"
 #include "headroom/sql/plan.h"
 
@@ -38,24 +40,20 @@ struct KnownPlan {
   std::vector<std::string> page_tags;  // besides: of what it changes, as it may return it
   Duration ttl{};
   CataloguePointer catalogue;  // by which it was made; null: there was none yet
+  Effects effects{};
 };
 using KnownPlanPointer = std::shared_ptr<const KnownPlan>;
-
-struct CacheLine {
-  std::string database, query, why_not;
-  std::uint64_t hits = 0, misses = 0, stored = 0, refused = 0, passed_by = 0;
-};
-
-enum class CacheEvent : std::uint8_t { hit, miss, stored, refused, passed_by };
 
 class ResultCache final : public link::Currency {
  public:
   static constexpr std::size_t kMostPlans = 4000;
+  static constexpr std::size_t kPlanBytes = 8U << 20U;
+  static constexpr std::size_t kLongestPlan = 16U << 10U;  // longer ones are planned each time
   static constexpr std::size_t kMostShapes = 1000;
 
   // `link`: who is told what queries read; null: nobody.
-  ResultCache(net::Workers& workers, cache::Cache& cache, const CacheOptions& options,
-              link::Link* link);
+  ResultCache(net::Workers& workers, cache::Cache& cache, metrics::Registry& registry,
+              const CacheOptions& options, link::Link* link);
 
   // Before the workers' first session, from main's thread.
   void add(const postgres::Means& means, const Database& database, postgres::Credentials who);
@@ -73,39 +71,48 @@ class ResultCache final : public link::Currency {
   [[nodiscard]] cache::Cache& cache() { return cache_; }
   [[nodiscard]] const CacheOptions& options() const { return options_; }
 
-  // On a worker.
-  [[nodiscard]] KnownPlanPointer plan(std::size_t worker, ChangeStream& stream, const Asker& asker,
+  // On a worker, whose `classifier` it is.
+  [[nodiscard]] KnownPlanPointer plan(std::size_t worker, Classifier& classifier,
+                                      ChangeStream& stream, const Asker& asker,
                                       std::string_view text);
   // Whether hits may be given now: else the database is asked.
   [[nodiscard]] bool usable(ChangeStream& stream, TimePoint now) const;
-  void note(std::size_t worker, const Insight::Shape& shape, CacheEvent event,
-            std::string_view why_not = {});
+  // Of a shape; those beyond kMostShapes are counted as one.
+  [[nodiscard]] ShapeCounts& counts(std::size_t worker, const Insight::Shape& shape);
   // `request`: protocol, text, types, values and formats.
   [[nodiscard]] static std::string key(const Asker& asker, std::string_view request);
 
   // For SHOW CACHE; the lines of one worker, on it.
   [[nodiscard]] std::vector<CacheLine> lines(std::size_t worker) const;
-  [[nodiscard]] std::vector<std::pair<std::string, StreamReport>> streams() const;
+  [[nodiscard]] std::vector<std::pair<std::string, const ChangeStream*>> streams() const;
 
  private:
-  struct Counts {
-    std::uint64_t hits = 0, misses = 0, stored = 0, refused = 0, passed_by = 0;
-    std::string why_not;
-  };
   struct Part {
-    Classifier classifier;
-    std::unordered_map<std::string, KnownPlanPointer> plans;
-    std::unordered_map<const Insight::Shape*, Counts> counts;
+    struct Hash {
+      using is_transparent = void;
+      std::size_t operator()(std::string_view text) const;
+    };
+    std::unordered_map<std::string, KnownPlanPointer, Hash, std::equal_to<>> plans;
+    std::size_t plan_bytes = 0;
+    std::string name;  // of the plan that is looked for
+    std::unordered_map<const Insight::Shape*, ShapeCounts> counts;
+    ShapeCounts others;
   };
-  [[nodiscard]] KnownPlan make_plan(Part& part, ChangeStream& stream, const Asker& asker,
-                                    std::string_view text) const;
+  [[nodiscard]] KnownPlan make_plan(Classifier& classifier, ChangeStream& stream,
+                                    const Asker& asker, std::string_view text) const;
   void apply_rules(KnownPlan& known, std::string_view text) const;
 
   net::Workers& workers_;
   cache::Cache& cache_;
+  metrics::Registry& registry_;
   const CacheOptions& options_;
   link::Link* const link_;
-  std::map<const Database*, std::unique_ptr<ChangeStream>> streams_;
+  struct Followed {
+    std::unique_ptr<DatabaseCounts> counts;
+    std::unique_ptr<ChangeStream> stream;
+    std::vector<metrics::GaugeHandle> gauges{};
+  };
+  std::map<const Database*, Followed> streams_;
   std::vector<std::unique_ptr<Part>> parts_;
 };
 

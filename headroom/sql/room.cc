@@ -132,7 +132,7 @@ Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
 // Of every database, as its URL's user.
 void Room::watch_changes() {
   if (cache_ == nullptr || (!options_->cache.on() && !tags_pages)) return;
-  results = std::make_unique<ResultCache>(workers, *cache_, options_->cache,
+  results = std::make_unique<ResultCache>(workers, *cache_, registry, options_->cache,
                                           tags_pages ? &link : nullptr);
   for (const auto& [name, database] : databases_) {
     const postgres::Target& target = database.route.target;
