@@ -33,10 +33,12 @@ sockaddr_in address(std::uint32_t host, int port) {
   return made;
 }
 
-int open_socket(int port, std::size_t number, int flags) {
+int open_socket(int port, std::size_t number, int flags, bool small = false) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
   if (fd < 0) give_up(fmt::format("socket: {}", std::strerror(errno)));
   const int on = 1;
+  const int bytes = 4096;
+  if (small) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
   const sockaddr_in from = address(0x7F000002U + static_cast<std::uint32_t>(number % kSources), 0);
@@ -89,7 +91,7 @@ Clients::~Clients() {
 void Clients::connect(std::size_t number) {
   auto client = std::make_unique<Client>();
   client->number = number;
-  client->fd = open_socket(options_.port, number, SOCK_NONBLOCK);
+  client->fd = open_socket(options_.port, number, SOCK_NONBLOCK, is_small(number));
   epoll_event event{.events = EPOLLIN | EPOLLOUT, .data = {.ptr = client.get()}};
   epoll_ctl(epoll_, EPOLL_CTL_ADD, client->fd, &event);
   clients_.push_back(std::move(client));
@@ -105,6 +107,16 @@ void Clients::open() {
     if (!run_until(deadline, [&] { return ready_ > before; }))
       give_up(fmt::format("{} of {} connections opened", ready_, options_.connections));
   }
+}
+
+std::size_t Clients::stall_small() {
+  std::size_t stalled = 0;
+  for (const auto& client : clients_) {
+    if (!is_small(client->number)) continue;
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, client->fd, nullptr);
+    ++stalled;
+  }
+  return stalled;
 }
 
 bool Clients::run_until(TimePoint deadline, const std::function<bool()>& done) {
@@ -287,7 +299,7 @@ void Publisher::add(const std::string& channel, std::uint64_t at, std::size_t by
       face_ == Face::socketio
           ? fmt::format(R"(42["publish","{}","{}"])", channel, data)
           : fmt::format(
-                R"({{"type":"publish","channel":"{}","event":"n","data":"{}","ack":false}})",
+                R"({{"type":"publish","channel":"{}","event":"client-n","data":"{}","ack":false}})",
                 channel, data));
 }
 

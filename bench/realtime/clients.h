@@ -34,6 +34,7 @@ class Clients {
     std::string path;
     std::size_t connections = 0;
     std::function<std::string(std::size_t)> channel;  // of the i-th; "" for none
+    std::size_t small_every = 0;  // each so manyth has a small receive buffer; 0: none
   };
   explicit Clients(Options options);
   ~Clients();
@@ -42,6 +43,8 @@ class Clients {
 
   // Connects all, 200 at once, and waits until each is subscribed.
   void open();
+  // Those with a small receive buffer read nothing from now on; how many.
+  std::size_t stall_small();
   // Reads until `done` or the deadline; whether it was done.
   bool run_until(TimePoint deadline, const std::function<bool()>& done);
 
@@ -61,6 +64,9 @@ class Clients {
     } stage = Stage::connecting;
     std::string partial{};
   };
+  [[nodiscard]] bool is_small(std::size_t number) const {
+    return options_.small_every != 0 && number % options_.small_every == 0;
+  }
   void connect(std::size_t number);
   void on_event(Client& client, std::uint32_t events);
   void on_bytes(Client& client, std::string_view bytes);

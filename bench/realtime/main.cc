@@ -2,7 +2,9 @@
 //
 //   idle      opens and subscribes, says {"ready": ...} and waits for a line: the caller measures memory
 //   fanout    one channel: a message, and the next when all have it, for --duration
-//   personal  a channel for each: --rate messages a second over all, in turn
+//   personal  a channel for each: --rate messages a second over all, in turn; --rates 250,5000 one after the other, a line each
+//   stalled   one channel at --rate: for a tenth of --duration all read, then of ten clients one takes nothing; a line after each, and one
+//             between them when those are full
 //
 // Exit codes: 0 done, 1 failed, 2 bad usage.
 #include <fmt/format.h>
@@ -31,6 +33,7 @@ struct Plan {
   std::size_t bytes = 256;
   double rate = 1000;
   double duration = 5;
+  std::vector<double> rates{};
 };
 
 // User and system time of the server's process, all threads (clock_getcpuclockid(3)).
@@ -49,14 +52,16 @@ struct Measured {
   double cpu = 0;
 };
 
-void report(const Clients& clients, const Measured& m) {
+void report(const Clients& clients, const Measured& m, std::string_view what = "all",
+            double rate = 0) {
   const auto ms = [&](double q) { return headroom::milliseconds(clients.ages.quantile(q)); };
   fmt::print(
-      R"({{"published":{},"expected":{},"delivered":{},"seconds":{:.3f},"server_cpu_s":{:.4f},"deliveries_per_s":{:.0f},"deliveries_per_cpu_s":{:.0f},"p50_ms":{:.3f},"p99_ms":{:.3f},"max_ms":{:.3f}}})",
-      m.published, m.expected, clients.received, m.seconds, m.cpu,
+      R"({{"what":"{}","rate":{:.0f},"published":{},"expected":{},"delivered":{},"seconds":{:.3f},"server_cpu_s":{:.4f},"deliveries_per_s":{:.0f},"deliveries_per_cpu_s":{:.0f},"p50_ms":{:.3f},"p99_ms":{:.3f},"max_ms":{:.3f}}})",
+      what, rate, m.published, m.expected, clients.received, m.seconds, m.cpu,
       static_cast<double>(clients.received) / m.seconds,
       m.cpu > 0 ? static_cast<double>(clients.received) / m.cpu : 0.0, ms(0.5), ms(0.99), ms(1.0));
   fmt::print("\n");
+  std::fflush(stdout);
 }
 
 void idle(const Plan& plan) {
@@ -103,6 +108,57 @@ void fanout(Plan plan) {
   report(clients, m);
 }
 
+// Sends at a fixed rate, each message stamped with the time at which it should have been sent.
+class Pace {
+ public:
+  Pace(Clients& clients, const Plan& plan, std::vector<std::string> channels)
+      : clients_(clients), plan_(plan), channels_(std::move(channels)) {
+    for (std::size_t from = 0; from < channels_.size(); from += kChannelsEach) {
+      const auto end = std::min(channels_.size(), from + kChannelsEach);
+      publishers_.push_back(std::make_unique<Publisher>(
+          plan.clients.port, plan.publisher_face, plan.publisher_path,
+          std::vector<std::string>(channels_.begin() + static_cast<std::ptrdiff_t>(from),
+                                   channels_.begin() + static_cast<std::ptrdiff_t>(end))));
+    }
+  }
+
+  std::uint64_t run(double rate, double time) {
+    const std::uint64_t began = now_ns();
+    const auto total = static_cast<std::uint64_t>(rate * time);
+    std::uint64_t sent = 0;
+    (void)clients_.run_until(TimePoint::max(), [&] {
+      const double elapsed = static_cast<double>(now_ns() - began) * 1e-9;
+      const auto due = std::min(total, static_cast<std::uint64_t>(elapsed * rate));
+      for (; sent < due; ++sent) {
+        const std::size_t channel = next_++ % channels_.size();
+        const auto at = began + static_cast<std::uint64_t>(static_cast<double>(sent) / rate * 1e9);
+        publishers_[channel / kChannelsEach]->add(channels_[channel], at, plan_.bytes);
+      }
+      flush();
+      return elapsed > time;
+    });
+    return sent;
+  }
+  bool wait_for(std::uint64_t received, int seconds) {
+    return clients_.run_until(Clock::now() + std::chrono::seconds(seconds), [&] {
+      flush();
+      return clients_.received >= received;
+    });
+  }
+
+ private:
+  static constexpr std::size_t kChannelsEach = 9000;  // of a connection that publishes
+  void flush() {
+    for (const auto& each : publishers_) each->flush();
+  }
+
+  Clients& clients_;
+  const Plan& plan_;
+  const std::vector<std::string> channels_;
+  std::vector<std::unique_ptr<Publisher>> publishers_;
+  std::size_t next_ = 0;
+};
+
 void personal(Plan plan) {
   const auto channel = [](std::size_t i) { return fmt::format("public-p{}", i); };
   plan.clients.channel = channel;
@@ -110,42 +166,51 @@ void personal(Plan plan) {
   clients.open();
   std::vector<std::string> channels;
   for (std::size_t i = 0; i < plan.clients.connections; ++i) channels.push_back(channel(i));
-  Publisher publisher(plan.clients.port, plan.publisher_face, plan.publisher_path, channels);
-  Measured m;
-  const auto run_for = [&](double time) {
-    const std::uint64_t began = now_ns();
-    const auto total = static_cast<std::uint64_t>(plan.rate * time);
-    std::uint64_t sent = 0;
-    (void)clients.run_until(TimePoint::max(), [&] {
-      const double elapsed = static_cast<double>(now_ns() - began) * 1e-9;
-      const auto due = std::min(total, static_cast<std::uint64_t>(elapsed * plan.rate));
-      for (; sent < due; ++sent) {
-        // Stamped with the time at which it should have been sent.
-        const auto at =
-            began + static_cast<std::uint64_t>(static_cast<double>(sent) / plan.rate * 1e9);
-        publisher.add(channels[m.published++ % channels.size()], at, plan.bytes);
-      }
-      publisher.flush();
-      return elapsed > time;
-    });
+  Pace pace(clients, plan, std::move(channels));
+  if (plan.rates.empty()) plan.rates = {plan.rate};
+  for (const double rate : plan.rates) {
+    clients.received = 0;
+    (void)pace.wait_for(pace.run(rate, 1), 2);
+    reset(clients);
+    Measured m;
+    const double cpu = cpu_seconds(plan.pid);
+    const TimePoint start = Clock::now();
+    m.published = m.expected = pace.run(rate, plan.duration);
+    m.seconds = headroom::seconds(Clock::now() - start);
+    const bool all = pace.wait_for(m.expected, 10);
+    m.cpu = cpu_seconds(plan.pid) - cpu;
+    report(clients, m, all ? "all" : "cut", rate);
+    if (!all) return;  // it does not keep up
+  }
+}
+
+void stalled(Plan plan) {
+  const std::string channel = "public-slow";
+  plan.clients.channel = [channel](std::size_t) { return channel; };
+  plan.clients.small_every = 10;
+  Clients clients(plan.clients);
+  clients.open();
+  Pace pace(clients, plan, {channel});
+  (void)pace.run(plan.rate, 1);
+  const auto phase = [&](std::string_view what, std::size_t readers, double time) {
+    const std::uint64_t before = clients.received;
+    (void)pace.wait_for(before + 1, 1);  // what is still under way
+    reset(clients);
+    Measured m;
+    const double cpu = cpu_seconds(plan.pid);
+    const TimePoint start = Clock::now();
+    m.published = pace.run(plan.rate, time);
+    m.expected = m.published * readers;
+    (void)pace.wait_for(m.expected, 5);
+    m.seconds = headroom::seconds(Clock::now() - start);
+    m.cpu = cpu_seconds(plan.pid) - cpu;
+    report(clients, m, what, plan.rate);
   };
-  run_for(1);
-  const std::uint64_t before = m.published;
-  (void)clients.run_until(Clock::now() + std::chrono::seconds(2),
-                          [&] { return clients.received >= before; });
-  reset(clients);
-  m = {};
-  const double cpu = cpu_seconds(plan.pid);
-  const TimePoint start = Clock::now();
-  run_for(plan.duration);
-  m.seconds = headroom::seconds(Clock::now() - start);
-  m.expected = m.published;
-  (void)clients.run_until(Clock::now() + std::chrono::seconds(10), [&] {
-    publisher.flush();
-    return clients.received >= m.expected;
-  });
-  m.cpu = cpu_seconds(plan.pid) - cpu;
-  report(clients, m);
+  const std::size_t all = plan.clients.connections;
+  phase("all read", all, plan.duration / 10);
+  const std::size_t left = all - clients.stall_small();
+  phase("filling", left, plan.duration / 10);
+  phase("one in ten stalled", left, plan.duration);
 }
 
 }  // namespace
@@ -158,7 +223,7 @@ int main(int argc, char** argv) {
   std::string channel;
   app.add_option("mode", plan.mode)
       ->required()
-      ->check(CLI::IsMember({"idle", "fanout", "personal"}));
+      ->check(CLI::IsMember({"idle", "fanout", "personal", "stalled"}));
   app.add_option("--port", plan.clients.port)->required();
   app.add_option("--face", plan.clients.face)->transform(CLI::CheckedTransformer(faces));
   app.add_option("--path", plan.clients.path)->required();
@@ -171,7 +236,8 @@ int main(int argc, char** argv) {
       ->transform(CLI::CheckedTransformer(faces));
   app.add_option("--pid", plan.pid, "of the server, whose CPU time is read");
   app.add_option("--bytes", plan.bytes, "of a message's data");
-  app.add_option("--rate", plan.rate, "personal: messages a second");
+  app.add_option("--rate", plan.rate, "personal, stalled: messages a second");
+  app.add_option("--rates", plan.rates, "personal: several, one after the other")->delimiter(',');
   app.add_option("--duration", plan.duration, "seconds");
   try {
     app.parse(argc, argv);
@@ -183,6 +249,7 @@ int main(int argc, char** argv) {
     if (plan.mode == "idle") idle(plan);
     if (plan.mode == "fanout") fanout(plan);
     if (plan.mode == "personal") personal(plan);
+    if (plan.mode == "stalled") stalled(plan);
   } catch (const std::exception& error) {
     fmt::print(stderr, "headroom-sockets: {}\n", error.what());
     return 1;

@@ -17,6 +17,7 @@
 #include "headroom/base/error.h"
 #include "headroom/http/body.h"
 #include "headroom/http/message.h"
+#include "headroom/http/service.h"
 #include "headroom/http/writer.h"
 #include "headroom/net/stream.h"
 
@@ -117,6 +118,14 @@ class Exchange {
   [[nodiscard]] net::Buffer& input() { return in_; }
   // The answer is no longer HTTP: when serve() returns, the connection is closed.
   void hijack() { hijacked_ = true; }
+  // The same for long: when serve() returns, the request, its head and all buffers are given up, and `next` has the stream. What input()
+  // holds is for `next` to take before.
+  void leave(unsigned status, std::unique_ptr<Onward> next) {
+    hijacked_ = true;
+    status_ = status;
+    finished_ = true;
+    onward_ = std::move(next);
+  }
 
   // --- what has happened, for logs and metrics ---
   [[nodiscard]] bool started() const { return started_; }
@@ -157,6 +166,7 @@ class Exchange {
   Length length_;
   unsigned status_ = 0;
   std::uint64_t bytes_sent_ = 0;
+  std::unique_ptr<Onward> onward_;
   bool chunked_ = false;
   bool head_written_ = false;
   bool started_ = false;

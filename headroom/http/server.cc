@@ -1,7 +1,5 @@
 #include "headroom/http/server.h"
 
-#include <unistd.h>
-
 #include "headroom/base/log.h"
 #include "headroom/http/proxy_protocol.h"
 #include "headroom/http/writer.h"
@@ -18,15 +16,15 @@ constexpr std::uint64_t kDrainBytes = 64U << 10U;
 
 }  // namespace
 
-// One connection: linked into its server while its task runs; everything it owns is in that task's frame.
+// One connection while it speaks HTTP: linked into its server. Its task owns it.
 class ServerConnection {
  public:
   ServerConnection(Server& server, int fd, int family, Peer peer)
       : server_(server),
         options_(server.options_),
-        stream_(server.group_, fd, family),
+        stream_(std::make_unique<net::Stream>(server.group_, fd, family)),
         in_(server.group_.worker().buffers()),
-        exchange_(server.group_, stream_, in_, std::move(peer), server.date_),
+        exchange_(server.group_, *stream_, in_, std::move(peer), server.date_),
         next_(server.connections_) {
     if (next_ != nullptr) next_->previous_ = this;
     server.connections_ = this;
@@ -39,11 +37,18 @@ class ServerConnection {
   }
 
   [[nodiscard]] net::Task<> run();
+  // What remains of a connection that has left HTTP.
+  [[nodiscard]] bool has_left() const { return exchange_.onward_ != nullptr; }
+  struct Left {
+    std::unique_ptr<net::Stream> stream;
+    std::unique_ptr<Onward> next;
+  };
+  [[nodiscard]] Left left() { return {std::move(stream_), std::move(exchange_.onward_)}; }
   void drain();
   [[nodiscard]] bool waiting() const { return waiting_; }
   void end() {
     waiting_ = false;
-    stream_.abort(Errc::cancelled);
+    stream_->abort(Errc::cancelled);
   }
   [[nodiscard]] ServerConnection* next() const { return next_; }
 
@@ -61,7 +66,7 @@ class ServerConnection {
 
   Server& server_;
   std::shared_ptr<const ServerOptions> options_;  // of the current request
-  net::Stream stream_;
+  std::unique_ptr<net::Stream> stream_;
   net::Buffer in_;
   Exchange exchange_;
   ScanState scan_;
@@ -95,10 +100,10 @@ net::Task<bool> ServerConnection::open() {
     }
   }
   if (SSL_CTX* context = server_.tls_ ? server_.tls_() : nullptr; context != nullptr) {
-    stream_.expire_at(Clock::now() + options_->header_timeout);
+    stream_->expire_at(Clock::now() + options_->header_timeout);
     const std::string_view received =
         in_.data();  // the handshake's first bytes may have come with the PROXY header
-    auto shaken = co_await stream_.accept_tls(context, received);
+    auto shaken = co_await stream_->accept_tls(context, received);
     in_.clear();
     if (!shaken) {
       log::debug("http", "{}: {}", exchange_.peer().address.to_string(), shaken.error().message);
@@ -110,7 +115,7 @@ net::Task<bool> ServerConnection::open() {
 }
 
 net::Task<Result<>> ServerConnection::read_proxy_header() {
-  stream_.expire_at(Clock::now() + options_->header_timeout);
+  stream_->expire_at(Clock::now() + options_->header_timeout);
   for (;;) {
     ProxyAddresses addresses;
     const Parsed parsed = parse_proxy_header(in_.data(), addresses);
@@ -127,7 +132,7 @@ net::Task<Result<>> ServerConnection::read_proxy_header() {
       in_.consume(parsed.size);
       co_return Result<>{};
     }
-    auto bytes = co_await stream_.read_into(in_);
+    auto bytes = co_await stream_->read_into(in_);
     if (!bytes) co_return pass(bytes);
     if (*bytes == 0) co_return fail(Errc::protocol, "closed before the PROXY header");
   }
@@ -136,8 +141,8 @@ net::Task<Result<>> ServerConnection::read_proxy_header() {
 // Nothing has come for a while: waits for the next request without holding memory.
 net::Task<Result<std::size_t>> ServerConnection::rest() {
   exchange_.release();
-  stream_.expire_at(Clock::now() + options_->keep_alive_timeout);
-  co_return co_await stream_.read_into(in_);
+  stream_->expire_at(Clock::now() + options_->keep_alive_timeout);
+  co_return co_await stream_->read_into(in_);
 }
 
 net::Task<ServerConnection::Head> ServerConnection::read_head() {
@@ -162,15 +167,15 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
       }
       if (first) {
         first = false;
-        stream_.expire_at(rough_now() + options_->header_timeout);
+        stream_->expire_at(rough_now() + options_->header_timeout);
       }
     }
     if (in_.empty()) {
-      if (server_.draining_ && answered_ > 0 && stream_.idle_and_open()) co_return Head::closed;
+      if (server_.draining_ && answered_ > 0 && stream_->idle_and_open()) co_return Head::closed;
       idle_ = true;
-      stream_.expire_at(rough_now() + kHoldMemory);
+      stream_->expire_at(rough_now() + kHoldMemory);
     }
-    Result<std::size_t> bytes = co_await stream_.read_into(in_);
+    Result<std::size_t> bytes = co_await stream_->read_into(in_);
     if (!bytes && idle_ && bytes.error().code == Errc::timeout && !server_.draining_)
       bytes = co_await rest();
     idle_ = false;
@@ -184,7 +189,7 @@ net::Task<ServerConnection::Head> ServerConnection::read_head() {
 }
 
 net::Task<bool> ServerConnection::answer() {
-  stream_.expire_at(kNever);  // from here on the service's own waits have deadlines
+  stream_->expire_at(kNever);  // from here on the service's own waits have deadlines
   exchange_.reset(*options_, Clock::now());
   ++answered_;
   if (server_.draining_ ||
@@ -202,8 +207,8 @@ net::Task<bool> ServerConnection::answer() {
     exchange_.close_after();
     (void)co_await exchange_.reply(reply);
   }
-  if (!exchange_.finished_ && exchange_.ends_with_connection()) stream_.reset();
-  if (!exchange_.finished_ || stream_.native() < 0) co_return false;
+  if (!exchange_.finished_ && exchange_.ends_with_connection()) stream_->reset();
+  if (!exchange_.finished_ || stream_->native() < 0) co_return false;
   if (exchange_.close_after_ || !exchange_.request_.keep_alive) {
     co_await linger();
     co_return false;
@@ -240,18 +245,18 @@ net::Task<> ServerConnection::refuse(unsigned status, std::string_view reason) {
   reply.body = std::to_string(status) + " " +
                std::string(reason_of(static_cast<std::uint16_t>(status))) + ": " +
                std::string(reason) + "\n";
-  stream_.expire_at(Clock::now() + kLinger);
+  stream_->expire_at(Clock::now() + kLinger);
   (void)co_await exchange_.reply(reply);
 }
 
 // Reads on for a while: closing with bytes unread would reset the connection and could cost the peer our answer.
 net::Task<> ServerConnection::linger() {
-  stream_.finish_writing();
+  stream_->finish_writing();
   const TimePoint last = Clock::now() + kLinger;
   for (TimePoint now = Clock::now(); now < last; now = Clock::now()) {
-    stream_.expire_at(std::min(now + kLingerIdle, last));
+    stream_->expire_at(std::min(now + kLingerIdle, last));
     in_.clear();
-    auto bytes = co_await stream_.read_into(in_);
+    auto bytes = co_await stream_->read_into(in_);
     if (!bytes || *bytes == 0) co_return;
   }
 }
@@ -260,9 +265,9 @@ void ServerConnection::drain() {
   if (!idle_) {
     if (!exchange_.started_) exchange_.close_after();
   } else if (answered_ == 0) {
-    stream_.expire_at(Clock::now() + kHoldMemory);  // its first request is under way
-  } else if (stream_.idle_and_open()) {
-    stream_.abort(Errc::cancelled);
+    stream_->expire_at(Clock::now() + kHoldMemory);  // its first request is under way
+  } else if (stream_->idle_and_open()) {
+    stream_->abort(Errc::cancelled);
   }  // else its next request is here already: it is answered, the last one
 }
 
@@ -283,20 +288,22 @@ void Server::take_inner(int fd, Peer peer, std::move_only_function<void()> ended
 }
 
 void Server::spawn(int fd, int family, Peer peer, std::move_only_function<void()> ended) {
-  auto task = [this, fd, family, peer = std::move(peer),
+  auto connection = std::make_unique<ServerConnection>(*this, fd, family, std::move(peer));
+  auto task = [this, connection = std::move(connection),
                ended = std::move(ended)]() mutable -> net::Task<> {
     // Values of the callable live as long as the task (TaskGroup::spawn).
     ++open_;
-    co_await run(fd, family, std::move(peer));
+    co_await connection->run();
+    if (connection->has_left()) {
+      const ServerConnection::Left left = connection->left();
+      connection.reset();
+      co_await left.next->run();
+    }
+    connection.reset();
     --open_;
     if (ended) ended();
   };
-  if (!group_.spawn(std::move(task))) ::close(fd);
-}
-
-net::Task<> Server::run(int fd, int family, Peer peer) {
-  ServerConnection connection(*this, fd, family, std::move(peer));
-  co_await connection.run();
+  (void)group_.spawn(std::move(task));
 }
 
 void Server::end_oldest_waiting() {

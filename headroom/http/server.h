@@ -61,7 +61,6 @@ class Server {
  private:
   friend class ServerConnection;
   void spawn(int fd, int family, Peer peer, std::move_only_function<void()> ended);
-  [[nodiscard]] net::Task<> run(int fd, int family, Peer peer);
 
   net::TaskGroup& group_;
   Service& service_;

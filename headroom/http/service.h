@@ -9,6 +9,15 @@ namespace headroom::http {
 
 class Exchange;
 
+// What goes on with a connection that has left HTTP (Exchange::leave): an upgraded protocol, or an answer without end. It owns what it needs of
+// the request, for neither the exchange nor its buffers are there any more; the stream is, and stays where it was.
+class Onward {
+ public:
+  virtual ~Onward() = default;
+  // Until the connection's end. The stream lives longer than this object.
+  [[nodiscard]] virtual net::Task<> run() = 0;
+};
+
 class Service {
  public:
   virtual ~Service() = default;

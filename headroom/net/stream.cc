@@ -192,6 +192,20 @@ Task<Result<std::size_t>> Stream::read_some(std::span<char> into) {
   co_return why();
 }
 
+Result<std::optional<std::size_t>> Stream::try_read_into(Buffer& in, std::size_t least) {
+  if (failed(reading_)) return why();
+  if (may_read()) {
+    auto bytes = receive(in.space(least));
+    if (!bytes) return bytes;
+    if (*bytes) {
+      in.commit(**bytes);
+      return bytes;
+    }
+  }
+  if (in.empty()) in.release();
+  return std::nullopt;
+}
+
 Task<Result<std::size_t>> Stream::read_into(Buffer& in, std::size_t least) {
   while (!failed(reading_)) {
     if (may_read()) {

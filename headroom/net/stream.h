@@ -77,6 +77,10 @@ class Stream final : private Stoppable {
   // The same into a buffer with room for at least `least`; an empty one holds no memory while nothing has come, and what it then takes is
   // what was used last, still in the processor's cache.
   [[nodiscard]] Task<Result<std::size_t>> read_into(Buffer& in, std::size_t least = 1);
+  // The same without a coroutine of its own, for who waits long and by the thousand. Nothing: nothing has come; co_await readable() and ask again.
+  [[nodiscard]] Result<std::optional<std::size_t>> try_read_into(Buffer& in, std::size_t least = 1);
+  // co_await: until a read may go on or gives up.
+  [[nodiscard]] auto readable() { return watch_.wait(Direction::read); }
   // What has arrived, without waiting; 0 when nothing has, at the end, after an error, and with TLS: read_some() then tells.
   [[nodiscard]] std::size_t read_now(std::span<char> into);
   // Until a read would not wait, without holding a buffer for it.

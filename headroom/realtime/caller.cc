@@ -8,6 +8,7 @@ namespace {
 constexpr std::string_view kUser = "user:";
 constexpr std::string_view kGroup = "group:";
 constexpr std::string_view kLocation = "location:";
+constexpr std::string_view kServerToUser = "#server-to-user-";
 constexpr std::size_t kMostNames = 64;
 constexpr std::size_t kNameBytes = 128;
 
@@ -17,9 +18,11 @@ std::vector<std::string> names_at(const json::Value& claims, const std::string& 
   const auto claim = path.empty() ? std::nullopt : auth::claim_at(claims, path);
   if (!claim) return names;
   const auto take = [&](const json::Value& value) {
-    std::string name = value.kind() == json::Kind::number
-                           ? value.text()
-                           : std::string(value.string().value_or(""));
+    // A number that is not exactly one (beyond 64 bits) would be others' too.
+    const bool exact = value.integer() || value.natural();
+    std::string name = value.kind() != json::Kind::number ? std::string(value.string().value_or(""))
+                       : exact                            ? value.text()
+                                                          : std::string();
     if (!name.empty() && name.size() <= kNameBytes && names.size() < kMostNames)
       names.push_back(std::move(name));
   };
@@ -83,7 +86,17 @@ Listening may_listen(const RealtimeOptions& options, const Caller& caller,
                   return is_below(location, own) || is_below(own, location);
                 }));
   }
-  return options.authorization.url.empty() ? when(caller.known()) : Listening::ask;
+  if (channel.starts_with(kServerToUser))
+    return when(caller.known() && channel.substr(kServerToUser.size()) == caller.name);
+  const bool is_protected =
+      shares_app(options) && (channel.starts_with("private-") || channel.starts_with("presence-"));
+  if (options.authorization.url.empty()) return when(caller.known() && !is_protected);
+  return Listening::ask;
+}
+
+bool shares_app(const RealtimeOptions& options) {
+  return std::ranges::any_of(options.apps,
+                             [&](const AppOptions& each) { return each.id == options.plain_app; });
 }
 
 std::vector<std::string> own_channels(const Caller& caller) {

@@ -2,7 +2,9 @@
 //
 //   audience   channel            who may listen
 //   public     public_channels    anybody
-//   room       any other name     every user; with [realtime.authorization] url whoever the app says
+//   room       any other name     every user; with [realtime.authorization] url whoever the app says. Where plain_app is an app of the Pusher
+//                                 protocol, what that protocol protects (private-, presence-) only whom the app says, and
+//                                 #server-to-user-{name} that user alone
 //   user       user:{name}        that user, without asking
 //   group      group:{name}       users whose token names the group, without asking
 //   location   location:{a/b/c}   users whose token names it or one above it, without asking; what is sent to one reaches all below it
@@ -43,6 +45,8 @@ struct Caller {
 enum class Listening : std::uint8_t { no, yes, ask };  // ask: the app says
 [[nodiscard]] Listening may_listen(const RealtimeOptions& options, const Caller& caller,
                                    std::string_view channel);
+// Whether the plain faces speak of an app that Pusher's clients and servers speak of too.
+[[nodiscard]] bool shares_app(const RealtimeOptions& options);
 // The channels that the caller is in without asking.
 [[nodiscard]] std::vector<std::string> own_channels(const Caller& caller);
 

@@ -3,8 +3,6 @@
 namespace headroom::realtime {
 namespace {
 
-constexpr std::array<const char*, 7> kRefusals{"handshake", "origin", "limit", "protocol",
-                                               "silent",    "slow",   "drain"};
 constexpr std::array<const char*, kFaces> kFaceNames{"pusher", "json", "sse", "poll"};
 constexpr std::array<const char*, kPriorities> kPriorityNames{"normal", "critical"};
 constexpr std::array<const char*, 3> kAccess{"public", "private", "presence"};

@@ -10,6 +10,8 @@
 namespace headroom::realtime {
 
 enum class Refusal : std::uint8_t { handshake, origin, limit, protocol, silent, slow, drain };
+inline constexpr std::array<const char*, 7> kRefusals{"handshake", "origin", "limit", "protocol",
+                                                      "silent",    "slow",   "drain"};
 enum class Access : std::uint8_t { open, restricted, presence };  // kinds of channels
 
 struct Cells {

@@ -1,6 +1,7 @@
 #include "headroom/realtime/channel.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "headroom/realtime/outlet.h"
 #include "headroom/realtime/part.h"
@@ -198,13 +199,26 @@ bool Channel::is_too_far(const Subscription& subscription) const {
   return false;
 }
 
+std::vector<Log::Place> Channel::newest_of_keys(const Subscription& subscription) const {
+  const Log& log = logs_[Priority::normal];
+  std::unordered_set<std::string_view> seen;
+  std::vector<Log::Place> places;
+  const Log::Place from = std::max(log.begin(), subscription.next[kNormal]);
+  for (Log::Place place = log.end(); place != from; --place) {
+    if (seen.insert(log.at(place - 1)->what().key).second) places.push_back(place - 1);
+  }
+  std::ranges::reverse(places);
+  return places;
+}
+
 std::uint64_t Channel::skip(Subscription& subscription) {
   std::uint64_t skipped = 0;
   for (std::size_t i = 0; i < kPriorities; ++i) {
     if (i == kNormal && subscription.overtaken) continue;
     const Log& log = logs_.of[i];
     Log::Place to = std::max(log.begin(), subscription.next[i]);
-    if (i == kNormal && rule_.slow == Slow::latest && !log.empty()) to = log.end() - 1;
+    if (i == kNormal && rule_.slow == Slow::latest && !conflates() && !log.empty())
+      to = log.end() - 1;
     skipped += to - subscription.next[i];
     subscription.next[i] = to;
   }

@@ -125,6 +125,10 @@ class Channel {
   [[nodiscard]] bool is_paused(const Subscription& subscription) const {
     return subscription.overtaken && rule_.slow == Slow::pause;
   }
+  // Whether who took nothing for a while gets the newest message of each key alone.
+  [[nodiscard]] bool conflates() const { return !rule_.latest_by.empty(); }
+  // Of the normal messages it has not had, the places of the newest of each key, oldest first. The last message is always one.
+  [[nodiscard]] std::vector<Log::Place> newest_of_keys(const Subscription& subscription) const;
   [[nodiscard]] bool has_all(const Subscription& subscription) const;
   // Behind what the subscription has been given, nothing missing before it: where it could go on from.
   [[nodiscard]] Position reached(const Subscription& subscription) const;

@@ -153,6 +153,39 @@ TEST_F(OvertakenTest, LatestGoesOnWithTheNewestAlone) {
   EXPECT_LT(firsts(got).size(), 60U);
 }
 
+TEST_F(ChannelTest, LatestByAKeyGivesWhoWasSlowTheNewestOfEachKey) {
+  rule("prices").slow = Slow::latest;
+  options().channels.back().latest_by = "symbol";
+  Ear& good = ear(0);
+  Ear& slow = ear(1);
+  for (Ear* each : {&good, &slow}) each->subscribe("prices");
+  const auto price = [](int i) {
+    return R"({"symbol":"s)" + std::to_string(i % 7) + R"(","n":)" + std::to_string(i) +
+           R"(,"x":")" + std::string(1000, 'x') + "\"}";
+  };
+  for (int i = 0; i < 300; i += 10) {
+    for (int j = i; j < i + 10; ++j) publish("prices", price(j));
+    EXPECT_THAT(good.data(10), SizeIs(10)) << "who keeps up gets all";
+  }
+  EXPECT_TRUE(slow.blocked());
+  const auto got = slow.data(300, 500);
+  ASSERT_GT(got.size(), 8U);
+  std::uint64_t missed = 0;
+  for (const std::string& each : got)
+    if (each.starts_with("\"missed ")) missed += std::stoul(each.substr(8));
+  std::size_t messages = 0;
+  for (const std::string& each : got) messages += each.starts_with("{") ? 1 : 0;
+  EXPECT_EQ(messages + missed, 300U) << "what it was not given it was told of";
+  EXPECT_LT(messages, 100U);
+  std::vector<std::string> end;
+  for (const std::string& each : got)
+    if (each.starts_with("{")) end.push_back(each);
+  for (int i = 293; i < 300; ++i)
+    EXPECT_EQ(end[end.size() - static_cast<std::size_t>(300 - i)], price(i));
+  publish("prices", price(1));
+  EXPECT_THAT(slow.data(1), ElementsAre(price(1))) << "and it recovers";
+}
+
 TEST_F(OvertakenTest, DropNewestGivesTheOldestThenGoesOn) {
   const auto got = overtaken(Slow::drop_newest);
   const auto first = firsts(got);

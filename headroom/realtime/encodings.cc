@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "headroom/json/json.h"
+#include "headroom/json/raw.h"
 #include "headroom/json/writer.h"
 #include "headroom/websocket/deflate.h"
 #include "headroom/websocket/frame.h"
@@ -30,8 +31,8 @@ std::string pusher_text(const Message& message) {
 
 // A text that holds JSON is that JSON; any other stays a text. Line feeds, which lines and events end with, are escaped in both.
 void append_value(json::Writer& out, const Publication& what) {
-  auto document = json::parse(what.data);
-  document ? out.raw(document->root().text()) : out.value(what.data);
+  if (what.form == Form::json) return static_cast<void>(out.raw(what.data));
+  json::parse(what.data) ? out.raw(json::compacted(what.data)) : out.value(what.data);
 }
 
 std::string plain_text(const Message& message) {

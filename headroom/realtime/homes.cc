@@ -8,6 +8,7 @@
 namespace headroom::realtime {
 namespace {
 
+constexpr Duration kEmptyKept = 10s;
 constexpr Duration kRemembered =
     std::chrono::minutes(30);  // how long a cache channel keeps its last message
 
@@ -21,7 +22,10 @@ std::string member_json(const Member& member, bool with_info) {
 }
 
 bool is_kept(const Home& home, TimePoint now) {
-  if (home.rule.history > 0 && now < home.used + home.rule.history_ttl) return true;
+  // One that nothing was ever published to only as long as a client takes to come back: names cost nothing to make up.
+  const Duration ttl = home.head.offset > 0 ? home.rule.history_ttl
+                                            : std::min<Duration>(home.rule.history_ttl, kEmptyKept);
+  if (home.rule.history > 0 && now < home.used + ttl) return true;
   const bool logged =
       std::ranges::any_of(home.logs.of, [](const Log& log) { return !log.empty(); });
   return logged || home.last || home.roster.size() > 0 || !home.listeners.empty();
@@ -126,10 +130,23 @@ void Homes::publish(const std::string& key, Publication what) {
   if (h == nullptr) {
     const bool keeps =
         is_cache(what.channel) || shards_.part(worker_).options().channel(what.channel).history > 0;
-    if (!keeps) return cells_.unheard.add();
+    if (!keeps) return unheard(std::move(what));
     h = &home(key, what.app, what.channel);
   }
   append(key, *h, std::move(what));
+}
+
+void Homes::unheard(Publication what) {
+  cells_.unheard.add();
+  if (!taps_.empty())
+    show(std::make_shared<const Message>(std::move(what), Position{}, false, Clock::now()));
+}
+
+void Homes::show(const MessagePtr& message) {
+  for (const auto& tap : taps_) {
+    if (!tap->wants(message->what()) || !tap->offer()) continue;
+    shards_.post(tap->worker(), [tap, message](Shard&) { tap->take(message); });
+  }
 }
 
 void Homes::append(const std::string& key, Home& h, Publication what) {
@@ -137,6 +154,7 @@ void Homes::append(const std::string& key, Home& h, Publication what) {
   h.used = Clock::now();
   const Priority priority = what.priority;
   const bool internal = what.internal;
+  if (!h.rule.latest_by.empty()) what.key = key_in(what.data, h.rule.latest_by);
   const auto message =
       std::make_shared<const Message>(std::move(what), h.head, h.rule.history > 0, Clock::now());
   cells_.published[static_cast<std::size_t>(priority)]->add();
@@ -144,6 +162,7 @@ void Homes::append(const std::string& key, Home& h, Publication what) {
   Log& log = h.logs[priority];
   log.append(message);
   log.keep(h.rule.history, shards_.part(worker_).options().distance_bytes.count);
+  if (!taps_.empty()) show(message);
   for (const Listener& listener : h.listeners) queue(listener.worker, key, message);
 }
 

@@ -21,6 +21,7 @@
 #include "headroom/realtime/log.h"
 #include "headroom/realtime/options.h"
 #include "headroom/realtime/roster.h"
+#include "headroom/realtime/tap.h"
 
 namespace headroom::realtime {
 
@@ -74,6 +75,11 @@ class Homes {
   void publish(const std::string& key, Publication what);
   void count(const std::string& key, Listener from);
 
+  // Somebody looks at what is published (tap.h), on every worker's homes.
+  void add(const std::shared_ptr<Tap>& tap) { taps_.push_back(tap); }
+  void remove(const Tap* tap) {
+    std::erase_if(taps_, [tap](const auto& each) { return each.get() == tap; });
+  }
   // Every second: what has grown old.
   void upkeep(TimePoint now);
   [[nodiscard]] const std::unordered_map<std::string, std::unique_ptr<Home>>& all() const {
@@ -85,6 +91,8 @@ class Homes {
 
   [[nodiscard]] Home& home(const std::string& key, const std::string& app, const std::string& name);
   void append(const std::string& key, Home& home, Publication what);
+  void unheard(Publication what);
+  void show(const MessagePtr& message);
   void tell_member(const std::string& key, Home& home, std::string event, const Member& member,
                    SocketId except);
   // Whether the app has a webhook for it.
@@ -106,6 +114,7 @@ class Homes {
   std::unordered_map<std::string, std::unique_ptr<Home>> homes_;
   std::vector<Told> queued_;
   bool flushing_ = false;
+  std::vector<std::shared_ptr<Tap>> taps_;
 };
 
 // One name for a channel of an app.

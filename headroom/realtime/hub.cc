@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "headroom/json/json.h"
 #include "headroom/realtime/auth_door.h"
@@ -30,9 +31,47 @@ Count count(Shard& shard) {
   }
   all.blocked = shard.part.blocked().size();
   for (const auto& [key, channel] : shard.part.channels())
-    all.channels[key] = {channel->app(), channel->name(), channel->subscribers(),
-                         channel->head().offset};
+    all.channels[key] = {.app = channel->app(),
+                         .name = channel->name(),
+                         .subscriptions = channel->subscribers(),
+                         .messages = channel->head().offset};
+  for (const auto& [key, home] : shard.homes.all()) {
+    ChannelStatus& one = all.channels[key];
+    one.app = home->app;
+    one.name = home->name;
+    one.messages = std::max(one.messages, home->head.offset);
+    one.members = home->roster.size();
+    for (const Log& log : home->logs.of) {
+      one.kept += log.size();
+      one.kept_bytes += log.bytes_from(log.begin());
+    }
+  }
   return all;
+}
+
+using Channels = std::map<std::string, ChannelStatus>;
+
+Channels merged(const std::vector<Count>& counts) {
+  Channels channels;
+  for (const Count& each : counts) {
+    for (const auto& [key, status] : each.channels) {
+      ChannelStatus& known = channels[key];
+      known.app = status.app;
+      known.name = status.name;
+      known.subscriptions += status.subscriptions;
+      known.messages = std::max(known.messages, status.messages);
+      known.kept += status.kept;  // by its home alone
+      known.kept_bytes += status.kept_bytes;
+      known.members += status.members;
+    }
+  }
+  return channels;
+}
+
+net::Task<Result<std::vector<Count>>> count_all(Shards& shards, net::TaskGroup& group) {
+  std::function<Count(Shard&)> question = count;
+  std::vector<std::size_t> whom = shards.all();
+  co_return co_await shards.ask<Count>(group, std::move(whom), std::move(question));
 }
 
 }  // namespace
@@ -137,26 +176,18 @@ net::Task<Result<>> Hub::publish(net::TaskGroup& group, Notice notice) {
 }
 
 net::Task<Result<Statistics>> Hub::statistics(net::TaskGroup& group, std::size_t top) {
-  Shards& shards = body_->shards_;
-  std::function<Count(Shard&)> question = count;
-  std::vector<std::size_t> whom = shards.all();
-  auto counts = co_await shards.ask<Count>(group, std::move(whom), std::move(question));
+  auto counts = co_await count_all(body_->shards_, group);
   if (!counts) co_return pass(counts);
   Statistics all;
-  std::map<std::string, ChannelStatus> channels;
+  const Channels channels = merged(*counts);
   for (const Count& each : *counts) {
     for (std::size_t i = 0; i < kFaces; ++i) all.connections_by_face[i] += each.connections[i];
     all.blocked += each.blocked;
-    for (const auto& [key, status] : each.channels) {
-      auto& known =
-          channels.try_emplace(key, ChannelStatus{status.app, status.name, 0, 0}).first->second;
-      known.subscriptions += status.subscriptions;
-      known.messages = std::max(known.messages, status.messages);
-    }
   }
   for (const std::uint64_t connections : all.connections_by_face) all.connections += connections;
-  all.channels = channels.size();
   for (const auto& [key, status] : channels) {
+    if (status.subscriptions == 0) continue;
+    ++all.channels;
     all.subscriptions += status.subscriptions;
     all.top.push_back(status);
   }
@@ -167,6 +198,11 @@ net::Task<Result<Statistics>> Hub::statistics(net::TaskGroup& group, std::size_t
   all.published = registry_.counter(kPublished, {"normal"}).total() + all.published_critical;
   all.delivered = registry_.counter(kDelivered, {"normal"}).total() +
                   registry_.counter(kDelivered, {"critical"}).total();
+  all.unheard = registry_.counter(kUnheard).total();
+  all.recovered = registry_.counter(kRecoveries, {"recovered"}).total();
+  all.lost = registry_.counter(kRecoveries, {"lost"}).total();
+  for (const char* reason : kRefusals)
+    all.refused.emplace_back(reason, registry_.counter(kRefused, {reason}).total());
   all.writes = registry_.counter(kWrites).total();
   for (const auto& slow : kSlow)
     all.dropped[static_cast<std::size_t>(slow.value)] =
@@ -174,6 +210,27 @@ net::Task<Result<Statistics>> Hub::statistics(net::TaskGroup& group, std::size_t
   all.delivery = registry_.histogram(kDelivery, {"normal"}).values();
   all.critical = registry_.histogram(kDelivery, {"critical"}).values();
   co_return all;
+}
+
+net::Task<Result<std::vector<ChannelStatus>>> Hub::channels(net::TaskGroup& group, std::string app,
+                                                            std::string prefix) {
+  auto counts = co_await count_all(body_->shards_, group);
+  if (!counts) co_return pass(counts);
+  std::vector<ChannelStatus> some;
+  for (auto& [key, status] : merged(*counts)) {
+    if ((app.empty() || status.app == app) && status.name.starts_with(prefix))
+      some.push_back(status);
+  }
+  std::ranges::sort(some, [](const ChannelStatus& a, const ChannelStatus& b) {
+    return std::tie(b.subscriptions, a.app, a.name) < std::tie(a.subscriptions, b.app, b.name);
+  });
+  co_return some;
+}
+
+std::unique_ptr<Look> Hub::look(net::TaskGroup& group, std::string app, std::string pattern) {
+  Shards& shards = body_->shards_;
+  if (app.empty()) app = shards.part(group.worker()).options().plain_app;
+  return std::make_unique<Look>(shards, group, std::move(app), std::move(pattern));
 }
 
 net::Task<Result<std::size_t>> Hub::end_user(net::TaskGroup& group, std::string user) {

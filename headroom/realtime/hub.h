@@ -22,6 +22,7 @@
 #include "headroom/net/resolver.h"
 #include "headroom/net/task_group.h"
 #include "headroom/net/worker.h"
+#include "headroom/realtime/look.h"
 #include "headroom/realtime/options.h"
 #include "headroom/realtime/statistics.h"
 
@@ -58,6 +59,13 @@ class Hub {
   [[nodiscard]] net::Task<Result<>> publish(net::TaskGroup& group, Notice notice);
   [[nodiscard]] std::uint64_t connections() const;  // any thread
   [[nodiscard]] net::Task<Result<Statistics>> statistics(net::TaskGroup& group, std::size_t top);
+  // Channels whose names begin so, those with the most subscriptions first; of all apps where none is named.
+  [[nodiscard]] net::Task<Result<std::vector<ChannelStatus>>> channels(net::TaskGroup& group,
+                                                                       std::string app,
+                                                                       std::string prefix);
+  // On the worker of `group`, before stop(). `app` empty: the plain faces'.
+  [[nodiscard]] std::unique_ptr<Look> look(net::TaskGroup& group, std::string app,
+                                           std::string pattern);
   // Ends the connections of a user of the plain faces; how many.
   [[nodiscard]] net::Task<Result<std::size_t>> end_user(net::TaskGroup& group, std::string user);
 

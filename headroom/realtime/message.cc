@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "headroom/base/text.h"
+#include "headroom/json/json.h"
 #include "headroom/realtime/encodings.h"
 
 namespace headroom::realtime {
@@ -32,6 +33,12 @@ std::optional<SocketId> parse_socket(std::string_view text) {
   const auto b = text::to_u64(text.substr(dot + 1));
   if (!a || !b || *a > 0xFFFFFFFFU || *b > 0xFFFFFFFFU) return std::nullopt;
   return *a << 32U | *b;
+}
+
+std::string key_in(std::string_view data, std::string_view member) {
+  const auto document = json::parse(data);
+  const auto value = document ? document->root().find(member) : std::nullopt;
+  return value ? std::string(value->text()) : std::string();
 }
 
 Message::~Message() {

@@ -50,7 +50,7 @@ using SocketId = std::uint64_t;
 
 // What `data` of a publication is.
 enum class Form : std::uint8_t {
-  json,  // a JSON value
+  json,  // a JSON value, compacted: on one line
   text,  // any text; the Pusher protocol's own, which often holds JSON
 };
 
@@ -62,6 +62,7 @@ struct Publication {
   std::string data{};
   std::string user_id{};  // of the client that sent it, where that is known
   SocketId except = 0;    // a connection that does not get it
+  std::string key{};      // of what it tells the latest (ChannelOptions::latest_by)
   Priority priority = Priority::normal;
   Form form = Form::json;
   std::uint64_t once =
@@ -69,6 +70,9 @@ struct Publication {
   bool relayed = false;   // another node has told it
   bool internal = false;  // of the hub's own: not what a cache channel remembers
 };
+
+// The value of that member of JSON data, as its text; "" where there is none.
+[[nodiscard]] std::string key_in(std::string_view data, std::string_view member);
 
 class Message {
  public:

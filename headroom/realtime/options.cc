@@ -68,8 +68,17 @@ Section<ChannelOptions> channel_section() {
             between(1s, 86400s));
   s.setting("slow", &O::slow, "close", Reload::restart,
             "What becomes of a subscriber that is too far behind.");
+  s.setting("latest_by", &O::latest_by, "", Reload::restart,
+            "With slow = \"latest\": the member of an event's data (JSON) by which the newest is "
+            "kept: who was slow gets the newest of each of its values, of those within the "
+            "distance. Empty: the newest of all.");
   s.setting("batch", &O::batch, "true", Reload::restart,
             "Whether messages wait for others on a busy connection; off: each leaves at once.");
+  s.check([](const O& o) -> Result<void> {
+    if (!o.latest_by.empty() && o.slow != Slow::latest)
+      return fail(Errc::invalid, "latest_by is for slow = \"latest\"");
+    return {};
+  });
   return s;
 }
 
@@ -206,6 +215,8 @@ const Section<RealtimeOptions>& realtime_section() {
               "Whether users may publish over the plain faces, to channels they are in.");
     s.setting("client_publish_rate", &O::client_publish_rate, "10/s", Reload::live,
               "How many messages a connection may publish.");
+    s.setting("subscribe_rate", &O::subscribe_rate, "300/10s", Reload::live,
+              "How many subscriptions a connection may ask for.");
     s.setting("poll_wait", &O::poll_wait, "25s", Reload::live,
               "How long a long-poll waits for a message.", between(0ms, 300s));
     s.setting("webhook_delay", &O::webhook_delay, "300ms", Reload::live,

@@ -18,7 +18,7 @@ namespace headroom::realtime {
 enum class Slow : std::uint8_t {
   close,        // its connection is closed; it comes back with its position
   drop_oldest,  // it goes on with the newest messages within the distance, and is told how many it missed
-  latest,       // it goes on with the newest message alone, and is told how many it missed
+  latest,  // it goes on with the newest message alone (latest_by: of each key), and is told how many it missed
   drop_newest,  // it gets what was within the distance, then goes on with what comes, and is told how many it missed
   pause,  // it gets nothing more of this channel, is told where it stopped, and may go on from there
 };
@@ -73,6 +73,8 @@ struct ChannelOptions {
   std::uint64_t history = 0;
   Duration history_ttl{};
   Slow slow = Slow::close;
+  std::string
+      latest_by;  // with Slow::latest: the member of an event's data that says what it is the latest of
   bool batch = true;
 };
 
@@ -115,6 +117,7 @@ struct RealtimeOptions {
   std::vector<std::string> public_channels;
   bool client_publish = false;
   config::Rate client_publish_rate;
+  config::Rate subscribe_rate;
   Duration poll_wait{};
   Duration webhook_delay{};
   Duration webhook_retry{};

@@ -12,6 +12,8 @@ namespace headroom::realtime {
 namespace {
 
 constexpr std::uint64_t kAnswersLimit = 1U << 20U;
+constexpr std::size_t kMostHad = 4096;
+constexpr Duration kHadFor = 3s;
 constexpr int kUnsentInKernel = 16 << 10;
 
 // Bytes in the kernel's queue cannot be overtaken.
@@ -89,7 +91,7 @@ void Outlet::catch_up(Chunk& chunk, Subscription& subscription) {
 // Whether the message is for it; counts it then.
 bool Outlet::gives(const Subscription& subscription, const Message& message, TimePoint now) {
   const Publication& what = message.what();
-  if (what.except == id_ || has_had(what.once)) return false;
+  if (what.except == id_ || has_had(what.once, now)) return false;
   const auto i = static_cast<std::size_t>(what.priority);
   part_.cells().delivered[i]->add();
   if (message.at() >= subscription.opened)
@@ -117,6 +119,24 @@ void Outlet::collect_kept(Chunk& chunk, Subscription& subscription, TimePoint no
   if (missed > 0) tell(chunk, owner_.missed(subscription, missed));
 }
 
+// To who took nothing for a while: of what has come meanwhile the newest of each key.
+void Outlet::collect_newest(Chunk& chunk, Subscription& subscription, TimePoint now) {
+  constexpr auto kNormal = static_cast<std::size_t>(Priority::normal);
+  Channel& channel = subscription.channel;
+  const Log& log = channel.log(Priority::normal);
+  std::uint64_t passed = 0;
+  for (const Log::Place place : channel.newest_of_keys(subscription)) {
+    if (chunk.full()) break;
+    passed += place - subscription.next[kNormal];
+    subscription.next[kNormal] = place + 1;
+    const MessagePtr& message = log.at(place);
+    if (gives(subscription, *message, now)) chunk.add(message->wire(wire_), message);
+  }
+  if (passed == 0) return;
+  part_.cells().dropped[static_cast<std::size_t>(channel.rule().slow)]->add(passed);
+  tell(chunk, owner_.missed(subscription, passed));
+}
+
 void Outlet::collect(Chunk& chunk, Priority priority, TimePoint now) {
   const auto i = static_cast<std::size_t>(priority);
   for (Subscription* s = pending_.front(); s != nullptr && !chunk.full();
@@ -126,6 +146,10 @@ void Outlet::collect(Chunk& chunk, Priority priority, TimePoint now) {
     if (priority == Priority::normal && s->overtaken) {
       collect_kept(chunk, *s, now);
       if (s->overtaken) continue;
+    }
+    if (priority == Priority::normal && lagged_ && s->channel.conflates()) {
+      collect_newest(chunk, *s, now);
+      continue;
     }
     for (; s->next[i] != log.end() && !chunk.full(); ++s->next[i]) {
       const MessagePtr& message = log.at(s->next[i]);
@@ -155,11 +179,17 @@ void Outlet::collect(Chunk& chunk, TimePoint now) {
 }
 
 // Whether the same came over another channel.
-bool Outlet::has_had(std::uint64_t once) {
+bool Outlet::has_had(std::uint64_t once, TimePoint now) {
   if (once == 0) return false;
-  if (!had_) had_ = std::make_unique<std::array<std::uint64_t, 32>>();
-  if (std::ranges::find(*had_, once) != had_->end()) return true;
-  (*had_)[had_next_++ % had_->size()] = once;
+  if (!had_) had_ = std::make_unique<Had>();
+  if (!had_->all.insert(once).second) return true;
+  had_->order.push_back({once, now});
+  // The other channel's copy comes soon, or waits as long as this connection does.
+  while (had_->order.size() > kMostHad ||
+         (!lagged_ && elapsed(had_->order.front().at, now) > kHadFor)) {
+    had_->all.erase(had_->order.front().once);
+    had_->order.pop_front();
+  }
   return false;
 }
 
@@ -219,6 +249,7 @@ void Outlet::write() {
     }
   }
   state_ = ended_ ? State::blocked : State::quiet;
+  lagged_ = false;
   if (ended_ || held_) return;
   settle_all();
   owner_.written();
@@ -234,6 +265,7 @@ void Outlet::settle_all() {
 void Outlet::wait_to_write() {
   part_.chunk().clear();
   state_ = State::blocked;
+  lagged_ = true;
   part_.cells().blocked.add();
   part_.blocked().push_back(*this);
   for (Subscription* s = pending_.front(); s != nullptr; s = decltype(pending_)::after(*s))

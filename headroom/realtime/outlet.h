@@ -6,11 +6,13 @@
 //   messages no bytes are copied or kept: what a write left is references to at most a chunk (16 KiB and one message); (3) a critical
 //   message overtakes all but what was handed to the kernel and that chunk; the kernel is kept short (TCP_NOTSENT_LOWAT); (4) an
 //   outlet that waits for nothing holds no memory but its own.
-// Limits: answers of 1 MiB, beyond which the connection is cut; [realtime] write_timeout without progress.
+// Limits: 4096 publications to several channels remembered, so that none is written twice; answers of 1 MiB, beyond which the connection is cut; [realtime] write_timeout without progress.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "headroom/net/stream.h"
@@ -122,15 +124,25 @@ class Outlet {
     Outlet& outlet_;
   };
   enum class Written : std::uint8_t { all, cut, failed };
+  // Publication::once of what was written in the last seconds, or since it began to lag.
+  struct Had {
+    struct Each {
+      std::uint64_t once;
+      TimePoint at;
+    };
+    std::deque<Each> order;
+    std::unordered_set<std::uint64_t> all;
+  };
 
   void collect(Chunk& chunk, TimePoint now);
   void collect(Chunk& chunk, Priority priority, TimePoint now);
+  void collect_newest(Chunk& chunk, Subscription& subscription, TimePoint now);
   void collect_kept(Chunk& chunk, Subscription& subscription, TimePoint now);
   [[nodiscard]] bool gives(const Subscription& subscription, const Message& message, TimePoint now);
   void tell(Chunk& chunk, std::string frame) {
     chunk.add(std::make_shared<const std::string>(std::move(frame)));
   }
-  [[nodiscard]] bool has_had(std::uint64_t once);
+  [[nodiscard]] bool has_had(std::uint64_t once, TimePoint now);
   void catch_up(Chunk& chunk, Subscription& subscription);
   [[nodiscard]] Written write(Chunk& chunk);
   void keep_rest(Chunk& chunk, std::size_t done);
@@ -145,16 +157,15 @@ class Outlet {
   std::vector<Bits> answers_;
   std::uint64_t answers_bytes_ = 0;
   List<Subscription, &Subscription::in_outlet> pending_;
-  std::unique_ptr<std::array<std::uint64_t, 32>>
-      had_;  // Publication::once of what was written last; once there was one
-  std::size_t had_next_ = 0;
+  std::unique_ptr<Had> had_;    // once there was a publication to several channels
   std::unique_ptr<Rest> rest_;  // of a write that was cut
   TimePoint written_{};         // the last time
   Batch batch_;
   net::TaskGroup writing_;
   const Wire wire_;
   bool held_ = false;
-  bool ended_ = false;  // the last frame is among the answers, or written
+  bool lagged_ = false;  // it took nothing for a while, and has not had all since
+  bool ended_ = false;   // the last frame is among the answers, or written
   State state_ = State::quiet;
 };
 

@@ -106,6 +106,17 @@ Result<StreamAsk> read_ask(const http::RequestHead& head, const http::QueryField
   return ask;
 }
 
+// What a browser asks before it sends a token from another origin's page.
+net::Task<> allow(http::Exchange& exchange) {
+  http::Reply reply;
+  reply.status = 204;
+  reply.fields = cors_of(exchange.request()) +
+                 "Access-Control-Allow-Methods: GET\r\n"
+                 "Access-Control-Allow-Headers: Authorization, Last-Event-ID\r\n"
+                 "Access-Control-Max-Age: 600\r\n";
+  (void)co_await exchange.reply(reply);
+}
+
 // Of the channels in the query those that the app allows.
 net::Task<std::set<std::string>> ask_app(http::Exchange& exchange, Part& part, const Caller& caller,
                                          const http::QueryFields& query) {
@@ -147,27 +158,32 @@ net::Task<> PlainDoor::serve(http::Exchange& exchange) {
     co_return co_await refuse(exchange, 403, "origin",
                               "pages of this origin may not connect (realtime.allowed_origins)");
   }
+  if (head.method == http::Method::options && what != What::socket)
+    co_return co_await allow(exchange);
+  const std::string cors = cors_of(head);
   auto query = http::query_fields(head.query);
-  if (!query) co_return co_await refuse(exchange, 400, "invalid", query.error().message);
+  if (!query) co_return co_await refuse(exchange, 400, "invalid", query.error().message, cors);
   Caller caller;
   if (const std::string token = token_in(head, *query); !token.empty()) {
     auto known = caller_of(*part.settings(), token, auth::wall_now());
-    if (!known) co_return co_await refuse(exchange, 401, "unauthorized", known.error().message);
+    if (!known)
+      co_return co_await refuse(exchange, 401, "unauthorized", known.error().message, cors);
     if (part.revocations().is_revoked(*known))
-      co_return co_await refuse(exchange, 401, "unauthorized", "the token has been revoked");
+      co_return co_await refuse(exchange, 401, "unauthorized", "the token has been revoked", cors);
     caller = std::move(*known);
   }
-  const Gate::Ticket here = shards_.gate().enter(exchange.client().address);
+  Gate::Ticket here = shards_.gate().enter(exchange.client().address);
   if (!here || part.draining()) {
     part.cells().refuse(Refusal::limit);
     co_return co_await refuse(exchange, 503, "overloaded", "over capacity; come back later",
-                              "Retry-After: 2\r\n");
+                              "Retry-After: 2\r\n" + cors);
   }
-  if (what == What::socket) co_return co_await socket(exchange, std::move(caller));
-  co_await stream(exchange, std::move(caller), what == What::events ? Wire::events : Wire::lines);
+  if (what == What::socket) co_return co_await socket(exchange, std::move(caller), std::move(here));
+  co_await stream(exchange, std::move(caller), what == What::events ? Wire::events : Wire::lines,
+                  std::move(here));
 }
 
-net::Task<> PlainDoor::socket(http::Exchange& exchange, Caller caller) {
+net::Task<> PlainDoor::socket(http::Exchange& exchange, Caller caller, Gate::Ticket place) {
   Part& part = shards_.part(exchange.worker());
   const auto handshake = websocket::read_handshake(exchange.request());
   if (!handshake) {
@@ -185,16 +201,16 @@ net::Task<> PlainDoor::socket(http::Exchange& exchange, Caller caller) {
   const bool needed = exchange.request().path == kSeedSockets;
   Credentials credentials;
   if (part.settings()->authorization) credentials = credentials_in(exchange.request());
-  exchange.hijack();
   part.cells().opened_by(Wire::plain).add();
-  PlainSession session(exchange, part, deflate ? Wire::plain_deflated : Wire::plain,
-                       std::move(caller),
-                       needed ? PlainSession::Token::needed : PlainSession::Token::not_needed,
-                       std::move(credentials));
-  co_await session.run(std::move(accepted));
+  exchange.leave(101, std::make_unique<PlainSession>(
+                          exchange, part, deflate ? Wire::plain_deflated : Wire::plain,
+                          std::move(accepted), std::move(place), std::move(caller),
+                          needed ? PlainSession::Token::needed : PlainSession::Token::not_needed,
+                          std::move(credentials)));
 }
 
-net::Task<> PlainDoor::stream(http::Exchange& exchange, Caller caller, Wire wire) {
+net::Task<> PlainDoor::stream(http::Exchange& exchange, Caller caller, Wire wire,
+                              Gate::Ticket place) {
   Part& part = shards_.part(exchange.worker());
   const http::RequestHead& head = exchange.request();
   if (head.method != http::Method::get || head.minor_version == 0)
@@ -213,7 +229,7 @@ net::Task<> PlainDoor::stream(http::Exchange& exchange, Caller caller, Wire wire
                                                : 401,
                               to_string(ask.error().code), ask.error().message, cors_of(head));
   }
-  Gate::Ticket of_user;  // of a socket its session has it
+  Gate::Ticket of_user;
   if (caller.known()) {
     of_user = shards_.gate().enter_user(part.options().plain_app, caller.name);
     if (!of_user) {
@@ -231,11 +247,11 @@ net::Task<> PlainDoor::stream(http::Exchange& exchange, Caller caller, Wire wire
       "Cache-Control: no-cache, no-store\r\nX-Accel-Buffering: no\r\n" + cors_of(head);
   exchange.stream().expire_writes_at(Clock::now() + kHeadTime);
   auto sent = co_await exchange.send({}, http::Exchange::Last::no);
-  exchange.hijack();
-  if (!sent) co_return;
+  if (!sent) co_return exchange.hijack();
   part.cells().opened_by(wire).add();
-  StreamSession session(exchange, part, std::move(caller), std::move(*ask));
-  co_await session.run();
+  StreamSession::Places places{std::move(place), std::move(of_user)};
+  exchange.leave(200, std::make_unique<StreamSession>(exchange, part, std::move(places),
+                                                      std::move(caller), std::move(*ask)));
 }
 
 }  // namespace headroom::realtime

@@ -31,8 +31,9 @@ class PlainDoor final : public http::Service {
   [[nodiscard]] net::Task<> serve(http::Exchange& exchange) override;
 
  private:
-  [[nodiscard]] net::Task<> socket(http::Exchange& exchange, Caller caller);
-  [[nodiscard]] net::Task<> stream(http::Exchange& exchange, Caller caller, Wire wire);
+  [[nodiscard]] net::Task<> socket(http::Exchange& exchange, Caller caller, Gate::Ticket place);
+  [[nodiscard]] net::Task<> stream(http::Exchange& exchange, Caller caller, Wire wire,
+                                   Gate::Ticket place);
 
   Shards& shards_;
 };

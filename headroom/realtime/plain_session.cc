@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
+#include "headroom/json/raw.h"
 #include "headroom/json/writer.h"
 #include "headroom/realtime/encodings.h"
 #include "headroom/realtime/pusher.h"
@@ -12,16 +14,22 @@ namespace headroom::realtime {
 namespace {
 
 constexpr Duration kTokenWait = 10s;
+constexpr std::size_t kAskedAtOnce = 4;
 constexpr std::string_view kTooMany = "this user has all the connections it may";
 constexpr std::array<std::string_view, 10> kOwnTypes{
     "welcome", "subscribed", "unsubscribed", "published",       "pong",
     "error",   "missed",     "paused",       "presence_joined", "presence_left"};
 
+bool is_own_event(std::string_view event) {
+  return std::ranges::find(kOwnTypes, event) != kOwnTypes.end() || event.starts_with("pusher:") ||
+         event.starts_with("pusher_internal:") || event.starts_with("headroom:");
+}
+
 }  // namespace
 
-PlainSession::PlainSession(http::Exchange& exchange, Part& part, Wire wire, Caller caller,
-                           Token token, Credentials credentials)
-    : Session(exchange, part, wire),
+PlainSession::PlainSession(http::Exchange& exchange, Part& part, Wire wire, std::string accepted,
+                           Gate::Ticket place, Caller caller, Token token, Credentials credentials)
+    : Session(exchange, part, wire, std::move(place), std::move(accepted)),
       caller_(std::move(caller)),
       token_(token),
       credentials_(std::move(credentials)),
@@ -99,7 +107,7 @@ void PlainSession::take(std::string_view text) {
     return refuse("unauthorized", "first a token: {\"type\": \"auth\", \"token\": \"...\"}");
   if (type == "subscribe") return subscribe(message);
   if (type == "unsubscribe") return unsubscribe(message);
-  if (type == "publish") return publish(message);
+  if (type == "publish") return publish(message, text);
   refuse("invalid", "type is auth, subscribe, unsubscribe, publish or ping");
 }
 
@@ -113,7 +121,27 @@ void PlainSession::authenticate(const json::Value& message) {
     return close(4429, kTooMany);
   caller_ = std::move(*caller);
   set_timer();
+  leave_what_is_closed();
   welcome();
+}
+
+// A newer token may say less.
+void PlainSession::leave_what_is_closed() {
+  const auto names = channels();
+  for (const std::string& channel : names) {
+    if (may_listen(part().options(), caller_, channel) == Listening::no) leave(channel);
+  }
+}
+
+void PlainSession::leave(const std::string& channel) {
+  remove(*find(channel));
+  std::string text;
+  json::Writer(text)
+      .begin_object()
+      .field("type", "unsubscribed")
+      .field("channel", channel)
+      .end_object();
+  send_text(text);
 }
 
 void PlainSession::enter(const std::string& channel, std::unique_ptr<Position> since,
@@ -134,6 +162,8 @@ void PlainSession::subscribe(const json::Value& message) {
   const bool presence_of_nobody = is_presence(channel) && !caller_.known() && may != Listening::ask;
   if (presence_of_nobody || may == Listening::no)
     return refuse("unauthorized", "this channel is not open to you", channel);
+  if (!may_subscribe())
+    return refuse("overloaded", "too many subscriptions in a short time", channel);
   if (!has_room() || asking_.size() >= part().options().max_channels_per_connection)
     return refuse("overloaded", "too many channels on one connection", channel);
   std::unique_ptr<Position> since;
@@ -149,14 +179,22 @@ void PlainSession::subscribe(const json::Value& message) {
 }
 
 void PlainSession::ask(const std::string& channel, std::unique_ptr<Position> since) {
-  auto asking = std::make_shared<Asking>(this, channel, std::move(since));
-  Question question{credentials_, show_socket(outlet().id()), channel, caller_.name};
-  asking_.push_back(asking);
-  if (part().tasks().spawn(
-          [&part = part(), asking, question] { return await_answer(part, asking, question); }))
-    return;
-  asking_.pop_back();
-  refuse("unavailable", "the server stops", channel);
+  asking_.push_back(std::make_shared<Asking>(this, channel, std::move(since)));
+  ask_next();
+}
+
+// Few of a connection at once: the others wait.
+void PlainSession::ask_next() {
+  for (std::size_t i = 0; i < std::min(asking_.size(), kAskedAtOnce); ++i) {
+    const std::shared_ptr<Asking> asking = asking_[i];
+    if (std::exchange(asking->begun, true)) continue;
+    Question question{credentials_, show_socket(outlet().id()), asking->channel, caller_.name};
+    if (part().tasks().spawn(
+            [&part = part(), asking, question] { return await_answer(part, asking, question); }))
+      continue;
+    refuse("unavailable", "the server stops", asking->channel);
+    asking_.erase(asking_.begin() + static_cast<std::ptrdiff_t>(i--));
+  }
 }
 
 net::Task<> PlainSession::await_answer(Part& part, std::shared_ptr<Asking> asking,
@@ -168,6 +206,7 @@ net::Task<> PlainSession::await_answer(Part& part, std::shared_ptr<Asking> askin
 
 void PlainSession::answered(Asking& asking, const Result<Answer>& answer) {
   std::erase_if(asking_, [&](const auto& each) { return each.get() == &asking; });
+  ask_next();
   if (!answer)
     return refuse(to_string(answer.error().code), "the app does not say who may listen",
                   asking.channel);
@@ -207,16 +246,9 @@ void PlainSession::not_opened(Subscription& subscription, const Error& why) {
 
 void PlainSession::unsubscribe(const json::Value& message) {
   const std::string channel = text_member(message, "channel");
-  const Subscription* const subscription = find(channel);
-  if (subscription == nullptr) return refuse("not_found", "not subscribed", channel.substr(0, 200));
-  remove(*subscription);
-  std::string text;
-  json::Writer(text)
-      .begin_object()
-      .field("type", "unsubscribed")
-      .field("channel", channel)
-      .end_object();
-  send_text(text);
+  if (find(channel) == nullptr)
+    return refuse("not_found", "not subscribed", channel.substr(0, 200));
+  leave(channel);
 }
 
 std::string PlainSession::missed(const Subscription& subscription, std::uint64_t messages) {
@@ -241,7 +273,7 @@ std::string PlainSession::paused(const Subscription& subscription, Position posi
   return wrap(text, Wire::plain);
 }
 
-void PlainSession::publish(const json::Value& message) {
+void PlainSession::publish(const json::Value& message, std::string_view raw) {
   const RealtimeOptions& options = part().options();
   const std::string channel = text_member(message, "channel");
   const std::string event = text_member(message, "event");
@@ -252,8 +284,11 @@ void PlainSession::publish(const json::Value& message) {
     return refuse("unauthorized", "clients do not publish here (realtime.client_publish)", named);
   if (find(channel) == nullptr)
     return refuse("unauthorized", "who publishes is in the channel", named);
-  if (event.empty() || event.size() > 200 || std::ranges::find(kOwnTypes, event) != kOwnTypes.end())
+  if (event.empty() || event.size() > 200 || is_own_event(event))
     return refuse("invalid", "event is a name of 1 to 200 bytes, none of the hub's own", named);
+  if (shares_app(options) && !event.starts_with("client-"))
+    return refuse("invalid", "in an app of the Pusher protocol clients' events begin with client-",
+                  named);
   if (!may_send(options.client_publish_rate))
     return refuse("overloaded", "too many messages", named);
   const auto data = message.find("data");
@@ -262,7 +297,7 @@ void PlainSession::publish(const json::Value& message) {
                    .event = event,
                    .user_id = caller_.name,
                    .except = outlet().id()};
-  what.data = data ? data->text() : "null";
+  what.data = data ? json::compacted(json::raw_member(raw, "data")) : "null";
   if (what.data.size() > options.event_limit.count)
     return refuse("invalid", "the data is too large (realtime.event_limit)", named);
   if (auto good = part().settings()->check_data(event, what.data); !good) {

@@ -12,9 +12,9 @@
 //   for who is slow                                                    {"type": "missed", "channel", "messages"}
 //                                                                      {"type": "paused", "channel", "position"}: subscribe again, since it
 //
-// Owns: who it is. Worker: the exchange's; lives in the frame of the door's serve().
+// Owns: who it is. Worker: the exchange's, as Session.
 // Invariants: (1) until a token has been verified, only public channels are open to it; (2) a session ends when its token does.
-// Limits: max_channels_per_connection, client_publish_rate; ten seconds for a first message with a token where one is needed.
+// Limits: max_channels_per_connection, subscribe_rate, client_publish_rate; four questions to the app at once; ten seconds for a first message with a token where one is needed.
 #pragma once
 
 #include <memory>
@@ -32,9 +32,8 @@ class PlainSession final : public Session {
  public:
   // `needs_token`: it is closed when none comes.
   enum class Token : std::uint8_t { needed, not_needed };
-  PlainSession(http::Exchange& exchange, Part& part, Wire wire, Caller caller, Token token,
-               Credentials credentials);
-  ~PlainSession() = default;
+  PlainSession(http::Exchange& exchange, Part& part, Wire wire, std::string accepted,
+               Gate::Ticket place, Caller caller, Token token, Credentials credentials);
 
  private:
   class Timer final : public net::WheelEntry {
@@ -51,6 +50,7 @@ class PlainSession final : public Session {
     PlainSession* session;  // null once it is over
     std::string channel;
     std::unique_ptr<Position> since;
+    bool begun = false;
   };
 
   void begin() override;
@@ -69,11 +69,14 @@ class PlainSession final : public Session {
   void authenticate(const json::Value& message);
   void subscribe(const json::Value& message);
   void unsubscribe(const json::Value& message);
-  void publish(const json::Value& message);
+  void publish(const json::Value& message, std::string_view raw);
   void refuse(std::string_view code, std::string_view why, std::string_view channel = {});
   void enter(const std::string& channel, std::unique_ptr<Position> since,
              std::unique_ptr<Member> member = nullptr);
+  void leave_what_is_closed();
+  void leave(const std::string& channel);
   void ask(const std::string& channel, std::unique_ptr<Position> since);
+  void ask_next();
   [[nodiscard]] static net::Task<> await_answer(Part& part, std::shared_ptr<Asking> asking,
                                                 Question question);
   void answered(Asking& asking, const Result<Answer>& answer);

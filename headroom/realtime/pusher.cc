@@ -87,10 +87,12 @@ Result<Member> member_of(std::string_view channel_data, const RealtimeOptions& o
   if (!id) return fail(Errc::invalid, "channel_data has no user_id");
   Member member;
   // A number and the text of that number are one user.
-  member.user_id =
-      id->kind() == json::Kind::number ? id->text() : std::string(id->string().value_or(""));
+  const bool exact = id->integer() || id->natural();  // beyond 64 bits two numbers could be one
+  member.user_id = id->kind() != json::Kind::number ? std::string(id->string().value_or(""))
+                   : exact                          ? id->text()
+                                                    : std::string();
   if (member.user_id.empty() || member.user_id.size() > kUserIdLimit)
-    return fail(Errc::invalid, "user_id must have 1 to 128 bytes");
+    return fail(Errc::invalid, "user_id must be a text of 1 to 128 bytes, or a whole number");
   if (const auto info = document->root().find("user_info")) member.info = info->text();
   if (member.info.size() > options.presence_info.count)
     return fail(Errc::invalid, "user_info is too large");

@@ -1,6 +1,7 @@
 #include "headroom/realtime/pusher_api.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include "headroom/base/text.h"
@@ -90,6 +91,20 @@ void write_facts(json::Writer& out, std::string_view name, const ChannelFacts& f
   if (asks_for(info, "user_count") && is_presence(name))
     out.field("user_count", facts.users.size());
   if (asks_for(info, "subscription_count")) out.field("subscription_count", facts.subscriptions);
+}
+
+// A part of the path as it is meant; what is not well escaped stays as it is. "+" is itself.
+std::string unescaped(std::string_view part) {
+  std::string out;
+  for (std::size_t i = 0; i < part.size(); ++i) {
+    unsigned byte = 0;
+    const char* const digits = part.data() + i + 1;
+    const bool escape = part[i] == '%' && i + 2 < part.size() &&
+                        std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2;
+    out += escape ? static_cast<char>(byte) : part[i];
+    if (escape) i += 2;
+  }
+  return out;
 }
 
 unsigned status_of(Errc code) {
@@ -187,7 +202,7 @@ PusherApi::Answer PusherApi::answer(Call& call) {
   if (!call.app->options.enabled) co_return fail(Errc::conflict, "this app is disabled");
   for (const std::string_view part :
        text::split(std::string_view(path).substr(kPusherApi.size()), '/'))
-    call.path.emplace_back(part);
+    call.path.push_back(unescaped(part));
   call.path.erase(call.path.begin());
   using enum http::Method;
   if (call.is(post, 1, "events") || call.is(post, 1, "batch_events"))

@@ -79,8 +79,8 @@ net::Task<> PusherDoor::serve(http::Exchange& exchange) {
         exchange, 403, "pages of this origin may not connect (realtime.allowed_origins)", {});
   }
   const auto app = app_of(exchange);
-  const Gate::Ticket in_hub = shards_.gate().enter(exchange.client().address);
-  const Counted in_app(*app->open);
+  Gate::Ticket in_hub = shards_.gate().enter(exchange.client().address);
+  Counted in_app(*app->open);
   Closing wrong = wrong_version(exchange.request());
   if (!app->options.enabled) wrong = {4003, "this app is disabled"};
   if (app->options.max_connections > 0 && in_app.before() >= app->options.max_connections)
@@ -95,10 +95,10 @@ net::Task<> PusherDoor::serve(http::Exchange& exchange) {
                             : Refusal::limit);
     co_return co_await reply_closed(exchange, std::move(accepted), wrong);
   }
-  exchange.hijack();
   part.cells().opened_by(Wire::pusher).add();
-  PusherSession session(exchange, part, deflate ? Wire::pusher_deflated : Wire::pusher, app);
-  co_await session.run(std::move(accepted));
+  exchange.leave(101, std::make_unique<PusherSession>(
+                          exchange, part, deflate ? Wire::pusher_deflated : Wire::pusher,
+                          std::move(accepted), app, std::move(in_hub), std::move(in_app)));
 }
 
 }  // namespace headroom::realtime

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "headroom/json/raw.h"
 #include "headroom/json/writer.h"
 #include "headroom/realtime/encodings.h"
 #include "headroom/realtime/pusher.h"
@@ -28,9 +29,11 @@ void with_data(const json::Value& message, F use) {
 
 }  // namespace
 
-PusherSession::PusherSession(http::Exchange& exchange, Part& part, Wire wire,
-                             std::shared_ptr<const App> app)
-    : Session(exchange, part, wire), app_(std::move(app)) {}
+PusherSession::PusherSession(http::Exchange& exchange, Part& part, Wire wire, std::string accepted,
+                             std::shared_ptr<const App> app, Gate::Ticket in_hub, Counted in_app)
+    : Session(exchange, part, wire, std::move(in_hub), std::move(accepted)),
+      app_(std::move(app)),
+      in_app_(std::move(in_app)) {}
 
 void PusherSession::begin() {
   std::string data;
@@ -64,7 +67,7 @@ void PusherSession::take(std::string_view text) {
     return with_data(message, [this](const json::Value& data) { unsubscribe(data); });
   if (event == "pusher:signin")
     return with_data(message, [this](const json::Value& data) { sign_in(data); });
-  if (event.starts_with("client-")) return client_event(event, message);
+  if (event.starts_with("client-")) return client_event(event, message, text);
   send_text(pusher::error(std::nullopt, "an event that clients do not send"));
 }
 
@@ -97,6 +100,8 @@ void PusherSession::subscribe(const json::Value& data) {
       return send_text(pusher::error(std::nullopt, "already subscribed to " + channel));
     remove(*there);
   }
+  if (!may_subscribe())
+    return refuse(channel, {Errc::overloaded, "too many subscriptions in a short time"});
   if (!has_room())
     return refuse(channel, {Errc::overloaded, "too many channels on one connection"});
   auto member = authorise(channel, data);
@@ -199,6 +204,7 @@ void PusherSession::sign_in(const json::Value& data) {
     return close(kUnauthorized, "the sign-in is not valid");
   if (!claim(app_->options.id, id))
     return close(kOverQuota, "this user has all the connections it may");
+  if (user_id_ != id) leave_user_channel();
   sign_out();  // as another, perhaps
   user_id_ = id;
   std::string answer;
@@ -207,6 +213,12 @@ void PusherSession::sign_in(const json::Value& data) {
   part().sign_in(app_->options.id, user_id_, outlet().id());
   for (const std::string& user : watchlist) part().watch(app_->options.id, user, outlet());
   watchlist_ = std::move(watchlist);
+}
+
+// What is sent to a user goes to nobody else.
+void PusherSession::leave_user_channel() {
+  if (const Subscription* const own = find(std::string(pusher::kUserChannel) + user_id_))
+    remove(*own);
 }
 
 void PusherSession::sign_out() {
@@ -232,7 +244,8 @@ void PusherSession::watched(const Presences& news) {
   send_text(pusher::event("pusher_internal:watchlist_events", {}, data));
 }
 
-void PusherSession::client_event(std::string_view event, const json::Value& message) {
+void PusherSession::client_event(std::string_view event, const json::Value& message,
+                                 std::string_view text) {
   const std::string channel = text_member(message, "channel");
   const auto refuse = [this](std::optional<int> code, std::string_view why) {
     send_text(pusher::error(code, why));
@@ -243,6 +256,8 @@ void PusherSession::client_event(std::string_view event, const json::Value& mess
   if (subscription == nullptr || !pusher::needs_auth(channel))
     return refuse(std::nullopt,
                   "client events go to private and presence channels that the client is in");
+  if (channel.starts_with("private-encrypted-"))
+    return refuse(std::nullopt, "there are no client events on encrypted channels");
   if (event.size() > pusher::kNameLimit)
     return refuse(std::nullopt, "the event's name is too long");
   if (!may_send(app_->options.client_event_rate))
@@ -252,7 +267,7 @@ void PusherSession::client_event(std::string_view event, const json::Value& mess
                    .channel = channel,
                    .event = std::string(event),
                    .except = outlet().id()};
-  what.data = data ? data->text() : "null";
+  what.data = data ? json::compacted(json::raw_member(text, "data")) : "null";
   if (what.data.size() > part().options().event_limit.count)
     return refuse(std::nullopt, "the event's data is too large");
   if (auto good = part().settings()->check_data(event, what.data); !good) {

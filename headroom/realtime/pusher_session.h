@@ -1,6 +1,6 @@
 // headroom/realtime/pusher_session.h - one client that speaks the Pusher Channels protocol, version 7.
 //
-// Owns: who it is signed in as. Borrows: the app. Worker: the exchange's; lives in the frame of the door's serve().
+// Owns: who it is signed in as. Borrows: the app. Worker: the exchange's; as Session.
 // Invariants: (1) a private or presence channel is entered only with the app's signature for this connection and this channel; (2) a client
 //   sends events only to such channels it is in, and what they say of the sender is the hub's, not the client's; (3) every answer follows
 //   the order of the requests on its channel.
@@ -16,14 +16,16 @@
 #include <vector>
 
 #include "headroom/json/json.h"
+#include "headroom/realtime/counted.h"
 #include "headroom/realtime/session.h"
 
 namespace headroom::realtime {
 
 class PusherSession final : public Session {
  public:
-  PusherSession(http::Exchange& exchange, Part& part, Wire wire, std::shared_ptr<const App> app);
-  ~PusherSession() = default;
+  // Its places: in the hub, and among the app's connections.
+  PusherSession(http::Exchange& exchange, Part& part, Wire wire, std::string accepted,
+                std::shared_ptr<const App> app, Gate::Ticket in_hub, Counted in_app);
 
   [[nodiscard]] const std::string& app_id() const { return app_->options.id; }
   [[nodiscard]] const std::string& user_id() const { return user_id_; }
@@ -49,9 +51,12 @@ class PusherSession final : public Session {
   void unsubscribe(const json::Value& data);
   void sign_in(const json::Value& data);
   void sign_out();
-  void client_event(std::string_view event, const json::Value& message);
+  void leave_user_channel();
+  // `text`: the message's.
+  void client_event(std::string_view event, const json::Value& message, std::string_view text);
 
   const std::shared_ptr<const App> app_;
+  const Counted in_app_;
   std::string user_id_;                 // signed in as
   std::vector<std::string> watchlist_;  // users it wants to know of
 };

@@ -10,6 +10,7 @@ namespace {
 
 constexpr Duration kCloseAnswer = 3s;
 constexpr Duration kLinger = 1s;
+constexpr unsigned kReadsInTurn = 16;  // then others have theirs
 
 }  // namespace
 
@@ -18,60 +19,74 @@ std::string text_member(const json::Value& object, std::string_view name) {
   return member ? std::string(member->string().value_or("")) : std::string();
 }
 
-Session::Session(http::Exchange& exchange, Part& part, Wire wire)
+Session::Session(http::Exchange& exchange, Part& part, Wire wire, Gate::Ticket place,
+                 std::string accepted)
     : part_(part),
       stream_(exchange.stream()),
-      in_(exchange.input()),
+      in_(part.worker().buffers()),
       outlet_(part, exchange.stream(), *this, wire),
       decoder_(
           websocket::Role::server, part.options().message_limit.count,
-          face_of(wire) == wire ? websocket::Compression::none : websocket::Compression::deflate) {}
+          face_of(wire) == wire ? websocket::Compression::none : websocket::Compression::deflate),
+      place_(std::move(place)) {
+  in_.append(exchange.input().data());  // what came behind the request
+  outlet_.send(std::move(accepted));
+}
 
-net::Task<> Session::run(std::string accepted) {
-  stream_.expire_writes_at(Clock::now() + part_.options().pong_timeout);
-  auto sent = co_await stream_.write(accepted);
-  stream_.expire_writes_at(kNever);  // from here on the outlet sets it, while it waits
-  accepted = {};
-  if (sent) {
-    begin();
-    co_await read();
+net::Task<> Session::run() {
+  begin();
+  decode();
+  expire_reads();
+  for (unsigned reads = 1; stage_ != Stage::closed; ++reads) {
+    const auto bytes = stream_.try_read_into(in_);
+    if (bytes && !*bytes) {
+      co_await stream_.readable();
+    } else if (!take_bytes(bytes)) {
+      break;
+    } else if (reads % kReadsInTurn == 0) {
+      co_await part_.worker().yield();
+    }
   }
+  give_up_subscriptions();
+  stream_.finish_writing();
+  // Until the peer has closed too: closing with bytes unread would reset the connection, and it might not see why.
+  stream_.expire_reads_at(Clock::now() + kLinger);
+  for (;;) {
+    in_.clear();
+    const auto bytes = stream_.try_read_into(in_);
+    if (!bytes || *bytes == std::size_t{0}) break;
+    if (!*bytes) co_await stream_.readable();
+  }
+  stream_.abort(Errc::cancelled);
+  co_await outlet_.join();
+}
+
+void Session::give_up_subscriptions() {
   finish();
   for (auto& subscription : std::exchange(subscriptions_, {}))
     part_.unsubscribe(std::move(subscription));
   if (outlet_.state() == Outlet::State::ready)
     outlet_.write();  // last words, if the connection takes them
-  stream_.finish_writing();
-  co_await linger();
-  stream_.abort(Errc::cancelled);
-  co_await outlet_.join();
 }
 
-// Until the peer has closed too: closing with bytes unread would reset the connection, and it might not see why.
-net::Task<> Session::linger() {
-  stream_.expire_reads_at(Clock::now() + kLinger);
-  for (;;) {
-    in_.clear();
-    auto bytes = co_await stream_.read_into(in_);
-    if (!bytes || *bytes == 0) co_return;
-  }
+void Session::expire_reads() {
+  const RealtimeOptions& options = part_.options();
+  if (stage_ == Stage::open)
+    stream_.expire_reads_at(Clock::now() + (asked_ ? options.pong_timeout : options.heartbeat));
 }
 
-net::Task<> Session::read() {
-  decode();  // what came behind the request
-  while (stage_ != Stage::closed) {
-    const RealtimeOptions& options = part_.options();
-    if (stage_ == Stage::open)
-      stream_.expire_reads_at(Clock::now() + (asked_ ? options.pong_timeout : options.heartbeat));
-    auto bytes = co_await stream_.read_into(in_);
-    if (!bytes) {
-      if (wait_ended(bytes.error())) co_return;
-      continue;
-    }
-    if (*bytes == 0) co_return;
+// What has come, an error or a silence; whether the connection goes on.
+bool Session::take_bytes(const Result<std::optional<std::size_t>>& bytes) {
+  if (!bytes) {
+    if (wait_ended(bytes.error())) return false;
+  } else if (**bytes == 0) {
+    return false;
+  } else {
     asked_ = false;
     decode();
   }
+  expire_reads();
+  return true;
 }
 
 // Whether that is the end, or only a silence.
@@ -138,16 +153,22 @@ bool Session::claim(const std::string& app, const std::string& user) {
   return static_cast<bool>(user_);
 }
 
-bool Session::may_send(const config::Rate& rate) {
+bool Session::may(Count& count, const config::Rate& rate) {
   const limit::Budget budget = limit::Budget::gcra(rate, rate.count);
-  if (!sent_) {
-    sent_ = std::make_unique<std::byte[]>(budget.state_bytes());
-    budget.begin(sent_.get());
+  if (!count) {
+    count = std::make_unique<std::byte[]>(budget.state_bytes());
+    budget.begin(count.get());
   }
   const TimePoint now = Clock::now();
-  if (!budget.check(sent_.get(), now, 1).allowed) return false;
-  budget.take(sent_.get(), now, 1);
+  if (!budget.check(count.get(), now, 1).allowed) return false;
+  budget.take(count.get(), now, 1);
   return true;
+}
+
+std::vector<std::string> Session::channels() const {
+  std::vector<std::string> names;
+  for (const auto& each : subscriptions_) names.push_back(each->channel.name());
+  return names;
 }
 
 Subscription* Session::find(std::string_view channel) const {

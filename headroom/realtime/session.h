@@ -1,6 +1,7 @@
 // headroom/realtime/session.h - one WebSocket connection of the hub: its reading, its heartbeat, its end. What the messages mean is its face's.
 //
-// Owns: the decoder, the outlet, its subscriptions, its place among its user's connections. Borrows: the exchange (its stream and receive buffer), the Part. Lives in the frame of run()'s caller.
+// Owns: the decoder, the outlet, its subscriptions, its places in the hub and among its user's connections. Borrows: the stream, the Part. It goes on
+// where its request has left HTTP (http::Onward): of that nothing is kept.
 // Worker: the exchange's.
 // Invariants: (1) every read has a deadline: a peer silent for `heartbeat` is pinged, and closed when `pong_timeout` passes too; any byte
 //   counts as a sign of life; (2) a close frame is answered once and is the last frame; (3) an idle session holds no buffer.
@@ -14,7 +15,7 @@
 
 #include "headroom/http/exchange.h"
 #include "headroom/json/json.h"
-#include "headroom/limit/connections.h"
+#include "headroom/realtime/gate.h"
 #include "headroom/realtime/outlet.h"
 #include "headroom/realtime/part.h"
 #include "headroom/websocket/decoder.h"
@@ -25,20 +26,19 @@ namespace headroom::realtime {
 // The member's text; "" where it is missing or is no text.
 [[nodiscard]] std::string text_member(const json::Value& object, std::string_view name);
 
-class Session : public Outlet::Owner {
+class Session : public http::Onward, public Outlet::Owner {
  public:
-  Session(http::Exchange& exchange, Part& part, Wire wire);
+  // `accepted`: the answer to the handshake, the first that is written.
+  Session(http::Exchange& exchange, Part& part, Wire wire, Gate::Ticket place,
+          std::string accepted);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // From the answer to the handshake to the end of the connection.
-  [[nodiscard]] net::Task<> run(std::string accepted);
+  [[nodiscard]] net::Task<> run() final;
 
   void end(End why) override;
 
  protected:
-  ~Session() = default;
-
   virtual void begin() = 0;
   virtual void take(std::string_view text) = 0;
   virtual void finish() {}  // the connection is over; its subscriptions are given up after this
@@ -57,12 +57,15 @@ class Session : public Outlet::Owner {
   // Counted as one of the user's connections from now on; false: it has as many as it may.
   [[nodiscard]] bool claim(const std::string& app, const std::string& user);
   // Whether it may send one more now.
-  [[nodiscard]] bool may_send(const config::Rate& rate);
+  [[nodiscard]] bool may_send(const config::Rate& rate) { return may(sent_, rate); }
+  // Whether it may ask to be let into one more channel now.
+  [[nodiscard]] bool may_subscribe() { return may(asked_in_, part_.options().subscribe_rate); }
 
   [[nodiscard]] Subscription* find(std::string_view channel) const;
   [[nodiscard]] bool has_room() const {
     return subscriptions_.size() < part_.options().max_channels_per_connection;
   }
+  [[nodiscard]] std::vector<std::string> channels() const;
   void add(const std::string& app, const std::string& channel, Access access,
            std::unique_ptr<Position> since, std::unique_ptr<Member> member);
   void remove(const Subscription& subscription);
@@ -73,8 +76,9 @@ class Session : public Outlet::Owner {
  private:
   enum class Stage : std::uint8_t { open, closing, closed };
 
-  [[nodiscard]] net::Task<> read();
-  [[nodiscard]] net::Task<> linger();
+  void expire_reads();
+  [[nodiscard]] bool take_bytes(const Result<std::optional<std::size_t>>& bytes);
+  void give_up_subscriptions();
   void decode();
   void take(const websocket::Step& step);
   void answer_close(websocket::CloseCode code);
@@ -82,12 +86,17 @@ class Session : public Outlet::Owner {
 
   Part& part_;
   net::Stream& stream_;
-  net::Buffer& in_;
+  net::Buffer in_;
   Outlet outlet_;
   websocket::Decoder decoder_;
   std::vector<std::unique_ptr<Subscription>> subscriptions_;
-  limit::Connections::Ticket user_;
-  std::unique_ptr<std::byte[]> sent_;  // what may_send() counts with, once something was sent
+  const Gate::Ticket place_;
+  Gate::Ticket user_;
+  // What may_send() and may_subscribe() count with, while they count.
+  using Count = std::unique_ptr<std::byte[]>;
+  [[nodiscard]] bool may(Count& count, const config::Rate& rate);
+  Count sent_;
+  Count asked_in_;
   Stage stage_ = Stage::open;
   bool asked_ = false;  // for a sign of life
 };

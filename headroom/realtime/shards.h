@@ -59,6 +59,7 @@ class Shards {
     return hash64(key) % shards_.size();
   }
   [[nodiscard]] Part& part(const net::Worker& worker) { return shards_[worker.index()]->part; }
+  [[nodiscard]] Part& part_at(std::size_t worker) { return shards_[worker]->part; }
   [[nodiscard]] Homes& homes(const net::Worker& worker) { return shards_[worker.index()]->homes; }
 
   [[nodiscard]] Asker& asker(const net::Worker& worker) { return shards_[worker.index()]->asker; }
@@ -88,6 +89,8 @@ class Shards {
                                                       std::function<T(Shard&)> question);
   [[nodiscard]] std::vector<std::size_t> all() const;
 
+  // How many look at what is published.
+  [[nodiscard]] std::atomic<std::uint64_t>& taps() { return taps_; }
   // Who is let in, over all workers.
   [[nodiscard]] Gate& gate() { return gate_; }
 
@@ -102,6 +105,7 @@ class Shards {
   net::Workers& workers_;
   std::vector<std::unique_ptr<Shard>> shards_;
   Gate gate_;
+  std::atomic<std::uint64_t> taps_{0};
   std::unique_ptr<Hooks> hooks_;                // of the first worker
   std::vector<std::unique_ptr<Relay>> relays_;  // the same; one for each take-over begun
 };

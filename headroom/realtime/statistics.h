@@ -16,6 +16,9 @@ struct ChannelStatus {
   std::string name;
   std::uint64_t subscriptions = 0;
   std::uint64_t messages = 0;  // in this life of its log
+  std::uint64_t kept = 0;      // of them, to recover from
+  std::uint64_t kept_bytes = 0;
+  std::uint64_t members = 0;  // of a presence channel
 };
 
 // Counts since the start, but for connections, channels and subscriptions, which are those of now.
@@ -26,6 +29,10 @@ struct Statistics {
   std::uint64_t channels = 0;
   std::uint64_t subscriptions = 0;
   std::uint64_t received = 0;
+  std::uint64_t unheard = 0;  // published to a channel that nobody listens to
+  std::uint64_t recovered = 0;
+  std::uint64_t lost = 0;  // subscriptions that could not go on from where they asked to
+  std::vector<std::pair<std::string, std::uint64_t>> refused;  // by reason
   std::uint64_t published = 0;
   std::uint64_t published_critical = 0;
   std::uint64_t delivered = 0;

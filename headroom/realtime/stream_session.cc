@@ -10,13 +10,16 @@ namespace {
 
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 constexpr Duration kLinger = 1s;
+constexpr unsigned kReadsInTurn = 16;  // then others have theirs
 
 }  // namespace
 
-StreamSession::StreamSession(http::Exchange& exchange, Part& part, Caller caller, StreamAsk ask)
+StreamSession::StreamSession(http::Exchange& exchange, Part& part, Places places, Caller caller,
+                             StreamAsk ask)
     : part_(part),
       stream_(exchange.stream()),
-      in_(exchange.input()),
+      in_(part.worker().buffers()),
+      places_(std::move(places)),
       caller_(std::move(caller)),
       ask_(std::move(ask)),
       outlet_(part, exchange.stream(), *this, ask_.wire),
@@ -26,37 +29,51 @@ net::Task<> StreamSession::run() {
   stream_.expire_writes_at(kNever);
   if (!polls()) outlet_.send(wrap("retry: 1000\n\n", ask_.wire));
   subscribe();
-  const TimePoint poll_ends = Clock::now() + part_.options().poll_wait;
-  const TimePoint token_ends =
-      caller_.expires ? Clock::now() + std::clamp<Duration>(*caller_.expires - auth::wall_now(), 0s,
-                                                            std::chrono::hours(24))
-                      : kNever;
-  for (;;) {
-    // The client says nothing more: what ends the wait is its going away, a heartbeat, or the end of a poll.
-    const TimePoint beat = std::min(Clock::now() + part_.options().heartbeat, token_ends);
-    stream_.expire_reads_at(ended_    ? Clock::now() + kLinger
-                            : polls() ? std::min(beat, poll_ends)
-                                      : beat);
-    auto bytes = co_await stream_.read_into(in_);
-    in_.clear();
-    if (!bytes && bytes.error().code != Errc::timeout) break;
-    if (bytes && *bytes == 0) break;
-    if (bytes) continue;
-    if (ended_) break;
-    if (Clock::now() >= token_ends) {
-      finish();
-      continue;
-    }
-    if (polls() && Clock::now() >= poll_ends) {
-      finish();
-    } else {
-      outlet_.send(wrap(polls() ? "\n" : ":\n\n", ask_.wire));
+  if (polls()) poll_ends_ = Clock::now() + part_.options().poll_wait;
+  token_ends_ = token_ends();
+  expire_reads();
+  for (unsigned reads = 1;; ++reads) {
+    const auto bytes = stream_.try_read_into(in_);
+    if (bytes && !*bytes) {
+      co_await stream_.readable();
+    } else if (!take_bytes(bytes)) {
+      break;
+    } else if (reads % kReadsInTurn == 0) {
+      co_await part_.worker().yield();
     }
   }
   for (auto& subscription : std::exchange(subscriptions_, {}))
     part_.unsubscribe(std::move(subscription));
   stream_.abort(Errc::cancelled);
   co_await outlet_.join();
+}
+
+TimePoint StreamSession::token_ends() const {
+  if (!caller_.expires) return kNever;
+  const Duration left = *caller_.expires - auth::wall_now();
+  return Clock::now() + std::clamp<Duration>(left, 0s, std::chrono::hours(24));
+}
+
+void StreamSession::expire_reads() {
+  const TimePoint beat = Clock::now() + part_.options().heartbeat;
+  stream_.expire_reads_at(ended_ ? Clock::now() + kLinger
+                                 : std::min({beat, token_ends_, poll_ends_}));
+}
+
+bool StreamSession::take_bytes(const Result<std::optional<std::size_t>>& bytes) {
+  in_.clear();
+  if (bytes && **bytes == 0) return false;
+  if (!bytes) {
+    if (bytes.error().code != Errc::timeout || ended_) return false;
+    const TimePoint now = Clock::now();
+    if (now >= std::min(token_ends_, poll_ends_)) {
+      finish();
+    } else {
+      outlet_.send(wrap(polls() ? "\n" : ":\n\n", ask_.wire));
+    }
+  }
+  expire_reads();
+  return true;
 }
 
 void StreamSession::subscribe() {

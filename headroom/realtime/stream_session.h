@@ -5,7 +5,7 @@
 //   poll     the same texts, one a line, then {"type": "positions", "positions": [...]}; the answer ends
 //   both     begin with {"type": "subscribed", "channels": [...], "positions": [...], "recovered": [true, false or null, ...]}
 //
-// Owns: its subscriptions. Worker: the exchange's; lives in the frame of the door's serve().
+// Owns: its subscriptions. Worker: the exchange's. It goes on where its request has left HTTP.
 // Invariants: (1) an id covers only what was written before it, so what comes after a reconnect may repeat, and skips nothing unsaid;
 //   (2) the answer is chunked, and ends with its last chunk unless it was cut.
 // Limits: max_channels_per_connection; poll_wait.
@@ -17,6 +17,7 @@
 
 #include "headroom/http/exchange.h"
 #include "headroom/realtime/caller.h"
+#include "headroom/realtime/gate.h"
 #include "headroom/realtime/outlet.h"
 #include "headroom/realtime/part.h"
 
@@ -28,15 +29,18 @@ struct StreamAsk {
   std::vector<std::unique_ptr<Position>> since;  // as many; null: from now on
 };
 
-class StreamSession final : public Outlet::Owner {
+class StreamSession final : public http::Onward, public Outlet::Owner {
  public:
-  StreamSession(http::Exchange& exchange, Part& part, Caller caller, StreamAsk ask);
+  struct Places {
+    Gate::Ticket in_hub;
+    Gate::Ticket of_user;  // where it is known
+  };
+  // After the head has been written.
+  StreamSession(http::Exchange& exchange, Part& part, Places places, Caller caller, StreamAsk ask);
   StreamSession(const StreamSession&) = delete;
   StreamSession& operator=(const StreamSession&) = delete;
-  ~StreamSession() = default;
 
-  // After the head has been written.
-  [[nodiscard]] net::Task<> run();
+  [[nodiscard]] net::Task<> run() override;
 
  private:
   void opened(Subscription& subscription, const Opened& how) override;
@@ -50,6 +54,10 @@ class StreamSession final : public Outlet::Owner {
   void end(End why) override;
 
   void subscribe();
+  [[nodiscard]] TimePoint token_ends() const;
+  // The client says nothing more: what ends a wait is its going away, a heartbeat, or the end of a poll. Whether the connection goes on.
+  [[nodiscard]] bool take_bytes(const Result<std::optional<std::size_t>>& bytes);
+  void expire_reads();
   void tell_opened();
   void tell(std::string_view text);
   void finish();
@@ -57,13 +65,16 @@ class StreamSession final : public Outlet::Owner {
 
   Part& part_;
   net::Stream& stream_;
-  net::Buffer& in_;
+  net::Buffer in_;  // what it says is not looked at
+  const Places places_;
   const Caller caller_;
   StreamAsk ask_;
   Outlet outlet_;
   std::vector<std::unique_ptr<Subscription>> subscriptions_;  // in the order of ask_.channels
   std::vector<Channel::Begun> begun_;
   std::size_t opening_ = 0;
+  TimePoint poll_ends_ = kNever;
+  TimePoint token_ends_ = kNever;
   bool delivered_ = false;
   bool ended_ = false;
 };

@@ -29,6 +29,7 @@
 #include "headroom/server/openapi.h"
 #include "headroom/server/options.h"
 #include "headroom/server/realtime_api.h"
+#include "headroom/server/realtime_look.h"
 #include "headroom/server/report.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sql_api.h"
@@ -122,6 +123,7 @@ std::string openapi_document() {
   add_tasks_endpoints(api, sources);
   add_cache_entries(api, sources);
   add_realtime_endpoints(api, sources);
+  add_realtime_look_endpoints(api, sources);
   add_warm_endpoints(api, sources);
   add_cdn_endpoints(api, sources);
   add_trends_endpoints(api, sources);

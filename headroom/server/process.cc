@@ -15,6 +15,7 @@
 #include "headroom/server/cdn_api.h"
 #include "headroom/server/ceilings.h"
 #include "headroom/server/realtime_api.h"
+#include "headroom/server/realtime_look.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sql_api.h"
 #include "headroom/server/tasks_api.h"
@@ -71,6 +72,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_cache_endpoints(api_, sources_);
   add_sql_endpoints(api_, sources_);
   add_realtime_endpoints(api_, sources_);
+  add_realtime_look_endpoints(api_, sources_);
   add_cache_entries(api_, sources_);
   add_warm_endpoints(api_, sources_);
   add_tasks_endpoints(api_, sources_);

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "headroom/json/json.h"
+#include "headroom/json/raw.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
 
@@ -60,6 +61,11 @@ Reply show_statistics(const Statistics& all) {
       .field("channels", all.channels)
       .field("subscriptions", all.subscriptions)
       .field("received", all.received);
+  out.field("unheard", all.unheard).key("recoveries").begin_object();
+  out.field("recovered", all.recovered).field("lost", all.lost).end_object();
+  out.key("refused").begin_object();
+  for (const auto& [reason, count] : all.refused) out.field(reason, count);
+  out.end_object();
   out.field("published", all.published)
       .field("published_critical", all.published_critical)
       .field("delivered", all.delivered)
@@ -145,7 +151,7 @@ Result<Notice> read_notice(const std::string& body, std::string_view standard_ty
   add_named(notice.channels, "group:", groups);
   add_named(notice.channels, "location:", locations);
   if (everybody) notice.channels.emplace_back("broadcast");
-  notice.data = data->text();
+  notice.data = json::compacted(json::raw_member(body, "data"));
   notice.critical = priority == "critical";
   return notice;
 }
