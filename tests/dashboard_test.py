@@ -4,7 +4,7 @@ import base64
 import json
 import os
 import pathlib
-import threading
+import subprocess
 import time
 import unittest
 
@@ -12,11 +12,13 @@ from harness.browser import Browser
 from harness.client import get
 from harness.edge import EdgeScenario, eventually, reply
 from harness.faktory import Faktory
+from harness.hub import APP, publish, stalled_reader
 from harness.npm import installed
+from harness.postgres import Cluster
 from harness.raw import Raw
 
 AXE = {"axe-core": ("4.10.3", "sha512-Xm7bpRXnDSX2YE2YFfBk2FnF0ep6tmG7xPh8iHee8MIcrgq762Nkce856dYtJYLkuIoYZvGfTs/PbZhideTcEg==")}
-PAGES = ("overview", "traffic", "cache", "limits", "sql", "realtime", "tasks", "alerts", "system", "settings", "logs")
+PAGES = ("overview", "traffic", "cache", "limits", "sql", "realtime", "tasks", "alerts", "system", "settings", "logs", "audit")
 CONFIG = """
 [[edge.routes]]
 name = "shop"
@@ -26,25 +28,32 @@ ttl_class = "semi_dynamic"
 [[limit.rules]]
 name = "each-address"
 rate = "100000/min"
+[monitor.alerting]
+interval = "1s"
+[[monitor.alerting.rules]]
+name = "jobs-waiting"
+summary = "Jobs wait for a worker."
+metric = "headroom_tasks_jobs"
+where = ["state:waiting"]
+figure = "max"
+windows = ["5s"]
+warning = 0.5
+for = "0s"
 """
 
 
-class Dashboard(EdgeScenario):
+class Browsing(EdgeScenario):
+    """A Headroom (`begin`) and a browser to look at its dashboard with."""
+
     def setUp(self):
         super().setUp()
-        self.apps = [self.answers(self.answer) for _ in range(2)]
-        self.server = self.serve(*self.apps, config=CONFIG)
+        self.server = self.begin()
         self.browser = Browser(self.directory)
         self.addCleanup(self.browser.stop)
         self.url = f"http://{self.server.admin[0]}:{self.server.admin[1]}"
 
-    @staticmethod
-    def answer(request):
-        tag = request.target.strip("/").split("/")[0] or "none"
-        return reply(200, b"hello " + request.target.encode(), ["Cache-Control: max-age=600", f"Surrogate-Key: {tag}", "Content-Type: text/plain"])
-
     def page(self, token=None):
-        page = self.browser.page()
+        page = self.browser.page(alone=True)
         self.browser.ask("Emulation.setDeviceMetricsOverride", page.session, width=1280, height=900, deviceScaleFactor=1, mobile=False)
         page.go(self.url + "/")
         self.until(page, "document.querySelector('#token')")
@@ -71,6 +80,30 @@ class Dashboard(EdgeScenario):
         page.run(f"const row = (() => {{ {script} }})(); const button = [...row.querySelectorAll('button')].find(b => b.textContent === {json.dumps(label)}); if (button.disabled) throw new Error('disabled'); button.click()")
         time.sleep(0.1)
         page.run("const sure = document.querySelector('main .ask .danger'); if (sure) sure.click()")
+
+    def button(self, page, label):
+        """Presses a button outside of tables, and says yes if it asks."""
+        self.until(page, f"[...document.querySelectorAll('main button')].some(b => b.textContent === {json.dumps(label)} && !b.disabled)")
+        page.run(f"[...document.querySelectorAll('main button')].find(b => b.textContent === {json.dumps(label)}).click()")
+        time.sleep(0.1)
+        page.run("const sure = document.querySelector('main .ask .danger'); if (sure) sure.click()")
+
+    def rows(self, page, label):
+        """The text of each row of a table."""
+        return page.run(f"return [...document.querySelectorAll('[aria-label={json.dumps(label)}] tbody tr')].map(tr => tr.innerText)")
+
+
+class Dashboard(Browsing):
+    def begin(self):
+        self.apps = [self.answers(self.answer) for _ in range(2)]
+        return self.serve(*self.apps, config=CONFIG)
+
+    @staticmethod
+    def answer(request):
+        tag = request.target.strip("/").split("/")[0] or "none"
+        if tag == "broken":
+            return reply(500, b"no", ["Cache-Control: no-store"])
+        return reply(200, b"hello " + request.target.encode(), ["Cache-Control: max-age=600", f"Surrogate-Key: {tag}", "Content-Type: text/plain"])
 
     def load(self, seconds):
         end = time.monotonic() + seconds
@@ -103,9 +136,9 @@ class Dashboard(EdgeScenario):
 
     def test_numbers_move_under_load_and_acts_act(self):
         page = self.page(self.server.token("operator"))
-        page.run("window.before = Number(document.body.innerText.match(/of ([0-9,]+) requests/)?.[1].replace(',', '') ?? 0)")
+        page.run("window.before = Number(document.body.innerText.match(/([0-9,]+) requests;/)?.[1].replace(',', '') ?? 0)")
         self.load(3)
-        self.until(page, "Number(document.body.innerText.match(/of ([0-9,]+) requests/)?.[1].replace(',', '') ?? 0) > 20")
+        self.until(page, "Number(document.body.innerText.match(/([0-9,]+) requests;/)?.[1].replace(',', '') ?? 0) > 20")
         self.until(page, "document.querySelectorAll('.chart canvas').length >= 2")
         with self.subTest("purge a tag"):
             self.show(page, "cache")
@@ -119,14 +152,92 @@ class Dashboard(EdgeScenario):
             eventually(lambda: state() == "draining")
             self.press(page, address, "Undrain")
             eventually(lambda: state() == "up")
-        with self.subTest("retry a dead job"):
-            with Faktory(self.server.doors["tasks"], wid="dashboard-test") as worker:
-                worker.push("dead-one", retry=-1)
+        with self.subTest("what was done is told on the overview"):
+            self.show(page, "overview")
+            self.until(page, f"document.body.innerText.includes('gives a server no new requests (app {address})') && document.body.innerText.includes('drops what has one of the tags (news)')")
+
+    def jobs(self, *names):
+        """Dead ones."""
+        with Faktory(self.server.doors["tasks"], wid="dashboard-test") as worker:
+            for name in names:
+                worker.push(name, jobtype="Invoice", args=[{"customer": 4711}], retry=-1)
                 worker.fetch("default")
-                worker.fail("dead-one", message="it broke")
-            self.show(page, "tasks")
-            self.press(page, "dead-one", "Retry")
-            eventually(lambda: self.server.api("GET", "/api/v1/tasks/jobs/dead-one").json()["state"] == "waiting")
+                worker.fail(name, errtype="Timeout", message="the bank is away")
+
+    def state(self, job):
+        answer = self.server.api("GET", f"/api/v1/tasks/jobs/{job}")
+        return answer.json()["state"] if answer.status == 200 else None
+
+    def test_jobs_are_read_retried_removed_and_their_schedules_paused(self):
+        page = self.page(self.server.token("operator"))
+        self.jobs("dead-one", "dead-two", "dead-three", "dead-four")
+        self.server.api("PUT", "/api/v1/tasks/schedules/digest", {"cron": "* * * * * *", "job": {"jobtype": "Digest", "args": [], "queue": "letters"}})
+        self.show(page, "tasks")
+        self.until(page, "document.body.innerText.includes('Timeout: the bank is away') && document.body.innerText.includes('4711')")
+        self.press(page, "dead-one", "Retry")
+        eventually(lambda: self.state("dead-one") == "waiting")
+        for name in ("dead-two", "dead-three"):
+            page.run(f"document.querySelector('input[aria-label=\"choose {name}\"]').click()")
+        self.button(page, "Retry chosen")
+        eventually(lambda: (self.state("dead-two"), self.state("dead-three"), self.state("dead-four")) == ("waiting", "waiting", "dead"))
+        self.button(page, "Remove all")
+        eventually(lambda: self.state("dead-four") is None)
+        self.until(page, "[...document.querySelectorAll('main tr')].some(tr => /^digest/.test(tr.textContent) && !tr.textContent.includes('never'))")
+        self.press(page, "digest", "Pause")
+        eventually(lambda: next(each for each in self.server.api("GET", "/api/v1/tasks/schedules").json()["schedules"] if each["name"] == "digest")["schedule"]["paused"])
+
+    def test_an_alert_is_silenced_and_heard_again(self):
+        page = self.page(self.server.token("operator"))
+        with Faktory(self.server.doors["tasks"]) as client:
+            client.push("waits-long")
+        self.show(page, "alerts")
+        self.until(page, "[...document.querySelectorAll('main tr')].some(tr => tr.textContent.includes('jobs-waiting') && tr.textContent.includes('fires'))")
+        rule = lambda: next(each for each in self.server.api("GET", "/api/v1/alerts").json()["rules"] if each["name"] == "jobs-waiting")  # noqa: E731
+        page.run("const long = [...document.querySelectorAll('main select')].find(s => s.value === '1h'); long.value = '8h'; long.dispatchEvent(new Event('change', {bubbles: true}))")
+        self.press(page, "jobs-waiting", "Silence")
+        eventually(lambda: (rule()["silenced_until"] or 0) > time.time() + 7 * 3600)
+        self.press(page, "jobs-waiting", "End silence")
+        eventually(lambda: rule()["silenced_until"] is None)
+        self.until(page, "document.querySelector('[aria-label=\"History\"]')?.textContent.includes('jobs-waiting')")
+
+    def test_the_overview_says_in_words_what_the_figures_mean(self):
+        page = self.page(self.server.token("viewer"))
+        for _ in range(20):
+            self.assertEqual(get(self.server.edge, "/broken").status, 500)
+        self.until(page, "document.body.innerText.includes('20 of 20 requests have failed; 20 of them on route shop, answered 5xx.')")
+        self.show(page, "traffic")
+        self.until(page, "[...document.querySelectorAll('main tr')].some(tr => tr.textContent.startsWith('shop') && tr.textContent.includes('100 %'))")
+
+    def test_the_keyboard_is_enough(self):
+        page = self.page(self.server.token("operator"))
+        self.load(0.3)
+
+        def key(name, code):
+            for kind in ("keyDown", "keyUp"):
+                self.browser.ask("Input.dispatchKeyEvent", page.session, type=kind, key=name, code=name, windowsVirtualKeyCode=code, **({"text": "\r"} if name == "Enter" and kind == "keyDown" else {}))
+        focus = lambda: page.run("return document.activeElement.textContent.trim()")  # noqa: E731
+        key("Tab", 9)
+        self.assertEqual(focus(), "Skip to the page")
+        key("Enter", 13)
+        self.assertEqual(page.run("return document.activeElement.id"), "main")
+        page.run("document.activeElement.blur(); window.getSelection().removeAllRanges()")
+        page.run("document.querySelector('.skip').focus()")
+        for _ in range(2):
+            key("Tab", 9)
+        self.assertEqual(focus(), "Traffic")
+        self.assertNotEqual(page.run("return getComputedStyle(document.activeElement).outlineStyle"), "none")
+        key("Enter", 13)
+        self.until(page, "[...document.querySelectorAll('main button')].some(b => b.textContent === 'Drain')")
+        page.run("document.getElementById('main').focus()")
+        for _ in range(12):
+            key("Tab", 9)
+            if focus() == "Drain":
+                break
+        self.assertEqual(focus(), "Drain")
+        key("Enter", 13)
+        self.until(page, "document.activeElement.textContent === 'Yes'")
+        key("Enter", 13)
+        eventually(lambda: "draining" in [each["state"] for each in self.server.api("GET", "/api/v1/upstreams").json()["groups"][0]["servers"]])
 
     def test_a_viewer_is_refused_each_act(self):
         page = self.page(self.server.token("viewer"))
@@ -134,8 +245,18 @@ class Dashboard(EdgeScenario):
         self.show(page, "traffic")
         self.until(page, "[...document.querySelectorAll('main button')].some(b => b.textContent === 'Drain')")
         self.assertTrue(page.run("return [...document.querySelectorAll('main button')].every(b => b.disabled)"))
+        self.jobs("dead-one")
+        for name, label in (("cache", "Purge"), ("tasks", "Retry"), ("tasks", "Retry all"), ("alerts", "Silence")):
+            with self.subTest(name, label=label):
+                self.show(page, name)
+                self.until(page, f"[...document.querySelectorAll('main button')].some(b => b.textContent === {json.dumps(label)})")
+                self.assertTrue(page.run("return [...document.querySelectorAll('main button, main input[type=checkbox]')].every(b => b.disabled)"))
+        for name in ("settings", "logs", "audit"):
+            self.show(page, name)
+            self.until(page, "document.querySelector('main').innerText.includes('role')")
         for method, path, body in (("POST", "/api/v1/cache/clear-tags", {"tags": ["news"]}), ("POST", "/api/v1/upstreams/drain", {"group": "app", "server": "x"}),
-                                   ("POST", "/api/v1/tasks/jobs/x/retry", {}), ("GET", "/api/v1/config", None), ("GET", "/api/v1/logs", None), ("POST", "/api/v1/reload", {})):
+                                   ("POST", "/api/v1/tasks/jobs/dead-one/retry", {}), ("POST", "/api/v1/tasks/sweep", {"act": "remove", "set": "dead"}), ("POST", "/api/v1/alerts/cpu/silence", {"for": "1h"}),
+                                   ("DELETE", "/api/v1/alerts/cpu/silence", None), ("GET", "/api/v1/config", None), ("GET", "/api/v1/logs", None), ("POST", "/api/v1/reload", {})):
             init = {"method": method} | ({"headers": {"Content-Type": "application/json"}, "body": json.dumps(body)} if body is not None else {})
             self.assertEqual(page.run(f"return (await fetch({json.dumps(path)}, {json.dumps(init)})).status"), 403, path)
 
@@ -157,6 +278,7 @@ class Dashboard(EdgeScenario):
         self.load(1)
         page = self.page(self.server.token("admin"))
         self.browser.ask("Runtime.evaluate", page.session, expression=axe)
+        page.run("window.broken = []; document.addEventListener('securitypolicyviolation', e => broken.push(e.violatedDirective))")
         for scheme in ("light", "dark"):
             self.browser.ask("Emulation.setEmulatedMedia", page.session, features=[{"name": "prefers-color-scheme", "value": scheme}])
             for name in PAGES:
@@ -166,7 +288,11 @@ class Dashboard(EdgeScenario):
                     self.screenshot(page, f"{name}-{scheme}")
                     found = page.run("return (await axe.run(document, {resultTypes: ['violations']})).violations.map(v => [v.id, v.nodes.map(n => n.html + ' ' + n.failureSummary).slice(0, 3)])")
                     self.assertEqual(found, [])
+        self.assertEqual(page.run("return broken"), [])
         self.assertEqual(page.run("return performance.getEntriesByType('resource').filter(e => !e.name.startsWith(location.origin)).map(e => e.name)"), [])
+        page.run("const inline = document.createElement('script'); inline.textContent = 'window.evil = 1'; document.body.append(inline); new Image().src = 'http://example.com/x'")
+        self.until(page, "broken.length === 2")
+        self.assertIsNone(page.run("return window.evil"))
         self.browser.ask("Emulation.setDeviceMetricsOverride", page.session, width=390, height=844, deviceScaleFactor=2, mobile=True)
         for name in ("overview", "traffic", "tasks"):
             with self.subTest(name, width=390):
@@ -202,6 +328,72 @@ class Dashboard(EdgeScenario):
             finally:
                 connection.close()
         eventually(watches, 20, 0.3)
+
+
+class Database(Browsing):
+    def begin(self):
+        self.cluster = Cluster(1)
+        self.addCleanup(self.cluster.remove)
+        server = self.headroom([self.upstream()], arguments=["--postgres", self.cluster.urls["primary"], "--replica", self.cluster.urls["replica1"], "--set", "sql.listen=127.0.0.1:0"])
+        self.sql = self.cluster.urls["primary"].replace(f":{self.cluster.port}/", ":%d/" % server.doors["sql"][1])
+        return server
+
+    def psql(self, *statements):
+        subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", self.sql, *[part for each in statements for part in ("-c", each)]], check=True, capture_output=True, timeout=30)
+
+    def test_pools_servers_and_the_plan_of_a_slow_query_are_read(self):
+        self.psql("CREATE TABLE shelf (id int PRIMARY KEY, title text)", "INSERT INTO shelf SELECT n, 'book ' || n FROM generate_series(1, 2000) n", "SELECT pg_sleep(0.2)",
+                  "SELECT count(*) FROM shelf WHERE title = 'book 7'")
+        viewer = self.page(self.server.token("viewer"))
+        self.show(viewer, "sql")
+        for label, wanted in (("Pools", "nobody waits"), ("Servers", "replica"), ("Slow queries", "pg_sleep")):
+            with self.subTest(label):
+                eventually(lambda: any(wanted in row for row in self.rows(viewer, label)), 20, 0.2)
+        found = lambda: next(each for each in self.server.api("GET", "/api/v1/database/slow-queries").json()["slow_queries"] if "shelf" in each["query"] and "count" in each["query"])  # noqa: E731
+        path = f"/api/v1/database/slow-queries/{found()['id']}/explain"
+        self.until(viewer, "[...document.querySelectorAll('main button')].some(b => b.textContent === 'Plan')")
+        self.assertTrue(viewer.run("return [...document.querySelectorAll('main button')].filter(b => b.textContent === 'Plan').every(b => b.disabled)"))
+        self.assertEqual(viewer.run(f"return (await fetch({json.dumps(path)}, {{method: 'POST'}})).status"), 403)
+        admin = self.page(self.server.token("admin"))
+        self.show(admin, "sql")
+        self.press(admin, "FROM shelf WHERE", "Plan")
+        self.until(admin, "document.querySelector('main pre')?.textContent.includes('Seq Scan on shelf')")
+        self.assertEqual(found()["calls"], 1, "a plan runs nothing")
+
+    def test_a_page_of_a_database_that_is_away_says_so_and_it_recovers(self):
+        self.psql("SELECT 1")
+        page = self.page(self.server.token("viewer"))
+        self.show(page, "sql")
+        eventually(lambda: self.rows(page, "Servers"), 20, 0.2)
+        self.cluster.kill("replica1")
+        eventually(lambda: any("replica" in row and "no" in row.split() for row in self.rows(page, "Servers")) or any("down" in row or "refused" in row for row in self.rows(page, "Servers")), 30, 0.3)
+        self.psql("SELECT 2")
+
+
+class Channels(Browsing):
+    def begin(self):
+        return self.serve(self.answers(lambda request: reply(200, b"app")), config=APP)
+
+    def test_an_admin_watches_a_channel_as_it_is_published_on(self):
+        page = self.page(self.server.token("admin"))
+        self.show(page, "realtime")
+        reader = stalled_reader(self, self.server, "orders")
+        self.until(page, "[...document.querySelectorAll('main tr')].some(tr => tr.textContent.includes('orders'))")
+        self.press(page, "orders", "Inspect")
+        self.button(page, "Watch")
+        self.until(page, "document.querySelector('main [role=status]')?.textContent.includes('watching')")
+        publish(self.server, "orders", "paid", {"order": 4711})
+        self.until(page, "document.querySelector('[aria-label=Messages] tbody')?.textContent.includes('4711')")
+        self.button(page, "Stop")
+        publish(self.server, "orders", "paid", {"order": 4712})
+        reader.close()
+        time.sleep(0.3)
+        self.assertNotIn("4712", page.run("return document.querySelector('main').innerText"))
+        for role in ("viewer", "operator"):
+            other = self.page(self.server.token(role))
+            self.show(other, "realtime")
+            self.until(other, "document.querySelector('main').innerText.includes('needs the role admin')")
+            self.assertEqual(other.run("return (await fetch('/api/v1/realtime/watch?app=shop&channel=orders')).status"), 403)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from harness import run
 from harness.client import get, request
 from harness.edge import EdgeScenario, eventually, reply
 from harness.npm import installed
+from harness.postgres import Cluster
 from harness.scenario import Scenario
 
 A = "/api/phase14/scalability"
@@ -61,6 +62,24 @@ VARIABLES = [
     ("ENABLE_AUTO_SCALING", "true", "server.kubernetes.auto_scaling", True), ("MIN_REPLICAS", "4", "server.kubernetes.min_replicas", 4),
     ("MAX_REPLICAS", "21", "server.kubernetes.max_replicas", 21), ("TARGET_CPU_PERCENT", "71", "server.kubernetes.target_cpu_percent", 71),
     ("TARGET_MEMORY_PERCENT", "81", "server.kubernetes.target_memory_percent", 81),
+]
+# With a database: path, the fields that then hold figures, the field that queries move.
+DATABASE = [
+    (f"{A}/connection-pool/health", "status response_time_ms pool.open pool.max_pool_size pools", "query_stats.queries"),
+    (f"{A}/database/stats", "size_bytes collections indexes", "size_bytes"),
+    (f"{A}/overview", "connection_pool.response_time_ms connection_pool.max_pool_size", None),
+    (f"{A}/config", "connection_pool.max_pool_size connection_pool.connect_timeout_ms", None),
+    (f"{A}/health", "components.database.response_time_ms", None),
+    (f"{B}/database", "status pool_usage pool_size slow_queries", None),
+    (f"{B}/overview", "database.pool_usage", None),
+    ("/health", "database.pool_usage database.response_time_ms", None),
+    ("/api/usage-summary", "usage.database_queries", "usage.database_queries"),
+    ("/api/v1/database/slow-queries", "slow_queries", None),
+    ("/api/v1/database/index-usage", "index_usage tables", None),
+    ("/api/v1/database/cache-hit-ratio", "cache_hit_ratio databases", None),
+    ("/api/v1/scaling/replication/status", "status lag_seconds replicas primary", None),
+    ("/api/v1/scaling/health/deep", "components.database.pool_size components.replication.lag_seconds", None),
+    ("/api/v1/scaling/health/readiness", "checks.database", None),
 ]
 VALIDATOR = {"@seriousme/openapi-schema-validator": ("2.3.0", "sha512-qn8tZzfb1nCIxxfLQfjvIYumuz6YoHJMoWFtCR3dey1lKkY/1obv3NvfAy1WRSztXAQqa/vZUDOXJ1M5LHfMvg==")}
 
@@ -127,6 +146,67 @@ class Seeds(EdgeScenario):
                 settings = {row["name"]: row for row in server.api("GET", "/api/v1/config").json()["settings"]}
                 self.assertEqual((settings[setting]["value"], settings[setting]["origin"]), (value, name))
                 server.stop()
+
+    def test_variables_that_nothing_reads_yet_are_said_to_be_so(self):
+        server = self.headroom([self.upstream()], env={"REDIS_HOST": "cache.internal", "REDIS_PORT": "6379", "REDIS_DB": "0", "REDIS_CLUSTER_NODES": "10.0.0.1:6379"})
+        line = server.wait_for_line("nothing reads this yet")
+        for name in ("REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_CLUSTER_NODES"):
+            self.assertIn(name, line)
+        self.assertNotIn("cache.internal", line)
+
+    def test_a_name_alone_makes_the_databases_address(self):
+        given = {"POSTGRES_SERVER": "db.internal", "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "s/e:c@ret", "POSTGRES_DB": "shop", "POSTGRES_READ_REPLICAS": "replica-1:5432,replica-2:5432"}
+        for env, shown in ((given, ["replica-1:5432", "replica-2:5432"]), ({"POSTGRES_SERVER": "db.internal:6000"}, [])):
+            done = run("check", self.settings(""), env=env)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            server = self.headroom([self.upstream()], env=env, set={"sql.listen": "127.0.0.1:0"})
+            settings = {row["name"]: row for row in server.api("GET", "/api/v1/config").json()["settings"]}
+            self.assertEqual(settings["sql.postgres"]["origin"], "POSTGRES_SERVER")
+            self.assertEqual(settings["sql.replicas"]["value"], shown)
+            self.assertIn("sql", server.doors)
+            self.assertNotIn("s/e:c@ret", json.dumps(settings) + "".join(server.lines))
+            self.assertNotIn("s%2Fe", json.dumps(settings) + "".join(server.lines))
+            server.stop()
+        done = run("check", self.settings(""), env={"POSTGRES_READ_REPLICAS": "replica-1:5432"})
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("postgres is not given", done.stderr)
+
+    def test_with_a_database_its_figures_are_there_and_move(self):
+        cluster = Cluster(1)
+        self.addCleanup(cluster.remove)
+        server = self.headroom([self.upstream()], arguments=["--postgres", cluster.urls["primary"], "--replica", cluster.urls["replica1"], "--set", "sql.listen=127.0.0.1:0"])
+        url = cluster.urls["primary"].replace(f":{cluster.port}/", ":%d/" % server.doors["sql"][1])
+
+        def psql(*statements):
+            subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", url, *[part for each in statements for part in ("-c", each)]], check=True, capture_output=True, timeout=30)
+
+        def read(path, field):
+            return find(server.api("GET", path).json(), field)
+        psql("CREATE TABLE moved (id int PRIMARY KEY, body text)", "CREATE INDEX moved_body ON moved (body)", "SELECT count(*) FROM moved")
+        before = {}
+        for path, fields, moves in DATABASE:
+            for field in fields.split():
+                with self.subTest(path, field=field):
+                    eventually(lambda: read(path, field) is not None, 10, 0.2)
+            if moves:
+                before[path, moves] = read(path, moves)
+        psql("INSERT INTO moved SELECT n, repeat('x', 200) || n FROM generate_series(1, 20000) n", "/* headroom:primary */ SELECT count(*) FROM moved WHERE id = 7", "ANALYZE moved")
+        for (path, field), was in before.items():
+            with self.subTest(path, moves=field):
+                eventually(lambda: read(path, field) > was, 15, 0.3)
+        shapes = [each["query"] for each in read("/api/v1/database/slow-queries", "slow_queries")]
+        self.assertTrue(any("moved" in each for each in shapes), shapes)
+
+        def index(name):
+            return next((each for each in read("/api/v1/database/index-usage", "index_usage") if each["index"] == name), {})
+        eventually(lambda: index("moved_pkey").get("scans"), 15, 0.3)
+        self.assertEqual((index("moved_body")["scans"], index("moved_body")["unused"]), (0, None), "the replica may read it")
+        self.assertIs(index("moved_pkey")["unused"], False)
+        alone = self.headroom([self.upstream()], arguments=["--postgres", cluster.urls["primary"], "--set", "sql.listen=127.0.0.1:0"], state_dir=self.directory / "alone")
+        usage = alone.api("GET", "/api/v1/database/index-usage").json()["index_usage"]
+        self.assertEqual({each["index"]: each["unused"] for each in usage if each["table"] == "public.moved"}, {"moved_pkey": False, "moved_body": True})
+        eventually(lambda: any(each["name"] == "public.moved" and each["rows"] >= 20000 for each in read(f"{A}/database/stats", "collections")), 15, 0.3)
+        self.assertEqual([each["role"] for each in read("/api/v1/scaling/replication/status", "replicas")], ["replica"])
 
     def test_openapi_describes_everything_and_is_valid(self):
         document = run("docs", "openapi").stdout

@@ -30,4 +30,14 @@ export function span(seconds: number): string {
 }
 // A resource's amount in its own unit.
 export const amount = (name: string, value: number) => (name === 'memory' || name === 'disk' ? bytes(value) : short(value))
+// "1 connection", "2 connections".
+export const count = (value: number | null | undefined, noun: string, nouns = noun + 's') => `${number(value)} ${value === 1 ? noun : nouns}`
+// A moment as people say it: the time today, else the day too.
+export function when(moment: string | number | null | undefined): string {
+  if (moment === null || moment === undefined || moment === '') return '–'
+  const at = new Date(typeof moment === 'number' ? moment * 1000 : moment)
+  if (isNaN(at.getTime())) return String(moment)
+  const time = at.toLocaleTimeString('en-GB')
+  return at.toDateString() === new Date().toDateString() ? time : `${at.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${time}`
+}
 export const clock = (seconds: number) => new Date(seconds * 1000).toLocaleTimeString('en-GB')

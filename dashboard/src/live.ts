@@ -9,16 +9,20 @@ export interface Minute {
   cache: { lookups: number; hit_rate: number | null }
   system: Record<string, { mean: number; max: number } | null>
 }
-export interface Alert { name: string; severity: string; state: string; since: number; value: number | null; summary: string; silenced?: boolean }
+export interface Alert { name: string; severity: string; state: string; since: number; value: number | null; summary: string; silenced_until?: number | null; muted_by?: string | null }
+export interface Objective { name: string; unit: string; objective: number; value: number | null; met: boolean | null; figure?: string; window_seconds?: number; routes?: string[] }
+export interface Change { time: number; kind: string; text: string }
 export interface Now {
   time: number; version: string; stage: string; ready: boolean; state: string; uptime_seconds: number
   health: { component: string; state: string; reason: string }[]
   requests: { total: number; errors: number; in_flight: number }; connections: number
   last_minute: Minute | null
-  ceilings: { name: string; used: number; limit: number; ratio: number; advice: string }[]
-  targets: { name: string; unit: string; objective: number; value: number | null; met: boolean | null }[]
+  ceilings: { name: string; used: number; limit: number; ratio: number; advice: string; full_in_seconds?: number | null }[]
+  explanations?: { latency: string; errors: string; cache: string; database: string }
+  targets?: Objective[]
+  objectives?: Objective[]
   alerts?: { firing: number; pending: number; list: Alert[] }
-  changes: { time: string; text: string }[]
+  changes: Change[]
 }
 
 type Listener = (now: Now) => void

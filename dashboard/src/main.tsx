@@ -15,12 +15,13 @@ import { Alerts } from './pages/alerts'
 import { System } from './pages/system'
 import { Settings } from './pages/settings'
 import { Logs } from './pages/logs'
+import { Audit } from './pages/audit'
 import './style.css'
 
 export interface PageProps { who: Who; range: string }
 const pages: [string, string, ComponentType<PageProps>][] = [
   ['overview', 'Overview', Overview], ['traffic', 'Traffic', Traffic], ['cache', 'Cache', Cache], ['limits', 'Limits', Limits], ['sql', 'SQL', Sql],
-  ['realtime', 'Real-time', Realtime], ['tasks', 'Tasks', Tasks], ['alerts', 'Alerts', Alerts], ['system', 'System', System], ['settings', 'Settings', Settings], ['logs', 'Logs', Logs],
+  ['realtime', 'Real-time', Realtime], ['tasks', 'Tasks', Tasks], ['alerts', 'Alerts', Alerts], ['system', 'System', System], ['settings', 'Settings', Settings], ['logs', 'Logs', Logs], ['audit', 'Audit log', Audit],
 ]
 const ranges = [['10m', '10 minutes'], ['1h', '1 hour'], ['6h', '6 hours'], ['2d', '2 days'], ['30d', '30 days']]
 

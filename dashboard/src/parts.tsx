@@ -26,7 +26,7 @@ export const Tiles = (props: { children: ComponentChildren }) => <div class="til
 
 export function Badge(props: { state: string; children?: ComponentChildren }) {
   const kind: Record<string, string> = { ok: 'good', up: 'good', healthy: 'good', met: 'good', degraded: 'warn', draining: 'warn', warning: 'warn', pending: 'warn', paused: 'warn', missed: 'bad',
-    failed: 'bad', down: 'bad', critical: 'bad', firing: 'bad', ejected: 'bad', unhealthy: 'bad' }
+    failed: 'bad', down: 'bad', unavailable: 'bad', full: 'bad', bypassed: 'warn', silenced: 'warn', rested: 'warn', not_cached: 'warn', cached: 'good', enforce: 'good', shadow: 'warn', quiet: 'warn', lagging: 'warn', critical: 'bad', firing: 'bad', ejected: 'bad', unhealthy: 'bad' }
   return <span class={`badge ${kind[props.state] ?? ''}`}>{props.children ?? props.state}</span>
 }
 
@@ -43,7 +43,8 @@ export function Meter(props: { label: string; ratio: number; text: string; note?
   )
 }
 
-export interface Column<T> { head: string; cell: (row: T) => ComponentChildren; number?: boolean }
+// `words`: sentences, which are given room; `number`: at the right.
+export interface Column<T> { head: string; cell: (row: T) => ComponentChildren; number?: boolean; words?: boolean }
 export function Table<T>(props: { label: string; columns: Column<T>[]; rows: T[]; none?: string; id?: (row: T) => string }) {
   if (props.rows.length === 0) return <p class="note">{props.none ?? 'None.'}</p>
   return (
@@ -52,7 +53,7 @@ export function Table<T>(props: { label: string; columns: Column<T>[]; rows: T[]
         <thead><tr>{props.columns.map((column) => <th scope="col" class={column.number ? 'right' : ''}>{column.head}</th>)}</tr></thead>
         <tbody>
           {props.rows.map((row, i) => (
-            <tr key={props.id ? props.id(row) : i}>{props.columns.map((column) => <td class={column.number ? 'right' : ''}>{column.cell(row)}</td>)}</tr>
+            <tr key={props.id ? props.id(row) : i}>{props.columns.map((column) => <td class={column.number ? 'right' : column.words ? 'words' : ''}>{column.cell(row)}</td>)}</tr>
           ))}
         </tbody>
       </table>
@@ -84,5 +85,6 @@ export function Act(props: { label: string; act: () => Promise<unknown>; ask?: s
   )
 }
 
+export const needs = (role: string) => `This needs the role ${role}.`
 export const Problem = (props: { text: string }) => (props.text ? <p class="bad-text" role="alert">{props.text}</p> : null)
 export const NotConfigured = (props: { what: string; how: string }) => <Card title={props.what}><p>Not configured. {props.how}</p></Card>

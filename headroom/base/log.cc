@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 
 namespace headroom::log {
@@ -21,6 +23,9 @@ std::shared_ptr<spdlog::details::thread_pool> pool;
 std::shared_ptr<spdlog::logger> logger;
 std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt> ring;
 constexpr const char* kPattern = "%Y-%m-%dT%H:%M:%S.%e %l %v";
+
+std::mutex changes_mutex;
+std::deque<Change> newest_changes;
 
 spdlog::level::level_enum spdlog_level(Level level) {
   switch (level) {
@@ -55,6 +60,20 @@ void start(Level least) {
 
 std::vector<std::string> recent(std::size_t most) {
   return ring ? ring->last_formatted(most) : std::vector<std::string>{};
+}
+
+void change(Level level, std::string_view tag, std::string_view kind, std::string text) {
+  if (enabled(level)) write(level, tag, text);
+  const auto now = std::chrono::system_clock::now();
+  const std::scoped_lock lock(changes_mutex);
+  newest_changes.push_front({std::chrono::time_point_cast<std::chrono::milliseconds>(now),
+                             std::string(kind), std::move(text)});
+  if (newest_changes.size() > kChanges) newest_changes.pop_back();
+}
+
+std::vector<Change> changes() {
+  const std::scoped_lock lock(changes_mutex);
+  return {newest_changes.begin(), newest_changes.end()};
 }
 
 void set_level(Level least) { least_level.store(least, std::memory_order_relaxed); }

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,18 @@ void write(Level level, std::string_view tag, std::string_view message);
 // The newest lines that were written, the oldest first; at most kRecent are kept. From any thread but a worker's.
 inline constexpr std::size_t kRecent = 500;
 [[nodiscard]] std::vector<std::string> recent(std::size_t most = kRecent);
+
+// What changed how the process works: settings, servers, who did what. Logged, and the newest kChanges are kept, however many lines
+// come after them. `kind` is one word that says what it is about. Any thread; a short lock.
+struct Change {
+  std::chrono::sys_time<std::chrono::milliseconds> at;
+  std::string kind;
+  std::string text;
+};
+inline constexpr std::size_t kChanges = 50;
+void change(Level level, std::string_view tag, std::string_view kind, std::string text);
+// The newest first.
+[[nodiscard]] std::vector<Change> changes();
 
 // A line without time and level, for what scripts read ("headroom: edge listening on 0.0.0.0:8080"); never dropped.
 void announce(std::string_view line);

@@ -160,8 +160,10 @@ void Server::eject(TimePoint now, const UpstreamOptions& options) {
   ejected_until_.store(now + time, std::memory_order_relaxed);
   up_since_.store(now + time, std::memory_order_relaxed);
   fails_.store(0, std::memory_order_relaxed);
-  log::warn("edge", "server {} is taken out for {} s: it failed {} times", spec_.text,
-            std::chrono::duration_cast<std::chrono::seconds>(time).count(), options.max_fails);
+  log::change(log::Level::warn, "edge", "servers",
+              fmt::format("server {} is taken out for {} s: it failed {} times", spec_.text,
+                          std::chrono::duration_cast<std::chrono::seconds>(time).count(),
+                          options.max_fails));
 }
 
 void Server::set_probe(bool up, std::string reason, TimePoint now) {
@@ -169,9 +171,11 @@ void Server::set_probe(bool up, std::string reason, TimePoint now) {
   if (up && was_down) {
     up_since_.store(now, std::memory_order_relaxed);
     ejected_until_.store(TimePoint{}, std::memory_order_relaxed);
-    log::info("edge", "server {} is up again", spec_.text);
+    log::change(log::Level::info, "edge", "servers",
+                fmt::format("server {} is up again", spec_.text));
   } else if (!up && !was_down) {
-    log::warn("edge", "server {} is down: {}", spec_.text, reason);
+    log::change(log::Level::warn, "edge", "servers",
+                fmt::format("server {} is down: {}", spec_.text, reason));
   }
   const std::scoped_lock lock(mutex_);
   probe_reason_ = std::move(reason);

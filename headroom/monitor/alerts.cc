@@ -204,8 +204,10 @@ void Alerts::keep(Watched& each, std::int64_t now, std::optional<AlertChange> ch
     return transaction->commit();
   }();
   if (change)
-    log::warn("monitor", "alert {} {} ({}){}: {}", each.rule.name, to_string(*change),
-              to_string(each.watch.severity()), tell ? "" : ", muted", each.rule.summary);
+    log::change(
+        log::Level::warn, "monitor", "alert",
+        fmt::format("alert {} {} ({}){}: {}", each.rule.name, to_string(*change),
+                    to_string(each.watch.severity()), tell ? "" : ", muted", each.rule.summary));
   if (!written && !std::exchange(failing_, true))
     log::error("monitor", "alerts cannot be written: {}", written.error().message);
   if (written) failing_ = false;

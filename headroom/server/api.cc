@@ -6,6 +6,7 @@
 #include "headroom/auth/source.h"
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
+#include "headroom/json/json.h"
 #include "headroom/json/writer.h"
 #include "headroom/server/metrics.h"
 
@@ -126,6 +127,36 @@ std::vector<std::string> own_name(std::string_view authority) {
 }
 
 }  // namespace
+
+std::string describe(std::string_view summary, const Call& call) {
+  // Nothing else of a body is told: it may hold what only its receiver should see.
+  constexpr std::array<std::string_view, 10> kTold{"group",  "server", "tags", "prefix", "pattern",
+                                                   "entity", "act",    "set",  "queue",  "for"};
+  constexpr std::size_t kMost = 200;
+  std::string about;
+  const auto tell = [&about](std::string_view value) {
+    about.append(about.empty() ? "" : " ").append(value);
+  };
+  for (const auto& [name, value] : call.parameters) tell(value);
+  if (const auto document = json::parse(call.body); document) {
+    for (const std::string_view name : kTold) {
+      const auto member = document->root().find(name);
+      if (!member) continue;
+      if (const auto text = member->string()) tell(*text);
+      for (std::size_t i = 0; member->kind() == json::Kind::array && i < member->size(); ++i) {
+        if (const auto text = member->item(i).string()) tell(*text);
+      }
+    }
+  }
+  if (about.size() > kMost) {
+    std::size_t end = kMost;
+    while (end > 0 && (static_cast<unsigned char>(about[end]) & 0xC0U) == 0x80U) --end;
+    about.resize(end);  // no character is cut
+  }
+  const std::string_view what = summary.substr(0, summary.find_first_of(".;:("));
+  return fmt::format("{}: {}{}{}", call.who.name, text::lowered(what.substr(0, 1)), what.substr(1),
+                     about.empty() ? "" : fmt::format(" ({})", about));
+}
 
 std::string_view Call::parameter(std::string_view name) const {
   for (const auto& [key, value] : parameters) {
@@ -274,6 +305,8 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   if (endpoint.method != Method::get) {
     log::info("server", "{} ({}): {} -> {}", call.who.name, auth::to_string(call.who.role), what,
               reply->status);
+    if (reply->status < 400 && endpoint.tag != "dashboard")
+      log::change(log::Level::debug, "server", endpoint.tag, describe(endpoint.summary, call));
   }
   co_return std::move(*reply);
 }

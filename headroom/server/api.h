@@ -82,6 +82,9 @@ struct Endpoint {
       task{};  // instead, with Run::waiting
 };
 
+// What a change was, for people: "otto: gives a server no new requests (app http://127.0.0.1:3000)".
+[[nodiscard]] std::string describe(std::string_view summary, const Call& call);
+
 [[nodiscard]] http::Reply json_reply(std::string body, unsigned status = 200);
 // What is asked of a room that is not there: its fields (between spaces) are null; what would change something is refused.
 [[nodiscard]] http::Reply not_configured(std::string_view fields);

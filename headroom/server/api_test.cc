@@ -112,5 +112,30 @@ TEST(CallTest, DecodesAQuerysValues) {
   EXPECT_EQ(call.query_value("none"), "");
 }
 
+TEST(Describe, AChangeIsToldWithWhoAndWhatAndNothingElseOfItsBody) {
+  Call call{.parameters = {{"name", "jobs waiting"}},
+            .query = "",
+            .body = R"({"for":"1h"})",
+            .content_type = "",
+            .accept = "",
+            .who = {}};
+  call.who.name = "otto";
+  EXPECT_EQ(describe("Tells nobody of an alert for so long.", call),
+            "otto: tells nobody of an alert for so long (jobs waiting 1h)");
+  call.parameters.clear();
+  call.body = R"({"tags":["posts","events",7],"token":"secret","data":{"group":"secret"}})";
+  EXPECT_EQ(describe("Drops what has one of the tags. (FastNext)", call),
+            "otto: drops what has one of the tags (posts events)");
+  call.body = "no JSON: secret";
+  EXPECT_EQ(describe("Makes a token; its text is here.", call), "otto: makes a token");
+  call.body = R"({"pattern":")" + std::string(150, 'a') + std::string(100, '\xc3') + R"("})";
+  EXPECT_LT(describe("Drops.", call).size(), 300U);
+  call.body = "{\"pattern\":\"";
+  for (int i = 0; i < 150; ++i) call.body += "\u00e9";
+  call.body += "\"}";
+  const std::string cut = describe("Drops.", call);
+  EXPECT_TRUE(cut.ends_with("\u00e9)")) << cut;
+}
+
 }  // namespace
 }  // namespace headroom::server

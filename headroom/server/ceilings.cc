@@ -9,9 +9,10 @@
 namespace headroom::server {
 namespace {
 
-void add_machine(std::vector<Ceiling>& all, const monitor::SystemUse& use) {
+// `cpu`: of the limit, over some seconds: a moment's says nothing.
+void add_machine(std::vector<Ceiling>& all, const monitor::SystemUse& use, double cpu) {
   if (use.cpu_ratio && use.cpu_limit)
-    all.push_back({"processors", "", *use.cpu_ratio * *use.cpu_limit, *use.cpu_limit,
+    all.push_back({"processors", "", cpu * *use.cpu_limit, *use.cpu_limit,
                    "Give it more processors, or cache more at the edge."});
   if (use.memory_used && use.memory_limit)
     all.push_back({"memory", "", *use.memory_used, *use.memory_limit,
@@ -28,7 +29,10 @@ void add_machine(std::vector<Ceiling>& all, const monitor::SystemUse& use) {
 
 std::vector<Ceiling> ceilings_of(const Sources& sources, const edge::Summary& summary) {
   std::vector<Ceiling> all;
-  if (sources.system) add_machine(all, sources.system());
+  if (sources.system) {
+    const monitor::SystemUse use = sources.system();
+    add_machine(all, use, sources.cpu ? sources.cpu() : use.cpu_ratio.value_or(0));
+  }
   if (sources.most_connections && sources.most_connections() > 0)
     all.push_back({"connections", "", static_cast<double>(summary.connections),
                    static_cast<double>(sources.most_connections()), "Raise edge.max_connections."});

@@ -24,6 +24,7 @@
 #include "headroom/server/cache_api.h"
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/cdn_api.h"
+#include "headroom/server/database_api.h"
 #include "headroom/server/live.h"
 #include "headroom/server/metrics.h"
 #include "headroom/server/openapi.h"
@@ -120,6 +121,7 @@ std::string openapi_document() {
   add_seed_endpoints(api, sources);
   add_cache_endpoints(api, sources);
   add_sql_endpoints(api, sources);
+  add_database_endpoints(api, sources);
   add_tasks_endpoints(api, sources);
   add_cache_entries(api, sources);
   add_realtime_endpoints(api, sources);

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "headroom/base/log.h"
-#include "headroom/base/text.h"
 #include "headroom/json/writer.h"
+#include "headroom/monitor/metrics.h"
+#include "headroom/server/advice.h"
 #include "headroom/server/alerts_api.h"
 #include "headroom/server/ceilings.h"
 #include "headroom/server/report.h"
@@ -17,17 +19,45 @@ namespace {
 
 using http::Reply;
 
-constexpr std::size_t kMostChanges = 12;
 constexpr Duration kEvery = 1s;
 
-void write_ceilings(json::Writer& out, const std::vector<Ceiling>& all) {
+// By the name of a ceiling: when it gives out, where its use has grown steadily for ten minutes.
+std::map<std::string, double> forecasts(monitor::Trends& trends, std::int64_t now) {
+  constexpr std::int64_t kLooked = 600;
+  constexpr std::int64_t kStep = 10;
+  std::map<std::string, double> found;
+  const auto answer = trends.query({.metric = std::string(monitor::kCeilingRatio.name),
+                                    .from = now - kLooked,
+                                    .to = now,
+                                    .step = kStep,
+                                    .where = {},
+                                    .by = std::vector<std::string>{"kind", "resource"}});
+  if (!answer) return found;
+  for (const monitor::TrendCurve& curve : answer->curves) {
+    std::vector<std::optional<double>> use;
+    for (const auto& point : curve.points)
+      use.push_back(point ? std::optional(point->mean()) : std::nullopt);
+    Ceiling named;
+    for (const auto& [name, value] : curve.labels)
+      (name == "kind" ? named.kind : named.resource) = value;
+    if (const auto left = full_in_seconds(use, static_cast<double>(answer->step)))
+      found.emplace(named.name(), *left);
+  }
+  return found;
+}
+
+void write_ceilings(json::Writer& out, const std::vector<Ceiling>& all,
+                    const std::map<std::string, double>& full_in) {
   out.key("ceilings").begin_array();
   for (const Ceiling& each : all) {
     out.begin_object()
         .field("name", each.name())
         .field("used", each.used)
         .field("limit", each.limit);
-    out.key("ratio").fixed(each.ratio(), 4).field("advice", each.advice).end_object();
+    out.key("ratio").fixed(each.ratio(), 4).field("advice", each.advice).key("full_in_seconds");
+    const auto left = full_in.find(each.name());
+    left == full_in.end() ? out.null() : out.fixed(left->second, 0);
+    out.end_object();
   }
   out.end_array();
 }
@@ -39,23 +69,15 @@ void write_targets(json::Writer& out, monitor::Trends* trends) {
   out.end_array();
 }
 
-// Lines of the log that tell of a change: reloads, who did what, a server found down or up again.
 void write_changes(json::Writer& out) {
   out.key("changes").begin_array();
-  const auto lines = log::recent();
-  std::size_t told = 0;
-  for (auto line = lines.rbegin(); line != lines.rend() && told < kMostChanges; ++line) {
-    if (line->size() < 25) continue;
-    const std::string_view rest = std::string_view(*line).substr(24);
-    const std::string_view tag =
-        rest.substr(0, rest.find(':')).substr(std::min(rest.find(' '), rest.size() - 1) + 1);
-    const bool tells = tag == "server" || tag == "monitor" || tag == "edge";
-    if (rest.starts_with("debug") || !tells || rest.contains("/api/v1/session")) continue;
+  for (const log::Change& each : log::changes()) {
     out.begin_object()
-        .field("time", line->substr(0, 23) + "Z")
-        .field("text", text::trimmed(rest.substr(0, rest.find_last_not_of('\n') + 1)))
+        .key("time")
+        .fixed(static_cast<double>(each.at.time_since_epoch().count()) / 1000, 3)
+        .field("kind", each.kind)
+        .field("text", each.text)
         .end_object();
-    ++told;
   }
   out.end_array();
 }
@@ -91,7 +113,10 @@ std::string Live::make() const {
       .end_object();
   out.field("connections", summary.connections);
   write_last_seconds(out, trends);
-  write_ceilings(out, ceilings_of(sources_, summary));
+  const std::int64_t now = unix_seconds();
+  write_ceilings(out, ceilings_of(sources_, summary),
+                 trends == nullptr ? std::map<std::string, double>{} : forecasts(*trends, now));
+  if (trends != nullptr) write_explanations(out, sources_, *trends, now);
   write_targets(out, trends);
   write_alerts(out, sources_.alerts ? sources_.alerts() : nullptr);
   write_changes(out);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "headroom/json/json.h"
+#include "headroom/server/database_api.h"
 #include "headroom/server/fixture_test.h"
 
 namespace headroom::server {
@@ -15,6 +16,7 @@ TEST(OpenApi, HasEveryEndpointOnce) {
   add_seed_endpoints(api, rooms.sources);
   add_cache_endpoints(api, rooms.sources);
   add_sql_endpoints(api, rooms.sources);
+  add_database_endpoints(api, rooms.sources);
   add_cache_entries(api, rooms.sources);
   const std::string text = openapi(api.endpoints());
   auto document = json::parse(text);  // refuses a name that stands twice

@@ -14,6 +14,7 @@
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/cdn_api.h"
 #include "headroom/server/ceilings.h"
+#include "headroom/server/database_api.h"
 #include "headroom/server/realtime_api.h"
 #include "headroom/server/realtime_look.h"
 #include "headroom/server/seeds.h"
@@ -26,6 +27,7 @@ namespace headroom::server {
 namespace {
 
 constexpr Duration kTick = 1s;
+constexpr double kCpuWeight = 0.1;  // of the newest second: a mean over about ten
 
 std::size_t worker_count(const ServerOptions& options) {
   return options.workers == 0 ? net::usable_cpus() : options.workers;
@@ -71,6 +73,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_seed_endpoints(api_, sources_);
   add_cache_endpoints(api_, sources_);
   add_sql_endpoints(api_, sources_);
+  add_database_endpoints(api_, sources_);
   add_realtime_endpoints(api_, sources_);
   add_realtime_look_endpoints(api_, sources_);
   add_cache_entries(api_, sources_);
@@ -118,6 +121,11 @@ Sources Process::sources() {
           [this] {
             const std::scoped_lock lock(system_mutex_);
             return system_use_;
+          },
+      .cpu =
+          [this] {
+            const std::scoped_lock lock(system_mutex_);
+            return cpu_;
           },
       .prices =
           [this] {
@@ -222,6 +230,7 @@ void Process::tick() {
     {
       const std::scoped_lock lock(system_mutex_);
       system_use_ = use;
+      cpu_ += kCpuWeight * (use.cpu_ratio.value_or(0) - cpu_);
     }
     if (trends_) trends_->sample(unix_seconds());
     if (alerts_) alerts_->tick(unix_seconds());

@@ -133,6 +133,7 @@ class Process {
   monitor::System system_;
   std::mutex system_mutex_;  // of its last reading, copied once a second
   monitor::SystemUse system_use_;
+  double cpu_ = 0;                // of its cpu_ratio, smoothed
   monitor::PriceOptions prices_;  // under the same mutex
   std::optional<monitor::Trends> trends_;
   std::optional<monitor::Alerts> alerts_;

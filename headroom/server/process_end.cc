@@ -77,10 +77,12 @@ Result<std::vector<config::Change>> Process::reload() {
   auto changes = config::differences(*settings_, **loaded);
   settings_ = std::move(*loaded);
   for (const config::Change& change : changes) {
-    log::info("server", "reload: {} = {}{}", change.path, change.after,
-              change.reload == config::Reload::live ? "" : " (needs a restart)");
+    log::change(log::Level::info, "server", "settings",
+                fmt::format("reload: {} = {}{}", change.path, change.after,
+                            change.reload == config::Reload::live ? "" : " (needs a restart)"));
   }
-  if (changes.empty()) log::info("server", "reload: nothing has changed");
+  if (changes.empty())
+    log::change(log::Level::info, "server", "settings", "reload: nothing has changed");
   return changes;
 }
 

@@ -4,6 +4,7 @@
 #include "headroom/server/alerts_api.h"
 #include "headroom/server/cache_api.h"
 #include "headroom/server/code_pages.h"
+#include "headroom/server/database_api.h"
 #include "headroom/server/process.h"
 #include "headroom/server/realtime_api.h"
 #include "headroom/server/seeds.h"
@@ -29,12 +30,15 @@ Result<> Process::start() {
   if (auto opened = open_sql(); !opened) return opened;
   if (auto opened = open_admin(); !opened) return opened;
   close_unused_doors();
-  if (takeover_) {
+  const bool taken = takeover_.has_value();
+  if (taken) {
     auto yielded = takeover_->ready();
     if (!yielded) return yielded;
     takeover_.reset();
     log::info("server", "take-over: done");
   }
+  log::change(log::Level::info, "server", "deploy",
+              fmt::format("Headroom {} has {}", kVersion, taken ? "taken over" : "started"));
   start_tasks();  // the server before has let go of the job store by now
   open_trends();  // and of the trends
   open_control();
@@ -59,6 +63,7 @@ Result<> Process::open_edge() {
     for (const std::string& path : cache_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : warm_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : sql_seed_paths()) edge_.host(path, api_.on_edge());
+    for (const std::string& path : database_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : trends_seed_paths()) edge_.host(path, api_.on_edge());
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }

@@ -4,7 +4,6 @@
 
 #include <array>
 
-#include "headroom/base/text.h"
 #include "headroom/config/values.h"
 #include "headroom/json/writer.h"
 #include "headroom/monitor/process.h"
@@ -114,14 +113,16 @@ void write_common(json::Writer& out, const Sources& sources) {
   out.key("uptime_seconds").fixed(seconds(elapsed(sources.started, Clock::now())), 3);
 }
 
-// {"upstreams": {"app": "healthy"}, ...}: each component once, by its worst report.
-void write_components(json::Writer& out, const Sources& sources) {
+// "edge.upstreams.app": {"status": "healthy"}, ...: each component once, by its worst report; not those that `written` names.
+void write_components(json::Writer& out, const Sources& sources,
+                      std::initializer_list<std::string_view> written = {}) {
   std::map<std::string, State> worst;
   for (const net::HealthReport& report : sources.vitals.reports()) {
     State& state = worst[report.component];
     state = std::max(state, report.state);
   }
   for (const auto& [component, state] : worst) {
+    if (std::ranges::find(written, component) != written.end()) continue;
     out.key(component).begin_object().field("status", seed_status(state)).end_object();
   }
 }
@@ -137,7 +138,7 @@ Reply acube_health(const Sources& sources) {
   out.key("components").begin_object();
   write_database(out, sources, "database", {"response_time_ms"});
   write_cache(out, sources, {"hit_rate"});
-  write_components(out, sources);
+  write_components(out, sources, {"database", "cache"});
   out.end_object().end_object();
   return json_reply(std::move(body), state == State::failed ? 503 : 200);
 }
@@ -290,9 +291,33 @@ Reply fastnext_readiness(const Sources& sources) {
   out.key("checks").begin_object();
   write_database(out, sources, "database", {});
   write_cache(out, sources, {});
-  write_components(out, sources);
+  write_components(out, sources, {"database", "cache"});
   out.end_object().end_object();
   return json_reply(std::move(body), ready.yes ? 200 : 503);
+}
+
+void write_replication(json::Writer& out, const Sources& sources) {
+  const sql::Sql* sql = sources.sql ? sources.sql() : nullptr;
+  std::size_t replicas = 0;
+  std::size_t usable = 0;
+  double lag = 0;
+  for (const sql::ReplicaReport& each :
+       sql != nullptr ? sql->replicas() : std::vector<sql::ReplicaReport>{}) {
+    if (each.server.is_primary) continue;
+    ++replicas;
+    usable += each.server.usable ? 1 : 0;
+    lag = std::max(lag, seconds(each.server.lag));
+  }
+  if (replicas == 0) return write_absent(out, "replication", {"lag_seconds", "replicas"});
+  out.key("replication")
+      .begin_object()
+      .field("status", usable == replicas ? "healthy"
+                       : usable > 0       ? "degraded"
+                                          : "unhealthy")
+      .key("lag_seconds")
+      .fixed(lag, 3)
+      .field("replicas", replicas)
+      .end_object();
 }
 
 Reply fastnext_deep(const Sources& sources) {
@@ -303,9 +328,9 @@ Reply fastnext_deep(const Sources& sources) {
   write_common(out, sources);
   out.key("components").begin_object();
   write_database(out, sources, "database", {"response_time_ms", "pool_size", "checked_out"});
-  write_absent(out, "replication", {"lag_seconds", "replicas"});
+  write_replication(out, sources);
   write_cache(out, sources, {"hit_ratio", "memory_bytes"});
-  write_components(out, sources);
+  write_components(out, sources, {"database", "cache"});
   out.end_object();
   write_system(out, sources);
   out.key("requests").begin_object();
@@ -316,31 +341,11 @@ Reply fastnext_deep(const Sources& sources) {
 
 // --- paths whose engine has no room yet ---
 
-struct AbsentRow {
-  Method method;
-  std::string_view path;
-  std::string_view fields;  // separated by spaces: null in a GET's answer
+constexpr std::array<std::string_view, 3> kAbsent{
+    "/api/phase14/scalability/database/cleanup-sessions",
+    "/api/phase14/scalability/database/optimize-indexes",
+    "/api/v1/performance/scalability/optimize-database",
 };
-constexpr std::array kAbsent{
-    AbsentRow{Method::get, "/api/phase14/scalability/database/stats",
-              "size_bytes collections indexes"},
-    AbsentRow{Method::post, "/api/phase14/scalability/database/cleanup-sessions", ""},
-    AbsentRow{Method::post, "/api/phase14/scalability/database/optimize-indexes", ""},
-    AbsentRow{Method::post, "/api/v1/performance/scalability/optimize-database", ""},
-    AbsentRow{Method::get, "/api/v1/database/index-usage", "index_usage"},
-};
-
-Reply absent_answer(const AbsentRow& row) {
-  if (row.method != Method::get) {
-    return error_reply(409, kNotConfigured, "the engine that this needs is not configured");
-  }
-  std::string body;
-  json::Writer out(body);
-  out.begin_object().field("status", kNotConfigured);
-  for (const std::string_view field : text::split(row.fields, ' ')) out.key(field).null();
-  out.end_object();
-  return json_reply(std::move(body));
-}
 
 struct SeedRow {
   std::string path;
@@ -387,25 +392,24 @@ void add_seed_endpoints(Api& api, const Sources& sources) {
              .place = Place::admin_and_edge,
              .answer = [&](const Call&) { return row.answer(sources); }});
   }
-  for (const AbsentRow& row : kAbsent) {
-    api.add({.method = row.method,
-             .path = std::string(row.path),
-             .role = row.method == Method::get ? Role::viewer : Role::operator_,
+  for (const std::string_view path : kAbsent) {
+    api.add({.method = Method::post,
+             .path = std::string(path),
+             .role = Role::operator_,
              .run = Run::here,
              .tag = "seeds",
              .summary = "A seed's path whose engine has no room yet.",
              .place = Place::admin_and_edge,
-             .answer = [&row](const Call&) { return absent_answer(row); }});
+             .answer = [](const Call&) {
+               return refused_as_not_configured("the room that does this is not there yet");
+             }});
   }
 }
 
 std::vector<std::string> seed_paths() {
   std::vector<std::string> paths;
   for (const SeedRow& row : seed_rows()) paths.push_back(row.path);
-  for (const AbsentRow& row : kAbsent) {
-    const std::string path(row.path.substr(0, row.path.find("/{")));
-    if (std::ranges::find(paths, path) == paths.end()) paths.push_back(path);
-  }
+  for (const std::string_view path : kAbsent) paths.emplace_back(path);
   return paths;
 }
 

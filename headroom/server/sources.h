@@ -54,6 +54,7 @@ struct Sources {
   std::function<monitor::Trends*()> trends{};
   // Any thread: the last reading.
   std::function<monitor::SystemUse()> system{};
+  std::function<double()> cpu{};  // used of the limit, smoothed over ten seconds
   std::function<monitor::PriceOptions()> prices{};
   std::function<std::uint64_t()> most_connections{};  // of the edge; 0: no limit
   std::function<monitor::Alerts*()>

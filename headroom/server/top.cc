@@ -96,10 +96,10 @@ Result<std::unique_ptr<TopSample>> look(AdminClient& client) {
   auto sample = std::make_unique<TopSample>();
   sample->at = Clock::now();
   const std::pair<const char*, std::optional<json::Document> TopSample::*> parts[] = {
-      {"/api/v1/overview", &TopSample::overview}, {"/api/v1/upstreams", &TopSample::upstreams},
-      {"/api/v1/routes", &TopSample::routes},     {"/api/v1/cache/stats", &TopSample::cache},
-      {"/api/v1/sql/pools", &TopSample::sql},     {"/api/v1/realtime", &TopSample::realtime},
-      {"/api/v1/tasks/stats", &TopSample::tasks}};
+      {"/api/v1/overview", &TopSample::overview},   {"/api/v1/now", &TopSample::now},
+      {"/api/v1/upstreams", &TopSample::upstreams}, {"/api/v1/routes", &TopSample::routes},
+      {"/api/v1/cache/stats", &TopSample::cache},   {"/api/v1/sql/pools", &TopSample::sql},
+      {"/api/v1/realtime", &TopSample::realtime},   {"/api/v1/tasks/stats", &TopSample::tasks}};
   for (const auto& [path, member] : parts) {
     auto answer = part(client, path);
     if (!answer) return pass(answer);

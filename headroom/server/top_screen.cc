@@ -11,6 +11,8 @@ namespace {
 using json::Value;
 
 constexpr std::size_t kMostRoutes = 10;
+constexpr std::size_t kMostAlerts = 5;
+constexpr double kNearlyFull = 0.9;
 constexpr double kMuchUsed = 0.8;
 
 // A member by its path: "requests.latency_ms.p99".
@@ -105,6 +107,8 @@ class Page {
 
   std::vector<TopLine> lines(std::string_view door) {
     heading(door);
+    headroom();
+    alerts();
     requests();
     process();
     rooms();
@@ -142,6 +146,39 @@ class Page {
     add(Mood::plain, "");
   }
 
+  // How much is left of what gives out first.
+  void headroom() {
+    const auto all = items(at(now_.now, "ceilings"));
+    if (all.empty()) return;
+    const Value& first = all[0];
+    const double used = number(first, "ratio");
+    const std::string name = words(first, "name");
+    const bool in_bytes = name == "memory" || name == "disk";
+    const auto show = [in_bytes](double n) { return in_bytes ? bytes(n) : count(n); };
+    std::string text = fmt::format("headroom  {} {:.0f} % left  {} {} of {}", bar(used),
+                                   100 * std::max(0.0, 1 - used), name, show(number(first, "used")),
+                                   show(number(first, "limit")));
+    if (has_number(first, "full_in_seconds"))
+      text += fmt::format("  full in {}", span_of(number(first, "full_in_seconds")));
+    add(used >= kNearlyFull ? Mood::bad : of_use(used), std::move(text));
+    if (used >= kMuchUsed) add(Mood::plain, fmt::format("          {}", words(first, "advice")));
+  }
+
+  void alerts() {
+    std::size_t shown = 0;
+    for (const Value& alert : items(at(now_.now, "alerts.list"))) {
+      if (words(alert, "state") != "firing" || shown == kMostAlerts) continue;
+      ++shown;
+      const std::string severity = words(alert, "severity");
+      const bool quiet = has_number(alert, "silenced_until") || !words(alert, "muted_by").empty();
+      add(quiet                    ? Mood::plain
+          : severity == "critical" ? Mood::bad
+                                   : Mood::warning,
+          fmt::format("alert     {} {}{}: {}", words(alert, "name"), severity,
+                      quiet ? ", silent" : "", words(alert, "summary")));
+    }
+  }
+
   void requests() {
     const auto all = at(now_.overview, "requests");
     const double errors = number(all, "error_rate");
@@ -154,6 +191,8 @@ class Page {
         fmt::format("latency   mean {:.1f} ms  p50 {:.1f}  p90 {:.1f}  p95 {:.1f}  p99 {:.1f}",
                     number(latency, "mean"), number(latency, "p50"), number(latency, "p90"),
                     number(latency, "p95"), number(latency, "p99")));
+    if (const std::string why = words(now_.now, "explanations.latency"); !why.empty())
+      add(Mood::plain, fmt::format("          {}", why));
   }
 
   void process() {

@@ -19,6 +19,7 @@ namespace headroom::server {
 struct TopSample {
   TimePoint at{};
   std::optional<json::Document> overview;
+  std::optional<json::Document> now;  // what gives out first, alerts, sentences
   std::optional<json::Document> upstreams;
   std::optional<json::Document> routes;
   std::optional<json::Document> cache;

@@ -55,6 +55,25 @@ TEST(TopScreen, NumbersAreShortAndWhatIsNotWellComesFirst) {
   EXPECT_EQ(lines[5].mood, Mood::warning);
 }
 
+TEST(TopScreen, WhatGivesOutFirstAndWhatFiresStandAboveTheRest) {
+  TopSample now = sample(R"({"routes":[]})");
+  now.now = parsed(
+      R"({"ceilings":[{"name":"disk","used":950,"limit":1000,"ratio":0.95,"advice":"Free disk space.","full_in_seconds":7260},{"name":"memory","ratio":0.1}],)"
+      R"("alerts":{"list":[{"name":"disk","severity":"critical","state":"firing","summary":"The disk is nearly full.","silenced_until":null},)"
+      R"({"name":"cpu","severity":"warning","state":"firing","summary":"Busy.","silenced_until":99},{"name":"p95","state":"pending","summary":"Slow."}]},)"
+      R"("explanations":{"latency":"The slowest route is a."}})");
+  const auto lines = top_lines(now, nullptr, "127.0.0.1:9090", 80);
+  const std::string text = text_of(lines);
+  EXPECT_EQ(lines[3].text,
+            "headroom  [##########] 5 % left  disk 950 B of 1000 B  full in 2 h 1 min");
+  EXPECT_EQ(lines[3].mood, Mood::bad);
+  EXPECT_NE(text.find("\n          Free disk space.\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nalert     disk critical: The disk is nearly full.\n"), std::string::npos);
+  EXPECT_NE(text.find("\nalert     cpu warning, silent: Busy.\n"), std::string::npos);
+  EXPECT_EQ(text.find("Slow."), std::string::npos);
+  EXPECT_NE(text.find("\n          The slowest route is a.\n"), std::string::npos);
+}
+
 TEST(TopScreen, RatesAreOfTheTimeBetweenTwoLooks) {
   TopSample before =
       sample(R"({"routes":[{"name":"slow","requests":100},{"name":"busy","requests":1000}]})");

@@ -26,6 +26,11 @@ constexpr std::string_view kUsagePath = "/api/usage-summary";
 constexpr std::string_view kCostPath = "/api/cost-estimates";
 constexpr std::string_view kSeedPath = "/api/v1/performance/scalability/trends";
 
+Value total(Trends& trends, std::string_view metric, std::int64_t from, std::int64_t to) {
+  auto all = totals(trends, metric, from, to);
+  return all.empty() ? Value{} : std::move(all.front().value);
+}
+
 // "1700000000", or "-15m": so long before `now`.
 std::optional<std::int64_t> moment(std::string_view text, std::int64_t now) {
   if (text.starts_with('-')) {
@@ -155,36 +160,6 @@ Reply names(const Trends& trends) {
   json::Writer out(body);
   out.begin_object().field("metrics", trends.metrics()).end_object();
   return json_reply(std::move(body));
-}
-
-// What series did over the whole range, by the labels asked for.
-struct Total {
-  std::vector<std::pair<std::string, std::string>> labels;
-  Value value;
-};
-std::vector<Total> totals(Trends& trends, std::string_view metric, std::int64_t from,
-                          std::int64_t to, std::vector<std::string> by = {}) {
-  const auto answer = trends.query({.metric = std::string(metric),
-                                    .from = from,
-                                    .to = to,
-                                    .step = 0,
-                                    .where = {},
-                                    .by = std::move(by)});
-  std::vector<Total> all;
-  if (!answer) return all;
-  for (const TrendCurve& curve : answer->curves) {
-    Total total{curve.labels, {}};
-    total.value.kind = answer->kind;
-    for (const auto& point : curve.points) {
-      if (point) total.value.merge(*point);
-    }
-    all.push_back(std::move(total));
-  }
-  return all;
-}
-Value total(Trends& trends, std::string_view metric, std::int64_t from, std::int64_t to) {
-  auto all = totals(trends, metric, from, to);
-  return all.empty() ? Value{} : std::move(all.front().value);
 }
 
 void write_latency(json::Writer& out, const Value& value) {
@@ -360,6 +335,27 @@ Reply without_trends(std::string_view field) {
 }
 
 }  // namespace
+
+std::vector<Total> totals(Trends& trends, std::string_view metric, std::int64_t from,
+                          std::int64_t to, std::vector<std::string> by) {
+  const auto answer = trends.query({.metric = std::string(metric),
+                                    .from = from,
+                                    .to = to,
+                                    .step = 0,
+                                    .where = {},
+                                    .by = std::move(by)});
+  std::vector<Total> all;
+  if (!answer) return all;
+  for (const TrendCurve& curve : answer->curves) {
+    Total total{curve.labels, {}};
+    total.value.kind = answer->kind;
+    for (const auto& point : curve.points) {
+      if (point) total.value.merge(*point);
+    }
+    all.push_back(std::move(total));
+  }
+  return all;
+}
 
 void write_summary(json::Writer& out, Trends& trends, std::int64_t from, std::int64_t to) {
   const auto counted = [&](std::string_view metric) {

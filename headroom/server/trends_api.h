@@ -16,6 +16,15 @@ void add_trends_endpoints(Api& api, const Sources& sources);
 // Those of the seeds, for the edge.
 [[nodiscard]] std::vector<std::string> trends_seed_paths();
 
+// What series did over the whole range, by the labels asked for.
+struct Total {
+  std::vector<std::pair<std::string, std::string>> labels;
+  monitor::Value value;
+};
+[[nodiscard]] std::vector<Total> totals(monitor::Trends& trends, std::string_view metric,
+                                        std::int64_t from, std::int64_t to,
+                                        std::vector<std::string> by = {});
+
 // The seeds' targets as objectives, met or missed in the last minute: objects of an array that is open.
 void write_objectives(json::Writer& out, monitor::Trends& trends, std::int64_t now);
 

@@ -1,5 +1,8 @@
 #include "headroom/sql/options.h"
 
+#include <fmt/format.h>
+
+#include <cstdlib>
 #include <set>
 
 #include "headroom/postgres/url.h"
@@ -66,6 +69,38 @@ const Section<TlsOptions>& tls_section() {
     return s;
   }();
   return section;
+}
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets any
+  return value == nullptr ? "" : value;
+}
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (plain) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+// POSTGRES_SERVER is a host; the names beside it are those of PostgreSQL's image, with its defaults.
+std::string url_of_server(std::string_view server) {
+  if (server.contains("://")) return std::string(server);
+  const std::string given_user = variable("POSTGRES_USER");
+  const std::string user = given_user.empty() ? "postgres" : given_user;
+  const std::string password = variable("POSTGRES_PASSWORD");
+  const std::string database = variable("POSTGRES_DB");
+  const std::string port = variable("POSTGRES_PORT");
+  return fmt::format("postgresql://{}{}@{}{}/{}", escaped(user),
+                     password.empty() ? "" : ":" + escaped(password), server,
+                     port.empty() || server.contains(':') ? "" : ":" + port,
+                     escaped(database.empty() ? user : database));
 }
 
 Result<> check_replicas(const std::vector<std::string>& replicas) {
@@ -188,6 +223,7 @@ const Section<SqlOptions>& sql_section() {
               between(0s, kLongest));
     s.setting("max_prepared", &SqlOptions::max_prepared, "1000", Reload::restart,
               "Prepared statements that a client may have.", between(1U, 100'000U));
+    s.alias("POSTGRES_SERVER", "postgres", url_of_server);
     s.alias("POSTGRES_READ_REPLICAS", "replicas");
     s.alias("DB_POOL_SIZE", "pool_size");
     s.alias("DB_MAX_OVERFLOW", "pool_overflow");

@@ -65,8 +65,10 @@ class Browser:
             raise Failed(f"{method}: {answer['error']}")
         return answer["result"]
 
-    def page(self):
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+    def page(self, alone=False):
+        """A new tab; `alone`: with cookies of its own."""
+        context = {"browserContextId": self.ask("Target.createBrowserContext")["browserContextId"]} if alone else {}
+        target = self.ask("Target.createTarget", url="about:blank", **context)["targetId"]
         return Page(self, self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
 
     def stop(self):

@@ -11,7 +11,7 @@ export function Logs(props: PageProps) {
   if (!operator) return <Card title="Logs"><p>Logs need the role operator; yours is {props.who.role}.</p></Card>
   const lines = (value?.lines ?? []).filter((line) => line.includes(part)).reverse()
   return (
-    <Card title="Newest lines" wide note="Also who changed what: every changing request is a line." actions={<label>Find <input value={part} onInput={(event) => filter((event.target as HTMLInputElement).value)} /></label>}>
+    <Card title="Newest lines" wide note="The newest 500, the newest first; who changed what is in the audit log." actions={<label>Find <input value={part} onInput={(event) => filter((event.target as HTMLInputElement).value)} /></label>}>
       <Problem text={error} />
       <div class="log" tabIndex={0} role="region" aria-label="Log lines">{lines.map((line) => <div class={/ error /.test(line) ? 'bad-text' : / warn(ing)? /.test(line) ? 'warn-text' : ''}>{line}</div>)}{lines.length === 0 && <p class="note">Nothing yet.</p>}</div>
     </Card>

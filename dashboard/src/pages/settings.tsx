@@ -1,6 +1,7 @@
 import type { PageProps } from '../main'
 import { useState } from 'preact/hooks'
 import { call, get, may, post } from '../api'
+import { when } from '../format'
 import { usePoll } from '../live'
 import { Act, Card, Problem, Table } from '../parts'
 
@@ -18,16 +19,16 @@ export function Settings(props: PageProps) {
   return (
     <>
       <Problem text={settings.error || tokens.error} />
-      <Card title="Settings" wide note="Each value with where it comes from. What is live is taken up by a reload, the rest by a restart." actions={<span class="row">
+      <Card title="Settings" wide note="Each value with where it comes from, secrets hidden. A reload reads the file again; what changes by a restart only is told then." actions={<span class="row">
         <label>Find <input value={part} onInput={(event) => filter((event.target as HTMLInputElement).value)} /></label>
-        <label><input type="checkbox" checked={changed} onChange={(event) => only((event.target as HTMLInputElement).checked)} /> no defaults</label>
+        <label><input type="checkbox" checked={changed} onChange={(event) => only((event.target as HTMLInputElement).checked)} /> only what is set</label>
         <Act label="Reload" ask="Read the settings again?" act={() => post('/api/v1/reload')} done={settings.again} />
       </span>}>
-        <Table label="Settings" rows={rows} id={(row) => row.name} columns={[{ head: 'Setting', cell: (row) => <code>{row.name}</code> }, { head: 'Value', cell: (row) => <code class="query">{JSON.stringify(row.value)}</code> }, { head: 'From', cell: (row) => row.origin }, { head: 'Taken up', cell: (row) => row.reload }]} />
+        <Table label="Settings" rows={rows} id={(row) => row.name} columns={[{ head: 'Setting', cell: (row) => <code>{row.name}</code> }, { head: 'Value', words: true, cell: (row) => <code class="query">{JSON.stringify(row.value)}</code> }, { head: 'From', cell: (row) => (row.origin === 'default' ? <span class="note">default</span> : row.origin) }, { head: 'Changes by', cell: (row) => (row.reload === 'live' ? 'reload' : row.reload) }]} />
       </Card>
       <Card title="Tokens" wide><Table label="Tokens" rows={tokens.value?.tokens ?? []} id={(row) => row.name} none="None but those of the settings." columns={[
-        { head: 'Name', cell: (row) => row.name }, { head: 'Role', cell: (row) => row.role }, { head: 'Created', cell: (row) => row.created ?? '' }, { head: 'Last used', cell: (row) => row.last_used ?? 'never' }, { head: 'Expires', cell: (row) => row.expires ?? 'never' },
-        { head: 'Act', cell: (row) => (row.revoked ? `revoked ${row.revoked}` : <Act label="Revoke" ask={`Revoke ${row.name}?`} act={() => call('DELETE', `/api/v1/tokens/${encodeURIComponent(row.name)}`)} done={tokens.again} />) }]} /></Card>
+        { head: 'Name', cell: (row) => row.name }, { head: 'Role', cell: (row) => row.role }, { head: 'Created', cell: (row) => when(row.created) }, { head: 'Last used', cell: (row) => (row.last_used ? when(row.last_used) : 'never') }, { head: 'Expires', cell: (row) => (row.expires ? when(row.expires) : 'never') },
+        { head: 'Act', cell: (row) => (row.revoked ? `revoked ${when(row.revoked)}` : <Act label="Revoke" ask={`Revoke ${row.name}?`} act={() => call('DELETE', `/api/v1/tokens/${encodeURIComponent(row.name)}`)} done={tokens.again} />) }]} /></Card>
     </>
   )
 }
