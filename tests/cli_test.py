@@ -14,8 +14,18 @@ class Usage(Scenario):
             self.assertEqual((done.returncode, done.stderr), (0, ""), arguments)
             self.assertIn("Usage:", done.stdout)
 
+    def test_what_is_mistyped_is_named_with_what_was_meant(self):
+        for arguments, said in ((["serv"], "'serv' is no command; did you mean serve?"), (["nonsense-at-all"], "'nonsense-at-all' is no command of: serve, check, token"),
+                                ([], "expected a command: serve, check, token"), (["token", "creat"], "'creat' is no command; did you mean create?"), (["export"], "expected a command: kubernetes, prometheus-rules"),
+                                (["serve", "--edge.listen", ":80"], "--edge.listen: settings are given as --set edge.listen=VALUE"),
+                                (["serve", "--edge.listen=:80"], "--edge.listen=:80: settings are given as --set edge.listen=:80")):
+            with self.subTest(arguments):
+                done = run(*arguments)
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertTrue(done.stderr.startswith(said), done.stderr)
+
     def test_bad_usage_answers_2_and_says_why(self):
-        for arguments, why in [([], "subcommand"), (["nonsense"], ""), (["serve", "--nonsense"], "--nonsense"), (["check"], "FILE"),
+        for arguments, why in [([], "command"), (["nonsense"], "nonsense"), (["serve", "--nonsense"], "--nonsense"), (["check"], "FILE"),
                                (["token", "create", "--name", "x"], "--role"), (["token", "create", "--name", "x", "--role", "king"], "viewer"),
                                (["serve", "--set", "nonsense"], "name=value"), (["docs", "nonsense"], "nonsense"),
                                (["serve", "--postgres", "postgres://db/app"], "sql"), (["serve", "--redis", "redis://cache"], "cache")]:

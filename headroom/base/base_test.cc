@@ -6,6 +6,7 @@
 #include "headroom/base/bytes.h"
 #include "headroom/base/error.h"
 #include "headroom/base/hash.h"
+#include "headroom/base/log.h"
 #include "headroom/base/metrics.h"
 #include "headroom/base/text.h"
 
@@ -149,6 +150,19 @@ TEST(Metrics, AGaugeMayHoldWhatEndsAnotherGauge) {
       std::make_shared<metrics::GaugeHandle>(registry.gauge(kInner, {}, [] { return 1.0; }));
   auto outer = registry.gauge(kOuter, {}, [held = std::move(inner)] { return 2.0; });
   outer = {};  // a deadlock once
+}
+
+TEST(Log, TheNewestChangesAreKeptWhateverElseIsLoggedAndNoMore) {
+  for (std::size_t i = 0; i < log::kChanges + 3; ++i) {
+    log::change(log::Level::debug, "test", "settings", fmt::format("change {}", i));
+    log::debug("test", "a line");
+  }
+  const auto kept = log::changes();
+  ASSERT_EQ(kept.size(), log::kChanges);
+  EXPECT_EQ(kept.front().text, fmt::format("change {}", log::kChanges + 2));
+  EXPECT_EQ(kept.back().text, "change 3");
+  EXPECT_EQ(kept.front().kind, "settings");
+  EXPECT_GE(kept.front().at, kept.back().at);
 }
 
 }  // namespace

@@ -1,9 +1,13 @@
 // headroom - the command line: reads what is asked and calls it. Exit codes: 0 fine, 1 failed, 2 bad usage or settings.
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
 
+#include "headroom/base/text.h"
 #include "headroom/server/commands.h"
 #include "headroom/server/kubernetes.h"
 #include "headroom/server/serve.h"
@@ -60,7 +64,8 @@ std::string joined(const std::vector<std::string>& parts) {
 }
 
 int run_serve(const ServeFlags& flags) {
-  if (!flags.redis.empty()) return bad_usage("--redis: this version has no cache room yet");
+  if (!flags.redis.empty())
+    return bad_usage("--redis: there is no Redis tier yet; the cache is in memory, without a flag");
   auto settings = request_of(flags.settings);
   if (!settings) return bad_usage(settings.error().message);
   if (!flags.app.empty())
@@ -79,6 +84,37 @@ template <class Command>
 int with_settings(const SettingsFlags& flags, Command command) {
   auto settings = request_of(flags);
   return settings ? command(*settings) : bad_usage(settings.error().message);
+}
+
+// What is wrong with a command that is not there, or a setting given as a flag; CLI11 names neither.
+std::string complaint(const CLI::App& app, const std::vector<std::string>& arguments) {
+  const CLI::App* at = &app;
+  const auto names_of = [](const CLI::App& parent) {
+    std::vector<std::string> names;
+    for (const CLI::App* each : parent.get_subcommands([](const CLI::App*) { return true; }))
+      names.push_back(each->get_name());
+    return names;
+  };
+  for (const std::string& argument : arguments) {
+    if (argument.starts_with("--") && argument.substr(0, argument.find('=')).contains('.'))
+      return fmt::format(
+          "{}: settings are given as --set {}", argument,
+          argument.contains('=') ? argument.substr(2) : argument.substr(2) + "=VALUE");
+    const auto names = names_of(*at);
+    if (names.empty() || argument.starts_with('-')) continue;
+    if (std::ranges::find(names, argument) == names.end()) {
+      const auto near = text::nearest(argument, names);
+      return fmt::format("'{}' is no command{}", argument,
+                         near ? fmt::format("; did you mean {}?", *near)
+                              : fmt::format(" of: {}", fmt::join(names, ", ")));
+    }
+    at = at->get_subcommand(argument);
+  }
+  const auto names = names_of(*at);
+  return names.empty()
+             ? ""
+             : fmt::format("expected a command: {}\nRun with --help for more information.",
+                           fmt::join(names, ", "));
 }
 
 // The commands, each with what it runs.
@@ -104,6 +140,10 @@ class CommandLine {
     try {
       app_.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
+      if (error.get_exit_code() != 0) {
+        const std::string better = complaint(app_, {argv + 1, argv + argc});
+        if (!better.empty()) return bad_usage(better);
+      }
       return app_.exit(error) == 0 ? 0 : kBadUsage;
     }
     return run_();
