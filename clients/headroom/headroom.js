@@ -20,6 +20,7 @@ export class Headroom {
     this.onstate = () => {}
     this.failures = 0
     this.way = 0 // in transports
+    this.proven = false // the first of them has worked in this page: what ends it later is an outage
     queueMicrotask(() => this.connect())
   }
 
@@ -89,11 +90,13 @@ export class Headroom {
     const open = mine(() => {
       run.opened = true
       this.failures = 0
+      this.proven ||= this.way === 0
       this.tell('connected', this.transports[this.way])
     })
     const failed = mine(() => {
       this.end()
-      if (!run.opened && ++this.failures % 2 === 0) this.way = (this.way + 1) % this.transports.length
+      if (run.opened) this.way = 0
+      else if (++this.failures % 2 === 0 && !this.proven) this.way = (this.way + 1) % this.transports.length
       const wait = Math.min(this.cap, this.base * 2 ** this.failures) * (0.5 + Math.random() / 2)
       this.tell(this.failures >= this.attempts ? 'failing' : 'waiting', wait)
       this.timer = setTimeout(() => this.connect(), wait)

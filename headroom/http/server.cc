@@ -271,6 +271,19 @@ void ServerConnection::drain() {
   }  // else its next request is here already: it is answered, the last one
 }
 
+void Onward::go_on(std::unique_ptr<Onward> self, Rest rest) {
+  Onward& next = *self.release();
+  next.rest_.emplace(std::move(rest));
+  next.begin();
+}
+
+void Onward::finish() {
+  Rest rest = std::move(*rest_);
+  delete this;
+  rest.stream.reset();
+  if (rest.ended) rest.ended();
+}
+
 Server::Server(net::TaskGroup& group, Service& service,
                std::shared_ptr<const ServerOptions> options, std::function<SSL_CTX*()> tls)
     : group_(group), service_(service), options_(std::move(options)), tls_(std::move(tls)) {}
@@ -295,9 +308,15 @@ void Server::spawn(int fd, int family, Peer peer, std::move_only_function<void()
     ++open_;
     co_await connection->run();
     if (connection->has_left()) {
-      const ServerConnection::Left left = connection->left();
+      ServerConnection::Left left = connection->left();
       connection.reset();
-      co_await left.next->run();
+      auto all_ended = [this, ended = std::move(ended)]() mutable {
+        --open_;
+        if (ended) ended();
+      };
+      Onward::go_on(std::move(left.next),
+                    {net::TaskGroup::Hold(group_), std::move(all_ended), std::move(left.stream)});
+      co_return;
     }
     connection.reset();
     --open_;

@@ -1,9 +1,14 @@
 // headroom/http/service.h - what answers requests: the proxy, the admin API, the hub.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string_view>
 
+#include "headroom/net/stream.h"
 #include "headroom/net/task.h"
+#include "headroom/net/task_group.h"
 
 namespace headroom::http {
 
@@ -13,9 +18,27 @@ class Exchange;
 // the request, for neither the exchange nor its buffers are there any more; the stream is, and stays where it was.
 class Onward {
  public:
+  Onward() = default;
+  Onward(const Onward&) = delete;
+  Onward& operator=(const Onward&) = delete;
   virtual ~Onward() = default;
-  // Until the connection's end. The stream lives longer than this object.
-  [[nodiscard]] virtual net::Task<> run() = 0;
+
+  // What lives and ends with it. The hold is the last to go: a group that has been joined has none of it.
+  struct Rest {
+    net::TaskGroup::Hold hold;
+    std::move_only_function<void()> ended;
+    std::unique_ptr<net::Stream> stream;
+  };
+  // Begins; from here on it is its own.
+  static void go_on(std::unique_ptr<Onward> self, Rest rest);
+
+ protected:
+  virtual void begin() = 0;
+  // The connection is over: ends this object, then its stream. Nobody may be about to use it.
+  void finish();
+
+ private:
+  std::optional<Rest> rest_;
 };
 
 class Service {

@@ -77,10 +77,8 @@ class Stream final : private Stoppable {
   // The same into a buffer with room for at least `least`; an empty one holds no memory while nothing has come, and what it then takes is
   // what was used last, still in the processor's cache.
   [[nodiscard]] Task<Result<std::size_t>> read_into(Buffer& in, std::size_t least = 1);
-  // The same without a coroutine of its own, for who waits long and by the thousand. Nothing: nothing has come; co_await readable() and ask again.
+  // The same without a coroutine, for who waits long and by the thousand (tell() says when to ask again). Nothing: nothing has come.
   [[nodiscard]] Result<std::optional<std::size_t>> try_read_into(Buffer& in, std::size_t least = 1);
-  // co_await: until a read may go on or gives up.
-  [[nodiscard]] auto readable() { return watch_.wait(Direction::read); }
   // What has arrived, without waiting; 0 when nothing has, at the end, after an error, and with TLS: read_some() then tells.
   [[nodiscard]] std::size_t read_now(std::span<char> into);
   // Until a read would not wait, without holding a buffer for it.
@@ -96,6 +94,8 @@ class Stream final : private Stoppable {
   // For a task that carries between several streams and waits for all of them at once. `event` is set whenever this one may have become readable
   // or writable, or was aborted; null: nobody. Deadlines are then the event's.
   void tell(Event* event);
+  // The same by a call, which must not end the stream; null: nobody. A passed deadline is told of too.
+  void tell(void (*told)(void*), void* whom) { watch_.listen(told, whom); }
   [[nodiscard]] bool may_read() const { return watch_.ready(Direction::read) || tls_holds_input(); }
   [[nodiscard]] bool may_write() const { return watch_.ready(Direction::write); }
   // Without waiting. Nothing: nothing has come; 0: the end of the stream.

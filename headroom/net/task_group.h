@@ -66,6 +66,20 @@ class TaskGroup {
     return true;
   }
 
+  // Counts as a task while it lives: for what goes on without a coroutine. Made by a task of the group.
+  class Hold {
+   public:
+    explicit Hold(TaskGroup& group) : group_(&group) { ++group.running_; }
+    Hold(Hold&& other) noexcept : group_(std::exchange(other.group_, nullptr)) {}
+    Hold& operator=(Hold&&) = delete;
+    ~Hold() {
+      if (group_ != nullptr) group_->ended(nullptr);
+    }
+
+   private:
+    TaskGroup* group_;
+  };
+
   // Sticky. Wakes every wait of the group.
   void stop();
   // Suspends until no task runs. Not from a task of the group itself.

@@ -129,6 +129,11 @@ void Channel::trim() {
   }
 }
 
+void Channel::expire(TimePoint now) {
+  if (!batching_.empty() || !leaving_.empty() || !aside_.empty()) return;
+  for (Log& log : logs_.of) log.drop_before(now - rule_.history_ttl);
+}
+
 void Channel::wait_in(Subscriptions& list, Subscription& subscription) {
   list.move_here(subscription);
   furthest_ = std::min(furthest_, subscription.next[kNormal]);

@@ -115,6 +115,8 @@ class Channel {
   [[nodiscard]] Begun begin(Subscription& subscription);
   void append(const MessagePtr& message);
 
+  // Drops what is older than history_ttl, where nobody waits for it.
+  void expire(TimePoint now);
   // Moves a subscription by what has become of its connection.
   void settle(Subscription& subscription);  // has all there is
   void hasten(Subscription& subscription) {

@@ -5,7 +5,9 @@ namespace headroom::realtime {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 std::vector<std::string> numbers(int from, int to) {
@@ -233,6 +235,71 @@ TEST_F(ChannelTest, AFullPresenceChannelRefuses) {
   ann.subscribe("presence-room", {}, "ann");
   bob.subscribe("presence-room", {}, "bob");
   EXPECT_TRUE(bob.was_refused("presence-room"));
+}
+
+TEST_F(ChannelTest, WhoEntersALargeRoomAmidChangesLearnsOfThoseAfterIt) {
+  options().presence_batch = 1;
+  Ear& ann = ear(0);
+  Ear& bob = ear(1);
+  Ear& cid = ear(2);
+  ann.subscribe("presence-large", {}, "ann");
+  bob.subscribe("presence-large", {}, "bob");
+  EXPECT_THAT(ann.lines(1), ElementsAre(HasSubstr("presence_joined")));
+  bob.unsubscribe("presence-large");
+  cid.subscribe("presence-large", {},
+                "cid");  // its list is without bob, of whose leaving nobody was told
+  EXPECT_THAT(*cid.how("presence-large").members, Not(HasSubstr("bob")));
+  bob.subscribe("presence-large", {}, "bob");
+  std::vector<std::string> told = cid.lines(1);
+  while (!told.empty() && !told.back().contains("bob")) told = cid.lines(1);
+  ASSERT_FALSE(told.empty()) << "it never learns of bob";
+  EXPECT_THAT(told.back(), HasSubstr("presence_joined"));
+}
+
+TEST_F(ChannelTest, HistoryGrowsOldWhereSomebodyListensToo) {
+  rule("kept").history = 100;
+  options().channels.back().history_ttl = 1s;
+  Ear& ann = ear(0);
+  ann.subscribe("kept");
+  publish("kept", "1");
+  EXPECT_THAT(ann.data(1), ElementsAre("1"));
+  const auto kept = [&] {
+    std::uint64_t size = 0;
+    net::Worker& worker = shards().part_at(0).worker();
+    worker.run_and_wait([&] {
+      size = shards()
+                 .part(worker)
+                 .channels()
+                 .at(channel_key("app", "kept"))
+                 ->log(Priority::normal)
+                 .size();
+    });
+    return size;
+  };
+  const TimePoint deadline = Clock::now() + 10s;
+  while (kept() > 0 && Clock::now() < deadline) settle();
+  EXPECT_EQ(kept(), 0U);
+}
+
+TEST_F(ChannelTest, ARelayWhoseOtherEndHasGoneIsGoneToo) {
+  Ear& ann = ear(1);
+  ann.subscribe("news");
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
+  shards().relay(ends[0]);
+  const auto relays = [&] {
+    std::size_t count = 0;
+    shards().part_at(0).worker().run_and_wait([&] { count = shards().relays(); });
+    return count;
+  };
+  EXPECT_EQ(relays(), 1U);
+  publish("news", "1");
+  ::close(ends[1]);
+  const TimePoint deadline = Clock::now() + 5s;
+  while (relays() > 0 && Clock::now() < deadline) settle();
+  EXPECT_EQ(relays(), 0U);
+  publish("news", "2");
+  EXPECT_THAT(ann.data(2), ElementsAre("1", "2"));
 }
 
 }  // namespace

@@ -103,6 +103,8 @@ void Homes::note_change(const std::string& key, Home& h, const Member& member, S
   const auto at = h.changes.find(member.user_id);
   if (at == h.changes.end()) {
     h.changes[member.user_id] = {joined, member, joined ? socket : 0};
+  } else if (at->second.seen) {
+    at->second = {joined, member, joined ? socket : 0, true};
   } else if (at->second.joined != joined) {
     h.changes.erase(at);  // came and went, or the other way round
   }
@@ -214,6 +216,7 @@ void Homes::enter(const std::string& key, Listener from, SocketId socket, std::u
       h.roster.enter(member, socket, shards_.part(worker_).options().presence_members);
   if (entered == Roster::Entered::first) note_change(key, h, member, socket, true);
   Bits members = entered == Roster::Entered::full ? nullptr : h.roster.snapshot();
+  for (auto& [user, change] : h.changes) change.seen = true;
   flush(from.worker);
   shards_.post(from.worker, [key, life = from.life, turn, members = std::move(members)](
                                 Shard& shard) { shard.part.entered(key, life, turn, members); });

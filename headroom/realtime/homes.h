@@ -55,6 +55,8 @@ struct Home {
     bool joined = false;
     Member member;
     SocketId socket = 0;
+    bool seen =
+        false;  // somebody has been given a list made meanwhile: it must be told, whatever comes
   };
   std::map<std::string, Change> changes;
 };

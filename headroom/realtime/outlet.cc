@@ -68,6 +68,10 @@ bool Outlet::line_up() {
   if (state_ == State::batching) return true;
   if (state_ != State::quiet) return false;
   const Duration delay = part_.options().batch_delay;
+  if (delay == Duration::zero()) {
+    hasten();
+    return false;
+  }
   const TimePoint due = written_ + delay;
   if (due <= Clock::now()) {
     hasten();
@@ -165,7 +169,7 @@ void Outlet::collect(Chunk& chunk, TimePoint now) {
     chunk.add(std::move(answers_[taken]));
   }
   if (taken == answers_.size()) {
-    answers_ = {};
+    if (taken > 0) answers_ = {};
   } else {
     answers_.erase(answers_.begin(), answers_.begin() + static_cast<std::ptrdiff_t>(taken));
   }
@@ -241,13 +245,16 @@ void Outlet::write() {
     chunk.clear();
     collect(chunk, written_);
     if (chunk.empty()) break;
+    const bool is_all = !chunk.full();
     const Written done = write(chunk);
     if (done == Written::cut) return wait_to_write();
     if (done == Written::failed) {
       state_ = State::blocked;  // for good: the session is about to end
       return chunk.clear();
     }
+    if (is_all) break;
   }
+  chunk.clear();
   state_ = ended_ ? State::blocked : State::quiet;
   lagged_ = false;
   if (ended_ || held_) return;

@@ -108,6 +108,7 @@ class Outlet {
   void look_at_distance();
   // Until a write that waits has ended; abort the stream first.
   [[nodiscard]] net::Task<> join() { return writing_.join(); }
+  [[nodiscard]] bool is_writing() const { return writing_.running() > 0; }
 
   bool draining = false;
   Hook<Outlet> in_part;  // all of them

@@ -10,7 +10,7 @@
 namespace headroom::realtime {
 namespace {
 
-constexpr unsigned kWritesInTurn = 64;
+constexpr unsigned kInTurn = 64;
 constexpr Duration kSweep = 1s;
 constexpr Duration kSlice = 100ms;  // of a drain
 
@@ -27,7 +27,7 @@ Part::Part(Shards& shards, net::Worker& worker, Cells& cells,
       sweeper_(worker.wheel(), *this) {}
 
 void Part::start() {
-  HR_ASSERT(tasks_.spawn([this] { return write_when_ready(); }));
+  HR_ASSERT(tasks_.spawn([this] { return work(); }));
   sweeper_.set(Clock::now() + kSweep);
 }
 
@@ -139,18 +139,29 @@ void Part::add_ready(Outlet& outlet) {
   if (ready_.size() == 1) wake_.set();
 }
 
+void Part::add_readable(Reader& reader) {
+  if (reader.in_reading.linked()) return;
+  readable_.push_back(reader);
+  if (readable_.size() == 1) wake_.set();
+}
+
 void Part::write_ready() {
   while (Outlet* const outlet = ready_.front()) outlet->write();
 }
 
-net::Task<> Part::write_when_ready() {
+net::Task<> Part::work() {
   while (!tasks_.stopped()) {
-    if (ready_.empty()) {
+    if (ready_.empty() && readable_.empty()) {
       auto woken = co_await wake_.wait();
       if (!woken) co_return;
     }
-    for (unsigned i = 0; i < kWritesInTurn && !ready_.empty(); ++i) ready_.front()->write();
-    if (!ready_.empty()) co_await worker_.yield();
+    for (unsigned i = 0; i < kInTurn && !readable_.empty(); ++i) {
+      Reader& reader = *readable_.front();
+      readable_.remove(reader);
+      reader.read();
+    }
+    for (unsigned i = 0; i < kInTurn && !ready_.empty(); ++i) ready_.front()->write();
+    if (!ready_.empty() || !readable_.empty()) co_await worker_.yield();
   }
 }
 
@@ -190,10 +201,12 @@ void Part::tell_count(const std::string& key, std::uint64_t life, std::uint64_t 
 
 void Part::sweep() {
   tell_counts();
+  const TimePoint now = Clock::now();
+  for (const auto& [key, channel] : channels_) channel->expire(now);
   for (Outlet* outlet = blocked_.front(); outlet != nullptr; outlet = Line::after(*outlet))
     outlet->look_at_distance();
-  shards_.homes(worker_).upkeep(Clock::now());
-  shards_.asker(worker_).upkeep(Clock::now());
+  shards_.homes(worker_).upkeep(now);
+  shards_.asker(worker_).upkeep(now);
   sweeper_.set(Clock::now() + kSweep);
 }
 

@@ -2,8 +2,8 @@
 //
 // Owns: the channels, the lists of outlets that are ready or blocked, scratch memory for writes. Borrows: the outlets (their sessions').
 // Worker: one. It asks the homes of its channels (homes.h) by Shards::post(), and hears from them by joined(), appended(), entered().
-// Invariants: (1) a channel is here while somebody listens to it here; (2) writes happen in turns of 64 connections, then descriptors
-//   have theirs; (3) a blocked connection is looked at once a second, and costs nothing else.
+// Invariants: (1) a channel is here while somebody listens to it here; (2) reads and writes happen in turns of 64 connections, then
+//   descriptors have theirs; (3) a blocked connection is looked at once a second, and costs nothing else.
 // Limits: RealtimeOptions.
 #pragma once
 
@@ -24,6 +24,17 @@
 namespace headroom::realtime {
 
 class Shards;
+
+// Who reads a connection without a coroutine of its own.
+class Reader {
+ public:
+  // On a turn of the Part's own. It may end this object.
+  virtual void read() = 0;
+  Hook<Reader> in_reading;
+
+ protected:
+  ~Reader() = default;
+};
 
 class Part {
  public:
@@ -63,6 +74,8 @@ class Part {
   [[nodiscard]] Outlets& outlets() { return outlets_; }
   [[nodiscard]] Line& blocked() { return blocked_; }
   void add_ready(Outlet& outlet);
+  // It has something to read, or its wait has ended.
+  void add_readable(Reader& reader);
   void write_ready();
   [[nodiscard]] std::string& scratch() { return scratch_; }
   [[nodiscard]] Chunk& chunk() { return chunk_; }
@@ -105,7 +118,7 @@ class Part {
   void tell_watchers();
   void open(Channel& channel, Subscription& subscription, const Bits& members);
   void sweep();
-  [[nodiscard]] net::Task<> write_when_ready();
+  [[nodiscard]] net::Task<> work();
   [[nodiscard]] net::Task<> end_all(Duration time);
 
   Shards& shards_;
@@ -119,6 +132,7 @@ class Part {
   Outlets outlets_;
   Line ready_;
   Line blocked_;
+  List<Reader, &Reader::in_reading> readable_;
   std::string scratch_;
   Chunk chunk_;
   Revocations revocations_;

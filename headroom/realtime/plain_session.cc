@@ -51,7 +51,7 @@ void PlainSession::token_ended() {
   close(4401, caller_.known() ? "the token has expired" : "no token came");
 }
 
-void PlainSession::begin() {
+void PlainSession::greet() {
   if (caller_.known() && !claim(part().options().plain_app, caller_.name))
     return close(4429, kTooMany);
   set_timer();
@@ -72,7 +72,7 @@ void PlainSession::welcome() {
   }
 }
 
-void PlainSession::finish() {
+void PlainSession::farewell() {
   timer_.clear();
   for (const auto& each : asking_) each->session = nullptr;
 }

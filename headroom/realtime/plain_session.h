@@ -53,9 +53,9 @@ class PlainSession final : public Session {
     bool begun = false;
   };
 
-  void begin() override;
+  void greet() override;
   void take(std::string_view text) override;
-  void finish() override;
+  void farewell() override;
   void opened(Subscription& subscription, const Opened& how) override;
   void not_opened(Subscription& subscription, const Error& why) override;
   [[nodiscard]] std::string missed(const Subscription& subscription,

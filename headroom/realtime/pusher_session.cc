@@ -35,7 +35,7 @@ PusherSession::PusherSession(http::Exchange& exchange, Part& part, Wire wire, st
       app_(std::move(app)),
       in_app_(std::move(in_app)) {}
 
-void PusherSession::begin() {
+void PusherSession::greet() {
   std::string data;
   json::Writer out(data);
   const auto timeout = std::chrono::floor<std::chrono::seconds>(part().options().heartbeat);
@@ -228,7 +228,7 @@ void PusherSession::sign_out() {
   user_id_ = {};
 }
 
-void PusherSession::finish() { sign_out(); }
+void PusherSession::farewell() { sign_out(); }
 
 void PusherSession::watched(const Presences& news) {
   std::string data;

@@ -31,8 +31,8 @@ class PusherSession final : public Session {
   [[nodiscard]] const std::string& user_id() const { return user_id_; }
 
  private:
-  void begin() override;
-  void finish() override;
+  void greet() override;
+  void farewell() override;
   void watched(const Presences& news) override;
   void take(std::string_view text) override;
   void opened(Subscription& subscription, const Opened& how) override;

@@ -110,6 +110,7 @@ net::Task<> Relay::read() {
   waiting_ = {};
   stream_.abort(Errc::cancelled);
   wake_.set();
+  shards_.forget(*this);
 }
 
 net::Task<> Relay::write() {

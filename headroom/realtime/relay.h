@@ -5,7 +5,7 @@
 //
 // Owns: the socket, lines that wait. Borrows: the shards. Worker: the first; published() from any.
 // Invariants: (1) publications of one channel arrive in their order; (2) the other's end, or a line that is none, ends the relay and nothing
-//   else: each process goes on for its own clients.
+//   else: each process goes on for its own clients; (3) a relay that has ended is gone: take-overs that fail leave nothing.
 // Limits: 4 MiB waiting, beyond which lines are dropped and counted; lines of 4 MiB.
 #pragma once
 

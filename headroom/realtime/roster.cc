@@ -5,6 +5,14 @@
 #include "headroom/json/writer.h"
 
 namespace headroom::realtime {
+namespace {
+
+// In a snapshot: the id twice.
+std::size_t bytes_of(std::string_view id, std::string_view info) {
+  return 2 * id.size() + info.size() + 16;
+}
+
+}  // namespace
 
 Roster::Entered Roster::enter(const Member& member, SocketId socket, std::uint64_t most) {
   const auto at = users_.find(member.user_id);
@@ -13,7 +21,9 @@ Roster::Entered Roster::enter(const Member& member, SocketId socket, std::uint64
       at->second.sockets.push_back(socket);
     return Entered::again;
   }
-  if (users_.size() >= most) return Entered::full;
+  const std::size_t more = bytes_of(member.user_id, member.info);
+  if (users_.size() >= most || bytes_ + more > kMostBytes) return Entered::full;
+  bytes_ += more;
   users_[member.user_id] = {member.info, {socket}};
   snapshot_.reset();
   return Entered::first;
@@ -24,6 +34,7 @@ bool Roster::leave(const std::string& user_id, SocketId socket) {
   if (at == users_.end() || std::erase(at->second.sockets, socket) == 0 ||
       !at->second.sockets.empty())
     return false;
+  bytes_ -= bytes_of(at->first, at->second.info);
   users_.erase(at);
   snapshot_.reset();
   return true;

@@ -3,7 +3,7 @@
 // Owns: the members. Worker: the channel's home.
 // Invariants: (1) a user is a member from the first of its connections to the last; (2) what a connection did not enter it cannot leave;
 //   (3) what a user told of itself first holds until the user has left.
-// Limits: `most` users.
+// Limits: `most` users; kMostBytes of what they tell of themselves, for each who enters is sent it whole.
 #pragma once
 
 #include <map>
@@ -17,6 +17,7 @@ namespace headroom::realtime {
 
 class Roster {
  public:
+  static constexpr std::size_t kMostBytes = 512U << 10U;
   enum class Entered : std::uint8_t { first, again, full };
   [[nodiscard]] Entered enter(const Member& member, SocketId socket, std::uint64_t most);
   // Whether that was the user's last connection.
@@ -34,6 +35,7 @@ class Roster {
     std::vector<SocketId> sockets;
   };
   std::map<std::string, User> users_;
+  std::size_t bytes_ = 0;
   Bits snapshot_;
 };
 

@@ -77,5 +77,17 @@ TEST(RosterTest, AnyOrderOfEnteringAndLeavingAgreesWithAModel) {
   }
 }
 
+TEST(RosterTest, IsFullWhenItsListWouldBeTooLong) {
+  Roster roster;
+  const std::string info = "\"" + std::string(4000, 'x') + "\"";
+  SocketId socket = 0;
+  while (roster.enter({std::to_string(socket), info}, socket, 100000) == Roster::Entered::first)
+    ++socket;
+  EXPECT_GT(socket, 100U);
+  EXPECT_LE(roster.snapshot()->size(), Roster::kMostBytes);
+  EXPECT_TRUE(roster.leave("0", 0));
+  EXPECT_EQ(roster.enter({"again", info}, 7, 100000), Roster::Entered::first) << "and it recovers";
+}
+
 }  // namespace
 }  // namespace headroom::realtime

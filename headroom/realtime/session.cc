@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "headroom/base/assert.h"
 #include "headroom/limit/budget.h"
 #include "headroom/realtime/shards.h"
 
@@ -33,36 +34,55 @@ Session::Session(http::Exchange& exchange, Part& part, Wire wire, Gate::Ticket p
   outlet_.send(std::move(accepted));
 }
 
-net::Task<> Session::run() {
-  begin();
+void Session::begin() {
+  stream_.tell(
+      [](void* whom) {
+        auto& self = *static_cast<Session*>(whom);
+        self.part_.add_readable(self);
+      },
+      this);
+  greet();
   decode();
   expire_reads();
-  for (unsigned reads = 1; stage_ != Stage::closed; ++reads) {
+  part_.add_readable(*this);
+}
+
+void Session::read() {
+  for (unsigned reads = 0; reads < kReadsInTurn; ++reads) {
+    if (stage_ == Stage::closed) linger();
+    if (stage_ == Stage::lingering) in_.clear();
     const auto bytes = stream_.try_read_into(in_);
-    if (bytes && !*bytes) {
-      co_await stream_.readable();
+    if (bytes && !*bytes) return;
+    if (stage_ == Stage::lingering) {
+      if (!bytes || **bytes == 0) return end_all();
     } else if (!take_bytes(bytes)) {
-      break;
-    } else if (reads % kReadsInTurn == 0) {
-      co_await part_.worker().yield();
+      stage_ = Stage::closed;
     }
   }
+  part_.add_readable(*this);  // others have theirs first
+}
+
+// Until the peer has closed too: closing with bytes unread would reset the connection, and it might not see why.
+void Session::linger() {
+  stage_ = Stage::lingering;
   give_up_subscriptions();
   stream_.finish_writing();
-  // Until the peer has closed too: closing with bytes unread would reset the connection, and it might not see why.
   stream_.expire_reads_at(Clock::now() + kLinger);
-  for (;;) {
-    in_.clear();
-    const auto bytes = stream_.try_read_into(in_);
-    if (!bytes || *bytes == std::size_t{0}) break;
-    if (!*bytes) co_await stream_.readable();
-  }
+}
+
+void Session::end_all() {
+  stream_.tell(nullptr, nullptr);
   stream_.abort(Errc::cancelled);
-  co_await outlet_.join();
+  if (!outlet_.is_writing()) return finish();
+  // The hub's tasks end after all connections.
+  HR_ASSERT(part_.tasks().spawn([this]() -> net::Task<> {
+    co_await outlet_.join();
+    finish();
+  }));
 }
 
 void Session::give_up_subscriptions() {
-  finish();
+  farewell();
   for (auto& subscription : std::exchange(subscriptions_, {}))
     part_.unsubscribe(std::move(subscription));
   if (outlet_.state() == Outlet::State::ready)
@@ -107,7 +127,7 @@ bool Session::wait_ended(const Error& why) {
 
 void Session::decode() {
   std::size_t done = 0;
-  while (stage_ != Stage::closed) {
+  while (stage_ == Stage::open || stage_ == Stage::closing) {
     const std::span<char> rest(in_.begin() + done, in_.size() - done);
     const websocket::Step step = decoder_.next(rest);
     done += step.consumed;

@@ -26,7 +26,7 @@ namespace headroom::realtime {
 // The member's text; "" where it is missing or is no text.
 [[nodiscard]] std::string text_member(const json::Value& object, std::string_view name);
 
-class Session : public http::Onward, public Outlet::Owner {
+class Session : public http::Onward, public Reader, public Outlet::Owner {
  public:
   // `accepted`: the answer to the handshake, the first that is written.
   Session(http::Exchange& exchange, Part& part, Wire wire, Gate::Ticket place,
@@ -34,14 +34,12 @@ class Session : public http::Onward, public Outlet::Owner {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  [[nodiscard]] net::Task<> run() final;
-
   void end(End why) override;
 
  protected:
-  virtual void begin() = 0;
+  virtual void greet() = 0;
   virtual void take(std::string_view text) = 0;
-  virtual void finish() {}  // the connection is over; its subscriptions are given up after this
+  virtual void farewell() {}  // the connection is over; its subscriptions are given up after this
   // The codes and reasons this face closes with.
   struct Closing {
     std::uint16_t code;
@@ -74,7 +72,13 @@ class Session : public http::Onward, public Outlet::Owner {
   [[nodiscard]] Outlet& outlet() { return outlet_; }
 
  private:
-  enum class Stage : std::uint8_t { open, closing, closed };
+  // lingering: nothing more is taken or written, until the peer has closed too.
+  enum class Stage : std::uint8_t { open, closing, closed, lingering };
+
+  void begin() final;
+  void read() final;
+  void linger();
+  void end_all();
 
   void expire_reads();
   [[nodiscard]] bool take_bytes(const Result<std::optional<std::size_t>>& bytes);

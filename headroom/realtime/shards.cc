@@ -49,6 +49,23 @@ void Shards::relay(int fd) {
   each([made](Shard& shard) { shard.nodes.push_back(made); });
 }
 
+void Shards::forget(Relay& relay) {
+  auto left = std::make_shared<std::size_t>(size());  // of the first worker
+  for (const std::size_t worker : all()) {
+    post(worker, [this, gone = &relay, left](Shard& shard) {
+      std::erase(shard.nodes, gone);
+      post(0, [this, gone, left](Shard&) {
+        if (--*left > 0) return;
+        // Where the hub stops meanwhile, it ends with all the others.
+        (void)hooks_->tasks().spawn([this, gone]() -> net::Task<> {
+          co_await gone->tasks().join();
+          std::erase_if(relays_, [gone](const auto& each) { return each.get() == gone; });
+        });
+      });
+    });
+  }
+}
+
 std::vector<std::size_t> Shards::all() const {
   std::vector<std::size_t> whom(shards_.size());
   std::iota(whom.begin(), whom.end(), 0U);

@@ -69,6 +69,9 @@ class Shards {
   }
   // From main's thread: what is published here reaches the process at the other end of this socket, and the other way round.
   void relay(int fd);
+  // On the first worker: it has ended. Nobody tells it anything any more, then it goes.
+  void forget(Relay& relay);
+  [[nodiscard]] std::size_t relays() const { return relays_.size(); }  // on the first worker
 
   template <class F>
   void post(std::size_t worker, F work) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "headroom/base/assert.h"
 #include "headroom/json/writer.h"
 #include "headroom/realtime/encodings.h"
 
@@ -25,27 +26,42 @@ StreamSession::StreamSession(http::Exchange& exchange, Part& part, Places places
       outlet_(part, exchange.stream(), *this, ask_.wire),
       begun_(ask_.channels.size(), Channel::Begun::here) {}
 
-net::Task<> StreamSession::run() {
+void StreamSession::begin() {
+  stream_.tell(
+      [](void* whom) {
+        auto& self = *static_cast<StreamSession*>(whom);
+        self.part_.add_readable(self);
+      },
+      this);
   stream_.expire_writes_at(kNever);
   if (!polls()) outlet_.send(wrap("retry: 1000\n\n", ask_.wire));
   subscribe();
   if (polls()) poll_ends_ = Clock::now() + part_.options().poll_wait;
   token_ends_ = token_ends();
   expire_reads();
-  for (unsigned reads = 1;; ++reads) {
+  part_.add_readable(*this);
+}
+
+void StreamSession::read() {
+  for (unsigned reads = 0; reads < kReadsInTurn; ++reads) {
     const auto bytes = stream_.try_read_into(in_);
-    if (bytes && !*bytes) {
-      co_await stream_.readable();
-    } else if (!take_bytes(bytes)) {
-      break;
-    } else if (reads % kReadsInTurn == 0) {
-      co_await part_.worker().yield();
-    }
+    if (bytes && !*bytes) return;
+    if (!take_bytes(bytes)) return end_all();
   }
+  part_.add_readable(*this);  // others have theirs first
+}
+
+void StreamSession::end_all() {
   for (auto& subscription : std::exchange(subscriptions_, {}))
     part_.unsubscribe(std::move(subscription));
+  stream_.tell(nullptr, nullptr);
   stream_.abort(Errc::cancelled);
-  co_await outlet_.join();
+  if (!outlet_.is_writing()) return finish();
+  // The hub's tasks end after all connections.
+  HR_ASSERT(part_.tasks().spawn([this]() -> net::Task<> {
+    co_await outlet_.join();
+    finish();
+  }));
 }
 
 TimePoint StreamSession::token_ends() const {
@@ -67,7 +83,7 @@ bool StreamSession::take_bytes(const Result<std::optional<std::size_t>>& bytes) 
     if (bytes.error().code != Errc::timeout || ended_) return false;
     const TimePoint now = Clock::now();
     if (now >= std::min(token_ends_, poll_ends_)) {
-      finish();
+      close();
     } else {
       outlet_.send(wrap(polls() ? "\n" : ":\n\n", ask_.wire));
     }
@@ -105,7 +121,7 @@ void StreamSession::not_opened(Subscription& subscription, const Error& why) {
       .field("channel", subscription.channel.name())
       .end_object();
   tell(text);
-  finish();
+  close();
 }
 
 void StreamSession::tell(std::string_view text) {
@@ -180,7 +196,7 @@ void StreamSession::written() {
 }
 
 // Without messages: where the client stands, and the end.
-void StreamSession::finish() {
+void StreamSession::close() {
   if (std::exchange(ended_, true)) return;
   if (polls() && opening_ == 0) outlet_.send(mark());
   outlet_.send_last(std::string(kLastChunk));
@@ -197,7 +213,7 @@ void StreamSession::end(End why) {
     return stream_.abort(Errc::overloaded);
   }
   if (why == End::drain) part_.cells().refuse(Refusal::drain);
-  finish();
+  close();
 }
 
 }  // namespace headroom::realtime

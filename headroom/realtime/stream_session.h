@@ -29,7 +29,7 @@ struct StreamAsk {
   std::vector<std::unique_ptr<Position>> since;  // as many; null: from now on
 };
 
-class StreamSession final : public http::Onward, public Outlet::Owner {
+class StreamSession final : public http::Onward, public Reader, public Outlet::Owner {
  public:
   struct Places {
     Gate::Ticket in_hub;
@@ -39,8 +39,6 @@ class StreamSession final : public http::Onward, public Outlet::Owner {
   StreamSession(http::Exchange& exchange, Part& part, Places places, Caller caller, StreamAsk ask);
   StreamSession(const StreamSession&) = delete;
   StreamSession& operator=(const StreamSession&) = delete;
-
-  [[nodiscard]] net::Task<> run() override;
 
  private:
   void opened(Subscription& subscription, const Opened& how) override;
@@ -53,6 +51,9 @@ class StreamSession final : public http::Onward, public Outlet::Owner {
   [[nodiscard]] bool is_user(std::string_view app, std::string_view user) const override;
   void end(End why) override;
 
+  void begin() override;
+  void read() override;
+  void end_all();
   void subscribe();
   [[nodiscard]] TimePoint token_ends() const;
   // The client says nothing more: what ends a wait is its going away, a heartbeat, or the end of a poll. Whether the connection goes on.
@@ -60,7 +61,7 @@ class StreamSession final : public http::Onward, public Outlet::Owner {
   void expire_reads();
   void tell_opened();
   void tell(std::string_view text);
-  void finish();
+  void close();
   [[nodiscard]] bool polls() const { return ask_.wire == Wire::lines; }
 
   Part& part_;
