@@ -1,6 +1,7 @@
 """The SQL proxy's proof: random cancel requests while servers are killed; then everything is counted.
 
     tools/prove sql [--cancels 100000] [--clients 200] [--servers 20] [--kills 20] [--seed N]
+    tools/prove sql --regress [...]     PostgreSQL's own regression tests instead (prove_sql_regress.py)
 
 Half of the clients are cancelled at random, the others never. It holds when no query of the others is ever cancelled, every answer is the
 asker's own, nothing but a cancellation, or a lost connection around a kill, is an error, and at the end all connections are idle and one more query runs.
@@ -86,6 +87,9 @@ def storm(wires, wanted, count, seed, stop):
 
 
 def main():
+    if "--regress" in sys.argv:
+        import prove_sql_regress
+        return prove_sql_regress.main([word for word in sys.argv[1:] if word != "--regress"])
     parser = argparse.ArgumentParser()
     for name, standard in (("cancels", 100_000), ("clients", 200), ("servers", 20), ("kills", 20), ("seed", 7)):
         parser.add_argument(f"--{name}", type=int, default=standard)

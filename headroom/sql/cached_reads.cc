@@ -131,8 +131,7 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
   const TimePoint now = Clock::now();
   plan_ = plan_of(request.text);
   planned_ = true;
-  shape_ = &s_.part_.insight.note(plan_->effects.fingerprint, request.text,
-                                  s_.account_->database().name, s_.user_);
+  shape_ = s_.shape_for(plan_->effects.fingerprint, request.text);
   counts_ = &results_.counts(worker, *shape_);
   const Plan& plan = plan_->plan;
   if (!plan.cacheable) return pass_by(plan.refusal, plan.why_not);
@@ -249,7 +248,7 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
   const std::size_t index = s_.worker().index();
   s_.account_->queries.at(index).add();
   if (!in_transaction()) s_.account_->transactions.at(index).add();
-  Insight::record(*shape_, Duration::zero(), false);
+  Insight::record_hit(*shape_, now, object.stored().size());
 }
 
 void CachedReads::sent(std::optional<std::string_view> text) {

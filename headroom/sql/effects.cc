@@ -226,8 +226,12 @@ std::string normalised(std::string_view text) {
   std::string made;
   Lexer lexer(text);
   Blanked blanked;
-  const auto append = [&made](const Token& token) {
-    const bool tight = token.is(',') || token.is(')') || token.is('.') || token.is(';') ||
+  const char* end = nullptr;  // of the sign before
+  const auto append = [&made, &end](const Token& token) {
+    const bool sign = token.kind == Token::Kind::other;
+    const bool joined = sign && token.text.data() == end;  // of one operator
+    end = sign ? token.text.data() + token.text.size() : nullptr;
+    const bool tight = joined || token.is(',') || token.is(')') || token.is('.') || token.is(';') ||
                        (!made.empty() && (made.back() == '(' || made.back() == '.'));
     if (!made.empty() && !tight) made += ' ';
     if (token.is_literal())

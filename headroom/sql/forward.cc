@@ -18,6 +18,12 @@ bool is_copy(char type) {
   return type == from::kCopyData || type == from::kCopyDone || type == from::kCopyFail;
 }
 
+// A Bind's body; empty while it is not whole.
+std::string_view bind_values(const pgwire::Frame& frame, std::string_view bytes) {
+  return bytes.size() < frame.size ? std::string_view()
+                                   : bytes.substr(pgwire::kHeader, frame.body());
+}
+
 }  // namespace
 
 void Session::process_client() {
@@ -73,12 +79,12 @@ void Session::pass_frame(const pgwire::Frame& frame) {
 
 void Session::drop_frame(const pgwire::Frame& frame) { drop_left_ = frame.size; }
 
-void Session::expect(Kind kind, Action action, StatementPointer statement) {
-  if (outstanding() == 0) query_since_ = state_since_ = Clock::now();
+void Session::expect(Kind kind, Action action, StatementPointer statement, Insight::Use shape) {
+  if (outstanding() == 0) query_since_ = statement_since_ = state_since_ = Clock::now();
   if (cached_) cached_->passed();
   unsynced_ =
       kind != Kind::query && kind != Kind::sync && kind != Kind::function && kind != Kind::set;
-  expected_.push_back({kind, action, std::move(statement)});
+  expected_.push_back({kind, action, std::move(statement), std::move(shape)});
 }
 
 void Session::note(const Effects& effects) {
@@ -145,7 +151,9 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kBind: return take_bind(frame, bytes);
     case from::kDescribe:
     case from::kClose: return take_target(frame, whole ? body : std::string_view());
-    case from::kExecute: expect(Kind::execute); break;
+    case from::kExecute:
+      expect(Kind::execute, Action::pass, {}, bound_ ? Insight::Use(*bound_) : Insight::Use());
+      break;
     case from::kFunctionCall:
       if (cached_) cached_->sent(std::nullopt);
       note_write({.its_class = Class::opaque});
@@ -200,14 +208,15 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   }
   if (attempt_) attempt_->text = query;
   if (cached_) cached_->sent(whole ? std::optional(query) : std::nullopt);
-  shape_ = &part_.insight.note(effects.fingerprint, query, account_->database().name, user_);
+  Insight::Use shape = shape_for(effects.fingerprint, query);
+  take_sample(shape, whole ? query : std::string_view(), {}, {});
   if (const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view()))
     note_write(*decision);
   decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
   note(effects);
   has_unnamed_ = unnamed_here_ = false;
-  expect(Kind::query);
+  expect(Kind::query, Action::pass, {}, std::move(shape));
   if (whole && query.size() + 1 != body.size()) {  // without the comment that tied it
     pgwire::append_query(to_server(), std::string(query));
     in_.consume(frame.size);
@@ -333,9 +342,9 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
                                    : std::nullopt);
       if (has_unnamed_ && unnamed_decision_) note_write(*unnamed_decision_);
       if (attempt_) attempt_->text = unnamed_query_;
-      if (has_unnamed_)
-        shape_ = &part_.insight.note(unnamed_effects_.fingerprint, unnamed_query_,
-                                     account_->database().name, user_);
+      bound_ =
+          has_unnamed_ ? shape_for(unnamed_effects_.fingerprint, unnamed_query_) : Insight::Use();
+      take_sample(bound_, unnamed_query_, unnamed_types_, bind_values(frame, bytes));
     }
     expect(Kind::bind);
     pass_frame(frame);
@@ -350,8 +359,8 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   const std::size_t names = portal.size() + name.size() + 2;
   note(statement->effects);
   if (cached_) cached_->sent(statement->query);
-  shape_ = &part_.insight.note(statement->effects.fingerprint, statement->query,
-                               account_->database().name, user_);
+  bound_ = shape_for(statement->effects.fingerprint, statement->query);
+  take_sample(bound_, statement->query, statement->types, bind_values(frame, bytes));
   ensure_prepared(statement);
   expect(Kind::bind);
   std::string& out = to_server();

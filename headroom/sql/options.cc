@@ -221,6 +221,11 @@ const Section<SqlOptions>& sql_section() {
     s.setting("slow_query", &SqlOptions::slow_query, "1s", Reload::restart,
               "Queries that take so long are logged, their literals blanked. 0: none.",
               between(0s, kLongest));
+    s.setting(
+        "samples", &SqlOptions::samples, "none", Reload::restart,
+        "values: of each shape of query its slowest statement of late is kept with its values, "
+        "in memory, for admins to look at and to be explained. none: no value of any query is "
+        "kept.");
     s.setting("max_prepared", &SqlOptions::max_prepared, "1000", Reload::restart,
               "Prepared statements that a client may have.", between(1U, 100'000U));
     s.alias("POSTGRES_SERVER", "postgres", url_of_server);

@@ -199,7 +199,9 @@ ShapeCounts& ResultCache::counts(std::size_t worker, const Insight::Shape& shape
   Part& part = *parts_[worker];
   const auto found = part.counts.find(&shape);
   if (found != part.counts.end()) return found->second;
-  return part.counts.size() >= kMostShapes ? part.others : part.counts[&shape];
+  if (part.counts.size() >= kMostShapes) return part.others;
+  shape.keep();
+  return part.counts[&shape];
 }
 
 std::vector<CacheLine> ResultCache::lines(std::size_t worker) const {

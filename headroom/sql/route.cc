@@ -106,6 +106,7 @@ net::Task<bool> Session::take_replica() {
         };
         auto waited = co_await pool.take(worker(), event_, std::move(wanted), nullptr);
         waiting_ = false;
+        note_wait();
         if (waited)
           server = std::move(*waited);
         else if (cancelled_ || ended_ || part_.group.stopped() ||

@@ -312,7 +312,7 @@ net::Task<> Session::acquire() {
     server_at_ = cluster().primary();  // another one has become it meanwhile
   }
   waiting_ = false;
-  account_->wait_time.at(worker().index()).record(elapsed(state_since_, Clock::now()));
+  note_wait();
   if (server) {
     settle_in(std::move(*server));
   } else if (cancelled_) {
@@ -322,6 +322,14 @@ net::Task<> Session::acquire() {
   } else {
     unserved(server.error(), refusal);
   }
+}
+
+// Since state_since_, for a server connection.
+void Session::note_wait() {
+  const Duration time = elapsed(state_since_, Clock::now());
+  account_->wait_time.at(worker().index()).record(time);
+  waited_ += time;
+  received_ = std::min(received_, state_since_);
 }
 
 // Whether the client has closed its connection; what it has sent stays unread.

@@ -37,6 +37,7 @@ struct Expected {
   Kind kind;
   Action action = Action::pass;
   StatementPointer statement{};  // of a Parse with a name
+  Insight::Use shape{};          // of a Query, or of an Execute's statement
   [[nodiscard]] bool ends_by_ready() const {
     return kind == Kind::query || kind == Kind::function || kind == Kind::sync || kind == Kind::set;
   }
@@ -114,6 +115,7 @@ class Session {
   [[nodiscard]] net::Task<> release();
   [[nodiscard]] net::Task<> acquire();
   void settle_in(std::unique_ptr<postgres::Server> server);
+  void note_wait();
   void forward_cancel();
   [[nodiscard]] TimePoint deadline() const;
   void deadline_passed();
@@ -139,7 +141,7 @@ class Session {
   void pass_frame(const pgwire::Frame& frame);
   void drop_frame(const pgwire::Frame& frame);
   void expect(Expected::Kind kind, Expected::Action action = Expected::Action::pass,
-              StatementPointer statement = {});
+              StatementPointer statement = {}, Insight::Use shape = {});
   std::string& to_server();  // for a message of ours, behind what was passed
   void ensure_prepared(const StatementPointer& statement);
   void ensure_unnamed();
@@ -156,6 +158,20 @@ class Session {
   std::string& to_client();
   void server_lost(const Error& why);
   [[nodiscard]] bool ends_only_the_server(std::string_view error);
+
+  // --- observe.cc: what is counted of each statement ---
+  [[nodiscard]] Insight::Use shape_for(std::uint64_t fingerprint, std::string_view query);
+  void take_sample(const Insight::Use& shape, std::string_view query, std::string_view types,
+                   std::string_view bind);
+  void see_frame(const pgwire::Frame& frame);
+  void see_command(std::string_view tag);
+  void see_error(std::string_view sqlstate);
+  void see_batch_end();
+  void observe(Insight::Shape& shape, std::string_view sqlstate);
+  // The time at which the server's bytes at hand were read.
+  [[nodiscard]] TimePoint moment() {
+    return moment_ == TimePoint() ? moment_ = Clock::now() : moment_;
+  }
 
   // --- route.cc: which server runs it, and the primary instead of a replica that does not ---
   [[nodiscard]] Cluster& cluster() { return account_->cluster(); }
@@ -284,9 +300,24 @@ class Session {
   bool waiting_ = false;
   bool cancelled_ = false;
   bool cancel_later_ = false;
-  bool dirty_ = false;               // the server's state is not known exactly
-  Effects touched_;                  // in this transaction
-  Insight::Shape* shape_ = nullptr;  // of the query at hand; of a pipeline, the last one
+  bool dirty_ = false;  // the server's state is not known exactly
+  Effects touched_;     // in this transaction
+
+  // Of the statement whose answer is at hand (observe.cc).
+  Insight::Use bound_;  // whose portal was bound last
+  struct Seen {
+    std::uint64_t rows = 0;      // as DataRow
+    std::uint64_t commands = 0;  // as CommandComplete says
+    std::uint64_t bytes = 0;
+    TimePoint first_row{};
+  } seen_;
+  TimePoint moment_{};
+  TimePoint statement_since_{};
+  TimePoint received_ = kNever;  // what had to wait for a server connection
+  Duration waited_{};            // for a server connection
+  Sample sample_;                // where samples are kept
+  std::uint64_t sample_of_ = 0;  // its shape
+
   TimePoint server_since_{};
   TimePoint query_since_{};
   TimePoint state_since_ = Clock::now();
