@@ -131,7 +131,7 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
   const TimePoint now = Clock::now();
   plan_ = plan_of(request.text);
   planned_ = true;
-  shape_ = s_.shape_for(plan_->effects.fingerprint, request.text);
+  shape_ = s_.shape_for(plan_->fingerprint, request.text);
   counts_ = &results_.counts(worker, *shape_);
   const Plan& plan = plan_->plan;
   if (!plan.cacheable) return pass_by(plan.refusal, plan.why_not);
@@ -227,6 +227,7 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
     s_.unnamed_query_ = request.text;
     s_.unnamed_types_ = request.types;
     s_.unnamed_effects_ = plan_->effects;
+    s_.unnamed_fingerprint_ = plan_->fingerprint;
     s_.unnamed_decision_.reset();
     s_.has_unnamed_ = true;
     s_.unnamed_here_ = false;

@@ -197,7 +197,10 @@ bool Session::take_refused(const pgwire::Frame& frame) {
 bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool whole) {
   std::string_view query = body.substr(0, body.find('\0'));
   if (whole) look_for_tie(query);
-  const Effects effects = effects_of(query);
+  // What is remembered of its form says that it leaves nothing behind, or it is looked at.
+  const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view());
+  const bool known = decision->fingerprint != 0;
+  const Effects effects = known && decision->leaves_nothing ? Effects() : effects_of(query);
   if (whole && !effects.deallocates.empty() && statements_.erase(effects.deallocates) > 0) {
     // Its name on servers is another one.
     drop_frame(frame);
@@ -208,10 +211,9 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   }
   if (attempt_) attempt_->text = query;
   if (cached_) cached_->sent(whole ? std::optional(query) : std::nullopt);
-  Insight::Use shape = shape_for(effects.fingerprint, query);
+  Insight::Use shape = shape_for(known ? decision->fingerprint : fingerprint_of(query), query);
   take_sample(shape, whole ? query : std::string_view(), {}, {});
-  if (const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view()))
-    note_write(*decision);
+  note_write(*decision);
   decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
   note(effects);
@@ -252,7 +254,9 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     unnamed_decision_ = decision_of(frame, body);
     unnamed_query_ = query;
     unnamed_types_ = parse->types;
-    unnamed_effects_ = effects_of(query);
+    const bool known = unnamed_decision_->fingerprint != 0;
+    unnamed_fingerprint_ = known ? unnamed_decision_->fingerprint : fingerprint_of(query);
+    unnamed_effects_ = known && unnamed_decision_->leaves_nothing ? Effects() : effects_of(query);
     has_unnamed_ = unnamed_here_ = true;
     decision_.reset();
     expect(Kind::parse);
@@ -280,8 +284,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     return false;
   }
   const StatementPointer statement = room_.statements.intern(query, parse->types);
-  if (const DecisionPointer decision = decision_of(frame, body); decision && decision->refused)
-    statement->refused.store(true);
+  if (!cluster().alone() && decision_of(frame, body)->refused) statement->refused.store(true);
   decision_.reset();
   statements_.emplace(parse->name, statement);
   if (attempt_) attempt_->parsed.emplace_back(attempt_->sent.size(), parse->name);
@@ -342,8 +345,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
                                    : std::nullopt);
       if (has_unnamed_ && unnamed_decision_) note_write(*unnamed_decision_);
       if (attempt_) attempt_->text = unnamed_query_;
-      bound_ =
-          has_unnamed_ ? shape_for(unnamed_effects_.fingerprint, unnamed_query_) : Insight::Use();
+      bound_ = has_unnamed_ ? shape_for(unnamed_fingerprint_, unnamed_query_) : Insight::Use();
       take_sample(bound_, unnamed_query_, unnamed_types_, bind_values(frame, bytes));
     }
     expect(Kind::bind);
@@ -359,7 +361,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   const std::size_t names = portal.size() + name.size() + 2;
   note(statement->effects);
   if (cached_) cached_->sent(statement->query);
-  bound_ = shape_for(statement->effects.fingerprint, statement->query);
+  bound_ = shape_for(statement->fingerprint, statement->query);
   take_sample(bound_, statement->query, statement->types, bind_values(frame, bytes));
   ensure_prepared(statement);
   expect(Kind::bind);

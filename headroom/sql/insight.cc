@@ -110,15 +110,19 @@ Duration ShapeReport::mean() const {
   return calls > hits ? total / static_cast<Duration::rep>(calls - hits) : Duration();
 }
 
-Insight::Use Insight::note(std::uint64_t fingerprint, std::string_view text,
-                           const std::string& database, const std::string& user) {
-  const std::uint64_t id = hash64(database, hash64(user, fingerprint));
+Insight::Asking::Asking(std::string its_database, std::string its_user)
+    : database(std::move(its_database)),
+      user(std::move(its_user)),
+      seed(hash64(database, hash64(user))) {}
+
+Insight::Use Insight::note(std::uint64_t fingerprint, std::string_view text, const Asking& who) {
+  const std::uint64_t id = Random(fingerprint ^ who.seed).next();
   const auto found = shapes_.find(id);
   if (found != shapes_.end()) return Use(*found->second);
   auto shape = std::make_unique<Shape>();
   shape->id = id;
-  shape->database = database;
-  shape->user = user;
+  shape->database = who.database;
+  shape->user = who.user;
   shape->query = normalised(text.substr(0, 2 * kLongestText));
   shape->cut = text.size() > 2 * kLongestText || shape->query.size() > kLongestText;
   shape->query.resize(std::min(shape->query.size(), kLongestText));

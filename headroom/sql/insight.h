@@ -102,6 +102,14 @@ class Insight {
   static constexpr std::size_t kLongestSample = 8U << 10U;
   static constexpr std::size_t kMostClasses = 8;
 
+  // Whose queries; their ids differ by `seed`.
+  struct Asking {
+    Asking() = default;
+    Asking(std::string its_database, std::string its_user);
+    std::string database{}, user{};
+    std::uint64_t seed = 0;
+  };
+
   struct Shape {
     std::uint64_t id = 0;
     std::string database, user, query;
@@ -146,8 +154,7 @@ class Insight {
   };
 
   // The shape of a query of this fingerprint; its text is made on the first call.
-  [[nodiscard]] Use note(std::uint64_t fingerprint, std::string_view text,
-                         const std::string& database, const std::string& user);
+  [[nodiscard]] Use note(std::uint64_t fingerprint, std::string_view text, const Asking& who);
   static void record(Shape& shape, const Observation& seen);
   // Answered from the cache of results.
   static void record_hit(Shape& shape, TimePoint now, std::uint64_t bytes);

@@ -13,7 +13,7 @@ using ::testing::Pair;
 class Shapes : public ::testing::Test {
  protected:
   Insight::Use note(std::uint64_t fingerprint, std::string_view text = "SELECT 1") {
-    return insight_.note(fingerprint, text, "db", "me");
+    return insight_.note(fingerprint, text, me_);
   }
   void run(std::uint64_t fingerprint, Observation seen) {
     seen.now = now_ += 1s;
@@ -30,6 +30,7 @@ class Shapes : public ::testing::Test {
     return all.begin()->second;
   }
 
+  const Insight::Asking me_{"db", "me"};
   Insight insight_;
   TimePoint now_ = Clock::now();
 };
@@ -87,8 +88,8 @@ TEST_F(Shapes, OfManySqlstateClassesTheFurtherOnesCountAsErrors) {
 TEST_F(Shapes, UsersAndDatabasesAreApartAndWorkersAreMerged) {
   Insight other;
   for (Insight* each : {&insight_, &other}) {
-    Insight::record(*each->note(1, "SELECT 1", "db", "me"), {.now = now_, .time = 1ms});
-    Insight::record(*each->note(1, "SELECT 1", "db", "you"), {.now = now_, .time = 1ms});
+    for (const std::string user : {"me", "you"})
+      Insight::record(*each->note(1, "SELECT 1", {"db", user}), {.now = now_, .time = 1ms});
   }
   auto all = reports();
   other.snapshot(all);

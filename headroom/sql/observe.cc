@@ -37,7 +37,7 @@ std::string_view values_of(std::string_view body) {
 }  // namespace
 
 Insight::Use Session::shape_for(std::uint64_t fingerprint, std::string_view query) {
-  return part_.insight.note(fingerprint, query, account_->database().name, user_);
+  return part_.insight.note(fingerprint, query, account_->asking());
 }
 
 // Of a statement that is alone in its exchange, where samples are kept.
@@ -51,15 +51,16 @@ void Session::take_sample(const Insight::Use& shape, std::string_view query, std
   const bool fits = shape && !query.empty() &&
                     query.size() + types.size() + values.size() <= Insight::kLongestSample;
   if (!alone || !fits || (!types.empty() && values.empty())) {
-    sample_.query.clear();
+    sampled_.reset();
     return;
   }
-  sample_of_ = shape->id;
-  sample_.query = query;
-  sample_.types = types;
-  sample_.values = values;
-  const auto path = wanted_.find("search_path");
-  sample_.search_path = path != wanted_.end() ? path->second : std::string();
+  sampled_ = std::make_unique<Sampled>();
+  sampled_->of = shape->id;
+  sampled_->sample.query = query;
+  sampled_->sample.types = types;
+  sampled_->sample.values = values;
+  if (const auto path = wanted_.find("search_path"); path != wanted_.end())
+    sampled_->sample.search_path = path->second;
 }
 
 void Session::see_frame(const pgwire::Frame& frame) {
@@ -86,7 +87,7 @@ void Session::see_error(std::string_view sqlstate) {
   const Expected& failed = front();
   if (failed.kind != Kind::parse) return;
   const std::string& query = failed.statement ? failed.statement->query : unnamed_query_;
-  const Insight::Use shape = shape_for(effects_of(query).fingerprint, query);
+  const Insight::Use shape = shape_for(fingerprint_of(query), query);
   observe(*shape, sqlstate);
 }
 
@@ -115,11 +116,11 @@ void Session::observe(Insight::Shape& shape, std::string_view sqlstate) {
     log::warn("sql", "{}/{}: {:.0f} ms, {:.0f} ms of waiting before it, {} rows: {}",
               account_->database().name, user_, milliseconds(seen.time), milliseconds(seen.waited),
               seen.rows, shape.query);
-  if (sample_.query.empty() || sample_of_ != shape.id) return;
-  if (!Insight::wants_sample(shape, seen.time, now)) return;
-  sample_.time = seen.time;
-  sample_.at = now;
-  part_.insight.keep_sample(shape, std::exchange(sample_, {}));
+  const std::unique_ptr<Sampled> sampled = std::move(sampled_);
+  if (!sampled || sampled->of != shape.id || !Insight::wants_sample(shape, seen.time, now)) return;
+  sampled->sample.time = seen.time;
+  sampled->sample.at = now;
+  part_.insight.keep_sample(shape, std::move(sampled->sample));
 }
 
 }  // namespace headroom::sql

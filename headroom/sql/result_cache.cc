@@ -128,6 +128,7 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
                   .tags = {},
                   .page_tags = {},
                   .ttl = {},
+                  .fingerprint = 0,
                   .catalogue = stream.catalogue(),
                   .effects = effects_of(text)};
   static const Catalogue kNothing;
@@ -136,9 +137,11 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
         .refusal = Refusal::settings,
         .why_not = "its encoding or standard_conforming_strings leave open what the text says",
         .effect = Plan::Effect::schema};
+    known.fingerprint = fingerprint_of(text);
     return known;
   }
   const DecisionPointer decision = classifier.decide(text);
+  known.fingerprint = decision->fingerprint;
   known.plan = plan_for(*decision, known.catalogue ? *known.catalogue : kNothing,
                         parse_search_path(path_of(asker), acts_as(asker)));
   const auto calls = [&](const std::string& name) {

@@ -39,7 +39,8 @@ struct KnownPlan {
   std::vector<std::string> tags;       // of its reads, the database's among them
   std::vector<std::string> page_tags;  // besides: of what it changes, as it may return it
   Duration ttl{};
-  CataloguePointer catalogue;  // by which it was made; null: there was none yet
+  std::uint64_t fingerprint = 0;  // for statistics
+  CataloguePointer catalogue;     // by which it was made; null: there was none yet
   Effects effects{};
 };
 using KnownPlanPointer = std::shared_ptr<const KnownPlan>;

@@ -38,13 +38,13 @@ bool Session::only_reads(const Decision& decision) const {
   return known != nullptr && known->all_only_read(decision.functions);
 }
 
-// Of a Query or a Parse; null where there is only one server. A message that is not whole may do anything.
-DecisionPointer Session::decision_of(const pgwire::Frame& frame, std::string_view body) {
+// Of a Query or a Parse. A message that is not whole may do anything, and what is long where there is only one server is not parsed for nothing.
+const DecisionPointer& Session::decision_of(const pgwire::Frame& frame, std::string_view body) {
   if (decision_) return decision_;
-  if (cluster().alone()) return nullptr;
   static const auto kOpaque =
       std::make_shared<const Decision>(Decision{.its_class = Class::opaque, .statements = 1});
-  if (body.empty()) return kOpaque;
+  if (body.empty() || (cluster().alone() && body.size() > Classifier::kLongestRemembered))
+    return decision_ = kOpaque;
   if (frame.type == from_client::kQuery)
     return decision_ = part_.classifier.decide(body.substr(0, body.find('\0')));
   const auto parse = pgwire::parse_parse(body);

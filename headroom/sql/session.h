@@ -177,7 +177,8 @@ class Session {
   [[nodiscard]] Cluster& cluster() { return account_->cluster(); }
   [[nodiscard]] postgres::Pool& pool_here() { return account_->pool(server_at_); }
   [[nodiscard]] bool only_reads(const Decision& decision) const;
-  [[nodiscard]] DecisionPointer decision_of(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] const DecisionPointer& decision_of(const pgwire::Frame& frame,
+                                                   std::string_view body);
   [[nodiscard]] bool fits_replica(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] net::Task<bool> take_replica();
   void leave_replica();
@@ -241,6 +242,7 @@ class Session {
   bool has_unnamed_ = false;
   Effects unnamed_effects_;
   DecisionPointer unnamed_decision_;
+  std::uint64_t unnamed_fingerprint_ = 0;
   std::uint16_t pins_ = 0;
   TimePoint pinned_since_{};
   pgwire::Status status_ = pgwire::Status::idle;
@@ -315,8 +317,11 @@ class Session {
   TimePoint statement_since_{};
   TimePoint received_ = kNever;  // what had to wait for a server connection
   Duration waited_{};            // for a server connection
-  Sample sample_;                // where samples are kept
-  std::uint64_t sample_of_ = 0;  // its shape
+  struct Sampled {
+    Sample sample{};
+    std::uint64_t of = 0;  // its shape
+  };
+  std::unique_ptr<Sampled> sampled_;  // where samples are kept
 
   TimePoint server_since_{};
   TimePoint query_since_{};
