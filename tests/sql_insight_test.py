@@ -112,6 +112,9 @@ class Insight(SqlScenario):
         wire.query("SET search_path = public, pg_catalog")
         for pause in ("0.01", "0.06", "0.02"):
             self.exchange(wire, parse("", "SELECT pg_sleep($1::float), $2::text, $3::bytea"), (b"B", bind(values=(pause, "it's"))[1][:-2].replace(b"\0\2\0\0\0\4", b"\0\3\0\0\0\4") + b"\xff\xff\xff\xff\0\0"), execute(), SYNC)
+        wire.query("ALTER ROLE booking PASSWORD 'hunter4'")
+        self.cluster.superuser(f"ALTER ROLE booking PASSWORD '{self.cluster.password}'")
+        self.assertFalse(self.queries(server)["ALTER ROLE booking PASSWORD ?"]["sampled"])
         row = self.queries(server)["SELECT pg_sleep (? :: float), ? :: text, ? :: bytea"]
         self.assertTrue(row["sampled"])
         sample = server.api("GET", f"{QUERIES}/{row['id']}").json()["sample"]

@@ -270,6 +270,7 @@ void Session::take_ready(pgwire::Status status) {
       elapsed(std::min(std::exchange(received_, kNever), query_since_), now));
   seen_ = {};
   waited_ = {};
+  if (status == pgwire::Status::idle && outstanding() == 0) bound_ = {};
   if (status == pgwire::Status::idle) account_->transactions.at(index).add();
   if (failed_) {
     if (touched_.resets_all) touched_.sets = true;

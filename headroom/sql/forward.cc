@@ -212,7 +212,7 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   if (attempt_) attempt_->text = query;
   if (cached_) cached_->sent(whole ? std::optional(query) : std::nullopt);
   Insight::Use shape = shape_for(known ? decision->fingerprint : fingerprint_of(query), query);
-  take_sample(shape, whole ? query : std::string_view(), {}, {});
+  take_sample(shape, decision.get(), whole ? query : std::string_view(), {}, {});
   note_write(*decision);
   decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
@@ -346,7 +346,8 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
       if (has_unnamed_ && unnamed_decision_) note_write(*unnamed_decision_);
       if (attempt_) attempt_->text = unnamed_query_;
       bound_ = has_unnamed_ ? shape_for(unnamed_fingerprint_, unnamed_query_) : Insight::Use();
-      take_sample(bound_, unnamed_query_, unnamed_types_, bind_values(frame, bytes));
+      take_sample(bound_, unnamed_decision_.get(), unnamed_query_, unnamed_types_,
+                  bind_values(frame, bytes));
     }
     expect(Kind::bind);
     pass_frame(frame);
@@ -362,7 +363,8 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   note(statement->effects);
   if (cached_) cached_->sent(statement->query);
   bound_ = shape_for(statement->fingerprint, statement->query);
-  take_sample(bound_, statement->query, statement->types, bind_values(frame, bytes));
+  take_sample(bound_, statement->decision.get(), statement->query, statement->types,
+              bind_values(frame, bytes));
   ensure_prepared(statement);
   expect(Kind::bind);
   std::string& out = to_server();

@@ -40,17 +40,20 @@ Insight::Use Session::shape_for(std::uint64_t fingerprint, std::string_view quer
   return part_.insight.note(fingerprint, query, account_->asking());
 }
 
-// Of a statement that is alone in its exchange, where samples are kept.
-void Session::take_sample(const Insight::Use& shape, std::string_view query, std::string_view types,
-                          std::string_view bind) {
+// Of a read or a write that is alone in its exchange, where samples are kept: what else there is may hold passwords. `decision`: null for what is
+// known to be a read.
+void Session::take_sample(const Insight::Use& shape, const Decision* decision,
+                          std::string_view query, std::string_view types, std::string_view bind) {
   if (room_.options().samples == Samples::none) return;
+  const bool plain = decision == nullptr || decision->its_class == Class::read ||
+                     decision->its_class == Class::write;
   const auto begin = expected_.begin() + static_cast<std::ptrdiff_t>(first_);
   const bool alone = std::none_of(begin, expected_.end(),
                                   [](const Expected& e) { return static_cast<bool>(e.shape); });
   const std::string_view values = bind.empty() ? bind : values_of(bind);
   const bool fits = shape && !query.empty() &&
                     query.size() + types.size() + values.size() <= Insight::kLongestSample;
-  if (!alone || !fits || (!types.empty() && values.empty())) {
+  if (!plain || !alone || !fits || (!types.empty() && values.empty())) {
     sampled_.reset();
     return;
   }

@@ -161,8 +161,8 @@ class Session {
 
   // --- observe.cc: what is counted of each statement ---
   [[nodiscard]] Insight::Use shape_for(std::uint64_t fingerprint, std::string_view query);
-  void take_sample(const Insight::Use& shape, std::string_view query, std::string_view types,
-                   std::string_view bind);
+  void take_sample(const Insight::Use& shape, const Decision* decision, std::string_view query,
+                   std::string_view types, std::string_view bind);
   void see_frame(const pgwire::Frame& frame);
   void see_command(std::string_view tag);
   void see_error(std::string_view sqlstate);
