@@ -87,6 +87,25 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
   }
 }
 
+void Session::settle_on_replica(std::size_t at, std::unique_ptr<postgres::Server> server) {
+  server_at_ = at;
+  attempt_ = std::make_unique<Attempt>();
+  cluster().begin(at);
+  settle_in(std::move(server));
+}
+
+// If one is there that needs no wait.
+bool Session::take_replica_now() {
+  const auto needs = needed();
+  if (!needs) return false;
+  const Cluster::Choice choice = cluster().choose(*needs, worker().random());
+  auto server = choice.server ? account_->pool(*choice.server).take_now(worker()) : nullptr;
+  if (!server) return false;
+  wants_server_ = wants_replica_ = cancelled_ = false;
+  settle_on_replica(*choice.server, std::move(server));
+  return true;
+}
+
 // A connection to a replica that has what this client must see. False: the primary is to be asked.
 net::Task<bool> Session::take_replica() {
   const TimePoint give_up = Clock::now() + Cluster::kPatience;
@@ -116,9 +135,7 @@ net::Task<bool> Session::take_replica() {
           cluster().failed(server_at_);
       }
       if (!server) continue;
-      attempt_ = std::make_unique<Attempt>();
-      cluster().begin(server_at_);
-      settle_in(std::move(server));
+      settle_on_replica(server_at_, std::move(server));
       co_return true;
     }
     if (!choice.soon || Clock::now() >= give_up) co_return false;

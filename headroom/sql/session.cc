@@ -117,7 +117,7 @@ net::Task<> Session::serve() {
       continue;
     }
     if (wants_server_ && !ended_) {
-      co_await acquire();
+      if (!acquire_now()) co_await acquire();
       if (client_ended_) break;
       continue;
     }
@@ -126,7 +126,10 @@ net::Task<> Session::serve() {
     moved = push_client() || moved;
     if (ended_ || client_ended_) break;
     if (release_due()) {
-      co_await release();
+      if (wrote_ || touched_.any() || pins_ != 0)
+        co_await release();
+      else
+        give_back();
       moved = true;
     }
     if (moved) {
@@ -260,7 +263,10 @@ net::Task<> Session::release() {
     wanted_ = std::move(now);
     wanted_.insert(baseline_.begin(), baseline_.end());  // what was reset is as at the start
   }
-  if (pins_ != 0) co_return;
+  if (pins_ == 0) give_back();
+}
+
+void Session::give_back() {
   unnamed_here_ = false;
   tell_server(nullptr);
   detach();
@@ -284,6 +290,18 @@ void Session::settle_in(std::unique_ptr<postgres::Server> server) {
   server_->settings = wanted_;
   expect(Expected::Kind::query, Expected::Action::swallow);
   pgwire::append_query(to_server(), query);
+}
+
+// An idle connection of this worker, if there is one.
+bool Session::acquire_now() {
+  if (wants_replica_) return take_replica_now();
+  const std::size_t primary = cluster().primary();
+  auto server = account_->pool(primary).take_now(worker());
+  if (!server) return false;
+  wants_server_ = cancelled_ = false;
+  server_at_ = primary;
+  settle_in(std::move(server));
+  return true;
 }
 
 net::Task<> Session::acquire() {

@@ -113,6 +113,8 @@ class Session {
   [[nodiscard]] bool push_client();
   [[nodiscard]] bool release_due() const;
   [[nodiscard]] net::Task<> release();
+  void give_back();
+  [[nodiscard]] bool acquire_now();
   [[nodiscard]] net::Task<> acquire();
   void settle_in(std::unique_ptr<postgres::Server> server);
   void note_wait();
@@ -180,7 +182,9 @@ class Session {
   [[nodiscard]] const DecisionPointer& decision_of(const pgwire::Frame& frame,
                                                    std::string_view body);
   [[nodiscard]] bool fits_replica(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] bool take_replica_now();
   [[nodiscard]] net::Task<bool> take_replica();
+  void settle_on_replica(std::size_t at, std::unique_ptr<postgres::Server> server);
   void leave_replica();
   void record(std::string_view bytes);
   [[nodiscard]] bool holds(const pgwire::Frame& frame, bool whole) const;
