@@ -31,7 +31,7 @@ class Hostile(SqlScenario):
         self.recovers(server)
         before = server.resident_bytes()
         highest = before
-        for query, least in (("COPY (SELECT repeat('x', 100000) FROM generate_series(1, 10240)) TO STDOUT", 1 << 30),  # many rows, on a replica
+        for query, least in (("COPY (SELECT repeat('x', 100000) FROM generate_series(1, 10800)) TO STDOUT", 1 << 30),  # many rows, on a replica
                              ("COPY (SELECT repeat('y', 200000000)) TO STDOUT", 200_000_000)):  # one message
             reader = subprocess.Popen(["psql", "-X", "-q", self.url(server), "-c", query], stdout=subprocess.PIPE)
             count = 0

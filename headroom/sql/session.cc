@@ -20,7 +20,8 @@ constexpr std::size_t kMostOutstanding = 10'000;
 constexpr std::size_t kMostUnread = 64U << 10U;  // answers of ours that a client has not taken
 constexpr std::size_t kFirstRead = 4U << 10U;
 constexpr std::size_t kBulkRead = 64U << 10U;
-constexpr unsigned kTurns = 16;     // then others have theirs
+constexpr unsigned kTurns = 16;  // then others have theirs
+constexpr std::size_t kRested = 512;
 constexpr Duration kGoodbye = 2s;   // for a last word
 constexpr Duration kOwnWork = 10s;  // for what Headroom asks a server for itself
 
@@ -47,6 +48,11 @@ std::string changes(const postgres::Settings& has, const postgres::Settings& wan
                         literal(name), literal(value));
   }
   return query + sets;
+}
+
+// What has been large once is not kept by who idles.
+void rest(std::string& text) {
+  if (text.empty() && text.capacity() > kRested) text = std::string();
 }
 
 void consume(std::string& text, net::Buffer& buffer, std::size_t& ready, std::size_t bytes) {
@@ -139,6 +145,8 @@ net::Task<> Session::serve() {
     turns = 0;
     if (in_.empty()) in_.release();
     if (back_.empty()) back_.release();
+    rest(to_client_);
+    rest(to_server_);
     if (part_.draining && idle()) {
       fatal("57P01", "the proxy is shutting down");
       break;
