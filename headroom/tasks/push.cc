@@ -173,7 +173,7 @@ net::Task<Result<>> Push::deliver(Target& target, Work& work) {
   auto sent = co_await connection.stream().write(*bytes);
   if (!sent) co_return pass(sent, target.url.authority);
   const http::HeadLimits limits;
-  const http::BodyPace pace{.idle = std::chrono::hours(1)};  // the stream's deadline ends it
+  const http::BodyPace pace{.until = deadline};
   do {
     auto head = co_await connection.read_head(limits, pace);
     if (!head) co_return pass(head, target.url.authority);
