@@ -77,9 +77,11 @@ Result<std::vector<config::Change>> Process::reload() {
   auto changes = config::differences(*settings_, **loaded);
   settings_ = std::move(*loaded);
   for (const config::Change& change : changes) {
-    log::change(log::Level::info, "server", "settings",
-                fmt::format("reload: {} = {}{}", change.path, change.after,
-                            change.reload == config::Reload::live ? "" : " (needs a restart)"));
+    const std::string_view when = change.reload == config::Reload::live ? "" : " (needs a restart)";
+    log::info("server", "reload: {} = {}{}", change.path, change.after, when);
+    // Whoever may look sees that it has changed; what it is now needs the role admin.
+    log::change(log::Level::debug, "server", "settings",
+                fmt::format("a reload changed {}{}", change.path, when));
   }
   if (changes.empty())
     log::change(log::Level::info, "server", "settings", "reload: nothing has changed");
