@@ -213,6 +213,18 @@ class Dashboard(Browsing):
         self.show(page, "traffic")
         self.until(page, "[...document.querySelectorAll('main tr')].some(tr => tr.textContent.startsWith('shop') && tr.textContent.includes('71.43 %'))")
 
+    def test_the_audit_log_tells_who_did_what_and_what_was_refused(self):
+        if "/api/v1/audit" not in get(self.server.admin, "/openapi.json").text():
+            self.skipTest("this server keeps no audit log yet")
+        self.server.api("POST", "/api/v1/cache/clear-tags", {"tags": ["news"]}, token=self.server.token("operator", "otto"))
+        self.assertEqual(self.server.api("POST", "/api/v1/cache/clear-tags", {"tags": ["news"]}, token=self.server.token("viewer", "vera")).status, 403)
+        page = self.page(self.server.token("admin"))
+        self.show(page, "audit")
+        for who, result in (("otto", "done (200)"), ("vera", "refused (403)")):
+            eventually(lambda: any(who in row and "/api/v1/cache/clear-tags" in row and result in row for row in self.rows(page, "Audit log")), 20, 0.2)
+        other = self.page(self.server.token("operator"))
+        self.assertEqual(other.run("return (await fetch('/api/v1/audit')).status"), 403)
+
     def test_the_keyboard_is_enough(self):
         page = self.page(self.server.token("operator"))
         self.load(0.3)
