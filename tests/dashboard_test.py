@@ -293,6 +293,9 @@ class Dashboard(Browsing):
     def test_every_page_is_accessible_and_loads_nothing_from_elsewhere(self):
         axe = (installed("axe", AXE) / "node_modules/axe-core/axe.min.js").read_text()
         self.load(1)
+        self.jobs("dead-one")
+        for name in ("waits-one", "waits-two"):
+            self.server.api("POST", "/api/v1/tasks", {"jid": name, "jobtype": "Invoice", "args": [1]})
         page = self.page(self.server.token("admin"))
         self.browser.ask("Runtime.evaluate", page.session, expression=axe)
         page.run("window.broken = []; document.addEventListener('securitypolicyviolation', e => broken.push(e.violatedDirective))")

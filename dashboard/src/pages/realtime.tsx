@@ -61,8 +61,8 @@ function Inspector(props: { admin: boolean; asked: { app: string; channel: strin
       </form>
       {watched && <Table label="Messages" rows={heard} none="Nothing has been published yet." columns={[
         { head: 'When', cell: (row) => <span class="nowrap">{row.skipped ? '' : when(row.time)}</span> }, { head: 'Channel', cell: (row) => row.channel ?? '' }, { head: 'Event', cell: (row) => row.event ?? '' },
-        { head: 'Data', words: true, cell: (row) => (row.skipped ? <span class="warn-text">{count(row.skipped, 'message')} came too fast to be shown</span> : <code class="query">{row.data}{row.cut ? ' …' : ''}</code>) },
-        { head: 'Size', number: true, cell: (row) => bytes(row.bytes) }, { head: 'From', cell: (row) => row.user_id ?? '' }, { head: '', cell: (row) => (row.unheard ? <span class="note">nobody heard it</span> : '') }]} />}
+        { head: 'Data', words: true, cell: (row) => (row.skipped ? <span class="warn-text">{count(row.skipped, 'message')} came too fast to be shown</span> : <code class="query">{row.data}{row.cut ? ' …' : ''}{row.unheard ? <span class="note"> (nobody heard it)</span> : null}</code>) },
+        { head: 'Size', number: true, cell: (row) => bytes(row.bytes) }, { head: 'From', cell: (row) => row.user_id ?? '' }]} />}
     </>
   )
 }
