@@ -106,7 +106,7 @@ bool Fill::no_answer(std::string_view why) { return serve_stale(0, why); }
 
 void Fill::tell(Request& r) const {
   r.cache_status.clear();
-  if (r.tells_cache_status()) http::append_cache_status(r.cache_status, status);
+  if (r.notes_cache_status()) http::append_cache_status(r.cache_status, status);
 }
 
 // Everything that needs no waiting: most answers are nothing to be kept.

@@ -4,6 +4,7 @@
 // Limits: those of EdgeOptions.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -83,6 +84,11 @@ struct Request {
   link::Link* link = nullptr;     // where pages are tagged by what queries read
   link::RequestPointer at_app{};  // from when it is forwarded
   std::uint64_t unclaimed_since = 0;
+  link::Spans* spans = nullptr;        // while traces are recorded (traced.h)
+  std::unique_ptr<link::Span> span{};  // of a sampled one
+  std::uint64_t attempt_span = 0;      // of the attempt at hand
+  TimePoint forwarded{};               // a sampled one went on to a server
+  bool hides_trace = false;            // the client's traceparent goes no further
 
   Request(http::Exchange& exchange, const View& seen)
       : x(exchange), view(seen), began(exchange.began()) {}
@@ -103,6 +109,8 @@ struct Request {
   [[nodiscard]] bool tells_cache_status() const {
     return view.options->cache.status || explained || x.peer().own;
   }
+  // Whether it is written down what the cache does.
+  [[nodiscard]] bool notes_cache_status() const { return span || tells_cache_status(); }
   // What is asked on our own account is turned away first.
   [[nodiscard]] Priority priority() const {
     return x.peer().own ? Priority::background : route->priority;

@@ -1,6 +1,6 @@
 // headroom/link/link.h - where the edge and the SQL proxy meet: which request a query belongs to, and what its session must see.
 //
-// Owns: the requests at the app (requests.h) and the positions of sessions (positions.h). Made by main, borrowed by edge and sql.
+// Owns: the requests at the app (requests.h), the positions of sessions (positions.h), the spans of sampled traces (spans.h). Made by main, borrowed by edge and sql.
 // Threads: any. Invariants and limits: those of its parts.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include "headroom/link/positions.h"
 #include "headroom/link/reads.h"
 #include "headroom/link/requests.h"
+#include "headroom/link/spans.h"
 
 namespace headroom::link {
 
@@ -16,6 +17,7 @@ struct Link {
   Requests requests;
   Positions positions;
   UnclaimedReads unclaimed;
+  Spans spans;
   std::atomic<Currency*> currency{nullptr};  // the SQL proxy's, while it runs
 
   // Whether a page that read tables is as good as new.

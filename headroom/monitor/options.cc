@@ -1,5 +1,7 @@
 #include "headroom/monitor/options.h"
 
+#include "headroom/http/call.h"
+
 namespace headroom::monitor {
 namespace {
 
@@ -92,6 +94,40 @@ config::Section<PriceOptions> prices_section() {
   return s;
 }
 
+config::Section<OtlpOptions> otlp_section() {
+  using config::Reload;
+  using O = OtlpOptions;
+  config::Section<O> s("otlp", "Export of traces and metrics to an OpenTelemetry collector.");
+  s.setting("endpoint", &O::endpoint, "", Reload::live,
+            "The collector's OTLP/HTTP address, such as http://127.0.0.1:4318; `/v1/traces` and "
+            "`/v1/metrics` are put behind it. Empty: nothing is exported.");
+  s.secret("headers", &O::headers, "", Reload::live,
+           "Fields sent with each call, `Name: value`; keys of access among them.");
+  s.setting("service", &O::service, "headroom", Reload::live, "What the exporter calls itself.");
+  s.setting("traces", &O::traces, "true", Reload::live, "Whether traces are exported.");
+  s.setting("sample", &O::sample, "0.01", Reload::live,
+            "Which share of requests is traced, from 0 to 1; a trusted proxy's traceparent decides "
+            "for its own.",
+            config::between(0.0, 1.0));
+  s.setting("metrics", &O::metrics, "true", Reload::live, "Whether metrics are exported.");
+  s.setting("interval", &O::interval, "60s", Reload::live, "How often metrics are sent.",
+            config::between(1s, 1h));
+  s.setting("timeout", &O::timeout, "10s", Reload::live, "How long a call may take.",
+            config::between(100ms, 1min));
+  s.check([](const O& o) -> Result<void> {
+    if (o.endpoint.empty()) return {};
+    if (auto address = http::call_address(o.endpoint); !address)
+      return fail(Errc::invalid, "'endpoint': " + address.error().message);
+    if (o.endpoint.contains('?')) return fail(Errc::invalid, "'endpoint': expected no query");
+    for (const std::string& header : o.headers) {
+      if (header.find(':') == std::string::npos || header.starts_with(':'))
+        return fail(Errc::invalid, "'headers': expected Name: value");
+    }
+    return {};
+  });
+  return s;
+}
+
 config::Section<AlertingOptions> alerting_section() {
   using config::Reload;
   using A = AlertingOptions;
@@ -124,6 +160,7 @@ const config::Section<MonitorOptions>& monitor_section() {
     s.setting("enabled", &MonitorOptions::enabled, "true", config::Reload::live,
               "Off: `/metrics` answers 404; health answers all the same.");
     s.section("alerting", &MonitorOptions::alerting, alerting_section());
+    s.section("otlp", &MonitorOptions::otlp, otlp_section());
     s.section("prices", &MonitorOptions::prices, prices_section());
     s.section("trends", &MonitorOptions::trends, trends_section());
     s.alias("ENABLE_MONITORING", "enabled");

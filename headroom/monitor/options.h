@@ -95,8 +95,22 @@ struct PriceOptions {
   }
 };
 
+// [monitor.otlp]
+struct OtlpOptions {
+  std::string endpoint{};
+  std::vector<std::string> headers{};  // "Name: value"
+  std::string service{};
+  bool traces = true;
+  double sample = 0;
+  bool metrics = true;
+  Duration interval{};
+  Duration timeout{};
+  bool operator==(const OtlpOptions&) const = default;
+};
+
 struct MonitorOptions {
   bool enabled = true;
+  OtlpOptions otlp;
   PriceOptions prices;
   TrendOptions trends;
   AlertingOptions alerting;

@@ -54,6 +54,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   vitals_.add(edge_);
   const auto& tasks = settings_->get<tasks::TasksOptions>();
   if (tasks.enabled) vitals_.add(tasks_.emplace(workers_, resolver_, registry_, tasks));
+  if (tasks_) tasks_->trace_to(link_.spans);
   if (tasks_ && cache_) {
     auto clean = [this]() -> Result<std::string> {
       return fmt::format("{} values that were over have been taken out of the cache",

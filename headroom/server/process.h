@@ -16,6 +16,7 @@
 
 #include "headroom/edge/edge.h"
 #include "headroom/link/link.h"
+#include "headroom/monitor/exporter.h"
 #include "headroom/monitor/options.h"
 #include "headroom/monitor/process.h"
 #include "headroom/monitor/rates.h"
@@ -96,6 +97,7 @@ class Process {
   void start_tasks();
   void open_trends();
   void close_trends();
+  void open_exporter(const monitor::OtlpOptions& options);
   void open_control();
   void close_unused_doors();
   void announce() const;
@@ -145,6 +147,7 @@ class Process {
   Api api_;
   Live live_{sources_};
   std::unique_ptr<AlertSender> alert_sender_;
+  std::unique_ptr<monitor::Exporter> exporter_;  // replaced by the control thread
   Tokens tokens_;
   std::unique_ptr<AdminDoor> admin_;
   std::optional<TakeoverDoor> control_door_;

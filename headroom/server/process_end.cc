@@ -10,7 +10,8 @@
 namespace headroom::server {
 namespace {
 
-constexpr Duration kLook = 20ms;  // how often a drain looks whether all is done
+constexpr Duration kLook = 20ms;      // how often a drain looks whether all is done
+constexpr Duration kLastExport = 2s;  // for the last spans
 
 }  // namespace
 
@@ -74,6 +75,9 @@ Result<std::vector<config::Change>> Process::reload() {
     const std::scoped_lock lock(system_mutex_);
     prices_ = (*loaded)->get<monitor::MonitorOptions>().prices;
   }
+  if (const auto& otlp = (*loaded)->get<monitor::MonitorOptions>().otlp;
+      otlp != settings_->get<monitor::MonitorOptions>().otlp)
+    open_exporter(otlp);
   auto changes = config::differences(*settings_, **loaded);
   settings_ = std::move(*loaded);
   for (const config::Change& change : changes) {
@@ -149,6 +153,8 @@ void Process::finish(End end) {
   run_on(control_, [] { return true; });  // what was submitted has run
   run_on(reading_, [] { return true; });
   run_on(trending_, [] { return true; });
+  if (exporter_) exporter_->finish(kLastExport);
+  exporter_.reset();
   if (cache_) cache_->stop();  // nobody purges any more
   if (hub_) hub_->stop();      // nobody asks it any more
   workers_.stop_and_join();

@@ -41,6 +41,7 @@ Result<> Process::start() {
               fmt::format("Headroom {} has {}", kVersion, taken ? "taken over" : "started"));
   start_tasks();  // the server before has let go of the job store by now
   open_trends();  // and of the trends
+  open_exporter(settings_->get<monitor::MonitorOptions>().otlp);
   open_control();
   tick();  // the first sample: rates count from here
   vitals_.enter(monitor::Stage::serving);
@@ -191,6 +192,23 @@ void Process::open_trends() {
       AlertSender::start(workers_[0], resolver_, trending_, *alerts_, alerting, workers_.size());
   if (!sender) return log::error("server", "alerts: {}", sender.error().message);
   alert_sender_ = std::move(*sender);
+}
+
+// Instead of the one before.
+void Process::open_exporter(const monitor::OtlpOptions& options) {
+  exporter_.reset();
+  if (options.endpoint.empty()) return;
+  auto made = monitor::Exporter::start({.worker = workers_[0],
+                                        .resolver = resolver_,
+                                        .thread = trending_,
+                                        .spans = link_.spans,
+                                        .registry = registry_,
+                                        .own = [this] { return own_samples(); },
+                                        .workers = workers_.size(),
+                                        .version = std::string(kVersion)},
+                                       options);
+  if (!made) return log::error("server", "{}", made.error().message);
+  exporter_ = std::move(*made);
 }
 
 void Process::close_trends() {

@@ -238,6 +238,10 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
   const auto trace = link::parse_traceparent(request.traceparent);
   const link::RequestPointer its = trace ? s_.room_.link.requests.find(*trace, now) : s_.request_;
   results_.tell(its.get(), *plan_);
+  const auto before = s_.traced_;
+  if (trace) s_.follow_trace(request.traceparent);
+  if (s_.traced_) s_.record_span(shape_->query, now, Clock::now(), true);
+  s_.traced_ = before;
   std::string& out = s_.to_client();
   if (request.parses) pgwire::append_empty(out, from_server::kParseComplete);
   if (!request.simple) pgwire::append_empty(out, from_server::kBindComplete);

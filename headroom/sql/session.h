@@ -202,6 +202,10 @@ class Session {
   void look_for_tie(std::string_view& query);
   [[nodiscard]] bool take_own_setting(const pgwire::Frame& frame, std::string_view query);
   void untie();
+  // --- traced.cc ---
+  void follow_trace(
+      std::string_view traceparent);  // whether it is recorded, and whose part this is
+  void record_span(std::string_view query, TimePoint began, TimePoint ended, bool from_cache);
   [[nodiscard]] std::vector<std::string> names() const;
   void note_write(const Decision& decision);
   void wrote_until(const std::optional<link::Position>& position);
@@ -281,7 +285,8 @@ class Session {
   link::RequestPointer
       request_;  // of this exchange, this transaction or (SET headroom.traceparent) all that follows
   enum class Tie : std::uint8_t { none, exchange, transaction, session } tie_ = Tie::none;
-  link::Position position_;  // what this connection has written lies before it
+  std::optional<link::TraceContext> traced_;  // as long as the tie: who asks, of a recorded trace
+  link::Position position_;                   // what this connection has written lies before it
   TimePoint position_unknown_until_{};
   std::vector<std::string> writes_for_;  // sessions that were told that a write has begun
   bool wrote_ = false;                   // in this transaction, something may have been

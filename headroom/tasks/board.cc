@@ -218,6 +218,11 @@ Board::Outcome Board::committed(const Now& now) {
     outcome.failed += change.counts == Change::Counts::failed ? 1 : 0;
     if (change.counts == Change::Counts::done && change.entry->leased)
       outcome.runs.push_back(elapsed(change.entry->leased_at, now.steady));
+    const bool said =
+        change.counts == Change::Counts::done || change.counts == Change::Counts::failed;
+    if (said && change.entry->leased)
+      outcome.ended.push_back({change.entry->job.seq, change.entry->leased_at,
+                               change.counts == Change::Counts::failed});
     apply(change, now);
   }
   for (const std::string& key : staged_unlocks_) {

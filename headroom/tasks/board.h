@@ -151,6 +151,12 @@ class Board {
   struct Outcome {
     std::uint64_t pushed = 0, done = 0, failed = 0;
     std::vector<Duration> runs{};  // from lease to acknowledgement
+    struct Ended {
+      std::uint64_t seq = 0;
+      TimePoint leased_at{};
+      bool failed = false;
+    };
+    std::vector<Ended> ended{};  // what its worker said the end of
   };
   Outcome committed(const Now& now);
   void rolled_back();

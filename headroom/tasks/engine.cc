@@ -22,10 +22,11 @@ std::uint64_t fresh_seed() {
 }  // namespace
 
 Engine::Engine(net::Workers& workers, metrics::Registry& registry, std::unique_ptr<Store> store,
-               const TasksOptions& options)
+               const TasksOptions& options, link::Spans* spans)
     : workers_(workers),
       options_(options),
       store_(std::move(store)),
+      traced_(spans),
       answers_(workers.size()),
       commits_(registry.counter(kCommits)),
       failed_commits_(registry.counter(kFailedCommits)),
@@ -280,6 +281,7 @@ bool Engine::try_fetch(Request* fetch, const Now& now) {
     return false;
   } else {
     wait_recorder_.record((*taken)->waited);
+    traced_.began(**taken);
     fetch->job = std::move(**taken);
   }
   answer(fetch);
@@ -325,6 +327,7 @@ bool Engine::try_transaction(std::span<Request* const> writes, bool upkeep, cons
     done_.add_shared(outcome.done);
     failed_.add_shared(outcome.failed);
     for (const Duration run : outcome.runs) run_recorder_.record(run);
+    for (const auto& ended : outcome.ended) traced_.ended(ended, now.steady);
     commits_.add_shared();
     note_success();
     return true;

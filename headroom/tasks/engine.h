@@ -30,6 +30,7 @@
 #include "headroom/base/metrics.h"
 #include "headroom/net/worker.h"
 #include "headroom/tasks/board.h"
+#include "headroom/tasks/traced.h"
 
 namespace headroom::tasks {
 
@@ -41,8 +42,9 @@ class Engine {
   using Look = std::move_only_function<void(Board&, const Now&)>;
   using Take = Result<std::optional<Leased>>;
 
+  // `spans`: where those of traced jobs go; null: nowhere.
   Engine(net::Workers& workers, metrics::Registry& registry, std::unique_ptr<Store> store,
-         const TasksOptions& options);
+         const TasksOptions& options, link::Spans* spans = nullptr);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   ~Engine();
@@ -130,6 +132,7 @@ class Engine {
   std::atomic<bool> no_waiting_{false};
 
   std::list<Request*> waiters_;                 // the engine's thread
+  TracedJobs traced_;                           // the same
   std::vector<std::vector<Request*>> answers_;  // by worker
   TimePoint upkeep_from_{};                     // not before
   TimePoint next_complaint_{};
