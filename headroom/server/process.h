@@ -31,6 +31,7 @@
 #include "headroom/server/admin_door.h"
 #include "headroom/server/alerts_api.h"
 #include "headroom/server/api.h"
+#include "headroom/server/audit.h"
 #include "headroom/server/live.h"
 #include "headroom/server/options.h"
 #include "headroom/server/serve.h"
@@ -98,6 +99,8 @@ class Process {
   void open_trends();
   void close_trends();
   void open_exporter(const monitor::OtlpOptions& options);
+  void configure_alerts(const monitor::AlertingOptions& options);
+  void open_alert_sender(const monitor::AlertingOptions& options);
   void open_control();
   void close_unused_doors();
   void announce() const;
@@ -140,6 +143,8 @@ class Process {
   std::optional<monitor::Trends> trends_;
   std::optional<monitor::Alerts> alerts_;
   std::atomic<std::uint64_t> most_connections_{0};
+  std::vector<monitor::ObjectiveOptions> objectives_;  // under system_mutex_
+  Audit audit_;
   Sources sources_;
   net::Offload reading_{"reading", 1};
   net::Offload control_{"control", 1};
@@ -154,6 +159,7 @@ class Process {
   std::optional<Takeover> takeover_;
   Handover handover_;
   std::atomic<bool> metrics_enabled_;
+  bool trends_closed_ = false;  // the control thread's
   bool edge_runs_ = false;
   bool sql_runs_ = false;
 };

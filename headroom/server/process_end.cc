@@ -74,7 +74,11 @@ Result<std::vector<config::Change>> Process::reload() {
   {
     const std::scoped_lock lock(system_mutex_);
     prices_ = (*loaded)->get<monitor::MonitorOptions>().prices;
+    objectives_ = (*loaded)->get<monitor::MonitorOptions>().objectives;
   }
+  if (const auto& alerting = (*loaded)->get<monitor::MonitorOptions>().alerting;
+      alerting != settings_->get<monitor::MonitorOptions>().alerting)
+    configure_alerts(alerting);
   if (const auto& otlp = (*loaded)->get<monitor::MonitorOptions>().otlp;
       otlp != settings_->get<monitor::MonitorOptions>().otlp)
     open_exporter(otlp);
