@@ -208,9 +208,10 @@ ObjectRef MemoryTier::unlink(Shard& shard, Slot slot, Removal cause) {
   shard.policy.removed(slot);
   shard.slots.erase(slot);
   shard.bytes.store(shard.policy.bytes(), std::memory_order_relaxed);
-  ClassUse& use = shard.use[object.cls() % kClasses];
-  --use.entries;
-  use.bytes -= weight;
+  for (ClassUse* use : {&shard.use[object.cls() % kClasses], &shard.use_of_space(object)}) {
+    --use->entries;
+    use->bytes -= weight;
+  }
   invalidations_.tags().give(object.tags());
   if (Body* body = object.body()) body->detach();
   memory_.give(kIndexBytes);
@@ -227,9 +228,10 @@ ObjectRef MemoryTier::insert(Shard& shard, Object* object, std::uint64_t hash) {
   const Slot slot = shard.slots.insert(object, hash);
   shard.policy.inserted(slot, hash);
   shard.bytes.store(shard.policy.bytes(), std::memory_order_relaxed);
-  ClassUse& use = shard.use[object->cls() % kClasses];
-  ++use.entries;
-  use.bytes += weight_of(*object);
+  for (ClassUse* use : {&shard.use[object->cls() % kClasses], &shard.use_of_space(*object)}) {
+    ++use->entries;
+    use->bytes += weight_of(*object);
+  }
   entries_.fetch_add(1, std::memory_order_relaxed);
   return replaced;
 }
@@ -377,6 +379,7 @@ bool MemoryTier::add_form(const ObjectRef& object, std::size_t form, std::string
   shard.policy.grew(slot, size);
   shard.bytes.store(shard.policy.bytes(), std::memory_order_relaxed);
   shard.use[shard.object(slot).cls() % kClasses].bytes += size;
+  shard.use_of_space(shard.object(slot)).bytes += size;
   return true;
 }
 
@@ -446,6 +449,17 @@ std::array<ClassUse, kClasses> MemoryTier::use() const {
       all[i].entries += shard->use[i].entries;
       all[i].bytes += shard->use[i].bytes;
     }
+  }
+  return all;
+}
+
+ClassUse MemoryTier::use_of(Space space) const {
+  ClassUse all;
+  for (const auto& shard : shards_) {
+    const std::scoped_lock lock(shard->mutex);
+    const ClassUse& its = shard->space_use[static_cast<std::size_t>(space)];
+    all.entries += its.entries;
+    all.bytes += its.bytes;
   }
   return all;
 }

@@ -132,7 +132,7 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
   plan_ = plan_of(request.text);
   planned_ = true;
   shape_ = s_.shape_for(plan_->fingerprint, request.text);
-  counts_ = &results_.counts(worker, *shape_);
+  counts_ = &results_.counts(worker, asker(), *plan_, request.text);
   const Plan& plan = plan_->plan;
   if (!plan.cacheable) return pass_by(plan.refusal, plan.why_not);
   if (!request.simple && any_means_now(request.values))

@@ -9,6 +9,8 @@
 namespace headroom::sql {
 namespace {
 
+constexpr std::size_t kLongestShown = 2000;
+
 // Of what a session says about itself alone.
 bool is_neutral(std::string_view setting) { return setting == "application_name"; }
 
@@ -28,7 +30,10 @@ const std::string& acts_as(const Asker& asker) {
 ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, metrics::Registry& registry,
                          const CacheOptions& options, link::Link* link)
     : workers_(workers), cache_(cache), registry_(registry), options_(options), link_(link) {
-  for (std::size_t i = 0; i < workers.size(); ++i) parts_.push_back(std::make_unique<Part>());
+  for (std::size_t i = 0; i < workers.size(); ++i) {
+    parts_.push_back(std::make_unique<Part>());
+    parts_.back()->others.query = "(further queries)";
+  }
 }
 
 void ResultCache::add(const postgres::Means& means, const Database& database,
@@ -198,21 +203,28 @@ std::string ResultCache::key(const Asker& asker, std::string_view request) {
   return key;
 }
 
-ShapeCounts& ResultCache::counts(std::size_t worker, const Insight::Shape& shape) {
+ShapeCounts& ResultCache::counts(std::size_t worker, const Asker& asker, const KnownPlan& plan,
+                                 std::string_view text) {
   Part& part = *parts_[worker];
-  const auto found = part.counts.find(&shape);
+  const std::uint64_t key = hash64(asker.database.name, plan.fingerprint);
+  const auto found = part.counts.find(key);
   if (found != part.counts.end()) return found->second;
   if (part.counts.size() >= kMostShapes) return part.others;
-  shape.keep();
-  return part.counts[&shape];
+  ShapeCounts& made = part.counts[key];
+  made.database = asker.database.name;
+  made.query = normalised(text).substr(0, kLongestShown);
+  return made;
 }
 
 std::vector<CacheLine> ResultCache::lines(std::size_t worker) const {
   const TimePoint now = Clock::now();
   std::vector<CacheLine> all;
-  for (const auto& [shape, counts] : parts_[worker]->counts)
-    all.push_back({shape->database, shape->query, counts.why_not, counts.hits, counts.misses,
-                   counts.stored, counts.refused, counts.passed_by, counts.worth.verdict(now)});
+  const auto add = [&](const ShapeCounts& each) {
+    all.push_back({each.database, each.query, each.why_not, each.hits, each.misses, each.stored,
+                   each.refused, each.passed_by, each.worth.verdict(now)});
+  };
+  for (const auto& [key, counts] : parts_[worker]->counts) add(counts);
+  if (all.size() >= kMostShapes) add(parts_[worker]->others);
   return all;
 }
 

@@ -280,6 +280,10 @@ std::vector<ReplicaReport> Sql::replicas() const {
   return all;
 }
 
+CacheReport Sql::cache(std::size_t most) const {
+  return body_->runs_ ? cache_report(body_->room_, most) : CacheReport{};
+}
+
 Sql::Queries Sql::queries(Order order, std::size_t most) const {
   std::unordered_map<std::uint64_t, ShapeReport> shapes;
   Queries found;

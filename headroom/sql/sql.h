@@ -6,6 +6,7 @@
 // Limits: SqlOptions.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -45,6 +46,32 @@ struct PinReport {
   Duration time{};
 };
 
+// One shape of query at the cache of results.
+struct CachedQueryReport {
+  std::string database, query, reason;
+  std::uint64_t hits = 0, misses = 0, stored = 0, refused = 0, passed_by = 0;
+  bool cacheable = false;  // the last time it was asked for
+  bool rests = false;      // written too often to be looked up
+};
+
+// One database's part of it.
+struct CachedDatabaseReport {
+  std::string database, state;
+  bool current = false;
+  Duration lag{}, bypassed{};
+  std::uint64_t commits = 0, flushes = 0, tables = 0;
+  std::uint64_t hits = 0, misses = 0, refused = 0, passed_by = 0, stored = 0, not_stored = 0;
+  std::uint64_t drops = 0;
+  std::map<std::string, std::uint64_t> reasons{};  // of what was refused or passed by
+};
+
+struct CacheReport {
+  bool on = false;
+  std::uint64_t entries = 0, bytes = 0, limit_bytes = 0;
+  std::vector<CachedDatabaseReport> databases{};
+  std::vector<CachedQueryReport> queries{};  // those asked most first
+};
+
 class Sql final : public net::Health {
  public:
   // `cache`: where results are kept; null: nowhere.
@@ -82,6 +109,8 @@ class Sql final : public net::Health {
   // A query of Headroom's own to the primary of a database, as its URL's user. Waits; not from a worker. Errc::unavailable, timeout, invalid.
   [[nodiscard]] Result<postgres::Rows> ask(const std::string& database, std::string query) const;
   [[nodiscard]] std::vector<std::string> databases() const;
+  // The cache of results, with the `most` queries asked most.
+  [[nodiscard]] CacheReport cache(std::size_t most) const;
   enum class Order : std::uint8_t { total, mean, calls, errors, rows, wait };
   struct Queries {
     std::vector<ShapeReport> first;
