@@ -464,6 +464,16 @@ ClassUse MemoryTier::use_of(Space space) const {
   return all;
 }
 
+bool MemoryTier::holds(const ObjectRef& object) const {
+  const std::uint64_t hash = hash_of(object->space(), object->key(), seed_);
+  Shard& shard = shard_of(hash);
+  const std::scoped_lock lock(shard.mutex);
+  const Slot slot = shard.slots.find(hash, object->space(), object->key());
+  return slot != 0 && &shard.object(slot) == &*object &&
+         invalidations_.check(object->space(), object->key(), object->tags(),
+                              Shard::seq(*object)) != Verdict::hard;
+}
+
 std::optional<EntryInfo> MemoryTier::info(Space space, std::string_view prefix, Object& object,
                                           TimePoint now) const {
   if (object.space() != space || !object.key().starts_with(prefix) || now >= object.kept_until())

@@ -153,6 +153,8 @@ class MemoryTier {
   }
   [[nodiscard]] std::array<ClassUse, kClasses> use() const;
   [[nodiscard]] ClassUse use_of(Space space) const;
+  // Whether look-ups find it still: what an invalidation has overtaken they never did.
+  [[nodiscard]] bool holds(const ObjectRef& object) const;
   [[nodiscard]] std::vector<TagUse> top_tags(std::size_t most) const {
     return invalidations_.tags().top(most);
   }

@@ -304,6 +304,8 @@ net::Task<> Pages::answer_shared(Request& r, Place& place) {
     if (found.answer == cache::Answer::bypass)
       co_return co_await go_alone(r, "known as not cacheable");
     if (!found.object) break;
+    // It is as old as this request, but a CDN would keep it after the write that has overtaken it.
+    if (collapsed && Fill::tells_cdn(r) && !cache_.memory().holds(found.object)) break;
     const Page page(found.object->metadata());
     if (!http::may_answer(r.head(), page.freshness(), r.place.rules)) break;
     std::string_view detail;

@@ -22,6 +22,7 @@
 #include "headroom/server/realtime_look.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sql_api.h"
+#include "headroom/server/sql_cache_api.h"
 #include "headroom/server/tasks_api.h"
 #include "headroom/server/trends_api.h"
 #include "headroom/server/warm_api.h"
@@ -88,6 +89,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_cache_endpoints(api_, sources_);
   add_sql_endpoints(api_, sources_);
   add_database_endpoints(api_, sources_);
+  add_sql_cache_endpoints(api_, sources_);
   add_realtime_endpoints(api_, sources_);
   add_realtime_look_endpoints(api_, sources_);
   add_cache_entries(api_, sources_);

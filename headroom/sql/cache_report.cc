@@ -31,8 +31,7 @@ CachedDatabaseReport report_of(const std::string& name, const ChangeStream& stre
                             .not_stored = all.not_stored};
   for (const std::uint64_t each : all.drops) made.drops += each;
   for (std::size_t i = 1; i < kRefusals; ++i) {
-    if (all.refused[i] > 0)
-      made.reasons.emplace(name_of(static_cast<Refusal>(i)), all.refused[i]);
+    if (all.refused[i] > 0) made.reasons.emplace(name_of(static_cast<Refusal>(i)), all.refused[i]);
   }
   return made;
 }
@@ -79,8 +78,8 @@ CacheReport cache_report(Room& room, std::size_t most) {
   if (lines.size() > most) lines.resize(most);
   for (CacheLine& line : lines)
     made.queries.push_back({line.database, line.query, state_of(line), line.hits, line.misses,
-                            line.stored, line.refused, line.passed_by,
-                            line.hits + line.misses > 0, line.rests()});
+                            line.stored, line.refused, line.passed_by, line.hits + line.misses > 0,
+                            line.rests()});
   return made;
 }
 

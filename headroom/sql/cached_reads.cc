@@ -373,7 +373,8 @@ void CachedReads::finish_fill(pgwire::Status status) {
                          .lifetimes = {.ttl = ttl},
                          .tags = fill.plan->tags,
                          .is_copy = true};  // not to the disk: nobody decodes while it lies there
-  const bool stored = fill.lease.store(head, fill.bytes, now).has_value();
+  const auto object = fill.lease.store(head, fill.bytes, now);
+  const bool stored = object && results_.cache().memory().holds(*object);
   const std::size_t worker = s_.worker().index();
   results_.cache().count_fill(worker, cache::Space::sql, 0,
                               stored ? cache::Cache::Fill::stored : cache::Cache::Fill::failed,

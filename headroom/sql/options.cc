@@ -130,6 +130,12 @@ Result<> check_databases(const SqlOptions& o) {
     if (!names.insert(database.name).second)
       return fail(Errc::invalid, "two databases are named '" + database.name + "'");
   }
+  if (o.warm.size() > kMostWarmQueries) return fail(Errc::invalid, "warm: more than 1000 queries");
+  for (const WarmOptions& warm : o.warm) {
+    if (warm.database.empty() ? o.postgres.empty() && o.databases.size() != 1
+                              : !names.contains(warm.database) || warm.database == "headroom")
+      return fail(Errc::invalid, "warm: no such database: '" + warm.database + "'");
+  }
   if (o.pool_size + o.pool_overflow < std::max(1U, o.pool_min))
     return fail(Errc::invalid, "pool_size and pool_overflow allow fewer connections than pool_min");
   return {};
@@ -171,6 +177,7 @@ const Section<SqlOptions>& sql_section() {
               "KILL). Users of URLs may look.");
     s.section("tls", &SqlOptions::tls, tls_section());
     s.section("cache", &SqlOptions::cache, cache_section());
+    s.list("warm", &SqlOptions::warm, warm_section(), Reload::restart);
     s.setting("mode", &SqlOptions::mode, "transaction", Reload::restart,
               "How long a client keeps a server connection.");
     s.setting("pool_min", &SqlOptions::pool_min, "0", Reload::restart,

@@ -68,6 +68,7 @@ struct SqlOptions {
   std::vector<std::string> admins;
   TlsOptions tls;
   CacheOptions cache;
+  std::vector<WarmOptions> warm;
   Mode mode{};
   std::uint32_t pool_min = 0;
   std::uint32_t pool_size = 0;

@@ -95,7 +95,7 @@ class ResultCache final : public link::Currency {
     };
     std::unordered_map<std::string, KnownPlanPointer, Hash, std::equal_to<>> plans;
     std::size_t plan_bytes = 0;
-    std::string name;  // of the plan that is looked for
+    std::string name;                                       // of the plan that is looked for
     std::unordered_map<std::uint64_t, ShapeCounts> counts;  // by database and fingerprint
     ShapeCounts others;
   };

@@ -65,6 +65,7 @@ class Room {
                                          const std::optional<postgres::ScramKeys>& shown);
   [[nodiscard]] std::vector<Account*> accounts() const;
   [[nodiscard]] Part& part(const net::Worker& worker) { return *parts_[worker.index()]; }
+  [[nodiscard]] const postgres::Means& means() const { return means_; }
   // From main's thread: the servers are watched, are no longer.
   void start_watching();
   void stop_watching();

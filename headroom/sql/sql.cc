@@ -13,6 +13,7 @@
 #include "headroom/sql/explain.h"
 #include "headroom/sql/metrics.h"
 #include "headroom/sql/session.h"
+#include "headroom/sql/warmer.h"
 
 namespace headroom::sql {
 namespace {
@@ -70,6 +71,7 @@ class Sql::Body {
   std::optional<net::Listener> listener_;
   std::vector<std::unique_ptr<net::TaskGroup>> acceptors_;
   std::vector<std::unique_ptr<Upkeep>> upkeep_;
+  std::unique_ptr<Warmer> warmer_;  // null: there is nothing to warm
   std::atomic<bool> runs_ = false;  // the parts stay: figures are asked for until the end
 };
 
@@ -141,6 +143,10 @@ Result<> Sql::start(std::shared_ptr<const SqlOptions> options, std::vector<int> 
   b.room_.start_watching();
   b.workers_.each([&](net::Worker& worker) { b.accept_on(worker); });
   b.runs_ = true;
+  if (!options->warm.empty()) {
+    b.warmer_ = std::make_unique<Warmer>(b.room_, b.listener_->endpoint());
+    b.warmer_->start();
+  }
   log::announce("headroom: sql listening on " + b.listener_->endpoint().to_string());
   return {};
 }
@@ -166,6 +172,7 @@ void Sql::stop_accepting(Sockets sockets) {
 
 void Sql::drain() {
   if (!body_->runs_) return;
+  if (body_->warmer_) body_->warmer_->stop();
   body_->workers_.each([this](net::Worker& worker) {
     Part& part = body_->room_.part(worker);
     part.draining = true;
@@ -179,6 +186,7 @@ void Sql::stop() {
   Body& b = *body_;
   if (!b.runs_) return;
   b.runs_ = false;
+  if (b.warmer_) b.warmer_->stop();
   if (b.listener_) stop_accepting();
   for (auto& part : b.room_.parts_) part->group.stop_and_join();
   if (b.room_.results) b.room_.results->stop();
@@ -278,6 +286,16 @@ std::vector<ReplicaReport> Sql::replicas() const {
       all.push_back({name, std::move(server)});
   }
   return all;
+}
+
+Result<bool> Sql::warm() const {
+  if (!body_->warmer_) return fail(Errc::not_found, "no queries are listed in [[sql.warm]]");
+  if (!body_->runs_) return fail(Errc::unavailable, "the proxy is stopping");
+  return body_->warmer_->begin();
+}
+
+CacheWarmStatus Sql::warm_status() const {
+  return body_->warmer_ ? body_->warmer_->status() : CacheWarmStatus{};
 }
 
 CacheReport Sql::cache(std::size_t most) const {

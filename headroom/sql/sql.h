@@ -72,6 +72,19 @@ struct CacheReport {
   std::vector<CachedQueryReport> queries{};  // those asked most first
 };
 
+// The last run of [[sql.warm]], or the one under way.
+struct CacheWarmStatus {
+  bool running = false;
+  std::uint64_t runs = 0, total = 0, done = 0;
+  std::uint64_t stored = 0, fresh = 0, not_stored = 0, failed = 0;
+  Duration took{};
+  std::int64_t began = 0;
+  struct Problem {
+    std::string query, why;
+  };
+  std::vector<Problem> problems{};  // the first of them
+};
+
 class Sql final : public net::Health {
  public:
   // `cache`: where results are kept; null: nowhere.
@@ -111,6 +124,9 @@ class Sql final : public net::Health {
   [[nodiscard]] std::vector<std::string> databases() const;
   // The cache of results, with the `most` queries asked most.
   [[nodiscard]] CacheReport cache(std::size_t most) const;
+  // Runs what [[sql.warm]] lists. True: it begins; false: it is under way. Errc::not_found: nothing is listed.
+  [[nodiscard]] Result<bool> warm() const;
+  [[nodiscard]] CacheWarmStatus warm_status() const;
   enum class Order : std::uint8_t { total, mean, calls, errors, rows, wait };
   struct Queries {
     std::vector<ShapeReport> first;
