@@ -56,7 +56,7 @@ struct CachedQueryReport {
 
 // One database's part of it.
 struct CachedDatabaseReport {
-  std::string database, state;
+  std::string database{}, state{};
   bool current = false;
   Duration lag{}, bypassed{};
   std::uint64_t commits = 0, flushes = 0, tables = 0;

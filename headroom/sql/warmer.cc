@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "headroom/base/log.h"
+#include "headroom/base/text.h"
 #include "headroom/sql/admin.h"
 #include "headroom/sql/effects.h"
 #include "headroom/sql/metrics.h"
