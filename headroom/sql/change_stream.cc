@@ -176,7 +176,11 @@ StreamReport ChangeStream::report() const {
                  : catalogue_stale_            ? "reading the catalogue"
                  : verified_ <= doubted_       ? "waiting for a commit to pass"
                                                : "current";
-  report.current = report.state == "current" && report.behind <= std::max(behind_, 2 * kAtRest);
+  // At rest it is asked once a second only.
+  const bool in_demand = elapsed(time_of(wanted_.load()), now) < kAtRest;
+  if (report.state == "current" && report.behind > (in_demand ? behind_ : 2 * kAtRest))
+    report.state = "behind";
+  report.current = report.state == "current";
   return report;
 }
 

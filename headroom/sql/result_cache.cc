@@ -33,6 +33,7 @@ ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, metrics::Re
   for (std::size_t i = 0; i < workers.size(); ++i) {
     parts_.push_back(std::make_unique<Part>());
     parts_.back()->others.query = "(further queries)";
+    parts_.back()->others.is_one = false;
   }
 }
 
