@@ -470,7 +470,7 @@ class Traps(Cached):
                     "CREATE POLICY p ON t.session USING (v::text = current_setting('app.user', true))")
         wire = self.wire(server)
         self.assertEqual(self.warm(server, wire, "SELECT v FROM t.mine"), ["1"])
-        self.refused(server, wire, "SELECT v FROM t.session", "policies")
+        self.refused(server, wire, "SELECT v FROM t.session", "row-level security")
         self.direct("DROP POLICY p ON t.mine; CREATE POLICY p ON t.mine USING (true)")
         eventually(lambda: wire.values("SELECT v FROM t.mine ORDER BY v") == ["1", "2"], timeout=1.5)
 
