@@ -280,7 +280,7 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   const std::string what =
       fmt::format("{} {}", head.method_text, head.path);  // the head may move with the body
   Held held(mine(exchange).in_flight);
-  auto body = co_await read_body(exchange, takes, held);
+  auto body = co_await read_body(exchange, endpoint, held);
   if (!body) {
     exchange.close_after();
     if (held.in_flight > kBytesInFlight) co_return error_reply(body.error());
@@ -431,10 +431,13 @@ bool Api::is_operator(std::string_view token, const IpAddress& from, std::size_t
   return who && who->may(auth::Role::operator_);
 }
 
-net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange, Takes takes, Held& held) {
+net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange, const Endpoint& endpoint,
+                                              Held& held) {
   std::string body;
   if (!exchange.has_body()) co_return body;
-  exchange.limit_body(takes == Takes::bytes ? kBytesLimit : kBodyLimit);
+  exchange.limit_body(endpoint.body_limit != 0         ? endpoint.body_limit
+                      : endpoint.takes == Takes::bytes ? kBytesLimit
+                                                       : kBodyLimit);
   for (;;) {
     auto piece = co_await exchange.read();
     if (!piece) co_return pass(piece, "body");

@@ -7,7 +7,7 @@
 //   from who may not ask; (2) a handler that may block never runs on a worker; (3) a change is logged with who made it (of the app's own data only
 //   at level debug); (4) errors are {"error": {"code", "message"}} and hold no secret; (5) a form of another site's page can send no body that is
 //   taken: bodies are JSON, but for methods that no form has.
-// Limits: bodies of kBodyLimit, or kBytesLimit where an endpoint takes any bytes, of those kBytesInFlight at once on each worker;
+// Limits: bodies of kBodyLimit, or kBytesLimit where an endpoint takes any bytes, or what the endpoint says, of those kBytesInFlight at once on each worker;
 //   auth::LoginLimits failures of an address on each worker.
 #pragma once
 
@@ -77,6 +77,7 @@ struct Endpoint {
   std::string_view
       query{};  // the names of what the query may say, separated by spaces; others are refused. Empty: nobody looks
   Takes takes = Takes::json;
+  std::uint64_t body_limit = 0;  // 0: the Api's
   std::function<http::Reply(const Call&)> answer{};
   std::function<net::Task<http::Reply>(http::Exchange&, const Call&)>
       task{};  // instead, with Run::waiting
@@ -165,8 +166,8 @@ class Api {
 
   [[nodiscard]] net::Task<> serve(http::Exchange& exchange, Place place);
   [[nodiscard]] net::Task<http::Reply> answer(http::Exchange& exchange, Place place);
-  [[nodiscard]] net::Task<Result<std::string>> read_body(http::Exchange& exchange, Takes takes,
-                                                         Held& held);
+  [[nodiscard]] net::Task<Result<std::string>> read_body(http::Exchange& exchange,
+                                                         const Endpoint& endpoint, Held& held);
   [[nodiscard]] std::expected<Match, http::Reply> match(const http::RequestHead& head,
                                                         Place place) const;
   [[nodiscard]] std::expected<auth::Identity, http::Reply> identify(http::Exchange& exchange,

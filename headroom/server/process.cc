@@ -15,6 +15,7 @@
 #include "headroom/server/cdn_api.h"
 #include "headroom/server/ceilings.h"
 #include "headroom/server/database_api.h"
+#include "headroom/server/database_chores.h"
 #include "headroom/server/realtime_api.h"
 #include "headroom/server/realtime_look.h"
 #include "headroom/server/seeds.h"
@@ -60,6 +61,12 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
                          cache_->clean_up());
     };
     tasks_->add_chore({.name = "cache-clean-up", .cron = "7 * * * *", .work = std::move(clean)});
+  }
+  const auto& sql = settings_->get<sql::SqlOptions>();
+  if (tasks_ && sql.enabled && (!sql.postgres.empty() || !sql.databases.empty())) {
+    const DatabaseChores databases{.sql = [this] { return sql_runs_ ? &sql_ : nullptr; },
+                                   .analyze = tasks.analyze};
+    for (tasks::Chore& chore : database_chores(databases)) tasks_->add_chore(std::move(chore));
   }
   vitals_.add(sql_);
   vitals_.add(tokens_);
