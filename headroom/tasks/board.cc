@@ -243,7 +243,7 @@ Board::Outcome Board::committed(const Now& now) {
   }
   for (const auto& [queue, paused] : staged_pauses_) {
     queue->paused = paused;
-    news_ = true;
+    news_.queues.insert(queue->name);
   }
   for (Share* share : staged_shares_) share->stored = true;
   for (auto& [name, planned] : staged_schedules_) {
@@ -344,7 +344,7 @@ Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues
         entry->dropped = true;
         expired_.push_back(entry->job.seq);
         if (expired_.size() < kMostExpired) continue;
-        news_ = true;  // the rest once these are removed
+        news_.everywhere = true;  // the rest once these are removed
         return std::nullopt;
       }
       if (entry->job.body.empty()) {

@@ -209,14 +209,27 @@ class Board {
   };
   [[nodiscard]] Result<std::optional<Whereabouts>> whereabouts(std::string_view jid,
                                                                const Now& now);
+  // One step of looking for a job in the store: at most `rows` behind the number `after`.
+  struct Searched {
+    std::optional<StoredJob> job{};
+    std::uint64_t looked_to = 0;
+    bool end = false;
+  };
+  [[nodiscard]] Result<Searched> search(std::string_view jid, std::uint64_t after,
+                                        std::size_t rows) const;
   [[nodiscard]] std::vector<Whereabouts> running(std::size_t limit, const Now& now) const;
   // Empty: none has been handed out.
   [[nodiscard]] QueueTimes times_of(std::string_view queue) const;
   // Since when its first waiting job waits; 0: none does.
   [[nodiscard]] static double waited_s(const Job& job, const Now& now);
   [[nodiscard]] double latency_s(std::string_view queue, const Now& now) const;
-  // Whether jobs have become ready since the last call.
-  [[nodiscard]] bool take_news(const Now& now);
+  // The queues in which jobs have become ready since the last call.
+  struct News {
+    bool everywhere = false;
+    std::unordered_set<std::string> queues{};
+    explicit operator bool() const { return everywhere || !queues.empty(); }
+  };
+  [[nodiscard]] News take_news(const Now& now);
   // Until when nothing changes by itself.
   [[nodiscard]] TimePoint next_due(const Now& now) const;
 
@@ -328,7 +341,7 @@ class Board {
   std::uint64_t last_seq_ = 0;
   std::uint64_t boot_seq_ = 0;  // jobs up to it may have been leased by a process before this one
   std::uint64_t bytes_ = 0;     // of entries
-  bool news_ = false;
+  News news_;
 
   std::unordered_map<std::uint64_t, EntryPointer> entries_;  // by seq
   std::unordered_map<std::uint64_t, Entry*> by_jid_;         // by the jid's hash, chained

@@ -342,5 +342,28 @@ TEST_F(BoardBoundsTest, AJobThatWasLentComesBackWhenItCouldNotBeWritten) {
   EXPECT_EQ(last_.body, body);
 }
 
+TEST_F(BoardBoundsTest, AJobIsFoundByItsNameWhereverItLies) {
+  options_.memory_limit = Bytes{30'000};
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
+  ASSERT_TRUE(push("later", R"("at":"2099-01-01T00:00:00Z","priority":9)").has_value());
+  const auto search = [&](std::string_view jid) {
+    std::uint64_t after = 0;
+    int steps = 0;
+    for (;;) {
+      const auto found = board().search(fmt::format("the-job-{}", jid), after, 50);
+      HR_ASSERT(found.has_value());
+      ++steps;
+      if (found->job || found->end) return std::pair(found->job, steps);
+      after = found->looked_to;
+    }
+  };
+  const auto [far, steps] = search("0280");
+  ASSERT_TRUE(far.has_value());
+  EXPECT_EQ(far->place, (Place{board().lanes_of("default").at(0), {-5, 281}}));
+  EXPECT_EQ(steps, 6);
+  EXPECT_EQ(search("later").first->place.lane, kScheduled);
+  EXPECT_FALSE(search("nobody").first.has_value());
+}
+
 }  // namespace
 }  // namespace headroom::tasks

@@ -84,6 +84,14 @@ class FailingStore final : public Store {
     return behind_.read(lane, after, limit, bytes);
   }
   [[nodiscard]] Result<std::string> body(std::uint64_t seq) override { return behind_.body(seq); }
+  [[nodiscard]] Result<Search> search(std::string_view jid, std::uint64_t after,
+                                      std::size_t rows) override {
+    return behind_.search(jid, after, rows);
+  }
+  [[nodiscard]] Result<Job> job(std::uint64_t seq) override { return behind_.job(seq); }
+  [[nodiscard]] Result<std::optional<Place>> find_in(LaneId lane, std::uint64_t seq) override {
+    return behind_.find_in(lane, seq);
+  }
 
  private:
   [[nodiscard]] Result<> broken() const { return fail(*fails, "the disk is gone (test)"); }

@@ -48,7 +48,7 @@ void Board::forget(Entry* entry) {
 // Into the lane of its place: into memory, or counted there.
 void Board::settle_in(EntryPointer entry, WallTime ready) {
   Lane& to = lane(entry->place.lane);
-  news_ = news_ || to.id() >= kFirstQueue;
+  if (to.id() >= kFirstQueue) news_.queues.insert(entry->job.queue);
   if (!to.reaches(entry->place.key)) return to.count_spilled();
   Entry* added = index(std::move(entry));
   added->ready = ready;
@@ -140,7 +140,7 @@ void Board::lease(Entry* entry, std::string_view wid, const Now& now, Throttles:
 void Board::end_lease(Entry* entry) {
   entry->leased = false;
   lane(entry->place.lane).take_back();
-  news_ = throttles_.end(entry->job) || news_;
+  if (throttles_.end(entry->job)) news_.everywhere = true;
   lease_ends_.erase({entry->lease_end, entry->job.seq});
   if (const auto worker = workers_.find(entry->wid); worker != workers_.end())
     worker->second->running.erase(entry->job.seq);

@@ -45,9 +45,9 @@ Result<> Board::prepare(const Now& now) {
   return {};
 }
 
-bool Board::take_news(const Now& now) {
-  const bool passed = throttles_.take_passed(now.steady);
-  return std::exchange(news_, false) || passed;
+Board::News Board::take_news(const Now& now) {
+  if (throttles_.take_passed(now.steady)) news_.everywhere = true;
+  return std::exchange(news_, {});
 }
 
 bool Board::needs_upkeep(const Now& now) const {

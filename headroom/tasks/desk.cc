@@ -58,17 +58,6 @@ Result<Enqueued> Desk::enqueue(const std::vector<std::string>& texts) {
   return jobs.done();
 }
 
-Result<std::vector<LaneId>> Desk::lanes() {
-  std::vector<LaneId> lanes{kScheduled, kRetries, kDead};
-  auto looked = engine_.run_read([&](Board& board, const Now&) {
-    for (const std::string& name : board.queue_names()) {
-      for (const LaneId lane : board.lanes_of(name)) lanes.push_back(lane);
-    }
-  });
-  if (!looked) return pass(looked);
-  return lanes;
-}
-
 Result<JobView> Desk::find(std::string_view jid) {
   Result<std::optional<Board::Whereabouts>> known;
   auto looked =
@@ -81,25 +70,18 @@ Result<JobView> Desk::find(std::string_view jid) {
     if (!looked) return pass(looked);
     return view;
   }
-  auto all = lanes();
-  if (!all) return pass(all);
-  for (const LaneId lane : *all) {
-    Key after = kBegin;
-    for (bool end = false; !end;) {
-      Result<Board::Swept> swept;
-      looked = engine_.run_read([&](Board& board, const Now& now) {
-        swept = board.sweep(
-            lane, after, kStep, Board::Act::none, [jid](const Job& job) { return job.jid == jid; },
-            now);
-      });
-      if (!looked) return pass(looked);
-      if (!swept) return pass(swept);
-      if (!swept->jobs.empty())
-        return JobView{state_of(lane, false), std::move(swept->jobs.front().job),
-                       swept->jobs.front().place, "", 0};
-      after = swept->last;
-      end = swept->end;
-    }
+  std::uint64_t after = 0;
+  for (bool end = false; !end;) {
+    Result<Board::Searched> searched;
+    looked = engine_.run_read(
+        [&](Board& board, const Now&) { searched = board.search(jid, after, kSearchStep); });
+    if (!looked) return pass(looked);
+    if (!searched) return pass(searched);
+    if (searched->job)
+      return JobView{state_of(searched->job->place.lane, false), std::move(searched->job->job),
+                     searched->job->place, "", 0};
+    after = searched->looked_to;
+    end = searched->end;
   }
   return trace_of(jid);
 }

@@ -49,6 +49,7 @@ class Desk {
  public:
   static constexpr std::size_t kPage = 1000;
   static constexpr std::size_t kStep = 500;
+  static constexpr std::size_t kSearchStep = 20'000;
 
   Desk(Engine& engine, const TasksOptions& options) : engine_(engine), options_(options) {}
 
@@ -91,7 +92,6 @@ class Desk {
   static constexpr Key kBegin{std::numeric_limits<std::int64_t>::min(), 0};
 
  private:
-  [[nodiscard]] Result<std::vector<LaneId>> lanes();
   [[nodiscard]] Result<std::vector<LaneId>> lanes_of(std::string_view set, std::string_view queue);
   [[nodiscard]] Result<StoredPage> page_of(LaneId lane, Key after, std::size_t limit);
   [[nodiscard]] Result<std::uint64_t> sweep_lane(LaneId lane, Board::Act act,

@@ -322,9 +322,12 @@ bool Engine::try_fetch(Request* fetch, const Now& now) {
 }
 
 void Engine::serve_waiters(const Now& now) {
-  if (!board_->take_news(now)) return;
+  Board::News news = board_->take_news(now);
+  if (!news || waiters_.empty()) return;
   const std::vector<std::string>* empty = nullptr;  // queues that have nothing now
+  const auto concerned = [&](const std::string& queue) { return news.queues.contains(queue); };
   std::erase_if(waiters_, [&](Request* waiter) {
+    if (!news.everywhere && std::ranges::none_of(*waiter->queues, concerned)) return false;
     if (empty != nullptr && *empty == *waiter->queues) return false;
     if (try_fetch(waiter, now)) return true;
     if (!board_->is_quiet(waiter->wid)) empty = waiter->queues;

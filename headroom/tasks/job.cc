@@ -22,6 +22,7 @@ constexpr std::int64_t kMostReserve = 86400;
 constexpr std::int64_t kStandardRetry = 25;
 constexpr std::int64_t kMostRetry = 1000;
 constexpr std::int64_t kMostPriority = 255;
+constexpr std::int64_t kMostSeconds = std::numeric_limits<std::int32_t>::max();
 
 bool is_word(std::string_view word) {
   return word.size() <= kWordLimit &&
@@ -134,12 +135,14 @@ class JobReader {
       custom.refuse("unique_until", "expected success or start");
     const auto time = expires_at.empty() ? std::optional<WallTime>(0) : parse_time(expires_at);
     if (!time) custom.refuse("expires_at", "expected a time such as 2026-11-21T10:38:57Z");
-    if (expires_in && (*expires_in < 0 || *expires_in > std::numeric_limits<std::int32_t>::max()))
+    if (expires_in && (*expires_in < 0 || *expires_in > kMostSeconds))
       custom.refuse("expires_in", "expected seconds, from 0");
     job_.unique_for_s = static_cast<std::uint32_t>(
         std::clamp<std::int64_t>(unique_for, 0, std::numeric_limits<std::int32_t>::max()));
     job_.unique_until = until == "start" ? UniqueUntil::start : UniqueUntil::success;
-    job_.expires = expires_in ? now_ + *expires_in * kSecond : time.value_or(0);
+    job_.expires = expires_in
+                       ? now_ + std::clamp<std::int64_t>(*expires_in, 0, kMostSeconds) * kSecond
+                       : time.value_or(0);
   }
 
   // Each job of it must be good, so that none is found wanting when its turn comes.

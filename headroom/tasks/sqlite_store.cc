@@ -309,4 +309,45 @@ Result<std::string> SqliteStore::body(std::uint64_t seq) {
   return std::move(*body);
 }
 
+Result<Store::Search> SqliteStore::search(std::string_view jid, std::uint64_t after,
+                                          std::size_t rows) {
+  Search search{.seq = 0, .looked_to = after, .end = true};
+  const auto take = [&](const sqlite::Statement& row) {
+    search.seq = row.column<std::optional<std::uint64_t>>(0).value_or(0);
+    search.looked_to = row.column<std::optional<std::uint64_t>>(1).value_or(after);
+    search.end = row.column<std::uint64_t>(2) < rows;
+  };
+  auto done = each(*database_,
+                   "SELECT min(CASE WHEN jid = ? THEN seq END), max(seq), count(*) FROM "
+                   "(SELECT seq, jid FROM jobs WHERE seq > ? ORDER BY seq LIMIT ?)",
+                   take, jid, number(after), static_cast<std::int64_t>(rows));
+  if (!done) return pass(done);
+  return search;
+}
+
+Result<Job> SqliteStore::job(std::uint64_t seq) {
+  std::optional<Job> job;
+  auto done = each(
+      *database_,
+      "SELECT 0, seq, jid, queue, priority, reserve, expires, lost, unique_key, unique_until, "
+      "body, "
+      "jobtype, share, bid, called_by, flags FROM jobs WHERE seq = ?",
+      [&](const sqlite::Statement& row) { job = stored_in(row, 0).job; }, number(seq));
+  if (!done) return pass(done);
+  if (!job) return fail(Errc::not_found, "no such job");
+  return std::move(*job);
+}
+
+Result<std::optional<Place>> SqliteStore::find_in(LaneId lane, std::uint64_t seq) {
+  std::optional<Place> place;
+  auto done = each(
+      *database_, "SELECT rank FROM places WHERE lane = ? AND seq = ? LIMIT 1",
+      [&](const sqlite::Statement& row) {
+        place = Place{lane, {row.column<std::int64_t>(0), seq}};
+      },
+      lane, number(seq));
+  if (!done) return pass(done);
+  return place;
+}
+
 }  // namespace headroom::tasks

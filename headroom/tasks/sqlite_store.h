@@ -48,6 +48,10 @@ class SqliteStore final : public Store {
   [[nodiscard]] Result<StoredPage> read(LaneId lane, const Key& after, std::size_t limit,
                                         std::size_t bytes) override;
   [[nodiscard]] Result<std::string> body(std::uint64_t seq) override;
+  [[nodiscard]] Result<Search> search(std::string_view jid, std::uint64_t after,
+                                      std::size_t rows) override;
+  [[nodiscard]] Result<Job> job(std::uint64_t seq) override;
+  [[nodiscard]] Result<std::optional<Place>> find_in(LaneId lane, std::uint64_t seq) override;
 
  private:
   explicit SqliteStore(std::unique_ptr<sqlite::Database> database)

@@ -124,6 +124,18 @@ class Store {
     return read(lane, after, limit, kPageBytes);
   }
   [[nodiscard]] virtual Result<std::string> body(std::uint64_t seq) = 0;
+  // Looks for a job by its name among the next `rows` behind `after`, in the order of their numbers, without reading their texts.
+  struct Search {
+    std::uint64_t seq = 0;  // 0: not among these
+    std::uint64_t looked_to = 0;
+    bool end = false;
+  };
+  [[nodiscard]] virtual Result<Search> search(std::string_view jid, std::uint64_t after,
+                                              std::size_t rows) = 0;
+  // A job without its place; Errc::not_found.
+  [[nodiscard]] virtual Result<Job> job(std::uint64_t seq) = 0;
+  // Its place in a lane, if it lies there. Reads the lane's places up to it.
+  [[nodiscard]] virtual Result<std::optional<Place>> find_in(LaneId lane, std::uint64_t seq) = 0;
 };
 
 }  // namespace headroom::tasks
