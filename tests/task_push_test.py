@@ -155,6 +155,28 @@ class Push(TaskScenario):
         hanging.set()
         eventually(lambda: client.info()["faktory"]["total_processed"] == 3, 30)
 
+    def test_an_answer_that_never_ends_holds_up_nobody(self):
+        ended = threading.Event()
+        self.addCleanup(ended.set)
+
+        def answer(job, request):
+            head = b"HTTP/1.1 %d Whatever\r\nTransfer-Encoding: chunked\r\n\r\n"
+            try:
+                request.wfile.write(head % (200 if job["jobtype"] == "Good" else 500))
+                while not ended.wait(0.05):
+                    request.wfile.write(b"1\r\nx\r\n")
+            except OSError:
+                pass  # it has heard enough
+            return 200, {}
+
+        app = self.app(answer)
+        client = self.start(f"http://127.0.0.1:{app.port}/", more='timeout = "500ms"\nat_once = 1')
+        bad = client.push(queue="web", jobtype="Bad", retry=-1)
+        good = client.push(queue="web", jobtype="Good")
+        eventually(lambda: self.job(bad).json()["state"] == "dead")
+        eventually(lambda: client.info()["faktory"]["total_processed"] == 1)
+        self.assertEqual(self.job(good).status, 404)
+
     def test_https_is_verified(self):
         cert, key = (str(self.directory / name) for name in ("cert.pem", "key.pem"))
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
