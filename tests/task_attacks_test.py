@@ -188,6 +188,7 @@ class Results(TaskScenario):
     def test_an_end_of_the_server_keeps_nobody_waiting(self):
         jid = self.worker.push(custom={"track": 1})
         answers = []
+        self.result(jid, "1ms")  # and it has its token
         waiting = threading.Thread(target=lambda: answers.append(self.result(jid, "60s")))
         waiting.start()
         time.sleep(0.2)  # it asks
