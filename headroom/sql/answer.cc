@@ -256,7 +256,6 @@ void Session::take_ready(pgwire::Status status) {
   cancel_later_ = false;
   if (cached_) cached_->ready(status);
   stays_with_primary_ = replanned_ = false;
-  if (traced_) record_span(shape_ == nullptr ? "" : shape_->query, query_since_, now, false);
   if (tie_ == Tie::exchange || (tie_ == Tie::transaction && status == pgwire::Status::idle))
     untie();
   if (reads_on_replica())

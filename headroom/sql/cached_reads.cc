@@ -240,7 +240,7 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
   results_.tell(its.get(), *plan_);
   const auto before = s_.traced_;
   if (trace) s_.follow_trace(request.traceparent);
-  if (s_.traced_) s_.record_span(shape_->query, now, Clock::now(), true);
+  if (s_.traced_) s_.record_span(shape_->query, now, Clock::now(), "cache", {});
   s_.traced_ = before;
   std::string& out = s_.to_client();
   if (request.parses) pgwire::append_empty(out, from_server::kParseComplete);

@@ -114,6 +114,9 @@ void Session::observe(Insight::Shape& shape, std::string_view sqlstate) {
         seen_.first_row == TimePoint() ? seen.time : elapsed(statement_since_, seen_.first_row);
   seen_ = {};
   Insight::record(shape, seen);
+  if (traced_)
+    record_span(shape.query, now - seen.time, now, seen.on_replica ? "replica" : "primary",
+                sqlstate);
   const Duration slow = room_.options().slow_query;
   if (slow > Duration::zero() && seen.time + seen.waited >= slow)
     log::warn("sql", "{}/{}: {:.0f} ms, {:.0f} ms of waiting before it, {} rows: {}",

@@ -203,9 +203,10 @@ class Session {
   [[nodiscard]] bool take_own_setting(const pgwire::Frame& frame, std::string_view query);
   void untie();
   // --- traced.cc ---
-  void follow_trace(
-      std::string_view traceparent);  // whether it is recorded, and whose part this is
-  void record_span(std::string_view query, TimePoint began, TimePoint ended, bool from_cache);
+  // Whether it is recorded, and whose part this is.
+  void follow_trace(std::string_view traceparent);
+  void record_span(std::string_view query, TimePoint began, TimePoint ended,
+                   std::string_view answered_by, std::string_view sqlstate);
   [[nodiscard]] std::vector<std::string> names() const;
   void note_write(const Decision& decision);
   void wrote_until(const std::optional<link::Position>& position);

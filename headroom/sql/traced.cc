@@ -12,9 +12,9 @@ void Session::follow_trace(std::string_view traceparent) {
   if (context && context->sampled) traced_ = context;
 }
 
-// `query`: its shape, without literals.
+// `query`: its shape, without literals; `sqlstate`: of its error, if it failed.
 void Session::record_span(std::string_view query, TimePoint began, TimePoint ended,
-                          bool from_cache) {
+                          std::string_view answered_by, std::string_view sqlstate) {
   link::Span span;
   span.trace = traced_->trace;
   span.id = link::fresh_span(worker().random());
@@ -24,17 +24,12 @@ void Session::record_span(std::string_view query, TimePoint began, TimePoint end
   span.name = verb.empty() ? "query" : std::string(verb);
   span.began = began;
   span.ended = ended;
-  span.failed = failed_ && !from_cache;
+  span.failed = !sqlstate.empty();
   span.note("db.system.name", "postgresql");
   span.note("db.namespace", account_->database().name);
   span.note("db.query.text", query);
-  if (from_cache) {
-    span.note("headroom.sql.answered_by", "cache");
-  } else {
-    span.note("headroom.sql.answered_by",
-              server_at_ == cluster().primary() ? "primary" : "replica");
-    if (failed_) span.note("error.type", "database");
-  }
+  span.note("headroom.sql.answered_by", answered_by);
+  if (!sqlstate.empty()) span.note("db.response.status_code", sqlstate);
   room_.link.spans.add(std::move(span));
 }
 
