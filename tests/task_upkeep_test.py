@@ -42,24 +42,30 @@ class Upkeep(SqlScenario):
             self.assertIn(f"public.{name}", said)
         self.assertNotIn("looked_at_pkey", said)
 
-    def test_old_statistics_are_named_and_refreshed_only_when_asked_for(self):
-        def analyzed(sql):
-            sql.execute("SELECT last_analyze IS NOT NULL FROM pg_stat_user_tables WHERE relname = 'much_changed'")
-            return sql.fetchone() == (True,)
+    def changed(self, sql, table):
+        """A table that nobody has analyzed, and nobody will but us."""
+        sql.execute(f"CREATE TABLE {table} (id int) WITH (autovacuum_enabled = false); INSERT INTO {table} SELECT generate_series(1, 1000)")
 
+    def analyzed(self, sql, table):
+        sql.execute(f"SELECT last_analyze IS NOT NULL FROM pg_stat_user_tables WHERE relname = '{table}'")
+        return sql.fetchone() == (True,)
+
+    def test_old_statistics_are_named_and_left_alone(self):
         server = self.proxy()
         with self.cursor(server) as sql:
-            sql.execute("CREATE TABLE much_changed (id int) WITH (autovacuum_enabled = false); INSERT INTO much_changed SELECT generate_series(1, 1000)")
-            eventually(lambda: "public.much_changed" in self.run_now(server, "headroom-statistics"))
+            self.changed(sql, "left_alone")
+            eventually(lambda: "public.left_alone" in self.run_now(server, "headroom-statistics"))
             self.assertIn("tasks.analyze", self.run_now(server, "headroom-statistics"))
-            self.assertFalse(analyzed(sql))
+            self.assertFalse(self.analyzed(sql, "left_alone"))
+
+    def test_old_statistics_are_refreshed_when_that_is_asked_for(self):
         config = self.directory / "analyze.toml"
         config.write_text("[tasks]\nanalyze = true\n")
         server = self.proxy(config=config)
         with self.cursor(server) as sql:
-            eventually(lambda: "refreshed" in self.run_now(server, "headroom-statistics") or analyzed(sql))
-            eventually(lambda: analyzed(sql))
-            eventually(lambda: "public.much_changed" not in self.run_now(server, "headroom-statistics"))
+            self.changed(sql, "refreshed")
+            eventually(lambda: "refreshed" in self.run_now(server, "headroom-statistics") and self.analyzed(sql, "refreshed"))
+            eventually(lambda: "public.refreshed" not in self.run_now(server, "headroom-statistics"))
 
     def test_a_database_that_is_away_is_a_failure_that_says_so_and_it_recovers(self):
         gate = self.gate()
