@@ -89,6 +89,17 @@ Result<T> Sql::Body::with_server(postgres::Pool& pool, After after, Work work) {
         promise->set_value(pass(server));
         co_return;
       }
+      if (!(*server)
+               ->settings.empty()) {  // the last client's: its role, its search path, its time-outs
+        std::string reset = "RESET ALL; RESET ROLE";
+        auto fresh = co_await postgres::ask(**server, std::move(reset), Clock::now() + kOwnAnswer);
+        if (!fresh) {
+          its_pool->close(group.worker(), std::move(*server));
+          promise->set_value(pass(fresh));
+          co_return;
+        }
+        (*server)->settings.clear();
+      }
       Result<T> done = co_await work(**server);
       if (done && after == After::given_back)
         its_pool->give(group.worker(), std::move(*server));
