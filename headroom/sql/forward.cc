@@ -126,12 +126,15 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
   if (frame.type == from::kQuery && whole &&
       take_own_setting(frame, body.substr(0, body.find('\0'))))
     return true;
+  // Whose read it is decides which replica may run it.
+  if (whole && (frame.type == from::kQuery || frame.type == from::kParse)) tie(frame, body);
   if (!server_) {
-    wants_replica_ = fits_replica(frame, body);
+    wants_replica_ = fits_replica(frame, body) && look_at_page(frame, body);
     wants_server_ = true;
     return false;
   }
-  if (reads_on_replica() && !discarding_ && !fits_replica(frame, body)) {
+  if (reads_on_replica() && !discarding_ &&
+      (!fits_replica(frame, body) || !has_what_it_needs(frame, body))) {
     leave_replica();
     return false;
   }

@@ -1,6 +1,7 @@
 // headroom/sql/options.h - the settings of `[sql]` as values; the tables that read them are in options.cc.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -81,6 +82,10 @@ struct SqlOptions {
   Duration slow_query{};
   std::uint32_t max_prepared = 0;  // of a client
   [[nodiscard]] bool configured() const { return !postgres.empty() || !databases.empty(); }
+  [[nodiscard]] bool has_replicas() const {
+    return !replicas.empty() ||
+           std::ranges::any_of(databases, [](const auto& each) { return !each.replicas.empty(); });
+  }
 };
 
 [[nodiscard]] const config::Section<SqlOptions>& sql_section();

@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "headroom/base/assert.h"
 #include "headroom/base/log.h"
 #include "headroom/sql/cached_reads.h"
+#include "headroom/sql/comment.h"
 
 namespace headroom::sql {
 namespace {
@@ -24,9 +26,21 @@ bool says_nothing(char type) {
          type == from_server::kRowDescription || type == from_server::kParameterDescription;
 }
 
+std::string_view cut(std::string_view text) {
+  const TrailingComment found = cut_comment(text);
+  return found.cut ? found.text : text;
+}
+
 // What a replica refuses because it is one.
 bool is_refusal(std::string_view sqlstate) {
   return sqlstate == "25006" || sqlstate == "0A000" || sqlstate == "55000";
+}
+
+// What is wrong with the query or its values, whichever server runs it: but a table or a row that a replica lacks may be there already.
+bool is_of_the_query(std::string_view sqlstate) {
+  constexpr std::array<std::string_view, 8> kClasses{"21", "22", "2F", "34",
+                                                     "3D", "3F", "42", "P0"};
+  return std::ranges::find(kClasses, sqlstate.substr(0, 2)) != kClasses.end();
 }
 
 }  // namespace
@@ -57,8 +71,6 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
       stays_with_primary_)
     return false;
   if (cached_ && cached_->fills()) return false;
-  // What a page is made of must not be older than the commits that dropped its tables already.
-  if (room_.tags_pages) return false;
   const bool whole = body.size() >= frame.body();
   const auto reads = [this](const StatementPointer* statement) {
     return statement != nullptr && !(*statement)->refused.load() &&
@@ -87,12 +99,50 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
   }
 }
 
+// Whether the replica at hand has what the next of several exchanges must see: it may be another session's, or follow another connection's write.
+bool Session::has_what_it_needs(const pgwire::Frame& frame, std::string_view body) {
+  if (frame.type != from_client::kQuery && frame.type != from_client::kParse &&
+      frame.type != from_client::kBind)
+    return true;
+  if (!look_at_page(frame, body) || !cluster().has(server_at_, page_needs_)) return false;
+  if (unsynced_) return true;
+  const auto needs = needed();
+  return needs && cluster().has(server_at_, *needs);
+}
+
+// Of what a Query, Parse or Bind is about.
+std::string_view Session::text_of(const pgwire::Frame& frame, std::string_view body) const {
+  if (frame.type == from_client::kQuery) return cut(body.substr(0, body.find('\0')));
+  if (frame.type == from_client::kParse) {
+    const auto parse = pgwire::parse_parse(body);
+    return parse ? cut(parse->query) : std::string_view();
+  }
+  pgwire::Reader in(body);
+  (void)in.text();
+  const std::string_view name = in.text();
+  if (in.failed() || name.empty()) return has_unnamed_ ? unnamed_query_ : std::string_view();
+  const StatementPointer* known = find_statement(name);
+  return known == nullptr ? std::string_view() : std::string_view((*known)->query);
+}
+
+// What a page is made of must not be older than the commits that have dropped its tables already. False: only the primary will do.
+bool Session::look_at_page(const pgwire::Frame& frame, std::string_view body) {
+  page_needs_ = {};
+  const bool feeds = room_.tags_pages && (!request_ || request_->feeds_page);
+  if (!feeds || frame.type == from_client::kDescribe) return true;
+  if (!cached_) return false;
+  const auto needs = cached_->page_needs(text_of(frame, body));
+  if (needs) page_needs_ = *needs;
+  return needs.has_value();
+}
+
 // A connection to a replica that has what this client must see. False: the primary is to be asked.
 net::Task<bool> Session::take_replica() {
   const TimePoint give_up = Clock::now() + Cluster::kPatience;
   for (;;) {
-    const auto needs = needed();
+    auto needs = needed();
     if (!needs) co_return false;
+    link::take_later(*needs, page_needs_);
     const Cluster::Choice choice = cluster().choose(*needs, worker().random());
     if (choice.server) {
       server_at_ = *choice.server;
@@ -120,7 +170,8 @@ net::Task<bool> Session::take_replica() {
       settle_in(std::move(server));
       co_return true;
     }
-    if (!choice.soon || Clock::now() >= give_up) co_return false;
+    // A page is better made from the primary at once.
+    if (!choice.soon || page_needs_ || Clock::now() >= give_up) co_return false;
     waiting_ = true;
     (void)co_await event_.wait(Clock::now() + kLookAgain);
     waiting_ = false;
@@ -212,7 +263,8 @@ bool Session::may_retry() const {
          !client_ended_;
 }
 
-// An error of a replica is no answer: a standby has changed nothing, so the primary may be asked instead. But for a cancel of the client's own.
+// An error of a replica is no answer: a standby has changed nothing, so the primary may be asked instead. But for a cancel of the client's own, and
+// for what is wrong with the query itself where the replica has all that the primary is known to have.
 bool Session::retries_after(std::string_view error) {
   const auto report = pgwire::parse_report(error);
   if (!report || report->sqlstate == "57014" || !may_retry()) return false;
@@ -228,6 +280,7 @@ bool Session::retries_after(std::string_view error) {
     retry(true);
     return true;
   }
+  if (is_of_the_query(report->sqlstate) && cluster().is_abreast(server_at_)) return false;
   if (is_refusal(report->sqlstate)) {
     const std::string& text = attempt_->statement ? attempt_->statement->query : attempt_->text;
     if (attempt_->statement) attempt_->statement->refused.store(true);
@@ -275,9 +328,22 @@ void Session::detach() {
   leaving_ = unsynced_ = false;
 }
 
+// What it has not committed there is not to be committed any more.
+bool Session::is_with_old_primary() {
+  return server_ && account_ != nullptr && !cluster().alone() && !reads_on_replica() &&
+         server_at_ != cluster().primary();
+}
+
 // Who waits asks again which server is the primary; a read on a server that has gone silent goes to another.
 void Session::servers_changed() {
   if (waiting_) event_.set();
+  if (is_with_old_primary()) {
+    if (own_work_)
+      dirty_ = true;  // closed when that is done
+    else
+      server_lost({Errc::unavailable, "another server has become the primary"});
+    return event_.set();
+  }
   if (!reads_on_replica() || cluster().answers(server_at_) || !may_retry()) return;
   log::info("sql", "{}/{}: a replica does not answer, the primary is asked",
             account_->database().name, user_);

@@ -123,6 +123,11 @@ net::Task<> Session::serve() {
     }
     moved = push_server() || moved;
     moved = pull_server() || moved;
+    // Where it lies in the log is known before the client hears of its commit: whom it tells can then be told, too.
+    if (wrote_ && !ended_ && release_due()) {
+      co_await release();
+      moved = true;
+    }
     moved = push_client() || moved;
     if (ended_ || client_ended_) break;
     if (release_due()) {
@@ -289,6 +294,10 @@ void Session::settle_in(std::unique_ptr<postgres::Server> server) {
 net::Task<> Session::acquire() {
   wants_server_ = false;
   cancelled_ = false;
+  if (!cluster().ready()) {
+    const bool known = co_await know_primary();
+    if (!known) co_return;
+  }
   if (std::exchange(wants_replica_, false) && co_await take_replica()) co_return;
   server_at_ = cluster().primary();
   if (auto server = account_->pool(server_at_).take_now(worker())) {
@@ -322,6 +331,27 @@ net::Task<> Session::acquire() {
   } else {
     unserved(server.error(), refusal);
   }
+}
+
+// After a start: which server is the primary; or the one that was runs on, and its successor is not among the servers. False: the client has its error.
+net::Task<bool> Session::know_primary() {
+  const TimePoint give_up = Clock::now() + room_.options().pool_wait;
+  waiting_ = true;
+  state_since_ = Clock::now();
+  while (!cluster().ready() && !cancelled_ && !ended_ && !client_gone()) {
+    auto woken = co_await event_.wait(give_up);
+    if (!woken) break;
+  }
+  waiting_ = false;
+  if (cluster().ready()) co_return true;
+  wants_replica_ = false;
+  if (cancelled_)
+    unserved({Errc::cancelled, "canceling statement due to user request"}, {.sqlstate = "57014"});
+  else if (ended_ || client_gone() || part_.group.stopped())
+    client_ended_ = true;
+  else
+    unserved({Errc::unavailable, "no server is known to be the primary (SHOW REPLICAS)"}, {});
+  co_return false;
 }
 
 // Whether the client has closed its connection; what it has sent stays unread.

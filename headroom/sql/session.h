@@ -85,6 +85,7 @@ class Session {
            std::string_view why);  // as soon as it is idle (a drain) or at once (KILL)
   void drain() { event_.set(); }
   void servers_changed();  // another server is the primary, or one has gone
+  [[nodiscard]] bool is_with_old_primary();
   [[nodiscard]] ClientStatus status() const;
 
  private:
@@ -113,6 +114,7 @@ class Session {
   [[nodiscard]] bool release_due() const;
   [[nodiscard]] net::Task<> release();
   [[nodiscard]] net::Task<> acquire();
+  [[nodiscard]] net::Task<bool> know_primary();
   void settle_in(std::unique_ptr<postgres::Server> server);
   void forward_cancel();
   [[nodiscard]] TimePoint deadline() const;
@@ -163,6 +165,9 @@ class Session {
   [[nodiscard]] bool only_reads(const Decision& decision) const;
   [[nodiscard]] DecisionPointer decision_of(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] bool fits_replica(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] bool has_what_it_needs(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] std::string_view text_of(const pgwire::Frame& frame, std::string_view body) const;
+  [[nodiscard]] bool look_at_page(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] net::Task<bool> take_replica();
   void leave_replica();
   void record(std::string_view bytes);
@@ -178,6 +183,7 @@ class Session {
   void detach();
 
   // --- tie.cc: whose request it is, and what its session has written ---
+  void tie(const pgwire::Frame& frame, std::string_view body);
   void look_for_tie(std::string_view& query);
   [[nodiscard]] bool take_own_setting(const pgwire::Frame& frame, std::string_view query);
   void untie();
@@ -249,7 +255,8 @@ class Session {
   std::size_t server_at_ = 0;  // of the cluster
   DecisionPointer decision_;   // of the message at the front, once it was looked at
   bool wants_replica_ = false;
-  bool replanned_ = false;           // this exchange has been sent again already
+  link::Position page_needs_;  // of a replica, for the read at hand; none: no page is made of it
+  bool replanned_ = false;     // this exchange has been sent again already
   bool stays_with_primary_ = false;  // for this exchange
   bool leaving_ = false;             // the replica, for what comes next
   bool unsynced_ = false;            // an exchange is open that only a Sync ends

@@ -257,6 +257,13 @@ std::vector<net::HealthReport> Sql::health() const {
          pool.open > 0 ? net::HealthReport::State::degraded : net::HealthReport::State::failed,
          fmt::format("{}/{}: {}", account->database().name, account->user(), pool.last_error)});
   }
+  for (const auto& [name, database] : body_->room_.databases()) {
+    for (const std::string& address : database.cluster->fenced())
+      reports.push_back(
+          {"database", net::HealthReport::State::degraded,
+           fmt::format("{}: {} runs on as a primary beside another one, and is fenced", name,
+                       address)});
+  }
   if (reports.empty()) reports.push_back({"database", net::HealthReport::State::ok, ""});
   return reports;
 }

@@ -10,15 +10,8 @@
 namespace headroom::sql {
 namespace {
 
-constexpr Duration kAnswer = 5s;
+constexpr Duration kAnswer = 1s;
 constexpr std::string_view kSessionSetting = "headroom.session";
-
-// Positions of different databases' systems stay apart; of one system the later counts.
-void take_later(link::Position& needs, const link::Position& other) {
-  if (other && (!needs || other.timeline > needs.timeline ||
-                (other.timeline == needs.timeline && other.lsn > needs.lsn)))
-    needs = other;
-}
 
 }  // namespace
 
@@ -32,6 +25,17 @@ void Session::look_for_tie(std::string_view& query) {
   request_ = room_.link.requests.find(*trace, Clock::now());
   tie_ = begins_transaction(query) || status_ != pgwire::Status::idle ? Tie::transaction
                                                                       : Tie::exchange;
+}
+
+// At the front of an exchange, before a server is taken for it.
+void Session::tie(const pgwire::Frame& frame, std::string_view body) {
+  std::string_view query = body.substr(0, body.find('\0'));
+  if (frame.type == pgwire::from_client::kParse) {
+    const auto parse = pgwire::parse_parse(body);
+    if (!parse) return;
+    query = parse->query;
+  }
+  look_for_tie(query);
 }
 
 void Session::untie() {
@@ -89,7 +93,8 @@ void Session::wrote_until(const std::optional<link::Position>& position) {
   const TimePoint now = Clock::now();
   for (const std::string& name : writes_for_) room_.link.positions.end(name, position, now);
   writes_for_.clear();
-  if (position) take_later(position_, *position);
+  if (position) link::take_later(position_, *position);
+  if (position) cluster().wrote(*position);
   position_unknown_until_ =
       position ? TimePoint()
                : now + link::Positions::kKept;  // a later one has passed what was not known
@@ -126,7 +131,7 @@ std::optional<link::Position> Session::needed() {
   for (const std::string& name : names()) {
     const link::Positions::Needs its = room_.link.positions.needs(name, cluster().system(), now);
     if (its.pending) return std::nullopt;
-    take_later(needs, its.position);
+    link::take_later(needs, its.position);
   }
   // After a fail-over what was written is in the new history as far as that reaches now, or nowhere.
   const link::Position head = cluster().head();
