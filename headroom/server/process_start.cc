@@ -104,6 +104,7 @@ Result<> Process::open_sql() {
     return {};
   }
   if (settings_->get<edge::EdgeOptions>().cache.sql_tags) sql_.tag_pages();
+  sql_.share_limits((state_.path() / "sql.connections").string());
   auto doors = inherited("sql");
   auto started =
       sql_.start(options, doors.empty() ? std::vector<int>{} : std::move(doors[0].sockets));

@@ -32,7 +32,7 @@ class Account {
   // `who`: as each of the cluster's servers takes it.
   Account(net::Workers& workers, const postgres::Means& means, const Database& database,
           const std::vector<postgres::Credentials>& who, const SqlOptions& options,
-          metrics::Registry& registry);
+          const std::vector<postgres::ConnectionLimits>& limits, metrics::Registry& registry);
 
   // Of the primary, whichever that is now.
   [[nodiscard]] postgres::Pool& pool() const { return *pools_[database_.cluster->primary()]; }

@@ -121,6 +121,11 @@ Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
   net::TlsServerOptions made;
   made.certificates.push_back({options_->tls.cert, options_->tls.key});
   made.alpn = {"postgresql"};
+  if (!options_->tls.client_ca.empty()) {
+    // Who shows none is told so by the login, not by a broken handshake.
+    made.client_certificates = net::TlsClientCertificates::request;
+    made.client_ca = options_->tls.client_ca;
+  }
   auto server =
       net::TlsServer::make(made, workers.size(),
                            std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh()));
@@ -187,10 +192,90 @@ Result<Account*> Room::account(const Database& database, const std::string& user
     std::vector<postgres::Credentials> who;
     for (std::size_t i = 0; i < database.cluster->size(); ++i)
       who.push_back(credentials(database, database.cluster->route(i), user, secret));
-    account = std::make_unique<Account>(workers, means_, database, who, *options_, registry);
+    std::vector<postgres::ConnectionLimits> allowed;
+    for (std::size_t i = 0; i < database.cluster->size(); ++i)
+      allowed.push_back(limits(database, user, database.cluster->route(i)));
+    account =
+        std::make_unique<Account>(workers, means_, database, who, *options_, allowed, registry);
   }
   for (std::size_t i = 0; shown && i < account->pools(); ++i) account->pool(i).learn(*shown);
   return account.get();
+}
+
+std::shared_ptr<postgres::ConnectionLimit> Room::limit(const std::string& name, std::size_t most) {
+  auto& known = limits_[name];
+  if (!known) known = std::make_shared<postgres::ConnectionLimit>(name, most, places_);
+  return known;
+}
+
+namespace {
+
+template <class Named>
+const Named* find_named(const std::vector<Named>& all, const std::string& name) {
+  const auto found = std::ranges::find(all, name, &Named::name);
+  return found == all.end() ? nullptr : &*found;
+}
+
+// What is said of one, else of all.
+template <class Named>
+std::uint32_t most_of(const std::vector<Named>& all, const std::string& name,
+                      std::uint32_t Named::* member, std::uint32_t of_all) {
+  const Named* its = find_named(all, name);
+  return its != nullptr && its->*member != 0 ? its->*member : of_all;
+}
+
+}  // namespace
+
+// The pool's own only where it is shared: in one process the pool counts by itself.
+postgres::ConnectionLimits Room::limits(const Database& database, const std::string& user,
+                                        const postgres::Route& route) {
+  const SqlOptions& o = *options_;
+  const std::string at = " at " + route.target.address();
+  postgres::ConnectionLimits all;
+  if (places_)
+    all.push_back(limit(fmt::format("the pool {}/{}{}", database.name, user, at),
+                        o.pool_size + o.pool_overflow));
+  if (const auto most = most_of(o.databases, database.name, &DatabaseOptions::max_connections,
+                                o.max_db_connections))
+    all.push_back(limit(fmt::format("database {}{}", database.name, at), most));
+  if (const auto most =
+          most_of(o.users, user, &UserOptions::max_connections, o.max_user_connections))
+    all.push_back(limit(fmt::format("user {}{}", user, at), most));
+  return all;
+}
+
+Result<> Room::let_in(const std::string& database, const std::string& user) {
+  const SqlOptions& o = *options_;
+  const std::uint32_t most_db =
+      most_of(o.databases, database, &DatabaseOptions::max_clients, o.max_db_clients);
+  const std::uint32_t most_user =
+      most_of(o.users, user, &UserOptions::max_clients, o.max_user_clients);
+  const std::scoped_lock lock(mutex_);
+  std::size_t& of_database = clients_of_databases_[database];
+  std::size_t& of_user = clients_of_users_[user];
+  if (most_db != 0 && of_database >= most_db)
+    return fail(Errc::overloaded,
+                fmt::format("no more than {} clients of database \"{}\" are let in "
+                            "(sql.max_db_clients)",
+                            most_db, database));
+  if (most_user != 0 && of_user >= most_user)
+    return fail(
+        Errc::overloaded,
+        fmt::format("no more than {} clients of user \"{}\" are let in (sql.max_user_clients)",
+                    most_user, user));
+  ++of_database;
+  ++of_user;
+  return {};
+}
+
+void Room::leave(const std::string& database, const std::string& user) {
+  const std::scoped_lock lock(mutex_);
+  const auto less = [](std::map<std::string, std::size_t>& all, const std::string& name) {
+    const auto found = all.find(name);
+    if (found != all.end() && --found->second == 0) all.erase(found);
+  };
+  less(clients_of_databases_, database);
+  less(clients_of_users_, user);
 }
 
 std::vector<Account*> Room::accounts() const {

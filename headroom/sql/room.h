@@ -64,6 +64,11 @@ class Room {
                                          const Secret& secret,
                                          const std::optional<postgres::ScramKeys>& shown);
   [[nodiscard]] std::vector<Account*> accounts() const;
+  // Where processes that follow one another count their server connections together. Before the first account.
+  void share(std::shared_ptr<const postgres::SharedPlaces> places) { places_ = std::move(places); }
+  // One more client of that database and user; each that is let in must leave. Errc::overloaded.
+  [[nodiscard]] Result<> let_in(const std::string& database, const std::string& user);
+  void leave(const std::string& database, const std::string& user);
   [[nodiscard]] Part& part(const net::Worker& worker) { return *parts_[worker.index()]; }
   // From main's thread: the servers are watched, are no longer.
   void start_watching();
@@ -94,6 +99,10 @@ class Room {
                                                   const Secret& secret) const;
 
   void watch_changes();
+  [[nodiscard]] postgres::ConnectionLimits limits(const Database& database, const std::string& user,
+                                                  const postgres::Route& route);
+  [[nodiscard]] std::shared_ptr<postgres::ConnectionLimit> limit(const std::string& name,
+                                                                 std::size_t most);
 
   cache::Cache* const cache_;
   postgres::Means means_;
@@ -102,6 +111,9 @@ class Room {
   std::map<std::string, Secret, std::less<>> users_;
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Account>> accounts_;
+  std::shared_ptr<const postgres::SharedPlaces> places_;
+  std::map<std::string, std::shared_ptr<postgres::ConnectionLimit>> limits_;
+  std::map<std::string, std::size_t> clients_of_databases_, clients_of_users_;
 };
 
 }  // namespace headroom::sql

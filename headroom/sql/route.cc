@@ -65,6 +65,40 @@ DecisionPointer Session::decision_of(const pgwire::Frame& frame, std::string_vie
   return decision_ = parse ? part_.classifier.decide(parse->query) : kOpaque;
 }
 
+// Of a Query or a Parse that is whole.
+bool Session::fits_text(const pgwire::Frame& frame, std::string_view body) {
+  const DecisionPointer decision = decision_of(frame, body);
+  if (only_reads(*decision)) return true;
+  const std::string_view text = text_of(frame, body);
+  if (in_replica_transaction()) return fits_transaction(text, *decision);
+  return frame.type == from_client::kQuery && begins_on_replica(text, *decision);
+}
+
+// COMMIT and ROLLBACK; all else that is no plain read may be of the session's or the server's own state, and goes on at the primary.
+bool Session::fits_transaction(std::string_view text, const Decision& decision) const {
+  return decision.its_class == Class::transaction && decision.ends && decision.statements == 1 &&
+         !begin_mode(text);
+}
+
+// What comes next is not known: so only what can go on at the primary at any moment, because each statement sees what is there when it begins.
+bool Session::begins_on_replica(std::string_view text, const Decision& decision) const {
+  if (!room_.options().read_only_transactions || decision.its_class != Class::transaction ||
+      !decision.begins || decision.statements != 1)
+    return false;
+  const auto mode = begin_mode(text);
+  if (!mode || mode->read_write) return false;
+  const auto set = [this](const char* name) {
+    const auto found = wanted_.find(name);
+    return found == wanted_.end() ? std::string() : text::lowered(found->second);
+  };
+  const std::string only = set("default_transaction_read_only");
+  const bool read_only = mode->read_only || only == "on" || only == "true" || only == "1";
+  const std::string isolation = set("default_transaction_isolation");
+  const bool by_default =
+      isolation.empty() ? account_->reads_committed() : isolation == "read committed";
+  return read_only && (mode->isolation_given ? mode->read_committed : by_default);
+}
+
 // Whether a replica may run what this message begins, or go on with it where one has begun. `body`: as far as it is there.
 bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
   if (cluster().alone() || account_->database().mode != Mode::transaction || pins_ != 0 ||
@@ -72,21 +106,32 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
     return false;
   if (cached_ && cached_->fills()) return false;
   const bool whole = body.size() >= frame.body();
-  const auto reads = [this](const StatementPointer* statement) {
-    return statement != nullptr && !(*statement)->refused.load() &&
-           only_reads(*(*statement)->decision);
+  const auto fits = [this](std::string_view text, const Decision& decision) {
+    return only_reads(decision) || (in_replica_transaction() && fits_transaction(text, decision));
   };
+  const auto reads = [&](const StatementPointer* statement) {
+    return statement != nullptr && !(*statement)->refused.load() &&
+           fits((*statement)->query, *(*statement)->decision);
+  };
+  // Only its end is heard; what comes behind that in the same text is for the primary.
+  if (status_ == pgwire::Status::failed) {
+    if (frame.type != from_client::kQuery || !whole) return true;
+    const DecisionPointer decision = decision_of(frame, body);
+    return decision->statements <= 1 || !decision->ends;
+  }
   switch (frame.type) {
     case from_client::kQuery:
     case from_client::kParse:
       return whole && frame.size <= kMostKept && server_reads_alike_ && reads_alike(wanted_) &&
-             only_reads(*decision_of(frame, body));
+             fits_text(frame, body);
     case from_client::kBind: {
       pgwire::Reader in(body);
-      (void)in.text();
+      const std::string_view portal = in.text();
       const std::string_view name = in.text();
       if (in.failed()) return false;
-      if (name.empty()) return has_unnamed_ && unnamed_decision_ && only_reads(*unnamed_decision_);
+      if (in_replica_transaction() && !portal.empty()) return false;  // a cursor lives on
+      if (name.empty())
+        return has_unnamed_ && unnamed_decision_ && fits(unnamed_query_, *unnamed_decision_);
       return server_reads_alike_ && reads_alike(wanted_) && reads(find_statement(name));
     }
     case from_client::kDescribe: {
@@ -104,7 +149,12 @@ bool Session::has_what_it_needs(const pgwire::Frame& frame, std::string_view bod
   if (frame.type != from_client::kQuery && frame.type != from_client::kParse &&
       frame.type != from_client::kBind)
     return true;
-  if (!look_at_page(frame, body) || !cluster().has(server_at_, page_needs_)) return false;
+  if (decision_ && decision_->its_class == Class::transaction) return true;
+  if (!look_at_page(frame, body) || !cluster().has(server_at_, page_needs_)) {
+    if (!unsynced_ || status_ == pgwire::Status::idle) return false;
+    if (room_.results)
+      room_.results->tell_unknown(request_.get());  // it goes on here, but no page is made of it
+  }
   if (unsynced_) return true;
   const auto needs = needed();
   return needs && cluster().has(server_at_, *needs);
@@ -177,6 +227,23 @@ net::Task<bool> Session::take_replica() {
     waiting_ = false;
     if (cancelled_ || ended_ || part_.group.stopped() || client_gone()) co_return false;
   }
+}
+
+// The READ ONLY transaction goes on at the primary, once the replica has answered what it was asked.
+bool Session::leave_transaction() {
+  if (unsynced_) {
+    fatal("25006",
+          "this READ ONLY transaction runs on a replica, which cannot run all of this pipeline; "
+          "/* headroom:primary */ in BEGIN keeps it at the primary");
+    return false;
+  }
+  if (outstanding() > 0 || !to_server_.empty()) return false;
+  account_->reads_moved.at(worker().index()).add();
+  resume_ = begin_;
+  tell_server(nullptr);
+  abandon(Cancel::no);
+  wants_server_ = true;
+  return false;
 }
 
 // What comes next is for the primary: what the replica was asked is ended first, and the client's exchange goes on elsewhere.
@@ -268,6 +335,9 @@ bool Session::may_retry() const {
 bool Session::retries_after(std::string_view error) {
   const auto report = pgwire::parse_report(error);
   if (!report || report->sqlstate == "57014" || !may_retry()) return false;
+  if (status_ == pgwire::Status::failed) return false;
+  if (in_replica_transaction() && report->sqlstate == "25006")
+    return false;  // as the primary would
   if (attempt_->on_primary) {
     const bool replan =
         report->sqlstate == "26000" ||
@@ -295,6 +365,7 @@ bool Session::retries_after(std::string_view error) {
 // What the client has sent lies in front again, and the primary is taken for it.
 void Session::retry(bool server_is_good) {
   if (reads_on_replica()) account_->reads_moved.at(worker().index()).add();
+  const bool in_transaction = in_replica_transaction();
   Attempt attempt = std::move(*attempt_);
   const std::string rest(in_.data().substr(ready_));  // of what is ready, the attempt has a copy
   (void)to_client();
@@ -316,7 +387,8 @@ void Session::retry(bool server_is_good) {
   in_left_ = 0;
   for (const auto& [at, name] : attempt.parsed) statements_.erase(name);
   touched_ = {};
-  status_ = pgwire::Status::idle;
+  status_ = in_transaction ? pgwire::Status::transaction : pgwire::Status::idle;
+  if (in_transaction) resume_ = begin_;
   failed_ = discarding_ = copying_in_ = unnamed_here_ = unsynced_ = false;
   stays_with_primary_ = true;
 }
@@ -325,7 +397,7 @@ void Session::retry(bool server_is_good) {
 void Session::detach() {
   if (reads_on_replica()) cluster().end(server_at_);
   attempt_.reset();
-  leaving_ = unsynced_ = false;
+  leaving_ = unsynced_ = one_by_one_ = false;
 }
 
 // What it has not committed there is not to be committed any more.

@@ -49,6 +49,9 @@ std::string changes(const postgres::Settings& has, const postgres::Settings& wan
   return query + sets;
 }
 
+// For a query of our own: a client's statement_timeout is not meant for it.
+constexpr std::string_view kNoTimeout = "SET LOCAL statement_timeout = 0; ";
+
 void consume(std::string& text, net::Buffer& buffer, std::size_t& ready, std::size_t bytes) {
   const std::size_t of_text = std::min(bytes, text.size());
   text.erase(0, of_text);
@@ -70,7 +73,10 @@ Session::Session(Room& room, Part& part, net::Listener::Accepted accepted)
   part_.clients.add();
 }
 
-Session::~Session() { room_.clients.fetch_sub(1); }
+Session::~Session() {
+  if (account_ != nullptr) room_.leave(account_->database().name, user_);
+  room_.clients.fetch_sub(1);
+}
 
 void Session::begin_caching() {
   if (!room_.results) return;
@@ -236,20 +242,53 @@ bool Session::release_due() const {
   return pins_ == 0 || touched_.sets || touched_.resets_all || wrote_;
 }
 
+// On this client's connection, between its transactions. The client's time-out may strike before it is set aside.
+net::Task<Result<postgres::Rows>> Session::ask_own(std::string query, Duration patience) {
+  constexpr unsigned kTries = 5;
+  query.insert(0, kNoTimeout);
+  own_work_ = true;
+  tell_server(nullptr);
+  const TimePoint deadline = Clock::now() + patience;
+  Result<postgres::Rows> rows = fail(Errc::unavailable, "");
+  for (unsigned tried = 0; tried < kTries; ++tried) {
+    rows = co_await postgres::ask(*server_, query, deadline);
+    if (rows || !rows.error().message.contains("57014")) break;
+  }
+  tell_server(&event_);
+  own_work_ = false;
+  co_return rows;
+}
+
+// What pg_settings does not list: of this transaction and of earlier ones, which are lost sight of otherwise.
+std::vector<std::string> Session::unlisted(const Effects& touched) const {
+  std::vector<std::string> names = touched.named;
+  for (const auto* settings : {&server_->settings, &wanted_}) {
+    for (const auto& [name, value] : *settings) {
+      if (name == "role" || name.contains('.')) names.push_back(name);
+    }
+  }
+  for (std::string& name : names) name = text::lowered(name);
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+  return names;
+}
+
+net::Task<Result<>> clear_settings(postgres::Server& server, TimePoint deadline) {
+  if (server.settings.empty()) co_return Result<>{};
+  std::string query = std::string(kNoTimeout) + changes(server.settings, {});
+  auto done = co_await postgres::ask(server, std::move(query), deadline);
+  if (!done) co_return pass(done);
+  server.settings.clear();
+  co_return Result<>{};
+}
+
 net::Task<> Session::release() {
   if (wrote_) co_await ask_position();
   if (!server_) co_return;
   const Effects touched = std::exchange(touched_, {});
-  if (touched.resets_all && !touched.sets) {
-    server_->settings.clear();
-    wanted_ = baseline_;
-  }
-  if (touched.sets) {
-    own_work_ = true;
-    tell_server(nullptr);
-    auto rows = co_await postgres::ask(*server_, question(touched.named), Clock::now() + kOwnWork);
-    tell_server(&event_);
-    own_work_ = false;
+  if (touched.sets || touched.resets_all) {  // RESET ALL leaves the role, for one
+    std::string query = question(unlisted(touched));
+    auto rows = co_await ask_own(std::move(query), kOwnWork);
     if (!rows) {
       dirty_ = true;
       fatal("08006",
@@ -284,11 +323,17 @@ void Session::settle_in(std::unique_ptr<postgres::Server> server) {
     pins_ |= pin::kSession;
     pinned_since_ = server_since_;
   }
-  if (server_->settings == wanted_) return;
-  const std::string query = changes(server_->settings, wanted_);
-  server_->settings = wanted_;
+  std::string query;
+  if (server_->settings != wanted_) {
+    if (server_->settings.contains("statement_timeout")) query = kNoTimeout;
+    query += changes(server_->settings, wanted_);
+    server_->settings = wanted_;
+    expect(Expected::Kind::query, Expected::Action::swallow);
+    pgwire::append_query(to_server(), query);
+  }
+  if (resume_.empty()) return;
   expect(Expected::Kind::query, Expected::Action::swallow);
-  pgwire::append_query(to_server(), query);
+  pgwire::append_query(to_server(), std::exchange(resume_, {}));
 }
 
 net::Task<> Session::acquire() {
@@ -363,6 +408,7 @@ bool Session::client_gone() {
 
 // The query at hand gets an error instead of a server; the client may go on.
 void Session::unserved(const Error& error, const pgwire::Report& refusal) {
+  if (!resume_.empty()) return fatal("08006", "the transaction cannot go on: " + error.message);
   pgwire::Report report{.sqlstate = "08006", .message = error.message};
   std::string_view reason = "unavailable";
   if (error.code == Errc::timeout || error.code == Errc::overloaded) {

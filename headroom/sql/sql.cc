@@ -85,6 +85,15 @@ Sql::~Sql() { stop(); }
 
 void Sql::tag_pages() { body_->room_.tags_pages = true; }
 
+void Sql::share_limits(const std::string& path) {
+  auto places = postgres::SharedPlaces::open(path);
+  if (places)
+    body_->room_.share(std::move(*places));
+  else
+    log::warn("sql", "during a take-over each process has its own pool limit: {}",
+              places.error().message);
+}
+
 Result<> Sql::start(std::shared_ptr<const SqlOptions> options, std::vector<int> inherited) {
   Body& b = *body_;
   if (auto configured = b.room_.configure(options); !configured) return configured;
@@ -129,6 +138,9 @@ void Sql::stop_accepting(Sockets sockets) {
 
 void Sql::drain() {
   if (!body_->runs_) return;
+  for (Account* account : body_->room_.accounts()) {
+    for (std::size_t i = 0; i < account->pools(); ++i) account->pool(i).drain();
+  }
   body_->workers_.each([this](net::Worker& worker) {
     Part& part = body_->room_.part(worker);
     part.draining = true;
@@ -199,7 +211,13 @@ Result<postgres::Rows> Sql::ask(const std::string& database, std::string query) 
             promise->set_value(pass(server));
             co_return;
           }
-          auto rows = co_await postgres::ask(**server, query, Clock::now() + kOwnAnswer);
+          const TimePoint by = Clock::now() + kOwnAnswer;
+          auto cleared = co_await clear_settings(**server, by);
+          Result<postgres::Rows> rows = fail(Errc::unavailable, "");
+          if (cleared)
+            rows = co_await postgres::ask(**server, query, by);
+          else
+            rows = pass(cleared);
           if (rows)
             pool->give(group.worker(), std::move(*server));
           else

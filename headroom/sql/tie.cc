@@ -104,12 +104,7 @@ void Session::wrote_until(const std::optional<link::Position>& position) {
 
 // Asked on the connection that has committed it, before that is another client's.
 net::Task<> Session::ask_position() {
-  own_work_ = true;
-  tell_server(nullptr);
-  auto rows = co_await postgres::ask(*server_, "SELECT pg_catalog.pg_current_wal_insert_lsn()",
-                                     Clock::now() + kAnswer);
-  tell_server(&event_);
-  own_work_ = false;
+  auto rows = co_await ask_own("SELECT pg_catalog.pg_current_wal_insert_lsn()", kAnswer);
   std::optional<link::Position> position;
   if (rows && rows->size() == 1 && (*rows)[0].size() == 1 && (*rows)[0][0])
     position = cluster().position(server_at_, *(*rows)[0][0]);
