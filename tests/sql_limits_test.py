@@ -6,7 +6,7 @@ import time
 import unittest
 
 from harness import eventually
-from harness.edge import EdgeScenario
+from harness.edge import EdgeScenario, metric
 from harness.postgres import SqlScenario, Wire, error_of, kinds
 
 
@@ -124,9 +124,10 @@ class Limits(SqlScenario):
         config = '[sql]\npool_size = 7\n[edge]\nbody_limit = "1MiB"\n'
         server = self.proxy(config=self.settings(config))
         admin, wire = self.wire(server, database="headroom"), self.wire(server)
-        limit = lambda: {row["limit"] if "limit" in row else row["pool_size"] for row in self.show(server, "DATABASES") if row["name"] == "booking"}
+        limit = lambda: metric(server, "headroom_sql_pool_limit", database="booking")
         self.assertEqual(wire.values("SELECT 1"), ["1"])
         before = limit()
+        self.assertEqual(before, 47)  # with the overflow
         self.settings(config.replace("7", "9").replace("1MiB", "2MiB"))
         self.assertEqual(kinds(admin.query("RELOAD")), "CZ")
         server.wait_for_line(r"reload: edge.body_limit = .*2MiB")

@@ -68,9 +68,8 @@ std::string& Session::to_client() {
 // A server that takes in a COPY ignores every Sync until its end, which the client may have sent already.
 void Session::ignore_syncs() {
   const auto begin = expected_.begin() + static_cast<std::ptrdiff_t>(first_) + 1;
-  expected_.erase(begin, std::find_if(begin, expected_.end(), [](const Expected& each) {
-                    return each.behind_copy;
-                  }));
+  expected_.erase(begin, std::find_if(begin, expected_.end(),
+                                      [](const Expected& each) { return each.behind_copy; }));
   for (Expected& each : expected_) each.behind_copy = false;
 }
 

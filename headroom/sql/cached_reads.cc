@@ -254,7 +254,8 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
 
 // A page that read what is not known is not kept.
 std::optional<link::Position> CachedReads::page_needs(std::string_view text) {
-  const KnownPlanPointer known = results_.plan(s_.worker().index(), stream_, asker(), text);
+  const KnownPlanPointer known =
+      results_.plan(s_.worker().index(), s_.part_.classifier, stream_, asker(), text);
   if (!known->plan.reads_known) return link::Position{};
   return stream_.page_needs(known->plan.reads);
 }

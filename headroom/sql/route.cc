@@ -81,11 +81,11 @@ bool Session::fits_transaction(std::string_view text, const Decision& decision) 
 }
 
 // What comes next is not known: so only what can go on at the primary at any moment, because each statement sees what is there when it begins.
-bool Session::begins_on_replica(std::string_view text, const Decision& decision) const {
+bool Session::begins_on_replica(std::string_view query, const Decision& decision) const {
   if (!room_.options().read_only_transactions || decision.its_class != Class::transaction ||
       !decision.begins || decision.statements != 1)
     return false;
-  const auto mode = begin_mode(text);
+  const auto mode = begin_mode(query);
   if (!mode || mode->read_write) return false;
   const auto set = [this](const char* name) {
     const auto found = wanted_.find(name);

@@ -262,7 +262,8 @@ net::Task<Result<postgres::Rows>> Session::ask_own(std::string query, Duration p
 // What pg_settings does not list: of this transaction and of earlier ones, which are lost sight of otherwise.
 std::vector<std::string> Session::unlisted(const Effects& touched) const {
   std::vector<std::string> names = touched.named;
-  for (const auto* settings : {&server_->settings, &wanted_}) {
+  for (const postgres::Settings* settings :
+       std::initializer_list<const postgres::Settings*>{&server_->settings, &wanted_}) {
     for (const auto& [name, value] : *settings) {
       if (name == "role" || name.contains('.')) names.push_back(name);
     }

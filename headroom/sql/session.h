@@ -37,7 +37,8 @@ struct Expected {
   Kind kind;
   Action action = Action::pass;
   StatementPointer statement{};  // of a Parse with a name
-  bool behind_copy = false;      // sent behind a CopyDone that came before the server had asked for data
+  bool behind_copy =
+      false;  // sent behind a CopyDone that came before the server had asked for data
   [[nodiscard]] bool ends_by_ready() const {
     return kind == Kind::query || kind == Kind::function || kind == Kind::sync || kind == Kind::set;
   }
@@ -274,11 +275,11 @@ class Session {
   bool one_by_one_ = false;          // what comes next waits until this exchange is answered
   bool ends_pins_ = false;           // something of it ends pins or statements
   bool rolled_back_ = false;
-  bool copy_ended_ = false;  // by the client, and the server has not asked for data yet
-  std::uint16_t fresh_pins_ = 0;     // of this transaction
-  std::string begin_;                // of the READ ONLY transaction that a replica runs
-  std::string resume_;               // to be sent first: its transaction goes on there
-  bool unsynced_ = false;            // an exchange is open that only a Sync ends
+  bool copy_ended_ = false;       // by the client, and the server has not asked for data yet
+  std::uint16_t fresh_pins_ = 0;  // of this transaction
+  std::string begin_;             // of the READ ONLY transaction that a replica runs
+  std::string resume_;            // to be sent first: its transaction goes on there
+  bool unsynced_ = false;         // an exchange is open that only a Sync ends
 
   // Ties to requests and to what was written (tie.cc).
   std::string session_name_;  // SET headroom.session
