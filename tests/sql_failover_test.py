@@ -206,8 +206,8 @@ class Fencing(SqlScenario):
         for number in range(50):
             writer.values(f"INSERT INTO fenced VALUES ({number})")
         self.assertEqual((self.numbers("primary"), self.numbers("replica1")), (set(), set(range(50))))
-        health = server.api("GET", "/api/v1/overview").text()
-        self.assertIn("runs on as a primary beside another one", health)
+        self.assertIn('"fenced"', server.api("GET", "/api/v1/scaling/replication/status").text())
+        self.assertIn("degraded", server.api("GET", "/api/v1/scaling/health/deep").text())
         # While the new one is away, the old one still gets nothing.
         self.cluster.command("crash", "replica1")
         eventually(lambda: self.roles(server)[new] == "away")

@@ -12,8 +12,8 @@ net::Task<> Forwarder::forward(Request& r) {
     r.unclaimed_since = r.link->unclaimed.now();
     r.at_app = r.link->requests.begin(
         inbound ? *inbound : link::mint(group_.worker().random()), r.session.id, Clock::now(),
-        r.keeper != nullptr && http::is_safe(r.head().method) ? link::Requests::Feeds::page
-                                                              : link::Requests::Feeds::nothing);
+        r.route->cache.enabled && http::is_safe(r.head().method) ? link::Requests::Feeds::page
+                                                                 : link::Requests::Feeds::nothing);
   }
   if (r.x.has_body()) {
     r.x.limit_body(r.route->body_limit);

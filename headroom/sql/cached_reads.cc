@@ -257,6 +257,7 @@ std::optional<link::Position> CachedReads::page_needs(std::string_view text) {
   const KnownPlanPointer known =
       results_.plan(s_.worker().index(), s_.part_.classifier, stream_, asker(), text);
   if (!known->plan.reads_known) return link::Position{};
+  if (!stream_.current(Clock::now())) return std::nullopt;  // some drops may not be known yet
   return stream_.page_needs(known->plan.reads);
 }
 
