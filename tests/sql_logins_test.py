@@ -177,6 +177,28 @@ class Logins(SqlScenario):
         self.assertIn("***", shown)
         self.assertNotIn(self.cluster.password, shown + "\n".join(server.lines))
 
+    def test_a_url_says_who_its_user_is_for_its_own_database_alone(self):
+        url, password = self.cluster.urls["primary"], self.cluster.password
+        self.cluster.superuser("CREATE DATABASE hr OWNER booking")
+        for first in (url.replace(f":{password}@", "@"), url.replace(f":{password}@", ":otherpw@")):
+            server = self.headroom(config=self.settings(f'[sql]\nlisten = "127.0.0.1:0"\n[[sql.databases]]\nname = "shop"\npostgres = "{first}"\n'
+                                                        f'[[sql.databases]]\nname = "hr"\npostgres = "{url.rsplit("/", 1)[0]}/hr"\n'), state_dir=self.directory / str(len(first)))
+            for wrong in ("", "otherpw", "anything"):
+                for database in ("hr", "headroom"):
+                    if (wrong, database) == ("otherpw", "headroom") and "otherpw" in first:
+                        continue  # that is a password of a URL's user
+                    with self.assertRaisesRegex(PermissionError, "28P01", msg=(first, wrong, database)):
+                        self.wire(server, database=database, password=wrong)
+            self.assertEqual(self.wire(server, database="hr").values("SELECT current_database()"), ["hr"])
+
+    def test_an_empty_password_is_nobodys(self):
+        self.cluster.superuser("CREATE ROLE eve LOGIN PASSWORD 'secret'")
+        server = self.proxy(users_file=self.file('"eve" ""\n'), admins="eve")
+        for database in ("booking", "headroom"):
+            for password in ("", "anything", "secret"):
+                with self.assertRaisesRegex(PermissionError, "28P01"):
+                    self.wire(server, user="eve", password=password, database=database)
+
     def authority(self, name):
         """A CA: (its certificate, its key)."""
         key, cert = self.directory / f"{name}.key", self.directory / f"{name}.pem"

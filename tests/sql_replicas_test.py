@@ -234,6 +234,37 @@ class Replicas(SqlScenario):
             for name in ("replica1", "replica2"):
                 self.cluster.superuser("SELECT pg_wal_replay_resume()", node=name)
 
+    def test_sequences_are_read_where_they_are_counted(self):
+        server = self.start()
+        self.wire(server).query("CREATE SEQUENCE counted")
+        self.cluster.superuser("SELECT pg_switch_wal()")
+        server = self.start()  # which has read the catalogue since
+        wire = self.wire(server)
+        self.assertEqual(wire.values("SELECT nextval('counted')"), ["1"])
+        other = self.wire(server)
+        for sql in ("SELECT last_value FROM counted", "SELECT last_value FROM pg_sequences WHERE sequencename = 'counted'"):
+            self.assertEqual({other.values(sql)[0] for _ in range(10)}, {"1"}, sql)
+
+    def test_what_a_view_writes_is_read_back(self):
+        self.cluster.superuser("""
+            CREATE TABLE viewed (n int); INSERT INTO viewed VALUES (0); GRANT ALL ON viewed TO booking;
+            CREATE FUNCTION bump() RETURNS int LANGUAGE sql VOLATILE AS 'UPDATE viewed SET n = n + 1 RETURNING n';
+            CREATE VIEW bumps AS SELECT bump() AS n; GRANT SELECT ON bumps TO booking""")
+        server = self.start()
+        wire = self.wire(server)
+        for node in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_pause()", node=node)
+        try:
+            wire.send_all(parse("bump", "SELECT n FROM bumps"), SYNC)
+            wire.until_ready()
+            for turn in range(1, 6):
+                wire.send_all(bind("bump"), execute(), SYNC)
+                self.assertEqual(kinds(wire.until_ready()), "2DCZ")
+                self.assertEqual(wire.values("SELECT n FROM viewed"), [str(turn)])
+        finally:
+            for node in ("replica1", "replica2"):
+                self.cluster.superuser("SELECT pg_wal_replay_resume()", node=node)
+
     def test_a_query_that_is_wrong_is_said_once_where_nothing_is_newer_on_the_primary(self):
         server = self.start()
         wire = self.wire(server)

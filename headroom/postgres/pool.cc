@@ -322,7 +322,9 @@ void Pool::give(net::Worker& worker, std::unique_ptr<Server> server) {
   }
   if (is_wanted_elsewhere(now)) return close(worker, std::move(server));
   part(worker).idle.push_back(std::move(server));
-  idle_.fetch_add(1, std::memory_order_relaxed);
+  idle_.fetch_add(1);
+  // Who began to wait in between has counted the idle ones before this one lay there.
+  if (waiting_.load() > 0) serve_waiting(worker);
 }
 
 // A connection, or (null) the right to open one, to who waits on any worker.

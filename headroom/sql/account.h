@@ -13,6 +13,7 @@
 
 #include "headroom/base/metrics.h"
 #include "headroom/postgres/pool.h"
+#include "headroom/sql/client_auth.h"
 #include "headroom/sql/cluster.h"
 #include "headroom/sql/options.h"
 
@@ -23,6 +24,7 @@ struct Database {
   std::string name;
   postgres::Route route;
   Mode mode{};
+  Secret owner{};  // of the URL's user, for this database alone
   std::vector<postgres::Route> replicas{};
   std::unique_ptr<Cluster> cluster{};  // made when the room starts
 };

@@ -359,7 +359,8 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
     return true;
   }
   const StatementPointer statement = *known;
-  if (!cluster().alone()) note_write(*statement->decision);
+  if (!cluster().alone())
+    note_write(*statement->decision, statement->refused.load() ? Refused::yes : Refused::no);
   watch_plan();
   if (attempt_) attempt_->statement = statement;
   decision_.reset();

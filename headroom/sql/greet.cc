@@ -193,7 +193,7 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
   const Database* database = room_.database(name);
   admin_database_ = name == kAdminDatabase;
   Secret asked;
-  const Secret* secret = room_.secret(user_);
+  const Secret* secret = room_.secret(database, user_);
   if (secret == nullptr && database != nullptr && !room_.options().auth_query.empty()) {
     bool found = false;
     auto looked = co_await look_up(user_, database, asked, found);
@@ -301,7 +301,7 @@ net::Task<Result<>> Session::prove(const std::string& user, const Secret* secret
 net::Task<Result<>> Session::look_up(const std::string& user, const Database* database,
                                      Secret& secret, bool& found) {
   const std::string& owner = database->route.target.user;
-  const Secret* owners = room_.secret(owner);
+  const Secret* owners = room_.secret(database, owner);
   auto account = room_.account(*database, owner, *owners, std::nullopt);
   if (!account) co_return pass(account);
   postgres::Pool& pool = (*account)->pool();

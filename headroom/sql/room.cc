@@ -33,6 +33,11 @@ std::optional<std::string> quoted(std::string_view& line) {
   return std::nullopt;
 }
 
+// An empty password is nobody's: only a URL without one trusts the loopback.
+Secret secret_of_user(std::string_view password) {
+  return password.empty() ? Secret{} : parse_secret(password);
+}
+
 }  // namespace
 
 Part::Part(net::Worker& worker, metrics::Registry& registry)
@@ -62,9 +67,11 @@ Result<> Room::add_database(const std::string& name, const std::string& url,
   if (!target) return pass(target, "database '" + name + "'");
   auto route = postgres::make_route(*target, workers.size());
   if (!route) return pass(route, "database '" + name + "'");
-  users_.try_emplace(target->user, parse_secret(target->password));
   const std::string its_name = name.empty() ? target->database : name;
-  Database made{.name = its_name, .route = std::move(*route), .mode = mode};
+  Database made{.name = its_name,
+                .route = std::move(*route),
+                .mode = mode,
+                .owner = parse_secret(target->password)};
   std::vector<postgres::Route> routes{made.route};
   for (const std::string& replica : replicas) {
     auto its_target = replica_target(replica, made.route.target);
@@ -92,7 +99,7 @@ Result<> Room::read_users_file(const std::string& path) {
     if (!name || name->empty() || !password || line.size() > kLongestLine)
       return fail(Errc::invalid,
                   fmt::format("{}:{}: expected \"name\" \"password\"", path, number));
-    users_.insert_or_assign(*name, parse_secret(*password));
+    users_.insert_or_assign(*name, secret_of_user(*password));
   }
   return {};
 }
@@ -100,7 +107,7 @@ Result<> Room::read_users_file(const std::string& path) {
 Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
   options_ = std::move(options);
   for (const UserOptions& user : options_->users)
-    users_.insert_or_assign(user.name, parse_secret(user.password));
+    users_.insert_or_assign(user.name, secret_of_user(user.password));
   if (!options_->users_file.empty()) {
     if (auto read = read_users_file(options_->users_file); !read) return read;
   }
@@ -151,9 +158,15 @@ const Database* Room::database(std::string_view name) const {
   return found == databases_.end() ? nullptr : &found->second;
 }
 
-const Secret* Room::secret(const std::string& user) const {
-  const auto found = users_.find(user);
-  return found == users_.end() ? nullptr : &found->second;
+// A URL says who its user is for its own database; for the proxy's own one of them with a password counts before those without.
+const Secret* Room::secret(const Database* database, const std::string& user) const {
+  if (const auto found = users_.find(user); found != users_.end()) return &found->second;
+  const Secret* owner = nullptr;
+  for (const auto& [name, each] : databases_) {
+    if (each.route.target.user != user || (database != nullptr && database != &each)) continue;
+    if (owner == nullptr || owner->none) owner = &each.owner;
+  }
+  return owner;
 }
 
 bool Room::is_admin(const std::string& user) const {

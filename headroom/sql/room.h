@@ -56,7 +56,8 @@ class Room {
   [[nodiscard]] const std::map<std::string, Database, std::less<>>& databases() const {
     return databases_;
   }
-  [[nodiscard]] const Secret* secret(const std::string& user) const;
+  // Of a user who asks for that database; null: for the proxy's own.
+  [[nodiscard]] const Secret* secret(const Database* database, const std::string& user) const;
   [[nodiscard]] bool is_admin(const std::string& user) const;
   [[nodiscard]] bool may_look(const std::string& user) const;
   // Errc::overloaded: there are max_pools already. `shown`: what the client proved itself by.

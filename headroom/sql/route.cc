@@ -47,9 +47,10 @@ bool is_of_the_query(std::string_view sqlstate) {
 
 bool Session::only_reads(const Decision& decision) const {
   if (!decision.plain_read()) return false;
-  if (decision.functions.empty()) return true;
+  if (decision.functions.empty() && decision.reads.empty()) return true;
   const Functions* known = account_->cluster().functions(part_.group.worker());
-  return known != nullptr && known->all_only_read(decision.functions);
+  return known != nullptr && known->all_only_read(decision.functions) &&
+         !known->has_sequence(decision.reads);
 }
 
 // Of a Query or a Parse; null where there is only one server. A message that is not whole may do anything.

@@ -99,7 +99,10 @@ net::Task<> Session::run() {
   client_.tell(nullptr);
   tell_server(nullptr);
   if (!to_client_.empty()) co_await say_goodbye();
-  while (cancels_ > 0) co_await worker().yield();
+  while (cancels_ > 0) {
+    auto woken = co_await event_.wait(kNever);
+    if (!woken) co_await worker().yield();  // stopped, and so are they
+  }
   if (wrote_ && release_due()) co_await ask_position();
   if (server_) abandon();
   wrote_until(std::nullopt);
@@ -160,7 +163,7 @@ net::Task<> Session::serve() {
 
 bool Session::idle() const {
   return server_ == nullptr ||
-         (outstanding() == 0 && status_ == pgwire::Status::idle && in_left_ == 0);
+         (outstanding() == 0 && status_ == pgwire::Status::idle && in_left_ == 0 && !unsynced_);
 }
 
 // Reads once, when there is room for what comes.
@@ -453,7 +456,8 @@ TimePoint Session::deadline() const {
   const auto at_most = [&due](TimePoint from, Duration time) {
     if (time > Duration::zero()) due = std::min(due, from + time);
   };
-  const bool in_transaction = server_ && status_ != pgwire::Status::idle;
+  // An exchange without its Sync has one open, too.
+  const bool in_transaction = server_ && (status_ != pgwire::Status::idle || unsynced_);
   if (outstanding() > 0) at_most(query_since_, o.query_timeout);
   if (in_transaction) at_most(server_since_, o.transaction_timeout);
   if (in_transaction && outstanding() == 0) at_most(state_since_, o.idle_in_transaction_timeout);

@@ -201,7 +201,9 @@ class Session {
   [[nodiscard]] bool take_own_setting(const pgwire::Frame& frame, std::string_view query);
   void untie();
   [[nodiscard]] std::vector<std::string> names() const;
-  void note_write(const Decision& decision);
+  // `refused`: by a replica, once: it does more than its text tells.
+  enum class Refused : bool { no, yes };
+  void note_write(const Decision& decision, Refused refused = Refused::no);
   void wrote_until(const std::optional<link::Position>& position);
   [[nodiscard]] net::Task<> ask_position();
   [[nodiscard]] std::optional<link::Position> needed();  // nothing: what only the primary has

@@ -195,7 +195,7 @@ Result<postgres::Rows> Sql::ask(const std::string& database, std::string query) 
   if (there == nullptr || !body_->runs_)
     return fail(Errc::invalid, "no such database: " + database);
   const std::string& owner = there->route.target.user;
-  auto account = room.account(*there, owner, *room.secret(owner), std::nullopt);
+  auto account = room.account(*there, owner, *room.secret(there, owner), std::nullopt);
   if (!account) return pass(account);
   using Promise = std::promise<Result<postgres::Rows>>;
   auto promise = std::make_shared<Promise>();

@@ -73,8 +73,9 @@ std::vector<std::string> Session::names() const {
 }
 
 // Before it is sent: from now on this session's reads are for the primary, until it is known how far the log has come with it.
-void Session::note_write(const Decision& decision) {
-  if (cluster().alone() || reads_on_replica() || only_reads(decision)) return;
+void Session::note_write(const Decision& decision, Refused refused) {
+  const bool more = stays_with_primary_ || refused == Refused::yes;
+  if (cluster().alone() || reads_on_replica() || (only_reads(decision) && !more)) return;
   if ((decision.its_class == Class::session || decision.its_class == Class::transaction) &&
       decision.functions.empty())
     return;
