@@ -140,6 +140,43 @@ depends_on = ["errors"]
         eventually(lambda: (self.ask(server, 0.1), self.receiver.bodies)[1], 20, 0.1)
         self.assertIn("*errors* fired (critical): Requests fail.", self.receiver.bodies[0]["text"])
 
+    def test_a_reload_changes_rules_and_routes_and_keeps_what_fires_and_what_is_silenced(self):
+        server = self.begin()
+        self.until(server, "ok")
+        self.status = 500
+        self.until(server, "firing")
+        eventually(lambda: self.receiver.alerts("errors"), 20, 0.1)
+        self.assertEqual(server.api("POST", "/api/v1/alerts/symptom/silence", {"for": "1h"}).status, 200)
+        other = Receiver()
+        self.addCleanup(other.stop)
+        config = (self.directory / "headroom.toml").read_text().replace(self.receiver.url, other.url).replace("Requests fail.", "Said otherwise.")
+        self.reload(server, config + '[[monitor.alerting.rules]]\nname = "more"\nmetric = "headroom_edge_all_requests_total"\nfigure = "rate"\nwarning = 0\nfor = "1s"\n')
+        self.until(server, "firing", "more")
+        eventually(lambda: other.alerts("more"), 20, 0.1)
+        rules = {rule["name"]: rule for rule in server.api("GET", "/api/v1/alerts").json()["rules"]}
+        self.assertEqual((rules["errors"]["state"], rules["errors"]["summary"]), ("firing", "Said otherwise."))
+        self.assertIsNotNone(rules["symptom"]["silenced_until"])
+        self.assertEqual((len(self.receiver.alerts("errors")), other.alerts("errors")), (1, []))  # not told again
+        self.status = 200
+        eventually(lambda: (self.ask(server, 0.1), other.alerts("errors"))[1], 30, 0.1)
+        self.assertEqual(other.alerts("errors"), [("resolved", "critical")])
+        wrong = config.replace(other.url, "ftp://nowhere")
+        self.reload(server, wrong)
+        self.assertTrue(any("webhook" in line and "nothing changed" in line for line in server.lines), server.lines[-5:])
+
+    def test_a_file_of_alerts_that_cannot_be_opened_is_tried_again_and_then_all_is_told(self):
+        self.state_dir.mkdir(mode=0o700)
+        (self.state_dir / "alerts.db").mkdir()
+        server = self.begin()
+        self.assertEqual(get(server.admin, "/readyz").status, 200)
+        self.status = 500
+        self.ask(server, 3)
+        self.assertEqual(server.api("GET", "/api/v1/alerts").status, 503)
+        self.assertIn("alerts.db", server.api("GET", "/api/v1/overview").text())
+        (self.state_dir / "alerts.db").rmdir()
+        eventually(lambda: (self.ask(server, 0.1), self.receiver.alerts("errors"))[1], 30, 0.1)  # and it recovers
+        self.assertEqual(self.receiver.alerts("errors"), [("firing", "critical")])
+
     def test_recorded_series_tell_what_they_should(self):
         for file in sorted((HERE / "alerts").glob("*.json")):
             done = run("alerts", "test", file)

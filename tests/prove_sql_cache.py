@@ -1,15 +1,21 @@
 """The proof of the cache of results: registers that only grow, written through the proxy and around it, directly, by trigger, cascade, function and
 partition; read on every path. A read must not give less than what was confirmed through the proxy before it was sent, nor than what was committed around
-it 50 ms before. Meanwhile the stream of changes, the proxy and the server are stopped and killed.
+it 50 ms before. Meanwhile the stream of changes, the proxy, the server and a replica are stopped and killed (kill -9).
 
-    tools/prove sql-cache [--reads N] [--seconds N] [--seed N] [--kills yes|no] [--set NAME=VALUE]
+    tools/prove sql-cache [--reads N] [--seconds N] [--seed N] [--kills yes|no] [--phases pages,replicas] [--set NAME=VALUE]
 
-Each promise is counted by itself. Exit code 1: a violation, or too few reads from the cache to mean something.
+In phase `pages` an app stands beside the proxy, and pages that are made of registers are read through the edge ([edge.cache] sql_tags), too. In phase
+`replicas` what is not answered from the cache may run on a replica: each register is a session of its own (SET headroom.session), so that the first promise
+holds there as well; what is written around the proxy may be older there by max_lag.
+Each promise is counted by itself. Exit code 1: a violation, or too few reads from the cache, the pages or the replica to mean something.
+`--set sql.cache.behind=10s` (with --kills yes) must give violations: so the checker sees them.
 """
 
 import argparse
 import collections
 import ctypes
+import http.client
+import http.server
 import math
 import multiprocessing
 import os
@@ -26,6 +32,8 @@ from harness.process import Headroom
 
 BEHIND = 0.05  # sql.cache.behind
 PAUSE = 0.08   # between two writes around the proxy of one register
+MAX_LAG = 1.0  # sql.max_lag
+LATE = math.ceil((MAX_LAG + 0.5) / PAUSE)  # writes around the proxy that a replica may lack, at most
 
 SCHEMA = """
 DROP SCHEMA IF EXISTS p CASCADE; CREATE SCHEMA p;
@@ -75,6 +83,9 @@ class Shared:
         self.value = multiprocessing.RawArray(ctypes.c_longlong, count)
         self.since = multiprocessing.RawArray(ctypes.c_double, [math.inf] * count)
         self.port = multiprocessing.RawValue(ctypes.c_int, 0)
+        self.edge = multiprocessing.RawValue(ctypes.c_int, 0)  # 0: no pages
+        self.app = multiprocessing.RawValue(ctypes.c_int, 0)
+        self.replicas = multiprocessing.RawValue(ctypes.c_int, 0)
         self.stop = multiprocessing.RawValue(ctypes.c_int, 0)
         self.reads = multiprocessing.RawArray(ctypes.c_longlong, 64)  # of each reader
 
@@ -88,9 +99,16 @@ class Shared:
         since, value = self.since[register.number], self.value[register.number]
         if since == math.inf or self.since[register.number] != since:
             return 0
-        if register.around:
-            return value if now - since >= BEHIND else value - 1
+        return floor(value, now - since, register.around, self.replicas.value)
+
+
+def floor(value, age, around, replicas):
+    """The least that a read may give when `value` was confirmed so long before it was sent."""
+    if not around:
         return value
+    if replicas:
+        return value - 1 - LATE
+    return value if age >= BEHIND else value - 1
 
 
 def writer(shared, register, direct, password, seed):
@@ -101,6 +119,8 @@ def writer(shared, register, direct, password, seed):
         try:
             if wire is None:
                 wire = Wire(("127.0.0.1", direct if register.around else shared.port.value), password=password)
+                if not register.around:
+                    wire.query(f"SET headroom.session = 'r{register.number}'")
             if doubt:
                 look = Wire(("127.0.0.1", direct), password=password)
                 value = max(value, int(look.values(register.reads[0].format(id=register.number))[0]))
@@ -142,49 +162,104 @@ def ask(wire, sql, mode, prepared):
     return rows
 
 
+def page_of(shared, connection, register, which):
+    """Of the edge: what the app has made of one query."""
+    if connection is None:
+        connection = http.client.HTTPConnection("127.0.0.1", shared.edge.value, timeout=10)
+    connection.request("GET", f"/{register.number}/{which}")
+    answer = connection.getresponse()
+    body = answer.read()
+    if answer.status != 200:
+        raise ConnectionError(f"{answer.status}")
+    return connection, int(body), "; hit" in (answer.getheader("Cache-Status") or "")
+
+
+def serve_app(shared, password):
+    """Pages of one register each; whose queries they are it tells by the traceparent it is given."""
+    local = threading.local()
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            number, which = map(int, self.path.strip("/").split("/"))
+            register = REGISTERS[number]
+            sql = register.reads[which % len(register.reads)].format(id=number) + f"\n/*traceparent='{self.headers.get('traceparent', '')}'*/"
+            try:
+                if getattr(local, "wire", None) is None:
+                    local.wire = Wire(("127.0.0.1", shared.port.value), password=password)
+                body, status = local.wire.values(sql)[0].encode(), 200
+            except (OSError, LookupError, PermissionError, ConnectionError, TypeError, IndexError, AssertionError):
+                local.wire = None
+                body, status = b"no", 503
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "public, max-age=60" if status == 200 else "no-store")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_words):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    server.daemon_threads = True
+    shared.app.value = server.server_address[1]
+    server.serve_forever()
+
+
 def reader(shared, number, password, seed, answers):
     generator = random.Random(seed)
-    wire, prepared = None, {}
-    reads, bad, failed, wrong = collections.Counter(), collections.Counter(), 0, []
+    wire, prepared, connection, session = None, {}, None, None
+    reads, bad, failed, hits, wrong = collections.Counter(), collections.Counter(), 0, 0, []
     while not shared.stop.value:
         try:
-            if wire is None:
-                wire, prepared = Wire(("127.0.0.1", shared.port.value), password=password), {}
             register = REGISTERS[generator.randrange(len(REGISTERS))]
-            sql = generator.choice(register.reads).format(id=register.number)
-            mode = generator.randrange(3)
+            which = generator.randrange(len(register.reads))
+            mode = generator.randrange(4 if shared.edge.value else 3)
+            if mode < 3 and wire is None:
+                wire, prepared, session = Wire(("127.0.0.1", shared.port.value), password=password), {}, None
+            if mode < 3 and shared.replicas.value and session != register.number:
+                wire.query(f"SET headroom.session = 'r{register.number}'")
+                session = register.number
+            sql = register.reads[which].format(id=register.number)
             sent = time.monotonic()
-            floor = shared.floor(register, sent)
-            rows = ask(wire, sql, mode, prepared)
-            got = int(rows[0])
-            promise = ("around" if register.around else "through", register.way)
+            least = shared.floor(register, sent)
+            if mode == 3:
+                connection, got, hit = page_of(shared, connection, register, which)
+                hits += hit
+            else:
+                got = int(ask(wire, sql, mode, prepared)[0])
+            kind = "page" if mode == 3 else "query"
+            promise = ("around" if register.around else "through", kind, register.way)
             reads[promise] += 1
             shared.reads[number] += 1
-            if got < floor:
+            if got < least:
                 bad[promise] += 1
-                wrong.append((promise, sql, mode, got, floor, round((time.monotonic() - shared.since[register.number]) * 1000, 1)))
-        except (OSError, LookupError, PermissionError, ConnectionError, TypeError, IndexError):
+                wrong.append((promise, sql, mode, got, least, round((time.monotonic() - shared.since[register.number]) * 1000, 1)))
+        except (OSError, LookupError, PermissionError, ConnectionError, TypeError, IndexError, ValueError, http.client.HTTPException):
             failed += 1
-            if wire is not None:
-                wire.close()
-            wire = None
+            for each in (wire, connection):
+                if each is not None:
+                    each.close()
+            wire, connection = None, None
             time.sleep(0.02)
-    answers.put((dict(reads), dict(bad), failed, wrong[:50]))
+    answers.put((dict(reads), dict(bad), failed, hits, wrong[:50]))
 
 
 class Killer:
     """Stops and kills what the promises depend on, one after the other."""
 
-    def __init__(self, cluster, start, generator):
+    def __init__(self, cluster, start, generator, replicas):
         self.cluster, self.start, self.generator = cluster, start, generator
+        self.acts = ["stop the stream", "stop the stream", "end the stream", "end the stream", "kill the stream", "kill the proxy", "kill the server", *(["kill the replica"] * 2 if replicas else [])]
         self.done = collections.Counter()
         self.server = start()
 
     def walsender(self):
-        return self.cluster.superuser("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' LIMIT 1")
+        return self.cluster.superuser("SELECT active_pid FROM pg_replication_slots WHERE slot_type = 'logical' AND active LIMIT 1")
 
     def once(self):
-        act = self.generator.choice(["stop the stream", "stop the stream", "end the stream", "end the stream", "kill the proxy", "kill the server"])
+        act = self.generator.choice(self.acts)
         try:
             if act == "stop the stream":
                 pid = self.walsender()
@@ -194,13 +269,22 @@ class Killer:
                 time.sleep(self.generator.random() * 0.4)
                 subprocess.run(["kill", "-CONT", pid], check=False)
             elif act == "end the stream":
-                self.cluster.superuser("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'walsender'")
+                self.cluster.superuser("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_type = 'logical'")
+            elif act == "kill the stream":  # upon which the server ends all its sessions and recovers
+                pid = self.walsender()
+                if not pid:
+                    return
+                subprocess.run(["kill", "-KILL", pid], check=False)
+            elif act == "kill the replica":
+                self.cluster.kill("replica1")
+                time.sleep(self.generator.random())
+                self.cluster.command("start", "replica1")
             elif act == "kill the proxy":
                 self.server.kill()
                 self.server = self.start()
             else:
-                self.cluster.command("crash")
-                self.cluster.command("start")
+                self.cluster.command("crash", "primary")
+                self.cluster.command("start", "primary")
         except AssertionError as error:
             print("fault:", act, str(error)[:200], flush=True)
             return
@@ -214,21 +298,28 @@ def main():
     options.add_argument("--seed", type=int, default=int(time.time()))
     options.add_argument("--kills", choices=("yes", "no"), default="yes")
     options.add_argument("--readers", type=int, default=3)
+    options.add_argument("--phases", default="pages,replicas")
     options.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of the proxy: sql.cache.behind=10s must give violations")
     o = options.parse_args()
     print(f"seed {o.seed}", flush=True)
-    cluster = Cluster(0)
+    phases = o.phases.split(",")
+    o.reads, o.seconds = o.reads // len(phases), o.seconds / len(phases)
+    cluster = Cluster(1 if "replicas" in phases else 0)
     directory = tempfile.TemporaryDirectory(prefix="headroom-prove-")
     servers = []
+    code = 0
     try:
-        return prove(o, cluster, directory.name, servers)
+        for phase in phases:
+            print(f"phase {phase}:", flush=True)
+            code = max(code, prove(o, phase, cluster, directory.name, servers))
+        return code
     finally:
         for server in servers:
             server.kill()
         cluster.remove()
 
 
-def prove(o, cluster, directory, servers):
+def prove(o, phase, cluster, directory, servers):
     def run(sql):
         wire = Wire(("127.0.0.1", cluster.port), password=cluster.password)
         messages = wire.query(sql)
@@ -245,25 +336,46 @@ def prove(o, cluster, directory, servers):
         run(f"INSERT INTO p.made VALUES ({register.number}, 0) ON CONFLICT DO NOTHING")
 
     shared = Shared()
+    shared.replicas.value = int(phase == "replicas")
+    app = None
+    if phase == "pages":
+        app = multiprocessing.Process(target=serve_app, args=(shared, cluster.password), daemon=True)
+        app.start()
+        while not shared.app.value:
+            time.sleep(0.02)
 
     def start():
         state = os.path.join(directory, f"state{len(servers)}")
-        values = {"server.state_dir": state, "sql.cache.auto": "true", "sql.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0"}
-        server = Headroom(["--postgres", cluster.urls["primary"], *(word for name, value in values.items() for word in ("--set", f"{name}={value}")), *(word for value in o.set for word in ("--set", value))], state)
+        values = {"server.state_dir": state, "sql.cache.auto": "true", "sql.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "tasks.enabled": "false"}
+        beside = ["--replica", cluster.urls["replica1"]] if phase == "replicas" else []
+        if app is not None:
+            values.update({"edge.listen": "127.0.0.1:0", "edge.cache.sql_tags": "true"})
+            beside = ["--app", f"http://127.0.0.1:{shared.app.value}"]
+        server = Headroom(["--postgres", cluster.urls["primary"], *beside, *(word for name, value in values.items() for word in ("--set", f"{name}={value}")), *(word for value in o.set for word in ("--set", value))], state)
         servers.append(server)
         server.wait_ready(30)
         shared.port.value = server.doors["sql"][1]
+        shared.edge.value = server.edge[1] if app is not None else 0
         return server
 
     generator = random.Random(o.seed)
-    killer = Killer(cluster, start, generator)
+    killer = Killer(cluster, start, generator, phase == "replicas")
     answers = multiprocessing.Queue()
     work = [multiprocessing.Process(target=writers, args=(shared, part, cluster.port, cluster.password, o.seed)) for part in (REGISTERS[::2], REGISTERS[1::2])]
     readers = [multiprocessing.Process(target=reader, args=(shared, n, cluster.password, o.seed + n, answers)) for n in range(o.readers)]
     for each in work + readers:
         each.start()
     begun = time.monotonic()
-    hits_before = 0
+    hits_before = on_replicas = 0
+
+    def replica_reads():
+        try:
+            wire = Wire(killer.server.doors["sql"], database="headroom", password=cluster.password)
+            rows = [fields(body) for kind, body in wire.query("SHOW REPLICAS") if kind == b"D"]
+            wire.close()
+        except (OSError, PermissionError, TypeError):
+            return 0
+        return sum(int(row[11]) for row in rows if row[4] == "no")
 
     def hits():
         """From the cache, by the proxy that runs now."""
@@ -279,15 +391,18 @@ def prove(o, cluster, directory, servers):
     while time.monotonic() - begun < o.seconds and sum(shared.reads) < o.reads:
         time.sleep(0.2)
         if o.kills == "yes" and time.monotonic() > next_kill:
-            server, last = killer.server, hits()
+            server, last, there = killer.server, hits(), replica_reads()
             killer.once()
             hits_before += last if killer.server is not server else 0
+            on_replicas += there if killer.server is not server else 0
             next_kill = time.monotonic() + 1 + generator.random() * 4
     hits_all = hits_before + hits()
+    on_replicas += replica_reads()
     shared.stop.value = 1
-    total, bad, failed, wrong = collections.Counter(), collections.Counter(), 0, []
+    total, bad, failed, pages, wrong = collections.Counter(), collections.Counter(), 0, 0, []
     for _ in readers:
-        reads, its_bad, its_failed, its_wrong = answers.get(timeout=60)
+        reads, its_bad, its_failed, its_pages, its_wrong = answers.get(timeout=60)
+        pages += its_pages
         total.update(reads)
         bad.update(its_bad)
         failed += its_failed
@@ -296,16 +411,20 @@ def prove(o, cluster, directory, servers):
         each.join(30)
         if each.is_alive():
             each.terminate()
+    killer.server.kill()
+    if app is not None:
+        app.terminate()
+        app.join(10)
     written = {register.number: shared.value[register.number] for register in REGISTERS}
-    print(f"{sum(total.values())} reads checked in {time.monotonic() - begun:.0f} s, {hits_all} from the cache, {failed} failed by faults; faults: {dict(killer.done)}")
-    for (way, by), count in sorted(total.items()):
+    print(f"{sum(total.values())} reads checked in {time.monotonic() - begun:.0f} s, {hits_all} results and {pages} pages from the cache, {on_replicas} run on the replica, {failed} failed by faults; faults: {dict(killer.done)}")
+    for (way, kind, by), count in sorted(total.items()):
         writes = sum(written[r.number] for r in REGISTERS if r.way == by and r.around == (way == "around"))
-        print(f"  {way:8} {by:17} {count:8} reads, {writes:6} writes, {bad[way, by]} violations")
+        print(f"  {way:8} {kind:6} {by:17} {count:8} reads, {writes:6} writes, {bad[way, kind, by]} violations")
     for each in wrong[:20]:
         print("  violation:", each)
-    enough = hits_all > 1000
+    enough = hits_all > 500 and (app is None or pages > 100) and (phase != "replicas" or on_replicas > 20)
     if not enough:
-        print("too few reads came from the cache for this to mean anything")
+        print("too few reads came from the cache, the pages or the replica for this to mean anything")
     return 0 if not bad and enough else 1
 
 

@@ -69,24 +69,36 @@ class Soak:
         status = pathlib.Path(f"/proc/{self.server.pid}/status").read_text()
         return len(os.listdir(f"/proc/{self.server.pid}/fd")), int(re.search(r"^Threads:\s+(\d+)", status, re.M)[1])
 
+    def resident_bytes(self):
+        """None once it has died."""
+        try:
+            return self.server.resident_bytes()
+        except (OSError, AttributeError, TypeError):
+            return None
+
     def run(self):
         memory = []
-        early = None
+        early = late = None
         began = time.monotonic()
         with Mixed(self.server, dsn=self.dsn(), pause=self.pause) as load:
             while (at := time.monotonic() - began) < self.seconds and self.server.process.poll() is None:
-                memory.append((at, self.server.resident_bytes()))
+                if (now := self.resident_bytes()) is None:
+                    break
+                memory.append((at, now))
                 if early is None and at >= self.seconds * WARM_SHARE:
                     early = self.look()
                 if len(memory) % 60 == 0:
                     print(f"soak: {at / 60:.0f} min  {memory[-1][1] / 2**20:.1f} MiB  {load.done}  failures {len(load.failures)}", file=sys.stderr)
                 time.sleep(1)
-            late = self.look() if self.server.process.poll() is None else (0, 0)
+            lasted = time.monotonic() - began
+            if self.server.process.poll() is None:
+                late = self.look()
         warm = [(at, value) for at, value in memory if at >= self.seconds * WARM_SHARE]
-        mean = statistics.mean(value for _, value in warm)
-        report = {"minutes": round(self.seconds / 60, 2), "binary": os.environ["HEADROOM_BINARY"], "done": load.done, "failures": load.failures[:20],
-                  "memory_mean_bytes": round(mean), "memory_rise_bytes": round(rise(warm)), "memory_allowed_rise_bytes": round(max(GROWTH_SHARE * mean, GROWTH_BYTES)),
-                  "descriptors": [early[0], late[0]], "threads": [early[1], late[1]],
+        mean = statistics.mean(value for _, value in warm) if warm else 0
+        report = {"minutes": round(lasted / 60, 2), "minutes_asked": round(self.seconds / 60, 2), "binary": os.environ["HEADROOM_BINARY"], "done": load.done,
+                  "failures_in_all": len(load.failures), "failures": load.failures[:20], "memory_samples": len(warm), "memory_mean_bytes": round(mean),
+                  "memory_rise_bytes": round(rise(warm)) if len(warm) > 1 else None, "memory_allowed_rise_bytes": round(max(GROWTH_SHARE * mean, GROWTH_BYTES)),
+                  "descriptors": [early and early[0], late and late[0]], "threads": [early and early[1], late and late[1]],
                   "errors_logged": [line for line in self.server.lines if " error " in line.lower()][:20], "exit_code": self.server.stop(60)}
         return report
 
@@ -94,11 +106,18 @@ class Soak:
 def verdict(report):
     """What does not hold."""
     wrong = []
-    if report["memory_rise_bytes"] > report["memory_allowed_rise_bytes"]:
+    if report["minutes"] < 0.99 * report["minutes_asked"]:
+        wrong.append(f"it ended after {report['minutes']} minutes")
+    # One sample a second, but for what a busy machine delays.
+    if report["memory_rise_bytes"] is None or report["memory_samples"] < 0.5 * 60 * report["minutes_asked"] * (1 - WARM_SHARE):
+        wrong.append("memory was not seen often enough")
+    elif report["memory_rise_bytes"] > report["memory_allowed_rise_bytes"]:
         wrong.append("memory grows")
     for what in ("descriptors", "threads"):
         early, late = report[what]
-        if late > early + MOST_MORE:
+        if early is None or late is None:
+            wrong.append(f"{what} were not seen")
+        elif late > early + MOST_MORE:
             wrong.append(f"{what} grow")
     wrong += [f"nothing was done: {part}" for part, count in report["done"].items() if count == 0]
     if report["failures"]:

@@ -5,7 +5,9 @@ import threading
 import time
 import unittest
 
+from harness.edge import metric
 from harness.postgres import SYNC, SqlScenario, Wire, bind, error_of, eventually, execute, kinds, parse
+from harness.process import ROOT, run
 
 DESCRIBE_PORTAL = (b"D", b"P\0")
 
@@ -318,6 +320,235 @@ class Promises(Cached):
         self.assertIn("catalogue", self.line(server, "SELECT name FROM t.rooms")["state"])
         holder.query("COMMIT")
         self.warm(server, wire, "SELECT name FROM t.rooms WHERE id = 1")
+
+
+class Told(Cached):
+    def test_show_cache_the_api_and_the_metrics_agree(self):
+        server = self.cached(**{"cache.max_result": "1KiB"})
+        wire = self.wire(server)
+        self.direct("CREATE TABLE t.wide AS SELECT repeat('x', 2000) AS what")
+        self.warm(server, wire, "SELECT name FROM t.rooms WHERE id = 1")
+        for sql in ("SELECT random(), id FROM t.rooms", "SELECT now(), id FROM t.rooms", "SELECT 1"):
+            wire.query(sql)
+        eventually(lambda: wire.query("SELECT what FROM t.wide") and "larger than" in self.line(server, "t.wide")["state"])
+        said = eventually(lambda: wire.query("SELECT 1") and (now := server.api("GET", "/api/v1/sql/cache").json())["status"] == "ok" and now)
+        rows = [row for row in self.show(server, "CACHE") if row["kind"] == "query"]
+        for name in ("hits", "misses"):
+            self.assertEqual(said[name], sum(int(row[name]) for row in rows))
+            self.assertEqual(said[name], metric(server, "headroom_sql_cache_lookups_total", outcome={"hits": "hit", "misses": "miss"}[name]))
+        reasons = {each["reason"]: each["count"] for each in said["refused"]}
+        self.assertEqual(reasons["function"], 2)
+        self.assertGreaterEqual(reasons["statement"], 2)
+        self.assertGreaterEqual(reasons["size"], 1)
+        for reason, count in reasons.items():
+            self.assertEqual(count, metric(server, "headroom_sql_cache_refused_total", reason=reason))
+        self.assertEqual((said["status"], said["reason"], said["fills"]), ("ok", "", metric(server, "headroom_sql_cache_fills_total", outcome="stored")))
+        self.assertGreaterEqual(said["entries"], 1)
+        self.assertTrue(0 < said["bytes"] < said["limit_bytes"])
+        query = next(each for each in said["queries"] if each["query"].startswith("SELECT name FROM t.rooms"))
+        self.assertEqual((query["state"], query["database"]), ("cached", "booking"))
+        before = said["drops"]
+        wire.query("UPDATE t.rooms SET name = 'told' WHERE id = 1")
+        self.assertGreater(server.api("GET", "/api/v1/sql/cache").json()["drops"], before)
+        walsender = self.cluster.superuser("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender'")
+        subprocess.run(["kill", "-STOP", walsender], check=True)
+        try:
+            def bypassed():
+                wire.query("SELECT name FROM t.rooms WHERE id = 1")
+                now = server.api("GET", "/api/v1/sql/cache").json()
+                return now["bypassed_s"] > 0.2 and now["stream_lag_ms"] > 100
+            eventually(bypassed)
+        finally:
+            subprocess.run(["kill", "-CONT", walsender], check=True)
+        self.warm(server, wire, "SELECT name FROM t.rooms WHERE id = 1")  # and it recovers
+
+    def test_without_a_proxy_and_without_the_cache_it_says_so(self):
+        self.assertEqual(self.headroom(arguments=["--set", "sql.enabled=false"]).api("GET", "/api/v1/sql/cache").json()["status"], "not_configured")
+        self.assertEqual(self.proxy().api("GET", "/api/v1/sql/cache").json()["status"], "off")
+
+
+class Warmed(Cached):
+    LISTED = """
+[[sql.warm]]
+query = "SELECT name FROM t.rooms WHERE id = 1"
+%s
+
+[[sql.warm]]
+query = "SELECT name FROM t.nowhere"
+
+[[sql.warm]]
+query = "SELECT random(), id FROM t.rooms"
+"""
+
+    def status(self, server):
+        return server.api("GET", "/api/v1/sql/cache/warm").json()
+
+    def test_what_is_listed_lies_in_the_cache_before_the_first_client_asks(self):
+        server = self.cached(config=self.settings(self.LISTED % ""))
+        done = eventually(lambda: (now := self.status(server))["status"] == "done" and now, 20)
+        self.assertEqual([done[name] for name in ("total", "done", "stored", "not_stored", "failed")], [3, 3, 1, 1, 1])
+        told = {each["query"]: each["why"] for each in done["problems"]}
+        self.assertIn("nowhere", told["SELECT name FROM t.nowhere"])
+        self.assertIn("random() is volatile", told["SELECT random(), id FROM t.rooms"])
+        wire = self.wire(server)
+        eventually(lambda: self.stream(server)["state"] == "current")
+        self.assertEqual(wire.values("SELECT name FROM t.rooms WHERE id = 1"), ["room 1"])
+        line = self.line(server, "SELECT name FROM t.rooms")
+        self.assertEqual((line["misses"], line["stored"]), ("1", "1"))
+        # Once more by hand: what is there is fresh, what was written is fetched again.
+        self.assertEqual(server.api("POST", "/api/v1/sql/cache/warm").status, 202)
+        eventually(lambda: (now := self.status(server))["runs"] == 2 and now["status"] == "done" and now["fresh"] + now["stored"] == 1)
+        wire.query("UPDATE t.rooms SET name = 'warm' WHERE id = 1")
+        server.api("POST", "/api/v1/sql/cache/warm")
+        eventually(lambda: (now := self.status(server))["runs"] == 3 and now["status"] == "done" and now["stored"] == 1)
+        self.assertEqual(wire.values("SELECT name FROM t.rooms WHERE id = 1"), ["warm"])
+        self.assertEqual(metric(server, "headroom_sql_warm_queries_total", outcome="failed"), 3)
+
+    def test_on_a_schedule_it_is_renewed_and_with_settings_it_is_for_those_who_have_them(self):
+        server = self.cached(config=self.settings(self.LISTED % 'every = "1s"\nsettings = { TimeZone = "Asia/Tokyo" }'))
+        wire = self.wire(server)
+        eventually(lambda: self.status(server)["runs"] >= 1, 20)
+        eventually(lambda: self.status(server)["runs"] >= 3, 20)
+        for turn in range(3):
+            wire.query(f"UPDATE t.rooms SET name = 'turn {turn}' WHERE id = 1")
+            runs = self.status(server)["runs"]
+            eventually(lambda: self.status(server)["runs"] >= runs + 2, 20)
+        before = self.line(server, "SELECT name FROM t.rooms")
+        tokyo = self.wire(server, parameters=[("TimeZone", "Asia/Tokyo")])
+        self.assertEqual(tokyo.values("SELECT name FROM t.rooms WHERE id = 1"), ["turn 2"])
+        after = self.line(server, "SELECT name FROM t.rooms")
+        if after["passed_by"] == before["passed_by"]:  # else the stream was not current for a moment
+            self.assertEqual(after["misses"], before["misses"])
+
+    def test_what_is_no_query_or_of_no_database_is_refused_with_its_line(self):
+        for wrong, why in (('query = "DELETE FROM t.rooms"', "expected one SELECT"), ('query = "SELECT 1; SELECT 2"', "expected one SELECT"), ('query = "SELECT 1"\nevery = "10ms"', "every"),
+                           ('query = "SELECT 1"\ndatabase = "nowhere"', "no such database")):
+            done = run("check", self.settings(f'[sql]\npostgres = "{self.cluster.urls["primary"]}"\n[[sql.warm]]\n{wrong}\n'))
+            self.assertEqual(done.returncode, 2, wrong)
+            self.assertIn(why, done.stderr)
+
+
+class Traps(Cached):
+    def refused(self, server, wire, sql, why):
+        def asked():
+            wire.query(sql)
+            return any(why in row["state"] for row in self.show(server, "CACHE") if row["kind"] == "query")
+        eventually(asked, what=lambda: (sql, why, self.show(server, "CACHE")))
+
+    def test_ddl_in_one_transaction_with_rows_is_known_at_once_with_the_event_trigger_that_ships(self):
+        self.cluster.superuser((ROOT / "deploy/postgres/schema-events.sql").read_text())
+        self.addCleanup(self.cluster.superuser, "DROP EVENT TRIGGER headroom_schema; DROP EVENT TRIGGER headroom_schema_drop; DROP FUNCTION headroom_schema()")
+        server = self.cached()
+        wire = self.wire(server)
+        self.direct("CREATE VIEW t.v AS SELECT 'zero' AS it FROM t.rooms LIMIT 1")
+        for turn in range(5):
+            self.warm(server, wire, "SELECT it FROM t.v")
+            flushes = self.stream(server)["what"]
+            self.direct(f"BEGIN; CREATE OR REPLACE VIEW t.v AS SELECT 'turn {turn}' AS it FROM t.rooms LIMIT 1; INSERT INTO t.rooms VALUES ({800 + turn}, 'x'); COMMIT")
+            time.sleep(0.05)
+            self.assertEqual(wire.values("SELECT it FROM t.v"), [f"turn {turn}"])
+            self.assertNotEqual(self.stream(server)["what"], flushes)
+
+    def test_inherited_rows_drop_their_parents_results(self):
+        server = self.cached()
+        wire = self.wire(server)
+        self.direct("CREATE TABLE t.parent (n int); CREATE TABLE t.heir (extra int) INHERITS (t.parent); CREATE TABLE t.grandchild () INHERITS (t.heir)")
+        for turn in range(4):
+            self.hot(server, wire, "SELECT max(n) FROM t.parent")
+            self.direct(f"INSERT INTO t.grandchild VALUES ({turn}, 0)")
+            time.sleep(0.05)
+            self.assertEqual(wire.values("SELECT max(n) FROM t.parent"), [str(turn)])
+            self.hot(server, wire, "SELECT max(n) FROM t.parent")
+            wire.query(f"UPDATE t.parent SET n = {turn} + 100")
+            self.assertEqual(wire.values("SELECT max(n) FROM t.parent"), [str(turn + 100)])
+            wire.query("DELETE FROM t.parent")
+
+    def test_row_level_security_by_columns_is_cached_for_each_role_and_by_functions_it_is_not(self):
+        server = self.cached()
+        self.direct("CREATE TABLE t.mine (who text, v int); INSERT INTO t.mine VALUES ('booking', 1), ('other', 2); ALTER TABLE t.mine ENABLE ROW LEVEL SECURITY; ALTER TABLE t.mine FORCE ROW LEVEL SECURITY; "
+                    "CREATE POLICY p ON t.mine USING (v < 2); CREATE TABLE t.session (v int); ALTER TABLE t.session ENABLE ROW LEVEL SECURITY; ALTER TABLE t.session FORCE ROW LEVEL SECURITY; "
+                    "CREATE POLICY p ON t.session USING (v::text = current_setting('app.user', true))")
+        wire = self.wire(server)
+        self.assertEqual(self.warm(server, wire, "SELECT v FROM t.mine"), ["1"])
+        self.refused(server, wire, "SELECT v FROM t.session", "row-level security")
+        self.direct("DROP POLICY p ON t.mine; CREATE POLICY p ON t.mine USING (true)")
+        eventually(lambda: wire.values("SELECT v FROM t.mine ORDER BY v") == ["1", "2"], timeout=1.5)
+
+    def test_analyze_and_a_lock_of_a_row_cost_a_look_at_the_catalogue_and_no_result(self):
+        server = self.cached()
+        wire = self.wire(server)
+        sql = "SELECT name FROM t.rooms WHERE id = 1"
+        self.warm(server, wire, sql)
+        stored = int(self.line(server, "FROM t.rooms")["stored"])
+        for turn in range(5):
+            self.direct("ANALYZE t.rooms")
+            self.direct("BEGIN; SELECT * FROM t.rooms WHERE id = 2 FOR UPDATE; COMMIT")
+        self.warm(server, wire, sql)
+        self.assertEqual(int(self.line(server, "FROM t.rooms")["stored"]), stored)
+
+    def test_cursors_and_partly_fetched_portals_are_not_stored(self):
+        server = self.cached()
+        wire = self.wire(server)
+        sql = "SELECT id FROM t.rooms ORDER BY id"
+        self.hot(server, wire, "SELECT count(*) FROM t.rooms")  # the stream is current
+        for _ in range(3):
+            wire.send_all(parse("", sql), bind(), (b"E", b"\0" + (3).to_bytes(4, "big")), SYNC)
+            self.assertEqual(kinds(wire.until_ready()), "12DDDsZ")
+        wire.send_all(parse("", sql), bind(), execute(), SYNC)
+        self.assertEqual(kinds(wire.until_ready()), "12" + "D" * 10 + "CZ")
+        for _ in range(2):
+            messages = wire.query("BEGIN; DECLARE c CURSOR FOR SELECT id FROM t.rooms ORDER BY id; FETCH 2 FROM c; COMMIT")
+            self.assertEqual(kinds(messages).count("D"), 2)
+        self.assertEqual(len(self.wire(server).values(sql)), 10)
+
+    def test_results_in_text_and_in_binary_are_two(self):
+        server = self.cached()
+        wire = self.wire(server)
+        sql = "SELECT id FROM t.rooms WHERE id = 7"
+        binary = (b"B", b"\0\0" + (0).to_bytes(2, "big") + (0).to_bytes(2, "big") + (1).to_bytes(2, "big") + (1).to_bytes(2, "big"))
+        for _ in range(30):
+            for message, wanted in ((bind(), b"7"), (binary, (7).to_bytes(4, "big"))):
+                wire.send_all(parse("", sql), message, execute(), SYNC)
+                self.assertEqual(wire.until_ready()[2][1][6:], wanted)
+        self.assertGreater(self.hits(server, "SELECT id FROM t.rooms"), 0)
+
+
+class Pressure(Cached):
+    def test_many_results_stay_within_the_memory_and_the_proxy_goes_on(self):
+        server = self.cached(config=self.settings('[cache]\nmemory_limit = "8MiB"\n'))
+        self.direct("CREATE TABLE t.large AS SELECT n AS id, repeat(md5(n::text), 600) AS what FROM generate_series(1, 1500) n; ALTER TABLE t.large ADD PRIMARY KEY (id)")
+        wire = self.wire(server)
+        for n in range(1, 1500):  # 19 KB each, 28 MB in all
+            self.assertEqual(len(wire.values(f"SELECT what FROM t.large WHERE id = {n}")[0]), 19200)
+        said = server.api("GET", "/api/v1/sql/cache").json()
+        self.assertEqual(said["limit_bytes"], 8 << 20)
+        self.assertTrue(0 < said["bytes"] <= 8 << 20, said["bytes"])
+        self.assertGreater(said["fills"], 500)
+        self.warm(server, wire, "SELECT name FROM t.rooms WHERE id = 1")  # and it recovers
+
+    def test_an_answer_that_a_dying_server_cuts_is_never_stored(self):
+        gate = self.gate()
+        server = self.cached(gate.port)
+        wire = self.wire(server)
+        self.warm(server, wire, "SELECT name FROM t.rooms WHERE id = 1")
+        cuts = 0
+        for attempt in range(40):
+            sql = f"SELECT string_agg(name, ',') FROM t.rooms, generate_series(1, {3000 + attempt})"
+            other = self.wire(server)
+            gate.cut_after = 100_000  # of 230,000, unless another connection's answers use it up
+            other.send(b"Q", sql.encode() + b"\0")
+            try:
+                cuts += "C" not in kinds(other.until_ready())
+            except (OSError, ConnectionError, TypeError):
+                cuts += 1  # in the middle of a row
+            gate.cut_after = None
+            whole = self.direct(sql)
+            # And it recovers: whole answers only, from the server or from memory.
+            for _ in range(3):
+                eventually(lambda: self.wire(server).values(sql) == [whole], 20)
+            if cuts == 3:
+                return
+        self.fail(f"only {cuts} answers were cut")
 
 
 class Faults(Cached):

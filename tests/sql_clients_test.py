@@ -37,6 +37,20 @@ class Clients(SqlScenario):
     def test_postgres_js(self):
         self.node("postgres")
 
+    def suite(self, command, **environment):
+        """A suite of tests/clients; it says "ok" of each of its tests."""
+        done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(done.stdout.count("ok "), 9, done.stdout)
+        self.assertGreater(sum(int(row["reads"]) for row in self.show(self.server, "REPLICAS")), 0)
+
+    def test_php_pdo(self):
+        host, port = self.server.doors["sql"]
+        self.suite(["php", str(ROOT / "tests/clients/postgres.php")], DSN=f"pgsql:host={host};port={port};dbname=booking", USER_NAME="booking", PASSWORD=self.cluster.password)
+
+    def test_ruby_pg(self):
+        self.suite(["ruby", str(ROOT / "tests/clients/postgres.rb")], URL=self.url(self.server))
+
     def test_sqlalchemy(self):
         import sqlalchemy as sa
         from sqlalchemy.orm import declarative_base, Session

@@ -88,5 +88,36 @@ class Trends(EdgeScenario):
         self.assertEqual(get(server.admin, f"/api/v1/metrics/query?{name}").status, 401)
 
 
+class Objectives(EdgeScenario):
+    _end = Scenario._end
+
+    def test_a_target_is_mapped_to_routes_and_met_or_missed_and_a_reload_maps_it_anew(self):
+        app = self.answers(lambda request: (time.sleep(0.3 if "slow" in request.target else 0), reply(200, b"x"))[1])
+        routes = "".join(f'[[edge.routes]]\nname = "{name}"\npath = "/{name}"\n' for name in ("login", "slow"))
+        objectives = '[[monitor.objectives]]\nname = "authentication"\nroutes = ["%s"]\n[[monitor.objectives]]\nname = "mine"\nmost = "50ms"\nfigure = "mean"\nwindow = "1m"\n'
+        server = self.serve(app, config=routes + objectives % "login")
+
+        def found():
+            return {each["name"]: each for each in server.api("GET", "/api/v1/objectives").json()["objectives"]}
+
+        self.assertEqual((found()["authentication"]["objective"], found()["authentication"]["value"], found()["authentication"]["met"]), (200, None, None))
+        self.assertEqual((found()["bookings"]["objective"], found()["bookings"]["routes"]), (500, []))  # there to be mapped
+        for _ in range(3):
+            get(server.edge, "/login")
+            get(server.edge, "/slow")
+        eventually(lambda: found()["authentication"]["met"] is True, 20, 0.2)
+        eventually(lambda: found()["mine"]["value"] and found()["mine"]["met"] is False, 20, 0.2)  # all routes
+        now = {each["name"]: each for each in server.api("GET", "/api/v1/now").json()["targets"]}
+        self.assertEqual((now["authentication"]["met"], now["authentication"]["routes"]), (True, ["login"]))
+        self.reload(server, routes + objectives % "slow")
+        eventually(lambda: found()["authentication"]["met"] is False, 20, 0.2)
+        self.assertGreater(found()["authentication"]["value"], 290)
+
+    def test_an_objective_without_a_target_is_refused(self):
+        server = self.headroom(config=self.settings('[[monitor.objectives]]\nname = "mine"\n'), wait=False)
+        self.assertEqual(server.wait(), 2)
+        self.assertTrue(any("'most'" in line for line in server.lines), server.lines)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -21,7 +21,7 @@ WRITE = f"\\set aid random(1, {HOT})\nUPDATE pgbench_accounts SET abalance = aba
 class Pgpool:
     """Its cache in shared memory, trust in front of a server that wants a password: as an app would have it on one machine."""
 
-    def __init__(self, server):
+    def __init__(self, server, cache=True):
         self.server = server
         self.directory = tempfile.TemporaryDirectory(prefix="headroom-bench-", dir="/var/tmp")
         self.path = pathlib.Path(self.directory.name)
@@ -31,7 +31,7 @@ class Pgpool:
         (self.path / "pgpool.conf").write_text(
             f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = '{self.path}'\npcp_listen_addresses = ''\npcp_socket_dir = '{self.path}'\n"
             f"pid_file_name = '{self.path}/pgpool.pid'\nlogdir = '{self.path}'\nwork_dir = '{self.path}'\nbackend_clustering_mode = 'raw'\nbackend_hostname0 = '127.0.0.1'\nbackend_port0 = {server.port}\n"
-            f"enable_pool_hba = on\npool_passwd = '{self.path}/pool_passwd'\nnum_init_children = 40\nmax_pool = 1\nmemory_cache_enabled = on\nmemqcache_method = 'shmem'\n"
+            f"enable_pool_hba = on\npool_passwd = '{self.path}/pool_passwd'\nnum_init_children = 40\nmax_pool = 1\nmemory_cache_enabled = {'on' if cache else 'off'}\nmemqcache_method = 'shmem'\n"
             f"memqcache_total_size = 256MB\nmemqcache_oiddir = '{self.path}/oiddir'\nmemqcache_expire = 300\nmemqcache_auto_cache_invalidation = on\n")
         (self.path / "oiddir").mkdir()
         user = []

@@ -41,7 +41,7 @@ class Application:
 
     def __init__(self, options, stack):
         self.options = options
-        self.jobs = 300 if options.quick else 20_000
+        self.jobs = 300 if options.quick else 8_000
         self.directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="headroom-bench-", dir="/var/tmp"))
         self.port = harness.free_port()
         self.start(stack)
@@ -66,7 +66,7 @@ class Application:
         for concurrency in CONCURRENCY[:1] if self.options.quick else CONCURRENCY:
             jobs = self.jobs // 10 if concurrency == 1 else self.jobs
             runs = []
-            for _ in range(1 if self.options.quick else 3):
+            for _ in range(1 if self.options.quick else 2):
                 self.options.patience.await_quiet()
                 before = self.cpu_seconds()
                 done = subprocess.run(["node", str(CLIENTS / self.script), str(place), str(jobs), str(concurrency), *self.words()], capture_output=True, text=True,

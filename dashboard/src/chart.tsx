@@ -73,6 +73,7 @@ function drawMarks(plot: uPlot, marks: Change[]) {
   ctx.strokeStyle = style('--muted')
   ctx.fillStyle = style('--muted')
   ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`
+  ctx.textAlign = 'left'
   ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio])
   ctx.lineWidth = devicePixelRatio
   let free = -Infinity

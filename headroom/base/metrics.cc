@@ -206,13 +206,10 @@ void Registry::visit(Visitor& visitor) const {
     if (series->counters.empty() && series->histograms.empty() && series->gauges.empty()) continue;
     visitor.family(*series->family);
     for (const auto& [labels, counter] : series->counters) visitor.counter(labels, counter.total());
-    for (auto gauge = series->gauges.begin(); gauge != series->gauges.end(); ++gauge) {
-      // A successor is there before its predecessor is gone (a reload): only the newest of equals is shown.
-      const auto newer = std::find_if(gauge + 1, series->gauges.end(), [&](const Gauge& other) {
-        return other.labels == gauge->labels;
-      });
-      if (newer == series->gauges.end()) visitor.gauge(gauge->labels, gauge->read());
-    }
+    // A successor is there before its predecessor is gone (a reload): only the newest of equals is shown.
+    std::map<std::reference_wrapper<const Labels>, const Gauge*, std::less<Labels>> newest;
+    for (const Gauge& gauge : series->gauges) newest.insert_or_assign(gauge.labels, &gauge);
+    for (const auto& [labels, gauge] : newest) visitor.gauge(gauge->labels, gauge->read());
     for (const auto& [labels, histogram] : series->histograms) {
       visitor.histogram(labels, histogram.values());
     }

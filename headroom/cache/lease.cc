@@ -252,6 +252,7 @@ void MemoryTier::grow(const ObjectRef& object, std::uint64_t bytes) {
       shard.policy.grew(slot, bytes);
       shard.bytes.store(shard.policy.bytes(), std::memory_order_relaxed);
       shard.use[object->cls() % kClasses].bytes += bytes;
+      shard.use_of_space(*object).bytes += bytes;
       return;
     }
     drop(*object, small ? Removal::capacity : Removal::too_large);

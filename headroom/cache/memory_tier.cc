@@ -208,9 +208,10 @@ ObjectRef MemoryTier::unlink(Shard& shard, Slot slot, Removal cause) {
   shard.policy.removed(slot);
   shard.slots.erase(slot);
   shard.bytes.store(shard.policy.bytes(), std::memory_order_relaxed);
-  ClassUse& use = shard.use[object.cls() % kClasses];
-  --use.entries;
-  use.bytes -= weight;
+  for (ClassUse* use : {&shard.use[object.cls() % kClasses], &shard.use_of_space(object)}) {
+    --use->entries;
+    use->bytes -= weight;
+  }
   invalidations_.tags().give(object.tags());
   if (Body* body = object.body()) body->detach();
   memory_.give(kIndexBytes);
@@ -227,9 +228,10 @@ ObjectRef MemoryTier::insert(Shard& shard, Object* object, std::uint64_t hash) {
   const Slot slot = shard.slots.insert(object, hash);
   shard.policy.inserted(slot, hash);
   shard.bytes.store(shard.policy.bytes(), std::memory_order_relaxed);
-  ClassUse& use = shard.use[object->cls() % kClasses];
-  ++use.entries;
-  use.bytes += weight_of(*object);
+  for (ClassUse* use : {&shard.use[object->cls() % kClasses], &shard.use_of_space(*object)}) {
+    ++use->entries;
+    use->bytes += weight_of(*object);
+  }
   entries_.fetch_add(1, std::memory_order_relaxed);
   return replaced;
 }
@@ -377,6 +379,7 @@ bool MemoryTier::add_form(const ObjectRef& object, std::size_t form, std::string
   shard.policy.grew(slot, size);
   shard.bytes.store(shard.policy.bytes(), std::memory_order_relaxed);
   shard.use[shard.object(slot).cls() % kClasses].bytes += size;
+  shard.use_of_space(shard.object(slot)).bytes += size;
   return true;
 }
 
@@ -448,6 +451,27 @@ std::array<ClassUse, kClasses> MemoryTier::use() const {
     }
   }
   return all;
+}
+
+ClassUse MemoryTier::use_of(Space space) const {
+  ClassUse all;
+  for (const auto& shard : shards_) {
+    const std::scoped_lock lock(shard->mutex);
+    const ClassUse& its = shard->space_use[static_cast<std::size_t>(space)];
+    all.entries += its.entries;
+    all.bytes += its.bytes;
+  }
+  return all;
+}
+
+bool MemoryTier::holds(const ObjectRef& object) const {
+  const std::uint64_t hash = hash_of(object->space(), object->key(), seed_);
+  Shard& shard = shard_of(hash);
+  const std::scoped_lock lock(shard.mutex);
+  const Slot slot = shard.slots.find(hash, object->space(), object->key());
+  return slot != 0 && &shard.object(slot) == &*object &&
+         invalidations_.check(object->space(), object->key(), object->tags(),
+                              Shard::seq(*object)) != Verdict::hard;
 }
 
 std::optional<EntryInfo> MemoryTier::info(Space space, std::string_view prefix, Object& object,

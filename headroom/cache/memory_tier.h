@@ -152,6 +152,9 @@ class MemoryTier {
     return removals_[static_cast<std::size_t>(cause)].load(std::memory_order_relaxed);
   }
   [[nodiscard]] std::array<ClassUse, kClasses> use() const;
+  [[nodiscard]] ClassUse use_of(Space space) const;
+  // Whether look-ups find it still: what an invalidation has overtaken they never did.
+  [[nodiscard]] bool holds(const ObjectRef& object) const;
   [[nodiscard]] std::vector<TagUse> top_tags(std::size_t most) const {
     return invalidations_.tags().top(most);
   }

@@ -67,6 +67,10 @@ class Shard {
   std::unordered_map<std::uint64_t, std::shared_ptr<Flight>>
       flights;  // by the keyed hash; of two keys with one hash, one goes alone
   std::array<ClassUse, kClasses> use{};
+  std::array<ClassUse, kSpaces> space_use{};
+  ClassUse& use_of_space(const Object& object) {
+    return space_use[static_cast<std::size_t>(object.space())];
+  }
   Slot hand = 1;                        // where eviction looks for dead entries
   Slot broom = 1;                       // where the sweep is
   std::atomic<std::uint64_t> bytes{0};  // policy.bytes(), to be read without the lock

@@ -11,7 +11,8 @@ namespace headroom::edge {
 namespace {
 
 constexpr std::size_t kTagLimit = 256;
-constexpr std::string_view kUrlTag = "url:";  // a page's variants: the CDN has its own of them
+constexpr std::string_view kTableTag = "sql:";  // what the database is called is nobody's business
+constexpr std::string_view kUrlTag = "url:";    // a page's variants: the CDN has its own of them
 
 // "example.org/shop" of a page's key "https://internal|example.org/shop"; nothing when host or path are not there.
 std::optional<std::string> without_scheme(std::string_view key) {
@@ -93,7 +94,7 @@ std::optional<PurgeBatch> PurgeQueue::take_of(PurgeKind kind, std::size_t most) 
 
 std::string cdn_tag(std::string_view tag) {
   const bool plain =
-      !tag.empty() && tag.size() <= kTagLimit &&
+      !tag.empty() && !tag.starts_with(kTableTag) && tag.size() <= kTagLimit &&
       std::ranges::all_of(tag, [](char c) { return c > ' ' && c < 0x7f && c != ','; });
   return plain ? std::string(tag) : fmt::format("headroom-{:016x}", hash64(tag));
 }

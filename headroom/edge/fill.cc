@@ -106,7 +106,7 @@ bool Fill::no_answer(std::string_view why) { return serve_stale(0, why); }
 
 void Fill::tell(Request& r) const {
   r.cache_status.clear();
-  if (r.tells_cache_status()) http::append_cache_status(r.cache_status, status);
+  if (r.notes_cache_status()) http::append_cache_status(r.cache_status, status);
 }
 
 // Everything that needs no waiting: most answers are nothing to be kept.
@@ -216,6 +216,24 @@ bool Fill::add_reads(const Request& r, std::vector<std::string>& tags) {
   return false;
 }
 
+bool Fill::tells_cdn(const Request& r) {
+  return r.link != nullptr && r.route->cache.cdn.on() && !r.route->cache.owners.any();
+}
+
+void Fill::hand_out(const Request& r, std::span<const std::string> tags) {
+  if (tells_cdn(r)) r.link->tags_out.hand_out(tags);
+}
+
+// What is not kept here, as a write may have overtaken it, a CDN may not keep either.
+void Fill::keep_out(const Request& r, const http::ResponseHead& head,
+                    std::span<const std::string> tags, std::string_view own_tag) {
+  if (!tells_cdn(r)) return;
+  if (object_ && object_->body() != nullptr) return;
+  if (object_) body_ = object_->stored();
+  object_ = {};
+  metadata_ = page_of(head, freshness_, *r.route, tags, own_tag, CdnMay::not_keep);
+}
+
 // A 304 to our own question: the stored body under a head brought up to date.
 bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
   const Page before(lease_.stale()->metadata());
@@ -242,6 +260,7 @@ bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
   }
   const http::Directives directives = http::response_directives(merged);
   const http::Freshness freshness = freshness_of(r, merged, directives);
+  freshness_ = freshness;
   merged.body = before.size() == Page::kUnknownSize ? http::Body::chunked : http::Body::length;
   merged.content_length = before.size();
   std::vector<std::string> tags = tags_for(r, http::tags_of(head));
@@ -249,6 +268,7 @@ bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
     if (!tag.empty() && std::ranges::find(tags, tag) == tags.end()) tags.emplace_back(tag);
   }
   const bool known = add_reads(r, tags);
+  hand_out(r, tags);
   const std::string metadata = page_of(merged, freshness, *r.route, tags);
   const cache::Head made{.metadata = metadata,
                          .lifetimes = lifetimes_of(freshness, true),
@@ -259,12 +279,14 @@ bool Fill::confirmed(Request& r, const http::ResponseHead& head) {
   if (!known) {
     refuse(Duration{});
     object_ = std::move(stale);
+    keep_out(r, merged, tags);
     return true;
   }
   auto renewed = lease_.renew(made, Clock::now());
   if (renewed) outcome_ = Refreshed::renewed;
   count(cache::Cache::Fill::stored, r);
   object_ = renewed ? std::move(*renewed) : std::move(stale);
+  if (!renewed || !pages_.cache_.memory().holds(object_)) keep_out(r, merged, tags);
   status.forwarded = http::Forwarded::stale;
   return true;
 }
@@ -365,15 +387,17 @@ net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made
     }
   }
   const bool known = add_reads(r, tags);
+  hand_out(r, tags);
+  const std::string own_tag = tagged ? content_tag(body_) : std::string();
   if (tagged || r.tags_pages) {
-    metadata_ =
-        page_of(head, freshness_, *r.route, tags, tagged ? content_tag(body_) : std::string());
+    metadata_ = page_of(head, freshness_, *r.route, tags, own_tag);
     made.metadata = metadata_;
     made.tags = tags;
   }
   if (!known) {
     status.stored = false;
     refuse(Duration{});
+    keep_out(r, head, tags, own_tag);
     co_return true;
   }
   if (!lease_) {
@@ -381,12 +405,15 @@ net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made
         pages_.cache_.memory()
             .set(cache::Space::http, place_.of_answer(), made, body_, Clock::now(), since_)
             .has_value();
+    if (!status.stored) keep_out(r, head, tags, own_tag);
     co_return true;
   }
   auto stored = lease_.store(made, body_, Clock::now());
   count(cache::Cache::Fill::stored, r);
   status.stored = stored.has_value();
   if (stored) object_ = std::move(*stored);
+  if (!stored || (tells_cdn(r) && !pages_.cache_.memory().holds(object_)))
+    keep_out(r, head, tags, own_tag);
   co_return true;
 }
 

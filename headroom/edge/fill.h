@@ -33,6 +33,8 @@ class Fill final : public Keeper {
   http::CacheStatus status;
 
   // After the request was forwarded: the answer to send, unless it was relayed.
+  // Whether a CDN may keep what this request is answered, by the tags of its tables.
+  [[nodiscard]] static bool tells_cdn(const Request& request);
   [[nodiscard]] bool has_answer() const { return object_ || !metadata_.empty(); }
   [[nodiscard]] std::string_view metadata() const {
     return object_ ? object_->metadata() : std::string_view(metadata_);
@@ -66,6 +68,9 @@ class Fill final : public Keeper {
   [[nodiscard]] bool find_place(Request& request, std::string_view names);
   void refuse(Duration remember);
   [[nodiscard]] bool add_reads(const Request& request, std::vector<std::string>& tags);
+  void keep_out(const Request& request, const http::ResponseHead& head,
+                std::span<const std::string> tags, std::string_view own_tag = {});
+  static void hand_out(const Request& request, std::span<const std::string> tags);
   [[nodiscard]] http::Freshness freshness_of(const Request& request, const http::ResponseHead& head,
                                              const http::Directives& directives) const;
   [[nodiscard]] cache::Lifetimes lifetimes_of(const http::Freshness& freshness,

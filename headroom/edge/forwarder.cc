@@ -1,6 +1,7 @@
 #include "headroom/edge/forwarder.h"
 
 #include "headroom/base/log.h"
+#include "headroom/edge/traced.h"
 
 namespace headroom::edge {
 
@@ -10,11 +11,15 @@ net::Task<> Forwarder::forward(Request& r) {
                              ? link::parse_traceparent(r.head().value_of(http::Name::traceparent))
                              : std::nullopt;
     r.unclaimed_since = r.link->unclaimed.now();
-    r.at_app = r.link->requests.begin(
-        inbound ? *inbound : link::mint(group_.worker().random()), r.session.id, Clock::now(),
-        r.route->cache.enabled && http::is_safe(r.head().method) ? link::Requests::Feeds::page
-                                                                 : link::Requests::Feeds::nothing);
+    const link::Trace trace = r.span    ? r.span->trace
+                              : inbound ? *inbound
+                                        : link::mint(group_.worker().random());
+    r.at_app = r.link->requests.begin(trace, r.session.id, Clock::now(),
+                                      r.route->cache.enabled && http::is_safe(r.head().method)
+                                          ? link::Requests::Feeds::page
+                                          : link::Requests::Feeds::nothing);
   }
+  if (r.span && r.forwarded == TimePoint{}) r.forwarded = Clock::now();
   if (r.x.has_body()) {
     r.x.limit_body(r.route->body_limit);
     const bool stored = co_await store_body(r);
@@ -124,7 +129,10 @@ net::Task<> Forwarder::try_servers(Request& r) {
     if (pick.server == nullptr) break;
     if (r.server != nullptr) r.cells->retries->add();
     r.server = pick.server;
+    if (r.span) begin_attempt(r, group_.worker().random());
+    const TimePoint began = r.chosen;
     const Attempt outcome = co_await attempt(r, *pick.server);
+    if (r.span) end_attempt(r, outcome, began);
     if (outcome == Attempt::answered) co_return;
     if (!may_retry(r, outcome)) break;
   }

@@ -72,10 +72,11 @@ void write_request_head(Request& r, const Server& server, std::string& out, Rand
   append_line(out, "Host", host);
   const bool plain = r.route->coding.plain_from_app;
   if (plain) append_line(out, "Accept-Encoding", "identity");
-  if (policy.active() || r.keeper != nullptr || plain || r.at_app) {
+  if (policy.active() || r.keeper != nullptr || plain || r.at_app || r.hides_trace) {
     writer.forward(head.fields, [&](const http::Field& f) {
       if (plain && f.id == Name::accept_encoding) return false;
-      if (r.at_app && (f.id == Name::traceparent || (f.id == Name::tracestate && !r.trusted)))
+      const bool ours = r.at_app || r.hides_trace;
+      if (ours && (f.id == Name::traceparent || (f.id == Name::tracestate && !r.trusted)))
         return false;
       return !is_written_for_servers(f) && policy.keeps_request_field(f) &&
              (r.keeper == nullptr || !r.keeper->replaces(f));
@@ -103,7 +104,10 @@ void write_request_head(Request& r, const Server& server, std::string& out, Rand
                          {r.trusted ? r.x.peer().address.ip() : r.client, head.authority, scheme});
   out.append("\r\nX-Real-IP: ").append(client);
   out.append("\r\nX-Request-Id: ").append(r.id);
-  if (r.at_app) {
+  if (r.span) {
+    out.append("\r\nTraceparent: ");
+    link::append_traceparent(out, {r.span->trace, r.attempt_span, true});
+  } else if (r.at_app) {
     out.append("\r\nTraceparent: ");
     link::append_traceparent(out, r.at_app->trace, random);
   }
@@ -180,7 +184,8 @@ bool is_for_clients(const Route& route, const http::Field& field) {
 
 void append_own_fields(Request& r, std::string& out) {
   if (r.route->policy.active()) r.route->policy.append_response_lines(out, r.head(), r.secure());
-  if (!r.cache_status.empty()) append_line(out, "Cache-Status", r.cache_status);
+  if (!r.cache_status.empty() && r.tells_cache_status())
+    append_line(out, "Cache-Status", r.cache_status);
   r.limited.append_fields(out);
   if (r.explained) append_explanation(r, out);
 }

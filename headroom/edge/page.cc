@@ -40,13 +40,14 @@ http::Validators Page::validators() const {
 }
 
 std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness,
-                    const Route& route, std::span<const std::string> tags,
-                    std::string_view own_tag) {
+                    const Route& route, std::span<const std::string> tags, std::string_view own_tag,
+                    CdnMay cdn_may) {
   const auto withheld = http::withheld_fields(head);
   const bool own_cache_control = !route.cache.browser.empty();
   const bool for_cdn =
       route.cache.cdn.on() &&
       !route.cache.owners.any();  // a page that may be one user's is none of the CDN's
+  const bool keep_out = for_cdn && cdn_may == CdnMay::not_keep;
   const bool own_cdn_control = for_cdn && !route.cache.cdn.control.empty();
   Page::Facts facts;
   facts.freshness = freshness;
@@ -67,9 +68,9 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
   const auto is_kept = [&](const http::Field& f) {
     if (own_cookies && f.id == Name::set_cookie) return false;
     if (f.id == Name::age || f.id == Name::x_request_id ||
-        (own_cache_control && f.id == Name::cache_control))
+        ((own_cache_control || keep_out) && f.id == Name::cache_control))
       return false;
-    if (own_cdn_control && f.id == Name::cdn_cache_control) return false;
+    if ((own_cdn_control || keep_out) && f.id == Name::cdn_cache_control) return false;
     return is_for_clients(route, f) && std::ranges::none_of(withheld, [&](std::string_view name) {
              return text::equal_ignoring_case(name, f.name);
            });
@@ -94,15 +95,13 @@ std::string page_of(const http::ResponseHead& head, const http::Freshness& fresh
   lines += "Via: ";
   http::append_via(lines, head, kPseudonym);
   lines += "\r\n";
-  if (own_cdn_control)
+  if (own_cdn_control && !keep_out)
     lines.append("CDN-Cache-Control: ").append(route.cache.cdn.control).append("\r\n");
-  if (for_cdn) {
-    std::vector<std::string> told;  // without those of tables, which only we drop by
-    std::ranges::copy_if(tags, std::back_inserter(told),
-                         [](const std::string& tag) { return !tag.starts_with("sql:"); });
-    lines += cdn_tag_line(route.cache.cdn, told);
-  }
-  if (own_cache_control) lines.append("Cache-Control: ").append(route.cache.browser).append("\r\n");
+  if (for_cdn && !keep_out) lines += cdn_tag_line(route.cache.cdn, tags);
+  if (keep_out)
+    lines += "Cache-Control: no-store\r\n";
+  else if (own_cache_control)
+    lines.append("Cache-Control: ").append(route.cache.browser).append("\r\n");
 
   const auto place = [&](Name name, std::string_view value) {
     if (value.empty()) return Page::Place{};

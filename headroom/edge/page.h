@@ -20,6 +20,9 @@
 
 namespace headroom::edge {
 
+// Whether a CDN may keep an answer, where it may keep those of the route.
+enum class CdnMay : std::uint8_t { keep, not_keep };
+
 class Page {
  public:
   static constexpr std::uint64_t kUnknownSize = ~0ULL;
@@ -53,7 +56,7 @@ class Page {
 
  private:
   friend std::string page_of(const http::ResponseHead&, const http::Freshness&, const Route&,
-                             std::span<const std::string>, std::string_view);
+                             std::span<const std::string>, std::string_view, CdnMay);
   friend std::string marker_of(std::string_view);
   struct Place {
     std::uint32_t at = 0;
@@ -83,7 +86,7 @@ class Page {
 // The metadata of an answer; `own_tag` is an ETag made here, where the server sent none.
 [[nodiscard]] std::string page_of(const http::ResponseHead& head, const http::Freshness& freshness,
                                   const Route& route, std::span<const std::string> tags,
-                                  std::string_view own_tag = {});
+                                  std::string_view own_tag = {}, CdnMay cdn_may = CdnMay::keep);
 [[nodiscard]] std::string marker_of(std::string_view names);
 
 // The stored head, parsed again: for what is done rarely. `text` keeps the bytes that `head` views. False: what was stored is no head.

@@ -216,7 +216,7 @@ net::Task<> Pages::answer(Request& r) {
 }
 
 net::Task<> Pages::go_alone(Request& r, std::string_view why) {
-  if (r.tells_cache_status())
+  if (r.notes_cache_status())
     http::append_cache_status(r.cache_status, {.forwarded = Forwarded::bypass, .detail = why});
   co_await forwarder_.forward(r);
 }
@@ -265,7 +265,7 @@ net::Task<> Pages::answer_alone(Request& r, Place& place, bool only_if_cached) {
       co_return co_await answer_shared(r, place);  // it is for all: one who may wait refreshes it
     }
     if (http::may_answer(r.head(), page.freshness(), r.place.rules)) {
-      if (r.tells_cache_status())
+      if (r.notes_cache_status())
         http::append_cache_status(r.cache_status,
                                   {.ttl = http::remaining_at(page.freshness(), unix_seconds())});
       co_return co_await sender_.send(r, object->metadata(), object, {});
@@ -304,11 +304,13 @@ net::Task<> Pages::answer_shared(Request& r, Place& place) {
     if (found.answer == cache::Answer::bypass)
       co_return co_await go_alone(r, "known as not cacheable");
     if (!found.object) break;
+    // It is as old as this request, but a CDN would keep it after the write that has overtaken it.
+    if (collapsed && Fill::tells_cdn(r) && !cache_.memory().holds(found.object)) break;
     const Page page(found.object->metadata());
     if (!http::may_answer(r.head(), page.freshness(), r.place.rules)) break;
     std::string_view detail;
     if (!renew_behind(r, found, detail)) co_return co_await fill(r, place, std::move(found.lease));
-    if (r.tells_cache_status()) {
+    if (r.notes_cache_status()) {
       http::append_cache_status(r.cache_status,
                                 {.collapsed = collapsed,
                                  .ttl = http::remaining_at(page.freshness(), unix_seconds()),

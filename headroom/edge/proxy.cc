@@ -4,6 +4,7 @@
 
 #include "headroom/base/hash.h"
 #include "headroom/base/text.h"
+#include "headroom/edge/traced.h"
 #include "headroom/http/forwarded.h"
 #include "headroom/http/path.h"
 
@@ -48,7 +49,10 @@ net::Task<> Proxy::serve(Exchange& exchange) {
   if (hosting_.sessions) request.sessions = &*hosting_.sessions;
   if (request.tags_pages || request.sessions != nullptr) request.link = hosting_.link;
   cells_.begun->add();
-  if (auto known = identify(request); !known) {
+  auto known = identify(request);
+  if (hosting_.link != nullptr && hosting_.link->spans.on())
+    begin_trace(request, hosting_.link->spans, group_.worker().random());
+  if (!known) {
     exchange.close_after();
     co_await request.fail(400, "bad_request", known.error().message);
   } else if (request.head().has(Name::x_headroom_debug) &&
@@ -184,6 +188,7 @@ void Proxy::account(Request& r) {
     if (r.connected != TimePoint{}) r.cells->connect.record(elapsed(r.chosen, r.connected));
     if (r.first_byte != TimePoint{}) r.cells->first_byte.record(elapsed(r.connected, r.first_byte));
   }
+  if (r.span) end_trace(r, answered ? status : 0, now, group_.worker().random());
   const std::uint64_t threshold = r.view.log_threshold;
   if (threshold > 0 && is_sampled(r.id, threshold)) write_log(r, answered ? status : 0, now);
 }

@@ -4,6 +4,7 @@
 // Limits: those of EdgeOptions.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -87,6 +88,11 @@ struct Request {
   const BrowserSessions* sessions = nullptr;  // where browsers read what they have written
   BrowserSession session{};
   std::uint64_t unclaimed_since = 0;
+  link::Spans* spans = nullptr;        // while traces are recorded (traced.h)
+  std::unique_ptr<link::Span> span{};  // of a sampled one
+  std::uint64_t attempt_span = 0;      // of the attempt at hand
+  TimePoint forwarded{};               // a sampled one went on to a server
+  bool hides_trace = false;            // the client's traceparent goes no further
 
   Request(http::Exchange& exchange, const View& seen)
       : x(exchange), view(seen), began(exchange.began()) {}
@@ -107,6 +113,8 @@ struct Request {
   [[nodiscard]] bool tells_cache_status() const {
     return view.options->cache.status || explained || x.peer().own;
   }
+  // Whether it is written down what the cache does.
+  [[nodiscard]] bool notes_cache_status() const { return span || tells_cache_status(); }
   // What is asked on our own account is turned away first.
   [[nodiscard]] Priority priority() const {
     return x.peer().own ? Priority::background : route->priority;

@@ -40,10 +40,11 @@ Result<json::Document> parse(std::string_view text) {
   return document;
 }
 
-Result<> finish(json::Reader& in) {
-  in.allow_others();
-  return in.finish();
-}
+// Members that are not known are passed over.
+class Members : public json::Reader {
+ public:
+  explicit Members(json::Value object) : Reader(object) { allow_others(); }
+};
 
 // At most `bytes` of it, not in the midst of a UTF-8 character.
 void cut(std::string& text, std::size_t bytes) {
@@ -132,7 +133,7 @@ Result<Hello> parse_hello(std::string_view arguments) {
   auto document = parse(arguments);
   if (!document) return pass(document);
   Hello hello;
-  json::Reader in(document->root());
+  Members in(document->root());
   in.optional("v", hello.version);
   in.optional("wid", hello.wid);
   in.optional("hostname", hello.hostname);
@@ -140,7 +141,7 @@ Result<Hello> parse_hello(std::string_view arguments) {
   in.optional("pwdhash", hello.pwdhash);
   in.optional("pid", hello.pid);
   in.optional("labels", hello.labels);
-  if (auto read = finish(in); !read) return pass(read);
+  if (auto read = in.finish(); !read) return pass(read);
   if (auto good = check_word("wid", hello.wid); !good) return pass(good);
   cut(hello.hostname, kWordLimit);
   cut(hello.username, kWordLimit);
@@ -153,12 +154,12 @@ Result<Beat> parse_beat(std::string_view arguments) {
   auto document = parse(arguments);
   if (!document) return pass(document);
   Beat beat;
-  json::Reader in(document->root());
+  Members in(document->root());
   in.required("wid", beat.wid);
   in.optional("current_state", beat.state);
   in.optional("rss_kb", beat.rss_kb);
   in.optional("cancels", beat.cancels);
-  if (auto read = finish(in); !read) return pass(read);
+  if (auto read = in.finish(); !read) return pass(read);
   cut(beat.state, kWordLimit);
   return beat;
 }
@@ -167,9 +168,9 @@ Result<Ack> parse_ack(std::string_view arguments) {
   auto document = parse(arguments);
   if (!document) return pass(document);
   Ack ack;
-  json::Reader in(document->root());
+  Members in(document->root());
   in.required("jid", ack.jid);
-  if (auto read = finish(in); !read) return pass(read);
+  if (auto read = in.finish(); !read) return pass(read);
   if (const auto result = document->root().find("result"); result && !result->is_null())
     ack.result = result->text();
   return ack;
@@ -179,12 +180,12 @@ Result<Fail> parse_fail(std::string_view arguments) {
   auto document = parse(arguments);
   if (!document) return pass(document);
   Fail fail;
-  json::Reader in(document->root());
+  Members in(document->root());
   in.required("jid", fail.jid);
   in.optional("errtype", fail.errtype);
   in.optional("message", fail.message);
   in.optional("backtrace", fail.backtrace);
-  if (auto read = finish(in); !read) return pass(read);
+  if (auto read = in.finish(); !read) return pass(read);
   cut(fail.errtype, kErrtypeLimit);
   cut(fail.message, kMessageLimit);
   if (fail.backtrace.size() > kBacktraceLimit) fail.backtrace.resize(kBacktraceLimit);
@@ -212,7 +213,7 @@ Result<Mutate> parse_mutate(std::string_view arguments) {
   std::string cmd;
   std::string target;
   Mutate mutate;
-  json::Reader in(document->root());
+  Members in(document->root());
   in.required("cmd", cmd);
   in.required("target", target);
   in.optional_object("filter", [&](json::Reader& filter) {
@@ -221,7 +222,7 @@ Result<Mutate> parse_mutate(std::string_view arguments) {
     filter.optional("regexp", mutate.pattern);
     filter.allow_others();
   });
-  if (auto read = finish(in); !read) return pass(read);
+  if (auto read = in.finish(); !read) return pass(read);
   using Act = Mutate::Act;
   using Target = Mutate::Target;
   constexpr std::array<std::pair<std::string_view, Act>, 4> kActs{{{"requeue", Act::requeue},
@@ -263,12 +264,12 @@ Result<Track> parse_track(std::string_view arguments) {
     track.set = true;
     auto document = parse(rest);
     if (!document) return pass(document);
-    json::Reader in(document->root());
+    Members in(document->root());
     in.required("jid", track.jid);
     in.optional("percent", track.percent);
     in.optional("desc", track.desc);
     in.optional("reserve_until", track.reserve_until);
-    if (auto read = finish(in); !read) return pass(read);
+    if (auto read = in.finish(); !read) return pass(read);
     if (track.desc) cut(*track.desc, kMessageLimit);
   } else {
     return fail(Errc::invalid, "expected TRACK GET or TRACK SET");
@@ -297,38 +298,94 @@ Result<BatchAct> parse_batch(std::string_view arguments) {
   return batch;
 }
 
-Result<std::vector<std::string_view>> elements_of(std::string_view text) {
-  text = without_space(text);
-  const auto wrong = [] { return fail(Errc::invalid, "Invalid JSON: expected an array"); };
-  if (text.size() < 2 || text.front() != '[' || text.back() != ']') return wrong();
-  text = text.substr(1, text.size() - 2);
-  std::vector<std::string_view> elements;
-  if (without_space(text).empty()) return elements;
+namespace {
+
+// Where the string that begins at `i` ends: the first quotation mark behind an even number of backslashes.
+std::size_t end_of_string(std::string_view text, std::size_t i) {
+  for (std::size_t begin = i;; ++i) {
+    i = text.find('"', i);
+    if (i == std::string_view::npos) return i;
+    std::size_t slashes = 0;
+    while (i - slashes > begin && text[i - slashes - 1] == '\\') ++slashes;
+    if (slashes % 2 == 0) return i;
+  }
+}
+
+}  // namespace
+
+namespace {
+
+// What commas part on the first level of what stands between brackets.
+Result<std::vector<std::string_view>> split(std::string_view text, std::size_t most) {
+  std::vector<std::string_view> parts;
+  if (without_space(text).empty()) return parts;
+  const auto wrong = [] { return fail(Errc::invalid, "Invalid JSON: brackets that do not fit"); };
   std::size_t depth = 0;
   std::size_t begin = 0;
-  bool quoted = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    if (quoted) {
-      i += c == '\\' ? 1 : 0;
-      quoted = c != '"';
-    } else if (c == '"') {
-      quoted = true;
+    if (c == '"') {
+      i = end_of_string(text, i + 1);
+      if (i == std::string_view::npos) return wrong();
     } else if (c == '[' || c == '{') {
       ++depth;
     } else if (c == ']' || c == '}') {
       if (depth-- == 0) return wrong();
     } else if (c == ',' && depth == 0) {
-      elements.push_back(without_space(text.substr(begin, i - begin)));
+      if (parts.size() + 1 == most)
+        return fail(Errc::invalid, fmt::format("more than {} at once", most));
+      parts.push_back(without_space(text.substr(begin, i - begin)));
       begin = i + 1;
     }
   }
-  if (quoted || depth != 0) return wrong();
-  elements.push_back(without_space(text.substr(begin)));
-  return elements;
+  if (depth != 0) return wrong();
+  parts.push_back(without_space(text.substr(begin)));
+  return parts;
 }
 
-// The last star takes more and more: no recursion, at worst pattern times text.
+// What stands between an outer pair of brackets.
+Result<std::string_view> inside(std::string_view text, char open, char close,
+                                std::string_view what) {
+  text = without_space(text);
+  if (text.size() < 2 || text.front() != open || text.back() != close)
+    return fail(Errc::invalid, fmt::format("Invalid JSON: expected {}", what));
+  return text.substr(1, text.size() - 2);
+}
+
+}  // namespace
+
+Result<std::vector<std::string_view>> elements_of(std::string_view text) {
+  const auto list = inside(text, '[', ']', "an array");
+  if (!list) return fail(list.error().code, list.error().message);
+  return split(*list, kElementsLimit);
+}
+
+Result<std::vector<Member>> members_of(std::string_view text) {
+  const auto list = inside(text, '{', '}', "an object");
+  if (!list) return fail(list.error().code, list.error().message);
+  auto parts = split(*list, std::string_view::npos);
+  if (!parts) return pass(parts);
+  std::vector<Member> members;
+  for (const std::string_view part : *parts) {
+    const std::size_t end = part.starts_with('"') ? end_of_string(part, 1) : std::string_view::npos;
+    const std::size_t colon = end == std::string_view::npos ? end : part.find(':', end);
+    if (colon == std::string_view::npos)
+      return fail(Errc::invalid, "Invalid JSON: expected a name and a value");
+    members.push_back({part.substr(0, end + 1), without_space(part.substr(colon + 1))});
+  }
+  return members;
+}
+
+namespace {
+
+// The plain text with which a pattern goes on.
+std::string_view plain_start(std::string_view pattern) {
+  return pattern.substr(0, pattern.find_first_of("*?[\\"));
+}
+
+}  // namespace
+
+// The last star takes more and more: no recursion. Plain text behind it is searched for, not tried byte by byte.
 bool glob_matches(std::string_view pattern, std::string_view text) {
   constexpr std::size_t kNone = std::string_view::npos;
   std::size_t p = 0;
@@ -338,6 +395,8 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
   while (t < text.size()) {
     if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
+      t = text.find(plain_start(pattern.substr(p)), t);
+      if (t == kNone) return false;
       star_took = t;
       continue;
     }
@@ -347,7 +406,9 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
       ++t;
     } else if (star != kNone) {
       p = star + 1;
-      t = ++star_took;
+      t = text.find(plain_start(pattern.substr(p)), ++star_took);
+      if (t == kNone) return false;
+      star_took = t;
     } else {
       return false;
     }

@@ -55,9 +55,10 @@ struct Command {
 // `line` without its line end (a \r at its end is cut).
 [[nodiscard]] Command parse_command(std::string_view line);
 
-inline constexpr std::size_t kWordLimit = 200;   // of ids, queue names and the like
-inline constexpr std::size_t kWordsLimit = 100;  // queues of a FETCH
-inline constexpr std::size_t kDepth = 64;        // of JSON
+inline constexpr std::size_t kWordLimit = 200;         // of ids, queue names and the like
+inline constexpr std::size_t kWordsLimit = 100;        // queues of a FETCH
+inline constexpr std::size_t kDepth = 64;              // of JSON
+inline constexpr std::size_t kElementsLimit = 10'000;  // jobs of a PUSHB
 
 struct Hello {
   std::int64_t version = 0;
@@ -133,10 +134,17 @@ struct BatchAct {
 [[nodiscard]] Result<BatchAct> parse_batch(std::string_view arguments);
 
 // The texts of the elements of a JSON array, byte for byte as written: numbers keep every digit. The elements themselves are still to be parsed.
-// Errc::invalid when `text` is no array.
+// Errc::invalid when `text` is no array, or has more than kElementsLimit.
 [[nodiscard]] Result<std::vector<std::string_view>> elements_of(std::string_view text);
 
-// Whether `text` matches a glob in the way of Redis.
+// The members of a JSON object likewise; names with their quotation marks.
+struct Member {
+  std::string_view name;
+  std::string_view value;
+};
+[[nodiscard]] Result<std::vector<Member>> members_of(std::string_view text);
+
+// Whether `text` matches a glob in the way of Redis. At worst pattern times text: the caller bounds the pattern.
 [[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view text);
 
 }  // namespace headroom::fwp

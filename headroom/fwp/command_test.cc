@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "headroom/base/hash.h"
 #include "headroom/fwp/reply.h"
 
 namespace headroom::fwp {
@@ -80,6 +81,39 @@ TEST(FwpCommand, ElementsAreTakenByteForByte) {
   EXPECT_EQ(elements_of("[1,]")->size(), 2U);  // the empty one is refused by who parses it
   for (const char* wrong : {"", "[", "]", "{}", "[1", "[1]]", "[\"]", "[1] x", "[{]", "[[1]"})
     EXPECT_FALSE(elements_of(wrong).has_value()) << wrong;
+}
+
+TEST(FwpCommand, ThereAreAtMostSoManyElements) {
+  std::string text = "[0";
+  for (std::size_t i = 1; i < kElementsLimit; ++i) text += ",0";
+  EXPECT_EQ(elements_of(text + "]")->size(), kElementsLimit);
+  EXPECT_FALSE(elements_of(text + ",0]").has_value());
+}
+
+// What a glob means, without regard to its cost: `?` and plain letters and stars alone.
+bool matches_plainly(std::string_view pattern, std::string_view text) {
+  if (pattern.empty()) return text.empty();
+  if (pattern[0] == '*')
+    return matches_plainly(pattern.substr(1), text) ||
+           (!text.empty() && matches_plainly(pattern, text.substr(1)));
+  return !text.empty() && (pattern[0] == '?' || pattern[0] == text[0]) &&
+         matches_plainly(pattern.substr(1), text.substr(1));
+}
+
+TEST(FwpCommand, GlobsMeanWhatTheSlowWayOfReadingThemMeans) {
+  Random random(11);
+  const auto any = [&](std::string_view letters, std::uint64_t most) {
+    std::string word;
+    for (std::uint64_t left = random.below(most + 1); left > 0; --left)
+      word += letters[static_cast<std::size_t>(random.below(letters.size()))];
+    return word;
+  };
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string pattern = any("ab*?", 8);
+    const std::string text = any("ab", 10);
+    ASSERT_EQ(glob_matches(pattern, text), matches_plainly(pattern, text))
+        << pattern << " " << text;
+  }
 }
 
 TEST(FwpCommand, GlobsMatchAsInRedis) {

@@ -1,8 +1,7 @@
 #include "headroom/fwp/reply.h"
 
-#include <fmt/format.h>
-
-#include <iterator>
+#include <array>
+#include <charconv>
 
 #include "headroom/json/writer.h"
 
@@ -24,7 +23,12 @@ void append_simple(std::string& out, std::string_view text) {
 }
 
 void append_bulk(std::string& out, std::string_view text) {
-  fmt::format_to(std::back_inserter(out), "${}\r\n", text.size());
+  std::array<char, 20> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), text.size()).ptr;
+  out.reserve(out.size() + text.size() + digits.size() + 5);
+  out += '$';
+  out.append(digits.data(), end);
+  out += "\r\n";
   out += text;
   out += "\r\n";
 }

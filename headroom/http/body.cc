@@ -123,7 +123,7 @@ net::Task<Result<>> BodySource::arrive(TimePoint until) {
 }
 
 TimePoint BodySource::deadline(TimePoint now) const {
-  const TimePoint idle = now + pace_.idle;
+  const TimePoint idle = std::min(now + pace_.idle, pace_.until);
   if (pace_.least_bytes_per_second == 0) return idle;
   const double earned =
       static_cast<double>(received_) / static_cast<double>(pace_.least_bytes_per_second);

@@ -23,6 +23,7 @@ struct BodyPace {
   Duration idle = 60s;                       // between two arrivals
   std::uint64_t least_bytes_per_second = 0;  // on average, after `grace`; 0 = any
   Duration grace = 10s;
+  TimePoint until = TimePoint::max();  // all of it must be here by then
 };
 
 class BodySource {

@@ -46,21 +46,9 @@ net::Task<Connected> connect(net::TaskGroup& group, net::Resolver& resolver,
   co_return std::move(*stream);
 }
 
-// Ends the whole call: the waits of a body have deadlines of their own.
-class Cut final : public net::WheelEntry {
- public:
-  Cut(net::Wheel& wheel, net::Stream& stream, TimePoint due) : WheelEntry(wheel), stream_(stream) {
-    set(due);
-  }
-
- private:
-  void expired() override { stream_.abort(Errc::timeout); }
-  net::Stream& stream_;
-};
-
-net::Task<Result<CallAnswer>> read(ClientConnection& connection) {
+net::Task<Result<CallAnswer>> read(ClientConnection& connection, TimePoint deadline) {
   const HeadLimits limits;
-  const BodyPace pace{.idle = std::chrono::hours(1)};  // Cut ends it
+  const BodyPace pace{.until = deadline};
   do {
     auto head = co_await connection.read_head(limits, pace);
     if (!head) co_return pass(head);
@@ -118,11 +106,10 @@ net::Task<Result<CallAnswer>> call(net::TaskGroup& group, net::Resolver& resolve
   auto stream = co_await connect(group, resolver, tls, what.to, deadline);
   if (!stream) co_return pass(stream);
   ClientConnection connection(group, std::move(*stream));
-  const Cut cut(group.worker().wheel(), connection.stream(), deadline);
   connection.start(what.method);
   auto sent = co_await connection.stream().write(*bytes);
   if (!sent) co_return pass(sent);
-  auto answer = co_await read(connection);
+  auto answer = co_await read(connection, deadline);
   co_return answer;
 }
 

@@ -45,7 +45,7 @@ void Reader::refuse(std::string_view name, std::string_view message) {
 }
 
 std::optional<Value> Reader::ask(std::string_view name) {
-  asked_.emplace(name);
+  if (!others_allowed_) asked_.emplace(name);
   if (error_) return std::nullopt;
   const auto member = object_.find(name);
   return member && !member->is_null() ? member : std::nullopt;

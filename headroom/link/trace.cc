@@ -29,7 +29,7 @@ std::uint64_t not_zero(Random& random) {
 
 }  // namespace
 
-std::optional<Trace> parse_traceparent(std::string_view text) {
+std::optional<TraceContext> parse_trace_context(std::string_view text) {
   if (text.size() < kLength || text[2] != '-' || text[35] != '-' || text[52] != '-')
     return std::nullopt;
   const auto version = hex(text.substr(0, 2));
@@ -39,26 +39,45 @@ std::optional<Trace> parse_traceparent(std::string_view text) {
   const auto high = hex(text.substr(3, 16));
   const auto low = hex(text.substr(19, 16));
   const auto parent = hex(text.substr(36, 16));
-  if (!high || !low || !parent || *parent == 0 || !hex(text.substr(53, 2))) return std::nullopt;
+  const auto flags = hex(text.substr(53, 2));
+  if (!high || !low || !parent || *parent == 0 || !flags) return std::nullopt;
   const Trace trace{*high, *low};
-  return trace ? std::optional(trace) : std::nullopt;
+  if (!trace) return std::nullopt;
+  return TraceContext{.trace = trace, .span = *parent, .sampled = (*flags & 1U) != 0};
+}
+
+std::optional<Trace> parse_traceparent(std::string_view text) {
+  const auto context = parse_trace_context(text);
+  return context ? std::optional(context->trace) : std::nullopt;
 }
 
 Trace mint(Random& random) { return {not_zero(random), random.next()}; }
 
-void append_traceparent(std::string& out, const Trace& trace, Random& random) {
+std::uint64_t fresh_span(Random& random) { return not_zero(random); }
+
+void append_traceparent(std::string& out, const TraceContext& context) {
   out += "00-";
-  append_hex(out, trace.high);
-  append_hex(out, trace.low);
+  append_hex(out, context.trace.high);
+  append_hex(out, context.trace.low);
   out += '-';
-  append_hex(out, not_zero(random));
-  out += "-00";
+  append_hex(out, context.span);
+  out += context.sampled ? "-01" : "-00";
+}
+
+void append_traceparent(std::string& out, const Trace& trace, Random& random) {
+  append_traceparent(out, {.trace = trace, .span = not_zero(random), .sampled = false});
 }
 
 std::string to_string(const Trace& trace) {
   std::string text;
   append_hex(text, trace.high);
   append_hex(text, trace.low);
+  return text;
+}
+
+std::string span_text(std::uint64_t span) {
+  std::string text;
+  append_hex(text, span);
   return text;
 }
 

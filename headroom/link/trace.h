@@ -24,14 +24,27 @@ struct Trace {
   bool operator==(const Trace&) const = default;
 };
 
+// All that a traceparent says: the trace, which of its spans asks, and whether the trace is recorded.
+struct TraceContext {
+  Trace trace{};
+  std::uint64_t span = 0;
+  bool sampled = false;
+};
+
 // Nothing for a text that is none.
+[[nodiscard]] std::optional<TraceContext> parse_trace_context(std::string_view text);
 [[nodiscard]] std::optional<Trace> parse_traceparent(std::string_view text);
 // A fresh one; `random` is the worker's own.
 [[nodiscard]] Trace mint(Random& random);
 // With a fresh parent-id; flags 00: whether it is sampled is the app's to say.
 void append_traceparent(std::string& out, const Trace& trace, Random& random);
+void append_traceparent(std::string& out, const TraceContext& context);
+// A span-id; never 0.
+[[nodiscard]] std::uint64_t fresh_span(Random& random);
 // 32 digits.
 [[nodiscard]] std::string to_string(const Trace& trace);
+// 16 digits.
+[[nodiscard]] std::string span_text(std::uint64_t span);
 
 }  // namespace headroom::link
 

@@ -11,6 +11,7 @@ namespace headroom::monitor {
 namespace {
 
 using testing::ElementsAre;
+using testing::IsEmpty;
 
 // A rule seen every five seconds; what was told of it, with the second.
 struct Story {
@@ -35,30 +36,26 @@ struct Story {
   }
 };
 
-TEST(AlertRuleTest, AShortSpikeTellsNobody) {
+// Values, and for how many seconds each.
+std::vector<std::string> told_of(const std::vector<std::pair<double, std::int64_t>>& values) {
   Story story;
-  story.see(10, 100);
-  story.see(99, 55);
-  story.see(10, 300);
-  EXPECT_TRUE(story.told.empty());
+  for (const auto& [value, seconds_long] : values) story.see(value, seconds_long);
+  return story.told;
+}
+
+TEST(AlertRuleTest, AShortSpikeTellsNobody) {
+  EXPECT_THAT(told_of({{10, 100}, {99, 55}, {10, 300}}), IsEmpty());
 }
 
 TEST(AlertRuleTest, AnIncidentIsOneFireAndOneResolve) {
-  Story story;
-  story.see(10, 60);
-  story.see(90, 600);
-  story.see(10, 600);
-  EXPECT_THAT(story.told, ElementsAre("fired critical", "resolved critical"));
+  EXPECT_THAT(told_of({{10, 60}, {90, 600}, {10, 600}}),
+              ElementsAre("fired critical", "resolved critical"));
 }
 
 TEST(AlertRuleTest, AWarningThatGetsWorseChangesAndIsNotASecondAlert) {
-  Story story;
-  story.see(75, 120);
-  story.see(90, 120);
-  story.see(75, 120);
-  story.see(10, 120);
-  EXPECT_THAT(story.told, ElementsAre("fired warning", "changed critical", "changed warning",
-                                      "resolved warning"));
+  EXPECT_THAT(
+      told_of({{75, 120}, {90, 120}, {75, 120}, {10, 120}}),
+      ElementsAre("fired warning", "changed critical", "changed warning", "resolved warning"));
 }
 
 TEST(AlertRuleTest, BetweenTheClearThresholdAndTheOthersItGoesOn) {

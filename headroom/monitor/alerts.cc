@@ -1,6 +1,7 @@
 #include "headroom/monitor/alerts.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
@@ -106,19 +107,70 @@ std::optional<double> value_of(const AlertOptions& rule, Trends& trends, std::in
 }
 
 Alerts::Alerts(Trends& trends, const AlertingOptions& options)
-    : trends_(trends), options_(options) {
-  for (AlertOptions& rule : alerts_in_force(options_))
-    rules_.push_back(std::make_unique<Watched>(std::move(rule)));
+    : trends_(trends), options_(options), enabled_(options.enabled) {
+  adopt();
+  publish();
 }
 
 Result<> Alerts::open(const std::filesystem::path& path) {
-  auto database = sqlite::Database::open(path);
-  if (!database) return pass(database);
-  if (auto ready = (*database)->migrate(kSchema); !ready) return ready;
-  database_ = std::move(*database);
-  auto loaded = load();
+  path_ = path;
+  const auto opened = [&]() -> Result<> {
+    auto database = sqlite::Database::open(path);
+    if (!database) return pass(database);
+    if (auto ready = (*database)->migrate(kSchema); !ready) return ready;
+    database_ = std::move(*database);
+    return load();
+  }();
+  if (!opened) database_.reset();
+  failing_ = !opened;
   publish();
-  return loaded;
+  return opened;
+}
+
+void Alerts::close() {
+  database_.reset();
+  path_.clear();
+}
+
+// The rules in force; those of a name that was there before go on where they are.
+void Alerts::adopt() {
+  auto before = std::exchange(rules_, {});
+  for (AlertOptions& rule :
+       options_.enabled ? alerts_in_force(options_) : std::vector<AlertOptions>{}) {
+    const auto found = std::ranges::find_if(
+        before, [&](const auto& each) { return each && each->rule.name == rule.name; });
+    auto made = std::make_unique<Watched>(std::move(rule));
+    if (found != before.end()) {
+      made->watch.remember((*found)->watch.memory());
+      made->silenced_until = (*found)->silenced_until;
+      made->told = (*found)->told;
+      before.erase(found);
+    }
+    rules_.push_back(std::move(made));
+  }
+  for (const auto& gone : before) retire(*gone, last_tick_);
+}
+
+// Who was told that it fires hears that it does no longer.
+void Alerts::retire(Watched& each, std::int64_t now) {
+  if (!database_) return;
+  const bool fires = each.watch.state() == AlertState::firing;
+  if (fires) keep(each, now, AlertChange::resolved);
+  if (auto gone = database_->run("DELETE FROM alerts WHERE name = ?", each.rule.name); !gone)
+    log::warn("monitor", "alert {}: {}", each.rule.name, gone.error().message);
+}
+
+void Alerts::configure(const AlertingOptions& options) {
+  options_ = options;
+  enabled_ = options.enabled;
+  adopt();
+  next_ = 0;
+  publish();
+}
+
+std::vector<net::HealthReport> Alerts::health() const {
+  if (!failing_.load() || !enabled()) return {};
+  return {{"monitor", net::HealthReport::State::degraded, "alerts cannot be kept in alerts.db"}};
 }
 
 Result<> Alerts::load() {
@@ -150,10 +202,15 @@ Result<> Alerts::load() {
 }
 
 void Alerts::tick(std::int64_t now) {
-  if (!database_ || now < next_) return;
+  if (now < next_ || path_.empty() || !options_.enabled) return;
   const auto interval = std::max<std::int64_t>(
       1, std::chrono::duration_cast<std::chrono::seconds>(options_.interval).count());
   next_ = now + interval;
+  last_tick_ = now;
+  if (!database_) {
+    if (!open(path_)) return;  // it has been said
+    log::info("monitor", "alerts are kept again");
+  }
   for (const auto& each : rules_) {
     if (now < each->next) continue;
     const Duration longest = *std::ranges::max_element(each->rule.windows);
@@ -180,9 +237,11 @@ void Alerts::look(Watched& each, std::int64_t now) {
   const auto change = each.watch.see(now, each.value);
   if (each.silenced_until != 0 && each.silenced_until <= now) each.silenced_until = 0;
   const bool quiet = each.silenced_until > now || !muted_by(each).empty();
-  const bool late = !quiet && each.watch.state() == AlertState::firing && !each.told && !change;
-  if (late) {
-    keep(each, now, AlertChange::fired);
+  const bool fires = each.watch.state() == AlertState::firing;
+  const bool late = !quiet && fires && !each.told && !change;
+  const bool owed = !fires && each.told && !change;  // that it is over, which could not be written
+  if (late || owed) {
+    keep(each, now, late ? AlertChange::fired : AlertChange::resolved);
   } else if (change || before != each.watch.state()) {
     keep(each, now, change);
   }
@@ -193,6 +252,7 @@ void Alerts::keep(Watched& each, std::int64_t now, std::optional<AlertChange> ch
   const bool quiet = each.silenced_until > now || !muted_by(each).empty();
   const bool resolved = change == AlertChange::resolved;
   const bool tell = change && (resolved ? each.told : !quiet);
+  const bool told_before = each.told;
   if (change) each.told = resolved ? false : each.told || tell;
   const auto written = [&]() -> Result<> {
     auto transaction = sqlite::Transaction::begin(*database_);
@@ -203,14 +263,18 @@ void Alerts::keep(Watched& each, std::int64_t now, std::optional<AlertChange> ch
     }
     return transaction->commit();
   }();
+  if (!written) {
+    each.told = told_before;  // it is told when it can be written
+    if (!failing_.exchange(true))
+      log::error("monitor", "alerts cannot be written: {}", written.error().message);
+    return;
+  }
+  failing_ = false;
   if (change)
     log::change(
         log::Level::warn, "monitor", "alert",
         fmt::format("alert {} {} ({}){}: {}", each.rule.name, to_string(*change),
                     to_string(each.watch.severity()), tell ? "" : ", muted", each.rule.summary));
-  if (!written && !std::exchange(failing_, true))
-    log::error("monitor", "alerts cannot be written: {}", written.error().message);
-  if (written) failing_ = false;
 }
 
 Result<> Alerts::store(const Watched& each) {

@@ -1,13 +1,14 @@
 // headroom/monitor/alerts.h - the rules in force, looked at every few seconds; silences, history, and what is still to be told to whom.
 //
 // Owns: each rule's watch, the file state_dir/alerts.db. Borrows: the trends.
-// Worker and threads: all on the trends thread, but status(), which any thread may ask.
+// Worker and threads: all on the trends thread, but status(), enabled() and health(), which any thread may ask.
 // Invariants: (1) what has fired is in the file before anybody is told, so a restart neither fires again nor forgets to resolve; (2) an alert that a
 //   firing one of its depends_on explains, or that is silenced, is watched and kept in the history, but told to nobody; if it still fires when
 //   that ends, it is told then; (3) what is to be told stays in the outbox until somebody says that it was.
 // Limits: 1000 lines of history; an outbox of 1000, the oldest go first.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -17,6 +18,7 @@
 
 #include "headroom/monitor/alert_rule.h"
 #include "headroom/monitor/trends.h"
+#include "headroom/net/interfaces.h"
 #include "headroom/sqlite/database.h"
 
 namespace headroom::monitor {
@@ -46,12 +48,16 @@ struct AlertEvent {
 [[nodiscard]] std::optional<double> value_of(const AlertOptions& rule, Trends& trends,
                                              std::int64_t now);
 
-class Alerts {
+class Alerts final : public net::Health {
  public:
   Alerts(Trends& trends, const AlertingOptions& options);
 
+  // A file that cannot be opened is tried again with each tick.
   [[nodiscard]] Result<> open(const std::filesystem::path& path);
-  void close() { database_.reset(); }
+  void close();
+  // Other rules and routes from now on. A rule of the same name goes on with its state and silence; one that is gone while it fires is resolved.
+  void configure(const AlertingOptions& options);
+  [[nodiscard]] bool enabled() const { return enabled_.load(std::memory_order_relaxed); }
   // Looks at the rules, when `interval` has passed.
   void tick(std::int64_t now);
 
@@ -64,6 +70,8 @@ class Alerts {
   [[nodiscard]] Result<std::vector<AlertEvent>> outbox(std::size_t most);
   [[nodiscard]] Result<> told(std::int64_t up_to_id);
 
+  [[nodiscard]] std::vector<net::HealthReport> health() const override;
+
  private:
   struct Watched {
     AlertOptions rule;
@@ -75,6 +83,8 @@ class Alerts {
     explicit Watched(AlertOptions given) : rule(std::move(given)), watch(rule) {}
   };
   [[nodiscard]] Result<> load();
+  void adopt();
+  void retire(Watched& each, std::int64_t now);
   [[nodiscard]] std::string muted_by(const Watched& each) const;
   void look(Watched& each, std::int64_t now);
   void keep(Watched& each, std::int64_t now, std::optional<AlertChange> change);
@@ -84,11 +94,14 @@ class Alerts {
   void publish();
 
   Trends& trends_;
-  const AlertingOptions options_;
+  AlertingOptions options_;
+  std::atomic<bool> enabled_;
+  std::filesystem::path path_;
   std::vector<std::unique_ptr<Watched>> rules_;
   std::unique_ptr<sqlite::Database> database_;
   std::int64_t next_ = 0;
-  bool failing_ = false;
+  std::int64_t last_tick_ = 0;
+  std::atomic<bool> failing_{false};
   mutable std::mutex mutex_;  // of status_, copied once an interval
   std::vector<AlertStatus> status_;
 };

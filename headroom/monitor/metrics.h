@@ -107,6 +107,17 @@ inline constexpr Family kTrendFailures{"headroom_monitor_trend_failures_total", 
 inline constexpr Family kTrendShortened{"headroom_monitor_trend_shortened_total", Kind::counter,
                                         "Times that old trends went early for want of disk."};
 
+inline constexpr Family kOtlpSpans{
+    "headroom_monitor_otlp_spans_total",
+    Kind::counter,
+    "Spans of sampled traces: sent, refused by the collector, lost for want of room or of a "
+    "collector.",
+    {"result"}};
+inline constexpr Family kOtlpCalls{"headroom_monitor_otlp_calls_total",
+                                   Kind::counter,
+                                   "Calls to the collector, by what came of them.",
+                                   {"signal", "result"}};
+
 inline constexpr std::array kFamilies{&kHeartbeatAge,
                                       &kComponentState,
                                       &kReady,
@@ -142,7 +153,9 @@ inline constexpr std::array kFamilies{&kHeartbeatAge,
                                       &kTrendLeftOut,
                                       &kTrendBytes,
                                       &kTrendFailures,
-                                      &kTrendShortened};
+                                      &kTrendShortened,
+                                      &kOtlpSpans,
+                                      &kOtlpCalls};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::monitor

@@ -3,7 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "headroom/base/bytes.h"
@@ -69,6 +72,7 @@ struct AlertOptions {
   Duration keep_firing{};
   NoData no_data = NoData::ok;
   std::vector<std::string> depends_on{};
+  bool operator==(const AlertOptions&) const = default;
 };
 [[nodiscard]] const config::Section<AlertOptions>& alert_section();
 
@@ -81,7 +85,22 @@ struct AlertingOptions {
   std::string webhook{};
   Shape shape = Shape::alertmanager;
   std::vector<AlertOptions> rules{};
+  bool operator==(const AlertingOptions&) const = default;
 };
+
+// [[monitor.objectives]]
+struct ObjectiveOptions {
+  std::string name{};
+  std::vector<std::string> routes{};
+  std::string metric{};
+  Figure figure = Figure::p95;
+  Duration most{};  // 0: what the seeds' documents say of this name
+  Duration window{};
+  [[nodiscard]] Duration target() const;
+};
+// The seeds' targets of response times that are named for what a route does.
+using SeedTarget = std::pair<std::string_view, Duration>;
+[[nodiscard]] std::span<const SeedTarget> seed_targets();
 
 // [monitor.prices]
 struct PriceOptions {
@@ -95,11 +114,26 @@ struct PriceOptions {
   }
 };
 
+// [monitor.otlp]
+struct OtlpOptions {
+  std::string endpoint{};
+  std::vector<std::string> headers{};  // "Name: value"
+  std::string service{};
+  bool traces = true;
+  double sample = 0;
+  bool metrics = true;
+  Duration interval{};
+  Duration timeout{};
+  bool operator==(const OtlpOptions&) const = default;
+};
+
 struct MonitorOptions {
   bool enabled = true;
+  OtlpOptions otlp;
   PriceOptions prices;
   TrendOptions trends;
   AlertingOptions alerting;
+  std::vector<ObjectiveOptions> objectives{};
 };
 
 [[nodiscard]] const config::Section<MonitorOptions>& monitor_section();

@@ -18,9 +18,20 @@ using metrics::Scale;
 
 constexpr std::string_view kTotal = "_total";
 
-// Powers of two of the scale's unit: 0.131 ms to 68.7 s.
 constexpr unsigned kFirstBorderBit = 7;
-constexpr unsigned kLastBorderBit = 26;
+
+constexpr Duration border(std::size_t i) {
+  return Duration((std::int64_t{1} << (kFirstBorderBit + i)) << Scale::kUnitBits);
+}
+
+const std::array<std::string, kBorders>& border_texts() {
+  static const auto texts = [] {
+    std::array<std::string, kBorders> made;
+    for (std::size_t i = 0; i < kBorders; ++i) made[i] = fmt::format("{}", seconds(border(i)));
+    return made;
+  }();
+  return texts;
+}
 
 bool valid_name(std::string_view name) {
   return !name.empty() && (name[0] < '0' || name[0] > '9') && std::ranges::all_of(name, [](char c) {
@@ -84,18 +95,12 @@ class Text final : public metrics::Registry::Visitor {
       ++left_out_;
       return;
     }
-    std::uint64_t below = 0;
-    std::size_t next = 0;
-    for (unsigned bit = kFirstBorderBit; bit <= kLastBorderBit; ++bit) {
-      const Duration border((std::int64_t{1} << bit) << Scale::kUnitBits);
-      const std::size_t end = Scale::index(border);
-      for (; next < end; ++next) below += values.buckets[next];
-      line("_bucket", labels, fmt::format("{}", seconds(border)), fmt::to_string(below));
-    }
-    for (; next < values.buckets.size(); ++next) below += values.buckets[next];
-    line("_bucket", labels, "+Inf", fmt::to_string(below));
+    const BucketCounts below = counts_below_borders(values);
+    for (std::size_t i = 0; i < kBorders; ++i)
+      line("_bucket", labels, border_texts()[i], fmt::to_string(below[i]));
+    line("_bucket", labels, "+Inf", fmt::to_string(below.back()));
     line("_sum", labels, "", number(seconds(values.sum)));
-    line("_count", labels, "", fmt::to_string(below));
+    line("_count", labels, "", fmt::to_string(below.back()));
   }
 
   void sample(const Sample& sample) { line("", sample.labels, "", number(sample.value)); }
@@ -164,6 +169,29 @@ double quality_of(std::string_view accept, std::string_view type) {
 }
 
 }  // namespace
+
+const std::array<double, kBorders>& bucket_borders() {
+  static const auto borders = [] {
+    std::array<double, kBorders> made{};
+    for (std::size_t i = 0; i < kBorders; ++i) made[i] = seconds(border(i));
+    return made;
+  }();
+  return borders;
+}
+
+BucketCounts counts_below_borders(const metrics::HistogramValues& values) {
+  BucketCounts counts{};
+  std::uint64_t below = 0;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < kBorders; ++i) {
+    for (const std::size_t end = Scale::index(border(i)); next < end; ++next)
+      below += values.buckets[next];
+    counts[i] = below;
+  }
+  for (; next < values.buckets.size(); ++next) below += values.buckets[next];
+  counts.back() = below;
+  return counts;
+}
 
 TextFormat format_for(std::string_view accept) {
   const double open = quality_of(accept, "application/openmetrics-text");

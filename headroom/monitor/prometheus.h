@@ -9,6 +9,7 @@
 // Formats: prometheus.io/docs/instrumenting/exposition_formats; github.com/prometheus/OpenMetrics, specification/OpenMetrics.md.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -35,6 +36,13 @@ struct SampleFamily {
   const metrics::Family* family = nullptr;
   std::vector<Sample> samples;
 };
+
+// A histogram as classic buckets: borders in seconds, powers of two of the scale's unit from 0.131 ms to 68.7 s; how many values lie below each,
+// and behind these all of them.
+inline constexpr std::size_t kBorders = 20;
+using BucketCounts = std::array<std::uint64_t, kBorders + 1>;
+[[nodiscard]] const std::array<double, kBorders>& bucket_borders();
+[[nodiscard]] BucketCounts counts_below_borders(const metrics::HistogramValues& values);
 
 // `own` must not name a family of the registry.
 [[nodiscard]] std::string render(const metrics::Registry& registry,

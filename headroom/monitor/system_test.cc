@@ -30,6 +30,13 @@ struct SystemTest : testing::Test {
   [[nodiscard]] System system() const {
     return System({.proc = root / "proc", .cgroup = root / "cgroup", .disk = root});
   }
+  [[nodiscard]] SystemUse read_with_limits(double processors, double memory) const {
+    System contained = system();
+    SystemUse use = contained.read(Clock::now());
+    EXPECT_EQ(use.cpu_limit, processors);
+    EXPECT_EQ(use.memory_limit, memory);
+    return use;
+  }
 };
 
 TEST_F(SystemTest, WithoutLimitsTheMachineCounts) {
@@ -52,13 +59,10 @@ TEST_F(SystemTest, TheTightestLimitOfTheGroupsAboveUsCounts) {
   put("cgroup/app/web/memory.current", "300000\n");
   put("cgroup/app/web/memory.stat", "anon 1\ninactive_file 100000\n");
   put("cgroup/app/memory.max", "max\n");
-  System contained = system();
-  const SystemUse& use = contained.read(Clock::now());
-  EXPECT_EQ(use.cpu_limit, 0.5);
+  const SystemUse use = read_with_limits(0.5, 400000);
   EXPECT_EQ(use.cpu_seconds, 1);
   EXPECT_EQ(use.throttled_seconds, 0.25);
   EXPECT_EQ(use.throttled_periods, 3);
-  EXPECT_EQ(use.memory_limit, 400000);
   EXPECT_EQ(use.memory_used, 200000);
 }
 
@@ -71,10 +75,7 @@ TEST_F(SystemTest, ControlGroupsOfVersion1CountToo) {
   put("cgroup/cpu/a/cpu.cfs_period_us", "100000\n");
   put("cgroup/cpu/cpu.cfs_quota_us", "-1\n");
   put("cgroup/cpuacct/a/cpuacct.usage", "2000000000\n");
-  System contained = system();
-  EXPECT_EQ(contained.read(Clock::now()).memory_limit, 500000);
-  EXPECT_EQ(contained.last().cpu_limit, 1.5);
-  EXPECT_EQ(contained.last().cpu_seconds, 2);
+  EXPECT_EQ(read_with_limits(1.5, 500000).cpu_seconds, 2);
 }
 
 TEST_F(SystemTest, NetworkAndPressureAreRead) {

@@ -14,6 +14,7 @@ constexpr Duration kUnfair =
     10ms;  // so much longer may another worker's client wait before a connection moves to it
 constexpr Duration kRetry = 250ms;      // between tries to connect, while a server is away
 constexpr Duration kPing = 5s;          // for an answer to a sign of life
+constexpr Duration kCheckEvery = 10s;   // an idle connection is asked for a sign of life
 constexpr Duration kLook = 20ms;        // at a limit that others share
 constexpr Duration kOverflowRest = 1s;  // how long a connection beyond `size` stays idle
 
@@ -100,17 +101,20 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::take(net::Worker& worker, net::
     auto rested = std::move(mine.idle.back());
     mine.idle.pop_back();
     idle_.fetch_sub(1, std::memory_order_relaxed);
-    if (rested->stream->silent() && !worn_out(*rested, Clock::now()) && co_await alive(*rested)) {
+    const bool fit = rested->stream->silent() && !worn_out(*rested, Clock::now());
+    if (fit && co_await alive(*rested)) {
       takes_.fetch_add(1, std::memory_order_relaxed);
       co_return rested;
     }
-    close(worker, std::move(rested));
+    const Closing why = fit ? Closing::unanswered : reason_of(*rested);
+    end(worker, std::move(rested), why);
   }
   takes_.fetch_add(1, std::memory_order_relaxed);
   if (try_open()) co_return co_await open(worker, refusal, wanted, deadline);
   auto waited = co_await wait_for(worker, event, wanted, deadline);
   if (!waited) co_return pass(waited);
   if (*waited && (!(*waited)->stream->silent() || worn_out(*(*waited), Clock::now()))) {
+    watch_.closed(reason_of(**waited), (*waited)->pid, elapsed((*waited)->born, Clock::now()));
     waited->reset();  // its right to be open is ours
     closes_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -219,6 +223,9 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::wait_for(net::Worker& worker, n
       co_return fail(Errc::cancelled, "nobody waits any more");
     timeouts_.fetch_add(1, std::memory_order_relaxed);
     const PoolStatus now = status();
+    watch_.note("wait_timeout",
+                fmt::format("{} of {} in use, {} wait", now.open - std::min(now.idle, now.open),
+                            now.limit, now.waiting));
     co_return fail(
         Errc::timeout,
         fmt::format(
@@ -241,6 +248,7 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::open(net::Worker& worker, pgwir
   const std::uint64_t epoch = epoch_.load();
   for (;;) {
     pgwire::Report said;
+    const TimePoint began = Clock::now();
     auto made =
         co_await log_in(mine.group, means_, route_, credentials(), database_, give_up, &said);
     if (made) {
@@ -252,6 +260,8 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::open(net::Worker& worker, pgwir
                                                     static_cast<double>(options_.lifetime.count()));
       if (options_.lifetime > Duration::zero())
         server.retire_at = server.born + options_.lifetime - Duration(jitter);
+      watch_.note("connected", fmt::format("server process {}, in {:.1f} ms", server.pid,
+                                           milliseconds(elapsed(began, Clock::now()))));
       const std::scoped_lock lock(mutex_);
       last_error_.clear();
       co_return made;
@@ -259,8 +269,10 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::open(net::Worker& worker, pgwir
     failures_.fetch_add(1, std::memory_order_relaxed);
     {
       const std::scoped_lock lock(mutex_);
-      if (last_error_ != made.error().message)
+      if (last_error_ != made.error().message) {
         log::warn("postgres", "{}/{}: {}", database_, who_.user, made.error().message);
+        watch_.note("failed", made.error().message);
+      }
       last_error_ = made.error().message;
     }
     if (!passes(made.error(), said) || Clock::now() + kRetry >= give_up || !wanted() ||
@@ -273,7 +285,21 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::open(net::Worker& worker, pgwir
   }
 }
 
+// Of one that is closed by who used it, or did not pass the look at it.
+Closing Pool::reason_of(Server& server) const {
+  if (stopping_.load()) return Closing::shutdown;
+  if (server.epoch != epoch_.load()) return Closing::renewed;
+  if (!server.stream->is_open() || !server.stream->silent()) return Closing::lost;
+  return Clock::now() >= server.retire_at ? Closing::lifetime : Closing::unfit;
+}
+
 void Pool::close(net::Worker& worker, std::unique_ptr<Server> server) {
+  const Closing why = reason_of(*server);
+  end(worker, std::move(server), why);
+}
+
+void Pool::end(net::Worker& worker, std::unique_ptr<Server> server, Closing why) {
+  watch_.closed(why, server->pid, elapsed(server->born, Clock::now()));
   closes_.fetch_add(1, std::memory_order_relaxed);
   if (server->stream->is_open()) {
     std::string bye;
@@ -383,10 +409,12 @@ void Pool::serve_waiting(net::Worker& worker) {
   }
 }
 
-void Pool::pause() { paused_.store(true); }
+void Pool::pause() {
+  if (!paused_.exchange(true)) watch_.note("paused", "");
+}
 
 void Pool::resume() {
-  paused_.store(false);
+  if (paused_.exchange(false)) watch_.note("resumed", "");
   for (auto& worker : workers_) {
     worker->post([this, &there = *worker] {
       serve_waiting(there);
@@ -406,7 +434,10 @@ void Pool::resume() {
   }
 }
 
-void Pool::reconnect() { epoch_.fetch_add(1); }
+void Pool::reconnect() {
+  epoch_.fetch_add(1);
+  watch_.note("renewed", "all connections, as they become free");
+}
 
 void Pool::drain() {
   draining_.store(true);
@@ -457,17 +488,61 @@ void Pool::upkeep(net::Worker& worker) {
     const bool surplus = is_wanted_elsewhere(now) ||
                          (open > options_.size && rested >= kOverflowRest) ||
                          (open > options_.min && rested >= options_.idle);
-    if (!surplus && !worn_out(*server, now) && server->stream->silent()) return false;
+    const bool fit = !worn_out(*server, now) && server->stream->silent();
+    if (!surplus && fit) return false;
     idle_.fetch_sub(1, std::memory_order_relaxed);
     --open;
-    close(worker, std::move(server));
+    const Closing why = fit ? Closing::idle : reason_of(*server);
+    end(worker, std::move(server), why);
     return true;
   });
+  check_one(worker, now);
+  if (worker.index() == 0) {
+    const PoolStatus its = status();
+    watch_.use(its.open - std::min(its.open, its.idle), its.limit);
+  }
   if (worker.index() != 0 || options_.min <= open || paused_.load() || stopping_.load() ||
       draining_.load())
     return;
   if (try_open() && !mine.group.spawn([this, &worker] { return open_one(worker); }))
     release_right(worker);
+}
+
+// The one that has been idle for longest; on whichever worker comes first.
+void Pool::check_one(net::Worker& worker, TimePoint now) {
+  Part& mine = part(worker);
+  auto due = next_check_.load();
+  const auto next = (now + kCheckEvery).time_since_epoch().count();
+  if (mine.idle.empty() || paused_.load() || stopping_.load() ||
+      now.time_since_epoch().count() < due || !next_check_.compare_exchange_strong(due, next))
+    return;
+  auto server = std::move(mine.idle.front());
+  mine.idle.erase(mine.idle.begin());
+  idle_.fetch_sub(1, std::memory_order_relaxed);
+  auto run = [this, &worker, held = std::move(server)]() mutable {
+    return check(worker, std::move(held));
+  };
+  if (!mine.group.spawn(std::move(run))) release_right(worker);
+}
+
+net::Task<> Pool::check(net::Worker& worker, std::unique_ptr<Server> server) {
+  const TimePoint began = Clock::now();
+  const TimePoint rested_since = server->idle_since;
+  const bool answered = co_await alive(*server);
+  const TimePoint now = Clock::now();
+  watch_.checked(answered ? std::optional(elapsed(began, now)) : std::nullopt, now);
+  if (!answered) {
+    end(worker, std::move(server), Closing::unanswered);
+    co_return;
+  }
+  if (waiting_.load() > 0 || worn_out(*server, now)) {
+    give(worker, std::move(server));
+    co_return;
+  }
+  server->idle_since = rested_since;  // nobody has used it
+  Part& mine = part(worker);
+  mine.idle.insert(mine.idle.begin(), std::move(server));
+  idle_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Pool::stop() {

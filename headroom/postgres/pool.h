@@ -20,6 +20,7 @@
 #include "headroom/base/metrics.h"
 #include "headroom/net/worker.h"
 #include "headroom/postgres/connection_limit.h"
+#include "headroom/postgres/pool_watch.h"
 #include "headroom/postgres/server.h"
 
 namespace headroom::postgres {
@@ -67,6 +68,8 @@ class Pool {
   void give(net::Worker& worker, std::unique_ptr<Server> server);
   // Ends it.
   void close(net::Worker& worker, std::unique_ptr<Server> server);
+  // What it has been through. Any thread.
+  [[nodiscard]] PoolWatchReport watch() const { return watch_.report(Clock::now()); }
 
   // From any thread: takes are held back until resume(). Those who wait keep their place.
   void pause();
@@ -85,7 +88,7 @@ class Pool {
   // Keys shown by a client whose verifier is the server's; used from the next login on. Any worker.
   void learn(const ScramKeys& keys);
 
-  // Every second on each worker: closes what has idled for too long, keeps `min` ready.
+  // Every second on each worker: closes what has idled for too long, keeps `min` ready, and now and then asks one that is idle for a sign of life.
   void upkeep(net::Worker& worker);
   // From main's thread, once nobody takes any more: ends everything.
   void stop();
@@ -120,6 +123,8 @@ class Pool {
   [[nodiscard]] std::optional<Place> next_for(std::size_t worker);
   void deliver(net::Worker& from, Place to, std::unique_ptr<Server> server);
   void arrive(net::Worker& worker, std::uint64_t ticket, std::unique_ptr<Server> server);
+  void end(net::Worker& worker, std::unique_ptr<Server> server, Closing why);
+  [[nodiscard]] Closing reason_of(Server& server) const;
   void release_right(net::Worker& worker);
   void nudge(net::Worker& from);
   void serve_waiting(net::Worker& worker);
@@ -133,6 +138,8 @@ class Pool {
                                                                 TimePoint deadline);
   [[nodiscard]] net::Task<bool> alive(Server& server);
   [[nodiscard]] net::Task<> open_one(net::Worker& worker);
+  void check_one(net::Worker& worker, TimePoint now);
+  [[nodiscard]] net::Task<> check(net::Worker& worker, std::unique_ptr<Server> server);
   [[nodiscard]] Credentials credentials() const;
 
   net::Workers& workers_;
@@ -144,6 +151,9 @@ class Pool {
   const ConnectionLimits limits_;
   std::vector<std::unique_ptr<Part>> parts_;  // each made and used on its worker
   std::vector<std::atomic<bool>> made_;
+
+  PoolWatch watch_;
+  std::atomic<Clock::rep> next_check_{0};
 
   mutable std::mutex mutex_;
   std::deque<Place> queue_;

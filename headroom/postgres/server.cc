@@ -239,11 +239,16 @@ Task<Result<std::unique_ptr<Server>>> log_in(net::TaskGroup& group, const Means&
 }
 
 Task<Result<Rows>> ask(Server& server, std::string query, TimePoint deadline, Settings* reported) {
+  std::string messages;
+  pgwire::append_query(messages, query);
+  return exchange(server, std::move(messages), deadline, reported);
+}
+
+Task<Result<Rows>> exchange(Server& server, std::string messages, TimePoint deadline,
+                            Settings* reported) {
   net::Stream& stream = *server.stream;
   stream.expire_at(deadline);
-  std::string out;
-  pgwire::append_query(out, query);
-  auto sent = co_await stream.write(out);
+  auto sent = co_await stream.write(messages);
   if (!sent) co_return pass(sent);
   net::BufferPool buffers;
   MessageReader in(stream, buffers);

@@ -86,6 +86,10 @@ using Rows = std::vector<std::vector<std::optional<std::string>>>;
 [[nodiscard]] net::Task<Result<Rows>> ask(Server& server, std::string query, TimePoint deadline,
                                           Settings* reported = nullptr);
 
+// The same with messages of its own making, which end in one ReadyForQuery; and for Rows the DataRows of all of them.
+[[nodiscard]] net::Task<Result<Rows>> exchange(Server& server, std::string messages,
+                                               TimePoint deadline, Settings* reported = nullptr);
+
 // Asks the server to cancel what a session runs; returns when the server has heard it.
 [[nodiscard]] net::Task<Result<>> cancel(net::TaskGroup& group, net::Endpoint endpoint, Route route,
                                          std::uint32_t pid, std::string key, TimePoint deadline);

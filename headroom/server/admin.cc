@@ -365,7 +365,7 @@ void add_changing(Api& api, const Sources& sources) {
   for (const auto& [verb, wanted] :
        {std::pair("drain", Drain::yes), std::pair("undrain", Drain::no)}) {
     const std::string_view summary =
-        wanted == Drain::yes ? "Gives a server no new requests." : "Gives it requests again.";
+        wanted == Drain::yes ? "Gives a server no new requests." : "Gives a server requests again.";
     api.add({.method = Method::post,
              .path = fmt::format("/api/v1/upstreams/{{group}}/{{server...}}/{}", verb),
              .role = Role::operator_,

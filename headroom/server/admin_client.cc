@@ -25,9 +25,9 @@ Result<std::string> written(const net::Endpoint& door, const std::string& path,
   return out;
 }
 
-net::Task<Result<AdminAnswer>> read(http::ClientConnection& connection) {
+net::Task<Result<AdminAnswer>> read(http::ClientConnection& connection, TimePoint deadline) {
   const http::HeadLimits limits;
-  const http::BodyPace pace{.idle = std::chrono::hours(1)};  // the stream's deadline ends it
+  const http::BodyPace pace{.until = deadline};
   do {
     auto head = co_await connection.read_head(limits, pace);
     if (!head) co_return pass(head);
@@ -66,7 +66,7 @@ net::Task<Result<AdminAnswer>> AdminClient::ask(std::string path) {
   connection.start(http::Method::get);
   auto sent = co_await connection.stream().write(*bytes);
   if (!sent) co_return pass(sent);
-  auto answer = co_await read(connection);
+  auto answer = co_await read(connection, deadline);
   co_return answer;
 }
 

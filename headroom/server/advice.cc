@@ -174,21 +174,22 @@ std::string label(const Total& total, std::string_view name) {
 
 std::uint64_t added(const Total& total) { return static_cast<std::uint64_t>(total.value.added); }
 
-void read_routes(Readings& readings, monitor::Trends& trends, std::int64_t from, std::int64_t to) {
-  const std::pair<std::string_view, double RouteTimes::*> phases[] = {
-      {"headroom_edge_request_seconds", &RouteTimes::total},
-      {"headroom_edge_queue_seconds", &RouteTimes::queue},
-      {"headroom_edge_connect_seconds", &RouteTimes::connect},
-      {"headroom_edge_first_byte_seconds", &RouteTimes::first_byte}};
-  for (const auto& [metric, member] : phases) {
-    for (const Total& each : totals(trends, metric, from, to, {"route"})) {
-      if (each.value.count() == 0) continue;
-      const std::string name = label(each, "route");
-      auto route = std::ranges::find(readings.routes, name, &RouteTimes::route);
-      if (route == readings.routes.end()) route = readings.routes.insert(route, {.route = name});
-      (*route).*member = 1000 * each.value.quantile_seconds(0.99);
-      if (member == &RouteTimes::total) route->requests = each.value.count();
-    }
+// The last minute's p99; how it divides into phases is known since the start only, as trends keep no phases by route.
+void read_routes(Readings& readings, const Sources& sources, monitor::Trends& trends,
+                 std::int64_t from, std::int64_t to) {
+  const auto known = sources.routes ? sources.routes() : std::vector<edge::RouteStatus>{};
+  for (const Total& each : totals(trends, "headroom_edge_request_seconds", from, to, {"route"})) {
+    if (each.value.count() == 0) continue;
+    RouteTimes& route =
+        readings.routes.emplace_back(RouteTimes{.route = label(each, "route"),
+                                                .requests = each.value.count(),
+                                                .total = 1000 * each.value.quantile_seconds(0.99)});
+    const auto phases = std::ranges::find(known, route.route, &edge::RouteStatus::name);
+    if (phases == known.end() || phases->total.p99 <= 0) continue;
+    const double scale = route.total / phases->total.p99;
+    route.queue = scale * phases->queue.p99;
+    route.connect = scale * phases->connect.p99;
+    route.first_byte = scale * phases->first_byte.p99;
   }
 }
 
@@ -251,7 +252,7 @@ void write_explanations(json::Writer& out, const Sources& sources, monitor::Tren
   const std::int64_t from = now - 59;
   const std::int64_t to = now + 1;
   Readings readings;
-  read_routes(readings, trends, from, to);
+  read_routes(readings, sources, trends, from, to);
   read_failures(readings, trends, from, to);
   read_cache(readings, trends, from, to);
   if (sources.upstreams) readings.groups = sources.upstreams();

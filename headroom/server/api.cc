@@ -8,6 +8,7 @@
 #include "headroom/base/text.h"
 #include "headroom/json/json.h"
 #include "headroom/json/writer.h"
+#include "headroom/server/audit.h"
 #include "headroom/server/metrics.h"
 
 namespace headroom::server {
@@ -33,6 +34,16 @@ constexpr std::array kStatuses{
     CodeRow{Errc::unavailable, 503}, CodeRow{Errc::unauthorized, 403},
     CodeRow{Errc::protocol, 502},    CodeRow{Errc::internal, 500},
 };
+
+AuditEntry entry_of(http::Exchange& exchange, const auth::Identity& who) {
+  const http::RequestHead& head = exchange.request();
+  return {.at = unix_seconds(),
+          .who = who.name,
+          .role = std::string(who.role == auth::Role::none ? "" : auth::to_string(who.role)),
+          .from = to_string(exchange.client().address),
+          .method = std::string(head.method_text),
+          .path = std::string(head.path)};
+}
 
 std::vector<std::string_view> segments_of(std::string_view path) {
   std::vector<std::string_view> segments;
@@ -277,10 +288,12 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   call.accept = head.value_of(Name::accept);
   call.accept_encoding = head.value_of(Name::accept_encoding);
   call.who = std::move(*who);
+  const bool noted = audit_ != nullptr && endpoint.audited && endpoint.method != Method::get;
+  AuditEntry entry = noted ? entry_of(exchange, call.who) : AuditEntry{};
   const std::string what =
       fmt::format("{} {}", head.method_text, head.path);  // the head may move with the body
   Held held(mine(exchange).in_flight);
-  auto body = co_await read_body(exchange, takes, held);
+  auto body = co_await read_body(exchange, endpoint, held);
   if (!body) {
     exchange.close_after();
     if (held.in_flight > kBytesInFlight) co_return error_reply(body.error());
@@ -299,7 +312,12 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   net::Offload& pool = endpoint.run == Run::control  ? control_
                        : endpoint.run == Run::trends ? *trends_
                                                      : reading_;
-  auto work = [&endpoint, &call] { return endpoint.answer(call); };
+  auto work = [&] {
+    Reply answered = endpoint.answer(call);
+    entry.status = answered.status;
+    if (noted) audit_->note(std::move(entry));
+    return answered;
+  };
   auto reply = co_await pool.run(exchange.worker(), std::move(work));
   if (!reply) co_return error_reply(reply.error());
   if (endpoint.method != Method::get) {
@@ -380,6 +398,8 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   if (authorization) state.logins.succeeded(address);
   if (!who->may(role)) {
     refused(exchange, "role");
+    const Method asked = exchange.request().method;
+    if (asked != Method::get && asked != Method::head) note_later(exchange, *who, 403);
     return std::unexpected(error_reply(
         403, "forbidden",
         fmt::format("this needs the role {}, not {}", to_string(role), to_string(who->role))));
@@ -409,11 +429,13 @@ std::expected<Api::Session, Reply> Api::open_session(http::Exchange& exchange,
   if (!who) {
     state.logins.failed(address, Clock::now());
     refused(exchange, "credential");
+    note_later(exchange, {}, 401);
     return std::unexpected(error_reply(401, "unauthorized", who.error().message));
   }
   state.logins.succeeded(address);
   auto cookie = state.access->open_session(*who, auth::wall_now(), kSessionLife);
   if (!cookie) return std::unexpected(error_reply(cookie.error()));
+  note_later(exchange, *who, 201);
   return Session{std::move(*who), std::move(*cookie), kSessionLife};
 }
 
@@ -431,10 +453,13 @@ bool Api::is_operator(std::string_view token, const IpAddress& from, std::size_t
   return who && who->may(auth::Role::operator_);
 }
 
-net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange, Takes takes, Held& held) {
+net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange, const Endpoint& endpoint,
+                                              Held& held) {
   std::string body;
   if (!exchange.has_body()) co_return body;
-  exchange.limit_body(takes == Takes::bytes ? kBytesLimit : kBodyLimit);
+  exchange.limit_body(endpoint.body_limit != 0         ? endpoint.body_limit
+                      : endpoint.takes == Takes::bytes ? kBytesLimit
+                                                       : kBodyLimit);
   for (;;) {
     auto piece = co_await exchange.read();
     if (!piece) co_return pass(piece, "body");
@@ -445,6 +470,14 @@ net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange, Takes ta
     if (held.in_flight > kBytesInFlight)
       co_return fail(Errc::overloaded, "too many bodies are being received");
   }
+}
+
+void Api::note_later(http::Exchange& exchange, const auth::Identity& who, unsigned status) {
+  if (audit_ == nullptr) return;
+  AuditEntry entry = entry_of(exchange, who);
+  entry.status = status;
+  (void)control_.submit(
+      [audit = audit_, noted = std::move(entry)]() mutable { audit->note(std::move(noted)); });
 }
 
 void Api::refused(const http::Exchange& exchange, std::string_view reason) {

@@ -4,10 +4,10 @@
 //   Borrows: the two pools of threads.
 // Worker: serve() on any worker, each with its own state; add() before the first request; give_access() and set_hosts() from any thread.
 // Invariants: (1) the order of refusals is source (Host, Origin, content type), path, method, credential, role, body: nothing is read
-//   from who may not ask; (2) a handler that may block never runs on a worker; (3) a change is logged with who made it (of the app's own data only
+//   from who may not ask; (2) a handler that may block never runs on a worker; (3) a change is logged, and noted in the audit log, with who made it (of the app's own data only
 //   at level debug); (4) errors are {"error": {"code", "message"}} and hold no secret; (5) a form of another site's page can send no body that is
 //   taken: bodies are JSON, but for methods that no form has.
-// Limits: bodies of kBodyLimit, or kBytesLimit where an endpoint takes any bytes, of those kBytesInFlight at once on each worker;
+// Limits: bodies of kBodyLimit, or kBytesLimit where an endpoint takes any bytes, or what the endpoint says, of those kBytesInFlight at once on each worker;
 //   auth::LoginLimits failures of an address on each worker.
 #pragma once
 
@@ -77,6 +77,8 @@ struct Endpoint {
   std::string_view
       query{};  // the names of what the query may say, separated by spaces; others are refused. Empty: nobody looks
   Takes takes = Takes::json;
+  bool audited = true;           // where it changes something; false: the app's own data
+  std::uint64_t body_limit = 0;  // 0: the Api's
   std::function<http::Reply(const Call&)> answer{};
   std::function<net::Task<http::Reply>(http::Exchange&, const Call&)>
       task{};  // instead, with Run::waiting
@@ -113,6 +115,8 @@ class Api {
   void give_access(const std::shared_ptr<const auth::Access>& access);
   // Where Run::trends runs, before the first request; else it is the reading threads.
   void give_trends(net::Offload& trends) { trends_ = &trends; }
+  // Where changes are noted, before the first request.
+  void give_audit(class Audit& audit) { audit_ = &audit; }
   // Host names beside IP addresses and localhost.
   void set_hosts(std::vector<std::string> hosts);
 
@@ -165,8 +169,8 @@ class Api {
 
   [[nodiscard]] net::Task<> serve(http::Exchange& exchange, Place place);
   [[nodiscard]] net::Task<http::Reply> answer(http::Exchange& exchange, Place place);
-  [[nodiscard]] net::Task<Result<std::string>> read_body(http::Exchange& exchange, Takes takes,
-                                                         Held& held);
+  [[nodiscard]] net::Task<Result<std::string>> read_body(http::Exchange& exchange,
+                                                         const Endpoint& endpoint, Held& held);
   [[nodiscard]] std::expected<Match, http::Reply> match(const http::RequestHead& head,
                                                         Place place) const;
   [[nodiscard]] std::expected<auth::Identity, http::Reply> identify(http::Exchange& exchange,
@@ -178,11 +182,14 @@ class Api {
     return *state_[exchange.worker().index()];
   }
   void refused(const http::Exchange& exchange, std::string_view reason);
+  // By the control thread.
+  void note_later(http::Exchange& exchange, const auth::Identity& who, unsigned status);
 
   net::Workers& workers_;
   net::Offload& reading_;
   net::Offload& control_;
   net::Offload* trends_ = &reading_;
+  class Audit* audit_ = nullptr;
   std::vector<Endpoint> endpoints_;
   std::vector<std::unique_ptr<PerWorker>> state_;
   std::array<metrics::Counter*, 6> answered_{};  // by the status's first digit

@@ -21,12 +21,15 @@
 #include "headroom/server/admin.h"
 #include "headroom/server/admin_door.h"
 #include "headroom/server/alerts_api.h"
+#include "headroom/server/audit.h"
+#include "headroom/server/audit_api.h"
 #include "headroom/server/cache_api.h"
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/cdn_api.h"
 #include "headroom/server/database_api.h"
 #include "headroom/server/live.h"
 #include "headroom/server/metrics.h"
+#include "headroom/server/objectives.h"
 #include "headroom/server/openapi.h"
 #include "headroom/server/options.h"
 #include "headroom/server/realtime_api.h"
@@ -73,6 +76,14 @@ Result<std::unique_ptr<auth::TokenStore>> open_tokens(const SettingsRequest& req
   if (!path) return pass(path);
   if (auto directory = StateDir::open(*path); !directory) return pass(directory);
   return auth::TokenStore::open(tokens_path(*path));
+}
+
+// In the same log as what is done over the admin API.
+void note_command(const SettingsRequest& request, std::string what) {
+  auto path = state_path(request);
+  if (!path) return;
+  Audit audit(audit_path(*path));
+  audit.note({.who = "command line", .path = std::move(what), .status = 200});
 }
 
 // Everything that is kept: tokens, jobs, trends. What the cache has on disk is not state: it is asked for anew.
@@ -130,6 +141,8 @@ std::string openapi_document() {
   add_cdn_endpoints(api, sources);
   add_trends_endpoints(api, sources);
   add_alert_endpoints(api, sources);
+  add_audit_endpoint(api, sources);
+  add_objective_endpoints(api, sources);
   Live live(sources);
   live.add_endpoints(api);
   return openapi(api.endpoints()) + "\n";
@@ -209,6 +222,7 @@ int create_token(const SettingsRequest& request, const TokenFlags& flags) {
   if (!store) return say(store.error());
   auto plain = (*store)->create(*wanted, auth::wall_now());
   if (!plain) return say(plain.error());
+  note_command(request, "token create " + wanted->name);
   fmt::print("{}\n", *plain);
   return 0;
 }
@@ -232,7 +246,9 @@ int revoke_token(const SettingsRequest& request, const std::string& name) {
   auto store = open_tokens(request);
   if (!store) return say(store.error());
   auto revoked = (*store)->revoke(name, auth::wall_now());
-  return revoked ? 0 : say(revoked.error());
+  if (!revoked) return say(revoked.error());
+  note_command(request, "token revoke " + name);
+  return 0;
 }
 
 int backup(const SettingsRequest& request, const std::string& directory) {

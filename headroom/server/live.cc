@@ -11,6 +11,7 @@
 #include "headroom/server/advice.h"
 #include "headroom/server/alerts_api.h"
 #include "headroom/server/ceilings.h"
+#include "headroom/server/objectives.h"
 #include "headroom/server/report.h"
 #include "headroom/server/trends_api.h"
 
@@ -62,10 +63,12 @@ void write_ceilings(json::Writer& out, const std::vector<Ceiling>& all,
   out.end_array();
 }
 
-// The seeds' targets (their documents' response times), of the last minute.
-void write_targets(json::Writer& out, monitor::Trends* trends) {
+// The seeds' targets (their documents' response times) and those of the settings.
+void write_targets(json::Writer& out, monitor::Trends* trends, const Sources& sources) {
   out.key("targets").begin_array();
-  if (trends != nullptr) write_objectives(out, *trends, unix_seconds());
+  const auto written =
+      sources.objectives ? sources.objectives() : std::vector<monitor::ObjectiveOptions>{};
+  if (trends != nullptr) write_objectives(out, objectives(*trends, written, unix_seconds()));
   out.end_array();
 }
 
@@ -117,7 +120,7 @@ std::string Live::make() const {
   write_ceilings(out, ceilings_of(sources_, summary),
                  trends == nullptr ? std::map<std::string, double>{} : forecasts(*trends, now));
   if (trends != nullptr) write_explanations(out, sources_, *trends, now);
-  write_targets(out, trends);
+  write_targets(out, trends, sources_);
   write_alerts(out, sources_.alerts ? sources_.alerts() : nullptr);
   write_changes(out);
   out.end_object();

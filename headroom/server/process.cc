@@ -10,15 +10,19 @@
 #include "headroom/base/log.h"
 #include "headroom/server/admin.h"
 #include "headroom/server/alerts_api.h"
+#include "headroom/server/audit_api.h"
 #include "headroom/server/cache_api.h"
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/cdn_api.h"
 #include "headroom/server/ceilings.h"
 #include "headroom/server/database_api.h"
+#include "headroom/server/database_chores.h"
+#include "headroom/server/objectives.h"
 #include "headroom/server/realtime_api.h"
 #include "headroom/server/realtime_look.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sql_api.h"
+#include "headroom/server/sql_cache_api.h"
 #include "headroom/server/tasks_api.h"
 #include "headroom/server/trends_api.h"
 #include "headroom/server/warm_api.h"
@@ -47,6 +51,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
       edge_(workers_, resolver_, registry_, open_cache()),
       sql_(workers_, resolver_, registry_, link_, cache_ ? &*cache_ : nullptr),
       system_({.disk = state_.path()}),
+      audit_(audit_path(state_.path())),
       sources_(sources()),
       api_(workers_, reading_, control_, registry_),
       tokens_(api_, tokens_path(state_.path())),
@@ -54,6 +59,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   vitals_.add(edge_);
   const auto& tasks = settings_->get<tasks::TasksOptions>();
   if (tasks.enabled) vitals_.add(tasks_.emplace(workers_, resolver_, registry_, tasks));
+  if (tasks_) tasks_->trace_to(link_.spans);
   if (tasks_ && cache_) {
     auto clean = [this]() -> Result<std::string> {
       return fmt::format("{} values that were over have been taken out of the cache",
@@ -61,19 +67,29 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
     };
     tasks_->add_chore({.name = "cache-clean-up", .cron = "7 * * * *", .work = std::move(clean)});
   }
+  const auto& sql = settings_->get<sql::SqlOptions>();
+  if (tasks_ && sql.enabled && (!sql.postgres.empty() || !sql.databases.empty())) {
+    const DatabaseChores databases{.sql = [this] { return sql_runs_ ? &sql_ : nullptr; },
+                                   .analyze = tasks.analyze};
+    for (tasks::Chore& chore : database_chores(databases)) tasks_->add_chore(std::move(chore));
+  }
   vitals_.add(sql_);
   vitals_.add(tokens_);
   if (const auto& trends = settings_->get<monitor::MonitorOptions>().trends; trends.enabled)
     vitals_.add(trends_.emplace(registry_, [this] { return own_samples(); }, trends));
-  if (const auto& alerting = settings_->get<monitor::MonitorOptions>().alerting;
-      trends_ && alerting.enabled)
-    alerts_.emplace(*trends_, alerting);
+  if (trends_) {
+    alerts_.emplace(*trends_, settings_->get<monitor::MonitorOptions>().alerting);
+    vitals_.add(*alerts_);
+  }
+  vitals_.add(audit_);
   api_.give_trends(trending_);
+  api_.give_audit(audit_);
   add_admin_endpoints(api_, sources_);
   add_seed_endpoints(api_, sources_);
   add_cache_endpoints(api_, sources_);
   add_sql_endpoints(api_, sources_);
   add_database_endpoints(api_, sources_);
+  add_sql_cache_endpoints(api_, sources_);
   add_realtime_endpoints(api_, sources_);
   add_realtime_look_endpoints(api_, sources_);
   add_cache_entries(api_, sources_);
@@ -83,8 +99,11 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   add_trends_endpoints(api_, sources_);
   live_.add_endpoints(api_);
   add_alert_endpoints(api_, sources_);
+  add_audit_endpoint(api_, sources_);
+  add_objective_endpoints(api_, sources_);
   most_connections_ = settings_->get<edge::EdgeOptions>().max_connections;
   prices_ = settings_->get<monitor::MonitorOptions>().prices;
+  objectives_ = settings_->get<monitor::MonitorOptions>().objectives;
 }
 
 // Before the workers start.
@@ -133,7 +152,13 @@ Sources Process::sources() {
             return prices_;
           },
       .most_connections = [this] { return most_connections_.load(); },
-      .alerts = [this] { return alerts_ ? &*alerts_ : nullptr; },
+      .alerts = [this] { return alerts_ && alerts_->enabled() ? &*alerts_ : nullptr; },
+      .audit = [this] { return &audit_; },
+      .objectives =
+          [this] {
+            const std::scoped_lock lock(system_mutex_);
+            return objectives_;
+          },
       .rates = rates_,
       .metrics_enabled = [this] { return metrics_enabled_.load(); },
       .settings = [this] { return settings_; },
@@ -189,8 +214,9 @@ Process::End Process::wait() {
     while (const auto number = next_signal()) {
       if (*number != SIGHUP) return End::shutdown;
       (void)control_.submit([this] {
-        if (auto done = reload(); !done)
-          log::error("server", "reload: nothing changed: {}", done.error().message);
+        auto done = reload();
+        if (!done) log::error("server", "reload: nothing changed: {}", done.error().message);
+        audit_.note({.who = "SIGHUP", .path = "reload", .status = done ? 200U : 400U});
       });
     }
     if (watched[2].revents != 0) {
@@ -219,7 +245,10 @@ std::optional<int> Process::next_signal() {
 void Process::tick() {
   if (vitals_.stage() == monitor::Stage::serving) start_tasks();
   if (edge_runs_) edge_.upkeep(Clock::now());
-  (void)control_.submit([this] { tokens_.refresh(); });
+  (void)control_.submit([this] {
+    tokens_.refresh();
+    audit_.retry();
+  });
   (void)reading_.submit([this] {
     const edge::Summary summary = edge_.summary();
     rates_.sample(Clock::now(), {summary.requests, summary.errors});

@@ -16,6 +16,7 @@
 
 #include "headroom/edge/edge.h"
 #include "headroom/link/link.h"
+#include "headroom/monitor/exporter.h"
 #include "headroom/monitor/options.h"
 #include "headroom/monitor/process.h"
 #include "headroom/monitor/rates.h"
@@ -30,6 +31,7 @@
 #include "headroom/server/admin_door.h"
 #include "headroom/server/alerts_api.h"
 #include "headroom/server/api.h"
+#include "headroom/server/audit.h"
 #include "headroom/server/live.h"
 #include "headroom/server/options.h"
 #include "headroom/server/serve.h"
@@ -97,6 +99,9 @@ class Process {
   void start_tasks();
   void open_trends();
   void close_trends();
+  void open_exporter(const monitor::OtlpOptions& options);
+  void configure_alerts(const monitor::AlertingOptions& options);
+  void open_alert_sender(const monitor::AlertingOptions& options);
   void open_control();
   void close_unused_doors();
   void announce() const;
@@ -139,6 +144,8 @@ class Process {
   std::optional<monitor::Trends> trends_;
   std::optional<monitor::Alerts> alerts_;
   std::atomic<std::uint64_t> most_connections_{0};
+  std::vector<monitor::ObjectiveOptions> objectives_;  // under system_mutex_
+  Audit audit_;
   Sources sources_;
   net::Offload reading_{"reading", 1};
   net::Offload control_{"control", 1};
@@ -146,12 +153,14 @@ class Process {
   Api api_;
   Live live_{sources_};
   std::unique_ptr<AlertSender> alert_sender_;
+  std::unique_ptr<monitor::Exporter> exporter_;  // replaced by the control thread
   Tokens tokens_;
   std::unique_ptr<AdminDoor> admin_;
   std::optional<TakeoverDoor> control_door_;
   std::optional<Takeover> takeover_;
   Handover handover_;
   std::atomic<bool> metrics_enabled_;
+  bool trends_closed_ = false;  // the control thread's
   bool edge_runs_ = false;
   bool sql_runs_ = false;
 };

@@ -10,7 +10,8 @@
 namespace headroom::server {
 namespace {
 
-constexpr Duration kLook = 20ms;  // how often a drain looks whether all is done
+constexpr Duration kLook = 20ms;      // how often a drain looks whether all is done
+constexpr Duration kLastExport = 2s;  // for the last spans
 
 }  // namespace
 
@@ -73,13 +74,22 @@ Result<std::vector<config::Change>> Process::reload() {
   {
     const std::scoped_lock lock(system_mutex_);
     prices_ = (*loaded)->get<monitor::MonitorOptions>().prices;
+    objectives_ = (*loaded)->get<monitor::MonitorOptions>().objectives;
   }
+  if (const auto& alerting = (*loaded)->get<monitor::MonitorOptions>().alerting;
+      alerting != settings_->get<monitor::MonitorOptions>().alerting)
+    configure_alerts(alerting);
+  if (const auto& otlp = (*loaded)->get<monitor::MonitorOptions>().otlp;
+      otlp != settings_->get<monitor::MonitorOptions>().otlp)
+    open_exporter(otlp);
   auto changes = config::differences(*settings_, **loaded);
   settings_ = std::move(*loaded);
   for (const config::Change& change : changes) {
-    log::change(log::Level::info, "server", "settings",
-                fmt::format("reload: {} = {}{}", change.path, change.after,
-                            change.reload == config::Reload::live ? "" : " (needs a restart)"));
+    const std::string_view when = change.reload == config::Reload::live ? "" : " (needs a restart)";
+    log::info("server", "reload: {} = {}{}", change.path, change.after, when);
+    // Whoever may look sees that it has changed; what it is now needs the role admin.
+    log::change(log::Level::debug, "server", "settings",
+                fmt::format("a reload changed {}{}", change.path, when));
   }
   if (changes.empty())
     log::change(log::Level::info, "server", "settings", "reload: nothing has changed");
@@ -147,6 +157,8 @@ void Process::finish(End end) {
   run_on(control_, [] { return true; });  // what was submitted has run
   run_on(reading_, [] { return true; });
   run_on(trending_, [] { return true; });
+  if (exporter_) exporter_->finish(kLastExport);
+  exporter_.reset();
   if (cache_) cache_->stop();  // nobody purges any more
   if (hub_) hub_->stop();      // nobody asks it any more
   workers_.stop_and_join();

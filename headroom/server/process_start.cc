@@ -42,6 +42,7 @@ Result<> Process::start() {
               fmt::format("Headroom {} has {}", kVersion, taken ? "taken over" : "started"));
   start_tasks();  // the server before has let go of the job store by now
   open_trends();  // and of the trends
+  open_exporter(settings_->get<monitor::MonitorOptions>().otlp);
   open_control();
   tick();  // the first sample: rates count from here
   vitals_.enter(monitor::Stage::serving);
@@ -196,19 +197,50 @@ void Process::open_trends() {
   if (!trends_) return;
   auto opened = run_on(trending_, [this] { return trends_->open(state_.path() / "trends.db"); });
   if (!opened) log::error("server", "trends: {}", opened.error().message);
-  if (!alerts_) return;
   auto watching = run_on(trending_, [this] { return alerts_->open(state_.path() / "alerts.db"); });
-  if (!watching) return log::error("server", "alerts: {}", watching.error().message);
-  const auto& alerting = settings_->get<monitor::MonitorOptions>().alerting;
-  if (alerting.webhook.empty()) return;
+  if (!watching) log::error("server", "alerts, trying again: {}", watching.error().message);
+  open_alert_sender(settings_->get<monitor::MonitorOptions>().alerting);
+}
+
+// Instead of the one before.
+void Process::open_alert_sender(const monitor::AlertingOptions& options) {
+  alert_sender_.reset();
+  if (!options.enabled || options.webhook.empty()) return;
   auto sender =
-      AlertSender::start(workers_[0], resolver_, trending_, *alerts_, alerting, workers_.size());
+      AlertSender::start(workers_[0], resolver_, trending_, *alerts_, options, workers_.size());
   if (!sender) return log::error("server", "alerts: {}", sender.error().message);
   alert_sender_ = std::move(*sender);
 }
 
+// On the control thread.
+void Process::configure_alerts(const monitor::AlertingOptions& options) {
+  if (!alerts_ || trends_closed_) return;
+  run_on(trending_, [&] { return alerts_->configure(options), true; });
+  open_alert_sender(options);
+}
+
+// Instead of the one before.
+void Process::open_exporter(const monitor::OtlpOptions& options) {
+  exporter_.reset();
+  if (options.endpoint.empty()) return;
+  auto made = monitor::Exporter::start({.worker = workers_[0],
+                                        .resolver = resolver_,
+                                        .thread = trending_,
+                                        .spans = link_.spans,
+                                        .registry = registry_,
+                                        .own = [this] { return own_samples(); },
+                                        .workers = workers_.size(),
+                                        .version = std::string(kVersion)},
+                                       options);
+  if (!made) return log::error("server", "{}", made.error().message);
+  exporter_ = std::move(*made);
+}
+
 void Process::close_trends() {
-  alert_sender_.reset();
+  run_on(control_, [this] {  // where reloads replace the sender
+    alert_sender_.reset();
+    return trends_closed_ = true;
+  });
   if (alerts_) run_on(trending_, [this] { return alerts_->close(), true; });
   if (trends_) run_on(trending_, [this] { return trends_->close(unix_seconds()), true; });
 }

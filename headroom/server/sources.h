@@ -28,6 +28,8 @@ namespace headroom::server {
 
 inline constexpr std::string_view kVersion = HEADROOM_VERSION;
 
+class Audit;
+
 struct Sources {
   const monitor::Vitals& vitals;
   const metrics::Registry& registry;
@@ -59,6 +61,11 @@ struct Sources {
   std::function<std::uint64_t()> most_connections{};  // of the edge; 0: no limit
   std::function<monitor::Alerts*()>
       alerts{};  // of the trends thread, but status(); null: they are off
+
+  // Any thread that may wait for the disk.
+  std::function<Audit*()> audit{};
+  // Any thread.
+  std::function<std::vector<monitor::ObjectiveOptions>()> objectives{};
 
   // The reading thread.
   const monitor::Rates& rates;

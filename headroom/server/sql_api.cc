@@ -7,6 +7,7 @@
 #include "headroom/base/text.h"
 #include "headroom/json/writer.h"
 #include "headroom/server/report.h"
+#include "headroom/server/sql_queries_api.h"
 #include "headroom/sql/options.h"
 
 namespace headroom::server {
@@ -17,24 +18,59 @@ using http::Method;
 using http::Reply;
 using sql::Sql;
 
-constexpr std::size_t kMostQueries = 100;
-constexpr double kHighUse = 90;  // percent of a pool's limit (the seeds' alarm)
+constexpr double kSlow = 100;  // ms, of a sign of life (the seeds' warning)
+
+// What is not as it should be with a pool.
+struct Warning {
+  bool critical = false;
+  std::string_view what;
+  double value = 0, limit = 0;
+};
 
 // All pools together.
 struct Total {
   std::uint64_t open = 0, idle = 0, waiting = 0, limit = 0, queries = 0, waits = 0, timeouts = 0,
                 connects = 0, failures = 0;
   double mean_ms = 0, p95_ms = 0, highest_use = 0;
+  std::optional<Duration> response_time;  // the slowest
   Duration longest_wait{};
-  bool failing = false;
+  bool failing = false, warned = false;
   [[nodiscard]] std::string_view status() const {
-    return failing ? "unhealthy" : highest_use > kHighUse || waiting > 0 ? "degraded" : "healthy";
+    return failing ? "unhealthy" : warned ? "degraded" : "healthy";
   }
 };
 
 double use_of(const sql::PoolReport& report) {
   return percentage(report.pool.open - std::min(report.pool.open, report.pool.idle),
                     report.pool.limit);
+}
+
+bool is_failing(const sql::PoolReport& report) {
+  return !report.pool.last_error.empty() && report.pool.open == 0;
+}
+
+std::vector<Warning> warnings_of(const sql::PoolReport& report) {
+  using postgres::PoolWatch;
+  const postgres::PoolStatus& pool = report.pool;
+  std::vector<Warning> all;
+  const double use = use_of(report);
+  if (use > PoolWatch::kAlarm)
+    all.push_back({true, "use_percent", use, PoolWatch::kAlarm});
+  else if (use > PoolWatch::kWarning)
+    all.push_back({false, "use_percent", use, PoolWatch::kWarning});
+  if (pool.waiting > 0) all.push_back({false, "waiting", static_cast<double>(pool.waiting), 0});
+  const double ms = milliseconds(report.watch.response_time.value_or(Duration()));
+  if (ms > kSlow) all.push_back({false, "response_time_ms", ms, kSlow});
+  if (report.watch.check_failed) all.push_back({true, "check_failed", 1, 0});
+  if (!pool.last_error.empty()) all.push_back({pool.open == 0, "cannot_connect", 1, 0});
+  return all;
+}
+
+std::string_view status_of(const sql::PoolReport& report, const std::vector<Warning>& warnings) {
+  if (is_failing(report)) return "unhealthy";
+  return std::ranges::any_of(warnings, &Warning::critical) ? "critical"
+         : warnings.empty()                                ? "healthy"
+                                                           : "warning";
 }
 
 Total total_of(const std::vector<sql::PoolReport>& pools) {
@@ -53,11 +89,48 @@ Total total_of(const std::vector<sql::PoolReport>& pools) {
     t.longest_wait = std::max(t.longest_wait, each.pool.longest_wait);
     t.highest_use = std::max(t.highest_use, use_of(each));
     t.p95_ms = std::max(t.p95_ms, each.p95_ms);
-    t.failing = t.failing || (!each.pool.last_error.empty() && each.pool.open == 0);
+    t.failing = t.failing || is_failing(each);
+    t.warned = t.warned || !warnings_of(each).empty();
+    t.response_time = std::max(t.response_time, each.watch.response_time);
     time += each.mean_ms * static_cast<double>(each.queries);
   }
   if (t.queries > 0) t.mean_ms = time / static_cast<double>(t.queries);
   return t;
+}
+
+std::string utc_of(std::chrono::system_clock::time_point at) {
+  return utc_text(std::chrono::floor<std::chrono::seconds>(at));
+}
+
+// How it is, and what it has been through.
+void write_watch(json::Writer& out, const sql::PoolReport& report) {
+  const postgres::PoolWatchReport& watch = report.watch;
+  const std::vector<Warning> warnings = warnings_of(report);
+  out.field("status", status_of(report, warnings)).key("warnings").begin_array();
+  for (const Warning& each : warnings) {
+    out.begin_object()
+        .field("level", each.critical ? "critical" : "warning")
+        .field("what", each.what);
+    out.key("value").fixed(each.value, 2).key("limit").fixed(each.limit, 2).end_object();
+  }
+  out.end_array().key("peak_use_percent").fixed(watch.peak_use, 2).key("response_time_ms");
+  if (watch.response_time)
+    out.fixed(milliseconds(*watch.response_time), 3)
+        .key("checked_seconds_ago")
+        .fixed(seconds(watch.since_check), 1);
+  else
+    out.null().key("checked_seconds_ago").null();
+  out.key("closes_by").begin_object();
+  for (std::size_t i = 0; i < watch.closings.size(); ++i)
+    out.field(postgres::kClosings[i], watch.closings[i]);
+  out.end_object().key("events").begin_array();
+  for (const postgres::PoolEvent& each : watch.events)
+    out.begin_object()
+        .field("at", utc_of(each.at))
+        .field("what", each.what)
+        .field("detail", each.detail)
+        .end_object();
+  out.end_array();
 }
 
 void write_pools(json::Writer& out, const std::vector<sql::PoolReport>& pools) {
@@ -71,12 +144,15 @@ void write_pools(json::Writer& out, const std::vector<sql::PoolReport>& pools) {
         .field("paused", pool.paused);
     out.field("open", pool.open)
         .field("idle", pool.idle)
+        .field("in_use", pool.open - std::min(pool.open, pool.idle))
         .field("limit", pool.limit)
         .key("use_percent")
         .fixed(use_of(each), 2);
     out.field("waiting", pool.waiting)
         .field("longest_wait_ms", milliseconds(pool.longest_wait))
         .field("waits", pool.waits)
+        .key("wait_ms")
+        .fixed(pool.waits == 0 ? 0 : milliseconds(pool.waited) / static_cast<double>(pool.waits), 3)
         .field("timeouts", pool.timeouts);
     out.field("connects", pool.connects)
         .field("failures", pool.failures)
@@ -93,31 +169,8 @@ void write_pools(json::Writer& out, const std::vector<sql::PoolReport>& pools) {
         .fixed(each.p95_ms, 3)
         .key("p99_ms")
         .fixed(each.p99_ms, 3);
+    write_watch(out, each);
     out.end_object();
-  }
-  out.end_array();
-}
-
-void write_queries(json::Writer& out, const std::vector<sql::QueryReport>& queries) {
-  out.key("slow_queries").begin_array();
-  for (const sql::QueryReport& each : queries) {
-    out.begin_object()
-        .field("query", each.query)
-        .field("database", each.database)
-        .field("user", each.user);
-    out.field("calls", each.calls)
-        .field("errors", each.errors)
-        .key("total_ms")
-        .fixed(each.total_ms, 3)
-        .key("mean_ms")
-        .fixed(each.mean_ms, 3);
-    out.key("p50_ms")
-        .fixed(each.p50_ms, 3)
-        .key("p95_ms")
-        .fixed(each.p95_ms, 3)
-        .key("max_ms")
-        .fixed(each.max_ms, 3)
-        .end_object();
   }
   out.end_array();
 }
@@ -174,27 +227,10 @@ Reply sixfb_database(const Sql& sql, const Call&) {
       .field("waiting", t.waiting)
       .key("response_time_ms")
       .fixed(t.mean_ms, 3);
-  write_queries(out, sql.queries(Sql::Order::mean, 10));
+  out.key("slow_queries");
+  write_queries(out, sql.queries(Sql::Order::mean, 10).first);
   out.key("indexes").null();  // the advisor's, which is not there yet
   write_pools(out, pools);
-  out.end_object();
-  return json_reply(std::move(body));
-}
-
-Reply slow_queries(const Sql& sql, const Call& call) {
-  const std::string by = call.query_value("by");
-  const std::string asked = call.query_value("limit");
-  const auto most = asked.empty() ? std::optional<std::uint64_t>(20) : text::to_u64(asked);
-  if (!most || *most > kMostQueries) return error_reply(400, "invalid", "limit: expected 0 to 100");
-  if (!by.empty() && by != "mean" && by != "total" && by != "calls")
-    return error_reply(400, "invalid", "by: expected mean, total or calls");
-  const auto order = by == "total"   ? Sql::Order::total
-                     : by == "calls" ? Sql::Order::calls
-                                     : Sql::Order::mean;
-  std::string body;
-  json::Writer out(body);
-  out.begin_object().field("status", "ok");
-  write_queries(out, sql.queries(order, static_cast<std::size_t>(*most)));
   out.end_object();
   return json_reply(std::move(body));
 }
@@ -309,7 +345,8 @@ struct Row {
 constexpr std::array kRows{
     Row{"/api/v1/sql/pools", "The SQL proxy's pools.", "pools", pools_of, false},
     Row{"/api/v1/database/slow-queries",
-        "Queries at the SQL proxy, literals blanked: ?by=mean|total|calls, ?limit=20. (FastNext)",
+        "Queries at the SQL proxy, literals blanked: ?by=mean|total|calls|errors|rows|wait, "
+        "?limit=20. (FastNext)",
         "slow_queries", slow_queries},
     Row{"/api/v1/database/cache-hit-ratio",
         "Share of block reads that the databases' shared buffers answered, in percent. (FastNext)",
@@ -372,6 +409,7 @@ void add_sql_endpoints(Api& api, const Sources& sources) {
                return sql != nullptr ? row.answer(*sql, call) : not_configured(row.fields);
              }});
   }
+  add_sql_query_endpoints(api, sources);
 }
 
 std::vector<std::string> sql_seed_paths() {

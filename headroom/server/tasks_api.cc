@@ -6,11 +6,11 @@
 #include <limits>
 
 #include "headroom/base/text.h"
-#include "headroom/fwp/command.h"
 #include "headroom/json/json.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
 #include "headroom/tasks/desk.h"
+#include "headroom/tasks/filter.h"
 #include "headroom/tasks/tasks.h"
 
 namespace headroom::server {
@@ -24,10 +24,6 @@ using tasks::Key;
 
 constexpr std::size_t kStandardPage = 100;
 
-constexpr std::string_view kEnqueueSchema =
-    R"({"type":"object","description":"a job, or {\"jobs\": [...]}","properties":{"jobs":{"type":"array","items":{"type":"object"}},)"
-    R"("jid":{"type":"string","description":"made when missing"},"jobtype":{"type":"string"},"args":{"type":"array"},"queue":{"type":"string"},)"
-    R"("priority":{"type":"integer","minimum":0,"maximum":255},"at":{"type":"string","format":"date-time"},"retry":{"type":"integer"},"reserve_for":{"type":"integer"},"custom":{"type":"object"}}})";
 constexpr std::string_view kSweepSchema =
     R"({"type":"object","required":["act","set"],"additionalProperties":false,"properties":{"act":{"enum":["requeue","kill","remove"]},)"
     R"("set":{"enum":["waiting","scheduled","retrying","dead"]},"queue":{"type":"string"},"jids":{"type":"array","items":{"type":"string"}},)"
@@ -72,38 +68,6 @@ void write_job(json::Writer& out, const tasks::JobView& view) {
   if (view.track.updated != 0) out.field("updated", tasks::format_time(view.track.updated));
   if (!view.track.result.empty()) out.key("result").raw(view.track.result);
   out.end_object();
-}
-
-Reply enqueue(Desk& desk, const Call& call) {
-  auto document = json::parse(call.body);
-  if (!document) return error_reply(document.error());
-  const auto list = document->root().find("jobs");
-  std::vector<std::string> texts;
-  if (!list) texts.push_back(call.body);
-  if (list && list->kind() != json::Kind::array)
-    return error_reply({Errc::invalid, "field 'jobs': expected an array"});
-  for (std::size_t i = 0; list && i < list->size(); ++i) texts.push_back(list->item(i).text());
-  const auto pushed = desk.enqueue(texts);
-  if (!pushed) return error_reply(pushed.error());
-  if (!list && !pushed->refusals.empty()) return error_reply(pushed->refusals[0].second);
-  std::string body;
-  json::Writer out(body);
-  out.begin_object();
-  if (!list) {
-    out.field("jid", pushed->jids[0]);
-  } else {
-    out.field("jids", pushed->jids).key("errors").begin_array();
-    for (const auto& [index, error] : pushed->refusals) {
-      out.begin_object()
-          .field("index", index)
-          .field("code", to_string(error.code))
-          .field("message", error.message)
-          .end_object();
-    }
-    out.end_array();
-  }
-  out.end_object();
-  return json_reply(std::move(body), 201);
 }
 
 Reply find(Desk& desk, const Call& call) {
@@ -159,28 +123,24 @@ Reply sweep(Desk& desk, const Call& call) {
   std::string act;
   std::string set;
   std::string queue = "default";
-  std::vector<std::string> jids;
-  std::string type;
-  std::string pattern;
+  tasks::JobFilter::Words words;
   json::Reader in(document->root());
   in.required("act", act);
   in.required("set", set);
   in.optional("queue", queue);
-  in.optional("jids", jids);
-  in.optional("jobtype", type);
-  in.optional("pattern", pattern);
+  in.optional("jids", words.jids);
+  in.optional("jobtype", words.jobtype);
+  in.optional("pattern", words.pattern);
   if (act != "requeue" && act != "kill" && act != "remove")
     in.refuse("act", "expected requeue, kill or remove");
   if (auto read = in.finish(); !read) return error_reply(read.error());
   const auto wanted = act == "requeue" ? tasks::Board::Act::requeue
                       : act == "kill"  ? tasks::Board::Act::kill
                                        : tasks::Board::Act::remove;
-  const auto fits = [&](const tasks::Job& job) {
-    if (!jids.empty() && std::ranges::find(jids, job.jid) == jids.end()) return false;
-    if (!type.empty() && tasks::type_of(job) != type) return false;
-    return pattern.empty() || fwp::glob_matches(pattern, job.body);
-  };
-  const auto matched = desk.sweep(set, queue, wanted, fits);
+  const auto fits =
+      tasks::JobFilter::make(std::move(words), tasks::JobFilter::Names::with_the_rest);
+  if (!fits) return error_reply(fits.error());
+  const auto matched = desk.sweep(set, queue, wanted, *fits);
   if (!matched) return error_reply(matched.error());
   return json_reply(fmt::format(R"({{"status":"ok","matched":{}}})", *matched));
 }
@@ -340,9 +300,6 @@ constexpr std::array kRows{
     Row{Method::get, "/api/v1/tasks",
         "Jobs of a set (waiting with its queue, running, scheduled, retrying, dead), page by page.",
         list},
-    Row{Method::post, "/api/v1/tasks",
-        "Enqueues a job, or many; the answer comes when they are on disk.", enqueue,
-        kEnqueueSchema},
     Row{Method::get, "/api/v1/tasks/jobs/{jid}", "A job with its state.", find},
     Row{Method::delete_, "/api/v1/tasks/jobs/{jid}", "Cancels a job, also while it runs.",
         [](Desk& desk, const Call& call) { return reply_to(desk.cancel(call.parameter("jid"))); }},
@@ -389,6 +346,7 @@ constexpr std::array kRows{
 }  // namespace
 
 void add_tasks_endpoints(Api& api, const Sources& sources) {
+  add_waiting_tasks_endpoints(api, sources);
   for (const Row& row : kRows) {
     const bool reads = row.method == Method::get;
     api.add({.method = row.method,

@@ -9,5 +9,7 @@
 namespace headroom::server {
 
 void add_tasks_endpoints(Api& api, const Sources& sources);
+// Those of them whose answer is waited for on the worker (tasks_waiting.cc).
+void add_waiting_tasks_endpoints(Api& api, const Sources& sources);
 
 }  // namespace headroom::server

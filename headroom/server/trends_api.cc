@@ -383,39 +383,6 @@ void write_summary(json::Writer& out, Trends& trends, std::int64_t from, std::in
   out.end_object();
 }
 
-void write_objectives(json::Writer& out, Trends& trends, std::int64_t now) {
-  const std::int64_t from = now - 59;
-  const std::int64_t to = now + 1;
-  const auto objective = [&](std::string_view name, std::string_view unit, double most,
-                             std::optional<double> value) {
-    out.begin_object()
-        .field("name", name)
-        .field("unit", unit)
-        .field("objective", most)
-        .key("value");
-    value ? out.fixed(*value, 3) : out.null();
-    out.key("met");
-    value ? out.value(*value < most) : out.null();
-    out.end_object();
-  };
-  const auto time_of = [&](std::string_view metric, bool mean) {
-    const Value all = total(trends, metric, from, to);
-    return all.count() == 0
-               ? std::nullopt
-               : std::optional(1000 * (mean ? all.mean_seconds() : all.quantile_seconds(0.95)));
-  };
-  const double requests = total(trends, "headroom_edge_all_requests_total", from, to).added;
-  const double errors = total(trends, "headroom_edge_all_errors_total", from, to).added;
-  objective("responses, p95 (FastNext)", "ms", 100,
-            time_of("headroom_edge_request_seconds", false));
-  objective("responses, mean (A-Cube)", "ms", 200, time_of("headroom_edge_request_seconds", true));
-  objective("errors (A-Cube)", "%", 1,
-            requests > 0 ? std::optional(100 * errors / requests) : std::nullopt);
-  objective("database, mean (A-Cube)", "ms", 50, time_of("headroom_sql_query_seconds", true));
-  objective("real-time delivery, p95 (6FB, tasks)", "ms", 100,
-            time_of("headroom_realtime_delivery_seconds", false));
-}
-
 void add_trends_endpoints(Api& api, const Sources& sources) {
   const auto with_trends = [&sources](std::string_view field, auto answer) {
     return [&sources, field, answer](const Call& call) {

@@ -25,9 +25,6 @@ struct Total {
                                         std::int64_t from, std::int64_t to,
                                         std::vector<std::string> by = {});
 
-// The seeds' targets as objectives, met or missed in the last minute: objects of an array that is open.
-void write_objectives(json::Writer& out, monitor::Trends& trends, std::int64_t now);
-
 // What happened in [from, to), as members of an object that is open: requests, routes, cache, system.
 void write_summary(json::Writer& out, monitor::Trends& trends, std::int64_t from, std::int64_t to);
 

@@ -24,7 +24,8 @@ Account::Account(net::Workers& workers, const postgres::Means& means, const Data
       reads_moved(registry.counter(kReadsMoved, {database.name, who[0].user})),
       query_time(registry.histogram(kQueryTime, {database.name, who[0].user})),
       wait_time(registry.histogram(kWaitTime, {database.name, who[0].user})),
-      database_(database) {
+      database_(database),
+      asking_(database.name, who[0].user) {
   for (std::size_t i = 0; i < database.cluster->size(); ++i) {
     const postgres::Route& route = database.cluster->route(i);
     postgres::PoolOptions its = pool_options(options);

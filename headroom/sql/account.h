@@ -15,6 +15,7 @@
 #include "headroom/postgres/pool.h"
 #include "headroom/sql/client_auth.h"
 #include "headroom/sql/cluster.h"
+#include "headroom/sql/insight.h"
 #include "headroom/sql/options.h"
 
 namespace headroom::sql {
@@ -43,6 +44,8 @@ class Account {
   [[nodiscard]] const Database& database() const { return database_; }
   [[nodiscard]] Cluster& cluster() const { return *database_.cluster; }
   [[nodiscard]] const std::string& user() const { return pools_[0]->user(); }
+  // Under whom its queries are counted.
+  [[nodiscard]] const Insight::Asking& asking() const { return asking_; }
 
   // What servers report after a login; null before the first one.
   [[nodiscard]] std::shared_ptr<const postgres::Settings> welcome() const;
@@ -70,6 +73,7 @@ class Account {
   static constexpr std::size_t kMostKnown = 1000;
 
   const Database& database_;
+  const Insight::Asking asking_;
   std::vector<std::unique_ptr<postgres::Pool>> pools_;  // one for each server of the cluster
   std::vector<metrics::GaugeHandle> gauges_;
   mutable std::mutex mutex_;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <csignal>
 #include <mutex>
 
@@ -31,15 +30,6 @@ std::pair<std::string, std::string> split_address(const std::string& address) {
   return {address.substr(0, colon), address.substr(colon + 1)};
 }
 
-std::string state_of(const CacheLine& line) {
-  if (!line.rests()) return line.why_not;
-  return fmt::format(
-      "its tables are written too often for it to pay: {} hits in {} look-ups, {} drops; it is "
-      "tried again in {:.0f} s",
-      line.verdict.hits, line.verdict.look_ups, line.verdict.drops,
-      std::ceil(seconds(line.verdict.rest_left)));
-}
-
 }  // namespace
 
 std::vector<ClientStatus> all_clients(Room& room) {
@@ -52,23 +42,6 @@ std::vector<ClientStatus> all_clients(Room& room) {
     for (ClientStatus& each : mine) all.push_back(std::move(each));
   });
   return all;
-}
-
-std::vector<CacheLine> all_cache_lines(Room& room) {
-  std::map<std::pair<std::string, std::string>, CacheLine> all;
-  std::mutex mutex;
-  if (!room.results) return {};
-  room.workers.each([&](net::Worker& worker) {
-    const std::vector<CacheLine> mine = room.results->lines(worker.index());
-    const std::scoped_lock lock(mutex);
-    for (const CacheLine& each : mine) {
-      all.try_emplace({each.database, each.query}, CacheLine{each.database, each.query, {}})
-          .first->second.merge(each);
-    }
-  });
-  std::vector<CacheLine> lines;
-  for (auto& [name, line] : all) lines.push_back(std::move(line));
-  return lines;
 }
 
 net::Task<> Admin::serve() {

@@ -9,12 +9,16 @@
 #include <string_view>
 
 #include "headroom/sql/session.h"
+#include "headroom/sql/sql.h"
 
 namespace headroom::sql {
 
 // Every client of the room, every query of its cache. Not on a worker.
 [[nodiscard]] std::vector<ClientStatus> all_clients(Room& room);
 [[nodiscard]] std::vector<CacheLine> all_cache_lines(Room& room);
+// Why it was not answered from the cache, the last time.
+[[nodiscard]] std::string state_of(const CacheLine& line);
+[[nodiscard]] CacheReport cache_report(Room& room, std::size_t most);
 
 class Admin {
  public:

@@ -28,6 +28,7 @@ bool kind_ends(Kind kind) { return kind == Kind::query || kind == Kind::set; }
 }  // namespace
 
 void Session::process_server() {
+  moment_ = {};
   while (!ended_ && server_) {
     const std::string_view left = back_.data().substr(back_ready_);
     if (back_drop_left_ > 0) {
@@ -53,6 +54,7 @@ void Session::process_server() {
       return server_lost({Errc::protocol, "the server sent a message of an impossible length"});
     if (!take_answer(frame, left)) break;
   }
+  see_batch_end();
   if (attempt_ && attempt_->rows) let_go();
 }
 
@@ -148,6 +150,7 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
     back_left_ = frame.size - here;
   }
   const Kind kind = outstanding() > 0 ? front().kind : Kind::sync;
+  if (!swallow) see_frame(frame);
   switch (frame.type) {
     case from::kParseComplete:
     case from::kBindComplete:
@@ -156,13 +159,17 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kRowDescription:
       if (kind == Kind::describe) pop();
       break;
-    case from::kCommandComplete:
-      rolled_back_ = rolled_back_ || body.starts_with("ROLLBACK");
-      if (cached_) cached_->completed(body.substr(0, body.find('\0')));
+    case from::kCommandComplete: {
+      const std::string_view tag = body.substr(0, body.find('\0'));
+      if (cached_) cached_->completed(tag);
+      see_command(tag);
+      rolled_back_ = rolled_back_ || tag == "ROLLBACK";
       if (kind == Kind::execute) pop();
       break;
+    }
     case from::kEmptyQuery:
     case from::kPortalSuspended:
+      see_command({});
       if (kind == Kind::execute) pop();
       break;
     case from::kCopyIn:
@@ -216,6 +223,7 @@ void Session::take_error(std::string_view body) {
     return;
   }
   if (outstanding() == 0) return;
+  if (report) see_error(report->sqlstate);
   if (front().action == Action::swallow && front().kind == Kind::query) {
     return server_lost({Errc::internal, fmt::format("the session's settings cannot be restored: {}",
                                                     report ? report->message : "")});
@@ -241,9 +249,11 @@ void Session::take_error(std::string_view body) {
 
 void Session::take_ready(pgwire::Status status) {
   const std::size_t index = worker().index();
-  const TimePoint now = Clock::now();
+  const TimePoint now = moment();
   copying_in_ = false;
   const bool own = front().action == Action::swallow;
+  if (front().shape && !failed_) observe(*front().shape, {});
+  statement_since_ = now;
   pop();
   if (own) {
     if (leaving_ && failed_)
@@ -251,7 +261,8 @@ void Session::take_ready(pgwire::Status status) {
     if (leaving_) failed_ = false;
     return;
   }
-  cancel_later_ = one_by_one_ = copy_ended_ = false;
+  cancel_later_ = one_by_one_ = false;
+  if (outstanding() == 0) copy_ended_ = false;
   if (cached_) cached_->ready(status);
   stays_with_primary_ = replanned_ = false;
   if (tie_ == Tie::exchange || (tie_ == Tie::transaction && status == pgwire::Status::idle))
@@ -264,16 +275,11 @@ void Session::take_ready(pgwire::Status status) {
   state_since_ = now;
   ++queries_;
   account_->queries.at(index).add();
-  const Duration time = elapsed(query_since_, now);
-  account_->query_time.at(index).record(time);
-  if (shape_ != nullptr) {
-    Insight::record(*shape_, time, failed_);
-    const Duration slow = room_.options().slow_query;
-    if (slow > Duration::zero() && time >= slow)
-      log::warn("sql", "{}/{}: {:.0f} ms: {}", account_->database().name, user_, milliseconds(time),
-                shape_->query);
-    shape_ = nullptr;
-  }
+  account_->query_time.at(index).record(
+      elapsed(std::min(std::exchange(received_, kNever), query_since_), now));
+  seen_ = {};
+  waited_ = {};
+  if (status == pgwire::Status::idle && outstanding() == 0) bound_ = {};
   if (status == pgwire::Status::idle) account_->transactions.at(index).add();
   if (failed_) {
     if (touched_.resets_all) touched_.sets = true;
@@ -314,6 +320,9 @@ void Session::server_lost(const Error& why) {
   const bool one = ends == 1 && expected_.back().ends_by_ready();
   const bool own = outstanding() > 0 && front().action == Action::swallow;
   account_->lost.at(worker().index()).add();
+  moment_ = {};
+  if (outstanding() > 0) see_error("08006");
+  seen_ = {};
   if (cached_) cached_->lost();
   if (!fatal_seen_)
     log::warn("sql", "{}/{}: a server connection was lost: {}", account_->database().name, user_,

@@ -20,9 +20,11 @@ enum class CacheEvent : std::uint8_t { hit, miss, refused, passed_by };
 
 // Of one shape of query, on one worker.
 struct ShapeCounts {
+  std::string database{}, query{};
   std::uint64_t hits = 0, misses = 0, stored = 0, refused = 0, passed_by = 0;
   std::string why_not{};  // of the last that was not answered from here
   Worth worth{};
+  bool is_one = true;  // not that of all further shapes, which nothing can be said of
 
   void note(CacheEvent event, std::string_view why_not_now);
 };

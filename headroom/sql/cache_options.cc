@@ -1,5 +1,7 @@
 #include "headroom/sql/cache_options.h"
 
+#include "headroom/sql/classify.h"
+
 namespace headroom::sql {
 namespace {
 
@@ -51,6 +53,39 @@ const Section<CacheOptions>& cache_section() {
         between(40ms, 10s));
     s.setting("max_result", &CacheOptions::max_result, "1MiB", Reload::restart,
               "Larger results are not kept.", between(Bytes{1024}, Bytes{16U << 20U}));
+    return s;
+  }();
+  return section;
+}
+
+const Section<WarmOptions>& warm_section() {
+  static const auto section = [] {
+    Section<WarmOptions> s(
+        "warm",
+        "A query that is run through the proxy as a client's would be, in the simple protocol as "
+        "the URL's user, so that its result lies in the cache.");
+    s.required("query", &WarmOptions::query, Reload::restart,
+               "One SELECT, sign by sign as clients send it.");
+    s.setting("database", &WarmOptions::database, "", Reload::restart,
+              "Where. Empty: the database of [sql] postgres.");
+    s.setting("settings", &WarmOptions::settings, "", Reload::restart,
+              "What clients say when they connect, such as client_encoding: results are shared by "
+              "sessions with the same settings only.");
+    s.setting("at_start", &WarmOptions::at_start, "true", Reload::restart,
+              "Run it when the process starts, once the stream of changes is current.");
+    s.setting("every", &WarmOptions::every, "0", Reload::restart,
+              "Run it so often. 0: only at the start and by POST /api/v1/sql/cache/warm.",
+              between(0s, kDay));
+    s.setting("timeout", &WarmOptions::timeout, "30s", Reload::restart, "How long it may take.",
+              between(100ms, kHour));
+    s.check([](const WarmOptions& o) -> Result<> {
+      const Decision decision = classify(o.query);
+      if (decision.its_class != Class::read || decision.statements != 1)
+        return fail(Errc::invalid, "query: expected one SELECT");
+      if (o.every > Duration::zero() && o.every < 1s)
+        return fail(Errc::invalid, "every: expected 0, or 1s and more");
+      return {};
+    });
     return s;
   }();
   return section;

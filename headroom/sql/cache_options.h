@@ -1,6 +1,7 @@
 // headroom/sql/cache_options.h - the settings of `[sql.cache]` and `[[sql.warm]]` as values.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,18 @@ struct CacheOptions {
   [[nodiscard]] bool on() const { return automatic || !rules.empty(); }
 };
 
+// [[sql.warm]]
+struct WarmOptions {
+  std::string query;
+  std::string database;                         // empty: that of [sql] postgres, or the only one
+  std::map<std::string, std::string> settings;  // as clients send them when they connect
+  bool at_start = true;
+  Duration every{};  // 0: only at the start and when somebody asks
+  Duration timeout{};
+};
+inline constexpr std::size_t kMostWarmQueries = 1000;
+
 [[nodiscard]] const config::Section<CacheOptions>& cache_section();
+[[nodiscard]] const config::Section<WarmOptions>& warm_section();
 
 }  // namespace headroom::sql

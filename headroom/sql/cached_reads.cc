@@ -131,14 +131,13 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
   const TimePoint now = Clock::now();
   plan_ = plan_of(request.text);
   planned_ = true;
-  shape_ = &s_.part_.insight.note(plan_->effects.fingerprint, request.text,
-                                  s_.account_->database().name, s_.user_);
-  counts_ = &results_.counts(worker, *shape_);
+  shape_ = s_.shape_for(plan_->fingerprint, request.text);
+  counts_ = &results_.counts(worker, asker(), *plan_, request.text);
   const Plan& plan = plan_->plan;
   if (!plan.cacheable) return pass_by(plan.refusal, plan.why_not);
   if (!request.simple && any_means_now(request.values))
     return pass_by(Refusal::time, "a value means the time ('today')");
-  if (counts_->worth.rests(stream_.drops_of(plan.reads), now))
+  if (counts_->is_one && counts_->worth.rests(stream_.drops_of(plan.reads), now))
     return pass_by(Refusal::too_often, "its tables are written too often for it to pay");
   if (!results_.usable(stream_, now))
     return pass_by(Refusal::stream, "the stream of changes is not current");
@@ -228,6 +227,7 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
     s_.unnamed_query_ = request.text;
     s_.unnamed_types_ = request.types;
     s_.unnamed_effects_ = plan_->effects;
+    s_.unnamed_fingerprint_ = plan_->fingerprint;
     s_.unnamed_decision_.reset();
     s_.has_unnamed_ = true;
     s_.unnamed_here_ = false;
@@ -238,6 +238,10 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
   const auto trace = link::parse_traceparent(request.traceparent);
   const link::RequestPointer its = trace ? s_.room_.link.requests.find(*trace, now) : s_.request_;
   results_.tell(its.get(), *plan_);
+  const auto before = s_.traced_;
+  if (trace) s_.follow_trace(request.traceparent);
+  if (s_.traced_) s_.record_span(shape_->query, now, Clock::now(), "cache", {});
+  s_.traced_ = before;
   std::string& out = s_.to_client();
   if (request.parses) pgwire::append_empty(out, from_server::kParseComplete);
   if (!request.simple) pgwire::append_empty(out, from_server::kBindComplete);
@@ -249,7 +253,7 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
   const std::size_t index = s_.worker().index();
   s_.account_->queries.at(index).add();
   if (!in_transaction()) s_.account_->transactions.at(index).add();
-  Insight::record(*shape_, Duration::zero(), false);
+  Insight::record_hit(*shape_, now, object.stored().size());
 }
 
 // A page that read what is not known is not kept.
@@ -378,7 +382,8 @@ void CachedReads::finish_fill(pgwire::Status status) {
                          .lifetimes = {.ttl = ttl},
                          .tags = fill.plan->tags,
                          .is_copy = true};  // not to the disk: nobody decodes while it lies there
-  const bool stored = fill.lease.store(head, fill.bytes, now).has_value();
+  const auto object = fill.lease.store(head, fill.bytes, now);
+  const bool stored = object && results_.cache().memory().holds(*object);
   const std::size_t worker = s_.worker().index();
   results_.cache().count_fill(worker, cache::Space::sql, 0,
                               stored ? cache::Cache::Fill::stored : cache::Cache::Fill::failed,

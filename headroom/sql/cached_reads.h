@@ -89,7 +89,7 @@ class CachedReads {
 
   KnownPlanPointer plan_;  // of the request at hand
   bool planned_ = false;   // plan_ is that of the next statement that is sent
-  Insight::Shape* shape_ = nullptr;
+  Insight::Use shape_;
   ShapeCounts* counts_ = nullptr;
   cache::Ticket ticket_;
   std::optional<Fill> fill_;

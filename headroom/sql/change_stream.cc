@@ -39,13 +39,15 @@ Error malformed() { return {Errc::protocol, "the server does not answer what it 
 
 ChangeStream::ChangeStream(net::Workers& workers, const postgres::Means& means,
                            const Database& database, postgres::Credentials who, cache::Cache& cache,
-                           DatabaseCounts& counts, Duration behind, bool may_be_blind)
+                           DatabaseCounts& counts, link::TagsOut* tags_out, Duration behind,
+                           bool may_be_blind)
     : worker_(workers[0]),
       means_(means),
       database_(database),
       who_(std::move(who)),
       cache_(cache),
       counts_(counts),
+      tags_out_(tags_out),
       behind_(behind),
       may_be_blind_(may_be_blind),
       tag_("sql:" + database.name),
@@ -114,8 +116,9 @@ void ChangeStream::note_current(bool is, TimePoint now) {
 void ChangeStream::drop(std::span<const Oid> tables, DropBy by) {
   for (const Oid table : tables) {
     drops_[table % drops_.size()].fetch_add(1, std::memory_order_relaxed);
-    cache_.memory().invalidate_tag(tag(table),
-                                   cache::Hardness::hard);  // a CDN is not told of each write
+    const std::string name = tag(table);
+    cache_.memory().invalidate_tag(name, cache::Hardness::hard);
+    tell_cdn(name);
   }
   counts_.dropped(by);
 }
@@ -146,6 +149,17 @@ void ChangeStream::invalidate_all() {
   flushes_.fetch_add(1, std::memory_order_relaxed);
   counts_.dropped(DropBy::flush);
   cache_.memory().invalidate_tag(tag_, cache::Hardness::hard);
+  if (!flushed_.exchange(true) && tags_out_ != nullptr)
+    cache_.tell(
+        {.what = cache::Invalidation::What::tag, .space = cache::Space::http, .name = tag_});
+  else
+    tell_cdn(tag_);
+}
+
+// Of a write only where a page that has read the table may be there: CDNs take few calls.
+void ChangeStream::tell_cdn(const std::string& tag) {
+  if (tags_out_ != nullptr && tags_out_->take(tag))
+    cache_.tell({.what = cache::Invalidation::What::tag, .space = cache::Space::http, .name = tag});
 }
 
 CataloguePointer ChangeStream::catalogue() const {
@@ -172,7 +186,11 @@ StreamReport ChangeStream::report() const {
                  : catalogue_stale_            ? "reading the catalogue"
                  : verified_ <= doubted_       ? "waiting for a commit to pass"
                                                : "current";
-  report.current = report.state == "current" && report.behind <= std::max(behind_, 2 * kAtRest);
+  // At rest it is asked once a second only.
+  const bool in_demand = elapsed(time_of(wanted_.load()), now) < kAtRest;
+  if (report.state == "current" && report.behind > (in_demand ? behind_ : 2 * kAtRest))
+    report.state = "behind";
+  report.current = report.state == "current";
   return report;
 }
 

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "headroom/cache/cache.h"
+#include "headroom/link/tags_out.h"
 #include "headroom/net/task_group.h"
 #include "headroom/postgres/decoding.h"
 #include "headroom/sql/account.h"
@@ -45,7 +46,7 @@ class ChangeStream {
 
   ChangeStream(net::Workers& workers, const postgres::Means& means, const Database& database,
                postgres::Credentials who, cache::Cache& cache, DatabaseCounts& counts,
-               Duration behind, bool may_be_blind);
+               link::TagsOut* tags_out, Duration behind, bool may_be_blind);
   ChangeStream(const ChangeStream&) = delete;
   ChangeStream& operator=(const ChangeStream&) = delete;
 
@@ -121,6 +122,7 @@ class ChangeStream {
   void note_current(bool is, TimePoint now);
   void drop_again(const Commit& commit);
   void invalidate_all();
+  void tell_cdn(const std::string& tag);
   void look_anew();
   void say(std::string state);
 
@@ -130,6 +132,7 @@ class ChangeStream {
   const postgres::Credentials who_;
   cache::Cache& cache_;
   DatabaseCounts& counts_;
+  link::TagsOut* const tags_out_;  // what a CDN is to be told of; null: nobody is
   const Duration behind_;
   const bool may_be_blind_;
   const std::string tag_;
@@ -166,6 +169,8 @@ class ChangeStream {
   std::atomic<std::uint64_t> version_{0};
   std::atomic<std::uint64_t> commits_{0}, flushes_{0};
   std::atomic<std::int64_t> bypassed_since_{0};
+  std::atomic<bool> flushed_{
+      false};  // since the start: who was told of pages before it is not known
   std::array<std::atomic<std::uint64_t>, 1024> drops_{};  // by the oid's rest
   mutable std::mutex mutex_;                              // a copy of a pointer, a line for people
   CataloguePointer catalogue_;

@@ -5,6 +5,7 @@
 
 #include "headroom/base/hash.h"
 #include "headroom/base/text.h"
+#include "headroom/sql/effects.h"
 #include "headroom/sql/lexer.h"
 #include "headroom/sql/parse_tree.h"
 
@@ -37,7 +38,28 @@ void append_gap(std::string& text, const Token& before, const Token& token) {
     text.append(end, token.text.data());
 }
 
+// The blanked text, which decisions are remembered by.
+void append_form(std::string& form, std::string_view text) {
+  Lexer lexer(text);
+  Blanked list;
+  Token before;
+  for (Token token = lexer.next();; token = lexer.next()) {
+    list.see(token, [&](const Token& each) {
+      append_gap(form, before, each);
+      append_blanked(form, each);
+      before = each;
+    });
+    if (token.kind == Token::Kind::end) break;
+  }
+}
+
 }  // namespace
+
+std::uint64_t fingerprint_of(std::string_view text) {
+  std::string form;
+  append_form(form, text);
+  return hash64(form);
+}
 
 std::string_view name_of(Class its_class) {
   constexpr std::array<std::string_view, 6> kNames{"read",  "session", "transaction",
@@ -53,48 +75,42 @@ Decision classify(std::string_view text) {
   return decision;
 }
 
-std::size_t Classifier::Hash::operator()(std::string_view text) const { return hash64(text); }
-
-const DecisionPointer& Classifier::remember(std::string_view blanked, DecisionPointer decision) {
-  const std::size_t bytes = kEntry + blanked.size() + size_of(*decision);
+const DecisionPointer& Classifier::remember(const Form& form, DecisionPointer decision) {
+  const std::size_t bytes = kEntry + form.text.size() + size_of(*decision);
   if (young_.bytes + bytes > kRemembered / 2) old_ = std::exchange(young_, {});
   young_.bytes += bytes;
-  return young_.by_text.emplace(blanked, std::move(decision)).first->second;
+  return young_.by_text.emplace(Key{std::string(form.text), form.hash}, std::move(decision))
+      .first->second;
 }
 
-DecisionPointer Classifier::decide(std::string_view text, std::string_view blanked) {
-  if (is_hinted(text) || blanked.size() > kLongestRemembered)
-    return std::make_shared<const Decision>(classify(text));
-  if (const auto found = young_.by_text.find(blanked); found != young_.by_text.end())
+DecisionPointer Classifier::decide(std::string_view text, const Form& form) {
+  const auto make = [&] {
+    Decision made = classify(text);
+    made.leaves_nothing = !effects_of(text).any();
+    made.fingerprint = form.hash;
+    return std::make_shared<const Decision>(std::move(made));
+  };
+  if (is_hinted(text) || form.text.size() > kLongestRemembered) return make();
+  if (const auto found = young_.by_text.find(form); found != young_.by_text.end())
     return found->second;
-  if (const auto found = old_.by_text.find(blanked); found != old_.by_text.end())
-    return remember(blanked, found->second);
-  return remember(blanked, std::make_shared<const Decision>(classify(text)));
+  if (const auto found = old_.by_text.find(form); found != old_.by_text.end())
+    return remember(form, found->second);
+  return remember(form, make());
 }
 
-std::string_view Classifier::blanked(std::string_view text) {
+Classifier::Form Classifier::form_of(std::string_view text) {
   scratch_.clear();
-  Lexer lexer(text);
-  Blanked list;
-  Token before;
-  for (Token token = lexer.next();; token = lexer.next()) {
-    list.see(token, [&](const Token& each) {
-      append_gap(scratch_, before, each);
-      append_blanked(scratch_, each);
-      before = each;
-    });
-    if (token.kind == Token::Kind::end) break;
-  }
-  return scratch_;
+  append_form(scratch_, text);
+  return {scratch_, hash64(scratch_)};
 }
 
-DecisionPointer Classifier::decide(std::string_view text) { return decide(text, blanked(text)); }
+DecisionPointer Classifier::decide(std::string_view text) { return decide(text, form_of(text)); }
 
 void Classifier::learn(std::string_view text) {
-  const std::string_view key = blanked(text);
-  Decision known = *decide(text, key);
+  const Form form = form_of(text);
+  Decision known = *decide(text, form);
   known.refused = true;
-  const auto found = young_.by_text.find(key);
+  const auto found = young_.by_text.find(form);
   if (found != young_.by_text.end())
     found->second = std::make_shared<const Decision>(std::move(known));
 }

@@ -63,6 +63,11 @@ struct Decision {
   bool hinted_primary = false;  // /* headroom:primary */
   bool refused = false;         // by a replica, once
 
+  // Of what a Classifier has decided.
+  bool leaves_nothing =
+      false;  // in its session: effects_of() has nothing to say of any text of this blanked form
+  std::uint64_t fingerprint = 0;  // of the blanked form: for statistics only; 0: not known
+
   // A replica may run it as far as its syntax tells; its functions are to be asked for (Functions).
   [[nodiscard]] bool plain_read() const {
     return its_class == Class::read && statements > 0 && !locks_rows && !into && !local_state &&
@@ -70,6 +75,9 @@ struct Decision {
   }
 };
 using DecisionPointer = std::shared_ptr<const Decision>;
+
+// Of a text's blanked form, as a Classifier's decisions have it.
+[[nodiscard]] std::uint64_t fingerprint_of(std::string_view text);
 
 // Parses it: about 1 us for a short statement, 70 for 1,000 values.
 [[nodiscard]] Decision classify(std::string_view text);
@@ -81,9 +89,7 @@ class Classifier {
   static constexpr std::size_t kRemembered = 4U << 20U;
   static constexpr std::size_t kLongestRemembered = 16U << 10U;  // blanked
 
-  // `blanked`: of append_blanked(), of the same text.
-  [[nodiscard]] DecisionPointer decide(std::string_view text, std::string_view blanked);
-  // Lexes it for that.
+  // Lexes the text once; all else is remembered by its blanked form.
   [[nodiscard]] DecisionPointer decide(std::string_view text);
   // A replica has refused this text: from now on it is for the primary.
   void learn(std::string_view text);
@@ -91,17 +97,33 @@ class Classifier {
   [[nodiscard]] std::size_t remembered_bytes() const { return young_.bytes + old_.bytes; }
 
  private:
+  // A blanked text, hashed once.
+  struct Form {
+    std::string_view text;
+    std::uint64_t hash;
+  };
+  struct Key {
+    std::string text;
+    std::uint64_t hash;
+  };
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const;
+    std::size_t operator()(const auto& form) const { return form.hash; }
+  };
+  struct Same {
+    using is_transparent = void;
+    bool operator()(const auto& a, const auto& b) const {
+      return a.hash == b.hash && a.text == b.text;
+    }
   };
   // Two halves: when the young one is full it becomes the old one, and what of that is still asked for moves over.
   struct Half {
-    std::unordered_map<std::string, DecisionPointer, Hash, std::equal_to<>> by_text;
+    std::unordered_map<Key, DecisionPointer, Hash, Same> by_text;
     std::size_t bytes = 0;
   };
-  [[nodiscard]] std::string_view blanked(std::string_view text);
-  [[nodiscard]] const DecisionPointer& remember(std::string_view blanked, DecisionPointer decision);
+  [[nodiscard]] Form form_of(std::string_view text);
+  [[nodiscard]] DecisionPointer decide(std::string_view text, const Form& form);
+  [[nodiscard]] const DecisionPointer& remember(const Form& form, DecisionPointer decision);
 
   Half young_, old_;
   std::string scratch_;

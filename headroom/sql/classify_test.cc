@@ -6,6 +6,8 @@
 
 #include <thread>
 
+#include "headroom/sql/effects.h"
+
 namespace headroom::sql {
 namespace {
 
@@ -205,6 +207,20 @@ TEST(Classifier, TextsThatDifferInLiteralsShareADecision) {
   EXPECT_EQ(classifier.decide("select  A from T where ID = 27 and b in ('z') -- again"), first);
   EXPECT_NE(classifier.decide("SELECT a FROM t WHERE id = 1 OR b IN ('x', 'y')"), first);
   EXPECT_NE(classifier.decide("SELECT a FROM \"T\" WHERE id = 1 AND b IN ('x', 'y')"), first);
+}
+
+TEST(Classifier, WhatLeavesNothingBehindIsRememberedAsSuch) {
+  Classifier classifier;
+  for (const std::string_view text :
+       {"SELECT 1", "SELECT 2", "SET a = 1", "SELECT set_config('a', 'b', true)",
+        "SELECT set_config('a', 'b', false)", "SELECT set_config('c.d', 'e', true)",
+        "SELECT set_config('c', 'd', 'true')", "SELECT 'SET a = 1'", "LISTEN x", "DEALLOCATE x",
+        "INSERT INTO t VALUES (1), (2)", "CREATE TEMP TABLE t (a int)", "RESET ALL",
+        "SELECT pg_advisory_lock(1)", "SELECT pg_advisory_xact_lock(2)", "nonsense", ""}) {
+    for (int twice = 0; twice < 2; ++twice)
+      EXPECT_EQ(classifier.decide(text)->leaves_nothing, !effects_of(text).any()) << text;
+    EXPECT_EQ(classifier.decide(text)->fingerprint, fingerprint_of(text)) << text;
+  }
 }
 
 TEST(Classifier, NoLiteralChangesADecisionButThoseThatMeanTheTime) {

@@ -12,17 +12,6 @@ constexpr std::array<std::string_view, 9> kPinNames{
     "LISTEN",         "temporary table", "cursor WITH HOLD", "session advisory lock", "PREPARE",
     "loaded library", "session setting", "large statement",  "session mode"};
 
-constexpr std::uint64_t kPrime = 0x100000001b3ULL;  // FNV-1a's
-
-void mix(std::uint64_t& hash, const Token& token) {
-  hash = (hash ^ static_cast<std::uint64_t>(token.kind) ^ 0x80U) * kPrime;
-  if (token.is_literal()) return;
-  for (const char c : token.text)
-    hash =
-        (hash ^ static_cast<unsigned char>(token.kind == Token::Kind::word ? text::lower(c) : c)) *
-        kPrime;
-}
-
 class Scan {
  public:
   explicit Scan(std::string_view text) : lexer_(text) { advance(); }
@@ -37,15 +26,11 @@ class Scan {
       statement();
     }
     if (statements_ != 1) effects_.deallocates.clear();
-    effects_.fingerprint = hash_;
     return std::move(effects_);
   }
 
  private:
-  void advance() {
-    token_ = lexer_.next();
-    blanked_.see(token_, [this](const Token& token) { mix(hash_, token); });
-  }
+  void advance() { token_ = lexer_.next(); }
   [[nodiscard]] bool ended() const { return token_.kind == Token::Kind::end || token_.is(';'); }
   bool take(std::string_view word) {
     if (!token_.is(word)) return false;
@@ -208,8 +193,6 @@ class Scan {
   Lexer lexer_;
   Token token_;
   Effects effects_;
-  Blanked blanked_;
-  std::uint64_t hash_ = 0xcbf29ce484222325ULL;
   int statements_ = 0;
   bool updates_ = false;
 };
@@ -241,8 +224,12 @@ std::string normalised(std::string_view text) {
   std::string made;
   Lexer lexer(text);
   Blanked blanked;
-  const auto append = [&made](const Token& token) {
-    const bool tight = token.is(',') || token.is(')') || token.is('.') || token.is(';') ||
+  const char* end = nullptr;  // of the sign before
+  const auto append = [&made, &end](const Token& token) {
+    const bool sign = token.kind == Token::Kind::other;
+    const bool joined = sign && token.text.data() == end;  // of one operator
+    end = sign ? token.text.data() + token.text.size() : nullptr;
+    const bool tight = joined || token.is(',') || token.is(')') || token.is('.') || token.is(';') ||
                        (!made.empty() && (made.back() == '(' || made.back() == '.'));
     if (!made.empty() && !tight) made += ' ';
     if (token.is_literal())

@@ -29,8 +29,6 @@ struct Effects {
   std::string deallocates{};      // the one statement that all of the text is about
   std::uint16_t pins = 0;
   std::uint16_t unpins = 0;
-  std::uint64_t fingerprint =
-      0;  // of the text's words and signs, literals left out: for statistics only
 
   [[nodiscard]] bool any() const {
     return sets || resets_all || drops_statements || pins != 0 || unpins != 0 ||

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "headroom/sql/classify.h"
+
 namespace headroom::sql {
 namespace {
 
@@ -79,7 +81,7 @@ TEST(Effects, WhatIsTakenBackUnpins) {
 
 TEST(Fingerprint, LiteralsAndListsOfThemDoNotCountWordsDo) {
   const auto same = [](std::string_view a, std::string_view b) {
-    return effects_of(a).fingerprint == effects_of(b).fingerprint;
+    return fingerprint_of(a) == fingerprint_of(b);
   };
   EXPECT_TRUE(same("SELECT * FROM t WHERE id = 1", "select *\nfrom T where ID = 22 -- x"));
   EXPECT_TRUE(same("SELECT 'a'", "SELECT E'it\\'s'"));

@@ -18,6 +18,12 @@ bool is_copy(char type) {
   return type == from::kCopyData || type == from::kCopyDone || type == from::kCopyFail;
 }
 
+// A Bind's body; empty while it is not whole.
+std::string_view bind_values(const pgwire::Frame& frame, std::string_view bytes) {
+  return bytes.size() < frame.size ? std::string_view()
+                                   : bytes.substr(pgwire::kHeader, frame.body());
+}
+
 }  // namespace
 
 void Session::process_client() {
@@ -73,12 +79,12 @@ void Session::pass_frame(const pgwire::Frame& frame) {
 
 void Session::drop_frame(const pgwire::Frame& frame) { drop_left_ = frame.size; }
 
-void Session::expect(Kind kind, Action action, StatementPointer statement) {
-  if (outstanding() == 0) query_since_ = state_since_ = Clock::now();
+void Session::expect(Kind kind, Action action, StatementPointer statement, Insight::Use shape) {
+  if (outstanding() == 0) query_since_ = statement_since_ = state_since_ = Clock::now();
   if (cached_) cached_->passed();
   unsynced_ =
       kind != Kind::query && kind != Kind::sync && kind != Kind::function && kind != Kind::set;
-  expected_.push_back({kind, action, std::move(statement), copy_ended_});
+  expected_.push_back({kind, action, std::move(statement), std::move(shape), copy_ended_});
 }
 
 void Session::note(const Effects& effects) {
@@ -151,7 +157,9 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kBind: return take_bind(frame, bytes);
     case from::kDescribe:
     case from::kClose: return take_target(frame, whole ? body : std::string_view());
-    case from::kExecute: expect(Kind::execute); break;
+    case from::kExecute:
+      expect(Kind::execute, Action::pass, {}, bound_ ? Insight::Use(*bound_) : Insight::Use());
+      break;
     case from::kFunctionCall:
       if (cached_) cached_->sent(std::nullopt);
       note_write({.its_class = Class::opaque});
@@ -199,7 +207,10 @@ bool Session::take_refused(const pgwire::Frame& frame) {
 bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool whole) {
   std::string_view query = body.substr(0, body.find('\0'));
   if (whole) look_for_tie(query);
-  const Effects effects = effects_of(query);
+  // What is remembered of its form says that it leaves nothing behind, or it is looked at.
+  const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view());
+  const bool known = decision->fingerprint != 0;
+  const Effects effects = known && decision->leaves_nothing ? Effects() : effects_of(query);
   if (whole && !effects.deallocates.empty() && statements_.erase(effects.deallocates) > 0) {
     // Its name on servers is another one.
     drop_frame(frame);
@@ -210,21 +221,20 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   }
   if (attempt_) attempt_->text = query;
   if (cached_) cached_->sent(whole ? std::optional(query) : std::nullopt);
-  shape_ = &part_.insight.note(effects.fingerprint, query, account_->database().name, user_);
-  if (const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view())) {
-    if (decision->begins && reads_on_replica()) {
-      one_by_one_ = true;
-      begin_ = query;
-    }
-    note_write(*decision);
+  Insight::Use shape = shape_for(known ? decision->fingerprint : fingerprint_of(query), query);
+  take_sample(shape, decision.get(), whole ? query : std::string_view(), {}, {});
+  if (decision->begins && reads_on_replica()) {
+    one_by_one_ = true;
+    begin_ = query;
   }
+  note_write(*decision);
   decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
   note(effects);
   has_unnamed_ = unnamed_here_ = false;
   // What is sent behind it must not be taken for what it ends.
   if (std::exchange(ends_pins_, false)) one_by_one_ = true;
-  expect(Kind::query);
+  expect(Kind::query, Action::pass, {}, std::move(shape));
   if (whole && query.size() + 1 != body.size()) {  // without the comment that tied it
     pgwire::append_query(to_server(), std::string(query));
     in_.consume(frame.size);
@@ -260,7 +270,9 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     unnamed_decision_ = decision_of(frame, body);
     unnamed_query_ = query;
     unnamed_types_ = parse->types;
-    unnamed_effects_ = effects_of(query);
+    const bool known = unnamed_decision_->fingerprint != 0;
+    unnamed_fingerprint_ = known ? unnamed_decision_->fingerprint : fingerprint_of(query);
+    unnamed_effects_ = known && unnamed_decision_->leaves_nothing ? Effects() : effects_of(query);
     has_unnamed_ = unnamed_here_ = true;
     decision_.reset();
     expect(Kind::parse);
@@ -288,8 +300,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     return false;
   }
   const StatementPointer statement = room_.statements.intern(query, parse->types);
-  if (const DecisionPointer decision = decision_of(frame, body); decision && decision->refused)
-    statement->refused.store(true);
+  if (!cluster().alone() && decision_of(frame, body)->refused) statement->refused.store(true);
   decision_.reset();
   statements_.emplace(parse->name, statement);
   if (attempt_) attempt_->parsed.emplace_back(attempt_->sent.size(), parse->name);
@@ -350,9 +361,9 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
                                    : std::nullopt);
       if (has_unnamed_ && unnamed_decision_) note_write(*unnamed_decision_);
       if (attempt_) attempt_->text = unnamed_query_;
-      if (has_unnamed_)
-        shape_ = &part_.insight.note(unnamed_effects_.fingerprint, unnamed_query_,
-                                     account_->database().name, user_);
+      bound_ = has_unnamed_ ? shape_for(unnamed_fingerprint_, unnamed_query_) : Insight::Use();
+      take_sample(bound_, unnamed_decision_.get(), unnamed_query_, unnamed_types_,
+                  bind_values(frame, bytes));
     }
     expect(Kind::bind);
     pass_frame(frame);
@@ -368,8 +379,9 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   const std::size_t names = portal.size() + name.size() + 2;
   note(statement->effects);
   if (cached_) cached_->sent(statement->query);
-  shape_ = &part_.insight.note(statement->effects.fingerprint, statement->query,
-                               account_->database().name, user_);
+  bound_ = shape_for(statement->fingerprint, statement->query);
+  take_sample(bound_, statement->decision.get(), statement->query, statement->types,
+              bind_values(frame, bytes));
   ensure_prepared(statement);
   expect(Kind::bind);
   std::string& out = to_server();

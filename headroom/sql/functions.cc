@@ -7,7 +7,8 @@
 namespace headroom::sql {
 
 // 's' or 'v' for those of invariant (3), else the worst of the name.
-const std::string Functions::kQuery = R"(
+const std::string Functions::kQuery =
+    R"(
 SELECT p.proname, pg_catalog.max((CASE
   WHEN n.nspname <> 'pg_catalog' THEN p.provolatile
   WHEN p.proname IN ('random', 'clock_timestamp', 'timeofday', 'gen_random_uuid', 'pg_sleep', 'pg_sleep_for', 'pg_sleep_until', 'current_query', 'lo_get',

@@ -11,22 +11,32 @@ using Kind = Token::Kind;
 
 constexpr std::size_t kLongestTime = 64;
 
-bool begins_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-         (static_cast<unsigned char>(c) & 0x80U) != 0;
-}
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool in_word(char c) { return begins_word(c) || is_digit(c) || c == '$'; }
-bool is_space(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}  // \v is one since PostgreSQL 16 only
+// What a character may be, as bits.
+constexpr std::uint8_t kBegins = 1, kDigit = 2, kDollar = 4, kSpace = 8;
+constexpr std::array<std::uint8_t, 256> kKinds = [] {
+  std::array<std::uint8_t, 256> kinds{};
+  for (std::size_t c = 0; c < kinds.size(); ++c) {
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80)
+      kinds[c] = kBegins;
+    if (c >= '0' && c <= '9') kinds[c] = kDigit;
+  }
+  kinds['$'] = kDollar;
+  for (const char c : {' ', '\t', '\n', '\r', '\f'})  // \v is one since PostgreSQL 16 only
+    kinds[static_cast<unsigned char>(c)] = kSpace;
+  return kinds;
+}();
+bool is(char c, std::uint8_t kinds) { return (kKinds[static_cast<unsigned char>(c)] & kinds) != 0; }
+bool begins_word(char c) { return is(c, kBegins); }
+bool is_digit(char c) { return is(c, kDigit); }
+bool in_word(char c) { return is(c, kBegins | kDigit | kDollar); }
+bool is_space(char c) { return is(c, kSpace); }
 
 }  // namespace
 
 Token Lexer::next() {
   skip();
   if (at_ >= in_.size()) return {};
-  if (in_.substr(at_, 2) == "/*")
+  if (here('/', '*'))
     return {Kind::other, in_.substr(std::exchange(at_, in_.size()))};  // a comment without an end
   const char c = in_[at_];
   if (c == '\'') return quoted('\'', Kind::string, false);
@@ -41,9 +51,9 @@ void Lexer::skip() {
   while (at_ < in_.size()) {
     if (is_space(in_[at_])) {
       ++at_;
-    } else if (in_.substr(at_, 2) == "--") {
+    } else if (here('-', '-')) {
       at_ = std::min(in_.find_first_of("\r\n", at_), in_.size());
-    } else if (in_.substr(at_, 2) == "/*") {
+    } else if (here('/', '*')) {
       if (!skip_comment()) return;
     } else {
       return;
@@ -146,10 +156,13 @@ bool means_now(std::string_view literal) {
 
 void append_blanked(std::string& text, const Token& token) {
   switch (token.kind) {
-    case Kind::word:
-      for (const char c : token.text) text += text::lower(c);
+    case Kind::word: {
+      const std::size_t begin = text.size();
+      text.append(token.text);
+      for (std::size_t i = begin; i < text.size(); ++i) text[i] = text::lower(text[i]);
       text += ' ';
       return;
+    }
     case Kind::quoted: text.append("\"").append(token.text).append("\""); return;
     case Kind::string:
       if (means_now(token.text))

@@ -33,6 +33,9 @@ class Lexer {
   Token next();
 
  private:
+  [[nodiscard]] bool here(char first, char second) const {
+    return in_[at_] == first && at_ + 1 < in_.size() && in_[at_ + 1] == second;
+  }
   void skip();
   [[nodiscard]] bool skip_comment();  // false: it has no end, and nothing is skipped
   Token quoted(char quote, Token::Kind kind, bool escapes);

@@ -113,12 +113,18 @@ inline constexpr Family kCacheBypassed{"headroom_sql_cache_bypassed_seconds",
                                        "How long in all the cache was asked in vain because the "
                                        "stream was not current.",
                                        {"database"}};
+inline constexpr Family kCacheWarm{"headroom_sql_warm_queries_total",
+                                   Kind::counter,
+                                   "Queries of [[sql.warm]] run, by outcome (stored, fresh, "
+                                   "not_stored, failed).",
+                                   {"outcome"}};
 
-inline constexpr std::array<const Family*, 24> kFamilies{
-    &kCacheLookups,  &kCacheRefused, &kCacheFills,   &kCacheDrops, &kCacheCurrent, &kCacheLag,
-    &kCacheBypassed, &kReplicaReads, &kReadsMoved,   &kClients,    &kClientsOpen,  &kRefused,
-    &kCancels,       &kQueries,      &kTransactions, &kErrors,     &kLost,         &kFailed,
-    &kQueryTime,     &kWaitTime,     &kPoolOpen,     &kPoolIdle,   &kPoolWaiting,  &kPoolLimit};
+inline constexpr std::array<const Family*, 25> kFamilies{
+    &kCacheWarm,    &kCacheLookups, &kCacheRefused,  &kCacheFills,   &kCacheDrops,
+    &kCacheCurrent, &kCacheLag,     &kCacheBypassed, &kReplicaReads, &kReadsMoved,
+    &kClients,      &kClientsOpen,  &kRefused,       &kCancels,      &kQueries,
+    &kTransactions, &kErrors,       &kLost,          &kFailed,       &kQueryTime,
+    &kWaitTime,     &kPoolOpen,     &kPoolIdle,      &kPoolWaiting,  &kPoolLimit};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::sql

@@ -152,6 +152,12 @@ Result<> check_databases(const SqlOptions& o) {
   }
   if ((o.auth == Auth::cert) == o.tls.client_ca.empty())
     return fail(Errc::invalid, "auth = \"cert\" and tls.client_ca belong together");
+  if (o.warm.size() > kMostWarmQueries) return fail(Errc::invalid, "warm: more than 1000 queries");
+  for (const WarmOptions& warm : o.warm) {
+    if (warm.database.empty() ? o.postgres.empty() && o.databases.size() != 1
+                              : !names.contains(warm.database) || warm.database == "headroom")
+      return fail(Errc::invalid, "warm: no such database: '" + warm.database + "'");
+  }
   if (o.pool_size + o.pool_overflow < std::max(1U, o.pool_min))
     return fail(Errc::invalid, "pool_size and pool_overflow allow fewer connections than pool_min");
   return {};
@@ -199,6 +205,7 @@ const Section<SqlOptions>& sql_section() {
               "KILL). Users of URLs may look.");
     s.section("tls", &SqlOptions::tls, tls_section());
     s.section("cache", &SqlOptions::cache, cache_section());
+    s.list("warm", &SqlOptions::warm, warm_section(), Reload::restart);
     s.setting("mode", &SqlOptions::mode, "transaction", Reload::restart,
               "How long a client keeps a server connection.");
     s.setting("pool_min", &SqlOptions::pool_min, "0", Reload::restart,
@@ -261,6 +268,11 @@ const Section<SqlOptions>& sql_section() {
     s.setting("slow_query", &SqlOptions::slow_query, "1s", Reload::restart,
               "Queries that take so long are logged, their literals blanked. 0: none.",
               between(0s, kLongest));
+    s.setting(
+        "samples", &SqlOptions::samples, "none", Reload::restart,
+        "values: of each shape of query its slowest statement of late is kept with its values, "
+        "in memory, for admins to look at and to be explained. none: no value of any query is "
+        "kept.");
     s.setting("max_prepared", &SqlOptions::max_prepared, "1000", Reload::restart,
               "Prepared statements that a client may have.", between(1U, 100'000U));
     s.alias("POSTGRES_SERVER", "postgres", url_of_server);

@@ -26,6 +26,12 @@ inline constexpr std::array<config::Choice<Auth>, 3> kAuths{
     {{"scram", Auth::scram}, {"md5", Auth::md5}, {"cert", Auth::cert}}};
 constexpr const auto& setting_choices(Auth /*of*/) { return kAuths; }
 
+// What is kept of the values in statements.
+enum class Samples : std::uint8_t { none, values };
+inline constexpr std::array<config::Choice<Samples>, 2> kSamples{
+    {{"none", Samples::none}, {"values", Samples::values}}};
+constexpr const auto& setting_choices(Samples /*of*/) { return kSamples; }
+
 // [[sql.databases]]
 struct DatabaseOptions {
   std::string name;
@@ -70,6 +76,7 @@ struct SqlOptions {
   std::vector<std::string> admins;
   TlsOptions tls;
   CacheOptions cache;
+  std::vector<WarmOptions> warm;
   Mode mode{};
   std::uint32_t pool_min = 0;
   std::uint32_t pool_size = 0;
@@ -91,6 +98,7 @@ struct SqlOptions {
   Duration idle_in_transaction_timeout{};
   Duration client_idle_timeout{};
   Duration slow_query{};
+  Samples samples{};
   std::uint32_t max_prepared = 0;  // of a client
   [[nodiscard]] bool configured() const { return !postgres.empty() || !databases.empty(); }
   [[nodiscard]] bool has_replicas() const {

@@ -9,6 +9,8 @@
 namespace headroom::sql {
 namespace {
 
+constexpr std::size_t kLongestShown = 2000;
+
 // Of what a session says about itself alone.
 bool is_neutral(std::string_view setting) { return setting == "application_name"; }
 
@@ -28,7 +30,11 @@ const std::string& acts_as(const Asker& asker) {
 ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, metrics::Registry& registry,
                          const CacheOptions& options, link::Link* link)
     : workers_(workers), cache_(cache), registry_(registry), options_(options), link_(link) {
-  for (std::size_t i = 0; i < workers.size(); ++i) parts_.push_back(std::make_unique<Part>());
+  for (std::size_t i = 0; i < workers.size(); ++i) {
+    parts_.push_back(std::make_unique<Part>());
+    parts_.back()->others.query = "(further queries)";
+    parts_.back()->others.is_one = false;
+  }
 }
 
 void ResultCache::add(const postgres::Means& means, const Database& database,
@@ -128,6 +134,7 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
                   .tags = {},
                   .page_tags = {},
                   .ttl = {},
+                  .fingerprint = 0,
                   .catalogue = stream.catalogue(),
                   .effects = effects_of(text)};
   static const Catalogue kNothing;
@@ -136,9 +143,11 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
         .refusal = Refusal::settings,
         .why_not = "its encoding or standard_conforming_strings leave open what the text says",
         .effect = Plan::Effect::schema};
+    known.fingerprint = fingerprint_of(text);
     return known;
   }
   const DecisionPointer decision = classifier.decide(text);
+  known.fingerprint = decision->fingerprint;
   known.plan = plan_for(*decision, known.catalogue ? *known.catalogue : kNothing,
                         parse_search_path(path_of(asker), acts_as(asker)));
   const auto calls = [&](const std::string& name) {
@@ -195,19 +204,28 @@ std::string ResultCache::key(const Asker& asker, std::string_view request) {
   return key;
 }
 
-ShapeCounts& ResultCache::counts(std::size_t worker, const Insight::Shape& shape) {
+ShapeCounts& ResultCache::counts(std::size_t worker, const Asker& asker, const KnownPlan& plan,
+                                 std::string_view text) {
   Part& part = *parts_[worker];
-  const auto found = part.counts.find(&shape);
+  const std::uint64_t key = hash64(asker.database.name, plan.fingerprint);
+  const auto found = part.counts.find(key);
   if (found != part.counts.end()) return found->second;
-  return part.counts.size() >= kMostShapes ? part.others : part.counts[&shape];
+  if (part.counts.size() >= kMostShapes) return part.others;
+  ShapeCounts& made = part.counts[key];
+  made.database = asker.database.name;
+  made.query = normalised(text).substr(0, kLongestShown);
+  return made;
 }
 
 std::vector<CacheLine> ResultCache::lines(std::size_t worker) const {
   const TimePoint now = Clock::now();
   std::vector<CacheLine> all;
-  for (const auto& [shape, counts] : parts_[worker]->counts)
-    all.push_back({shape->database, shape->query, counts.why_not, counts.hits, counts.misses,
-                   counts.stored, counts.refused, counts.passed_by, counts.worth.verdict(now)});
+  const auto add = [&](const ShapeCounts& each) {
+    all.push_back({each.database, each.query, each.why_not, each.hits, each.misses, each.stored,
+                   each.refused, each.passed_by, each.worth.verdict(now)});
+  };
+  for (const auto& [key, counts] : parts_[worker]->counts) add(counts);
+  if (all.size() >= kMostShapes) add(parts_[worker]->others);
   return all;
 }
 

@@ -19,7 +19,6 @@
 #include "headroom/sql/cache_options.h"
 #include "headroom/sql/change_stream.h"
 #include "headroom/sql/effects.h"
-#include "headroom/sql/insight.h"
 #include "headroom/sql/plan.h"
 
 namespace headroom::sql {
@@ -39,7 +38,8 @@ struct KnownPlan {
   std::vector<std::string> tags;       // of its reads, the database's among them
   std::vector<std::string> page_tags;  // besides: of what it changes, as it may return it
   Duration ttl{};
-  CataloguePointer catalogue;  // by which it was made; null: there was none yet
+  std::uint64_t fingerprint = 0;  // for statistics
+  CataloguePointer catalogue;     // by which it was made; null: there was none yet
   Effects effects{};
 };
 using KnownPlanPointer = std::shared_ptr<const KnownPlan>;
@@ -77,8 +77,9 @@ class ResultCache final : public link::Currency {
                                       std::string_view text);
   // Whether hits may be given now: else the database is asked.
   [[nodiscard]] bool usable(ChangeStream& stream, TimePoint now) const;
-  // Of a shape; those beyond kMostShapes are counted as one.
-  [[nodiscard]] ShapeCounts& counts(std::size_t worker, const Insight::Shape& shape);
+  // Of the shape of a query, which stay where they are; those beyond kMostShapes are counted as one.
+  [[nodiscard]] ShapeCounts& counts(std::size_t worker, const Asker& asker, const KnownPlan& plan,
+                                    std::string_view text);
   // `request`: protocol, text, types, values and formats.
   [[nodiscard]] static std::string key(const Asker& asker, std::string_view request);
 
@@ -94,8 +95,8 @@ class ResultCache final : public link::Currency {
     };
     std::unordered_map<std::string, KnownPlanPointer, Hash, std::equal_to<>> plans;
     std::size_t plan_bytes = 0;
-    std::string name;  // of the plan that is looked for
-    std::unordered_map<const Insight::Shape*, ShapeCounts> counts;
+    std::string name;                                       // of the plan that is looked for
+    std::unordered_map<std::uint64_t, ShapeCounts> counts;  // by database and fingerprint
     ShapeCounts others;
   };
   [[nodiscard]] KnownPlan make_plan(Classifier& classifier, ChangeStream& stream,

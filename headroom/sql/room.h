@@ -71,6 +71,7 @@ class Room {
   [[nodiscard]] Result<> let_in(const std::string& database, const std::string& user);
   void leave(const std::string& database, const std::string& user);
   [[nodiscard]] Part& part(const net::Worker& worker) { return *parts_[worker.index()]; }
+  [[nodiscard]] const postgres::Means& means() const { return means_; }
   // From main's thread: the servers are watched, are no longer.
   void start_watching();
   void stop_watching();

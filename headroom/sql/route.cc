@@ -6,6 +6,7 @@
 
 #include "headroom/base/assert.h"
 #include "headroom/base/log.h"
+#include "headroom/base/text.h"
 #include "headroom/sql/cached_reads.h"
 #include "headroom/sql/comment.h"
 
@@ -53,13 +54,13 @@ bool Session::only_reads(const Decision& decision) const {
          !known->has_sequence(decision.reads);
 }
 
-// Of a Query or a Parse; null where there is only one server. A message that is not whole may do anything.
-DecisionPointer Session::decision_of(const pgwire::Frame& frame, std::string_view body) {
+// Of a Query or a Parse. A message that is not whole may do anything, and what is long where there is only one server is not parsed for nothing.
+const DecisionPointer& Session::decision_of(const pgwire::Frame& frame, std::string_view body) {
   if (decision_) return decision_;
-  if (cluster().alone()) return nullptr;
   static const auto kOpaque =
       std::make_shared<const Decision>(Decision{.its_class = Class::opaque, .statements = 1});
-  if (body.empty()) return kOpaque;
+  if (body.empty() || (cluster().alone() && body.size() > Classifier::kLongestRemembered))
+    return decision_ = kOpaque;
   if (frame.type == from_client::kQuery)
     return decision_ = part_.classifier.decide(body.substr(0, body.find('\0')));
   const auto parse = pgwire::parse_parse(body);
@@ -187,6 +188,26 @@ bool Session::look_at_page(const pgwire::Frame& frame, std::string_view body) {
   return needs.has_value();
 }
 
+void Session::settle_on_replica(std::size_t at, std::unique_ptr<postgres::Server> server) {
+  server_at_ = at;
+  attempt_ = std::make_unique<Attempt>();
+  cluster().begin(at);
+  settle_in(std::move(server));
+}
+
+// If one is there that needs no wait.
+bool Session::take_replica_now() {
+  auto needs = needed();
+  if (!needs) return false;
+  link::take_later(*needs, page_needs_);
+  const Cluster::Choice choice = cluster().choose(*needs, worker().random());
+  auto server = choice.server ? account_->pool(*choice.server).take_now(worker()) : nullptr;
+  if (!server) return false;
+  wants_server_ = wants_replica_ = cancelled_ = false;
+  settle_on_replica(*choice.server, std::move(server));
+  return true;
+}
+
 // A connection to a replica that has what this client must see. False: the primary is to be asked.
 net::Task<bool> Session::take_replica() {
   const TimePoint give_up = Clock::now() + Cluster::kPatience;
@@ -207,6 +228,7 @@ net::Task<bool> Session::take_replica() {
         };
         auto waited = co_await pool.take(worker(), event_, std::move(wanted), nullptr);
         waiting_ = false;
+        note_wait();
         if (waited)
           server = std::move(*waited);
         else if (cancelled_ || ended_ || part_.group.stopped() ||
@@ -216,9 +238,7 @@ net::Task<bool> Session::take_replica() {
           cluster().failed(server_at_);
       }
       if (!server) continue;
-      attempt_ = std::make_unique<Attempt>();
-      cluster().begin(server_at_);
-      settle_in(std::move(server));
+      settle_on_replica(server_at_, std::move(server));
       co_return true;
     }
     // A page is better made from the primary at once.

@@ -20,7 +20,8 @@ constexpr std::size_t kMostOutstanding = 10'000;
 constexpr std::size_t kMostUnread = 64U << 10U;  // answers of ours that a client has not taken
 constexpr std::size_t kFirstRead = 4U << 10U;
 constexpr std::size_t kBulkRead = 64U << 10U;
-constexpr unsigned kTurns = 16;     // then others have theirs
+constexpr unsigned kTurns = 16;  // then others have theirs
+constexpr std::size_t kRested = 512;
 constexpr Duration kGoodbye = 2s;   // for a last word
 constexpr Duration kOwnWork = 10s;  // for what Headroom asks a server for itself
 
@@ -51,6 +52,10 @@ std::string changes(const postgres::Settings& has, const postgres::Settings& wan
 
 // For a query of our own: a client's statement_timeout is not meant for it.
 constexpr std::string_view kNoTimeout = "SET LOCAL statement_timeout = 0; ";
+// What has been large once is not kept by who idles.
+void rest(std::string& text) {
+  if (text.empty() && text.capacity() > kRested) text = std::string();
+}
 
 void consume(std::string& text, net::Buffer& buffer, std::size_t& ready, std::size_t bytes) {
   const std::size_t of_text = std::min(bytes, text.size());
@@ -126,7 +131,7 @@ net::Task<> Session::serve() {
       continue;
     }
     if (wants_server_ && !ended_) {
-      co_await acquire();
+      if (!acquire_now()) co_await acquire();
       if (client_ended_) break;
       continue;
     }
@@ -140,7 +145,10 @@ net::Task<> Session::serve() {
     moved = push_client() || moved;
     if (ended_ || client_ended_) break;
     if (release_due()) {
-      co_await release();
+      if (wrote_ || touched_.any() || pins_ != 0)
+        co_await release();
+      else
+        give_back();
       moved = true;
     }
     if (moved) {
@@ -150,6 +158,8 @@ net::Task<> Session::serve() {
     turns = 0;
     if (in_.empty()) in_.release();
     if (back_.empty()) back_.release();
+    rest(to_client_);
+    rest(to_server_);
     if (part_.draining && idle()) {
       fatal("57P01", "the proxy is shutting down");
       break;
@@ -308,7 +318,10 @@ net::Task<> Session::release() {
     wanted_ = std::move(now);
     wanted_.insert(baseline_.begin(), baseline_.end());  // what was reset is as at the start
   }
-  if (pins_ != 0) co_return;
+  if (pins_ == 0) give_back();
+}
+
+void Session::give_back() {
   unnamed_here_ = false;
   tell_server(nullptr);
   detach();
@@ -338,6 +351,19 @@ void Session::settle_in(std::unique_ptr<postgres::Server> server) {
   if (resume_.empty()) return;
   expect(Expected::Kind::query, Expected::Action::swallow);
   pgwire::append_query(to_server(), std::exchange(resume_, {}));
+}
+
+// An idle connection of this worker, if there is one.
+bool Session::acquire_now() {
+  if (!cluster().ready()) return false;
+  if (wants_replica_) return take_replica_now();
+  const std::size_t primary = cluster().primary();
+  auto server = account_->pool(primary).take_now(worker());
+  if (!server) return false;
+  wants_server_ = cancelled_ = false;
+  server_at_ = primary;
+  settle_in(std::move(server));
+  return true;
 }
 
 net::Task<> Session::acquire() {
@@ -370,7 +396,7 @@ net::Task<> Session::acquire() {
     server_at_ = cluster().primary();  // another one has become it meanwhile
   }
   waiting_ = false;
-  account_->wait_time.at(worker().index()).record(elapsed(state_since_, Clock::now()));
+  note_wait();
   if (server) {
     settle_in(std::move(*server));
   } else if (cancelled_) {
@@ -401,6 +427,14 @@ net::Task<bool> Session::know_primary() {
   else
     unserved({Errc::unavailable, "no server is known to be the primary (SHOW REPLICAS)"}, {});
   co_return false;
+}
+
+// Since state_since_, for a server connection.
+void Session::note_wait() {
+  const Duration time = elapsed(state_since_, Clock::now());
+  account_->wait_time.at(worker().index()).record(time);
+  waited_ += time;
+  received_ = std::min(received_, state_since_);
 }
 
 // Whether the client has closed its connection; what it has sent stays unread.

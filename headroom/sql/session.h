@@ -37,6 +37,7 @@ struct Expected {
   Kind kind;
   Action action = Action::pass;
   StatementPointer statement{};  // of a Parse with a name
+  Insight::Use shape{};          // of a Query, or of an Execute's statement
   bool behind_copy =
       false;  // sent behind a CopyDone that came before the server had asked for data
   [[nodiscard]] bool ends_by_ready() const {
@@ -118,9 +119,12 @@ class Session {
   [[nodiscard]] net::Task<Result<postgres::Rows>> ask_own(std::string query, Duration patience);
   [[nodiscard]] std::vector<std::string> unlisted(const Effects& touched) const;
   void end_pins(bool idle);
+  void give_back();
+  [[nodiscard]] bool acquire_now();
   [[nodiscard]] net::Task<> acquire();
   [[nodiscard]] net::Task<bool> know_primary();
   void settle_in(std::unique_ptr<postgres::Server> server);
+  void note_wait();
   void forward_cancel();
   [[nodiscard]] TimePoint deadline() const;
   void deadline_passed();
@@ -146,7 +150,7 @@ class Session {
   void pass_frame(const pgwire::Frame& frame);
   void drop_frame(const pgwire::Frame& frame);
   void expect(Expected::Kind kind, Expected::Action action = Expected::Action::pass,
-              StatementPointer statement = {});
+              StatementPointer statement = {}, Insight::Use shape = {});
   std::string& to_server();  // for a message of ours, behind what was passed
   void ensure_prepared(const StatementPointer& statement);
   void ensure_unnamed();
@@ -165,11 +169,26 @@ class Session {
   void server_lost(const Error& why);
   [[nodiscard]] bool ends_only_the_server(std::string_view error);
 
+  // --- observe.cc: what is counted of each statement ---
+  [[nodiscard]] Insight::Use shape_for(std::uint64_t fingerprint, std::string_view query);
+  void take_sample(const Insight::Use& shape, const Decision* decision, std::string_view query,
+                   std::string_view types, std::string_view bind);
+  void see_frame(const pgwire::Frame& frame);
+  void see_command(std::string_view tag);
+  void see_error(std::string_view sqlstate);
+  void see_batch_end();
+  void observe(Insight::Shape& shape, std::string_view sqlstate);
+  // The time at which the server's bytes at hand were read.
+  [[nodiscard]] TimePoint moment() {
+    return moment_ == TimePoint() ? moment_ = Clock::now() : moment_;
+  }
+
   // --- route.cc: which server runs it, and the primary instead of a replica that does not ---
   [[nodiscard]] Cluster& cluster() { return account_->cluster(); }
   [[nodiscard]] postgres::Pool& pool_here() { return account_->pool(server_at_); }
   [[nodiscard]] bool only_reads(const Decision& decision) const;
-  [[nodiscard]] DecisionPointer decision_of(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] const DecisionPointer& decision_of(const pgwire::Frame& frame,
+                                                   std::string_view body);
   [[nodiscard]] bool fits_replica(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] bool fits_text(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] bool fits_transaction(std::string_view text, const Decision& decision) const;
@@ -181,7 +200,9 @@ class Session {
   [[nodiscard]] bool has_what_it_needs(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] std::string_view text_of(const pgwire::Frame& frame, std::string_view body) const;
   [[nodiscard]] bool look_at_page(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] bool take_replica_now();
   [[nodiscard]] net::Task<bool> take_replica();
+  void settle_on_replica(std::size_t at, std::unique_ptr<postgres::Server> server);
   void leave_replica();
   void record(std::string_view bytes);
   [[nodiscard]] bool holds(const pgwire::Frame& frame, bool whole) const;
@@ -200,6 +221,11 @@ class Session {
   void look_for_tie(std::string_view& query);
   [[nodiscard]] bool take_own_setting(const pgwire::Frame& frame, std::string_view query);
   void untie();
+  // --- traced.cc ---
+  // Whether it is recorded, and whose part this is.
+  void follow_trace(std::string_view traceparent);
+  void record_span(std::string_view query, TimePoint began, TimePoint ended,
+                   std::string_view answered_by, std::string_view sqlstate);
   [[nodiscard]] std::vector<std::string> names() const;
   // `refused`: by a replica, once: it does more than its text tells.
   enum class Refused : bool { no, yes };
@@ -246,6 +272,7 @@ class Session {
   bool has_unnamed_ = false;
   Effects unnamed_effects_;
   DecisionPointer unnamed_decision_;
+  std::uint64_t unnamed_fingerprint_ = 0;
   std::uint16_t pins_ = 0;
   TimePoint pinned_since_{};
   pgwire::Status status_ = pgwire::Status::idle;
@@ -288,7 +315,8 @@ class Session {
   link::RequestPointer
       request_;  // of this exchange, this transaction or (SET headroom.traceparent) all that follows
   enum class Tie : std::uint8_t { none, exchange, transaction, session } tie_ = Tie::none;
-  link::Position position_;  // what this connection has written lies before it
+  std::optional<link::TraceContext> traced_;  // as long as the tie: who asks, of a recorded trace
+  link::Position position_;                   // what this connection has written lies before it
   TimePoint position_unknown_until_{};
   std::vector<std::string> writes_for_;  // sessions that were told that a write has begun
   bool wrote_ = false;                   // in this transaction, something may have been
@@ -313,9 +341,27 @@ class Session {
   bool waiting_ = false;
   bool cancelled_ = false;
   bool cancel_later_ = false;
-  bool dirty_ = false;               // the server's state is not known exactly
-  Effects touched_;                  // in this transaction
-  Insight::Shape* shape_ = nullptr;  // of the query at hand; of a pipeline, the last one
+  bool dirty_ = false;  // the server's state is not known exactly
+  Effects touched_;     // in this transaction
+
+  // Of the statement whose answer is at hand (observe.cc).
+  Insight::Use bound_;  // whose portal was bound last
+  struct Seen {
+    std::uint64_t rows = 0;      // as DataRow
+    std::uint64_t commands = 0;  // as CommandComplete says
+    std::uint64_t bytes = 0;
+    TimePoint first_row{};
+  } seen_;
+  TimePoint moment_{};
+  TimePoint statement_since_{};
+  TimePoint received_ = kNever;  // what had to wait for a server connection
+  Duration waited_{};            // for a server connection
+  struct Sampled {
+    Sample sample{};
+    std::uint64_t of = 0;  // its shape
+  };
+  std::unique_ptr<Sampled> sampled_;  // where samples are kept
+
   TimePoint server_since_{};
   TimePoint query_since_{};
   TimePoint state_since_ = Clock::now();

@@ -9,13 +9,18 @@
 #include "headroom/base/assert.h"
 #include "headroom/base/log.h"
 #include "headroom/net/listener.h"
+#include "headroom/sql/admin.h"
+#include "headroom/sql/explain.h"
 #include "headroom/sql/metrics.h"
 #include "headroom/sql/session.h"
+#include "headroom/sql/warmer.h"
 
 namespace headroom::sql {
 namespace {
 
 constexpr Duration kOwnAnswer = 5s;
+// What becomes of a connection that Headroom has asked something itself.
+enum class After : std::uint8_t { given_back, closed };
 
 Result<net::Endpoint> endpoint_of(const config::Address& address) {
   if (address.is_unix()) return net::Endpoint::unix_path(address.unix_path);
@@ -56,14 +61,53 @@ class Sql::Body {
 
   void accept_on(net::Worker& worker);
 
+  // Waits for what `work` brings of a connection of the pool. Not from a worker.
+  template <class T, class Work>
+  Result<T> with_server(postgres::Pool& pool, After after, Work work);
+
   Room room_;
   net::Workers& workers_;
   metrics::GaugeHandle gauge_;
   std::optional<net::Listener> listener_;
   std::vector<std::unique_ptr<net::TaskGroup>> acceptors_;
   std::vector<std::unique_ptr<Upkeep>> upkeep_;
+  std::unique_ptr<Warmer> warmer_;  // null: there is nothing to warm
   std::atomic<bool> runs_ = false;  // the parts stay: figures are asked for until the end
 };
+
+template <class T, class Work>
+Result<T> Sql::Body::with_server(postgres::Pool& pool, After after, Work work) {
+  auto promise = std::make_shared<std::promise<Result<T>>>();
+  auto answer = promise->get_future();
+  workers_[0].post([this, its_pool = &pool, after, promise, work = std::move(work)]() mutable {
+    net::TaskGroup& group = room_.part(workers_[0]).group;
+    auto run = [&group, its_pool, after, promise, work = std::move(work)]() -> net::Task<> {
+      net::Event event(group);
+      std::function<bool()> wanted = [] { return true; };
+      auto server = co_await its_pool->take(group.worker(), event, std::move(wanted), nullptr);
+      if (!server) {
+        promise->set_value(pass(server));
+        co_return;
+      }
+      Result<T> done = fail(Errc::unavailable, "");
+      auto cleared = co_await clear_settings(**server, Clock::now() + kOwnAnswer);
+      if (cleared)
+        done = co_await work(**server);
+      else
+        done = pass(cleared);
+      if (done && after == After::given_back)
+        its_pool->give(group.worker(), std::move(*server));
+      else
+        its_pool->close(group.worker(), std::move(*server));
+      promise->set_value(std::move(done));
+    };
+    if (!group.spawn(std::move(run)))
+      promise->set_value(fail(Errc::unavailable, "the proxy is stopping"));
+  });
+  if (answer.wait_for(2 * kOwnAnswer) != std::future_status::ready)
+    return fail(Errc::timeout, "the database does not answer");
+  return answer.get();
+}
 
 void Sql::Body::accept_on(net::Worker& worker) {
   Part& part = room_.part(worker);
@@ -113,6 +157,10 @@ Result<> Sql::start(std::shared_ptr<const SqlOptions> options, std::vector<int> 
   b.room_.start_watching();
   b.workers_.each([&](net::Worker& worker) { b.accept_on(worker); });
   b.runs_ = true;
+  if (!options->warm.empty()) {
+    b.warmer_ = std::make_unique<Warmer>(b.room_, b.listener_->endpoint());
+    b.warmer_->start();
+  }
   log::announce("headroom: sql listening on " + b.listener_->endpoint().to_string());
   return {};
 }
@@ -138,6 +186,7 @@ void Sql::stop_accepting(Sockets sockets) {
 
 void Sql::drain() {
   if (!body_->runs_) return;
+  if (body_->warmer_) body_->warmer_->stop();
   for (Account* account : body_->room_.accounts()) {
     for (std::size_t i = 0; i < account->pools(); ++i) account->pool(i).drain();
   }
@@ -154,6 +203,7 @@ void Sql::stop() {
   Body& b = *body_;
   if (!b.runs_) return;
   b.runs_ = false;
+  if (b.warmer_) b.warmer_->stop();
   if (b.listener_) stop_accepting();
   for (auto& part : b.room_.parts_) part->group.stop_and_join();
   if (b.room_.results) b.room_.results->stop();
@@ -172,6 +222,7 @@ std::vector<PoolReport> Sql::pools() const {
                    .user = account->user(),
                    .server = account->pool().route().target.address(),
                    .pool = account->pool().status(),
+                   .watch = account->pool().watch(),
                    .queries = account->queries.total(),
                    .transactions = account->transactions.total(),
                    .errors = account->errors.total(),
@@ -179,6 +230,17 @@ std::vector<PoolReport> Sql::pools() const {
                    .p50_ms = milliseconds(times.quantile(0.5)),
                    .p95_ms = milliseconds(times.quantile(0.95)),
                    .p99_ms = milliseconds(times.quantile(0.99))});
+  }
+  return all;
+}
+
+std::vector<PinReport> Sql::pins() const {
+  std::vector<PinReport> all;
+  if (!body_->runs_) return all;
+  for (const ClientStatus& each : all_clients(body_->room_)) {
+    if (each.pins != 0)
+      all.push_back({each.database, each.user, each.address, describe_pins(each.pins),
+                     each.server_pid, each.pinned});
   }
   return all;
 }
@@ -197,39 +259,40 @@ Result<postgres::Rows> Sql::ask(const std::string& database, std::string query) 
   const std::string& owner = there->route.target.user;
   auto account = room.account(*there, owner, *room.secret(there, owner), std::nullopt);
   if (!account) return pass(account);
-  using Promise = std::promise<Result<postgres::Rows>>;
-  auto promise = std::make_shared<Promise>();
-  auto answer = promise->get_future();
-  body_->workers_[0].post(
-      [&room, pool = &(*account)->pool(), promise, query = std::move(query)]() mutable {
-        net::TaskGroup& group = room.part(room.workers[0]).group;
-        auto run = [&group, pool, promise, query = std::move(query)]() -> net::Task<> {
-          net::Event event(group);
-          std::function<bool()> wanted = [] { return true; };
-          auto server = co_await pool->take(group.worker(), event, std::move(wanted), nullptr);
-          if (!server) {
-            promise->set_value(pass(server));
-            co_return;
-          }
-          const TimePoint by = Clock::now() + kOwnAnswer;
-          auto cleared = co_await clear_settings(**server, by);
-          Result<postgres::Rows> rows = fail(Errc::unavailable, "");
-          if (cleared)
-            rows = co_await postgres::ask(**server, query, by);
-          else
-            rows = pass(cleared);
-          if (rows)
-            pool->give(group.worker(), std::move(*server));
-          else
-            pool->close(group.worker(), std::move(*server));
-          promise->set_value(std::move(rows));
-        };
-        if (!group.spawn(std::move(run)))
-          promise->set_value(fail(Errc::unavailable, "the proxy is stopping"));
-      });
-  if (answer.wait_for(2 * kOwnAnswer) != std::future_status::ready)
-    return fail(Errc::timeout, "the database does not answer");
-  return answer.get();
+  auto work =
+      [query = std::move(query)](postgres::Server& server) -> net::Task<Result<postgres::Rows>> {
+    return postgres::ask(server, query, Clock::now() + kOwnAnswer);
+  };
+  return body_->with_server<postgres::Rows>((*account)->pool(), After::given_back, std::move(work));
+}
+
+Result<Sql::Explained> Sql::explain(std::uint64_t id) const {
+  const auto shape = query(id);
+  if (!shape) return fail(Errc::not_found, "no such query is remembered");
+  const auto accounts = body_->room_.accounts();
+  const auto its = std::ranges::find_if(accounts, [&](const Account* each) {
+    return each->database().name == shape->database && each->user() == shape->user;
+  });
+  if (its == accounts.end()) return fail(Errc::not_found, "its database is not known any more");
+  const auto kept = sample(id);
+  if (!kept && shape->cut)
+    return fail(
+        Errc::conflict,
+        "its text is too long to be kept as a whole; sql.samples = \"values\" keeps statements");
+  auto request = kept ? plan_of(*kept) : plan_of_shape(shape->query);
+  if (!request) return pass(request);
+  postgres::Pool& pool = (*its)->pool();
+  const postgres::PoolStatus now = pool.status();
+  if (now.idle == 0 && now.open >= now.limit)
+    return fail(Errc::overloaded, "all connections of its pool are in use");
+  const bool generic = request->generic;
+  auto work =
+      [request = std::move(*request)](postgres::Server& server) -> net::Task<Result<std::string>> {
+    return sql::explain(server, request);
+  };
+  auto plan = body_->with_server<std::string>(pool, After::closed, std::move(work));
+  if (!plan) return pass(plan);
+  return Explained{.plan = std::move(*plan), .generic = generic};
 }
 
 std::vector<ReplicaReport> Sql::replicas() const {
@@ -242,26 +305,65 @@ std::vector<ReplicaReport> Sql::replicas() const {
   return all;
 }
 
-std::vector<QueryReport> Sql::queries(Order order, std::size_t most) const {
-  std::unordered_map<std::string, ShapeReport> shapes;
+Result<bool> Sql::warm() const {
+  if (!body_->warmer_) return fail(Errc::not_found, "no queries are listed in [[sql.warm]]");
+  if (!body_->runs_) return fail(Errc::unavailable, "the proxy is stopping");
+  return body_->warmer_->begin();
+}
+
+CacheWarmStatus Sql::warm_status() const {
+  return body_->warmer_ ? body_->warmer_->status() : CacheWarmStatus{};
+}
+
+CacheReport Sql::cache(std::size_t most) const {
+  return body_->runs_ ? cache_report(body_->room_, most) : CacheReport{};
+}
+
+Sql::Queries Sql::queries(Order order, std::size_t most) const {
+  std::unordered_map<std::uint64_t, ShapeReport> shapes;
+  Queries found;
+  found.limit = Insight::kMostShapes;
   if (body_->runs_) {
-    for (const auto& part : body_->room_.parts_) part->insight.snapshot(shapes);
+    for (const auto& part : body_->room_.parts_) {
+      part->insight.snapshot(shapes);
+      found.forgotten += part->insight.forgotten();
+    }
   }
-  std::vector<QueryReport> all;
-  for (const auto& [key, shape] : shapes) {
-    const double total = milliseconds(shape.total);
-    all.push_back({shape.database, shape.user, shape.query, shape.calls, shape.errors, total,
-                   total / static_cast<double>(shape.calls), milliseconds(shape.quantile(0.5)),
-                   milliseconds(shape.quantile(0.95)), milliseconds(shape.slowest)});
-  }
-  const auto rank = [order](const QueryReport& each) {
-    return order == Order::total  ? each.total_ms
-           : order == Order::mean ? each.mean_ms
-                                  : static_cast<double>(each.calls);
+  found.all = shapes.size();
+  for (auto& [id, shape] : shapes) found.first.push_back(std::move(shape));
+  const auto rank = [order](const ShapeReport& each) -> double {
+    switch (order) {
+      case Order::total: return seconds(each.total);
+      case Order::mean: return seconds(each.mean());
+      case Order::calls: return static_cast<double>(each.calls);
+      case Order::errors: return static_cast<double>(each.errors);
+      case Order::rows: return static_cast<double>(each.rows);
+      case Order::wait: return seconds(each.waited);
+    }
+    return 0;
   };
-  std::ranges::sort(all, std::ranges::greater{}, rank);
-  if (all.size() > most) all.resize(most);
-  return all;
+  std::ranges::sort(found.first, std::ranges::greater{}, rank);
+  if (found.first.size() > most) found.first.resize(most);
+  return found;
+}
+
+std::optional<ShapeReport> Sql::query(std::uint64_t id) const {
+  std::unordered_map<std::uint64_t, ShapeReport> shapes;
+  if (!body_->runs_) return std::nullopt;
+  for (const auto& part : body_->room_.parts_) part->insight.snapshot(shapes);
+  const auto found = shapes.find(id);
+  return found == shapes.end() ? std::nullopt : std::optional(std::move(found->second));
+}
+
+// The slowest of all workers'.
+std::optional<Sample> Sql::sample(std::uint64_t id) const {
+  std::optional<Sample> slowest;
+  if (!body_->runs_) return slowest;
+  for (const auto& part : body_->room_.parts_) {
+    auto one = part->insight.sample(id);
+    if (one && (!slowest || one->time > slowest->time)) slowest = std::move(one);
+  }
+  return slowest;
 }
 
 std::vector<net::HealthReport> Sql::health() const {

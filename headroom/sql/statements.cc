@@ -59,7 +59,8 @@ StatementPointer Statements::make(std::uint64_t hash, std::string_view query,
                              std::string(query),
                              std::string(types),
                              effects_of(query),
-                             std::make_shared<const Decision>(classify(query))};
+                             std::make_shared<const Decision>(classify(query)),
+                             fingerprint_of(query)};
   StatementPointer statement(made, [index = index_, hash](const Statement* gone) {
     delete gone;
     index->forget(hash);

@@ -28,6 +28,7 @@ struct Statement {
   std::string types;  // count and oids
   Effects effects;
   DecisionPointer decision;
+  std::uint64_t fingerprint = 0;
   mutable std::atomic<bool> refused{false};  // by a replica, once
 };
 using StatementPointer = std::shared_ptr<const Statement>;

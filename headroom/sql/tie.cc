@@ -23,6 +23,7 @@ void Session::look_for_tie(std::string_view& query) {
   const auto trace = link::parse_traceparent(found.traceparent);
   if (!trace) return;
   request_ = room_.link.requests.find(*trace, Clock::now());
+  follow_trace(found.traceparent);
   tie_ = begins_transaction(query) || status_ != pgwire::Status::idle ? Tie::transaction
                                                                       : Tie::exchange;
 }
@@ -40,6 +41,7 @@ void Session::tie(const pgwire::Frame& frame, std::string_view body) {
 
 void Session::untie() {
   request_.reset();
+  traced_.reset();
   tie_ = Tie::none;
 }
 
@@ -52,7 +54,8 @@ bool Session::take_own_setting(const pgwire::Frame& frame, std::string_view quer
   } else {
     const auto trace = link::parse_traceparent(setting->value);
     request_ = trace ? room_.link.requests.find(*trace, Clock::now()) : nullptr;
-    tie_ = request_ ? (setting->local ? Tie::transaction : Tie::session) : Tie::none;
+    follow_trace(setting->value);
+    tie_ = !request_ && !traced_ ? Tie::none : setting->local ? Tie::transaction : Tie::session;
   }
   if (ready_ > 0) (void)to_server();
   drop_frame(frame);

@@ -16,6 +16,7 @@ bool Worth::rests(std::uint64_t drops, TimePoint now) {
     rests_until_ = {};
     begin(drops);
   }
+  if (drops < drops_before_) begin(drops);  // the same shape, of other tables
   if (look_ups_ >= kLookUps && drops - drops_before_ >= kDrops) judge(drops, now);
   return rests_until_ != TimePoint{};
 }

@@ -100,6 +100,8 @@ void sync_directory_of(const std::filesystem::path& path) {
 
 Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& path,
                                                  const Options& options) {
+  // Else each piece of memory that SQLite takes or gives back is counted under one lock of the process.
+  [[maybe_unused]] static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   if (!options.must_exist) {
     if (auto made = make_private_parents(path.parent_path()); !made) return pass(made);
     if (auto made = make_private_file(path); !made) return pass(made);

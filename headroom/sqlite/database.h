@@ -62,7 +62,7 @@ class Database {
   [[nodiscard]] Result<> run(std::string_view sql, const Values&... values) {
     auto statement = prepare(sql);
     if (!statement) return pass(statement);
-    return statement->bind(values...).run();
+    return statement->lend(values...).run();
   }
 
   // Rows changed by the last INSERT, UPDATE or DELETE.

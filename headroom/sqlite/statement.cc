@@ -32,6 +32,10 @@ void Statement::note(int status) {
   if (bind_status_ == SQLITE_OK) bind_status_ = status;
 }
 
+sqlite3_destructor_type Statement::lifetime() const {
+  return keeps_ == Keeps::copies ? SQLITE_TRANSIENT : SQLITE_STATIC;
+}
+
 void Statement::bind_null(int index) { note(sqlite3_bind_null(handle_, index)); }
 void Statement::bind_integer(int index, std::int64_t value) {
   note(sqlite3_bind_int64(handle_, index, value));
@@ -41,11 +45,11 @@ void Statement::bind_real(int index, double value) {
 }
 void Statement::bind_text(int index, std::string_view value) {
   const char* data = value.data() == nullptr ? "" : value.data();  // a null pointer would bind NULL
-  note(sqlite3_bind_text64(handle_, index, data, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+  note(sqlite3_bind_text64(handle_, index, data, value.size(), lifetime(), SQLITE_UTF8));
 }
 void Statement::bind_blob(int index, ByteView value) {
   const void* data = value.data() == nullptr ? static_cast<const void*>("") : value.data();
-  note(sqlite3_bind_blob64(handle_, index, data, value.size(), SQLITE_TRANSIENT));
+  note(sqlite3_bind_blob64(handle_, index, data, value.size(), lifetime()));
 }
 
 Result<bool> Statement::step() {

@@ -46,6 +46,15 @@ class Statement {
     return *this;
   }
 
+  // The same without copies of texts and blobs: they must stay until the statement has run.
+  template <class... Values>
+  Statement& lend(const Values&... values) {
+    keeps_ = Keeps::views;
+    bind(values...);
+    keeps_ = Keeps::copies;
+    return *this;
+  }
+
   // One step: true when there is a row to read with column().
   [[nodiscard]] Result<bool> step();
   // Steps to the end, rows ignored.
@@ -89,6 +98,7 @@ class Statement {
   void bind_text(int index, std::string_view value);
   void bind_blob(int index, ByteView value);
   void note(int status);
+  [[nodiscard]] sqlite3_destructor_type lifetime() const;
 
   [[nodiscard]] bool is_null(int index) const;
   [[nodiscard]] std::int64_t integer(int index) const;
@@ -99,6 +109,8 @@ class Statement {
   sqlite3_stmt* handle_;
   int bind_status_ = SQLITE_OK;
   bool finished_ = false;  // the last step reached the end
+  enum class Keeps : std::uint8_t { copies, views };
+  Keeps keeps_ = Keeps::copies;  // of what is bound
 };
 
 template <class T>

@@ -24,12 +24,12 @@ Batch::State state_of(std::string_view word) {
 std::string_view word_of(Batch::State state) { return kStates[static_cast<std::size_t>(state)]; }
 
 // "success" or "complete" of BATCH NEW.
-void read_callback(json::Reader& in, json::Value root, std::string_view name, std::string& to,
-                   WallTime now) {
+void read_callback(json::Reader& in, std::string_view text, json::Value root, std::string_view name,
+                   std::string& to, WallTime now) {
   const auto job = root.find(name);
   if (!job || job->is_null()) return;
   if (job->kind() != json::Kind::object) return in.refuse(name, "expected a job");
-  to = job->text();
+  to = raw_member(text, name).value_or("");
   if (!job->find("args")) to = with_member(to, "args", "[]");
   const auto good = read_job(with_jid(to, "callback"), now, {.bytes = kCallback});
   if (!good) in.refuse(name, good.error().message);
@@ -46,8 +46,8 @@ Result<Batch> Batch::read(std::string_view text, WallTime now) {
   json::Reader in(document->root());
   in.optional("description", batch.description);
   in.optional("parent_bid", batch.parent);
-  read_callback(in, document->root(), "complete", batch.on_complete, now);
-  read_callback(in, document->root(), "success", batch.on_success, now);
+  read_callback(in, text, document->root(), "complete", batch.on_complete, now);
+  read_callback(in, text, document->root(), "success", batch.on_success, now);
   in.allow_others();
   if (auto read = in.finish(); !read) return pass(read, "Invalid batch");
   if (batch.on_complete.empty() && batch.on_success.empty())
@@ -152,23 +152,13 @@ bool Batch::is_over(WallTime now, WallTime retention) const {
 
 Result<Job> callback_job(const std::string& text, const Batch& batch, Callback which,
                          WallTime now) {
-  auto document = json::parse(text, {.bytes = Bytes{text.size()}, .depth = 64});
-  if (!document) return pass(document);
-  const json::Value root = document->root();
   const std::string_view name = which == Callback::complete ? "complete" : "success";
-  std::string whole;
-  json::Writer out(whole);
-  out.begin_object();
-  root.each_member([&](std::string_view member, json::Value value) {
-    if (member != "custom") out.key(member).raw(value.text());
-  });
-  out.key("custom").begin_object();
-  if (const auto custom = root.find("custom"); custom && custom->kind() == json::Kind::object) {
-    custom->each_member([&](std::string_view member, json::Value value) {
-      if (member != "_bid" && member != "_cb") out.key(member).raw(value.text());
-    });
-  }
-  out.field("_bid", batch.bid).field("_cb", name).end_object().end_object();
+  std::string whole = "{";
+  append_members(whole, text, {"custom"});
+  whole += R"("custom":{)";
+  const auto custom = raw_member(text, "custom");
+  if (custom && custom->starts_with('{')) append_members(whole, *custom, {"_bid", "_cb"});
+  whole += fmt::format(R"("_bid":"{}","_cb":"{}"}}}})", batch.bid, name);
   auto job = read_job(with_jid(whole, fmt::format("{}-{}", batch.bid, name)), now);
   if (!job) return job;
   job->called_by = batch.bid;

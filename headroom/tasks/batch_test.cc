@@ -292,7 +292,7 @@ TEST_F(TrackTest, AWorkerHearsOfTheJobThatWasCancelled) {
   const LaneId lane = board().lanes_of("default").at(0);
   ASSERT_TRUE(write([&](Board& b) -> Result<> {
                 auto swept = b.sweep(lane, {std::numeric_limits<std::int64_t>::min(), 0}, 10,
-                                     Board::Act::remove, {}, now_);
+                                     Board::Act::remove, {}, now_, Board::Running::taken);
                 return swept ? Result<>() : pass(swept);
               }).has_value());
   EXPECT_EQ(board().take_cancelled("w"), std::vector<std::string>{"the-job-1"});

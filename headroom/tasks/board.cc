@@ -9,6 +9,11 @@
 #include "headroom/tasks/board_parts.h"
 
 namespace headroom::tasks {
+namespace {
+
+constexpr std::size_t kMostExpired = 1000;  // put aside before they are removed
+
+}  // namespace
 
 Board::Board(Store& store, const TasksOptions& options, std::uint64_t seed)
     : store_(store),
@@ -29,6 +34,9 @@ Result<> Board::noted(Result<> done) {
 
 Result<Board::Queue*> Board::queue_for_push(const std::string& name) {
   const auto known = queues_.find(name);
+  if (known == queues_.end() && queues_.size() >= options_.queues_limit) {
+    if (auto done = recycle_queues(); !done) return pass(done);
+  }
   if (known == queues_.end() && queues_.size() >= options_.queues_limit)
     return fail(Errc::overloaded,
                 fmt::format("there are {} queues already (tasks.queues_limit)", queues_.size()));
@@ -47,7 +55,11 @@ Result<Board::Queue*> Board::queue_for_push(const std::string& name) {
   return queue;
 }
 
-Result<> Board::push(Job job, const Now& now) {
+Result<> Board::push(Job job, const Now& now) { return stage_push(job, nullptr, now); }
+
+Result<> Board::offer(Job& job, const Now& now) { return stage_push(job, &job, now); }
+
+Result<> Board::stage_push(Job& job, Job* lender, const Now& now) {
   auto ready = ready_place(job);
   if (!ready) return pass(ready);
   for (const std::string& behind : job.queues_behind) {
@@ -64,8 +76,10 @@ Result<> Board::push(Job job, const Now& now) {
   auto entry = std::make_unique<Entry>();
   entry->job = std::move(job);
   entry->place = place;
-  staged_.push_back(
-      {.kind = Change::Kind::add, .added = std::move(entry), .counts = Change::Counts::pushed});
+  staged_.push_back({.kind = Change::Kind::add,
+                     .added = std::move(entry),
+                     .lender = lender,
+                     .counts = Change::Counts::pushed});
   return {};
 }
 
@@ -85,7 +99,9 @@ Result<> Board::stage_lock(const Job& job, const Now& now) {
 Result<> Board::stage_unlock(const Job& job) {
   if (job.unique_key.empty()) return {};
   const auto held = locks_.find(job.unique_key);
-  if (held == locks_.end() || held->second.jid != job.jid) return {};
+  // One that held until its start is gone from memory, not from the store; who has taken it since, and not started yet, is in memory.
+  const bool started = held == locks_.end() && job.unique_until == UniqueUntil::start;
+  if (!started && (held == locks_.end() || held->second.jid != job.jid)) return {};
   staged_unlocks_.insert(job.unique_key);
   return noted(store_.remove_lock(job.unique_key));
 }
@@ -218,14 +234,21 @@ Board::Outcome Board::committed(const Now& now) {
     outcome.failed += change.counts == Change::Counts::failed ? 1 : 0;
     if (change.counts == Change::Counts::done && change.entry->leased)
       outcome.runs.push_back(elapsed(change.entry->leased_at, now.steady));
+    const bool said =
+        change.counts == Change::Counts::done || change.counts == Change::Counts::failed;
+    if (said && change.entry->leased)
+      outcome.ended.push_back({change.entry->job.seq, change.entry->leased_at,
+                               change.counts == Change::Counts::failed});
     apply(change, now);
   }
+  // Those whose removal was rolled back stay.
+  std::erase_if(expired_, [this](std::uint64_t seq) { return !entries_.contains(seq); });
   for (const std::string& key : staged_unlocks_) {
     if (!staged_locks_.contains(key)) locks_.erase(key);
   }
   for (const auto& [queue, paused] : staged_pauses_) {
     queue->paused = paused;
-    news_ = true;
+    news_.queues.insert(queue->name);
   }
   for (Share* share : staged_shares_) share->stored = true;
   for (auto& [name, planned] : staged_schedules_) {
@@ -241,14 +264,17 @@ Board::Outcome Board::committed(const Now& now) {
   }
   staged_.clear();
   staged_locks_.clear();
+  staged_rates_ = false;
   rolled_back();
   return outcome;
 }
 
 void Board::rolled_back() {
-  for (const Change& change : staged_) {
+  for (Change& change : staged_) {
     if (change.entry != nullptr) change.entry->staged = false;
+    if (change.lender != nullptr) *change.lender = std::move(change.added->job);
   }
+  if (std::exchange(staged_rates_, false)) throttles_.note_again();
   for (const std::string& key : staged_locks_) locks_.erase(key);
   staged_.clear();
   staged_locks_.clear();
@@ -301,10 +327,15 @@ void Board::apply(Change& change, const Now& now) {
   }
 }
 
+bool Board::is_quiet(std::string_view wid) const {
+  if (wid.empty()) return false;
+  const auto worker = workers_.find(std::string(wid));
+  return worker != workers_.end() && !worker->second->state.empty();
+}
+
 Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues,
                                           std::string_view wid, const Now& now) {
-  const auto worker = workers_.find(std::string(wid));
-  if (worker != workers_.end() && !worker->second->state.empty()) return std::nullopt;
+  if (is_quiet(wid)) return std::nullopt;
   for (const std::string& name : queues) {
     const auto queue = queues_.find(name);
     if (queue == queues_.end() || queue->second->paused) continue;
@@ -317,7 +348,9 @@ Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues
         leave(entry);
         entry->dropped = true;
         expired_.push_back(entry->job.seq);
-        continue;
+        if (expired_.size() < kMostExpired) continue;
+        news_.everywhere = true;  // the rest once these are removed
+        return std::nullopt;
       }
       if (entry->job.body.empty()) {
         auto body = store_.body(entry->job.seq);

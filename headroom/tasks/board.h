@@ -47,6 +47,7 @@ struct WorkerIdentity {
   std::string hostname{};
   std::int64_t pid = 0;
   std::vector<std::string> labels{};
+  bool own = false;  // a pool of this process: nobody's to quiet
 };
 
 struct Leased {
@@ -106,6 +107,8 @@ class Board {
   // Staged, within a transaction. An error of the caller's (invalid, conflict, not_found, overloaded) has staged nothing; one of the store's
   // is also kept in store_error(), and the whole transaction must be rolled back.
   [[nodiscard]] Result<> push(Job job, const Now& now);
+  // The same without a copy: it must stay where it is until the commit, which has taken it, or the rollback, which gives it back.
+  [[nodiscard]] Result<> offer(Job& job, const Now& now);
   // Of a job that nobody has: nothing, as if it had been done already. `result`, JSON, is kept of a tracked job.
   [[nodiscard]] Result<> acknowledge(std::string_view jid, std::string_view wid, const Now& now,
                                      std::string_view result = {});
@@ -113,6 +116,8 @@ class Board {
   [[nodiscard]] Result<> fail_job(std::string_view jid, std::string_view wid,
                                   const Failure& failure, const Now& now);
   [[nodiscard]] Result<> set_paused(const std::vector<std::string>& queues, bool paused);
+  // One in which nothing waits, nothing runs and to which nothing may come back; paused or not. Others stay.
+  [[nodiscard]] Result<> remove_queue(const std::string& name);
   [[nodiscard]] Result<> clear();
   // New, with a bid of its own. Errc::not_found: the batch around it; invalid: that one is over, or too deep.
   [[nodiscard]] Result<> add_batch(Batch batch, const Now& now);
@@ -136,7 +141,8 @@ class Board {
   // Writes leases and totals down, so that the next process goes on with them.
   [[nodiscard]] Result<> park(const Now& now);
 
-  // One step through a lane, in a transaction with nothing else in it: at most `limit` jobs behind `after`.
+  // One step through a lane, in a transaction with nothing else in it: at most `limit` jobs behind `after`, and kSweepTime.
+  static constexpr Duration kSweepTime = 20ms;
   enum class Act : std::uint8_t { none, remove, requeue, kill };
   struct Swept {
     Key last{};  // where the next step begins
@@ -145,12 +151,21 @@ class Board {
     std::vector<StoredJob> jobs{};  // with Act::none, those that matched
   };
   using Filter = std::function<bool(const Job&)>;
+  // What is being worked on lies in its queue's lane too: it is not waiting.
+  enum class Running : std::uint8_t { passed_over, taken };
   [[nodiscard]] Result<Swept> sweep(LaneId lane, const Key& after, std::size_t limit, Act act,
-                                    const Filter& filter, const Now& now);
+                                    const Filter& filter, const Now& now,
+                                    Running running = Running::passed_over);
 
   struct Outcome {
     std::uint64_t pushed = 0, done = 0, failed = 0;
     std::vector<Duration> runs{};  // from lease to acknowledgement
+    struct Ended {
+      std::uint64_t seq = 0;
+      TimePoint leased_at{};
+      bool failed = false;
+    };
+    std::vector<Ended> ended{};  // what its worker said the end of
   };
   Outcome committed(const Now& now);
   void rolled_back();
@@ -158,7 +173,7 @@ class Board {
 
   // Between transactions.
   // Reads what upkeep() must see. Before needs_upkeep().
-  [[nodiscard]] Result<> prepare();
+  [[nodiscard]] Result<> prepare(const Now& now);
   // Leases the first job of the first queue that has one. A worker that is quiet gets none.
   [[nodiscard]] Result<std::optional<Leased>> take(const std::vector<std::string>& queues,
                                                    std::string_view wid, const Now& now);
@@ -166,6 +181,8 @@ class Board {
   void give_back(std::uint64_t seq);
   void connect(const WorkerIdentity& identity, const Now& now);
   void disconnect(std::string_view wid, const Now& now);
+  // It fetches nothing now, whatever waits.
+  [[nodiscard]] bool is_quiet(std::string_view wid) const;
   // What the worker shall become: "", "quiet" or "terminate". Errc::not_found: no such worker.
   [[nodiscard]] Result<std::string> beat(std::string_view wid, std::string_view state,
                                          std::int64_t rss_kb, const Now& now);
@@ -187,6 +204,8 @@ class Board {
   [[nodiscard]] std::vector<Batch> batches(std::size_t limit) const;
   // State unknown: not tracked, or not any more.
   [[nodiscard]] Track track_of(std::string_view jid);
+  // The tracked jobs that have come to an end, or to the dead, since the last call.
+  [[nodiscard]] std::vector<std::string> take_outcomes() { return std::exchange(outcomes_, {}); }
   // Where a job is now, of those in memory: its place, and who has it.
   struct Whereabouts {
     StoredJob stored;
@@ -196,14 +215,27 @@ class Board {
   };
   [[nodiscard]] Result<std::optional<Whereabouts>> whereabouts(std::string_view jid,
                                                                const Now& now);
+  // One step of looking for a job in the store: at most `rows` behind the number `after`.
+  struct Searched {
+    std::optional<StoredJob> job{};
+    std::uint64_t looked_to = 0;
+    bool end = false;
+  };
+  [[nodiscard]] Result<Searched> search(std::string_view jid, std::uint64_t after,
+                                        std::size_t rows) const;
   [[nodiscard]] std::vector<Whereabouts> running(std::size_t limit, const Now& now) const;
   // Empty: none has been handed out.
   [[nodiscard]] QueueTimes times_of(std::string_view queue) const;
   // Since when its first waiting job waits; 0: none does.
   [[nodiscard]] static double waited_s(const Job& job, const Now& now);
   [[nodiscard]] double latency_s(std::string_view queue, const Now& now) const;
-  // Whether jobs have become ready since the last call.
-  [[nodiscard]] bool take_news(const Now& now);
+  // The queues in which jobs have become ready since the last call.
+  struct News {
+    bool everywhere = false;
+    std::unordered_set<std::string> queues{};
+    explicit operator bool() const { return everywhere || !queues.empty(); }
+  };
+  [[nodiscard]] News take_news(const Now& now);
   // Until when nothing changes by itself.
   [[nodiscard]] TimePoint next_due(const Now& now) const;
 
@@ -226,11 +258,13 @@ class Board {
   [[nodiscard]] Result<> refill(Lane& lane, std::size_t least);
   void spill(Lane& lane);
   // Leases.
-  void lease(Entry* entry, std::string_view wid, const Now& now);
+  void lease(Entry* entry, std::string_view wid, const Now& now,
+             Throttles::Begun begun = Throttles::Begun::now);
   void end_lease(Entry* entry);
   // Staging.
   [[nodiscard]] Result<> noted(Result<> done);
   enum class Ending : std::uint8_t { done, dropped };
+  [[nodiscard]] Result<> stage_push(Job& job, Job* lender, const Now& now);
   [[nodiscard]] Result<> stage_remove(Entry* entry, Ending ending, const Now& now,
                                       std::string_view result = {});
   [[nodiscard]] Result<> stage_end(const Job& job, Ending ending, const Now& now,
@@ -271,15 +305,25 @@ class Board {
   [[nodiscard]] Result<> restore_schedules(const Now& now);
   [[nodiscard]] Result<> fire_schedules(const Now& now);
   [[nodiscard]] Result<> fire(Planned& planned, const Now& now);
+  [[nodiscard]] static bool is_ahead(const Planned& planned, const Now& now);
+  [[nodiscard]] Result<> bring_back(const Planned& planned, const Now& now);
+  // Whether the wall clock has gone evenly for long enough to remove for good what is old by it.
+  [[nodiscard]] bool ages_count(const Now& now) const;
+  void watch_clock(const Now& now);
   [[nodiscard]] bool is_dead(const Worker& worker, const Now& now) const;
   [[nodiscard]] Result<> restore_leases(const Now& now);
   [[nodiscard]] Result<> restore_lease(const Note& note, const Now& now);
   void restore_totals(std::string_view text);
+  [[nodiscard]] Result<> restore_rates(const Now& now);
+  [[nodiscard]] Result<> note_rates(const Now& now);
   [[nodiscard]] std::string totals() const;
   // Where it waits to be handed out; makes what is missing.
   [[nodiscard]] Result<Place> ready_place(const Job& job);
   [[nodiscard]] Result<LaneId> lane_for(Queue& queue, const Job& job);
   [[nodiscard]] Result<> recycle_shares();
+  [[nodiscard]] bool unused(const Queue& queue) const;
+  [[nodiscard]] Result<> drop_queue(const std::string& name);
+  [[nodiscard]] Result<> recycle_queues();
   // Whose turn it is.
   struct Choice {
     Entry* entry = nullptr;
@@ -297,10 +341,13 @@ class Board {
   const Backoffs backoffs_;
   LaneId next_lane_ = kFirstQueue;
   std::size_t shares_ = 0;  // of all queues
+  struct {
+    std::uint64_t pushed = 0, done = 0, failed = 0;
+  } removed_;  // by queues that are gone
   std::uint64_t last_seq_ = 0;
   std::uint64_t boot_seq_ = 0;  // jobs up to it may have been leased by a process before this one
   std::uint64_t bytes_ = 0;     // of entries
-  bool news_ = false;
+  News news_;
 
   std::unordered_map<std::uint64_t, EntryPointer> entries_;  // by seq
   std::unordered_map<std::uint64_t, Entry*> by_jid_;         // by the jid's hash, chained
@@ -315,9 +362,12 @@ class Board {
   std::map<std::string, Batch, std::less<>> batches_;
   std::map<std::string, Track, std::less<>> tracks_;
   std::set<std::pair<WallTime, std::string>> ended_tracks_;
+  std::vector<std::string> outcomes_;
   std::deque<std::string> cancelled_order_;
   std::unordered_set<std::string> cancelled_;  // while they ran
   WallTime batches_looked_at_ = 0;
+  WallTime clock_offset_ = 0;  // wall clock less monotonic one, and since when it is so
+  TimePoint clock_even_since_ = kNever;
 
   std::vector<Change> staged_;
   std::map<std::string, std::optional<Planned>> staged_schedules_;  // nothing: it is removed
@@ -329,6 +379,7 @@ class Board {
   std::vector<Share*> staged_shares_;
   std::unordered_set<LaneId> staged_lanes_;  // given to a job in this transaction
   bool staged_clear_ = false;
+  bool staged_rates_ = false;
   std::optional<Error> store_error_;
 };
 

@@ -224,6 +224,7 @@ void Board::commit_overlays() {
       continue;
     }
     if (track->ended != 0) ended_tracks_.emplace(track->ended, jid);
+    if (track->has_outcome()) outcomes_.push_back(jid);
     tracks_.insert_or_assign(jid, std::move(*track));
   }
 }

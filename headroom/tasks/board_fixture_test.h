@@ -43,6 +43,9 @@ class FailingStore final : public Store {
   [[nodiscard]] Result<> put_queue(const StoredQueue& queue) override {
     return fails ? broken() : behind_.put_queue(queue);
   }
+  [[nodiscard]] Result<> remove_queue(LaneId lane) override {
+    return fails ? broken() : behind_.remove_queue(lane);
+  }
   [[nodiscard]] Result<> put_share(const StoredShare& share) override {
     return fails ? broken() : behind_.put_share(share);
   }
@@ -54,6 +57,9 @@ class FailingStore final : public Store {
   }
   [[nodiscard]] Result<> remove_lock(std::string_view key) override {
     return fails ? broken() : behind_.remove_lock(key);
+  }
+  [[nodiscard]] Result<> remove_old_locks(WallTime now) override {
+    return fails ? broken() : behind_.remove_old_locks(now);
   }
   [[nodiscard]] Result<> put_note(const Note& note) override {
     return fails ? broken() : behind_.put_note(note);
@@ -70,11 +76,22 @@ class FailingStore final : public Store {
   [[nodiscard]] Result<std::vector<Note>> notes(std::string_view prefix) override {
     return behind_.notes(prefix);
   }
-  [[nodiscard]] Result<std::vector<StoredJob>> read(LaneId lane, const Key& after,
-                                                    std::size_t limit) override {
-    return behind_.read(lane, after, limit);
+  [[nodiscard]] Result<std::optional<std::string>> note(std::string_view name) override {
+    return behind_.note(name);
+  }
+  [[nodiscard]] Result<StoredPage> read(LaneId lane, const Key& after, std::size_t limit,
+                                        std::size_t bytes) override {
+    return behind_.read(lane, after, limit, bytes);
   }
   [[nodiscard]] Result<std::string> body(std::uint64_t seq) override { return behind_.body(seq); }
+  [[nodiscard]] Result<Search> search(std::string_view jid, std::uint64_t after,
+                                      std::size_t rows) override {
+    return behind_.search(jid, after, rows);
+  }
+  [[nodiscard]] Result<Job> job(std::uint64_t seq) override { return behind_.job(seq); }
+  [[nodiscard]] Result<std::optional<Place>> find_in(LaneId lane, std::uint64_t seq) override {
+    return behind_.find_in(lane, seq);
+  }
 
  private:
   [[nodiscard]] Result<> broken() const { return fail(*fails, "the disk is gone (test)"); }
@@ -180,7 +197,7 @@ class BoardTest : public ::testing::Test {
   }
   void upkeep() {
     for (int i = 0; i < 10; ++i) {
-      ASSERT_TRUE(board().prepare().has_value());
+      ASSERT_TRUE(board().prepare(now_).has_value());
       if (!board().needs_upkeep(now_)) return;
       ASSERT_TRUE(write([&](Board& b) { return b.upkeep(now_); }).has_value());
     }

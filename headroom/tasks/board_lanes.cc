@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kMostHeld = 16384;  // entries of a lane in memory
 constexpr std::size_t kLeastHeld = 64;    // when memory is short
 constexpr std::size_t kRefill = 512;
+constexpr std::size_t kLeastRead = 64U << 10U;  // bytes
 constexpr std::uint64_t kEntryBytes = 400;  // an entry without its text, and its places in the maps
 
 std::uint64_t bytes_of_entry(const Entry& entry) { return kEntryBytes + entry.job.body.size(); }
@@ -47,7 +48,7 @@ void Board::forget(Entry* entry) {
 // Into the lane of its place: into memory, or counted there.
 void Board::settle_in(EntryPointer entry, WallTime ready) {
   Lane& to = lane(entry->place.lane);
-  news_ = news_ || to.id() >= kFirstQueue;
+  if (to.id() >= kFirstQueue) news_.queues.insert(entry->job.queue);
   if (!to.reaches(entry->place.key)) return to.count_spilled();
   Entry* added = index(std::move(entry));
   added->ready = ready;
@@ -68,15 +69,18 @@ void Board::leave(Entry* entry) {
 // Until `least` jobs are in the window, or all.
 Result<> Board::refill(Lane& lane, std::size_t least) {
   while (lane.held() < least && lane.spilled() > 0) {
-    auto found = store_.read(lane.id(), lane.horizon(), kRefill);
+    const std::uint64_t limit = options_.memory_limit.count;
+    const std::uint64_t room = bytes_ < limit ? limit - bytes_ : 0;
+    auto found = store_.read(lane.id(), lane.horizon(), kRefill,
+                             std::clamp<std::uint64_t>(room, kLeastRead, Store::kPageBytes));
     if (!found) return pass(found);
-    if (found->empty()) {
+    if (found->jobs.empty()) {
       log::error("tasks", "lane {}: {} jobs were counted that the store does not have", lane.id(),
                  lane.spilled());
       lane.begin_spilled(0);
       return {};
     }
-    for (StoredJob& stored : *found) {
+    for (StoredJob& stored : found->jobs) {
       if (entries_.contains(stored.job.seq)) {
         lane.pass(stored.place.key);
         continue;
@@ -107,10 +111,10 @@ void Board::spill(Lane& lane) {
   }
 }
 
-void Board::lease(Entry* entry, std::string_view wid, const Now& now) {
+void Board::lease(Entry* entry, std::string_view wid, const Now& now, Throttles::Begun begun) {
   entry->leased = true;
   lane(entry->place.lane).lend();
-  throttles_.begin(entry->job, now.steady);
+  throttles_.begin(entry->job, now.steady, begun);
   entry->wid = wid;
   entry->leased_at = now.steady;
   entry->lease_end = now.steady + std::chrono::seconds(entry->job.reserve_s);
@@ -136,7 +140,7 @@ void Board::lease(Entry* entry, std::string_view wid, const Now& now) {
 void Board::end_lease(Entry* entry) {
   entry->leased = false;
   lane(entry->place.lane).take_back();
-  news_ = throttles_.end(entry->job) || news_;
+  if (throttles_.end(entry->job)) news_.everywhere = true;
   lease_ends_.erase({entry->lease_end, entry->job.seq});
   if (const auto worker = workers_.find(entry->wid); worker != workers_.end())
     worker->second->running.erase(entry->job.seq);

@@ -85,6 +85,7 @@ struct Board::Change {
   Kind kind{};
   Entry* entry = nullptr;             // remove, move
   EntryPointer added{};               // add, add_spilled
+  Job* lender = nullptr;              // add: whose job it was
   Place to{};                         // move
   LaneId from = 0;                    // remove_spilled
   std::optional<std::string> body{};  // a new one

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kNote = "schedule/";
 constexpr std::size_t kMostSchedules = 1000;
+constexpr WallTime kAhead = 86400 * kSecond;  // a clock's smaller steps back are waited for
 
 }  // namespace
 
@@ -60,11 +61,9 @@ Result<> Board::put_schedule(Schedule schedule, const Now& now) {
 
 Result<> Board::offer_schedule(const Schedule& schedule, const Now& now) {
   const std::string name = fmt::format("offered/{}", schedule.name);
-  auto before = store_.notes(name);
+  auto before = store_.note(name);
   if (!before) return noted(pass(before));
-  if (std::ranges::find(*before, name, &Note::name) != before->end() ||
-      schedules_.contains(schedule.name))
-    return {};
+  if (*before || schedules_.contains(schedule.name)) return {};
   if (auto put = noted(store_.put_note({name, ""})); !put) return put;
   return put_schedule(schedule, now);
 }
@@ -76,8 +75,30 @@ Result<> Board::remove_schedule(std::string_view name) {
   return noted(store_.remove_note(fmt::format("{}{}", kNote, name)));
 }
 
+bool Board::is_ahead(const Planned& planned, const Now& now) {
+  return planned.schedule.last > now.wall + kAhead;
+}
+
+// The clock was ahead when it last ran, and would keep it from running until that time comes.
+Result<> Board::bring_back(const Planned& planned, const Now& now) {
+  log::warn("tasks", "schedule '{}' last ran at {}, which is yet to come: it goes on from now",
+            planned.schedule.name, format_time(planned.schedule.last));
+  Planned after = planned;
+  after.schedule.last = now.wall;
+  after.next = after.cron.next(now.wall);
+  const std::string name = after.schedule.name;
+  if (auto put = noted(store_.put_note({fmt::format("{}{}", kNote, name), after.schedule.text()}));
+      !put)
+    return put;
+  staged_schedules_[name] = std::move(after);
+  return {};
+}
+
 Result<> Board::fire_schedules(const Now& now) {
   for (auto& [name, planned] : schedules_) {
+    if (is_ahead(planned, now) && !staged_schedules_.contains(name)) {
+      if (auto done = bring_back(planned, now); !done) return done;
+    }
     if (planned.schedule.paused || !planned.next || *planned.next > now.wall ||
         staged_schedules_.contains(name))
       continue;
@@ -138,6 +159,34 @@ Result<std::optional<Board::Whereabouts>> Board::whereabouts(std::string_view ji
     return found;
   }
   return std::nullopt;
+}
+
+Result<Board::Searched> Board::search(std::string_view jid, std::uint64_t after,
+                                      std::size_t rows) const {
+  const auto found = store_.search(jid, after, rows);
+  if (!found) return fail(found.error().code, found.error().message);
+  Searched searched{.job = {}, .looked_to = found->looked_to, .end = found->end};
+  if (found->seq == 0) return searched;
+  searched.looked_to = found->seq;
+  auto job = store_.job(found->seq);
+  if (!job) return pass(job);
+  // In its queue, most likely: there its place is known.
+  for (const LaneId lane : lanes_of(job->queue)) {
+    const Place place{lane, {-job->priority, found->seq}};
+    auto page = store_.read(lane, {place.key.rank, found->seq - 1}, 1);
+    if (!page) return pass(page);
+    if (page->jobs.empty() || page->jobs.front().place != place) continue;
+    searched.job = std::move(page->jobs.front());
+    return searched;
+  }
+  for (const LaneId lane : {kScheduled, kRetries, kDead}) {
+    auto place = store_.find_in(lane, found->seq);
+    if (!place) return pass(place);
+    if (!*place) continue;
+    searched.job = StoredJob{std::move(*job), **place};
+    break;
+  }
+  return searched;
 }
 
 std::vector<Board::Whereabouts> Board::running(std::size_t limit, const Now& now) const {

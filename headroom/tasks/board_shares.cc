@@ -1,5 +1,6 @@
 // How a queue is shared between keys: each has a line (a lane) of its own, and among the most urgent jobs the lines take turns.
 #include <algorithm>
+#include <ranges>
 
 #include "headroom/tasks/board_parts.h"
 
@@ -50,6 +51,50 @@ Result<> Board::recycle_shares() {
       at = queue->shares.erase(at);
       --shares_;
     }
+  }
+  return {};
+}
+
+// Whether nothing waits or runs in it, nothing may come back, and this transaction has not touched it.
+bool Board::unused(const Queue& queue) const {
+  const auto idle = [this](const Share& share) {
+    return lanes_.at(share.lane)->unused() && !staged_lanes_.contains(share.lane) &&
+           std::ranges::find(staged_shares_, &share) == staged_shares_.end();
+  };
+  return idle(queue.common) && std::ranges::all_of(queue.shares | std::views::values, idle) &&
+         std::ranges::find(staged_pauses_, &queue, &std::pair<Queue*, bool>::first) ==
+             staged_pauses_.end();
+}
+
+// Its rows and itself; a rollback leaves the rows: it is taken up as an empty queue.
+Result<> Board::drop_queue(const std::string& name) {
+  const auto at = queues_.find(name);
+  Queue& queue = *at->second;
+  for (const auto& [key, share] : queue.shares) {
+    if (auto gone = noted(store_.remove_share(share.lane)); !gone) return gone;
+  }
+  if (auto gone = noted(store_.remove_queue(queue.common.lane)); !gone) return gone;
+  for (const auto& [key, share] : queue.shares) lanes_.erase(share.lane);
+  lanes_.erase(queue.common.lane);
+  shares_ -= queue.shares.size();
+  removed_.pushed += queue.pushed;
+  removed_.done += queue.done;
+  removed_.failed += queue.failed;
+  queues_.erase(at);
+  return {};
+}
+
+Result<> Board::remove_queue(const std::string& name) {
+  const auto found = queues_.find(name);
+  return found != queues_.end() && unused(*found->second) ? drop_queue(name) : Result<>{};
+}
+
+// All that are unused make room at once: else each new queue would look at all of them.
+Result<> Board::recycle_queues() {
+  for (const std::string& name : queue_names()) {
+    const Queue& queue = *queues_.at(name);
+    if (queue.paused || !unused(queue)) continue;
+    if (auto done = drop_queue(name); !done) return done;
   }
   return {};
 }

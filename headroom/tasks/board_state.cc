@@ -52,12 +52,18 @@ Result<> Board::load(const Now& now) {
   last_seq_ = boot_seq_ = *last;
   auto locks = store_.locks();
   if (!locks) return pass(locks);
+  bool old_locks = false;
   for (StoredLock& lock : *locks) {
+    old_locks = old_locks || lock.until <= now.wall;
     if (lock.until > now.wall) locks_[lock.key] = {std::move(lock.jid), lock.until};
+  }
+  if (old_locks) {
+    if (auto done = store_.remove_old_locks(now.wall); !done) return done;
   }
   auto totals = store_.notes(kTotalsNote);
   if (!totals) return pass(totals);
   if (!totals->empty()) restore_totals(totals->front().text);
+  if (auto restored = restore_rates(now); !restored) return restored;
   if (auto restored = restore_batches_and_tracks(); !restored) return restored;
   if (auto restored = restore_leases(now); !restored) return restored;
   if (auto restored = restore_schedules(now); !restored) return restored;
@@ -101,9 +107,10 @@ Result<> Board::restore_lease(const Note& note, const Now& now) {
   const Key before = place.key.seq > 0 ? Key{place.key.rank, place.key.seq - 1} : place.key;
   auto found = store_.read(place.lane, before, 1);
   if (!found) return pass(found);
-  if (found->empty() || found->front().place != place || !lanes_.contains(place.lane)) return {};
+  if (found->jobs.empty() || found->jobs.front().place != place || !lanes_.contains(place.lane))
+    return {};
   auto made = std::make_unique<Entry>();
-  made->job = std::move(found->front().job);
+  made->job = std::move(found->jobs.front().job);
   made->job.body.clear();
   made->place = place;
   Entry* entry = index(std::move(made));
@@ -115,7 +122,7 @@ Result<> Board::restore_lease(const Note& note, const Now& now) {
     worker->patience = options_.worker_timeout;
     workers_.emplace(wid, std::move(worker));
   }
-  lease(entry, wid, now);
+  lease(entry, wid, now, Throttles::Begun::before);
   lease_ends_.erase({entry->lease_end, entry->job.seq});
   entry->lease_end = now.steady + std::chrono::milliseconds(std::max<std::int64_t>(left_ms, 0));
   lease_ends_.emplace(entry->lease_end, entry->job.seq);
@@ -138,21 +145,35 @@ Result<> Board::park(const Now& now) {
     if (auto put = noted(store_.put_note({fmt::format("{}{}", kLeaseNote, seq), text})); !put)
       return put;
   }
+  if (auto put = note_rates(now); !put) return put;
   return noted(store_.put_note({std::string(kTotalsNote), totals()}));
+}
+
+// What belongs to no throttle any more, or is over, goes.
+Result<> Board::restore_rates(const Now& now) {
+  auto notes = store_.notes(Throttles::kNote);
+  if (!notes) return pass(notes);
+  for (const Note& note : *notes) {
+    if (throttles_.restore(note, now)) continue;
+    if (auto gone = store_.remove_note(note.name); !gone) return gone;
+  }
+  return {};
 }
 
 std::string Board::totals() const {
   std::string text;
   json::Writer out(text);
-  out.begin_object();
-  for (const auto& [name, queue] : queues_) {
+  const auto write = [&out](std::string_view name, const auto& counts) {
     out.key(name)
         .begin_object()
-        .field("pushed", queue->pushed)
-        .field("done", queue->done)
-        .field("failed", queue->failed)
+        .field("pushed", counts.pushed)
+        .field("done", counts.done)
+        .field("failed", counts.failed)
         .end_object();
-  }
+  };
+  out.begin_object();
+  write("", removed_);
+  for (const auto& [name, queue] : queues_) write(name, *queue);
   out.end_object();
   return text;
 }
@@ -161,14 +182,17 @@ void Board::restore_totals(std::string_view text) {
   auto document = json::parse(text, {.bytes = Bytes::mib(64)});
   if (!document) return;
   document->root().each_member([this](std::string_view name, json::Value counts) {
+    const auto read = [counts](auto& into) {
+      json::Reader in(counts);
+      in.optional("pushed", into.pushed);
+      in.optional("done", into.done);
+      in.optional("failed", into.failed);
+      in.allow_others();
+      (void)in.finish();
+    };
     const auto queue = queues_.find(std::string(name));
-    if (queue == queues_.end()) return;
-    json::Reader in(counts);
-    in.optional("pushed", queue->second->pushed);
-    in.optional("done", queue->second->done);
-    in.optional("failed", queue->second->failed);
-    in.allow_others();
-    (void)in.finish();
+    if (queue == queues_.end()) return read(removed_);
+    read(*queue->second);
   });
 }
 
@@ -230,6 +254,10 @@ Result<> Board::order(std::string_view wid, std::string state) {
   bool found = false;
   for (auto& [name, worker] : workers_) {
     if (wid != "*" && wid != name) continue;
+    if (worker->identity.own) {
+      if (wid == "*") continue;
+      return fail(Errc::conflict, "it is a part of Headroom; pause its queue instead");
+    }
     found = true;
     if (worker->state != "terminate") worker->state = *wanted;
   }
@@ -239,6 +267,9 @@ Result<> Board::order(std::string_view wid, std::string state) {
 
 BoardStatus Board::status(const Now& now) const {
   BoardStatus status;
+  status.pushed = removed_.pushed;
+  status.done = removed_.done;
+  status.failed = removed_.failed;
   for (const auto& [name, queue] : queues_) {
     std::uint64_t waiting = 0;
     for (const LaneId id : lanes_of(name)) waiting += lanes_.at(id)->size();
@@ -305,13 +336,21 @@ QueueTimes Board::times_of(std::string_view queue) const {
 }
 
 Result<Board::Swept> Board::sweep(LaneId from, const Key& after, std::size_t limit, Act act,
-                                  const Filter& filter, const Now& now) {
+                                  const Filter& filter, const Now& now, Running running) {
   Swept swept{.last = after};
   auto found = store_.read(from, after, limit);
   if (!found) return pass(found);
-  swept.end = found->size() < limit;
-  for (StoredJob& stored : *found) {
+  swept.end = found->end;
+  const TimePoint until = Clock::now() + kSweepTime;
+  for (StoredJob& stored : found->jobs) {
+    if (Clock::now() >= until && swept.last != after) {
+      swept.end = false;
+      break;
+    }
     swept.last = stored.place.key;
+    const auto held = entries_.find(stored.job.seq);
+    const bool leased = held != entries_.end() && held->second->leased;
+    if (leased && running == Running::passed_over) continue;
     if (filter && !filter(stored.job)) continue;
     ++swept.matched;
     if (act == Act::none) {
@@ -336,6 +375,9 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
     if (auto gone = stage_remove(entry, Ending::dropped, now); !gone) return gone;
     staged_.back().cancelled = entry->leased;
     return {};
+  }
+  if (act == Act::kill) {
+    if (auto unlocked = stage_unlock(stored.job); !unlocked) return unlocked;
   }
   if (act == Act::kill && !stored.job.bid.empty() && !stored.job.failed) {
     if (auto counted = count_in_batch(stored.job, Ending::dropped, now); !counted) return counted;

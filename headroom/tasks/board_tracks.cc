@@ -105,11 +105,8 @@ Track Board::track_of(std::string_view jid) {
   if (found == tracks_.end()) return {.jid = std::string(jid)};
   Track track = found->second;
   if (track.state != TrackState::success) return track;
-  const auto notes = store_.notes(result_of(jid));
-  const std::string name = result_of(jid);
-  for (std::size_t i = 0; notes && i < notes->size(); ++i) {
-    if ((*notes)[i].name == name) track.result = (*notes)[i].text;
-  }
+  if (auto result = store_.note(result_of(jid)); result && *result)
+    track.result = std::move(**result);
   return track;
 }
 

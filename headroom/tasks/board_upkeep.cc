@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::size_t kStep = 1000;  // changes of one kind in a transaction
 constexpr Duration kLongest = 1s;    // between looks: the wall clock may jump
+constexpr Duration kClockProof = std::chrono::hours(1);
+constexpr WallTime kClockSlack = 60 * kSecond;
 
 }  // namespace
 
@@ -21,16 +23,31 @@ bool Board::is_dead(const Worker& worker, const Now& now) const {
   return worker.beat && now.steady - *worker.beat >= options_.worker_timeout;
 }
 
-Result<> Board::prepare() {
+// A clock that has just been set says nothing yet about age.
+bool Board::ages_count(const Now& now) const {
+  return clock_even_since_ != kNever && now.steady - clock_even_since_ >= kClockProof;
+}
+
+void Board::watch_clock(const Now& now) {
+  const WallTime offset =
+      now.wall -
+      std::chrono::duration_cast<std::chrono::microseconds>(now.steady.time_since_epoch()).count();
+  if (clock_even_since_ != kNever && std::abs(offset - clock_offset_) <= kClockSlack) return;
+  clock_offset_ = offset;
+  clock_even_since_ = now.steady;
+}
+
+Result<> Board::prepare(const Now& now) {
+  watch_clock(now);
   for (const LaneId id : {kScheduled, kRetries, kDead}) {
     if (auto filled = refill(lane(id), 1); !filled) return filled;
   }
   return {};
 }
 
-bool Board::take_news(const Now& now) {
-  const bool passed = throttles_.take_passed(now.steady);
-  return std::exchange(news_, false) || passed;
+Board::News Board::take_news(const Now& now) {
+  if (throttles_.take_passed(now.steady)) news_.everywhere = true;
+  return std::exchange(news_, {});
 }
 
 bool Board::needs_upkeep(const Now& now) const {
@@ -41,12 +58,15 @@ bool Board::needs_upkeep(const Now& now) const {
   const Lane& dead = *lanes_.at(kDead);
   const WallTime retention =
       std::chrono::duration_cast<std::chrono::microseconds>(options_.dead_retention).count();
-  const bool old = dead.held() > 0 && dead.window().begin()->first.rank <= now.wall - retention;
+  const bool old = dead.held() > 0 && ages_count(now) &&
+                   dead.window().begin()->first.rank <= now.wall - retention;
   const auto slot_due = [&](const auto& planned) {
+    if (is_ahead(planned.second, now)) return true;
     return planned.second.next && *planned.second.next <= now.wall &&
            !planned.second.schedule.paused;
   };
-  return due(kScheduled) || std::ranges::any_of(schedules_, slot_due) || due(kRetries) || old ||
+  return due(kScheduled) || throttles_.note_due(now.steady) ||
+         std::ranges::any_of(schedules_, slot_due) || due(kRetries) || old ||
          dead.size() > options_.dead_limit || !expired_.empty() || batches_are_due(now) ||
          (!ended_tracks_.empty() && ended_tracks_.begin()->first + Track::kKept <= now.wall) ||
          (!lease_ends_.empty() && lease_ends_.begin()->first <= now.steady) ||
@@ -86,7 +106,18 @@ Result<> Board::upkeep(const Now& now) {
   if (auto done = reap_workers(now); !done) return done;
   if (auto done = end_batches(now); !done) return done;
   if (auto done = end_tracks(now); !done) return done;
+  if (throttles_.note_due(now.steady)) {
+    if (auto done = note_rates(now); !done) return done;
+  }
   return trim_dead(now);
+}
+
+Result<> Board::note_rates(const Now& now) {
+  staged_rates_ = true;
+  for (const Note& note : throttles_.notes(now)) {
+    if (auto put = noted(store_.put_note(note)); !put) return put;
+  }
+  return {};
 }
 
 // What is due moves to its queue; what has expired goes.
@@ -140,7 +171,10 @@ Result<> Board::reap_workers(const Now& now) {
       --left;
       if (auto done = stage_loss(entry, now); !done) return done;
     }
-    if (all && worker->running.empty()) gone.push_back(wid);
+    if (!all || !worker->running.empty()) continue;
+    // While it is connected it may come back to itself: what it then fetches must be its own.
+    worker->beat.reset();
+    if (worker->connections == 0) gone.push_back(wid);
   }
   for (const std::string& wid : gone) workers_.erase(wid);
   return {};
@@ -173,7 +207,7 @@ Result<> Board::stage_dead(Entry* entry, const Failure& failure, const Now& now)
   if (!body) return noted(pass(body));
   Job changed = entry->job;
   changed.body = std::move(*body);
-  changed.body = judge(changed, failure, now.wall, backoffs_, random_).body;
+  changed.body = buried(changed, failure, now.wall);
   if (auto counted = count_in_batch(changed, Ending::dropped, now); !counted) return counted;
   if (auto tracked = stage_track(changed, TrackState::dead, now); !tracked) return tracked;
   changed.failed = true;
@@ -193,8 +227,10 @@ Result<> Board::trim_dead(const Now& now) {
   std::uint64_t too_many =
       dead.size() > options_.dead_limit ? dead.size() - options_.dead_limit : 0;
   std::size_t left = kStep;
+  const bool ages = ages_count(now);
   for (const auto& [key, entry] : dead.window()) {
-    if ((key.rank > now.wall - retention && too_many == 0) || left-- == 0) break;
+    const bool old = ages && key.rank <= now.wall - retention;
+    if ((!old && too_many == 0) || left-- == 0) break;
     if (!entry->free()) continue;
     if (auto gone = stage_remove(entry, Ending::dropped, now); !gone) return gone;
     if (too_many > 0) --too_many;

@@ -6,12 +6,14 @@
 
 #include "headroom/fwp/reply.h"
 #include "headroom/json/writer.h"
+#include "headroom/tasks/filter.h"
 #include "headroom/tasks/session.h"
 
 namespace headroom::tasks {
 namespace {
 
 constexpr std::size_t kSweepStep = 500;
+constexpr std::size_t kReadInTurn = 256;  // jobs of a PUSHB; then others have their turn
 
 LaneId lane_of(fwp::Mutate::Target target) {
   switch (target) {
@@ -32,14 +34,13 @@ Board::Act act_of(fwp::Mutate::Act act) {
   return Board::Act::none;
 }
 
-// Names of jobs go before all else; type and pattern must both fit.
-Board::Filter filter_of(fwp::Mutate mutate) {
-  if (mutate.act == fwp::Mutate::Act::clear) return {};
-  return [mutate = std::move(mutate)](const Job& job) {
-    if (!mutate.jids.empty()) return std::ranges::find(mutate.jids, job.jid) != mutate.jids.end();
-    if (!mutate.jobtype.empty() && type_of(job) != mutate.jobtype) return false;
-    return mutate.pattern.empty() || fwp::glob_matches(mutate.pattern, job.body);
-  };
+Result<Board::Filter> filter_of(fwp::Mutate mutate) {
+  if (mutate.act == fwp::Mutate::Act::clear) return Board::Filter{};
+  auto filter = JobFilter::make(
+      {std::move(mutate.jids), std::move(mutate.jobtype), std::move(mutate.pattern)},
+      JobFilter::Names::alone);
+  if (!filter) return pass(filter);
+  return Board::Filter(std::move(*filter));
 }
 
 // By what a refused job of a PUSHB is called in the answer.
@@ -136,7 +137,7 @@ net::Task<> Session::push(std::string_view text) {
     refuse(job.error());
     co_return;
   }
-  auto change = [&job](Board& board, const Now& now) { return board.push(*job, now); };
+  auto change = [&job](Board& board, const Now& now) { return board.offer(*job, now); };
   const Result<> done = co_await shared_.engine.write(worker_, std::move(change));
   accept_or_refuse(done);
 }
@@ -150,6 +151,7 @@ net::Task<> Session::push_many(std::string_view text) {
   std::vector<Job> jobs;
   std::vector<std::pair<std::string, std::string>> refusals;
   for (std::size_t i = 0; i < elements->size(); ++i) {
+    if (i % kReadInTurn == kReadInTurn - 1) co_await worker_.yield();
     auto job = read_job((*elements)[i], wall_now(), {.bytes = shared_.options.job_limit});
     if (job) {
       jobs.push_back(std::move(*job));
@@ -160,8 +162,8 @@ net::Task<> Session::push_many(std::string_view text) {
   const std::size_t unread = refusals.size();
   auto change = [&](Board& board, const Now& now) -> Result<> {
     refusals.resize(unread);  // it may be run again
-    for (const Job& job : jobs) {
-      auto pushed = board.push(job, now);
+    for (Job& job : jobs) {
+      auto pushed = board.offer(job, now);
       if (board.store_error()) return pushed;
       if (!pushed) refusals.emplace_back(job.jid, pushed.error().message);
     }
@@ -310,7 +312,11 @@ net::Task<> Session::mutate(std::string_view text) {
     co_return;
   }
   auto filter = filter_of(std::move(*mutate));
-  const Result<> done = co_await sweep(lane, act, std::move(filter));
+  if (!filter) {
+    refuse(filter.error());
+    co_return;
+  }
+  const Result<> done = co_await sweep(lane, act, std::move(*filter));
   accept_or_refuse(done);
 }
 
@@ -345,6 +351,16 @@ net::Task<> Session::act_on_queues(std::string_view text) {
   for (const LaneId lane : lanes) {
     if (!done || wanted->act != Act::remove) break;
     done = co_await sweep(lane, Board::Act::remove, {});
+  }
+  if (done && wanted->act == Act::remove) {
+    auto change = [&](Board& board, const Now&) -> Result<> {
+      const bool all = std::ranges::find(wanted->queues, "*") != wanted->queues.end();
+      for (const std::string& name : all ? board.queue_names() : wanted->queues) {
+        if (auto removed = board.remove_queue(name); !removed) return removed;
+      }
+      return {};
+    };
+    done = co_await shared_.engine.write_alone(worker_, std::move(change));
   }
   if (done && wanted->act == Act::latency) {
     fwp::append_bulk(out_, latencies);

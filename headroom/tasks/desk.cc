@@ -25,43 +25,37 @@ JobView view_of(Board::Whereabouts found) {
 
 }  // namespace
 
-Result<Desk::Enqueued> Desk::enqueue(const std::vector<std::string>& texts) {
-  Enqueued done;
-  std::vector<std::pair<std::size_t, Job>> jobs;
-  done.jids.resize(texts.size());
+Enqueueing::Enqueueing(const std::vector<std::string>& texts, Bytes limit) {
+  done_.jids.resize(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    auto job = read_job(with_jid(texts[i], text::random_hex(12)), wall_now(),
-                        {.bytes = options_.job_limit});
+    auto job = read_job(with_jid(texts[i], text::random_hex(12)), wall_now(), {.bytes = limit});
     if (job) {
-      jobs.emplace_back(i, std::move(*job));
+      jobs_.emplace_back(i, std::move(*job));
     } else {
-      done.refusals.emplace_back(i, job.error());
+      done_.refusals.emplace_back(i, job.error());
     }
   }
-  const std::size_t unread = done.refusals.size();
-  auto written = engine_.run_write([&](Board& board, const Now& now) -> Result<> {
-    done.refusals.resize(unread);  // it may be run again
-    for (const auto& [index, job] : jobs) {
-      auto pushed = board.push(job, now);
-      if (board.store_error()) return pushed;
-      done.jids[index] = pushed ? job.jid : "";
-      if (!pushed) done.refusals.emplace_back(index, pushed.error());
-    }
-    return {};
-  });
-  if (!written) return pass(written);
-  return done;
+  unread_ = done_.refusals.size();
 }
 
-Result<std::vector<LaneId>> Desk::lanes() {
-  std::vector<LaneId> lanes{kScheduled, kRetries, kDead};
-  auto looked = engine_.run_read([&](Board& board, const Now&) {
-    for (const std::string& name : board.queue_names()) {
-      for (const LaneId lane : board.lanes_of(name)) lanes.push_back(lane);
-    }
-  });
-  if (!looked) return pass(looked);
-  return lanes;
+Result<> Enqueueing::write(Board& board, const Now& now) {
+  done_.refusals.resize(unread_, {0, Error{}});  // it may be run again
+  for (auto& [index, job] : jobs_) {
+    const std::string jid = job.jid;
+    auto pushed = board.offer(job, now);
+    if (board.store_error()) return pushed;
+    done_.jids[index] = pushed ? jid : "";
+    if (!pushed) done_.refusals.emplace_back(index, pushed.error());
+  }
+  return {};
+}
+
+Result<Enqueued> Desk::enqueue(const std::vector<std::string>& texts) {
+  Enqueueing jobs(texts, options_.job_limit);
+  auto written =
+      engine_.run_write([&](Board& board, const Now& now) { return jobs.write(board, now); });
+  if (!written) return pass(written);
+  return jobs.done();
 }
 
 Result<JobView> Desk::find(std::string_view jid) {
@@ -76,25 +70,18 @@ Result<JobView> Desk::find(std::string_view jid) {
     if (!looked) return pass(looked);
     return view;
   }
-  auto all = lanes();
-  if (!all) return pass(all);
-  for (const LaneId lane : *all) {
-    Key after = kBegin;
-    for (bool end = false; !end;) {
-      Result<Board::Swept> swept;
-      looked = engine_.run_read([&](Board& board, const Now& now) {
-        swept = board.sweep(
-            lane, after, kStep, Board::Act::none, [jid](const Job& job) { return job.jid == jid; },
-            now);
-      });
-      if (!looked) return pass(looked);
-      if (!swept) return pass(swept);
-      if (!swept->jobs.empty())
-        return JobView{state_of(lane, false), std::move(swept->jobs.front().job),
-                       swept->jobs.front().place, "", 0};
-      after = swept->last;
-      end = swept->end;
-    }
+  std::uint64_t after = 0;
+  for (bool end = false; !end;) {
+    Result<Board::Searched> searched;
+    looked = engine_.run_read(
+        [&](Board& board, const Now&) { searched = board.search(jid, after, kSearchStep); });
+    if (!looked) return pass(looked);
+    if (!searched) return pass(searched);
+    if (searched->job)
+      return JobView{state_of(searched->job->place.lane, false), std::move(searched->job->job),
+                     searched->job->place, "", 0};
+    after = searched->looked_to;
+    end = searched->end;
   }
   return trace_of(jid);
 }
@@ -121,7 +108,8 @@ Result<> Desk::act_on(std::string_view jid, Board::Act act) {
   auto done = engine_.run_write_alone([&](Board& board, const Now& now) -> Result<> {
     const Key before{place.key.rank, place.key.seq - 1};
     auto swept = board.sweep(
-        place.lane, before, 1, act, [jid](const Job& job) { return job.jid == jid; }, now);
+        place.lane, before, 1, act, [jid](const Job& job) { return job.jid == jid; }, now,
+        Board::Running::taken);
     if (!swept) return pass(swept);
     matched = swept->matched;
     return {};
@@ -140,7 +128,7 @@ Result<std::vector<LaneId>> Desk::lanes_of(std::string_view set, std::string_vie
   if (set == "retrying") return std::vector{kRetries};
   if (set == "dead") return std::vector{kDead};
   if (set != "waiting")
-    return fail(Errc::invalid, "expected one of waiting, running, scheduled, retrying, dead");
+    return fail(Errc::invalid, "expected one of waiting, scheduled, retrying, dead");
   std::vector<LaneId> lanes;
   auto looked = engine_.run_read([&](Board& board, const Now&) { lanes = board.lanes_of(queue); });
   if (!looked) return pass(looked);
@@ -164,14 +152,10 @@ Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, c
   if (!lanes) return pass(lanes);
   bool more = false;
   for (const LaneId lane : *lanes) {
-    Result<Board::Swept> swept;
-    auto looked = engine_.run_read([&](Board& board, const Now& now) {
-      swept = board.sweep(lane, after, limit, Board::Act::none, {}, now);
-    });
-    if (!looked) return pass(looked);
-    if (!swept) return pass(swept);
-    more = more || !swept->end;
-    for (StoredJob& stored : swept->jobs)
+    auto page = page_of(lane, after, limit);
+    if (!page) return pass(page);
+    more = more || !page->end;
+    for (StoredJob& stored : page->jobs)
       listing.jobs.push_back({state_of(lane, false), std::move(stored.job), stored.place, "", 0});
     // What cannot be on this page any more is let go: a queue may have many lines.
     std::ranges::sort(listing.jobs, {}, [](const JobView& job) { return job.place.key; });
@@ -180,6 +164,27 @@ Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, c
   }
   if (more && !listing.jobs.empty()) listing.next = listing.jobs.back().place.key;
   return listing;
+}
+
+// The next `limit` jobs of a lane that nobody works on, or all.
+Result<StoredPage> Desk::page_of(LaneId lane, Key after, std::size_t limit) {
+  StoredPage page{.jobs = {}, .end = false};
+  std::size_t bytes = 0;
+  while (!page.end && page.jobs.size() < limit && bytes < Store::kPageBytes) {
+    Result<Board::Swept> swept;
+    auto looked = engine_.run_read([&](Board& board, const Now& now) {
+      swept = board.sweep(lane, after, limit - page.jobs.size(), Board::Act::none, {}, now);
+    });
+    if (!looked) return pass(looked);
+    if (!swept) return pass(swept);
+    page.end = swept->end;
+    after = swept->last;
+    for (StoredJob& stored : swept->jobs) {
+      bytes += stored.job.body.size();
+      page.jobs.push_back(std::move(stored));
+    }
+  }
+  return page;
 }
 
 Result<std::uint64_t> Desk::sweep(std::string_view set, std::string_view queue, Board::Act act,

@@ -26,18 +26,33 @@ struct JobView {
   Track track{};  // of a tracked job
 };
 
+// What became of jobs that were enqueued together.
+struct Enqueued {
+  std::vector<std::string> jids;                        // "" where refused
+  std::vector<std::pair<std::size_t, Error>> refusals;  // by the job's place in the list
+};
+
+// Jobs as texts, to be written as one change: all, or those that can be. It must stay where it is until that change is answered.
+class Enqueueing {
+ public:
+  Enqueueing(const std::vector<std::string>& texts, Bytes limit);
+  [[nodiscard]] Result<> write(Board& board, const Now& now);
+  [[nodiscard]] const Enqueued& done() const { return done_; }
+
+ private:
+  Enqueued done_;
+  std::vector<std::pair<std::size_t, Job>> jobs_;
+  std::size_t unread_ = 0;
+};
+
 class Desk {
  public:
   static constexpr std::size_t kPage = 1000;
   static constexpr std::size_t kStep = 500;
+  static constexpr std::size_t kSearchStep = 20'000;
 
   Desk(Engine& engine, const TasksOptions& options) : engine_(engine), options_(options) {}
 
-  // All or those that can be; each refusal by the job's place in the list.
-  struct Enqueued {
-    std::vector<std::string> jids;  // "" where refused
-    std::vector<std::pair<std::size_t, Error>> refusals;
-  };
   [[nodiscard]] Result<Enqueued> enqueue(const std::vector<std::string>& jobs);
 
   // Errc::not_found.
@@ -77,8 +92,8 @@ class Desk {
   static constexpr Key kBegin{std::numeric_limits<std::int64_t>::min(), 0};
 
  private:
-  [[nodiscard]] Result<std::vector<LaneId>> lanes();
   [[nodiscard]] Result<std::vector<LaneId>> lanes_of(std::string_view set, std::string_view queue);
+  [[nodiscard]] Result<StoredPage> page_of(LaneId lane, Key after, std::size_t limit);
   [[nodiscard]] Result<std::uint64_t> sweep_lane(LaneId lane, Board::Act act,
                                                  const Board::Filter& filter);
   [[nodiscard]] Result<JobView> trace_of(std::string_view jid);

@@ -22,10 +22,12 @@ std::uint64_t fresh_seed() {
 }  // namespace
 
 Engine::Engine(net::Workers& workers, metrics::Registry& registry, std::unique_ptr<Store> store,
-               const TasksOptions& options)
+               const TasksOptions& options, link::Spans* spans)
     : workers_(workers),
       options_(options),
       store_(std::move(store)),
+      leaving_(workers.size()),
+      traced_(spans),
       answers_(workers.size()),
       commits_(registry.counter(kCommits)),
       failed_commits_(registry.counter(kFailedCommits)),
@@ -85,29 +87,47 @@ void Engine::ask(Request& request) {
   done.wait();
 }
 
+// The post comes after all that this round of the worker's events brings.
 void Engine::submit(Request* request) {
+  if (request->worker == nullptr) return hand_over(std::span(&request, 1));
+  std::vector<Request*>& leaving = leaving_[request->worker->index()];
+  leaving.push_back(request);
+  if (leaving.size() > 1) return;
+  request->worker->post([this, &leaving] {
+    hand_over(leaving);
+    leaving.clear();
+  });
+}
+
+void Engine::hand_over(std::span<Request* const> requests) {
+  std::size_t room = 0;
   bool first = false;
+  bool running = false;
   {
     const std::lock_guard lock(mutex_);
-    const bool full = waiting_.load(std::memory_order_relaxed) >= kMostWaiting;
-    if (running_ && !full) {
-      waiting_.fetch_add(1, std::memory_order_relaxed);
-      first = inbox_.empty();
-      inbox_.push_back(request);
-    } else {
-      request->result = full ? fail(Errc::overloaded, "too many requests wait for the task server")
-                             : fail(Errc::unavailable, "the task server has stopped");
-      refused_.add_shared();
-      // Never from within the initiation: its coroutine has not been suspended yet.
-      if (request->worker != nullptr) {
-        request->worker->post([request] { resume(request); });
-      } else {
-        resume(request);
-      }
-      return;
-    }
+    running = running_;
+    const std::size_t waiting = waiting_.load(std::memory_order_relaxed);
+    if (running && waiting < kMostWaiting) room = std::min(requests.size(), kMostWaiting - waiting);
+    waiting_.fetch_add(room, std::memory_order_relaxed);
+    first = room > 0 && inbox_.empty();
+    inbox_.insert(inbox_.end(), requests.begin(),
+                  requests.begin() + static_cast<std::ptrdiff_t>(room));
   }
   if (first) arrived_.notify_one();
+  for (Request* request : requests.subspan(room)) {
+    running ? refuse(request, Errc::overloaded, "too many requests wait for the task server")
+            : refuse(request, Errc::unavailable, "the task server has stopped");
+  }
+}
+
+void Engine::refuse(Request* request, Errc code, std::string_view why) {
+  request->result = fail(code, std::string(why));
+  refused_.add_shared();
+  if (request->worker != nullptr) {
+    request->worker->post([request] { resume(request); });
+  } else {
+    resume(request);
+  }
 }
 
 net::Task<Result<>> Engine::write(net::Worker& worker, Change change) {
@@ -134,6 +154,13 @@ net::Task<Engine::Take> Engine::fetch(net::Worker& worker, const std::vector<std
   co_await ask(worker, request);
   if (!request.result) co_return pass(request.result);
   co_return std::move(request.job);
+}
+
+net::Task<Result<Track>> Engine::outcome(net::Worker& worker, std::string jid, TimePoint until) {
+  Request request{.kind = Kind::outcome, .wid = jid, .until = until};
+  co_await ask(worker, request);
+  if (!request.result) co_return pass(request.result);
+  co_return std::move(request.track);
 }
 
 void Engine::tell(Look look) {
@@ -168,10 +195,12 @@ void Engine::run() {
     const Now now = Now::real();
     TimePoint due = std::max(board_->next_due(now), upkeep_from_);
     for (const Request* waiter : waiters_) due = std::min(due, waiter->until);
+    for (const auto& [jid, waiter] : awaited_) due = std::min(due, waiter->until);
     {
       std::unique_lock lock(mutex_);
       arrived_.wait_until(lock, due, [&] {
-        return !inbox_.empty() || !told_.empty() || ending_ || (no_waiting_ && !waiters_.empty());
+        return !inbox_.empty() || !told_.empty() || ending_ ||
+               (no_waiting_ && (!waiters_.empty() || !awaited_.empty()));
       });
       batch.swap(inbox_);
       told.swap(told_);
@@ -212,7 +241,7 @@ void Engine::round(std::span<Request* const> batch, std::vector<Look>& told) {
   look_and_fetch(looks, now);
   flush();
   bool upkeep = now.steady >= upkeep_from_;
-  if (auto prepared = board_->prepare(); !prepared) {
+  if (auto prepared = board_->prepare(now); !prepared) {
     note_trouble(prepared.error());
     upkeep = false;
   }
@@ -220,6 +249,7 @@ void Engine::round(std::span<Request* const> batch, std::vector<Look>& told) {
   write_batch(writes, upkeep, now);
   for (Request* const& request : alone) write_batch(std::span(&request, 1), false, now);
   serve_waiters(now);
+  serve_outcomes(now);
   end_waiters(now);
   flush();
   refresh_status(now);
@@ -254,6 +284,10 @@ void Engine::measure_pace(BoardStatus& status, const Now& now) {
     queue.pushed_per_s = pace.pushed_per_s;
     queue.done_per_s = pace.done_per_s;
   }
+  if (paces_.size() == status.queues.size()) return;
+  std::erase_if(paces_, [&](const auto& pace) {
+    return !std::ranges::binary_search(status.queues, pace.first, {}, &QueueStatus::name);
+  });
 }
 
 BoardStatus Engine::last_status() const {
@@ -268,6 +302,8 @@ void Engine::look_and_fetch(std::span<Request* const> batch, const Now& now) {
       answer(request);
     } else if (request->kind == Kind::fetch && !try_fetch(request, now)) {
       waiters_.push_back(request);
+    } else if (request->kind == Kind::outcome && !try_outcome(request, now)) {
+      awaited_.emplace(request->wid, request);
     }
   }
 }
@@ -280,6 +316,7 @@ bool Engine::try_fetch(Request* fetch, const Now& now) {
     return false;
   } else {
     wait_recorder_.record((*taken)->waited);
+    traced_.began(**taken);
     fetch->job = std::move(**taken);
   }
   answer(fetch);
@@ -287,8 +324,38 @@ bool Engine::try_fetch(Request* fetch, const Now& now) {
 }
 
 void Engine::serve_waiters(const Now& now) {
-  if (!board_->take_news(now)) return;
-  std::erase_if(waiters_, [&](Request* waiter) { return try_fetch(waiter, now); });
+  Board::News news = board_->take_news(now);
+  if (!news || waiters_.empty()) return;
+  const std::vector<std::string>* empty = nullptr;  // queues that have nothing now
+  const auto concerned = [&](const std::string& queue) { return news.queues.contains(queue); };
+  std::erase_if(waiters_, [&](Request* waiter) {
+    if (!news.everywhere && std::ranges::none_of(*waiter->queues, concerned)) return false;
+    if (empty != nullptr && *empty == *waiter->queues) return false;
+    if (try_fetch(waiter, now)) return true;
+    if (!board_->is_quiet(waiter->wid)) empty = waiter->queues;
+    return false;
+  });
+}
+
+// Answered once its job has an outcome, its time is over, or it is followed no more.
+bool Engine::try_outcome(Request* request, const Now& now) {
+  Track track = board_->track_of(request->wid);
+  if (track.state == TrackState::unknown) {
+    request->result = fail(Errc::not_found, "the job is not tracked, or not any more");
+  } else if (!track.has_outcome() && request->until > now.steady && !no_waiting_) {
+    return false;
+  }
+  request->track = std::move(track);
+  answer(request);
+  return true;
+}
+
+void Engine::serve_outcomes(const Now& now) {
+  for (const std::string& jid : board_->take_outcomes()) {
+    const auto [begin, end] = awaited_.equal_range(jid);
+    for (auto at = begin; at != end;)
+      at = try_outcome(at->second, now) ? awaited_.erase(at) : std::next(at);
+  }
 }
 
 void Engine::end_waiters(const Now& now) {
@@ -296,6 +363,10 @@ void Engine::end_waiters(const Now& now) {
     if (waiter->until > now.steady && !no_waiting_) return false;
     answer(waiter);
     return true;
+  });
+  std::erase_if(awaited_, [&](const auto& awaited) {
+    const bool over = awaited.second->until <= now.steady || no_waiting_;
+    return over && try_outcome(awaited.second, now);
   });
 }
 
@@ -325,6 +396,7 @@ bool Engine::try_transaction(std::span<Request* const> writes, bool upkeep, cons
     done_.add_shared(outcome.done);
     failed_.add_shared(outcome.failed);
     for (const Duration run : outcome.runs) run_recorder_.record(run);
+    for (const auto& ended : outcome.ended) traced_.ended(ended, now.steady);
     commits_.add_shared();
     note_success();
     return true;

@@ -1,6 +1,7 @@
 // headroom/tasks/engine.h - the thread on which the board and its store live, and how everybody else asks it.
 //
-// What has arrived is taken as one batch: first what only reads and what fetches, then all changes in one transaction with one fsync, then
+// What the coroutines of a worker ask in one round of its events is handed over at once, at the end of the round. What has arrived is taken as
+// one batch: first what only reads and what fetches, then all changes in one transaction with one fsync, then
 // their answers, then the fetches that wait get what has become ready. While one batch is on its way to the disk the next one gathers; when it
 // is quiet a change waits for nothing but its own fsync.
 //
@@ -25,11 +26,13 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "headroom/base/metrics.h"
 #include "headroom/net/worker.h"
 #include "headroom/tasks/board.h"
+#include "headroom/tasks/traced.h"
 
 namespace headroom::tasks {
 
@@ -41,8 +44,9 @@ class Engine {
   using Look = std::move_only_function<void(Board&, const Now&)>;
   using Take = Result<std::optional<Leased>>;
 
+  // `spans`: where those of traced jobs go; null: nowhere.
   Engine(net::Workers& workers, metrics::Registry& registry, std::unique_ptr<Store> store,
-         const TasksOptions& options);
+         const TasksOptions& options, link::Spans* spans = nullptr);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   ~Engine();
@@ -62,6 +66,10 @@ class Engine {
   // Waits for a job until `until`; nothing when there was none.
   [[nodiscard]] net::Task<Take> fetch(net::Worker& worker, const std::vector<std::string>& queues,
                                       std::string_view wid, TimePoint until);
+  // What became of a tracked job: waits for its end, or for it to be dead, until `until`; then as it is. Errc::not_found: it is not tracked,
+  // or not any more.
+  [[nodiscard]] net::Task<Result<Track>> outcome(net::Worker& worker, std::string jid,
+                                                 TimePoint until);
   // Without an answer.
   void tell(Look look);
 
@@ -71,6 +79,8 @@ class Engine {
   [[nodiscard]] Result<> run_read(Look look);
 
   [[nodiscard]] Bytes job_limit() const { return options_.job_limit; }
+  // After stop_waiting().
+  [[nodiscard]] bool ends() const { return no_waiting_; }
   // As the board was at most a second ago.
   [[nodiscard]] BoardStatus last_status() const;
   [[nodiscard]] metrics::HistogramValues run_times() const { return run_time_.values(); }
@@ -79,7 +89,7 @@ class Engine {
   [[nodiscard]] std::optional<std::string> trouble() const;
 
  private:
-  enum class Kind : std::uint8_t { read, fetch, write, alone };
+  enum class Kind : std::uint8_t { read, fetch, write, alone, outcome };
 
   // In the frame of who waits for it.
   struct Request {
@@ -88,9 +98,10 @@ class Engine {
     Change change{};
     Look look{};
     const std::vector<std::string>* queues = nullptr;
-    std::string_view wid{};
+    std::string_view wid{};  // outcome: the jid
     TimePoint until{};
     std::optional<Leased> job{};
+    Track track{};
     Result<> result{};
     std::move_only_function<void()> resume{};
   };
@@ -98,6 +109,9 @@ class Engine {
   [[nodiscard]] net::Task<> ask(net::Worker& worker, Request& request);
   void ask(Request& request);
   void submit(Request* request);
+  // Of one worker, or of a thread that waits.
+  void hand_over(std::span<Request* const> requests);
+  void refuse(Request* request, Errc code, std::string_view why);
   void run();
   void round(std::span<Request* const> batch, std::vector<Look>& told);
   void look_and_fetch(std::span<Request* const> batch, const Now& now);
@@ -107,6 +121,8 @@ class Engine {
   bool try_fetch(Request* fetch, const Now& now);
   void serve_waiters(const Now& now);
   void end_waiters(const Now& now);
+  bool try_outcome(Request* request, const Now& now);
+  void serve_outcomes(const Now& now);
   void answer(Request* request);
   static void resume(Request* request);
   void flush();
@@ -129,9 +145,12 @@ class Engine {
   bool running_ = false;
   std::atomic<bool> no_waiting_{false};
 
+  std::vector<std::vector<Request*>> leaving_;  // by worker, each its own: gathered in this round
   std::list<Request*> waiters_;                 // the engine's thread
-  std::vector<std::vector<Request*>> answers_;  // by worker
-  TimePoint upkeep_from_{};                     // not before
+  TracedJobs traced_;                           // the same
+  std::unordered_multimap<std::string, Request*> awaited_;  // by jid; the engine's thread
+  std::vector<std::vector<Request*>> answers_;              // by worker
+  TimePoint upkeep_from_{};                                 // not before
   TimePoint next_complaint_{};
   std::atomic<std::size_t> waiting_{0};
   metrics::Counter& commits_;

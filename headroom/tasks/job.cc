@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "headroom/fwp/command.h"
 #include "headroom/json/json.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
@@ -21,6 +22,7 @@ constexpr std::int64_t kMostReserve = 86400;
 constexpr std::int64_t kStandardRetry = 25;
 constexpr std::int64_t kMostRetry = 1000;
 constexpr std::int64_t kMostPriority = 255;
+constexpr std::int64_t kMostSeconds = std::numeric_limits<std::int32_t>::max();
 
 bool is_word(std::string_view word) {
   return word.size() <= kWordLimit &&
@@ -58,7 +60,9 @@ void append_canonical(std::string& out, json::Value value) {
 class JobReader {
  public:
   JobReader(std::string_view text, json::Value root, WallTime now)
-      : text_(text), root_(root), in_(root), now_(now) {}
+      : text_(text), root_(root), in_(root), now_(now) {
+    in_.allow_others();
+  }
 
   Result<Job> read() {
     std::string type;
@@ -71,10 +75,9 @@ class JobReader {
     read_times();
     in_.optional_object("custom", [this](json::Reader& custom) { read_custom(custom); });
     check(type, args);
-    in_.allow_others();
     if (auto done = in_.finish(); !done) return pass(done);
-    job_.jobtype = type;
     set_unique_key(type, *args);
+    job_.jobtype = std::move(type);
     complete_body();
     return std::move(job_);
   }
@@ -110,6 +113,7 @@ class JobReader {
     std::string until;
     std::int64_t unique_for = 0;
     std::optional<std::int64_t> expires_in;
+    custom.allow_others();
     custom.optional("expires_at", expires_at);
     custom.optional("expires_in", expires_in);
     custom.optional("unique_for", unique_for);
@@ -131,13 +135,14 @@ class JobReader {
       custom.refuse("unique_until", "expected success or start");
     const auto time = expires_at.empty() ? std::optional<WallTime>(0) : parse_time(expires_at);
     if (!time) custom.refuse("expires_at", "expected a time such as 2026-11-21T10:38:57Z");
-    if (expires_in && (*expires_in < 0 || *expires_in > std::numeric_limits<std::int32_t>::max()))
+    if (expires_in && (*expires_in < 0 || *expires_in > kMostSeconds))
       custom.refuse("expires_in", "expected seconds, from 0");
     job_.unique_for_s = static_cast<std::uint32_t>(
         std::clamp<std::int64_t>(unique_for, 0, std::numeric_limits<std::int32_t>::max()));
     job_.unique_until = until == "start" ? UniqueUntil::start : UniqueUntil::success;
-    job_.expires = expires_in ? now_ + *expires_in * kSecond : time.value_or(0);
-    custom.allow_others();
+    job_.expires = expires_in
+                       ? now_ + std::clamp<std::int64_t>(*expires_in, 0, kMostSeconds) * kSecond
+                       : time.value_or(0);
   }
 
   // Each job of it must be good, so that none is found wanting when its turn comes.
@@ -183,9 +188,11 @@ class JobReader {
     std::string more;
     const auto lacks = [this](std::string_view name) { return !root_.find(name).has_value(); };
     if (lacks("queue")) more += R"(,"queue":"default")";
-    if (lacks("created_at")) more += fmt::format(R"(,"created_at":"{}")", format_time(now_));
-    if (job_.at == 0 && lacks("enqueued_at"))
-      more += fmt::format(R"(,"enqueued_at":"{}")", format_time(now_));
+    const auto add_time = [&](std::string_view start) {
+      more.append(start).append(format_time(now_)) += '"';
+    };
+    if (lacks("created_at")) add_time(R"(,"created_at":")");
+    if (job_.at == 0 && lacks("enqueued_at")) add_time(R"(,"enqueued_at":")");
     const std::size_t end = text_.rfind('}');
     job_.body.reserve(text_.size() + more.size());
     job_.body.append(text_.substr(0, end)).append(more).append("}");
@@ -211,6 +218,8 @@ std::int64_t member_or(const std::optional<json::Value>& object, std::string_vie
 }  // namespace
 
 Result<Job> read_job(std::string_view text, WallTime now, const JobLimits& limits) {
+  if (text.size() > limits.bytes.count)
+    return fail(Errc::invalid, fmt::format("Invalid job: longer than {}", to_string(limits.bytes)));
   auto document = parse(text, limits.bytes);
   if (!document) return pass(document, "Invalid job");
   if (document->root().kind() != json::Kind::object)
@@ -220,16 +229,47 @@ Result<Job> read_job(std::string_view text, WallTime now, const JobLimits& limit
   return job;
 }
 
+namespace {
+
+struct Tries {
+  std::int64_t failed = 0;     // before this one
+  std::int64_t remaining = 0;  // after it
+};
+
+// The text with its `failure`; `next`: of its next try, 0 when there is none.
+std::string with_failure(std::string_view text, const Failure& failure, const Tries& tries,
+                         WallTime now, WallTime next) {
+  std::string body = "{";
+  append_members(body, text, {"failure"});
+  body += R"("failure":)";
+  json::Writer out(body);
+  out.begin_object().field("retry_count", tries.failed).field("remaining", tries.remaining);
+  out.field("failed_at", format_time(now));
+  if (next != 0) out.field("next_at", format_time(next));
+  out.field("errtype", failure.errtype)
+      .field("message", failure.message)
+      .field("backtrace", failure.backtrace);
+  out.end_object();
+  body += '}';
+  return body;
+}
+
+std::int64_t failures_before(json::Value root) {
+  const auto before = root.find("failure");
+  return before ? member_or(before, "retry_count", -1) + 1 : 0;
+}
+
+}  // namespace
+
 Verdict judge(const Job& job, const Failure& failure, WallTime now, const Backoffs& backoffs,
               Random& random) {
-  Verdict verdict;
   auto document = parse(job.body, Bytes{job.body.size()});
   if (!document)
     return {.next = Verdict::Next::dead, .at = 0, .body = job.body};  // it was valid when it came
   const json::Value root = document->root();
   const std::int64_t retry = member_or(root, "retry", kStandardRetry);
-  const auto before = root.find("failure");
-  const std::int64_t failed = before ? member_or(before, "retry_count", -1) + 1 : 0;
+  const std::int64_t failed = failures_before(root);
+  Verdict verdict;
   if (retry == 0) {
     verdict.next = Verdict::Next::discarded;
   } else if (failed >= retry) {
@@ -239,28 +279,51 @@ Verdict judge(const Job& job, const Failure& failure, WallTime now, const Backof
     verdict.at = std::max(now + backoffs.wait(type, static_cast<std::uint64_t>(failed), random),
                           failure.retry_at);
   }
-  json::Writer out(verdict.body);
-  out.begin_object();
-  root.each_member([&](std::string_view name, json::Value member) {
-    if (name != "failure") out.key(name).raw(member.text());
-  });
-  out.key("failure")
-      .begin_object()
-      .field("retry_count", failed)
-      .field("remaining", std::max<std::int64_t>(retry - failed - 1, 0));
-  out.field("failed_at", format_time(now));
-  if (verdict.at != 0) out.field("next_at", format_time(verdict.at));
-  out.field("errtype", failure.errtype)
-      .field("message", failure.message)
-      .field("backtrace", failure.backtrace);
-  out.end_object().end_object();
+  const Tries tries{failed, std::max<std::int64_t>(retry - failed - 1, 0)};
+  verdict.body = with_failure(job.body, failure, tries, now, verdict.at);
   return verdict;
+}
+
+std::string buried(const Job& job, const Failure& failure, WallTime now) {
+  auto document = parse(job.body, Bytes{job.body.size()});
+  if (!document) return job.body;
+  return with_failure(job.body, failure, {failures_before(document->root()), 0}, now, 0);
 }
 
 std::string type_of(const Job& job) {
   auto document = parse(job.body, Bytes{job.body.size()});
   const auto type = document ? document->root().find("jobtype") : std::nullopt;
   return std::string(type ? type->string().value_or("") : "");
+}
+
+namespace {
+
+// Names may be written with escapes.
+bool is_name(std::string_view raw, std::string_view name) {
+  if (!raw.contains('\\')) return raw.substr(1, raw.size() - 2) == name;
+  const auto document = json::parse(raw, {.bytes = Bytes{raw.size()}});
+  return document && document->root().string() == name;
+}
+
+}  // namespace
+
+std::optional<std::string_view> raw_member(std::string_view object, std::string_view name) {
+  const auto members = fwp::members_of(object);
+  for (std::size_t i = 0; members && i < members->size(); ++i) {
+    if (is_name((*members)[i].name, name)) return (*members)[i].value;
+  }
+  return std::nullopt;
+}
+
+void append_members(std::string& out, std::string_view object,
+                    std::initializer_list<std::string_view> without) {
+  const auto members = fwp::members_of(object);
+  for (std::size_t i = 0; members && i < members->size(); ++i) {
+    const auto [name, value] = (*members)[i];
+    if (std::ranges::any_of(without, [&](std::string_view each) { return is_name(name, each); }))
+      continue;
+    out.append(name).append(":").append(value) += ',';
+  }
 }
 
 std::string with_member(std::string_view text, std::string_view name, std::string_view value) {
@@ -284,28 +347,22 @@ std::string with_jid(std::string_view text, std::string_view jid) {
 }
 
 Result<std::string> next_in_chain(std::string_view text, std::string_view jid) {
-  auto document = parse(text, Bytes{text.size()});
-  const auto custom = document ? document->root().find("custom") : std::nullopt;
-  const auto chain = custom ? custom->find("chain") : std::nullopt;
-  if (!chain || chain->size() == 0) return fail(Errc::not_found, "nothing follows");
-  const json::Value next = chain->item(0);
-  std::string whole;
-  json::Writer out(whole);
-  out.begin_object();
-  next.each_member([&](std::string_view name, json::Value member) {
-    if (name != "custom") out.key(name).raw(member.text());
-  });
-  out.key("custom").begin_object();
-  if (const auto own = next.find("custom"); own && own->kind() == json::Kind::object) {
-    own->each_member(
-        [&](std::string_view name, json::Value member) { out.key(name).raw(member.text()); });
+  const auto custom = raw_member(text, "custom");
+  const auto chain = custom ? raw_member(*custom, "chain") : std::nullopt;
+  const auto jobs = chain ? fwp::elements_of(*chain) : std::vector<std::string_view>{};
+  if (!jobs || jobs->empty()) return fail(Errc::not_found, "nothing follows");
+  std::string whole = "{";
+  append_members(whole, jobs->front(), {"custom"});
+  whole += R"("custom":{)";
+  const auto own = raw_member(jobs->front(), "custom");
+  if (own && own->starts_with('{')) append_members(whole, *own, {"chain"});
+  if (jobs->size() > 1) {
+    whole += R"("chain":[)";
+    for (std::size_t i = 1; i < jobs->size(); ++i) whole.append((*jobs)[i]) += ',';
+    whole.back() = ']';
   }
-  if (chain->size() > 1) {
-    out.key("chain").begin_array();
-    for (std::size_t i = 1; i < chain->size(); ++i) out.raw(chain->item(i).text());
-    out.end_array();
-  }
-  out.end_object().end_object();
+  if (whole.ends_with(',')) whole.pop_back();
+  whole += "}}";
   return with_jid(whole, jid);
 }
 

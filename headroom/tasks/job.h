@@ -10,6 +10,8 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -81,8 +83,18 @@ struct Verdict {
 [[nodiscard]] Verdict judge(const Job& job, const Failure& failure, WallTime now,
                             const Backoffs& backoffs, Random& random);
 
+// Its text as one that is tried no more, whatever its `retry` says.
+[[nodiscard]] std::string buried(const Job& job, const Failure& failure, WallTime now);
+
 // Its jobtype, for people; "" when the text has none.
 [[nodiscard]] std::string type_of(const Job& job);
+
+// The value of a member of a JSON object as it was written; nothing: it has none of this name. Both texts below must be valid.
+[[nodiscard]] std::optional<std::string_view> raw_member(std::string_view object,
+                                                         std::string_view name);
+// Appends the members of an object as they were written, but those of the names in `without`, each followed by a comma.
+void append_members(std::string& out, std::string_view object,
+                    std::initializer_list<std::string_view> without);
 
 // `text`, a JSON object, with `"name":value` as its first member; `value` is JSON.
 [[nodiscard]] std::string with_member(std::string_view text, std::string_view name,

@@ -209,5 +209,35 @@ TEST(Job, AMemberIsPutInFrontOfTheOthers) {
   EXPECT_EQ(with_jid(R"({"jid":"mine"})", "other"), R"({"jid":"mine"})");
 }
 
+TEST(JobText, WhatAFailedJobHoldsStaysByteForByte) {
+  const std::string_view text =
+      R"({"jid":"job-00000001", "jobtype":"T","args":[123456789012345678901234567890, 19.90,{"a":1.0}],"fail\u0075re":{"retry_count":1},"x" : "},\"{"})";
+  auto job = read_job(text, 0);
+  ASSERT_TRUE(job.has_value());
+  Random random(1);
+  const Backoffs backoffs(std::vector<BackoffOptions>{});
+  for (int i = 0; i < 3; ++i)
+    job->body = judge(*job, {"E", "m", {}}, 1'000'000, backoffs, random).body;
+  EXPECT_NE(job->body.find(R"("args":[123456789012345678901234567890, 19.90,{"a":1.0}])"),
+            std::string::npos);
+  EXPECT_NE(job->body.find(R"("x":"},\"{")"), std::string::npos);
+  const auto document = json::parse(job->body);
+  ASSERT_TRUE(document.has_value()) << job->body;
+  EXPECT_EQ(document->root().find("failure")->find("retry_count")->integer(), 4);
+}
+
+TEST(JobText, TheNextOfAChainIsByteForByteWhatItsProducerWrote) {
+  const auto next = next_in_chain(
+      R"({"jid":"a","custom":{"chain":[{"jobtype":"A","args":[1.10],"custom":{"k":2.0}},{"jobtype":"B","args":[3.0]}]}})",
+      "job-00000002");
+  ASSERT_TRUE(next.has_value());
+  EXPECT_EQ(
+      *next,
+      R"({"jid":"job-00000002","jobtype":"A","args":[1.10],"custom":{"k":2.0,"chain":[{"jobtype":"B","args":[3.0]}]}})");
+  EXPECT_EQ(*next_in_chain(*next, "job-00000003"),
+            R"({"jid":"job-00000003","jobtype":"B","args":[3.0],"custom":{}})");
+  EXPECT_FALSE(next_in_chain(*next_in_chain(*next, "job-00000003"), "x").has_value());
+}
+
 }  // namespace
 }  // namespace headroom::tasks

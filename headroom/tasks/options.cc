@@ -142,6 +142,10 @@ const Section<TasksOptions>& tasks_section() {
               "How long dead jobs are kept.", between(1s, 315360000s));
     s.setting("dead_limit", &O::dead_limit, "10000", Reload::restart,
               "How many dead jobs are kept; the oldest go first.", between(0, 100000000));
+    s.setting(
+        "analyze", &O::analyze, "false", Reload::restart,
+        "Whether the recurring task headroom-statistics runs ANALYZE where statistics are old, "
+        "or only says so.");
     s.check([](const O& o) -> Result<void> {
       if (o.tls.cert.empty() != o.tls.key.empty())
         return fail(Errc::invalid, "tls needs both 'cert' and 'key'");

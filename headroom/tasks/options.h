@@ -82,6 +82,7 @@ struct TasksOptions {
   std::uint32_t lost_limit = 0;
   Duration dead_retention{};
   std::uint64_t dead_limit = 0;
+  bool analyze = false;
 };
 
 [[nodiscard]] const config::Section<TasksOptions>& tasks_section();

@@ -287,7 +287,7 @@ class PowerCut : public ::testing::Test {
     for (const LaneId lane : board_->lanes_of("default")) {
       auto jobs = store_->read(lane, {std::numeric_limits<std::int64_t>::min(), 0}, 1'000'000);
       HR_ASSERT(jobs.has_value());
-      for (const StoredJob& job : *jobs) HR_ASSERT(jids.insert(job.job.jid).second);
+      for (const StoredJob& job : jobs->jobs) HR_ASSERT(jids.insert(job.job.jid).second);
     }
     return jids;
   }

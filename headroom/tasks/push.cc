@@ -15,6 +15,7 @@
 namespace headroom::tasks {
 namespace {
 
+constexpr Duration kAnswerPause = 2s;  // between two pieces of an answer that is no 2xx
 constexpr WallTime kLongestWait = 86'400 * kSecond;
 constexpr std::size_t kMostAddresses = 3;
 constexpr std::size_t kShown = 200;  // of an answer's body, in the job's failure
@@ -173,7 +174,7 @@ net::Task<Result<>> Push::deliver(Target& target, Work& work) {
   auto sent = co_await connection.stream().write(*bytes);
   if (!sent) co_return pass(sent, target.url.authority);
   const http::HeadLimits limits;
-  const http::BodyPace pace{.idle = std::chrono::hours(1)};  // the stream's deadline ends it
+  const http::BodyPace pace{.idle = kAnswerPause, .until = deadline};
   do {
     auto head = co_await connection.read_head(limits, pace);
     if (!head) co_return pass(head, target.url.authority);
@@ -182,13 +183,13 @@ net::Task<Result<>> Push::deliver(Target& target, Work& work) {
   for (const http::Field& field : connection.head().fields) {
     if (field.id == http::Name::retry_after) work.retry_at(retry_time(field.value, wall_now()));
   }
+  if (status / 100 == 2) co_return Result<>{};
   std::string body;
-  while (body.size() < kMostAnswer) {
+  while (body.size() < kMostAnswer && Clock::now() < deadline) {
     auto piece = co_await connection.body().next();
     if (!piece || piece->empty()) break;  // the status says enough
     body += *piece;
   }
-  if (status / 100 == 2) co_return Result<>{};
   const std::string_view why = status / 100 == 3 ? " (redirects are not followed)" : "";
   co_return fail(Errc::unavailable,
                  fmt::format("{} answered {}{}: {}", target.url.authority, status, why,

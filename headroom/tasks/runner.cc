@@ -36,7 +36,7 @@ net::Task<Result<std::string>> enqueue(Engine& engine, net::Worker& worker, NewJ
   out.end_object();
   auto read = read_job(text, wall_now(), {.bytes = engine.job_limit()});
   if (!read) co_return pass(read);
-  auto change = [&read](Board& board, const Now& now) { return board.push(*read, now); };
+  auto change = [&read](Board& board, const Now& now) { return board.offer(*read, now); };
   auto pushed = co_await engine.write(worker, std::move(change));
   if (!pushed) co_return pass(pushed);
   co_return jid;
@@ -91,7 +91,9 @@ void Runner::on(std::string jobtype, Handler handler) {
 void Runner::start() {
   HR_ASSERT(parts_.empty());
   engine_.tell(
-      [identity = WorkerIdentity{.wid = wid_, .hostname = "headroom", .labels = {options_.name}}](
+      [identity =
+           WorkerIdentity{
+               .wid = wid_, .hostname = "headroom", .labels = {options_.name}, .own = true}](
           Board& board, const Now& now) { board.connect(identity, now); });
   parts_.resize(workers_.size());
   workers_.each([this](net::Worker& worker) {

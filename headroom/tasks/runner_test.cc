@@ -194,5 +194,46 @@ TEST(Push, RetryAfterIsSecondsOrADateAndAtMostADay) {
   EXPECT_EQ(retry_time("soon", now), 0);
 }
 
+TEST_F(RunnerTest, WhoWaitsForAResultHasItAtOnceWhenTheJobEnds) {
+  Runner runner(*engine_, workers_, {.at_once = 2});
+  std::latch go_on(1);
+  runner.on("Sum", [&](Work& work) -> net::Task<Result<>> {
+    while (!go_on.try_wait()) (void)co_await net::sleep(work.group(), 5ms);
+    work.set_result("42");
+    co_return Result<>{};
+  });
+  runner.on("Fails", [](Work&) -> net::Task<Result<>> { co_return fail(Errc::invalid, "no"); });
+  runner.start();
+  const auto jids = put({{.jobtype = "Sum", .custom = R"({"track":1})"},
+                         {.jobtype = "Fails", .retry = -1, .custom = R"({"track":1})"},
+                         {.jobtype = "Sum"}});
+  std::vector<Result<Track>> seen;
+  net::TaskGroup* group = nullptr;
+  workers_[0].run_and_wait([&] {
+    group = new net::TaskGroup(workers_[0]);
+    HR_ASSERT(group->spawn([&]() -> net::Task<> {
+      const auto ask = [&](std::size_t i, Duration wait) {
+        return engine_->outcome(workers_[0], *jids[i], Clock::now() + wait);
+      };
+      auto early = co_await ask(0, 20ms);
+      seen.push_back(std::move(early));
+      go_on.count_down();
+      for (const std::size_t i : {0U, 1U, 2U}) {
+        auto track = co_await ask(i, 20s);
+        seen.push_back(std::move(track));
+      }
+    }));
+  });
+  group->stop_and_join();
+  workers_[0].run_and_wait([&] { delete group; });
+  ASSERT_EQ(seen.size(), 4U);
+  EXPECT_FALSE(seen[0]->has_outcome());
+  EXPECT_EQ(seen[1]->state, TrackState::success);
+  EXPECT_EQ(seen[1]->result, "42");
+  EXPECT_EQ(seen[2]->state, TrackState::dead);
+  EXPECT_EQ(seen[3].error().code, Errc::not_found);  // it is not tracked
+  runner.stop();
+}
+
 }  // namespace
 }  // namespace headroom::tasks

@@ -67,10 +67,12 @@ Result<Schedule> Schedule::read(std::string name, std::string_view text) {
   if (auto read = in.finish(); !read) return pass(read);
   if (schedule.name.empty() || schedule.name.size() > kNameLimit)
     return fail(Errc::invalid, "a schedule's name has 1 to 200 characters");
-  schedule.job = job->text();
+  schedule.job = raw_member(text, "job").value_or("");
   schedule.last = last.empty() ? 0 : parse_time(last).value_or(0);
   schedule.ran = ran.empty() ? 0 : parse_time(ran).value_or(0);
-  if (auto cron = schedule.parsed(); !cron) return pass(cron);
+  auto cron = schedule.parsed();
+  if (!cron) return pass(cron);
+  if (!cron->next(wall_now())) return fail(Errc::invalid, "cron: that day never comes");
   if (auto made = job_of(schedule, 0, 0); !made) return pass(made);
   return schedule;
 }

@@ -1,6 +1,9 @@
 #include "headroom/tasks/session.h"
 
-#include <unistd.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
 
 #include "headroom/auth/crypto.h"
 #include "headroom/base/log.h"
@@ -23,6 +26,16 @@ std::string expected_hash(const std::string& password, const std::string& salt,
   auth::Digest digest = auth::sha256(password + salt);
   for (std::uint32_t i = 1; i < rounds; ++i) digest = auth::sha256(text_of(digest));
   return text::hex(text_of(digest));
+}
+
+// Whether the client has ended the connection, with nothing before its end left to read. No system call in the common case.
+bool has_left(net::Stream& stream) {
+  if (stream.silent()) return false;
+  if (stream.tls() != nullptr && (SSL_get_shutdown(stream.tls()) & SSL_RECEIVED_SHUTDOWN) != 0)
+    return true;
+  char byte = 0;
+  const ssize_t n = ::recv(stream.native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 const std::string& password_of(const TasksOptions& options, const std::string& username) {
@@ -64,6 +77,8 @@ net::Task<> Session::run() {
     if (command.verb == fwp::Verb::end) break;
     refused_ = false;
     co_await obey(command);
+    if (fetched_ && has_left(stream_))
+      break;  // it went away while it waited, and never sees the job
     cells_.command(command.verb, !refused_);
     shared_.commands.fetch_add(1, std::memory_order_relaxed);
     finish_line();
@@ -148,8 +163,11 @@ net::Task<std::optional<std::string_view>> Session::read_line() {
       co_return have.substr(0, end);
     }
     searched = have.size();
-    if (searched > shared_.options.line_limit.count) {
-      fwp::append_error(out_, "ERR", "the line is longer than tasks.line_limit");
+    const std::size_t most = greeted_ ? shared_.options.line_limit.count : kHelloLimit;
+    if (searched > most) {
+      fwp::append_error(
+          out_, "ERR",
+          greeted_ ? "the line is longer than tasks.line_limit" : "the HELLO is too long");
       refused_ = true;
       (void)co_await write();
       co_return std::nullopt;

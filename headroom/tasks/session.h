@@ -5,7 +5,7 @@
 // Invariants: (1) nothing is read from who has not said HELLO with the right password; (2) answers come in the order of the commands; (3) a job
 //   whose answer could not be written goes back at once; (4) the worker of a connection is told of its end; (5) waiting for a command holds no
 //   buffer.
-// Limits: kHelloTime for the HELLO, kLineTime for the rest of a line that has begun, kWriteTime for an answer; line_limit.
+// Limits: kHelloTime and kHelloLimit for the HELLO, kLineTime for the rest of a line that has begun, kWriteTime for an answer; line_limit.
 #pragma once
 
 #include <array>
@@ -59,6 +59,7 @@ class SessionCells {
 class Session {
  public:
   static constexpr Duration kHelloTime = 2s;
+  static constexpr std::size_t kHelloLimit = 8192;
   static constexpr Duration kLineTime = 30s;
   static constexpr Duration kWriteTime = 30s;
 

@@ -164,5 +164,54 @@ TEST_F(ThrottleTest, ARateIsKeptAndWhatWaitedForItGoesOnByItself) {
   EXPECT_EQ(take(), "3");
 }
 
+TEST_F(ThrottleTest, ARateGoesOnOverAnOrderlyRestart) {
+  throttle({.rate = config::Rate{2, 60s}});
+  for (const char* jid : {"1", "2", "3"}) ASSERT_TRUE(push(jid).has_value());
+  EXPECT_EQ(order(), "12");
+  restart();
+  pass_time(30s);
+  EXPECT_EQ(take(), "");
+  pass_time(31s);
+  EXPECT_EQ(take(), "3");
+}
+
+TEST_F(ThrottleTest, ARateGoesOnOverACrashButForTheLastSecond) {
+  throttle({.by_key = true, .rate = config::Rate{100, 60s}});
+  for (int i = 0; i < 150; ++i) ASSERT_TRUE(push_for("a", fmt::format("a{:03}", i)).has_value());
+  ASSERT_TRUE(push_for("b", "b000").has_value());
+  int begun = 0;
+  while (begun < 60 && !take().empty()) ++begun;
+  pass_time(1s);  // noted
+  crash();
+  while (!take().empty()) ++begun;
+  EXPECT_EQ(begun, 102);  // a hundred of the one, and the other's once more after the crash
+  pass_time(61s);
+  for (begun = 0; !take().empty();) ++begun;
+  EXPECT_EQ(begun, 100);
+}
+
+TEST_F(ThrottleTest, WhatWasNotedIsNotedOnce) {
+  throttle({.rate = config::Rate{2, 60s}});
+  ASSERT_TRUE(push("1").has_value());
+  EXPECT_EQ(take(), "1");
+  pass_time(1s);
+  EXPECT_FALSE(board().needs_upkeep(now_));
+  pass_time(10s);
+  EXPECT_EQ(store_->notes(Throttles::kNote)->size(), 1U);
+  options_.throttles[0].rate = config::Rate{3, 60s};  // another throttle than that one
+  crash();
+  EXPECT_EQ(store_->notes(Throttles::kNote)->size(), 0U);
+}
+
+TEST_F(ThrottleTest, ALeaseThatIsTakenUpAgainDoesNotBeginAgain) {
+  throttle({.rate = config::Rate{2, 60s}});
+  connect("w");
+  for (const char* jid : {"1", "2", "3"}) ASSERT_TRUE(push(jid).has_value());
+  EXPECT_EQ(take("w"), "1");
+  restart();
+  EXPECT_EQ(take("w"), "2");
+  EXPECT_EQ(take("w"), "");
+}
+
 }  // namespace
 }  // namespace headroom::tasks

@@ -52,6 +52,29 @@ void set_flags(Job& job, std::uint32_t flags) {
 // SQLite's whole numbers are signed.
 std::int64_t number(std::uint64_t seq) { return static_cast<std::int64_t>(seq); }
 
+// A row of SqliteStore::read().
+StoredJob stored_in(const sqlite::Statement& row, LaneId lane) {
+  StoredJob found;
+  Job& job = found.job;
+  job.seq = row.column<std::uint64_t>(1);
+  found.place = {lane, {row.column<std::int64_t>(0), job.seq}};
+  job.jid = row.column<std::string>(2);
+  job.queue = row.column<std::string>(3);
+  job.priority = row.column<std::int32_t>(4);
+  job.reserve_s = row.column<std::uint32_t>(5);
+  job.expires = row.column<WallTime>(6);
+  job.lost = row.column<std::uint32_t>(7);
+  job.unique_key = row.column<std::string>(8);
+  job.unique_until = static_cast<UniqueUntil>(row.column<std::uint8_t>(9));
+  job.body = row.column<std::string>(10);
+  job.jobtype = row.column<std::string>(11);
+  job.key = row.column<std::string>(12);
+  job.bid = row.column<std::string>(13);
+  job.called_by = row.column<std::string>(14);
+  set_flags(job, row.column<std::uint32_t>(15));
+  return found;
+}
+
 // Calls `take(statement)` for each row of a query.
 template <class Take, class... Values>
 Result<> each(sqlite::Database& database, std::string_view sql, const Take& take,
@@ -135,6 +158,10 @@ Result<> SqliteStore::put_queue(const StoredQueue& queue) {
                         queue.lane, queue.name, queue.paused);
 }
 
+Result<> SqliteStore::remove_queue(LaneId lane) {
+  return database_->run("DELETE FROM queues WHERE lane = ?", lane);
+}
+
 Result<> SqliteStore::put_lock(const StoredLock& lock) {
   return database_->run("INSERT OR REPLACE INTO locks(key, jid, until) VALUES (?, ?, ?)", lock.key,
                         lock.jid, lock.until);
@@ -142,6 +169,10 @@ Result<> SqliteStore::put_lock(const StoredLock& lock) {
 
 Result<> SqliteStore::remove_lock(std::string_view key) {
   return database_->run("DELETE FROM locks WHERE key = ?", key);
+}
+
+Result<> SqliteStore::remove_old_locks(WallTime now) {
+  return database_->run("DELETE FROM locks WHERE until <= ?", now);
 }
 
 Result<> SqliteStore::put_note(const Note& note) {
@@ -220,12 +251,23 @@ Result<std::vector<StoredLock>> SqliteStore::locks() {
   return locks;
 }
 
+Result<std::optional<std::string>> SqliteStore::note(std::string_view name) {
+  std::optional<std::string> text;
+  auto done = each(
+      *database_, "SELECT text FROM notes WHERE name = ?",
+      [&](const sqlite::Statement& row) { text = row.column<std::string>(0); }, name);
+  if (!done) return pass(done);
+  return text;
+}
+
 Result<std::vector<Note>> SqliteStore::notes(std::string_view prefix) {
   std::vector<Note> notes;
   const auto take = [&](const sqlite::Statement& row) {
     notes.push_back({row.column<std::string>(0), row.column<std::string>(1)});
   };
-  const std::string end = std::string(prefix) + "\x7f";
+  HR_ASSERT(!prefix.empty());
+  std::string end(prefix);  // the first name behind those that begin so
+  ++end.back();
   auto done =
       each(*database_, "SELECT name, text FROM notes WHERE name >= ? AND name < ? ORDER BY name",
            take, prefix, end);
@@ -233,38 +275,28 @@ Result<std::vector<Note>> SqliteStore::notes(std::string_view prefix) {
   return notes;
 }
 
-Result<std::vector<StoredJob>> SqliteStore::read(LaneId lane, const Key& after, std::size_t limit) {
-  std::vector<StoredJob> jobs;
-  const auto take = [&](const sqlite::Statement& row) {
-    StoredJob found;
-    Job& job = found.job;
-    job.seq = row.column<std::uint64_t>(1);
-    found.place = {lane, {row.column<std::int64_t>(0), job.seq}};
-    job.jid = row.column<std::string>(2);
-    job.queue = row.column<std::string>(3);
-    job.priority = row.column<std::int32_t>(4);
-    job.reserve_s = row.column<std::uint32_t>(5);
-    job.expires = row.column<WallTime>(6);
-    job.lost = row.column<std::uint32_t>(7);
-    job.unique_key = row.column<std::string>(8);
-    job.unique_until = static_cast<UniqueUntil>(row.column<std::uint8_t>(9));
-    job.body = row.column<std::string>(10);
-    job.jobtype = row.column<std::string>(11);
-    job.key = row.column<std::string>(12);
-    job.bid = row.column<std::string>(13);
-    job.called_by = row.column<std::string>(14);
-    set_flags(job, row.column<std::uint32_t>(15));
-    jobs.push_back(std::move(found));
-  };
-  auto done = each(*database_,
-                   "SELECT p.rank, p.seq, j.jid, j.queue, j.priority, j.reserve, j.expires, "
-                   "j.lost, j.unique_key, j.unique_until, j.body, "
-                   "j.jobtype, j.share, j.bid, j.called_by, j.flags "
-                   "FROM places p CROSS JOIN jobs j ON j.seq = p.seq "
-                   "WHERE p.lane = ? AND (p.rank, p.seq) > (?, ?) ORDER BY p.rank, p.seq LIMIT ?",
-                   take, lane, after.rank, number(after.seq), static_cast<std::int64_t>(limit));
-  if (!done) return pass(done);
-  return jobs;
+Result<StoredPage> SqliteStore::read(LaneId lane, const Key& after, std::size_t limit,
+                                     std::size_t bytes) {
+  auto rows = database_->prepare(
+      "SELECT p.rank, p.seq, j.jid, j.queue, j.priority, j.reserve, j.expires, j.lost, "
+      "j.unique_key, j.unique_until, j.body, j.jobtype, j.share, j.bid, j.called_by, j.flags "
+      "FROM places p CROSS JOIN jobs j ON j.seq = p.seq "
+      "WHERE p.lane = ? AND (p.rank, p.seq) > (?, ?) ORDER BY p.rank, p.seq LIMIT ?");
+  if (!rows) return pass(rows);
+  rows->bind(lane, after.rank, number(after.seq), static_cast<std::int64_t>(limit));
+  StoredPage page;
+  for (std::size_t read = 0; read < bytes || page.jobs.empty();) {
+    auto row = rows->step();
+    if (!row) return pass(row);
+    if (!*row) {
+      page.end = page.jobs.size() < limit;
+      return page;
+    }
+    page.jobs.push_back(stored_in(*rows, lane));
+    read += page.jobs.back().job.body.size();
+  }
+  page.end = false;
+  return page;
 }
 
 Result<std::string> SqliteStore::body(std::uint64_t seq) {
@@ -275,6 +307,47 @@ Result<std::string> SqliteStore::body(std::uint64_t seq) {
   if (!done) return pass(done);
   if (!body) return fail(Errc::not_found, "no such job");
   return std::move(*body);
+}
+
+Result<Store::Search> SqliteStore::search(std::string_view jid, std::uint64_t after,
+                                          std::size_t rows) {
+  Search search{.seq = 0, .looked_to = after, .end = true};
+  const auto take = [&](const sqlite::Statement& row) {
+    search.seq = row.column<std::optional<std::uint64_t>>(0).value_or(0);
+    search.looked_to = row.column<std::optional<std::uint64_t>>(1).value_or(after);
+    search.end = row.column<std::uint64_t>(2) < rows;
+  };
+  auto done = each(*database_,
+                   "SELECT min(CASE WHEN jid = ? THEN seq END), max(seq), count(*) FROM "
+                   "(SELECT seq, jid FROM jobs WHERE seq > ? ORDER BY seq LIMIT ?)",
+                   take, jid, number(after), static_cast<std::int64_t>(rows));
+  if (!done) return pass(done);
+  return search;
+}
+
+Result<Job> SqliteStore::job(std::uint64_t seq) {
+  std::optional<Job> job;
+  auto done = each(
+      *database_,
+      "SELECT 0, seq, jid, queue, priority, reserve, expires, lost, unique_key, unique_until, "
+      "body, "
+      "jobtype, share, bid, called_by, flags FROM jobs WHERE seq = ?",
+      [&](const sqlite::Statement& row) { job = stored_in(row, 0).job; }, number(seq));
+  if (!done) return pass(done);
+  if (!job) return fail(Errc::not_found, "no such job");
+  return std::move(*job);
+}
+
+Result<std::optional<Place>> SqliteStore::find_in(LaneId lane, std::uint64_t seq) {
+  std::optional<Place> place;
+  auto done = each(
+      *database_, "SELECT rank FROM places WHERE lane = ? AND seq = ? LIMIT 1",
+      [&](const sqlite::Statement& row) {
+        place = Place{lane, {row.column<std::int64_t>(0), seq}};
+      },
+      lane, number(seq));
+  if (!done) return pass(done);
+  return place;
 }
 
 }  // namespace headroom::tasks

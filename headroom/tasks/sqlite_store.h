@@ -28,10 +28,12 @@ class SqliteStore final : public Store {
   [[nodiscard]] Result<> rewrite(const Job& job) override;
   [[nodiscard]] Result<> remove(const Place& place) override;
   [[nodiscard]] Result<> put_queue(const StoredQueue& queue) override;
+  [[nodiscard]] Result<> remove_queue(LaneId lane) override;
   [[nodiscard]] Result<> put_share(const StoredShare& share) override;
   [[nodiscard]] Result<> remove_share(LaneId lane) override;
   [[nodiscard]] Result<> put_lock(const StoredLock& lock) override;
   [[nodiscard]] Result<> remove_lock(std::string_view key) override;
+  [[nodiscard]] Result<> remove_old_locks(WallTime now) override;
   [[nodiscard]] Result<> put_note(const Note& note) override;
   [[nodiscard]] Result<> remove_note(std::string_view name) override;
   [[nodiscard]] Result<> clear() override;
@@ -40,10 +42,16 @@ class SqliteStore final : public Store {
   [[nodiscard]] Result<std::vector<StoredQueue>> queues() override;
   [[nodiscard]] Result<std::vector<StoredShare>> shares() override;
   [[nodiscard]] Result<std::vector<StoredLock>> locks() override;
+  [[nodiscard]] Result<std::optional<std::string>> note(std::string_view name) override;
   [[nodiscard]] Result<std::vector<Note>> notes(std::string_view prefix) override;
-  [[nodiscard]] Result<std::vector<StoredJob>> read(LaneId lane, const Key& after,
-                                                    std::size_t limit) override;
+  using Store::read;
+  [[nodiscard]] Result<StoredPage> read(LaneId lane, const Key& after, std::size_t limit,
+                                        std::size_t bytes) override;
   [[nodiscard]] Result<std::string> body(std::uint64_t seq) override;
+  [[nodiscard]] Result<Search> search(std::string_view jid, std::uint64_t after,
+                                      std::size_t rows) override;
+  [[nodiscard]] Result<Job> job(std::uint64_t seq) override;
+  [[nodiscard]] Result<std::optional<Place>> find_in(LaneId lane, std::uint64_t seq) override;
 
  private:
   explicit SqliteStore(std::unique_ptr<sqlite::Database> database)

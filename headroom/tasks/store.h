@@ -12,6 +12,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +64,12 @@ struct StoredLock {
   WallTime until = 0;
 };
 
+// What one reading of a lane gave.
+struct StoredPage {
+  std::vector<StoredJob> jobs;
+  bool end = true;  // none lies behind them
+};
+
 struct LaneCount {
   LaneId lane = 0;
   std::uint64_t jobs = 0;
@@ -88,10 +95,13 @@ class Store {
   [[nodiscard]] virtual Result<> rewrite(const Job& job) = 0;
   [[nodiscard]] virtual Result<> remove(const Place& place) = 0;
   [[nodiscard]] virtual Result<> put_queue(const StoredQueue& queue) = 0;
+  [[nodiscard]] virtual Result<> remove_queue(LaneId lane) = 0;
   [[nodiscard]] virtual Result<> put_share(const StoredShare& share) = 0;
   [[nodiscard]] virtual Result<> remove_share(LaneId lane) = 0;
   [[nodiscard]] virtual Result<> put_lock(const StoredLock& lock) = 0;
   [[nodiscard]] virtual Result<> remove_lock(std::string_view key) = 0;
+  // Those that end before `now`.
+  [[nodiscard]] virtual Result<> remove_old_locks(WallTime now) = 0;
   [[nodiscard]] virtual Result<> put_note(const Note& note) = 0;
   [[nodiscard]] virtual Result<> remove_note(std::string_view name) = 0;
   // Every job, lock, batch and track.
@@ -102,12 +112,30 @@ class Store {
   [[nodiscard]] virtual Result<std::vector<StoredQueue>> queues() = 0;
   [[nodiscard]] virtual Result<std::vector<StoredShare>> shares() = 0;
   [[nodiscard]] virtual Result<std::vector<StoredLock>> locks() = 0;
+  [[nodiscard]] virtual Result<std::optional<std::string>> note(std::string_view name) = 0;
   // Those whose name begins with `prefix`.
   [[nodiscard]] virtual Result<std::vector<Note>> notes(std::string_view prefix) = 0;
-  // The jobs of a lane behind `after`, in its order, at most `limit`.
-  [[nodiscard]] virtual Result<std::vector<StoredJob>> read(LaneId lane, const Key& after,
-                                                            std::size_t limit) = 0;
+  // The jobs of a lane behind `after`, in its order, at most `limit`; fewer when their texts are longer than `bytes` in all, but one at
+  // least, if there is one.
+  static constexpr std::size_t kPageBytes = std::size_t{4} << 20U;
+  [[nodiscard]] virtual Result<StoredPage> read(LaneId lane, const Key& after, std::size_t limit,
+                                                std::size_t bytes) = 0;
+  [[nodiscard]] Result<StoredPage> read(LaneId lane, const Key& after, std::size_t limit) {
+    return read(lane, after, limit, kPageBytes);
+  }
   [[nodiscard]] virtual Result<std::string> body(std::uint64_t seq) = 0;
+  // Looks for a job by its name among the next `rows` behind `after`, in the order of their numbers, without reading their texts.
+  struct Search {
+    std::uint64_t seq = 0;  // 0: not among these
+    std::uint64_t looked_to = 0;
+    bool end = false;
+  };
+  [[nodiscard]] virtual Result<Search> search(std::string_view jid, std::uint64_t after,
+                                              std::size_t rows) = 0;
+  // A job without its place; Errc::not_found.
+  [[nodiscard]] virtual Result<Job> job(std::uint64_t seq) = 0;
+  // Its place in a lane, if it lies there. Reads the lane's places up to it.
+  [[nodiscard]] virtual Result<std::optional<Place>> find_in(LaneId lane, std::uint64_t seq) = 0;
 };
 
 }  // namespace headroom::tasks

@@ -40,6 +40,8 @@ class Tasks final : public net::Health {
   [[nodiscard]] Result<> open(const net::Endpoint& at, std::vector<int> inherited);
   // Maintenance of other rooms, done as recurring tasks. Before start().
   void add_chore(Chore chore) { chores_wanted_.push_back(std::move(chore)); }
+  // Where the spans of traced jobs go. Before start().
+  void trace_to(link::Spans& spans) { spans_ = &spans; }
   // Takes up the store, which no other process may have open any more, and serves. After an error it may be tried again.
   [[nodiscard]] Result<> start(const std::filesystem::path& store);
   [[nodiscard]] bool serving() const { return serves_; }
@@ -72,6 +74,7 @@ class Tasks final : public net::Health {
   const TasksOptions options_;
   std::unique_ptr<Engine> engine_;
   std::vector<Chore> chores_wanted_;
+  link::Spans* spans_ = nullptr;
   std::unique_ptr<Chores> chores_;
   std::unique_ptr<Push> push_;
   std::unique_ptr<net::Listener> listener_;

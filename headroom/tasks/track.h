@@ -38,6 +38,9 @@ struct Track {
   WallTime updated = 0;
   WallTime ended = 0;  // 0: not yet
 
+  // It has ended, or is dead: nothing more comes of it by itself.
+  [[nodiscard]] bool has_outcome() const { return ended != 0 || state == TrackState::dead; }
+
   [[nodiscard]] std::string text() const;
   [[nodiscard]] static Result<Track> restore(std::string_view text);
   // As TRACK GET shows it: with the states that Faktory's clients know.

@@ -9,8 +9,8 @@ import { Act, Card, needs, NotConfigured, Problem, Table, Tile, Tiles } from '..
 interface Times { count: number; p50_ms: number; p95_ms: number; p99_ms: number }
 interface Stats { status: string; connections: number; blocked: number; connections_by_face: Record<string, number>; channels: number; subscriptions: number; published: number; delivered: number; dropped: Record<string, number>; delivery: Times; top_channels: { app: string; channel: string; subscriptions: number; messages: number }[]
   refused?: Record<string, number>; recoveries?: { recovered: number; lost: number } }
-interface Channel { app: string; channel: string; subscriptions: number; messages: number; history?: number; bytes?: number; members?: number }
-interface Heard { time?: number; app?: string; channel?: string; event?: string; data?: string; cut?: boolean; bytes?: number; priority?: string; user_id?: string; skipped?: number }
+interface Channel { app: string; channel: string; subscriptions: number; messages: number; kept?: number; kept_bytes?: number; members?: number }
+interface Heard { time?: number; app?: string; channel?: string; event?: string; data?: string; cut?: boolean; bytes?: number; priority?: string; user_id?: string; unheard?: boolean; skipped?: number }
 
 const keptMessages = 100
 
@@ -61,7 +61,7 @@ function Inspector(props: { admin: boolean; asked: { app: string; channel: strin
       </form>
       {watched && <Table label="Messages" rows={heard} none="Nothing has been published yet." columns={[
         { head: 'When', cell: (row) => <span class="nowrap">{row.skipped ? '' : when(row.time)}</span> }, { head: 'Channel', cell: (row) => row.channel ?? '' }, { head: 'Event', cell: (row) => row.event ?? '' },
-        { head: 'Data', words: true, cell: (row) => (row.skipped ? <span class="warn-text">{count(row.skipped, 'message')} came too fast to be shown</span> : <code class="query">{row.data}{row.cut ? ' …' : ''}</code>) },
+        { head: 'Data', words: true, cell: (row) => (row.skipped ? <span class="warn-text">{count(row.skipped, 'message')} came too fast to be shown</span> : <code class="query">{row.data}{row.cut ? ' …' : ''}{row.unheard ? <span class="note"> (nobody heard it)</span> : null}</code>) },
         { head: 'Size', number: true, cell: (row) => bytes(row.bytes) }, { head: 'From', cell: (row) => row.user_id ?? '' }]} />}
     </>
   )
@@ -97,7 +97,7 @@ export function Realtime(props: PageProps) {
       </div>
       <Card title="Channels" wide note="Most subscriptions first." actions={<label>Begins with <input value={prefix} onInput={(event) => find((event.target as HTMLInputElement).value)} /></label>}>
         <Table label="Channels" rows={rows} id={(row) => `${row.app}/${row.channel}`} none="No channel." columns={[{ head: 'Channel', cell: (row) => row.channel }, { head: 'App', cell: (row) => row.app }, { head: 'Subscriptions', number: true, cell: (row) => number(row.subscriptions) }, { head: 'Messages', number: true, cell: (row) => number(row.messages) },
-          ...(rows.some((row) => row.history !== undefined) ? [{ head: 'Kept for recovery', number: true, cell: (row: Channel) => `${number(row.history)}, ${bytes(row.bytes)}` }] : []), ...(rows.some((row) => row.members !== undefined) ? [{ head: 'Members', number: true, cell: (row: Channel) => number(row.members) }] : []),
+          ...(rows.some((row) => row.kept !== undefined) ? [{ head: 'Kept for recovery', number: true, cell: (row: Channel) => `${number(row.kept)}, ${bytes(row.kept_bytes)}` }] : []), ...(rows.some((row) => row.members !== undefined) ? [{ head: 'Members', number: true, cell: (row: Channel) => number(row.members) }] : []),
           ...(admin ? [{ head: 'Act', cell: (row: Channel) => <button onClick={() => ask({ app: row.app, channel: row.channel })}>Inspect</button> }] : [])]} />
         {channels.value?.more && <p class="note">There are more: name how they begin.</p>}
       </Card>

@@ -112,7 +112,7 @@ export function Sql(props: PageProps) {
           {row.events?.length ? <details><summary>{count(row.events.length, 'event')}</summary>{row.events.slice(0, 20).map((event) => <div class="note">{when(event.at)} {event.what.replace('_', ' ')} {event.detail}</div>)}</details> : null}</> }]} /></Card>
       <Card title="Servers and replicas" wide note={servers.length ? 'Reads go to the replica that has the fewest at the moment; one that lags or is away gets none.' : undefined}>
         <Table label="Servers" rows={servers} id={(row) => `${row.database}/${row.server}`} none="No replicas: give them by --replica URL, and reads go there by themselves." columns={[
-          { head: 'Server', cell: (row) => row.server }, { head: 'Database', cell: (row) => row.database }, { head: 'Role', cell: (row) => row.role }, { head: 'Gets reads', cell: (row) => <Badge state={row.usable ? 'ok' : 'down'}>{row.usable ? 'yes' : 'no'}</Badge> },
+          { head: 'Server', cell: (row) => row.server }, { head: 'Database', cell: (row) => row.database }, { head: 'Role', cell: (row) => row.role }, { head: 'Gets', cell: (row) => (row.role === 'primary' ? <Badge state="ok">writes</Badge> : <Badge state={row.usable ? 'ok' : 'down'}>{row.usable ? 'reads' : 'nothing'}</Badge>) },
           { head: 'Lag', number: true, cell: (row) => (row.role === 'primary' ? '–' : `${ms(row.lag_seconds * 1000)}, ${bytes(row.lag_bytes)}`) }, { head: 'Reads', number: true, cell: (row) => number(row.reads) }, { head: 'Busy', number: true, cell: (row) => number(row.busy) }, { head: 'Timeline', number: true, cell: (row) => number(row.timeline) }, { head: 'Error', words: true, cell: (row) => row.error }]} />
       </Card>
       <Slow who={props.who} />

@@ -64,7 +64,7 @@ function Jobs(props: { operator: boolean; queues: Queue[]; changed: () => void }
       {acts.length > 0 && rows.length > 0 && <p class="row"><span class="note">{here.length ? `${count(here.length, 'job')} chosen:` : 'None chosen, so all that are shown and further ones:'}</span>
         {acts.map(([label, act, ask]) => <Act key={label} label={`${label} ${here.length ? 'chosen' : 'all'}`} disabled={!props.operator} why={why} ask={ask} act={() => sweep(act)} done={again} />)}</p>}
       <Table label="Jobs" rows={rows} id={(row) => row.jid} none={`No ${set} jobs.`} columns={[
-        ...(acts.length ? [{ head: '', cell: (row: Job) => <input type="checkbox" aria-label={`choose ${row.jid}`} disabled={!props.operator} checked={picked.includes(row.jid)} onChange={(event) => pick((event.target as HTMLInputElement).checked ? [...picked, row.jid] : picked.filter((each) => each !== row.jid))} /> }] : []),
+        ...(acts.length ? [{ head: 'Choose', cell: (row: Job) => <input type="checkbox" aria-label={`choose ${row.jid}`} disabled={!props.operator} checked={picked.includes(row.jid)} onChange={(event) => pick((event.target as HTMLInputElement).checked ? [...picked, row.jid] : picked.filter((each) => each !== row.jid))} /> }] : []),
         { head: 'Job', cell: (row) => <code>{row.jid}</code> }, { head: 'Type', cell: (row) => row.jobtype ?? '' }, { head: 'Queue', cell: (row) => row.queue ?? '' },
         { head: set === 'running' ? 'Runs for' : set === 'dead' ? 'Died' : set === 'waiting' ? 'Made' : 'Due', cell: (row) => <span class="nowrap">{moment(set, row)}</span> },
         { head: 'Arguments and failure', words: true, cell: (row) => <Details job={row} /> },

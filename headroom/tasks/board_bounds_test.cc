@@ -1,0 +1,369 @@
+// What must end, make room or be told apart, found by people who tried to break the board.
+#include "headroom/tasks/board_fixture_test.h"
+#include "headroom/tasks/filter.h"
+
+namespace headroom::tasks {
+namespace {
+
+using BoardBoundsTest = BoardTest;
+
+TEST_F(BoardBoundsTest, AUniqueJobUntilStartLeavesNoLockBehindItsEnd) {
+  const std::string_view unique = R"("custom":{"unique_for":3600,"unique_until":"start"})";
+  ASSERT_TRUE(push("aaaa", unique).has_value());
+  EXPECT_EQ(take("w1"), "aaaa");
+  ASSERT_TRUE(ack("aaaa", "w1").has_value());
+  crash();
+  EXPECT_TRUE(store_->locks()->empty());
+  EXPECT_TRUE(push("bbbb", unique).has_value());
+}
+
+TEST_F(BoardBoundsTest, TheEndOfAStartedTwinLeavesTheLockToTheOneThatWaits) {
+  const std::string_view unique = R"("custom":{"unique_for":3600,"unique_until":"start"})";
+  ASSERT_TRUE(push("aaaa", unique).has_value());
+  EXPECT_EQ(take("w1"), "aaaa");
+  ASSERT_TRUE(push("bbbb", unique).has_value());
+  ASSERT_TRUE(ack("aaaa", "w1").has_value());
+  EXPECT_EQ(push("cccc", unique).error().code, Errc::conflict);
+  crash();
+  EXPECT_EQ(push("cccc", unique).error().code, Errc::conflict);
+}
+
+TEST_F(BoardBoundsTest, LocksThatAreOverAreNotKeptInTheStore) {
+  ASSERT_TRUE(push("aaaa", R"("custom":{"unique_for":10})").has_value());
+  pass_time(11s);
+  crash();
+  EXPECT_TRUE(store_->locks()->empty());
+}
+
+TEST_F(BoardBoundsTest, AKilledJobFreesItsLock) {
+  ASSERT_TRUE(push("aaaa", R"("custom":{"unique_for":3600})").has_value());
+  const LaneId lane = board().lanes_of("default").at(0);
+  ASSERT_TRUE(write([&](Board& b) -> Result<> {
+                auto swept = b.sweep(lane, {std::numeric_limits<std::int64_t>::min(), 0}, 10,
+                                     Board::Act::kill, {}, now_);
+                return swept ? Result<>{} : pass(swept);
+              }).has_value());
+  EXPECT_TRUE(push("bbbb", R"("custom":{"unique_for":3600})").has_value());
+}
+
+TEST_F(BoardBoundsTest, ExpiredJobsAreForgottenOnceTheyAreRemoved) {
+  for (int i = 0; i < 1500; ++i)
+    ASSERT_TRUE(push(fmt::format("{:04}", i), R"("custom":{"expires_in":1})").has_value());
+  ASSERT_TRUE(push("good").has_value());
+  now_.wall += 2 * kSecond;
+  EXPECT_EQ(take(), "");  // a step at a time
+  EXPECT_TRUE(board().take_news(now_));
+  faults().commit_fails = true;
+  EXPECT_FALSE(write([&](Board& b) { return b.upkeep(now_); }).has_value());
+  faults().commit_fails = false;
+  EXPECT_TRUE(board().needs_upkeep(now_));  // what was rolled back stays to be done
+  upkeep();
+  EXPECT_EQ(take(), "good");
+  upkeep();
+  EXPECT_FALSE(board().needs_upkeep(now_));
+  crash();
+  EXPECT_EQ(waiting(), 1U);
+}
+
+TEST_F(BoardBoundsTest, AWorkerThatWasSilentForTooLongIsKnownAgainAtItsNextWord) {
+  connect("w1");
+  ASSERT_TRUE(push("aaaa").has_value());
+  ASSERT_TRUE(board().beat("w1", "", 0, now_).has_value());
+  EXPECT_EQ(take("w1"), "aaaa");
+  pass_time(61s);
+  EXPECT_EQ(status().running, 0U);
+  ASSERT_TRUE(board().beat("w1", "", 0, now_).has_value());
+  EXPECT_EQ(take("w1"), "aaaa");
+  pass_time(61s);  // silent again: what it fetched since is its own
+  EXPECT_EQ(status().running, 0U);
+  EXPECT_EQ(status().dead, 1U);  // two workers, as far as anybody can know
+}
+
+TEST_F(BoardBoundsTest, AConnectionFromBeforeTheSilenceDoesNotCountForTheOneAfter) {
+  connect("w1");
+  ASSERT_TRUE(board().beat("w1", "", 0, now_).has_value());
+  pass_time(61s);
+  connect("w1");
+  board().disconnect("w1", now_);
+  pass_time(10s);
+  ASSERT_TRUE(push("aaaa").has_value());
+  EXPECT_EQ(take("w1"), "aaaa");
+  pass_time(30s);
+  EXPECT_EQ(status().running, 1U);  // one connection is left
+  board().disconnect("w1", now_);
+  pass_time(6s);
+  EXPECT_EQ(status().running, 0U);
+  EXPECT_EQ(status().workers.size(), 0U);
+}
+
+TEST_F(BoardBoundsTest, QueuesInWhichNothingIsMakeRoomForOthers) {
+  options_.queues_limit = 3;
+  ASSERT_TRUE(push("aaaa", R"("queue":"one")").has_value());
+  ASSERT_TRUE(push("bbbb", R"("queue":"two")").has_value());
+  ASSERT_TRUE(write([](Board& b) { return b.set_paused({"three"}, true); }).has_value());
+  EXPECT_EQ(take("", {"one"}), "aaaa");
+  EXPECT_EQ(push("cccc", R"("queue":"four")").error().code,
+            Errc::overloaded);  // what runs may return
+  ASSERT_TRUE(ack("aaaa").has_value());
+  EXPECT_TRUE(push("cccc", R"("queue":"four")").has_value());
+  EXPECT_EQ(board().queue_names(), (std::vector<std::string>{"four", "three", "two"}));
+  EXPECT_EQ(status().pushed, 3U);
+  EXPECT_EQ(status().done, 1U);
+  restart();
+  EXPECT_EQ(board().queue_names(), (std::vector<std::string>{"four", "three", "two"}));
+  EXPECT_EQ(status().pushed, 3U);
+  EXPECT_EQ(status().done, 1U);
+}
+
+TEST_F(BoardBoundsTest, AQueueThatIsTakenAwayIsGoneAlsoWhenItWasPaused) {
+  ASSERT_TRUE(write([](Board& b) { return b.set_paused({"one"}, true); }).has_value());
+  ASSERT_TRUE(push("bbbb", R"("queue":"two","custom":{"key":"shop"})").has_value());
+  for (const std::string name : {"one", "two", "nobody"})
+    ASSERT_TRUE(write([&](Board& b) { return b.remove_queue(name); }).has_value());
+  EXPECT_EQ(board().queue_names(), std::vector<std::string>{"two"});
+  EXPECT_EQ(take("", {"two"}), "bbbb");
+  ASSERT_TRUE(ack("bbbb").has_value());
+  ASSERT_TRUE(write([](Board& b) { return b.remove_queue("two"); }).has_value());
+  crash();
+  EXPECT_TRUE(board().queue_names().empty());
+  ASSERT_TRUE(push("cccc", R"("queue":"two","custom":{"key":"shop"})").has_value());
+  EXPECT_EQ(take("", {"two"}), "cccc");
+}
+
+TEST_F(BoardBoundsTest, AQueueWhoseRemovalWasRolledBackIsThereAgainAfterARestart) {
+  ASSERT_TRUE(push("aaaa", R"("queue":"one")").has_value());
+  EXPECT_EQ(take("", {"one"}), "aaaa");
+  ASSERT_TRUE(ack("aaaa").has_value());
+  faults().commit_fails = true;
+  EXPECT_FALSE(write([](Board& b) { return b.remove_queue("one"); }).has_value());
+  faults().commit_fails = false;
+  ASSERT_TRUE(push("bbbb", R"("queue":"one")").has_value());
+  crash();
+  EXPECT_EQ(take("", {"one"}), "bbbb");
+}
+
+TEST_F(BoardBoundsTest, ASweepOfAQueuePassesOverWhatRuns) {
+  ASSERT_TRUE(push("aaaa").has_value());
+  ASSERT_TRUE(push("bbbb").has_value());
+  EXPECT_EQ(take(), "aaaa");
+  const LaneId lane = board().lanes_of("default").at(0);
+  const auto sweep = [&](Board::Act act) {
+    std::uint64_t matched = 0;
+    EXPECT_TRUE(write([&](Board& b) -> Result<> {
+                  auto swept = b.sweep(lane, {std::numeric_limits<std::int64_t>::min(), 0}, 10, act,
+                                       {}, now_);
+                  if (!swept) return pass(swept);
+                  matched = swept->matched;
+                  return {};
+                }).has_value());
+    return matched;
+  };
+  EXPECT_EQ(sweep(Board::Act::none), 1U);
+  EXPECT_EQ(sweep(Board::Act::remove), 1U);
+  EXPECT_EQ(status().running, 1U);
+  EXPECT_EQ(waiting(), 0U);
+}
+
+TEST_F(BoardBoundsTest, AStepOfASweepEndsWithItsTimeAndGoesOnWhereItWas) {
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
+  const LaneId lane = board().lanes_of("default").at(0);
+  const auto slow = [](const Job&) {
+    const TimePoint until = Clock::now() + Board::kSweepTime / 2;
+    while (Clock::now() < until) {
+    }
+    return true;
+  };
+  Key after{std::numeric_limits<std::int64_t>::min(), 0};
+  int steps = 0;
+  std::uint64_t matched = 0;
+  for (bool end = false; !end; ++steps) {
+    const auto swept = board().sweep(lane, after, 100, Board::Act::none, slow, now_);
+    ASSERT_TRUE(swept.has_value());
+    matched += swept->matched;
+    after = swept->last;
+    end = swept->end;
+  }
+  EXPECT_EQ(matched, 10U);
+  EXPECT_GT(steps, 2);
+}
+
+TEST_F(BoardBoundsTest, LongJobsAreReadAFewAtATime) {
+  const std::string filling(900'000, 'x');
+  options_.memory_limit = Bytes::mib(1);
+  for (int i = 0; i < 12; ++i)
+    ASSERT_TRUE(
+        push(fmt::format("{:04}", i), fmt::format(R"("filling":"{}")", filling)).has_value());
+  const LaneId lane = board().lanes_of("default").at(0);
+  const auto page = store_->read(lane, {std::numeric_limits<std::int64_t>::min(), 0}, 1000);
+  ASSERT_TRUE(page.has_value());
+  EXPECT_FALSE(page->end);
+  EXPECT_EQ(page->jobs.size(), 5U);
+  const auto rest = store_->read(lane, page->jobs.back().place.key, 1000);
+  EXPECT_EQ(rest->jobs.size(), 5U);
+  EXPECT_TRUE(store_->read(lane, rest->jobs.back().place.key, 1000)->end);
+  EXPECT_EQ(store_->read(lane, page->jobs.back().place.key, 1000, 1)->jobs.size(), 1U);
+}
+
+TEST_F(BoardBoundsTest, MemoryIsKeptToItsLimitWhenLongJobsComeBackFromTheStore) {
+  options_.memory_limit = Bytes::mib(2);
+  const std::string filling(500'000, 'x');
+  for (int i = 0; i < 20; ++i)
+    ASSERT_TRUE(
+        push(fmt::format("{:04}", i), fmt::format(R"("filling":"{}")", filling)).has_value());
+  crash();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(take("w1"), fmt::format("{:04}", i));
+    EXPECT_LE(status().bytes_held, Bytes::mib(2).count + 600'000);
+  }
+}
+
+TEST_F(BoardBoundsTest, AScheduleOfAnyNameLivesThroughARestart) {
+  auto schedule = Schedule::read(
+      "\xc3\xbc"
+      "ber",
+      R"({"cron":"* * * * *","job":{"jobtype":"T","args":[]}})");
+  ASSERT_TRUE(schedule.has_value());
+  ASSERT_TRUE(write([&](Board& b) { return b.put_schedule(*schedule, now_); }).has_value());
+  crash();
+  ASSERT_EQ(board().schedules().size(), 1U);
+  EXPECT_EQ(board().schedules()[0].schedule.name,
+            "\xc3\xbc"
+            "ber");
+}
+
+TEST_F(BoardBoundsTest, AJobPutAsideIsSaidToBeTriedNoMore) {
+  connect("w1");
+  ASSERT_TRUE(push("aaaa").has_value());
+  for (int i = 0; i < 2; ++i) {
+    connect("w2");
+    EXPECT_EQ(take("w2"), "aaaa");
+    board().disconnect("w2", now_);
+    pass_time(6s);
+  }
+  const auto page = store_->read(kDead, {std::numeric_limits<std::int64_t>::min(), 0}, 1);
+  ASSERT_EQ(page->jobs.size(), 1U);
+  const auto document = json::parse(page->jobs[0].job.body);
+  const auto failure = *document->root().find("failure");
+  EXPECT_EQ(failure.find("errtype")->string(), "WorkerLost");
+  EXPECT_EQ(failure.find("remaining")->integer(), 0);
+  EXPECT_FALSE(failure.find("next_at").has_value());
+}
+
+TEST(JobFilter, NamesPatternsAndTypesHaveTheirLimits) {
+  using Names = JobFilter::Names;
+  EXPECT_FALSE(JobFilter::make({.pattern = std::string(257, 'a')}, Names::alone).has_value());
+  EXPECT_FALSE(
+      JobFilter::make({.jids = std::vector<std::string>(10'001, "x")}, Names::alone).has_value());
+  Job job;
+  job.jid = "job-1";
+  job.jobtype = "Mail";
+  job.body = R"({"to":"somebody"})";
+  const auto fits = [&](JobFilter::Words words, Names names) {
+    return (*JobFilter::make(std::move(words), names))(job);
+  };
+  EXPECT_TRUE(fits({.jids = {"job-0", "job-1"}, .jobtype = "Other"}, Names::alone));
+  EXPECT_FALSE(fits({.jids = {"job-0", "job-1"}, .jobtype = "Other"}, Names::with_the_rest));
+  EXPECT_TRUE(fits({.jobtype = "Mail", .pattern = "*some*"}, Names::alone));
+  EXPECT_FALSE(fits({.jobtype = "Mail", .pattern = "some*"}, Names::alone));
+}
+
+TEST_F(BoardBoundsTest, AClockThatWasAheadForAMomentDoesNotStopRecurringTasks) {
+  auto schedule = Schedule::read("tick", R"({"cron":"* * * * *","job":{"jobtype":"T","args":[]}})");
+  ASSERT_TRUE(write([&](Board& b) { return b.put_schedule(*schedule, now_); }).has_value());
+  constexpr WallTime kYear = 365 * 86400 * kSecond;
+  now_.wall += kYear;
+  pass_time(1s);
+  EXPECT_EQ(status().queues.at(0).waiting, 1U);
+  now_.wall -= kYear;
+  for (const bool restarted : {false, true}) {
+    if (restarted) {
+      now_.wall += kYear;
+      pass_time(61s);
+      now_.wall -= kYear;
+      crash();
+    }
+    pass_time(1s);
+    const std::uint64_t before = waiting();
+    pass_time(60s);
+    EXPECT_EQ(waiting(), before + 1);
+  }
+}
+
+TEST_F(BoardBoundsTest, AClockThatWasAheadForAMomentRemovesNoDeadJobs) {
+  ASSERT_TRUE(push("aaaa", R"("retry":-1)").has_value());
+  take();
+  ASSERT_TRUE(fail_it("aaaa").has_value());
+  pass_time(std::chrono::hours(2));
+  constexpr WallTime kYear = 365 * 86400 * kSecond;
+  now_.wall += kYear;
+  pass_time(2s);
+  EXPECT_EQ(status().dead, 1U);
+  now_.wall -= kYear;
+  pass_time(std::chrono::hours(2));
+  EXPECT_EQ(status().dead, 1U);
+  now_.wall += kYear;  // and stays there
+  pass_time(1s);
+  pass_time(std::chrono::hours(1));
+  EXPECT_EQ(status().dead, 0U);
+}
+
+TEST_F(BoardBoundsTest, HeadroomsOwnPoolsAreNotTold) {
+  board().connect({.wid = "push-1", .own = true}, now_);
+  connect("w1");
+  ASSERT_TRUE(board().order("*", "quiet").has_value());
+  EXPECT_EQ(board().order("push-1", "terminate").error().code, Errc::conflict);
+  EXPECT_TRUE(board().is_quiet("w1"));
+  EXPECT_FALSE(board().is_quiet("push-1"));
+}
+
+TEST_F(BoardBoundsTest, AResultIsReadByItsOwnNameAlone) {
+  for (const char* jid : {"import-1", "import-10"}) {
+    ASSERT_TRUE(push(jid, R"("custom":{"track":1})").has_value());
+    take("w1");
+    ASSERT_TRUE(write([&](Board& b) {
+                  return b.acknowledge(fmt::format("the-job-{}", jid), "w1", now_,
+                                       fmt::format(R"("{}")", jid));
+                }).has_value());
+  }
+  EXPECT_EQ(board().track_of("the-job-import-1").result, R"("import-1")");
+  EXPECT_EQ(board().take_outcomes(),
+            (std::vector<std::string>{"the-job-import-1", "the-job-import-10"}));
+}
+
+TEST_F(BoardBoundsTest, AJobThatWasLentComesBackWhenItCouldNotBeWritten) {
+  auto job = read_job(text("aaaa", R"("more":[1,2])"), now_.wall);
+  const std::string body = job->body;
+  faults().commit_fails = true;
+  EXPECT_FALSE(write([&](Board& b) { return b.offer(*job, now_); }).has_value());
+  EXPECT_EQ(job->body, body);
+  faults().commit_fails = false;
+  EXPECT_TRUE(write([&](Board& b) { return b.offer(*job, now_); }).has_value());
+  EXPECT_EQ(take(), "aaaa");
+  EXPECT_EQ(last_.body, body);
+}
+
+TEST_F(BoardBoundsTest, AJobIsFoundByItsNameWhereverItLies) {
+  options_.memory_limit = Bytes{30'000};
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
+  ASSERT_TRUE(push("later", R"("at":"2099-01-01T00:00:00Z","priority":9)").has_value());
+  const auto search = [&](std::string_view jid) {
+    std::uint64_t after = 0;
+    int steps = 0;
+    for (;;) {
+      const auto found = board().search(fmt::format("the-job-{}", jid), after, 50);
+      HR_ASSERT(found.has_value());
+      ++steps;
+      if (found->job || found->end) return std::pair(found->job, steps);
+      after = found->looked_to;
+    }
+  };
+  const auto [far, steps] = search("0280");
+  ASSERT_TRUE(far.has_value());
+  EXPECT_EQ(far->place, (Place{board().lanes_of("default").at(0), {-5, 281}}));
+  EXPECT_EQ(steps, 6);
+  EXPECT_EQ(search("later").first->place.lane, kScheduled);
+  EXPECT_FALSE(search("nobody").first.has_value());
+}
+
+}  // namespace
+}  // namespace headroom::tasks

@@ -1,0 +1,90 @@
+"""The audit log: who changed what from where with which result, over restarts, for admins alone, without a secret; a disk that refuses loses nothing."""
+
+import signal
+import unittest
+
+from harness.client import get
+from harness.edge import EdgeScenario, eventually, reply
+from harness.scenario import Scenario
+
+
+class AuditLog(EdgeScenario):
+    _end = Scenario._end  # servers end in the midst of these
+
+    def begin(self, **options):
+        self.app = self.answers(lambda request: reply(200, b"x"))
+        return self.serve(self.app, config="[edge]\n", **options)
+
+    def entries(self, server, query=""):
+        answer = server.api("GET", "/api/v1/audit" + query)
+        self.assertEqual(answer.status, 200, answer.text())
+        return answer.json()["entries"]
+
+    def test_what_people_change_is_there_with_who_role_where_and_result_also_after_a_restart(self):
+        server = self.begin()
+        operator = server.token("operator", "olga")
+        viewer = server.token("viewer", "victor")
+        server.api("POST", "/api/v1/upstreams/app/no-such/drain", token=operator)
+        self.assertEqual(server.api("POST", "/api/v1/alerts/cpu/silence", {"for": "1h"}, token=operator).status, 200)
+        self.assertEqual(server.api("DELETE", "/api/v1/alerts/cpu/silence", token=viewer).status, 403)
+        self.assertEqual(server.api("GET", "/api/v1/overview", token=viewer).status, 200)  # reads are not noted
+        secret = server.api("POST", "/api/v1/tokens", {"name": "by-api", "role": "viewer"}).json()["token"]
+        server.signal(signal.SIGHUP)
+        eventually(lambda: self.entries(server)[0]["who"] == "SIGHUP", 20)
+        rows = [(each["who"], each["role"], each["method"], each["path"], each["status"]) for each in self.entries(server)]
+        for wanted in (("olga", "operator", "POST", "/api/v1/upstreams/app/no-such/drain", 404), ("olga", "operator", "POST", "/api/v1/alerts/cpu/silence", 200),
+                       ("victor", "viewer", "DELETE", "/api/v1/alerts/cpu/silence", 403), ("SIGHUP", "", "", "reload", 200)):
+            self.assertEqual(rows.count(wanted), 1, rows)
+        self.assertEqual([row[3:] for row in rows if row[2] == "POST" and row[3] == "/api/v1/tokens"], [("/api/v1/tokens", 201)])
+        self.assertTrue(any(row[3] == "token create olga" for row in rows), rows)
+        self.assertFalse([row for row in rows if row[2] == "GET"])
+        self.assertEqual({each["from"] for each in self.entries(server) if each["method"]}, {"127.0.0.1"})
+        before = self.entries(server)
+        self.assertNotIn(secret, str(before))
+        self.assertNotIn(operator, str(before))
+        self.assertEqual(server.stop(), 0)
+        again = self.begin()
+        after = self.entries(again, "?limit=1000")
+        self.assertEqual([each for each in after if each["id"] <= before[0]["id"]], before)
+
+    def test_it_is_for_admins_and_is_read_page_by_page(self):
+        server = self.begin()
+        for role in ("viewer", "operator"):
+            self.assertEqual(server.api("GET", "/api/v1/audit", token=server.token(role)).status, 403)
+        for _ in range(5):
+            server.api("POST", "/api/v1/reload")
+        first = server.api("GET", "/api/v1/audit?limit=3").json()
+        second = server.api("GET", f"/api/v1/audit?limit=3&before={first['next']}").json()
+        ids = [each["id"] for each in first["entries"] + second["entries"]]
+        self.assertEqual(ids, sorted(ids, reverse=True))
+        self.assertEqual(len(set(ids)), 6)
+        for wrong in ("limit=0", "limit=1001", "limit=x", "before=x", "other=1"):
+            self.assertEqual(server.api("GET", "/api/v1/audit?" + wrong).status, 400, wrong)
+        self.assertEqual(get(server.admin, "/api/v1/audit").status, 401)
+
+    def test_a_sign_in_is_noted_and_a_failed_one_too_without_its_token(self):
+        server = self.begin()
+        good = server.token("operator", "olga")
+        self.assertEqual(server.api("POST", "/api/v1/session", {"token": good}, headers={"Content-Type": "application/json"}).status, 201)
+        self.assertEqual(server.api("POST", "/api/v1/session", {"token": "wrong-wrong-wrong"}, headers={"Content-Type": "application/json"}).status, 401)
+        def noted():
+            return [(each["who"], each["status"]) for each in self.entries(server) if each["path"] == "/api/v1/session"]
+
+        eventually(lambda: noted() == [("", 401), ("olga", 201)], 20, what=noted)
+        self.assertNotIn("wrong-wrong", str(self.entries(server)))
+
+    def test_a_file_that_cannot_be_opened_stops_nobody_and_what_happened_meanwhile_is_written_later(self):
+        self.state_dir.mkdir(mode=0o700)
+        (self.state_dir / "audit.db").mkdir()
+        server = self.begin()
+        self.assertEqual(server.api("POST", "/api/v1/reload").status, 200)
+        self.assertEqual(server.api("GET", "/api/v1/audit").status, 503)
+        eventually(lambda: "audit log" in server.api("GET", "/api/v1/overview").text(), 20)
+        self.assertEqual(get(server.admin, "/readyz").status, 200)
+        (self.state_dir / "audit.db").rmdir()
+        eventually(lambda: any(each["path"] == "/api/v1/reload" for each in self.entries(server)), 20)  # and it recovers
+        self.assertNotIn("audit log", server.api("GET", "/api/v1/overview").text())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,202 @@
+"""What a hostile or careless client of the task server can do to others: nothing but be refused; then the work goes on."""
+
+import threading
+import time
+import unittest
+
+from harness import eventually
+from harness.faktory import Refused
+from harness.tasks import TaskScenario
+
+SETTINGS = '[tasks]\nfetch_wait = "2s"\nworker_grace = "50ms"\nworker_timeout = "1s"\nqueues_limit = 20\n'
+
+
+class Attacks(TaskScenario):
+    def setUp(self):
+        super().setUp()
+        self.server = self.tasks(SETTINGS)
+        self.other = self.client(self.server, wid="other-1")
+
+    def goes_on(self):
+        jid = self.other.push(queue="goes-on")
+        self.assertEqual(self.other.fetch("goes-on")["jid"], jid)
+        self.other.ack(jid)
+
+    def memory(self):
+        for line in open(f"/proc/{self.server.process.pid}/status"):
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+
+    def test_a_pattern_cannot_stop_the_server(self):
+        client = self.client(self.server)
+        client.push(args=["a" * 900_000], at="2099-01-01T00:00:00Z")
+        with self.assertRaises(Refused) as refused:
+            client.ask("MUTATE", {"cmd": "discard", "target": "scheduled", "filter": {"regexp": "*" + "a" * 100_000 + "b"}})
+        self.assertIn("pattern", str(refused.exception))
+        answer = self.server.api("POST", "/api/v1/tasks/sweep", {"act": "remove", "set": "scheduled", "pattern": "a" * 300})
+        self.assertEqual(answer.status, 400)
+        self.assertEqual(client.ask("MUTATE", {"cmd": "discard", "target": "scheduled", "filter": {"regexp": "*" + "a" * 250 + "b*"}}), "OK")
+        self.goes_on()
+        self.assertEqual(client.info()["faktory"]["sets"]["scheduled"], 1)
+
+    def test_a_line_of_a_million_elements_is_refused(self):
+        before = self.memory()
+        client = self.client(self.server)
+        with self.assertRaises(Refused) as refused:
+            client.ask("PUSHB", "[" + "0," * 3_500_000 + "0]")
+        self.assertIn("10000", str(refused.exception))
+        self.goes_on()
+        self.assertLess(self.memory() - before, 64 << 20)
+
+    def test_who_has_not_said_hello_is_not_listened_to_for_long(self):
+        before = self.memory()
+        for _ in range(20):
+            client = self.client(self.server, hello=False)
+            try:
+                client.socket.sendall(b"HELLO {" + b" " * 1_000_000)
+            except OSError:
+                pass  # closed already
+        self.goes_on()
+        self.assertLess(self.memory() - before, 16 << 20)
+
+    def test_a_job_is_not_given_to_who_has_left(self):
+        for _ in range(3):
+            left = self.client(self.server, wid="left-1")
+            left.send("FETCH", "default")
+            eventually(lambda: "left-1" in [worker["wid"] for worker in self.server.api("GET", "/api/v1/tasks/stats").json()["workers"]])
+            left.close()
+        jid = self.other.push()
+        self.assertEqual(self.other.fetch()["jid"], jid)
+        running = self.server.api("GET", "/api/v1/tasks?set=running").json()["jobs"]
+        self.assertEqual([(each["jid"], each["worker"]) for each in running], [(jid, "other-1")])
+        self.other.ack(jid)
+        self.assertEqual(self.other.info()["faktory"]["sets"]["dead"], 0)
+
+    def test_a_worker_that_was_thought_dead_is_known_again(self):
+        worker = self.client(self.server, wid="slow-1")
+        self.assertEqual(worker.beat(), "")
+        jid = worker.push()
+        self.assertEqual(worker.fetch()["jid"], jid)
+        eventually(lambda: self.other.waiting() == 1)
+        self.assertEqual(worker.beat(), "")
+        self.assertEqual(worker.fetch()["jid"], jid)
+        worker.ack(jid)
+        second = worker.push()
+        worker.fetch()
+        worker.close()
+        eventually(lambda: self.other.waiting() == 1)
+        self.assertEqual(self.other.fetch()["jid"], second)
+
+    def test_names_of_queues_do_not_fill_the_server(self):
+        client = self.client(self.server)
+        for number in range(60):
+            queue = f"of-tenant-{number}"
+            jid = client.push(queue=queue)
+            client.fetch(queue)
+            client.ack(jid)
+        client.ask("QUEUE", "PAUSE " + " ".join(f"nobody-{number}" for number in range(10)))
+        client.ask("QUEUE", "REMOVE *")
+        self.assertEqual(client.info()["faktory"]["total_queues"], 0)
+        self.goes_on()
+
+    def test_what_runs_is_not_waiting(self):
+        jid = self.other.push()
+        self.other.fetch()
+        self.assertEqual(self.server.api("GET", "/api/v1/tasks?set=waiting").json()["jobs"], [])
+        for act in ("kill", "requeue", "remove"):
+            answer = self.server.api("POST", "/api/v1/tasks/sweep", {"act": act, "set": "waiting"})
+            self.assertEqual(answer.json()["matched"], 0)
+        self.other.ask("QUEUE", "REMOVE default")
+        self.assertEqual([job["jid"] for job in self.server.api("GET", "/api/v1/tasks?set=running").json()["jobs"]], [jid])
+        self.other.ack(jid)
+        self.assertEqual(self.other.info()["faktory"]["total_processed"], 1)
+
+    def test_what_a_job_holds_stays_as_it_was_written(self):
+        args = '[123456789012345678901234567890, 19.90, 1.0]'
+        self.other.ask("PUSH", '{"jid":"bytes-000001","jobtype":"T","args":' + args + ',"retry":3}')
+        self.other.fetch()
+        self.other.fail("bytes-000001")
+        self.server.api("POST", "/api/v1/tasks/jobs/bytes-000001/retry", {})
+        self.other.send("FETCH", "default")
+        self.assertIn(f'"args":{args}', self.other.answer())
+        body = '{"jobs": [{"jobtype":"T","args":' + args + '}, {"jobtype":"T","args":[1e3]}]}'
+        answer = self.server.api("POST", "/api/v1/tasks", body.encode(), headers={"Content-Type": "application/json"})
+        self.assertEqual(answer.status, 201, answer.text())
+        self.other.send("FETCH", "default")
+        self.assertIn(f'"args":{args}', self.other.answer())
+
+    def test_a_large_job_comes_in_over_http_too(self):
+        filling = "x" * 600_000
+        answer = self.server.api("POST", "/api/v1/tasks", {"jobs": [{"jobtype": "T", "args": [filling]} for _ in range(3)]})
+        self.assertEqual((answer.status, len(answer.json()["jids"])), (201, 3))
+        answer = self.server.api("POST", "/api/v1/tasks", {"jobtype": "T", "args": ["x" * 1_100_000]})
+        self.assertEqual(answer.status, 400, answer.text())
+        deep = {"jobtype": "T", "args": ["[" * 50 + "]" * 50]}
+        self.assertEqual(self.server.api("POST", "/api/v1/tasks", deep).status, 201)
+        page = self.server.api("GET", "/api/v1/tasks?limit=1000").json()
+        self.assertGreaterEqual(len(page["jobs"]), 3)
+
+    def test_a_day_that_never_comes_is_no_schedule(self):
+        answer = self.server.api("PUT", "/api/v1/tasks/schedules/never", {"cron": "0 0 30 2 *", "job": {"jobtype": "T", "args": []}})
+        self.assertEqual(answer.status, 400)
+        self.assertIn("never", answer.text())
+
+    def test_quieting_all_workers_leaves_headrooms_own(self):
+        self.assertEqual(self.server.api("POST", "/api/v1/tasks/workers/*/quiet", {}).status, 200)
+        states = {worker["wid"]: worker["state"] for worker in self.server.api("GET", "/api/v1/tasks/stats").json()["workers"]}
+        self.assertEqual(states.pop("other-1"), "quiet")
+        self.assertEqual(set(states.values()), {"working"})
+        own = next(iter(states))
+        self.assertEqual(self.server.api("POST", f"/api/v1/tasks/workers/{own}/quiet", {}).status, 409)
+
+
+class Results(TaskScenario):
+    def setUp(self):
+        super().setUp()
+        self.server = self.tasks('[tasks]\nfetch_wait = "50ms"\n')
+        self.worker = self.client(self.server, wid="worker-1")
+
+    def result(self, jid, wait):
+        return self.server.api("GET", f"/api/v1/tasks/jobs/{jid}/result?wait={wait}")
+
+    def test_who_waits_for_a_result_has_it_when_the_job_ends(self):
+        jid = self.server.api("POST", "/api/v1/tasks", {"jobtype": "Sum", "args": [1, 2], "custom": {"track": 1}}).json()["jid"]
+        early = self.result(jid, "10ms")
+        self.assertEqual((early.status, early.json()["state"], early.json()["result"]), (202, "enqueued", None))
+        answers = []
+        waiting = [threading.Thread(target=lambda: answers.append(self.result(jid, "20s"))) for _ in range(3)]
+        for each in waiting:
+            each.start()
+        self.worker.fetch()
+        self.worker.ask("ACK", {"jid": jid, "result": {"sum": 3}})
+        for each in waiting:
+            each.join()
+        self.assertEqual([(answer.status, answer.json()["state"], answer.json()["result"]) for answer in answers], [(200, "success", {"sum": 3})] * 3)
+
+    def test_waiting_has_its_bounds(self):
+        jid = self.worker.push()
+        self.assertEqual(self.result(jid, "1s").status, 404)  # not tracked
+        for wrong in ("61s", "soon", "-1s"):
+            self.assertEqual(self.result(jid, wrong).status, 400, wrong)
+        jid = self.worker.push(retry=-1, custom={"track": 1})
+        self.worker.fetch()
+        self.worker.fetch()
+        self.worker.fail(jid)
+        answer = self.result(jid, "20s")
+        self.assertEqual((answer.status, answer.json()["state"]), (200, "dead"))
+
+    def test_an_end_of_the_server_keeps_nobody_waiting(self):
+        jid = self.worker.push(custom={"track": 1})
+        answers = []
+        self.result(jid, "1ms")  # and it has its token
+        waiting = threading.Thread(target=lambda: answers.append(self.result(jid, "60s")))
+        waiting.start()
+        time.sleep(0.2)  # it asks
+        self.server.process.terminate()
+        self.assertEqual(self.server.process.wait(20), 0)
+        waiting.join()
+        self.has_ended(self.server)
+
+
+if __name__ == "__main__":
+    unittest.main()
