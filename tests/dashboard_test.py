@@ -9,7 +9,7 @@ import time
 import unittest
 
 from harness.browser import Browser
-from harness.client import get
+from harness.client import get, request
 from harness.edge import EdgeScenario, eventually, reply
 from harness.faktory import Faktory
 from harness.hub import APP, publish, stalled_reader
@@ -101,6 +101,8 @@ class Dashboard(Browsing):
     @staticmethod
     def answer(request):
         tag = request.target.strip("/").split("/")[0] or "none"
+        if tag == "cookies":
+            return reply(200, request.get("cookie", "").encode(), ["Cache-Control: no-store"])
         if tag == "slow":
             time.sleep(0.2)
         if tag == "broken":
@@ -289,6 +291,17 @@ class Dashboard(Browsing):
             self.assertEqual(answer.status, status, (more, answer))
         changed = cookies[0]["value"][:-2] + ("aa" if not cookies[0]["value"].endswith("aa") else "bb")
         self.assertEqual(get(self.server.admin, "/api/v1/overview", {"Cookie": f"{cookies[0]['name']}={changed}"}).status, 401)
+
+    def test_the_app_never_sees_the_session_though_browsers_send_it(self):
+        session = "headroom_session=abc.def-1=="
+        for sent, seen in ((f"a=1; {session}; b=2", "a=1; b=2"), (f"{session}; b=2", "b=2"), (f"a=1;{session}", "a=1"), (f"a=1;{session};b=2;c", "a=1;b=2;c"), (session, ""), (f"{session};{session}", ""),
+                           (f" a=1 ;  {session} ; x_headroom_session=3", "a=1; x_headroom_session=3"), ("a=1; b=2", "a=1; b=2"), ("a=headroom_session=1", "a=headroom_session=1")):
+            with self.subTest(sent):
+                answer = get(self.server.edge, "/cookies/x", {"Cookie": sent, "Cache-Control": "no-store"})
+                self.assertEqual(answer.status, 200)
+                self.assertEqual(answer.text().replace("; ", ";"), seen.replace("; ", ";"))
+        body = [{"path": "/cookies/y"}]
+        self.assertNotIn("headroom_session", request(self.server.edge, "POST", "/_headroom/batch", {"Cookie": f"a=1; {session}"}, body).text())
 
     def test_every_page_is_accessible_and_loads_nothing_from_elsewhere(self):
         axe = (installed("axe", AXE) / "node_modules/axe-core/axe.min.js").read_text()

@@ -136,6 +136,8 @@ class Kubernetes(Files):
         self.assertNotIn("hunter", json.dumps(list(documents.values())))
         self.assertEqual(self.variables(documents)["HEADROOM_SQL_POSTGRES"], {"secretKeyRef": {"name": "headroom", "key": "HEADROOM_SQL_POSTGRES"}})
         self.assertEqual({port["name"] for port in self.pod(documents)["ports"]}, {"http", "admin", "postgres", "tasks"})
+        served = {name: {port["name"] for port in documents["Service", name]["spec"]["ports"]} for name in ("headroom", "headroom-internal")}
+        self.assertEqual(served, {"headroom": {"http"}, "headroom-internal": {"admin", "postgres", "tasks"}}, "what is put in front of headroom publishes the edge alone")
         for text, why in (('[sql]\npostgres = "postgres://app:hunter2@db/app"\n', "HEADROOM_SQL_POSTGRES"), ('[tasks]\npassword = "hunter3"\n', "HEADROOM_TASKS_PASSWORD"),
                           ('[[admin.tokens]]\nname = "ci"\nrole = "viewer"\nsecret = "hr_hunter4"\n', "keep it out of the file")):
             done = run("export", "kubernetes", "--set", IMAGE, "--config", self.settings(text))

@@ -10,7 +10,7 @@ import websockets
 
 from harness.client import request
 from harness.edge import chunk, eventually, reply
-from harness.hub import ID, KEY, HubScenario, call, publish, sign
+from harness.hub import ID, KEY, HubScenario, call, publish, sign, signed
 from realtime_hooks_test import AppScenario
 from realtime_plain_test import CONFIG, SECRET, Plain, token
 
@@ -178,9 +178,26 @@ class Sessions(PlainScenario):
                 await a.subscribe("room@5")
                 told = await self.away(lambda: call(server, "GET", "channels/room%405"))
                 self.assertEqual(json.loads(told.text()), {"occupied": True})
-                self.assertEqual((await self.away(lambda: call(server, "POST", "users/auth0%7Cann%40x.org/terminate_connections", {}))).status, 200)
+                # As the vendor's libraries do it: the path is signed as it is meant, and sent escaped.
+                target = signed("POST", f"/apps/{ID}/users/auth0|ann@x.org/terminate_connections", b"{}")
+                escaped = target.replace("auth0|ann@x.org", "auth0%7Cann%40x.org")
+                ended = await self.away(lambda: request(server.edge, "POST", escaped, {"Content-Type": "application/json"}, b"{}"))
+                self.assertEqual(ended.status, 200, ended.text())
                 with self.assertRaises(websockets.ConnectionClosed):
                     await a.receive()
+        self.play(use())
+
+    def test_a_changed_secret_ends_the_connections_that_the_old_one_opened(self):
+        server = self.hub()
+
+        async def use():
+            async with self.connect(server) as a:
+                await a.subscribe("private-room")
+                settings = (self.directory / "headroom.toml").read_text()
+                await self.away(lambda: self.reload(server, settings.replace('secret = "shop-secret"', 'secret = "another-secret"')))
+                with self.assertRaises(websockets.ConnectionClosed) as closed:
+                    await a.receive()
+                self.assertEqual(closed.exception.rcvd.code, 4009)
         self.play(use())
 
     def test_a_client_cannot_fill_the_hub_with_names(self):

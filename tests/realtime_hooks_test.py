@@ -200,6 +200,20 @@ class Questions(AppScenario):
         self.auth(server, "1.1", "private-other")
         self.assertEqual(len(self.app_server.heard("/ask")), 3)
 
+    def test_the_hubs_questions_are_signed_and_nobody_else_says_who_a_user_is(self):
+        server = self.begin(ASK.replace("[realtime.authorization]\n", '[realtime.authorization]\nsecret = "between-us"\n'))
+        self.app_server.say = self.sign_all
+        self.assertEqual(self.auth(server, "1.1", "private-orders").status, 200)
+        asked = self.app_server.heard("/ask")[0]
+        said = dict((name.lower(), value) for name, value in asked.fields)["headroom-signature"]
+        at, signature = (part.split("=")[1] for part in said.split(","))
+        self.assertEqual(signature, hmac.new(b"between-us", f"{at}.".encode() + asked.body, hashlib.sha256).hexdigest())
+        self.assertLess(abs(time.time() - int(at)), 60)
+        body = urllib.parse.urlencode({"socket_id": "1.1", "channel_name": "private-ann", "user_id": "ann"}).encode()
+        claimed = request(server.edge, "POST", "/broadcasting/auth", {"Content-Type": "application/x-www-form-urlencoded"}, body)
+        self.assertEqual(claimed.status, 400)
+        self.assertEqual(len(self.app_server.heard("/ask")), 1)
+
     def test_a_no_is_not_remembered_and_who_asks_at_once_asks_once(self):
         server = self.begin(ASK)
         self.app_server.say = lambda fields: (403, {"message": "no"})

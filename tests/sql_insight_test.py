@@ -104,6 +104,11 @@ class Insight(SqlScenario):
         one = server.api("GET", f"{QUERIES}/{row['id']}").json()
         self.assertEqual((one["query"], one["sample"]), ("SELECT ?, pg_sleep (?)", None))
         eventually(lambda: any("SELECT ?, pg_sleep (?)" in line for line in server.lines))
+        # What is cut, has no end or is too long to be looked at as a whole shows no value either.
+        for text in ("SELECT pg_sleep(0.01), 'hunter4 and no end", "SELECT pg_sleep(0.01), '" + "hunter5 " * 1000 + "'", "SELECT pg_sleep(0.01), '" + "hunter6 " * 50_000 + "'", "SELECT pg_sleep(0.01), $x$hunter7"):
+            wire.query(text)
+        self.assertIn("SELECT pg_sleep (?), ?", self.queries(server))
+        eventually(lambda: sum("SELECT pg_sleep (?), ?" in line for line in server.lines) >= 2)
         self.assertNotIn("hunter", "\n".join(server.lines) + json.dumps(self.queries(server)) + json.dumps(one))
 
     def test_samples_are_the_slowest_and_for_admins_only(self):
@@ -152,6 +157,20 @@ class Insight(SqlScenario):
                 self.assertEqual(wire.values("SELECT count(*) FROM pg_prepared_statements WHERE name = 'headroom_plan'"), ["0"])
                 self.assertEqual(wire.values("SHOW transaction_read_only"), ["off"])
                 server.stop()
+
+    def test_what_the_proxy_asks_itself_knows_nothing_of_the_last_client(self):
+        self.cluster.superuser("CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.things (nothing int); GRANT ALL ON SCHEMA elsewhere TO booking; GRANT ALL ON elsewhere.things TO booking; "
+                               "CREATE ROLE nobody; GRANT nobody TO booking")
+        self.addCleanup(lambda: self.cluster.superuser("DROP SCHEMA elsewhere CASCADE; DROP ROLE nobody"))
+        server = self.proxy(pool_size=1, pool_overflow=0)
+        wire = self.wire(server)
+        wire.values("SELECT name FROM things WHERE id = 42")
+        for setting in ("SET search_path = elsewhere", "SET ROLE nobody", "SET statement_timeout = '20ms'"):
+            wire.query(setting)
+            status, plan = self.explain(server, "SELECT name FROM things WHERE id = ?")
+            self.assertEqual((status, plan.get("plan", [{"Plan": {}}])[0]["Plan"].get("Index Name")), (200, "things_pkey"), plan)
+            self.assertEqual(server.api("GET", "/api/v1/database/cache-hit-ratio").json()["status"], "ok")
+        self.assertEqual(wire.values("SHOW search_path"), ["elsewhere"])  # and it keeps what is its own
 
     def test_nothing_that_could_have_effects_is_planned(self):
         self.cluster.superuser("CREATE TABLE effects (n int); GRANT ALL ON effects TO booking; "

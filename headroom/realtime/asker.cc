@@ -57,6 +57,17 @@ std::string form_of(const Question& question) {
   return form;
 }
 
+// "t=<seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">", as pushed jobs have it.
+std::string question_signature(std::string_view secret, std::string_view body) {
+  const auto now = std::chrono::duration_cast<std::chrono::seconds>(
+      std::chrono::system_clock::now().time_since_epoch());
+  std::string text = std::to_string(now.count());
+  text += '.';
+  text += body;
+  const auth::Digest digest = auth::hmac_sha256(secret, text);
+  return "t=" + std::to_string(now.count()) + ",v1=" + text::hex(text_of(digest));
+}
+
 Answer read(http::CallAnswer&& said) {
   Answer answer;
   answer.allowed = said.status == 200;
@@ -153,6 +164,8 @@ net::Task<> Asker::call(std::string key, std::shared_ptr<const Settings> setting
   what.fields.emplace_back("Content-Type", "application/x-www-form-urlencoded");
   what.fields.emplace_back("Accept", "application/json");
   what.body = form_of(question);
+  if (const std::string& secret = settings->options.authorization.secret; !secret.empty())
+    what.fields.emplace_back("Headroom-Signature", question_signature(secret, what.body));
   what.timeout = settings->options.authorization.timeout;
   auto said = co_await http::call(tasks_, resolver_, settings->tls.get(), what);
   Result<Answer> answer = fail(Errc::unavailable, "the app did not answer well");

@@ -3,6 +3,7 @@
 //   POST {[realtime.authorization] url}       with the client's Cookie, Authorization and CSRF fields
 //   Content-Type: application/x-www-form-urlencoded
 //   socket_id=1.2&channel_name=orders[&user_id=ann]
+//   Headroom-Signature: t=..,v1=..            with [realtime.authorization] secret: the hub asks, so user_id can be believed
 //
 //   200 {"auth"?: "key:signature", "channel_data"?: "{...}"}   yes; any other status: no
 //

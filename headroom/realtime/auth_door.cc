@@ -31,6 +31,8 @@ net::Task<Result<Asked>> read(http::Exchange& exchange) {
   }
   if (!asked.content_type.starts_with("application/x-www-form-urlencoded")) co_return asked;
   const auto fields = http::query_fields(asked.body);
+  if (fields && http::find_field(*fields, "user_id"))
+    co_return fail(Errc::invalid, "user_id is the hub's to say");
   if (!fields || fields->size() != 2) co_return asked;
   asked.question.socket_id = http::find_field(*fields, "socket_id").value_or("");
   asked.question.channel = http::find_field(*fields, "channel_name").value_or("");

@@ -3,16 +3,16 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 namespace headroom::realtime {
 
 class Counted {
  public:
-  explicit Counted(std::atomic<std::uint64_t>& count)
-      : count_(&count), before_(count.fetch_add(1, std::memory_order_relaxed)) {}
-  Counted(Counted&& other) noexcept
-      : count_(std::exchange(other.count_, nullptr)), before_(other.before_) {}
+  explicit Counted(std::shared_ptr<std::atomic<std::uint64_t>> count)
+      : count_(std::move(count)), before_(count_->fetch_add(1, std::memory_order_relaxed)) {}
+  Counted(Counted&& other) noexcept : count_(std::move(other.count_)), before_(other.before_) {}
   Counted& operator=(Counted&&) = delete;
   ~Counted() {
     if (count_ != nullptr) count_->fetch_sub(1, std::memory_order_relaxed);
@@ -21,7 +21,7 @@ class Counted {
   [[nodiscard]] std::uint64_t before() const { return before_; }
 
  private:
-  std::atomic<std::uint64_t>* count_;
+  std::shared_ptr<std::atomic<std::uint64_t>> count_;
   const std::uint64_t before_;
 };
 

@@ -81,7 +81,7 @@ std::size_t HookQueue::add(HookEvent event) {
   }
   events_.push_back(std::move(event));
   ++live_;
-  if (events_.size() <= kMostWaiting) return 0;
+  if (live_ <= kMostWaiting && events_.size() <= 2 * kMostWaiting) return 0;
   const bool was_live = !events_.front().json.empty();
   drop_first();
   return was_live ? 1 : 0;
@@ -144,9 +144,12 @@ void Hooks::take(const std::string& app, HookEvent event) {
 net::Task<> Hooks::send_all(std::string app) {
   Waiting& waiting = apps_[app];
   for (;;) {
-    const Duration delay = shards_.part(worker_).options().webhook_delay;
-    auto slept = co_await net::sleep(tasks_, delay);
-    if (!slept || waiting.queue.empty()) break;
+    if (!waiting.queue.fills_a_call()) {
+      const Duration delay = shards_.part(worker_).options().webhook_delay;
+      auto slept = co_await net::sleep(tasks_, delay);
+      if (!slept) break;
+    }
+    if (waiting.queue.empty()) break;
     HookQueue::Batch batch = waiting.queue.take(unix_ms());
     co_await send(app, std::move(batch));
   }

@@ -54,6 +54,7 @@ class HookQueue {
   // How many were dropped for it.
   std::size_t add(HookEvent event);
   [[nodiscard]] bool empty() const { return live_ == 0; }
+  [[nodiscard]] bool fills_a_call() const { return live_ >= kMostInCall; }
   // The next call's, {"time_ms": ..., "events": [...]}; and how many they are.
   struct Batch {
     std::string body;

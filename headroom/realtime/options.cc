@@ -102,6 +102,9 @@ Section<AuthorizationOptions> authorization_section() {
             "channel_name; 200 is a yes. "
             "With it, the plain faces ask for rooms that are not public. Empty: nobody is asked.",
             kUrl);
+  s.secret("secret", &O::secret, "", Reload::live,
+           "Signs each question of the hub (Headroom-Signature), so that the app can believe its "
+           "user_id; empty: no signature.");
   s.setting(
       "path", &O::path, "", Reload::restart,
       "Where clients of the Pusher protocol ask on the edge (/broadcasting/auth): answered from "

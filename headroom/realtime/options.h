@@ -62,6 +62,7 @@ struct AppOptions {
 // [realtime.authorization]: asking the app.
 struct AuthorizationOptions {
   std::string url;
+  std::string secret;
   std::string path;
   Duration remember{};
   Duration timeout{};

@@ -56,6 +56,7 @@ class Outlet {
     // Bytes to follow the messages of a write; "" for none.
     [[nodiscard]] virtual std::string mark() { return {}; }
     virtual void watched(const Presences& /*news*/) {}
+    virtual void settings_changed() {}
     // What waited has been written.
     virtual void written() {}
     // Whether it is signed in as that user of that app.

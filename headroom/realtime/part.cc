@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "headroom/base/log.h"
 #include "headroom/json/writer.h"
 #include "headroom/realtime/encodings.h"
 #include "headroom/realtime/pusher.h"
@@ -29,6 +30,12 @@ Part::Part(Shards& shards, net::Worker& worker, Cells& cells,
 void Part::start() {
   HR_ASSERT(tasks_.spawn([this] { return work(); }));
   sweeper_.set(Clock::now() + kSweep);
+}
+
+void Part::use(std::shared_ptr<const Settings> settings) {
+  settings_ = std::move(settings);
+  for (Outlet* outlet = outlets_.front(); outlet != nullptr; outlet = Outlets::after(*outlet))
+    outlet->owner().settings_changed();
 }
 
 SocketId Part::next_socket() {
@@ -158,7 +165,12 @@ net::Task<> Part::work() {
     for (unsigned i = 0; i < kInTurn && !readable_.empty(); ++i) {
       Reader& reader = *readable_.front();
       readable_.remove(reader);
-      reader.read();
+      try {
+        reader.read();
+      } catch (const std::exception& error) {  // memory; the others go on
+        log::error("realtime", "a connection ended by an exception: {}", error.what());
+        reader.give_up();
+      }
     }
     for (unsigned i = 0; i < kInTurn && !ready_.empty(); ++i) ready_.front()->write();
     if (!ready_.empty() || !readable_.empty()) co_await worker_.yield();

@@ -30,6 +30,8 @@ class Reader {
  public:
   // On a turn of the Part's own. It may end this object.
   virtual void read() = 0;
+  // Something went wrong in it that is no error of the peer's: ends with the next turn.
+  virtual void give_up() = 0;
   Hook<Reader> in_reading;
 
  protected:
@@ -49,7 +51,7 @@ class Part {
   [[nodiscard]] Cells& cells() { return cells_; }
   [[nodiscard]] const std::shared_ptr<const Settings>& settings() const { return settings_; }
   [[nodiscard]] const RealtimeOptions& options() const { return settings_->options; }
-  void use(std::shared_ptr<const Settings> settings) { settings_ = std::move(settings); }
+  void use(std::shared_ptr<const Settings> settings);
   [[nodiscard]] Shards& shards() const { return shards_; }
 
   // --- for sessions ---

@@ -219,6 +219,11 @@ net::Task<> PlainDoor::stream(http::Exchange& exchange, Caller caller, Wire wire
   auto query = http::query_fields(head.query);
   std::set<std::string> allowed;
   if (query) allowed = co_await ask_app(exchange, part, caller, *query);
+  // Asking took a while.
+  const bool expired = caller.expires && *caller.expires <= auth::wall_now();
+  if (expired || (caller.known() && part.revocations().is_revoked(caller)))
+    co_return co_await refuse(exchange, 401, "unauthorized", "the token no longer holds",
+                              cors_of(head));
   auto ask = query ? read_ask(head, *query, wire, caller, part.options(), allowed)
                    : Result<StreamAsk>(pass(query));
   if (!ask) {

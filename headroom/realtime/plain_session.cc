@@ -16,9 +16,9 @@ namespace {
 constexpr Duration kTokenWait = 10s;
 constexpr std::size_t kAskedAtOnce = 4;
 constexpr std::string_view kTooMany = "this user has all the connections it may";
-constexpr std::array<std::string_view, 10> kOwnTypes{
-    "welcome", "subscribed", "unsubscribed", "published",       "pong",
-    "error",   "missed",     "paused",       "presence_joined", "presence_left"};
+constexpr std::array<std::string_view, 12> kOwnTypes{
+    "welcome", "subscribed", "unsubscribed",    "published",     "pong", "error",
+    "missed",  "paused",     "presence_joined", "presence_left", "lost", "positions"};
 
 bool is_own_event(std::string_view event) {
   return std::ranges::find(kOwnTypes, event) != kOwnTypes.end() || event.starts_with("pusher:") ||

@@ -80,7 +80,7 @@ net::Task<> PusherDoor::serve(http::Exchange& exchange) {
   }
   const auto app = app_of(exchange);
   Gate::Ticket in_hub = shards_.gate().enter(exchange.client().address);
-  Counted in_app(*app->open);
+  Counted in_app(app->open);
   Closing wrong = wrong_version(exchange.request());
   if (!app->options.enabled) wrong = {4003, "this app is disabled"};
   if (app->options.max_connections > 0 && in_app.before() >= app->options.max_connections)

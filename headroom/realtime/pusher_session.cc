@@ -11,6 +11,7 @@
 namespace headroom::realtime {
 namespace {
 
+constexpr int kDisabled = 4003;
 constexpr int kOverQuota = 4004;
 constexpr int kUnauthorized = 4009;
 constexpr int kTooManyEvents = 4301;
@@ -226,6 +227,18 @@ void PusherSession::sign_out() {
   part().sign_out(app_->options.id, user_id_, outlet().id());
   part().unwatch(app_->options.id, std::exchange(watchlist_, {}), outlet());
   user_id_ = {};
+}
+
+// What a secret has opened, it no longer does once it is another.
+void PusherSession::settings_changed() {
+  const auto& apps = part().settings()->by_id;
+  const auto now = apps.find(app_->options.id);
+  if (now == apps.end()) return;  // taken away: it goes on as it is
+  const bool same = now->second->options.secret == app_->options.secret &&
+                    now->second->options.key == app_->options.key;
+  app_ = now->second;
+  if (!app_->options.enabled) return close(kDisabled, "this app is disabled");
+  if (!same) close(kUnauthorized, "the app's key or secret has changed");
 }
 
 void PusherSession::farewell() { sign_out(); }

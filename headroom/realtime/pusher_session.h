@@ -52,10 +52,11 @@ class PusherSession final : public Session {
   void sign_in(const json::Value& data);
   void sign_out();
   void leave_user_channel();
+  void settings_changed() override;
   // `text`: the message's.
   void client_event(std::string_view event, const json::Value& message, std::string_view text);
 
-  const std::shared_ptr<const App> app_;
+  std::shared_ptr<const App> app_;  // as the settings have it now
   const Counted in_app_;
   std::string user_id_;                 // signed in as
   std::vector<std::string> watchlist_;  // users it wants to know of

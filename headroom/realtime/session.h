@@ -77,6 +77,7 @@ class Session : public http::Onward, public Reader, public Outlet::Owner {
 
   void begin() final;
   void read() final;
+  void give_up() final { stream_.abort(Errc::internal); }
   void linger();
   void end_all();
 

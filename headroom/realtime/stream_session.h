@@ -53,6 +53,7 @@ class StreamSession final : public http::Onward, public Reader, public Outlet::O
 
   void begin() override;
   void read() override;
+  void give_up() override { stream_.abort(Errc::internal); }
   void end_all();
   void subscribe();
   [[nodiscard]] TimePoint token_ends() const;

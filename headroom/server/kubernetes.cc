@@ -192,12 +192,15 @@ class Manifests {
 
   void headroom() {
     std::string container_ports;
-    std::string service_ports;
+    std::string public_port;
+    std::string internal_ports;
     for (const Port& port : ports_) {
       container_ports +=
           fmt::format("            - {{ name: {}, containerPort: {} }}\n", port.name, port.number);
-      service_ports += fmt::format("    - {{ name: {0}, port: {1}, targetPort: {0} }}\n", port.name,
-                                   port.name == "http" ? 80 : port.number);
+      const bool for_all = port.name == "http";
+      (for_all ? public_port : internal_ports) +=
+          fmt::format("    - {{ name: {0}, port: {1}, targetPort: {0} }}\n", port.name,
+                      for_all ? 80 : port.number);
     }
     const auto& server = settings_.get<ServerOptions>();
     const auto grace =
@@ -213,7 +216,17 @@ kind: Service
   selector: {{ app.kubernetes.io/name: headroom }}
   ports:
 {})",
-                        metadata("headroom"), service_ports);
+                        metadata("headroom"), public_port);
+    out_ += fmt::format(R"(---
+# Administration, metrics and what the app alone asks for: within the cluster only, whatever is put in front of the other one.
+apiVersion: v1
+kind: Service
+{}spec:
+  type: ClusterIP
+  selector: {{ app.kubernetes.io/name: headroom }}
+  ports:
+{})",
+                        metadata("headroom-internal"), internal_ports);
     out_ += fmt::format(
         R"(---
 # One replica: what it keeps (tokens, jobs, trends) is not shared between nodes. A StatefulSet never runs two of it at once.

@@ -232,7 +232,7 @@ std::string normalised(std::string_view text) {
     const bool tight = joined || token.is(',') || token.is(')') || token.is('.') || token.is(';') ||
                        (!made.empty() && (made.back() == '(' || made.back() == '.'));
     if (!made.empty() && !tight) made += ' ';
-    if (token.is_literal())
+    if (token.is_literal() || token.is_unfinished())
       made += '?';
     else if (token.kind == Token::Kind::quoted)
       made.append("\"").append(token.text).append("\"");

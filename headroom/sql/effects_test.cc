@@ -94,6 +94,19 @@ TEST(Fingerprint, LiteralsAndListsOfThemDoNotCountWordsDo) {
                        "$tag$ secret $tag$;"),
             "SELECT a.b, ? FROM \"T\" WHERE id IN (?) AND n = ?;");
   EXPECT_EQ(normalised(""), "");
+  EXPECT_EQ(normalised("SELECT a<=1, b->>'c', d::text"), "SELECT a <= ?, b ->> ?, d :: text");
+}
+
+TEST(Fingerprint, WhatHasNoEndIsALiteral) {
+  for (const std::string open : {"'", "E'", "\"", "$x$", "/* "}) {
+    const std::string text = "INSERT INTO t VALUES (1, " + open;
+    EXPECT_THAT(normalised(text + "secret (4711)"), ::testing::Not(::testing::HasSubstr("secret")))
+        << open;
+    EXPECT_THAT(normalised(text + "secret (4711)"), ::testing::EndsWith("?")) << open;
+    EXPECT_EQ(fingerprint_of(text + "secret"), fingerprint_of(text + "another one")) << open;
+    EXPECT_NE(fingerprint_of(text + "secret"), fingerprint_of("INSERT INTO t VALUES (1, 'secret'"))
+        << open;
+  }
 }
 
 TEST(Effects, OneDeallocateIsNamed) {

@@ -175,8 +175,8 @@ void append_blanked(std::string& text, const Token& token) {
       return;
     case Kind::number: text += token.text.starts_with('$') ? '$' : '0'; return;
     case Kind::other:
-      if (token.text[0] == '\'' || token.text[0] == '"') text += '\x03';  // it has no end
-      text += token.text;
+      if (token.is_unfinished()) text += '\x03';
+      text += token.text[0];
       return;
     case Kind::end: return;
   }

@@ -19,6 +19,10 @@ namespace headroom::sql {
 struct Token {
   enum class Kind : std::uint8_t { end, word, quoted, string, number, other };
   [[nodiscard]] bool is_literal() const { return kind == Kind::string || kind == Kind::number; }
+  // A string, an identifier or a comment without its end: no statement, and what is in it may be a literal's.
+  [[nodiscard]] bool is_unfinished() const {
+    return kind == Kind::other && (text.size() > 1 || text[0] == '\'' || text[0] == '"');
+  }
   Kind kind = Kind::end;
   std::string_view text{};  // of quoted and string: between the quotes, as written
   [[nodiscard]] bool is(std::string_view word) const {

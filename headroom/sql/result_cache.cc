@@ -43,7 +43,8 @@ void ResultCache::add(const postgres::Means& means, const Database& database,
   its.counts = std::make_unique<DatabaseCounts>(registry_, database.name);
   its.stream =
       std::make_unique<ChangeStream>(workers_, means, database, std::move(who), cache_, *its.counts,
-                                     options_.behind, options_.blind_ttl > Duration::zero());
+                                     link_ != nullptr ? &link_->tags_out : nullptr, options_.behind,
+                                     options_.blind_ttl > Duration::zero());
   const auto gauge = [&](const Family& family, auto read) {
     its.gauges.push_back(registry_.gauge(
         family, {database.name}, [&stream = *its.stream, read] { return read(stream.report()); }));
