@@ -9,7 +9,7 @@ namespace headroom::sql {
 // 's' or 'v' for those of invariant (3), else the worst of the name.
 const std::string Functions::kQuery =
     R"(
-SELECT p.proname, pg_catalog.max((CASE
+(SELECT p.proname, pg_catalog.max((CASE
   WHEN n.nspname <> 'pg_catalog' THEN p.provolatile
   WHEN p.proname IN ('random', 'clock_timestamp', 'timeofday', 'gen_random_uuid', 'pg_sleep', 'pg_sleep_for', 'pg_sleep_until', 'current_query', 'lo_get',
     'pg_database_size', 'pg_indexes_size', 'pg_relation_size', 'pg_table_size', 'pg_tablespace_size', 'pg_total_relation_size') THEN 's'
@@ -17,7 +17,7 @@ SELECT p.proname, pg_catalog.max((CASE
     'pg_conf_load_time', 'pg_trigger_depth', 'table_to_xml', 'schema_to_xml', 'database_to_xml') OR p.proname LIKE 'pg\_stat\_get%' OR p.proname LIKE 'pg\_cursor%'
     OR p.proname LIKE 'pg\_prepared\_%' THEN 'v'
   ELSE p.provolatile END)::pg_catalog.text COLLATE pg_catalog."C")
-FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace GROUP BY 1 LIMIT 9001)"
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace GROUP BY 1 LIMIT 9001))"
     R"( UNION ALL SELECT E'\n', pg_catalog.string_agg(relname::pg_catalog.text, E'\n') FROM pg_catalog.pg_class WHERE relkind = 'S')";
 
 Functions::Functions(const postgres::Rows& rows) {
