@@ -1,10 +1,14 @@
 """Read-your-writes while replicas lag, and a primary that is lost: who has written reads it, clients stay, writes go to the new primary."""
 
+import os
+import pathlib
+import shutil
+import subprocess
 import threading
 import unittest
 
 from harness import eventually
-from harness.postgres import SYNC, SqlScenario, bind, execute, kinds, parse
+from harness.postgres import SYNC, SqlScenario, bind, error_of, execute, kinds, parse
 
 # Stable, so that a replica may run it; each server has its own port.
 WHERE = "SELECT current_setting('port')"
@@ -154,6 +158,74 @@ class Failover(SqlScenario):
         got = int(writer.values("SELECT count(DISTINCT n) FROM kept")[0])
         self.assertGreaterEqual(got, len(confirmed[before:]))
         eventually(lambda: writer.values("SELECT current_setting('port') FROM kept LIMIT 1") == [str(self.cluster.port_of("replica2"))])
+
+
+class Fencing(SqlScenario):
+    """A primary that runs on although another one has been promoted."""
+
+    replicas = 1
+
+    def start(self, **settings):
+        server = self.proxy(replicas=self.cluster.urls["replica1"], **settings)
+        eventually(lambda: len(self.roles(server)) == 2 and "away" not in self.roles(server).values())
+        return server
+
+    def roles(self, server):
+        return {row["port"]: row["role"] for row in self.show(server, "REPLICAS")}
+
+    def numbers(self, node):
+        return set(map(int, self.cluster.superuser("SELECT n FROM fenced", node=node).split()))
+
+    def rejoin(self, node, primary):
+        """As a replica of `primary`, from a copy of it."""
+        directory = pathlib.Path(self.cluster.directory)
+        self.cluster.command("stop", node)
+        shutil.rmtree(directory / node)
+        copy = [shutil.which("pg_basebackup") or max(pathlib.Path("/usr/lib/postgresql").glob("*/bin/pg_basebackup")), "-D", directory / node, "-c", "fast", "-X", "stream", "-R", "--no-sync",
+                "-d", f"host={directory}/socket port={self.cluster.port_of(primary)} user=postgres"]
+        as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
+        subprocess.run([*as_owner, *map(str, copy)], check=True, capture_output=True, timeout=60, cwd="/")
+        self.cluster.command("start", node)
+
+    def test_the_old_primary_gets_nothing_until_it_follows(self):
+        server = self.start(pool_wait="2s")
+        old, new = str(self.cluster.port), str(self.cluster.port_of("replica1"))
+        writer, open_there, pinned = self.wire(server), self.wire(server), self.wire(server)
+        writer.query("CREATE TABLE fenced (n int)")
+        eventually(lambda: self.cluster.superuser("SELECT count(*) FROM pg_class WHERE relname = 'fenced'", node="replica1") == "1")
+        open_there.query("BEGIN")
+        open_there.query("INSERT INTO fenced VALUES (-1)")
+        pinned.query("CREATE TEMP TABLE mine (n int)")
+        self.cluster.superuser("SELECT pg_promote()", node="replica1")
+        eventually(lambda: self.roles(server) == {old: "fenced", new: "primary"})
+        server.wait_for_line(f"127.0.0.1:{old} runs on as a primary on timeline 1, but the cluster is on timeline 2")
+        # What was open on the old one is broken off there.
+        for wire in (open_there, pinned):
+            self.assertEqual([error_of(body)[:5] for kind, body in wire.query("COMMIT") if kind == b"E"], ["08006"])
+            self.assertEqual(wire.read(), (None, b""))
+        for number in range(50):
+            writer.values(f"INSERT INTO fenced VALUES ({number})")
+        self.assertEqual((self.numbers("primary"), self.numbers("replica1")), (set(), set(range(50))))
+        self.assertIn('"fenced"', server.api("GET", "/api/v1/scaling/replication/status").text())
+        self.assertIn("degraded", server.api("GET", "/api/v1/scaling/health/deep").text())
+        # While the new one is away, the old one still gets nothing.
+        self.cluster.command("crash", "replica1")
+        eventually(lambda: self.roles(server)[new] == "away")
+        with self.assertRaisesRegex(LookupError, "^08001"):
+            self.wire(server).values("INSERT INTO fenced VALUES (100)")
+        self.cluster.command("start", "replica1")
+        eventually(lambda: self.wire(server).values("INSERT INTO fenced VALUES (101)") == [], timeout=20)
+        self.assertEqual(self.numbers("primary"), set())
+        # A proxy that has just started does not know either, and asks first.
+        second = self.proxy(replicas=self.cluster.urls["replica1"], **{"cache.auto": "false"})
+        self.wire(second).values("INSERT INTO fenced VALUES (102)")
+        self.assertEqual((self.numbers("primary"), self.numbers("replica1")), (set(), {*range(50), 101, 102}))
+        # It comes back as a replica, and is read from.
+        self.rejoin("primary", "replica1")
+        eventually(lambda: self.roles(server) == {old: "replica", new: "primary"}, timeout=20)
+        server.wait_for_line(f"127.0.0.1:{old} is no longer fenced")
+        eventually(lambda: self.wire(server).values(WHERE) == [old])
+        self.assertEqual(eventually(lambda: self.numbers("primary")), {*range(50), 101, 102})
 
 
 if __name__ == "__main__":

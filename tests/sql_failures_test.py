@@ -113,6 +113,15 @@ class Failures(SqlScenario):
         self.assertEqual((kinds(messages), error_of(messages[0][1])[:5]), ("E", "25P03"))
         self.assertEqual(eventually(lambda: self.wire(server).values("SELECT count(*) FROM locked")), ["0"])
 
+    def test_a_transaction_without_a_sync_counts_as_one(self):
+        for setting, state in (("idle_in_transaction_timeout", "25P03"), ("transaction_timeout", "25P04")):
+            server = self.proxy(pool_size=1, pool_overflow=0, **{setting: "500ms"})
+            wire = self.wire(server)
+            wire.send_all(parse("", "BEGIN"), bind(), execute(), (b"H", b""))
+            messages = wire.until_ready()
+            self.assertEqual((kinds(messages), error_of(messages[-2][1])[:5]), ("12CE", state))
+            self.assertEqual(eventually(lambda server=server: self.wire(server).values("SELECT 1")), ["1"])
+
     def test_cancel_reaches_the_running_query_and_a_wrong_key_reaches_nothing(self):
         server = self.proxy(pool_size=1, pool_overflow=0)
         wire, other = self.wire(server), self.wire(server)

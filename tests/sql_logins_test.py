@@ -177,6 +177,76 @@ class Logins(SqlScenario):
         self.assertIn("***", shown)
         self.assertNotIn(self.cluster.password, shown + "\n".join(server.lines))
 
+    def test_a_url_says_who_its_user_is_for_its_own_database_alone(self):
+        url, password = self.cluster.urls["primary"], self.cluster.password
+        self.cluster.superuser("CREATE DATABASE hr OWNER booking")
+        for first in (url.replace(f":{password}@", "@"), url.replace(f":{password}@", ":otherpw@")):
+            server = self.headroom(config=self.settings(f'[sql]\nlisten = "127.0.0.1:0"\n[[sql.databases]]\nname = "shop"\npostgres = "{first}"\n'
+                                                        f'[[sql.databases]]\nname = "hr"\npostgres = "{url.rsplit("/", 1)[0]}/hr"\n'), state_dir=self.directory / str(len(first)))
+            for wrong in ("", "otherpw", "anything"):
+                for database in ("hr", "headroom"):
+                    if (wrong, database) == ("otherpw", "headroom") and "otherpw" in first:
+                        continue  # that is a password of a URL's user
+                    with self.assertRaisesRegex(PermissionError, "28P01", msg=(first, wrong, database)):
+                        self.wire(server, database=database, password=wrong)
+            self.assertEqual(self.wire(server, database="hr").values("SELECT current_database()"), ["hr"])
+
+    def test_an_empty_password_is_nobodys(self):
+        self.cluster.superuser("CREATE ROLE eve LOGIN PASSWORD 'secret'")
+        server = self.proxy(users_file=self.file('"eve" ""\n'), admins="eve")
+        for database in ("booking", "headroom"):
+            for password in ("", "anything", "secret"):
+                with self.assertRaisesRegex(PermissionError, "28P01"):
+                    self.wire(server, user="eve", password=password, database=database)
+
+    def authority(self, name):
+        """A CA: (its certificate, its key)."""
+        key, cert = self.directory / f"{name}.key", self.directory / f"{name}.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={name}"],
+                       check=True, capture_output=True)
+        return cert, key
+
+    def shown(self, authority, subject, days=2, name="client"):
+        """What a client shows: a certificate signed by the CA, as libpq's settings."""
+        key, asked, cert = self.directory / f"{name}.key", self.directory / f"{name}.csr", self.directory / f"{name}.pem"
+        subprocess.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", asked, "-subj", subject], check=True, capture_output=True)
+        ca, ca_key = authority
+        subprocess.run(["openssl", "x509", "-req", "-in", asked, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-out", cert, "-days", str(days)], check=True, capture_output=True)
+        key.chmod(0o600)
+        return f" sslmode=require sslcert={cert} sslkey={key}"
+
+    def test_clients_show_certificates_instead_of_passwords(self):
+        cert, key = self.certificate()
+        ours, theirs = self.authority("ours"), self.authority("theirs")
+        settings = {"auth": "cert", "tls.cert": cert, "tls.key": key, "tls.client_ca": ours[0]}
+        server = self.proxy(**settings)
+        # The proxy knows the password that the server wants; the client has none.
+        dsn = " ".join(word for word in self.dsn(server).split() if not word.startswith("password"))
+        self.assertEqual(self.one(dsn + self.shown(ours, "/CN=booking"), "SELECT current_user"), "booking")
+        for _ in range(3):  # sessions of TLS are resumed
+            self.assertEqual(self.one(dsn + self.shown(ours, "/CN=booking")), 1)
+        for shown, why in ((" sslmode=disable", "takes TLS with a certificate"), (" sslmode=require sslcert=/nowhere", "takes TLS with a certificate"),
+                           (self.shown(ours, "/CN=somebody"), "certificate authentication failed"), (self.shown(ours, "/O=booking"), "takes TLS with a certificate"),
+                           (self.shown(ours, "/CN=booking/CN=ops"), "takes TLS with a certificate"),
+                           (self.shown(theirs, "/CN=booking"), "unknown ca|certificate"), (self.shown(ours, "/CN=booking", days=-1), "expired|certificate")):
+            with self.assertRaisesRegex(psycopg2.OperationalError, why, msg=shown):
+                self.one(dsn + shown)
+        # A password does not help, and an unknown user hears nothing else than a known one.
+        with self.assertRaisesRegex(psycopg2.OperationalError, 'certificate authentication failed for user "booking"'):
+            self.one(self.dsn(server) + self.shown(ours, "/CN=nobody"))
+        with self.assertRaisesRegex(psycopg2.OperationalError, 'certificate authentication failed for user "nobody"'):
+            self.one(dsn.replace("user=booking", "user=nobody") + self.shown(ours, "/CN=nobody"))
+        self.assertEqual(self.one(dsn + self.shown(ours, "/CN=booking")), 1)  # and it recovers
+
+    def test_a_map_says_whose_certificate_is_whose(self):
+        cert, key = self.certificate()
+        ours = self.authority("ours")
+        server = self.proxy(config=self.settings('[sql.tls.client_users]\n"app.internal" = "booking"\n'), **{"auth": "cert", "tls.cert": cert, "tls.key": key, "tls.client_ca": ours[0]})
+        dsn = " ".join(word for word in self.dsn(server).split() if not word.startswith("password"))
+        self.assertEqual(self.one(dsn + self.shown(ours, "/CN=app.internal")), 1)
+        with self.assertRaisesRegex(psycopg2.OperationalError, "certificate authentication failed"):
+            self.one(dsn + self.shown(ours, "/CN=booking"))
+
     def test_only_admins_change_something(self):
         self.cluster.superuser("DROP ROLE IF EXISTS looker; CREATE ROLE looker LOGIN PASSWORD 'looks'")
         server = self.proxy(admins="looker", users_file=self.file('"looker" "looks"\n'))

@@ -119,6 +119,177 @@ class Replicas(SqlScenario):
             wire.query("INSERT INTO public.follows VALUES (1)")
         eventually(lambda: wire.values("SELECT current_setting('port') || current_setting('app.tenant')")[0][:-5] in self.replica_ports)
 
+    def test_read_only_transactions_run_whole_on_a_replica(self):
+        server = self.start()
+        wire = self.wire(server)
+        for begin in ("BEGIN READ ONLY", "begin transaction isolation level read committed, read only;", "START TRANSACTION READ ONLY /*traceparent='x'*/"):
+            wire.query(begin)
+            ports = {wire.values(WHERE)[0] for _ in range(5)}
+            wire.send_all(parse("", WHERE), bind(), execute(), SYNC)
+            ports.add([body[6:].decode() for kind, body in wire.until_ready() if kind == b"D"][0])
+            self.assertEqual(len(ports), 1)
+            self.assertLessEqual(ports, self.replica_ports, begin)
+            now = wire.values("SELECT now()")
+            self.assertEqual(wire.values("SELECT now()"), now)
+            self.assertEqual(kinds(wire.query("COMMIT")), "CZ")
+        wire.query("SET default_transaction_read_only = on")
+        wire.query("BEGIN")
+        self.assertIn(wire.values(WHERE)[0], self.replica_ports)
+        wire.query("ROLLBACK")
+        wire.query("BEGIN READ WRITE")
+        self.assertEqual(wire.values(WHERE), [self.ports["primary"]])
+        wire.query("ROLLBACK; RESET default_transaction_read_only")
+        for begin in ("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE", "BEGIN READ ONLY /* headroom:primary */"):
+            wire.query(begin)
+            self.assertEqual(wire.values(WHERE), [self.ports["primary"]], begin)
+            wire.query("ROLLBACK")
+        off = self.start(read_only_transactions="false")
+        wire = self.wire(off)
+        wire.query("BEGIN READ ONLY")
+        self.assertEqual(wire.values(WHERE), [self.ports["primary"]])
+
+    def test_a_read_only_transaction_that_wants_more_than_plain_reads_goes_on_at_the_primary(self):
+        server = self.start()
+        self.wire(server).query("CREATE TABLE IF NOT EXISTS more (n int); CREATE SEQUENCE IF NOT EXISTS more_n; TRUNCATE more")
+        primary = self.ports["primary"]
+        port = "(current_setting('port'))"
+        for sql in (f"SELECT {port} FROM (SELECT pg_advisory_xact_lock(7)) x", "SAVEPOINT a", "SET LOCAL work_mem = '8MB'", "DECLARE c CURSOR FOR SELECT 1", "LOCK TABLE more IN ACCESS SHARE MODE",
+                    f"SELECT {port} FROM pg_stat_activity LIMIT 1", "SELECT pg_export_snapshot()", "SHOW port"):
+            wire = self.wire(server)
+            wire.query("BEGIN READ ONLY")
+            self.assertIn(wire.values(WHERE)[0], self.replica_ports)
+            answer = wire.query(sql)
+            self.assertNotIn("E", kinds(answer), (sql, answer))
+            self.assertEqual(answer[-1], (b"Z", b"T"))
+            self.assertEqual(wire.values(WHERE), [primary], sql)
+            self.assertEqual(wire.values("SHOW transaction_read_only"), ["on"])
+            self.assertEqual(kinds(wire.query("COMMIT")), "CZ")
+            self.assertIn(eventually(lambda wire=wire: wire.values(WHERE)[0]), self.replica_ports)
+        # What a READ ONLY transaction may not do, it may not do anywhere; then only its end is heard.
+        wire = self.wire(server)
+        for sql in ("INSERT INTO more VALUES (1)", "SELECT nextval('more_n')", "SELECT 1 FROM more FOR UPDATE"):
+            wire.query("BEGIN READ ONLY")
+            self.assertIn(wire.values(WHERE)[0], self.replica_ports)
+            with self.assertRaisesRegex(LookupError, "25006"):
+                wire.values(sql)
+            with self.assertRaisesRegex(LookupError, "25P02"):
+                wire.values("SELECT 1")
+            self.assertEqual(wire.query("ROLLBACK")[-1], (b"Z", b"I"))
+        wire.query("BEGIN READ ONLY")
+        with self.assertRaisesRegex(LookupError, "22012"):
+            wire.values("SELECT 1 / (n - n) FROM (VALUES (1)) x(n)")
+        with self.assertRaisesRegex(LookupError, "25P02"):
+            wire.values("SELECT pg_advisory_lock(1)")
+        wire.query("COMMIT")
+        self.assertEqual(self.cluster.superuser("SELECT count(*) FROM more"), "0")
+        # Behind its end in the same text there may be anything; and all of it in one packet.
+        wire.query("BEGIN READ ONLY")
+        with self.assertRaisesRegex(LookupError, "22012"):
+            wire.values("SELECT 1 / (n - n) FROM (VALUES (1)) x(n)")
+        self.assertEqual(wire.query("ROLLBACK; INSERT INTO more VALUES (1)")[-1], (b"Z", b"I"))
+        texts = ("BEGIN READ ONLY", "SAVEPOINT a", "SELECT 1", "COMMIT", "INSERT INTO more VALUES (2)", "BEGIN READ ONLY", WHERE, "COMMIT", "INSERT INTO more VALUES (3)")
+        wire.send_all(*[(b"Q", text.encode() + b"\0") for text in texts])
+        self.assertEqual("".join(kinds(wire.until_ready()) for _ in texts), "CZCZTDCZCZCZCZTDCZCZCZ")
+        self.assertEqual(self.cluster.superuser("SELECT string_agg(n::text, ',' ORDER BY n) FROM more"), "1,2,3")
+        # A cursor of the protocol lives as long as its transaction.
+        wire.query("BEGIN READ ONLY")
+        self.assertIn(wire.values(WHERE)[0], self.replica_ports)
+        wire.send_all(parse("", "SELECT current_setting('port') FROM generate_series(1, 3)"), SYNC)
+        wire.until_ready()
+        wire.send_all(bind("", "cursor"), execute("cursor", 1), SYNC)
+        self.assertEqual(kinds(wire.until_ready()), "2DsZ")
+        wire.query("SET LOCAL work_mem = '8MB'")
+        wire.send_all(execute("cursor", 0), SYNC)
+        self.assertEqual(kinds(wire.until_ready()), "DDCZ")
+        wire.query("COMMIT")
+
+    def test_a_replica_that_dies_in_a_read_only_transaction_is_not_noticed(self):
+        server = self.start()
+        wire = self.wire(server)
+        wire.query("BEGIN READ ONLY")
+        there = next(name for name in ("replica1", "replica2") if self.ports[name] == wire.values(WHERE)[0])
+        self.cluster.kill(there)
+        self.assertEqual(wire.values(WHERE), [self.ports["primary"]])
+        self.assertEqual(wire.query("COMMIT")[-1], (b"Z", b"I"))
+        self.cluster.command("start", there)
+        self.ready(server)
+
+    def test_what_was_written_is_seen_in_a_read_only_transaction(self):
+        server = self.start()
+        wire, other = self.wire(server), self.wire(server)
+        wire.query("CREATE TABLE IF NOT EXISTS seen (n int); TRUNCATE seen; SET headroom.session = 'seen'")
+        wire.query("SET headroom.session = 'seen'")
+        other.query("SET headroom.session = 'seen'")
+        for name in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_pause()", node=name)
+        try:
+            other.query("BEGIN READ ONLY")
+            self.assertEqual(wire.query("INSERT INTO seen VALUES (1)")[-1], (b"Z", b"I"))
+            self.assertEqual(other.values("SELECT count(*) FROM seen"), ["1"])  # begun before, on whichever server
+            other.query("COMMIT")
+            wire.query("BEGIN READ ONLY")
+            self.assertEqual(wire.values("SELECT count(*) FROM seen"), ["1"])
+            wire.query("COMMIT")
+        finally:
+            for name in ("replica1", "replica2"):
+                self.cluster.superuser("SELECT pg_wal_replay_resume()", node=name)
+
+    def test_sequences_are_read_where_they_are_counted(self):
+        server = self.start()
+        self.wire(server).query("CREATE SEQUENCE counted")
+        self.cluster.superuser("SELECT pg_switch_wal()")
+        server = self.start()  # which has read the catalogue since
+        wire = self.wire(server)
+        self.assertEqual(wire.values("SELECT nextval('counted')"), ["1"])
+        other = self.wire(server)
+        for sql in ("SELECT last_value FROM counted", "SELECT last_value FROM pg_sequences WHERE sequencename = 'counted'"):
+            self.assertEqual({other.values(sql)[0] for _ in range(10)}, {"1"}, sql)
+
+    def test_what_a_view_writes_is_read_back(self):
+        self.cluster.superuser("""
+            CREATE TABLE viewed (n int); INSERT INTO viewed VALUES (0); GRANT ALL ON viewed TO booking;
+            CREATE FUNCTION bump() RETURNS int LANGUAGE sql VOLATILE AS 'UPDATE viewed SET n = n + 1 RETURNING n';
+            CREATE VIEW bumps AS SELECT bump() AS n; GRANT SELECT ON bumps TO booking""")
+        server = self.start()
+        wire = self.wire(server)
+        for node in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_pause()", node=node)
+        try:
+            wire.send_all(parse("bump", "SELECT n FROM bumps"), SYNC)
+            wire.until_ready()
+            for turn in range(1, 6):
+                wire.send_all(bind("bump"), execute(), SYNC)
+                self.assertEqual(kinds(wire.until_ready()), "2DCZ")
+                self.assertEqual(wire.values("SELECT n FROM viewed"), [str(turn)])
+        finally:
+            for node in ("replica1", "replica2"):
+                self.cluster.superuser("SELECT pg_wal_replay_resume()", node=node)
+
+    def test_a_query_that_is_wrong_is_said_once_where_nothing_is_newer_on_the_primary(self):
+        server = self.start()
+        wire = self.wire(server)
+        retries = lambda: metric(server, "headroom_sql_replica_retries_total", database="booking", user="booking")
+
+        def wrong(sql, state):
+            before = retries()
+            with self.assertRaisesRegex(LookupError, state):
+                wire.values(sql)
+            return retries() == before
+
+        # Autovacuum and checkpoints write too; at rest the replicas have it all.
+        for sql, state in (("SELECT * FROM nowhere", "42P01"), ("SELECT nothing", "42703"), ("SELECT 1 / (n - n) FROM (VALUES (1)) x(n)", "22012")):
+            eventually(lambda sql=sql, state=state: wrong(sql, state))
+        # Made through the proxy a moment ago, and not yet replayed: the primary has the last word.
+        for name in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_pause()", node=name)
+        try:
+            self.wire(server).query("CREATE TABLE fresh (n int)")
+            self.assertEqual(self.wire(server).values("SELECT count(*) FROM fresh"), ["0"])
+        finally:
+            for name in ("replica1", "replica2"):
+                self.cluster.superuser("SELECT pg_wal_replay_resume()", node=name)
+            self.wire(server).query("DROP TABLE IF EXISTS fresh")
+
     def test_a_replica_that_dies_is_not_noticed_and_comes_back(self):
         server = self.start()
         wrong, stop = [], threading.Event()

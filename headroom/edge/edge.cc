@@ -263,6 +263,11 @@ void Edge::host(std::string prefix, http::Service& service) {
 
 void Edge::tie_to(link::Link& link) { body_->hosting_.link = &link; }
 
+void Edge::keep_sessions(auth::Signer signer, std::string cookie) {
+  Hosting& hosting = body_->hosting_;
+  hosting.sessions.emplace(std::move(signer), std::move(cookie), hosting.link->positions);
+}
+
 void Edge::explain_to(MayAsk may_ask) { body_->hosting_.may_ask = std::move(may_ask); }
 
 Result<> Edge::start(std::shared_ptr<const EdgeOptions> options,

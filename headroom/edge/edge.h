@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "headroom/auth/signed_value.h"
 #include "headroom/base/error.h"
 #include "headroom/base/metrics.h"
 #include "headroom/cache/cache.h"
@@ -62,6 +63,8 @@ class Edge final : public net::Health {
 
   // Where requests meet their queries, for [edge.cache] sql_tags. Before start().
   void tie_to(link::Link& link);
+  // Browsers get a cookie with how far the database's log had come with what they wrote (browser_session.h). After tie_to(), before start().
+  void keep_sessions(auth::Signer signer, std::string cookie);
   // Who may ask for explanations (explain.h): whether this token is an operator's. Called on the worker of that index. Before start().
   void explain_to(
       std::function<bool(std::string_view token, const IpAddress& peer, std::size_t worker)>

@@ -205,7 +205,8 @@ std::vector<std::string> Fill::tags_for(const Request& r, const http::Tags& name
 
 // What the queries of this request have read until now; and those of nobody. False: something that is not known.
 bool Fill::add_reads(const Request& r, std::vector<std::string>& tags) {
-  if (!r.at_app) return r.link == nullptr;
+  if (!r.tags_pages) return true;
+  if (!r.at_app) return false;
   link::ReadTags reads;
   r.at_app->reads.add_to(reads);
   r.link->unclaimed.add_to(reads, r.unclaimed_since);
@@ -351,9 +352,9 @@ net::Task<bool> Fill::store(Request& r, Lease& upstream) {
                    .forms = page.may_be_coded()};
   status.stored = true;
   r.route->cache.sharing->stored();
-  if (page.size() <= (r.link != nullptr ? kReadWholeForTags : kReadWhole))
+  if (page.size() <= (r.tags_pages ? kReadWholeForTags : kReadWhole))
     co_return co_await store_whole(r, upstream, made, all);
-  if (r.link != nullptr) {
+  if (r.tags_pages) {
     status.detail = "over 1 MiB, or of unknown size, with sql_tags";
     refuse(pages_.cache_.options().bypass_ttl);
   }
@@ -388,7 +389,7 @@ net::Task<bool> Fill::store_whole(Request& r, Lease& upstream, cache::Head& made
   const bool known = add_reads(r, tags);
   hand_out(r, tags);
   const std::string own_tag = tagged ? content_tag(body_) : std::string();
-  if (tagged || r.link != nullptr) {
+  if (tagged || r.tags_pages) {
     metadata_ = page_of(head, freshness_, *r.route, tags, own_tag);
     made.metadata = metadata_;
     made.tags = tags;

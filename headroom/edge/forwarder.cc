@@ -14,7 +14,10 @@ net::Task<> Forwarder::forward(Request& r) {
     const link::Trace trace = r.span    ? r.span->trace
                               : inbound ? *inbound
                                         : link::mint(group_.worker().random());
-    r.at_app = r.link->requests.begin(trace, "", Clock::now());
+    r.at_app = r.link->requests.begin(trace, r.session.id, Clock::now(),
+                                      r.route->cache.enabled && http::is_safe(r.head().method)
+                                          ? link::Requests::Feeds::page
+                                          : link::Requests::Feeds::nothing);
   }
   if (r.span && r.forwarded == TimePoint{}) r.forwarded = Clock::now();
   if (r.x.has_body()) {

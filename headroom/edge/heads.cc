@@ -169,6 +169,7 @@ void begin_answer(Request& r, const http::ResponseHead& head, const Rewrite& rew
   if (r.route->pagination) r.route->pagination->append_lines(out, r, head);
   if (r.route->cache.enabled && r.route->cache.cdn.on() && !r.route->cache.owners.any())
     append_cdn_tags(*r.route, head, out);
+  if (r.sessions != nullptr) r.sessions->append_cookie(r, &head, out);
   append_own_fields(r, out);
 }
 

@@ -1,5 +1,6 @@
 #include "headroom/edge/options.h"
 
+#include "headroom/auth/signed_value.h"
 #include "headroom/base/text.h"
 #include "headroom/coding/accept.h"
 #include "headroom/edge/checker.h"
@@ -208,6 +209,28 @@ Section<EdgeCacheOptions> edge_cache_section() {
             between(0, 1024));
   s.setting("refresh_timeout", &O::refresh_timeout, "30s", Reload::live,
             "How long such a refresh may take.", between(100ms, 3600s));
+  return s;
+}
+
+Section<SessionOptions> session_section() {
+  using O = SessionOptions;
+  Section<O> s(
+      "session",
+      "A browser that has written reads it: a signed cookie (HttpOnly, SameSite=Lax, Secure "
+      "over TLS, a minute) says how far the database's log had come, where [sql] has "
+      "replicas (docs/link.md).");
+  s.setting("enabled", &O::enabled, "true", Reload::restart, "Whether there is one.");
+  s.setting("cookie", &O::cookie, "headroom_session", Reload::restart, "Its name.",
+            satisfying("that is a cookie's name",
+                       [](const std::string& text) { return http::is_token(text); }));
+  s.secret("keys", &O::keys, "", Reload::restart,
+           "What it is signed with, 32 bytes or more each: the first signs, all open. The same on "
+           "every node. Empty: one that is made and kept in the state directory.");
+  s.check([](const O& o) -> Result<> {
+    if (o.keys.empty()) return {};
+    if (auto made = auth::Signer::make(o.keys); !made) return pass(made, "keys");
+    return {};
+  });
   return s;
 }
 
@@ -470,6 +493,7 @@ const Section<EdgeOptions>& edge_section() {
               "Bodies of announced size up to this are read whole before a server is taken.",
               between(Bytes{0}, Bytes::mib(16)));
     s.section("cache", &EdgeOptions::cache, edge_cache_section());
+    s.section("session", &EdgeOptions::session, session_section());
     s.section("cdn", &EdgeOptions::cdn, cdn_section());
     s.section("warming", &EdgeOptions::warming, warming_section());
     s.list("warm", &EdgeOptions::warm, warm_section(), Reload::live);

@@ -236,6 +236,13 @@ struct EdgeCacheOptions {
   Duration refresh_timeout{};
 };
 
+// [edge.session]
+struct SessionOptions {
+  bool enabled = true;
+  std::string cookie;
+  std::vector<std::string> keys;
+};
+
 // [edge.compress]
 struct CompressOptions {
   bool enabled = true;
@@ -273,6 +280,7 @@ struct EdgeOptions {
   Bytes body_limit;
   Bytes body_buffer;  // bodies up to this are read whole before an upstream is taken
   EdgeCacheOptions cache;
+  SessionOptions session;
   CdnOptions cdn;
   WarmingOptions warming;
   std::vector<WarmOptions> warm;

@@ -199,7 +199,7 @@ net::Task<> Pages::answer(Request& r) {
   Place& place = r.place;
   if (!make_key(r)) return go_alone(r, "a key over 1 KiB");
   if (!http::is_safe(r.head().method)) return invalidating(r);
-  if (r.link != nullptr && !r.link->current(Clock::now()))
+  if (r.tags_pages && !r.link->current(Clock::now()))
     return go_alone(r, "what was written to the database is not known now");
   if (r.x.peer().own) {
     (void)peek(r, place);  // finds out whether answers vary

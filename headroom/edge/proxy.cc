@@ -80,7 +80,9 @@ net::Task<> Proxy::serve(Exchange& exchange) {
   const std::shared_ptr<const View> view = view_;
   cut_own_session(exchange);
   Request request(exchange, *view);
-  if (view->options->cache.sql_tags) request.link = hosting_.link;
+  request.tags_pages = view->options->cache.sql_tags && hosting_.link != nullptr;
+  if (hosting_.sessions) request.sessions = &*hosting_.sessions;
+  if (request.tags_pages || request.sessions != nullptr) request.link = hosting_.link;
   cells_.begun->add();
   auto known = identify(request);
   if (hosting_.link != nullptr && hosting_.link->spans.on())
@@ -171,6 +173,7 @@ bool Proxy::body_too_large(const Request& r) {
 
 // To the cache, where it may have a say, else to a server.
 net::Task<> Proxy::pass_on(Request& r) {
+  if (r.sessions != nullptr) r.sessions->begin(r, group_.worker().random());
   if (pages_ && r.route->cache.enabled && r.head().upgrade.empty()) return pages_->answer(r);
   return forwarder_.forward(r);
 }

@@ -34,6 +34,7 @@ struct Hosting {
   std::vector<Hosted> services;
   MayAsk may_ask;  // empty: nobody
   link::Link* link = nullptr;
+  std::optional<BrowserSessions> sessions{};  // nothing: browsers get no cookie of ours
 };
 
 // What the whole edge counts, beside its routes.

@@ -40,6 +40,7 @@ net::Task<> Request::fail(unsigned code_sent, std::string_view code, std::string
   if (route != nullptr && route->policy.active())
     route->policy.append_response_lines(page.fields, head(), secure());
   limited.append_fields(page.fields);
+  if (sessions != nullptr) sessions->append_cookie(*this, nullptr, page.fields);
   if (explained) append_explanation(*this, page.fields);
   x.stream().expire_at(kNever);
   (void)co_await x.reply(page);

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "headroom/base/text.h"
+#include "headroom/edge/browser_session.h"
 #include "headroom/edge/view.h"
 #include "headroom/http/exchange.h"
 #include "headroom/http/storable.h"
@@ -79,10 +80,13 @@ struct Request {
   limit::Decision limited;
   Keeper* keeper = nullptr;
   PagePlace place;
-  std::string cache_status;       // what the cache did, for the answer's field
-  bool explained = false;         // an operator asks why (explain.h)
-  link::Link* link = nullptr;     // where pages are tagged by what queries read
-  link::RequestPointer at_app{};  // from when it is forwarded
+  std::string cache_status;                   // what the cache did, for the answer's field
+  bool explained = false;                     // an operator asks why (explain.h)
+  link::Link* link = nullptr;                 // where its queries are told from others'
+  bool tags_pages = false;                    // its page is tagged by what its queries read
+  link::RequestPointer at_app{};              // from when it is forwarded
+  const BrowserSessions* sessions = nullptr;  // where browsers read what they have written
+  BrowserSession session{};
   std::uint64_t unclaimed_since = 0;
   link::Spans* spans = nullptr;        // while traces are recorded (traced.h)
   std::unique_ptr<link::Span> span{};  // of a sampled one

@@ -1,6 +1,7 @@
 #include "headroom/http/exchange.h"
 
 #include "headroom/base/assert.h"
+#include "headroom/http/cookie.h"
 #include "headroom/http/server.h"
 #include "headroom/http/writer.h"
 
@@ -51,6 +52,24 @@ void Exchange::keep_head() {
   kept_head_.assign(head_bytes_);
   request_.rebase(head_bytes_, kept_head_.data());
   head_bytes_ = kept_head_;
+}
+
+// In place: the head's bytes are this connection's own.
+std::vector<std::string> Exchange::take_cookie(std::string_view name) {
+  std::vector<std::string> taken;
+  if (!request_.has(Name::cookie)) return taken;
+  bool any = false;
+  for (Field& field : request_.fields) {
+    if (field.id != Name::cookie) continue;
+    char* const at = const_cast<char*>(field.value.data());
+    field.value = {at, cut_cookie({at, field.value.size()}, name, taken)};
+    any = any || !field.value.empty();
+  }
+  if (taken.empty()) return taken;
+  if (!any) request_.remove(Name::cookie);
+  std::erase_if(request_.fields,
+                [](const Field& f) { return f.id == Name::cookie && f.value.empty(); });
+  return taken;
 }
 
 net::Task<Result<std::string_view>> Exchange::read() {

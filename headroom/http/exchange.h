@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "headroom/base/clock.h"
 #include "headroom/base/error.h"
@@ -81,6 +82,9 @@ class Exchange {
   // When the head was complete.
   [[nodiscard]] TimePoint began() const { return began_; }
   [[nodiscard]] const ServerOptions& options() const { return *options_; }
+
+  // Takes our own cookie out of the request, whose later readers find no trace of it: its values, as there may be several.
+  [[nodiscard]] std::vector<std::string> take_cookie(std::string_view name);
 
   // --- the request's body ---
   // Over this many bytes the body is refused (Errc::overloaded); 0 = no limit. Before the first read().

@@ -5,7 +5,7 @@
 // Invariants: (1) the views hold as long as the buffer stays where it is; a buffer that moves is followed by rebase(); (2) a head that a
 //   parser completed has passed every rule of parser.h, so a value holds no CR, LF, NUL or other control but TAB, and a name is a token;
 //   (3) `body`, `content_length` and `keep_alive` are the only truth about framing: the fields they came from are never forwarded as
-//   received (is_framing); (4) `fields` changes only through add() and reset(), which keep has() right.
+//   received (is_framing); (4) `fields` changes only through add(), remove() and reset(), which keep has() right.
 // Limits: those of the parser (HeadLimits).
 #pragma once
 
@@ -145,6 +145,12 @@ struct Head {
   void add(const Field& field) {
     fields.push_back(field);
     mark(field.id);
+  }
+  // All fields of that name. Not for Name::other.
+  void remove(Name name) {
+    std::erase_if(fields, [name](const Field& field) { return field.id == name; });
+    const auto bit = static_cast<unsigned>(name);
+    present_[bit / 64U] &= ~(1ULL << (bit % 64U));
   }
   // has(name) from now on. For a parser that fills its field in place; others call add().
   void mark(Name name) {

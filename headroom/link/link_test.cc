@@ -8,7 +8,6 @@ namespace headroom::link {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 
 constexpr Position kEarly{7, 1, 100}, kLate{7, 1, 200};
 
@@ -44,7 +43,7 @@ TEST(Positions, ASessionNeedsWhatItWroteUntilItHasRestedForAMinute) {
   const TimePoint now = Clock::now();
   positions.begin("ann", now);
   EXPECT_TRUE(positions.needs("ann", 7, now).pending);
-  EXPECT_THAT(positions.all("ann", now), IsEmpty());
+  EXPECT_EQ(positions.written("ann", now), (Positions::Written{.pending = true}));
   positions.end("ann", kEarly, now);
   EXPECT_FALSE(positions.needs("ann", 7, now).pending);
   EXPECT_EQ(positions.needs("ann", 7, now).position, kEarly);
@@ -66,7 +65,12 @@ TEST(Positions, APositionNeverGoesBackWithinATimeline) {
   positions.bring("ann", {7, 2, 50}, now);  // after a fail-over
   EXPECT_EQ(positions.needs("ann", 7, now).position, (Position{7, 2, 50}));
   positions.bring("ann", {8, 1, 1}, now);
-  EXPECT_THAT(positions.all("ann", now), ElementsAre(Position{7, 2, 50}, Position{8, 1, 1}));
+  EXPECT_THAT(positions.written("ann", now).positions,
+              ElementsAre(Position{7, 2, 50}, Position{8, 1, 1}));
+  positions.begin("ann", now);  // what was written before is not forgotten meanwhile
+  EXPECT_TRUE(positions.written("ann", now).pending);
+  EXPECT_EQ(positions.written("ann", now).positions.size(), 2U);
+  EXPECT_EQ(positions.written("bob", now), Positions::Written());
 }
 
 TEST(Positions, AWriteWhoseEndNobodyKnowsKeepsTheSessionAtThePrimary) {

@@ -9,6 +9,12 @@
 
 namespace headroom::link {
 
+void take_later(Position& needs, const Position& other) {
+  if (other && (!needs || other.timeline > needs.timeline ||
+                (other.timeline == needs.timeline && other.lsn > needs.lsn)))
+    needs = other;
+}
+
 std::string to_string(const Position& position) {
   return fmt::format("{}/{}/{}", position.system, position.timeline, position.lsn);
 }
@@ -107,16 +113,15 @@ Positions::Needs Positions::needs(std::string_view session, std::uint64_t system
   return needs;
 }
 
-std::vector<Position> Positions::all(std::string_view session, TimePoint now) const {
+Positions::Written Positions::written(std::string_view session, TimePoint now) const {
   if (session.empty()) return {};
   session = session.substr(0, kLongestId);
   const Shard& mine = shard(session);
   const std::scoped_lock lock(mine.mutex);
   const auto found = mine.sessions.find(session);
-  if (found == mine.sessions.end() || found->second.writing > 0 ||
-      now < found->second.unknown_until)
-    return {};
-  return found->second.positions;
+  if (found == mine.sessions.end()) return {};
+  return {.pending = found->second.writing > 0 || now < found->second.unknown_until,
+          .positions = found->second.positions};
 }
 
 }  // namespace headroom::link

@@ -31,6 +31,8 @@ struct Position {
   [[nodiscard]] explicit operator bool() const { return system != 0; }
   bool operator==(const Position&) const = default;
 };
+// Of two places in one system's log the later one, into `needs`; none is before all.
+void take_later(Position& needs, const Position& other);
 // "system/timeline/lsn", decimal.
 [[nodiscard]] std::string to_string(const Position& position);
 [[nodiscard]] std::optional<Position> parse_position(std::string_view text);
@@ -55,8 +57,13 @@ class Positions {
     Position position{};   // of that system; none: anything will do
   };
   [[nodiscard]] Needs needs(std::string_view session, std::uint64_t system, TimePoint now) const;
-  // The latest of any system: for a cookie. Nothing while a write is pending.
-  [[nodiscard]] std::vector<Position> all(std::string_view session, TimePoint now) const;
+  // For a cookie: the latest of every system, and whether a write may lie behind them.
+  struct Written {
+    bool pending = false;
+    std::vector<Position> positions{};
+    bool operator==(const Written&) const = default;
+  };
+  [[nodiscard]] Written written(std::string_view session, TimePoint now) const;
   [[nodiscard]] std::uint64_t forgotten() const { return forgotten_.load(); }
 
  private:

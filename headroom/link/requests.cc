@@ -20,8 +20,10 @@ void Requests::clean(Shard& shard, TimePoint now) {
                   [&shard](const Trace& trace) { return !shard.by_trace.contains(trace); });
 }
 
-RequestPointer Requests::begin(const Trace& trace, std::string session, TimePoint now) {
+RequestPointer Requests::begin(const Trace& trace, std::string session, TimePoint now,
+                               Feeds feeds) {
   auto request = std::make_shared<Request>(trace, std::move(session));
+  request->feeds_page = feeds == Feeds::page;
   Shard& mine = shard(trace);
   const std::scoped_lock lock(mine.mutex);
   const bool fresh = mine.by_trace.insert_or_assign(trace, Entry{request}).second;

@@ -23,8 +23,9 @@ namespace headroom::link {
 // Set when it begins; what changes later has a lock of its own.
 struct Request {
   Trace trace;
-  std::string session;  // of the browser; empty: it has none
-  Reads reads{};        // what its queries have read
+  std::string session;     // of the browser; empty: it has none
+  Reads reads{};           // what its queries have read
+  bool feeds_page = true;  // which may be kept
 };
 using RequestPointer = std::shared_ptr<Request>;
 
@@ -35,7 +36,9 @@ class Requests {
   static constexpr std::size_t kShards = 16;
 
   // From the edge: it goes to the app now. `trace` is fresh, or continued from a trusted proxy (then the newer request counts).
-  RequestPointer begin(const Trace& trace, std::string session, TimePoint now);
+  enum class Feeds : bool { nothing, page };
+  RequestPointer begin(const Trace& trace, std::string session, TimePoint now,
+                       Feeds feeds = Feeds::page);
   // Its answer has been sent.
   void end(const RequestPointer& request, TimePoint now);
   // From the SQL proxy. Null: not known, or no longer.

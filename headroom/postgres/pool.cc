@@ -15,6 +15,7 @@ constexpr Duration kUnfair =
 constexpr Duration kRetry = 250ms;      // between tries to connect, while a server is away
 constexpr Duration kPing = 5s;          // for an answer to a sign of life
 constexpr Duration kCheckEvery = 10s;   // an idle connection is asked for a sign of life
+constexpr Duration kLook = 20ms;        // at a limit that others share
 constexpr Duration kOverflowRest = 1s;  // how long a connection beyond `size` stays idle
 
 // What may be better in a moment: the server starts, stops or is full.
@@ -26,13 +27,14 @@ bool passes(const Error& error, const pgwire::Report& refusal) {
 }  // namespace
 
 Pool::Pool(net::Workers& workers, Means means, Route route, Credentials who, std::string database,
-           PoolOptions options)
+           PoolOptions options, ConnectionLimits limits)
     : workers_(workers),
       means_(means),
       route_(std::move(route)),
       who_(std::move(who)),
       database_(std::move(database)),
       options_(options),
+      limits_(std::move(limits)),
       parts_(workers.size()),
       made_(workers.size()) {}
 
@@ -123,16 +125,46 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::take(net::Worker& worker, net::
 // The right to open one more.
 bool Pool::try_open() {
   const std::scoped_lock lock(mutex_);
-  if (paused_.load() || !queue_.empty() || open_ >= options_.size + options_.overflow) return false;
+  return !paused_.load() && queue_.empty() && take_right();
+}
+
+// Under the mutex; of every limit, or of none.
+bool Pool::take_right() {
+  if (open_ >= options_.size + options_.overflow) return false;
+  for (std::size_t i = 0; i < limits_.size(); ++i) {
+    if (limits_[i]->take(this)) continue;
+    limited_by_ = limits_[i]->name();
+    while (i-- > 0) limits_[i]->give();
+    return false;
+  }
+  limited_by_.clear();
   ++open_;
   return true;
+}
+
+void Pool::drop_right() {
+  --open_;
+  for (const auto& limit : limits_) limit->give();
+}
+
+// Nobody tells when a place of a shared limit has become free: who waits longest looks.
+bool Pool::claim(std::uint64_t ticket) {
+  const std::scoped_lock lock(mutex_);
+  if (paused_.load() || queue_.empty() || queue_.front().ticket != ticket || !take_right())
+    return false;
+  queue_.pop_front();
+  waiting_.store(queue_.size());
+  return true;
+}
+
+bool Pool::is_wanted_elsewhere(TimePoint now) const {
+  return std::ranges::any_of(limits_, [&](const auto& each) { return each->is_wanted(this, now); });
 }
 
 bool Pool::enqueue(std::uint64_t ticket, std::size_t worker, bool& may_open) {
   const std::scoped_lock lock(mutex_);
   may_open = false;
-  if (!paused_.load() && queue_.empty() && open_ < options_.size + options_.overflow) {
-    ++open_;
+  if (!paused_.load() && queue_.empty() && take_right()) {
     may_open = true;
     return true;
   }
@@ -178,8 +210,12 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::wait_for(net::Worker& worker, n
   waits_.fetch_add(1, std::memory_order_relaxed);
   nudge(worker);
   while (!waiter.delivered) {
-    auto woken = co_await event.wait(deadline);
+    const TimePoint look = limits_.empty() ? deadline : std::min(deadline, Clock::now() + kLook);
+    auto woken = co_await event.wait(look);
     if (waiter.delivered) break;
+    if (!limits_.empty() && claim(ticket)) break;
+    if (!woken && woken.error().code == Errc::timeout && Clock::now() < deadline && wanted())
+      continue;
     const bool still = wanted();
     if (woken && still) continue;
     dequeue(worker, ticket, waiter);
@@ -193,9 +229,9 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::wait_for(net::Worker& worker, n
     co_return fail(
         Errc::timeout,
         fmt::format(
-            "no server connection became free within {} ms: {} of {} are in use, {} clients wait",
+            "no server connection became free within {} ms: {} of {} are in use, {} clients wait{}",
             std::chrono::duration_cast<std::chrono::milliseconds>(options_.wait).count(),
-            now.open - std::min(now.idle, now.open), now.limit, now.waiting));
+            now.open - std::min(now.idle, now.open), now.limit, now.waiting, limited()));
   }
   waited_ns_.fetch_add(static_cast<std::uint64_t>(elapsed(since, Clock::now()).count()),
                        std::memory_order_relaxed);
@@ -280,10 +316,9 @@ void Pool::release_right(net::Worker& worker) {
   std::optional<Place> next;
   {
     const std::scoped_lock lock(mutex_);
-    if (queue_.empty() || paused_.load()) {
-      --open_;
-      return;
-    }
+    // While another process takes over, who waits looks for itself: its share is as good.
+    if (queue_.empty() || paused_.load() || (draining_.load() && !limits_.empty()))
+      return drop_right();
     next = queue_.front();
     queue_.pop_front();
     waiting_.store(queue_.size());
@@ -311,8 +346,11 @@ void Pool::give(net::Worker& worker, std::unique_ptr<Server> server) {
     if (const auto next = next_for(worker.index()))
       return deliver(worker, *next, std::move(server));
   }
+  if (is_wanted_elsewhere(now)) return close(worker, std::move(server));
   part(worker).idle.push_back(std::move(server));
-  idle_.fetch_add(1, std::memory_order_relaxed);
+  idle_.fetch_add(1);
+  // Who began to wait in between has counted the idle ones before this one lay there.
+  if (waiting_.load() > 0) serve_waiting(worker);
 }
 
 // A connection, or (null) the right to open one, to who waits on any worker.
@@ -385,9 +423,7 @@ void Pool::resume() {
         std::optional<Place> next;
         {
           const std::scoped_lock lock(mutex_);
-          if (paused_.load() || queue_.empty() || open_ >= options_.size + options_.overflow)
-            return;
-          ++open_;
+          if (paused_.load() || queue_.empty() || !take_right()) return;
           next = queue_.front();
           queue_.pop_front();
           waiting_.store(queue_.size());
@@ -401,6 +437,19 @@ void Pool::resume() {
 void Pool::reconnect() {
   epoch_.fetch_add(1);
   watch_.note("renewed", "all connections, as they become free");
+}
+
+void Pool::drain() {
+  draining_.store(true);
+  reconnect();
+  for (auto& worker : workers_) {
+    if (made_[worker->index()].load()) worker->post([this, &there = *worker] { upkeep(there); });
+  }
+}
+
+std::string Pool::limited() const {
+  const std::scoped_lock lock(mutex_);
+  return limited_by_.empty() ? "" : fmt::format("; all connections of {} are taken", limited_by_);
 }
 
 PoolStatus Pool::status() const {
@@ -436,7 +485,8 @@ void Pool::upkeep(net::Worker& worker) {
   std::size_t open = status().open;
   std::erase_if(mine.idle, [&](std::unique_ptr<Server>& server) {
     const Duration rested = elapsed(server->idle_since, now);
-    const bool surplus = (open > options_.size && rested >= kOverflowRest) ||
+    const bool surplus = is_wanted_elsewhere(now) ||
+                         (open > options_.size && rested >= kOverflowRest) ||
                          (open > options_.min && rested >= options_.idle);
     const bool fit = !worn_out(*server, now) && server->stream->silent();
     if (!surplus && fit) return false;
@@ -451,7 +501,9 @@ void Pool::upkeep(net::Worker& worker) {
     const PoolStatus its = status();
     watch_.use(its.open - std::min(its.open, its.idle), its.limit);
   }
-  if (worker.index() != 0 || options_.min <= open || paused_.load() || stopping_.load()) return;
+  if (worker.index() != 0 || options_.min <= open || paused_.load() || stopping_.load() ||
+      draining_.load())
+    return;
   if (try_open() && !mine.group.spawn([this, &worker] { return open_one(worker); }))
     release_right(worker);
 }

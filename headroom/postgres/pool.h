@@ -3,7 +3,7 @@
 // Owns: its idle connections and the right to open more; a connection in use belongs to who took it, until give().
 // Worker: take(), give() on any worker, each with a part of its own; an idle connection lies on the worker that gave it, and moves by its
 //   descriptor (a named hand-over) when another worker waits. The mutex is taken only while somebody waits, opens or closes.
-// Invariants: (1) open() <= size + overflow, over all workers; (2) a connection that becomes free goes to the one who waits longest, or to
+// Invariants: (1) open() <= size + overflow, over all workers, and each has a place of every ConnectionLimit it was given; (2) a connection that becomes free goes to the one who waits longest, or to
 //   one of its own worker who waits at most kUnfair less; (3) who waits gets a connection, or an error by its deadline; (4) what is given
 //   out was idle, looked open, and was asked for a sign of life when it had rested for `ping_after`.
 // Limits: PoolOptions; `max_waiting` who wait.
@@ -19,6 +19,7 @@
 
 #include "headroom/base/metrics.h"
 #include "headroom/net/worker.h"
+#include "headroom/postgres/connection_limit.h"
 #include "headroom/postgres/pool_watch.h"
 #include "headroom/postgres/server.h"
 
@@ -36,6 +37,8 @@ struct PoolOptions {
   Duration ping_after = 30s;
 };
 
+using ConnectionLimits = std::vector<std::shared_ptr<ConnectionLimit>>;
+
 struct PoolStatus {
   std::uint64_t open = 0, idle = 0, waiting = 0, limit = 0;
   Duration longest_wait{};  // of who waits now
@@ -48,7 +51,7 @@ struct PoolStatus {
 class Pool {
  public:
   Pool(net::Workers& workers, Means means, Route route, Credentials who, std::string database,
-       PoolOptions options);
+       PoolOptions options, ConnectionLimits limits = {});
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool();
@@ -73,7 +76,10 @@ class Pool {
   void resume();
   // Connections made until now are closed as they become free.
   void reconnect();
+  // Another process takes over: idle connections are closed now, the others as they become free.
+  void drain();
   [[nodiscard]] PoolStatus status() const;
+  [[nodiscard]] std::string limited() const;  // by which limit, for an error's text
   [[nodiscard]] const PoolOptions& options() const { return options_; }
   [[nodiscard]] const Route& route() const { return route_; }
   [[nodiscard]] const std::string& database() const { return database_; }
@@ -108,6 +114,10 @@ class Pool {
 
   [[nodiscard]] Part& part(net::Worker& worker);
   [[nodiscard]] bool try_open();
+  [[nodiscard]] bool take_right();
+  void drop_right();
+  [[nodiscard]] bool claim(std::uint64_t ticket);
+  [[nodiscard]] bool is_wanted_elsewhere(TimePoint now) const;
   [[nodiscard]] bool enqueue(std::uint64_t ticket, std::size_t worker, bool& may_open);
   void dequeue(net::Worker& worker, std::uint64_t ticket, Waiter& waiter);
   [[nodiscard]] std::optional<Place> next_for(std::size_t worker);
@@ -138,6 +148,7 @@ class Pool {
   Credentials who_;  // its keys: under the mutex
   const std::string database_;
   const PoolOptions options_;
+  const ConnectionLimits limits_;
   std::vector<std::unique_ptr<Part>> parts_;  // each made and used on its worker
   std::vector<std::atomic<bool>> made_;
 
@@ -148,11 +159,13 @@ class Pool {
   std::deque<Place> queue_;
   std::size_t open_ = 0;  // open, or being opened
   std::string last_error_;
+  std::string limited_by_;  // the limit that had no place, the last time
   std::atomic<std::size_t> waiting_{0};
   std::atomic<std::uint64_t> next_ticket_{1};
   std::atomic<std::uint64_t> epoch_{0};
   std::atomic<bool> paused_{false};
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> draining_{false};
   std::atomic<std::uint64_t> idle_{0}, connects_{0}, failures_{0}, takes_{0}, waits_{0},
       timeouts_{0}, closes_{0}, waited_ns_{0};
 };

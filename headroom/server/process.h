@@ -92,6 +92,7 @@ class Process {
   [[nodiscard]] Result<> start();
   [[nodiscard]] Result<> open_edge();
   [[nodiscard]] Result<> open_hub();
+  [[nodiscard]] Result<> keep_sessions();
   [[nodiscard]] Result<> open_sql();
   [[nodiscard]] Result<> open_admin();
   [[nodiscard]] Result<> open_tasks();

@@ -8,6 +8,7 @@
 #include "headroom/server/process.h"
 #include "headroom/server/realtime_api.h"
 #include "headroom/server/seeds.h"
+#include "headroom/server/session_key.h"
 #include "headroom/server/sql_api.h"
 #include "headroom/server/supervisor.h"
 #include "headroom/server/tasks_api.h"
@@ -69,6 +70,7 @@ Result<> Process::open_edge() {
     for (const std::string& path : seed_paths()) edge_.host(path, api_.on_edge());
   }
   edge_.tie_to(link_);
+  if (auto kept = keep_sessions(); !kept) return kept;
   edge_.explain_to([this](std::string_view token, const IpAddress& from, std::size_t worker) {
     return api_.is_operator(token, from, worker);
   });
@@ -84,6 +86,17 @@ Result<> Process::open_edge() {
   return started;
 }
 
+// Where reads may go to replicas, browsers must be told apart.
+Result<> Process::keep_sessions() {
+  const auto& session = settings_->get<edge::EdgeOptions>().session;
+  const auto& sql = settings_->get<sql::SqlOptions>();
+  if (!session.enabled || !sql.enabled || !sql.has_replicas()) return {};
+  auto signer = session_signer(session.keys, state_.path());
+  if (!signer) return pass(signer, "edge.session.keys");
+  edge_.keep_sessions(std::move(*signer), session.cookie);
+  return {};
+}
+
 Result<> Process::open_sql() {
   const auto options = part_of<sql::SqlOptions>(settings_);
   if (!options->enabled) return {};
@@ -92,6 +105,7 @@ Result<> Process::open_sql() {
     return {};
   }
   if (settings_->get<edge::EdgeOptions>().cache.sql_tags) sql_.tag_pages();
+  sql_.share_limits((state_.path() / "sql.connections").string());
   auto doors = inherited("sql");
   auto started =
       sql_.start(options, doors.empty() ? std::vector<int>{} : std::move(doors[0].sockets));

@@ -315,7 +315,7 @@ Reply replication(const Sql& sql, const Call&) {
     out.begin_object()
         .field("database", each.database)
         .field("server", s.address)
-        .field("role", sql::name_of(s.role))
+        .field("role", s.fenced ? "fenced" : sql::name_of(s.role))
         .field("usable", s.usable);
     out.key("lag_seconds")
         .fixed(seconds(s.lag), 3)

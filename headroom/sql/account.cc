@@ -15,7 +15,7 @@ std::string key_of(const std::string& name, const std::string& value) {
 
 Account::Account(net::Workers& workers, const postgres::Means& means, const Database& database,
                  const std::vector<postgres::Credentials>& who, const SqlOptions& options,
-                 metrics::Registry& registry)
+                 const std::vector<postgres::ConnectionLimits>& limits, metrics::Registry& registry)
     : queries(registry.counter(kQueries, {database.name, who[0].user})),
       transactions(registry.counter(kTransactions, {database.name, who[0].user})),
       errors(registry.counter(kErrors, {database.name, who[0].user})),
@@ -31,7 +31,7 @@ Account::Account(net::Workers& workers, const postgres::Means& means, const Data
     postgres::PoolOptions its = pool_options(options);
     if (i > 0) its.connect = std::min(its.connect, kReplicaConnect);
     pools_.push_back(std::make_unique<postgres::Pool>(workers, means, route, who[i],
-                                                      route.target.database, its));
+                                                      route.target.database, its, limits[i]));
   }
   const auto gauge = [&](const Family& family, std::uint64_t postgres::PoolStatus::* member) {
     gauges_.push_back(registry.gauge(family, {database_.name, user()}, [this, member] {

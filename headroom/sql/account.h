@@ -13,6 +13,7 @@
 
 #include "headroom/base/metrics.h"
 #include "headroom/postgres/pool.h"
+#include "headroom/sql/client_auth.h"
 #include "headroom/sql/cluster.h"
 #include "headroom/sql/insight.h"
 #include "headroom/sql/options.h"
@@ -24,6 +25,7 @@ struct Database {
   std::string name;
   postgres::Route route;
   Mode mode{};
+  Secret owner{};  // of the URL's user, for this database alone
   std::vector<postgres::Route> replicas{};
   std::unique_ptr<Cluster> cluster{};  // made when the room starts
 };
@@ -33,7 +35,7 @@ class Account {
   // `who`: as each of the cluster's servers takes it.
   Account(net::Workers& workers, const postgres::Means& means, const Database& database,
           const std::vector<postgres::Credentials>& who, const SqlOptions& options,
-          metrics::Registry& registry);
+          const std::vector<postgres::ConnectionLimits>& limits, metrics::Registry& registry);
 
   // Of the primary, whichever that is now.
   [[nodiscard]] postgres::Pool& pool() const { return *pools_[database_.cluster->primary()]; }

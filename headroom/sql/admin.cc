@@ -214,9 +214,9 @@ void Admin::show_replicas() {
     if (database.cluster->alone()) continue;
     for (const ServerStatus& server : database.cluster->status()) {
       const auto [address, port] = split_address(server.address);
-      row({name, address, port, std::string(name_of(server.role)), server.is_primary ? "yes" : "no",
-           server.usable ? "yes" : "no", fmt::format("{:.1f}", milliseconds(server.lag)),
-           number(server.lag_bytes),
+      row({name, address, port, std::string(server.fenced ? "fenced" : name_of(server.role)),
+           server.is_primary ? "yes" : "no", server.usable ? "yes" : "no",
+           fmt::format("{:.1f}", milliseconds(server.lag)), number(server.lag_bytes),
            fmt::format("{:X}/{:X}", server.lsn >> 32U, server.lsn & 0xffffffffU),
            number(server.timeline), number(server.busy), number(server.reads), server.error});
     }

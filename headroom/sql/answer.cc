@@ -67,6 +67,14 @@ std::string& Session::to_client() {
   return to_client_;
 }
 
+// A server that takes in a COPY ignores every Sync until its end, which the client may have sent already.
+void Session::ignore_syncs() {
+  const auto begin = expected_.begin() + static_cast<std::ptrdiff_t>(first_) + 1;
+  expected_.erase(begin, std::find_if(begin, expected_.end(),
+                                      [](const Expected& each) { return each.behind_copy; }));
+  for (Expected& each : expected_) each.behind_copy = false;
+}
+
 void Session::pop() {
   if (++first_ < expected_.size()) {
     if (first_ < kMostPopped) return;
@@ -155,6 +163,7 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
       const std::string_view tag = body.substr(0, body.find('\0'));
       if (cached_) cached_->completed(tag);
       see_command(tag);
+      rolled_back_ = rolled_back_ || tag == "ROLLBACK";
       if (kind == Kind::execute) pop();
       break;
     }
@@ -164,9 +173,8 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
       if (kind == Kind::execute) pop();
       break;
     case from::kCopyIn:
-      copying_in_ = true;
-      if (kind == Kind::execute)
-        expected_.resize(first_ + 1);  // a server that takes in a COPY ignores Sync
+      copying_in_ = !std::exchange(copy_ended_, false);
+      if (kind == Kind::execute) ignore_syncs();
       break;
     case from::kCopyBoth:
       fatal("0A000", "replication does not pass through the proxy");
@@ -253,7 +261,8 @@ void Session::take_ready(pgwire::Status status) {
     if (leaving_) failed_ = false;
     return;
   }
-  cancel_later_ = false;
+  cancel_later_ = one_by_one_ = false;
+  if (outstanding() == 0) copy_ended_ = false;
   if (cached_) cached_->ready(status);
   stays_with_primary_ = replanned_ = false;
   if (tie_ == Tie::exchange || (tie_ == Tie::transaction && status == pgwire::Status::idle))
@@ -279,12 +288,20 @@ void Session::take_ready(pgwire::Status status) {
       server_->prepared.clear();
       statements_.clear();
     }
-    pins_ &= static_cast<std::uint16_t>(~touched_.unpins);
   }
-  touched_.unpins = 0;
+  end_pins(status == pgwire::Status::idle);
   touched_.drops_statements = false;
   failed_ = false;
   query_since_ = now;
+}
+
+// Once it is committed; and never one that was made in the same transaction, as nobody here knows which of the two came first.
+void Session::end_pins(bool idle) {
+  if (failed_ || rolled_back_) touched_.unpins = 0;
+  rolled_back_ = false;
+  if (!idle) return;
+  pins_ &= static_cast<std::uint16_t>(~(touched_.unpins & ~fresh_pins_));
+  touched_.unpins = fresh_pins_ = 0;
 }
 
 // The connection has ended while it was this client's. The client goes on where that is safe: outside of a transaction, with one answer owed
@@ -324,7 +341,7 @@ void Session::server_lost(const Error& why) {
   detach();
   pool_here().close(worker(), std::move(server_));
   if (wrote_) wrote_until(std::nullopt);
-  discarding_ = copying_in_ = false;
+  discarding_ = copying_in_ = copy_ended_ = rolled_back_ = false;
   if (fatal_seen_ || in_frame) {
     ended_ =
         true;  // the client has the server's own last word, or a frame that nothing can be said in

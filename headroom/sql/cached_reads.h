@@ -34,6 +34,9 @@ class CachedReads {
   // What is asked now is to be kept: it must not come from a replica, which may lack what has just dropped it.
   [[nodiscard]] bool fills() const { return fill_.has_value(); }
 
+  // What a replica must have to run a read whose rows may go into a page; nothing: only the primary will do.
+  [[nodiscard]] std::optional<link::Position> page_needs(std::string_view text);
+
   // A statement goes to the server; nothing: of unknown text.
   void sent(std::optional<std::string_view> text);
   // It has been passed on, or refused: the next one is looked up again.

@@ -98,6 +98,11 @@ void ChangeStream::doubt() {
   raise(doubted_, stamp(Clock::now()));
 }
 
+void ChangeStream::changed(std::span<const Oid> tables) {
+  if (!database_.cluster->alone()) positions_.dropped(tables, Clock::now());
+  drop(tables, DropBy::proxy);
+}
+
 // From the first who asked in vain to the first who did not.
 void ChangeStream::note_current(bool is, TimePoint now) {
   std::int64_t since = bypassed_since_.load(std::memory_order_relaxed);
@@ -136,6 +141,11 @@ void ChangeStream::schema_changed() {
 }
 
 void ChangeStream::flush() {
+  if (!database_.cluster->alone()) positions_.dropped_all(Clock::now());
+  invalidate_all();
+}
+
+void ChangeStream::invalidate_all() {
   flushes_.fetch_add(1, std::memory_order_relaxed);
   counts_.dropped(DropBy::flush);
   cache_.memory().invalidate_tag(tag_, cache::Hardness::hard);
@@ -373,12 +383,23 @@ void ChangeStream::commit(std::uint32_t xid) {
 }
 
 void ChangeStream::drop(const Commit& commit) {
+  if (!database_.cluster->alone()) {
+    if (commit.all)
+      positions_.dropped_all(Clock::now());
+    else
+      positions_.dropped(commit.tables, Clock::now());
+  }
+  drop_again(commit);
+}
+
+// Also what was read between then and now: a fill may have begun before the commit could be seen.
+void ChangeStream::drop_again(const Commit& commit) {
   if (commit.schema) {
     look_anew();
     wake_->set();
   }
   if (commit.all)
-    flush();
+    invalidate_all();
   else
     drop(commit.tables, DropBy::stream);
 }
@@ -391,7 +412,7 @@ void ChangeStream::settle() {
   if (!passed) return;
   std::erase_if(unsettled_, [this](const Commit& commit) {
     const bool seen = probe_->snapshot.sees(commit.xid);
-    if (seen) drop(commit);
+    if (seen) drop_again(commit);
     return seen;
   });
   settling_.store(!unsettled_.empty(), std::memory_order_relaxed);
@@ -448,15 +469,19 @@ Task<Result<>> ChangeStream::probe(postgres::Server& server) {
     if (!sent) co_return pass(sent);
   }
   std::string query =
-      "SELECT pg_catalog.pg_current_wal_flush_lsn(), pg_catalog.txid_current_snapshot()";
+      "SELECT pg_catalog.pg_current_wal_flush_lsn(), pg_catalog.txid_current_snapshot(), "
+      "pg_catalog.pg_current_wal_insert_lsn()";
   auto rows = co_await postgres::ask(server, std::move(query), Clock::now() + kAnswer);
   if (!rows) co_return pass(rows);
-  if (rows->size() != 1 || rows->front().size() != 2 || !rows->front()[0] || !rows->front()[1])
+  if (rows->size() != 1 || rows->front().size() != 3 || !rows->front()[0] || !rows->front()[1] ||
+      !rows->front()[2])
     co_return std::unexpected(malformed());
   made.position = postgres::parse_position(*rows->front()[0]);
   auto snapshot = Snapshot::parse(*rows->front()[1]);
   if (made.position == 0 || !snapshot) co_return std::unexpected(malformed());
   made.snapshot = std::move(*snapshot);
+  if (const auto at = database_.cluster->position(follows_, *rows->front()[2]))
+    positions_.asked(as_of, *at);
   probe_ = std::move(made);
   settle();
   co_return Result<>{};

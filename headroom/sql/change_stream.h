@@ -26,6 +26,7 @@
 #include "headroom/sql/account.h"
 #include "headroom/sql/cache_counts.h"
 #include "headroom/sql/catalogue.h"
+#include "headroom/sql/drop_positions.h"
 #include "headroom/sql/snapshot.h"
 
 namespace headroom::sql {
@@ -58,9 +59,13 @@ class ChangeStream {
   // Something was committed that may have changed anything: current() says no until the stream has passed this moment.
   void doubt();
   // The tables that a commit has changed, before anybody hears of it.
-  void changed(std::span<const Oid> tables) { drop(tables, DropBy::proxy); }
+  void changed(std::span<const Oid> tables);
   // How often what is read of these has been dropped; now and then too high a number.
   [[nodiscard]] std::uint64_t drops_of(std::span<const Oid> tables) const;
+  // What a replica must have to be read for a page, as DropPositions::needs().
+  [[nodiscard]] std::optional<link::Position> page_needs(std::span<const Oid> tables) {
+    return positions_.needs(tables);
+  }
   // What tables are may have changed.
   void schema_changed();
   void flush();
@@ -115,6 +120,8 @@ class ChangeStream {
   void drop(const Commit& commit);
   void drop(std::span<const Oid> tables, DropBy by);
   void note_current(bool is, TimePoint now);
+  void drop_again(const Commit& commit);
+  void invalidate_all();
   void tell_cdn(const std::string& tag);
   void look_anew();
   void say(std::string state);
@@ -130,6 +137,7 @@ class ChangeStream {
   const bool may_be_blind_;
   const std::string tag_;
   const std::string instance_;  // other nodes send heartbeats, too
+  DropPositions positions_;     // used where there are replicas
   std::unique_ptr<net::TaskGroup> group_;
   std::unique_ptr<net::Event> wake_;
 

@@ -1,6 +1,8 @@
 #include "headroom/sql/client_auth.h"
 
 #include <fmt/format.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include "headroom/auth/crypto.h"
 #include "headroom/pgwire/messages.h"
@@ -24,6 +26,38 @@ Secret parse_secret(std::string_view text) {
       text.find_first_not_of("0123456789abcdef", 3) == std::string_view::npos)
     return {.md5 = std::string(text)};
   return {.password = std::string(text), .verifier = postgres::make_verifier(text)};
+}
+
+// A name with a NUL in it is none: it would look like another one to whoever stops there (CVE-2009-4034).
+std::string certificate_name(const ssl_st* tls) {
+  if (tls == nullptr || SSL_get_verify_result(tls) != X509_V_OK) return {};
+  const std::unique_ptr<X509, decltype(&X509_free)> shown(SSL_get1_peer_certificate(tls),
+                                                          &X509_free);
+  if (!shown) return {};
+  X509_NAME* const subject = X509_get_subject_name(shown.get());
+  const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  // Of several none counts: which one is meant is not said.
+  if (at < 0 || X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0) return {};
+  unsigned char* text = nullptr;
+  const int size =
+      ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+  if (size <= 0) return {};
+  std::string name(reinterpret_cast<const char*>(text), static_cast<std::size_t>(size));
+  OPENSSL_free(text);
+  return name.find('\0') == std::string::npos ? name : std::string();
+}
+
+Result<> check_certificate(const std::string& name, const std::string& user, bool is_known,
+                           const std::map<std::string, std::string>& users) {
+  if (name.empty())
+    return fail(Errc::unauthorized,
+                "a login takes TLS with a certificate of the client's (sql.auth)");
+  const auto mapped = users.find(name);
+  const bool is_its =
+      users.empty() ? name == user : mapped != users.end() && mapped->second == user;
+  if (is_its && is_known) return {};
+  return fail(Errc::unauthorized,
+              fmt::format("certificate authentication failed for user \"{}\"", user));
 }
 
 ClientAuth::ClientAuth(std::string user, const Secret* secret, Auth preferred, std::string binding,

@@ -1,4 +1,5 @@
-// headroom/sql/client_auth.h - a client proves who it is: an explicit state machine over SCRAM-SHA-256(-PLUS) and md5.
+// headroom/sql/client_auth.h - a client proves who it is: an explicit state machine over SCRAM-SHA-256(-PLUS) and md5; or a certificate, by which
+// TLS has settled everything before the first message.
 //
 // Owns: the state of one login. Worker: any; no I/O: begin(), then each message of the client.
 // Invariants: (1) only a password message is taken, each in its step, once; anything else ends the login (CVE-2026-107350: a second start-up
@@ -7,6 +8,7 @@
 // Limits: messages of kLongestMessage.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +16,8 @@
 #include "headroom/base/error.h"
 #include "headroom/postgres/scram.h"
 #include "headroom/sql/options.h"
+
+struct ssl_st;
 
 namespace headroom::sql {
 
@@ -26,6 +30,14 @@ struct Secret {
 };
 // Reads "SCRAM-SHA-256$...", "md5...", or a password in clear (whose verifier is made: milliseconds).
 [[nodiscard]] Secret parse_secret(std::string_view text);
+
+// The common name of the certificate that the client has shown, if our CA has signed it; else "". Also for null: no TLS.
+[[nodiscard]] std::string certificate_name(const ssl_st* tls);
+// Whether who has shown a certificate of that name may log in as `user`: by `users`, or where that is empty as the user of that name. What is said does not
+// tell whether the user is known. Errc::unauthorized.
+[[nodiscard]] Result<> check_certificate(const std::string& name, const std::string& user,
+                                         bool is_known,
+                                         const std::map<std::string, std::string>& users);
 
 class ClientAuth {
  public:

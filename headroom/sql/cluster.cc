@@ -73,6 +73,7 @@ Cluster::Cluster(net::Workers& workers, postgres::Means means, std::string name,
     servers_.push_back(std::make_unique<One>());
     servers_.back()->route = std::move(route);
   }
+  ready_ = alone();
 }
 
 Cluster::~Cluster() = default;
@@ -182,13 +183,7 @@ void Cluster::note(One& one, bool recovers, std::uint64_t lsn, std::uint32_t tim
     one.usable.store(false);  // its position is of another history from here on
   one.timeline.store(timeline);
   one.lsn.store(recovers ? lsn : end_of_record(lsn));
-  const Role role = recovers ? Role::replica : Role::primary;
-  const bool other_role = one.role.exchange(role) != role;
-  if (other_role) {
-    log::info("sql", "{}: {} is {} on timeline {}", name_, one.route.target.address(),
-              recovers ? "a replica" : "a primary", timeline);
-    elect();
-  }
+  set_role(one, recovers ? Role::replica : Role::primary);
   One& primary = *servers_[primary_.load()];
   if (&one == &primary && !recovers) {
     note_primary(one.lsn.load());
@@ -200,6 +195,43 @@ void Cluster::note(One& one, bool recovers, std::uint64_t lsn, std::uint32_t tim
   one.usable.store(recovers && lag <= options_.max_lag && timeline == primary.timeline.load());
 }
 
+void Cluster::set_role(One& one, Role role) {
+  const std::uint32_t timeline = one.timeline.load();
+  const bool newer = timeline > highest_;
+  highest_ = std::max(highest_, timeline);
+  const bool other_role = one.role.exchange(role) != role;
+  if (other_role)
+    log::info("sql", "{}: {} is a {} on timeline {}", name_, one.route.target.address(),
+              name_of(role), timeline);
+  if (other_role || newer) elect();
+  look_whether_ready(one);
+}
+
+void Cluster::look_whether_ready(One& one) {
+  one.looked = true;
+  const bool is = std::ranges::all_of(servers_, [](const auto& each) { return each->looked; }) &&
+                  !servers_[primary_.load()]->fenced.load();
+  if (ready_.exchange(is) != is && changed_) changed_();
+}
+
+// Who says that it is a primary, and is not the one that all follow, or is not on the timeline that others have gone on to.
+void Cluster::fence() {
+  for (std::size_t i = 0; i < servers_.size(); ++i) {
+    One& one = *servers_[i];
+    const bool is = one.role.load() == Role::primary &&
+                    (i != primary_.load() || one.timeline.load() < highest_);
+    if (one.fenced.exchange(is) == is) continue;
+    if (is)
+      log::warn(
+          "sql",
+          "{}: {} runs on as a primary on timeline {}, but the cluster is on timeline {}: it is "
+          "fenced, and gets neither writes nor reads until it follows as a replica",
+          name_, one.route.target.address(), one.timeline.load(), highest_);
+    else
+      log::info("sql", "{}: {} is no longer fenced", name_, one.route.target.address());
+  }
+}
+
 void Cluster::set_away(One& one, const Error& why) {
   {
     const std::scoped_lock lock(one.mutex);
@@ -208,27 +240,29 @@ void Cluster::set_away(One& one, const Error& why) {
     one.error = why.message;
   }
   one.usable.store(false);
-  if (one.role.exchange(Role::away) == Role::away) return;
-  elect();
-  if (changed_) changed_();
+  const bool was_away = one.role.exchange(Role::away) == Role::away;
+  if (!was_away) elect();
+  look_whether_ready(one);
+  if (!was_away && changed_) changed_();
 }
 
 void Cluster::elect() {
   const std::size_t before = primary_.load();
   std::size_t best = before;
   const auto rank = [this](std::size_t i) {
-    return servers_[i]->role.load() == Role::primary ? std::uint64_t{servers_[i]->timeline.load()}
-                                                     : 0;
+    const std::uint32_t timeline = servers_[i]->timeline.load();
+    return servers_[i]->role.load() == Role::primary && timeline >= highest_ ? timeline : 0;
   };
   for (std::size_t i = 0; i < servers_.size(); ++i) {
     if (rank(i) > rank(best)) best = i;
   }
-  if (best == before) return;
+  if (best == before) return fence();
   log::warn("sql", "{}: {} is the primary now, {} was", name_,
             servers_[best]->route.target.address(), servers_[before]->route.target.address());
   samples_.clear();
   for (const auto& each : servers_) each->usable.store(false);  // until it is known to follow
   primary_.store(best);
+  fence();
   schema_changed();
   if (changed_) changed_();
 }
@@ -255,6 +289,37 @@ Cluster::Choice Cluster::choose(const link::Position& needs, Random& random) con
   return choice;
 }
 
+bool Cluster::has(std::size_t server, const link::Position& needs) const {
+  const One& one = *servers_[server];
+  return !needs || (needs.timeline == one.timeline.load(std::memory_order_relaxed) &&
+                    needs.lsn <= one.lsn.load(std::memory_order_relaxed));
+}
+
+bool Cluster::is_abreast(std::size_t server) const {
+  const One& one = *servers_[server];
+  const link::Position known = head();
+  const bool written = written_timeline_.load() != known.timeline || written_.load() <= one.lsn;
+  return known && has(server, known) && written;
+}
+
+void Cluster::wrote(const link::Position& position) {
+  if (written_timeline_.load() < position.timeline) {
+    written_.store(0);
+    written_timeline_.store(position.timeline);
+  }
+  std::uint64_t before = written_.load();
+  while (before < position.lsn && !written_.compare_exchange_weak(before, position.lsn)) {
+  }
+}
+
+std::vector<std::string> Cluster::fenced() const {
+  std::vector<std::string> all;
+  for (const auto& one : servers_) {
+    if (one->fenced.load()) all.push_back(one->route.target.address());
+  }
+  return all;
+}
+
 void Cluster::failed(std::size_t server) { servers_[server]->usable.store(false); }
 
 link::Position Cluster::head() const {
@@ -279,6 +344,7 @@ std::vector<ServerStatus> Cluster::status() const {
                         .role = one.role.load(),
                         .is_primary = i == primary(),
                         .usable = one.usable.load(),
+                        .fenced = one.fenced.load(),
                         .lsn = one.lsn.load(),
                         .timeline = one.timeline.load(),
                         .lag = Duration(one.lag_ns.load()),

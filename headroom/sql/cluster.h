@@ -2,7 +2,8 @@
 //
 // Owns: one watching connection for each server, where there is more than one. Worker: the watch runs on worker 0; any worker chooses, by what
 //   it left in atomic cells; what a worker knows of functions is its own copy.
-// Invariants: (1) the primary is the server that is out of recovery on the highest timeline, and stays until another one is; (2) a replica is
+// Invariants: (1) the primary is the server that is out of recovery on the highest timeline that any of them was ever seen on, and stays until
+//   another one is; one that runs on as a primary on an older timeline is fenced: nobody is sent there; (2) a replica is
 //   chosen only while it answers its watch, is on the primary's timeline, is behind by no more than max_lag, and has replayed what the
 //   reader must see; (3) lag is measured by the log alone: the age of the oldest position of the primary that a replica has not replayed, so
 //   an idle primary makes nobody late.
@@ -40,6 +41,7 @@ struct ServerStatus {
   Role role = Role::away;
   bool is_primary = false;  // the one that gets writes
   bool usable = false;      // as a replica
+  bool fenced = false;      // says that it is a primary, though another is
   std::uint64_t lsn = 0;
   std::uint64_t lag_bytes = 0;
   std::uint32_t timeline = 0;
@@ -71,6 +73,10 @@ class Cluster {
     return servers_[server]->route;
   }
   [[nodiscard]] std::size_t primary() const { return primary_.load(std::memory_order_relaxed); }
+  // Whether writes may go to primary(): each server has been looked at once, or tried in vain; and it is not fenced. Else `changed` tells when.
+  [[nodiscard]] bool ready() const { return ready_.load(std::memory_order_acquire); }
+  // Those that run on as a primary beside another one.
+  [[nodiscard]] std::vector<std::string> fenced() const;
   [[nodiscard]] bool answers(std::size_t server) const {
     return servers_[server]->role.load(std::memory_order_relaxed) != Role::away;
   }
@@ -84,6 +90,12 @@ class Cluster {
   static constexpr Duration kPatience = 100ms;
   // The least busy replica that has `needs` (none: {}), those less behind first.
   [[nodiscard]] Choice choose(const link::Position& needs, Random& random) const;
+  // Whether this replica has replayed as much, as far as is known.
+  [[nodiscard]] bool has(std::size_t server, const link::Position& needs) const;
+  // Whether it has all that the primary is known to have written.
+  [[nodiscard]] bool is_abreast(std::size_t server) const;
+  // A client's commit lies before this place.
+  void wrote(const link::Position& position);
   // A connection to it failed: it is not chosen until its watch has had an answer.
   void failed(std::size_t server);
   // A read runs on it, has run.
@@ -117,6 +129,8 @@ class Cluster {
     std::atomic<std::uint32_t> timeline{0};
     std::atomic<std::int64_t> lag_ns{0};
     std::atomic<std::uint64_t> busy{0}, reads{0};
+    std::atomic<bool> fenced{false};
+    bool looked = false;  // of worker 0: once, or in vain
     mutable std::mutex mutex;
     std::string error;
   };
@@ -132,7 +146,10 @@ class Cluster {
   void note_primary(std::uint64_t lsn);
   [[nodiscard]] Duration lag_of(std::uint64_t lsn) const;
   void set_away(One& one, const Error& why);
+  void set_role(One& one, Role role);
   void elect();
+  void fence();
+  void look_whether_ready(One& one);
 
   net::Workers& workers_;
   const postgres::Means means_;
@@ -141,6 +158,9 @@ class Cluster {
   std::vector<std::unique_ptr<One>> servers_;
   std::atomic<std::size_t> primary_{0};
   std::atomic<std::uint64_t> system_{0};
+  std::atomic<bool> ready_{false};
+  std::atomic<std::uint32_t> written_timeline_{0};
+  std::atomic<std::uint64_t> written_{0};  // by clients, as far as they have asked
   std::vector<std::shared_ptr<const Functions>> functions_;  // one a worker
   std::atomic<std::uint64_t> schema_changes_{1};
 
@@ -148,6 +168,7 @@ class Cluster {
   std::optional<net::TaskGroup> group_;
   std::function<void()> changed_;
   std::deque<Sample> samples_;  // of the primary, where it moved
+  std::uint32_t highest_ = 0;   // timeline of any of them
   std::uint64_t functions_as_of_ = 0;
   TimePoint functions_read_{};
 };

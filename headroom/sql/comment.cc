@@ -56,6 +56,43 @@ bool begins_transaction(std::string_view text) {
   return first.is("begin") || first.is("start");
 }
 
+std::optional<BeginMode> begin_mode(std::string_view text) {
+  Lexer lexer(text);
+  Token token = lexer.next();
+  const bool starts = token.is("start");
+  if (!starts && !token.is("begin")) return std::nullopt;
+  token = lexer.next();
+  if (starts && !token.is("transaction")) return std::nullopt;
+  if (token.is("transaction") || (!starts && token.is("work"))) token = lexer.next();
+  BeginMode mode;
+  const auto next_is = [&](std::string_view word) {
+    token = lexer.next();
+    return token.is(word);
+  };
+  for (; token.kind != Token::Kind::end; token = lexer.next()) {
+    if (token.is(';'))
+      return lexer.next().kind == Token::Kind::end ? std::optional(mode) : std::nullopt;
+    if (token.is(',')) continue;
+    if (token.is("read")) {
+      const bool only = next_is("only");
+      if (!only && !token.is("write")) return std::nullopt;
+      mode.read_only = only;
+      mode.read_write = !only;
+    } else if (token.is("isolation")) {
+      if (!next_is("level")) return std::nullopt;
+      mode.isolation_given = true;
+      const bool read = next_is("read");
+      const bool serializable = token.is("serializable");
+      if (!read && !serializable && !token.is("repeatable")) return std::nullopt;
+      mode.read_committed = read && next_is("committed");
+      if (!serializable && !read && !next_is("read")) return std::nullopt;
+    } else {
+      return std::nullopt;  // DEFERRABLE among it, which only SERIALIZABLE heeds
+    }
+  }
+  return mode;
+}
+
 std::optional<OwnSetting> own_setting(std::string_view text) {
   if (text.size() > kLongestSetting || text.find("headroom") == std::string_view::npos)
     return std::nullopt;

@@ -20,6 +20,15 @@ struct TrailingComment {
 // BEGIN or START TRANSACTION come first.
 [[nodiscard]] bool begins_transaction(std::string_view text);
 
+// What BEGIN or START TRANSACTION says of its transaction; nothing for all else, and for a text of several statements.
+struct BeginMode {
+  bool read_only = false;
+  bool read_write = false;
+  bool isolation_given = false;
+  bool read_committed = false;  // by name
+};
+[[nodiscard]] std::optional<BeginMode> begin_mode(std::string_view text);
+
 struct OwnSetting {
   std::string name;   // "session" or "traceparent"
   std::string value;  // "" after RESET or DEFAULT

@@ -61,7 +61,14 @@ class Scan {
       declare();
     else if (take("create"))
       create();
+    else if (take("update"))
+      updates_ = true;
     while (!ended()) expression();
+    updates_ = false;
+  }
+  // A function's name in quotes is the same function.
+  [[nodiscard]] bool names(std::string_view name) const {
+    return token_.is(name) || (token_.kind == Token::Kind::quoted && token_.text == name);
   }
 
   // SET [SESSION | LOCAL] name = ..., SET TIME ZONE ..., SET ROLE ..., SET SESSION AUTHORIZATION ...
@@ -72,10 +79,7 @@ class Scan {
       return;
     }
     effects_.sets = true;
-    if (token_.is("role"))
-      effects_.named.emplace_back("role");
-    else
-      custom_name();
+    custom_name();
   }
   void reset() {
     if (take("all")) {
@@ -83,16 +87,16 @@ class Scan {
       return;
     }
     effects_.sets = true;
-    if (token_.is("role"))
-      effects_.named.emplace_back("role");
-    else
-      custom_name();
+    custom_name();
   }
-  // The name of an extension's setting has a point in it.
+  // What pg_settings does not list: role, and names with a point in them, which are an extension's; in quotes as well.
+  [[nodiscard]] static bool is_unlisted(std::string_view name) {
+    return name.find('.') != std::string_view::npos || text::equal_ignoring_case(name, "role");
+  }
   void custom_name() {
     std::string name(token_.text);
     advance();
-    if (!token_.is('.')) return;
+    if (!token_.is('.') && !is_unlisted(name)) return;
     while (token_.is('.')) {
       advance();
       name += '.';
@@ -141,13 +145,15 @@ class Scan {
   }
 
   void expression() {
-    if (token_.kind != Token::Kind::word) return advance();
-    if (token_.is("set_config")) return set_config();
-    if (token_.is("pg_advisory_unlock_all"))
+    if (token_.kind != Token::Kind::word && token_.kind != Token::Kind::quoted) return advance();
+    if (names("set_config")) return set_config();
+    if (names("pg_advisory_unlock_all"))
       effects_.unpins |= pin::kAdvisory;
-    else if (token_.is("pg_advisory_lock") || token_.is("pg_advisory_lock_shared") ||
-             token_.is("pg_try_advisory_lock") || token_.is("pg_try_advisory_lock_shared"))
+    else if (names("pg_advisory_lock") || names("pg_advisory_lock_shared") ||
+             names("pg_try_advisory_lock") || names("pg_try_advisory_lock_shared"))
       effects_.pins |= pin::kAdvisory;
+    else if (updates_ && names("pg_settings"))
+      effects_.sets = true;  // a rule makes set_config() of it
     const bool into = token_.is("into");
     advance();
     if (into && (token_.is("temp") || token_.is("temporary"))) effects_.pins |= pin::kTemporary;
@@ -159,20 +165,28 @@ class Scan {
     if (!token_.is('(')) return;
     advance();
     const Token name = token_;
+    Token before;
     Token last;
+    bool is_literal = name.kind == Token::Kind::string;
+    unsigned read = 0;
     for (int depth = 1; !ended() && depth > 0; advance()) {
       if (token_.is('('))
         ++depth;
       else if (token_.is(')'))
         --depth;
-      if (depth > 0) last = token_;
+      if (read++ == 1) is_literal = is_literal && token_.is(',');
+      if (depth == 0) break;
+      before = last;
+      last = token_;
     }
-    if (last.is("true")) return;
+    advance();
+    const bool alone = before.is(',');
+    if (alone && last.is("true")) return;
     effects_.sets = true;
-    if (name.kind != Token::Kind::string)
-      effects_.pins |= pin::kSetting;  // whose value would stay behind unseen
-    else if (name.text.find('.') != std::string_view::npos ||
-             text::equal_ignoring_case(name.text, "role"))
+    // Else its value would stay behind unseen.
+    if (!is_literal || !alone || !last.is("false"))
+      effects_.pins |= pin::kSetting;
+    else if (is_unlisted(name.text))
       effects_.named.emplace_back(name.text);
   }
 
@@ -180,6 +194,7 @@ class Scan {
   Token token_;
   Effects effects_;
   int statements_ = 0;
+  bool updates_ = false;
 };
 
 }  // namespace

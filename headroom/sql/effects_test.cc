@@ -16,7 +16,7 @@ TEST(Effects, OrdinaryStatementsLeaveNothing) {
                                       ";",
                                       "SELECT 1",
                                       "INSERT INTO t VALUES ('SET x = 1; LISTEN y')",
-                                      "SELECT \"set_config\"",
+                                      "SELECT \"Set_Config\"('a.b', 'c', false)",
                                       "BEGIN; SET LOCAL work_mem = '1MB'; COMMIT",
                                       "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
                                       "SELECT set_config('a.b', 'c', true)",

@@ -45,7 +45,7 @@ void Session::process_client() {
       in_left_ -= passed;
       continue;
     }
-    if (leaving_) return;
+    if (leaving_ || one_by_one_) return;
     if (outstanding() == 0 && cancels_ > 0)
       return;  // a cancel request must not meet what comes next
     pgwire::Frame frame;
@@ -84,7 +84,7 @@ void Session::expect(Kind kind, Action action, StatementPointer statement, Insig
   if (cached_) cached_->passed();
   unsynced_ =
       kind != Kind::query && kind != Kind::sync && kind != Kind::function && kind != Kind::set;
-  expected_.push_back({kind, action, std::move(statement), std::move(shape)});
+  expected_.push_back({kind, action, std::move(statement), std::move(shape), copy_ended_});
 }
 
 void Session::note(const Effects& effects) {
@@ -94,6 +94,8 @@ void Session::note(const Effects& effects) {
     touched_.sets = touched_.sets || effects.resets_all;  // a ROLLBACK may take it back
   if (effects.pins != 0 && pins_ == 0) pinned_since_ = Clock::now();
   pins_ |= effects.pins;
+  fresh_pins_ |= effects.pins;
+  ends_pins_ = ends_pins_ || effects.unpins != 0 || effects.drops_statements;
 }
 
 // A message of the client. False: it stays where it is until more has come, or a server.
@@ -132,12 +134,16 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
   if (frame.type == from::kQuery && whole &&
       take_own_setting(frame, body.substr(0, body.find('\0'))))
     return true;
+  // Whose read it is decides which replica may run it.
+  if (whole && (frame.type == from::kQuery || frame.type == from::kParse)) tie(frame, body);
   if (!server_) {
-    wants_replica_ = fits_replica(frame, body);
+    wants_replica_ = resume_.empty() && fits_replica(frame, body) && look_at_page(frame, body);
     wants_server_ = true;
     return false;
   }
-  if (reads_on_replica() && !discarding_ && !fits_replica(frame, body)) {
+  if (reads_on_replica() && !discarding_ &&
+      (!fits_replica(frame, body) || !has_what_it_needs(frame, body))) {
+    if (status_ != pgwire::Status::idle) return leave_transaction();
     leave_replica();
     return false;
   }
@@ -162,9 +168,13 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kSync:
       discarding_ = false;
       if (!copying_in_) expect(Kind::sync);  // a server that takes in a COPY ignores it
+      if (std::exchange(ends_pins_, false)) one_by_one_ = true;
       break;
     case from::kCopyDone:
-    case from::kCopyFail: copying_in_ = false; break;
+    case from::kCopyFail:
+      copy_ended_ = !copying_in_;
+      copying_in_ = false;
+      break;
     case from::kFlush:
       if (attempt_) attempt_->flush = true;
       break;
@@ -213,11 +223,17 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   if (cached_) cached_->sent(whole ? std::optional(query) : std::nullopt);
   Insight::Use shape = shape_for(known ? decision->fingerprint : fingerprint_of(query), query);
   take_sample(shape, decision.get(), whole ? query : std::string_view(), {}, {});
+  if (decision->begins && reads_on_replica()) {
+    one_by_one_ = true;
+    begin_ = query;
+  }
   note_write(*decision);
   decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
   note(effects);
   has_unnamed_ = unnamed_here_ = false;
+  // What is sent behind it must not be taken for what it ends.
+  if (std::exchange(ends_pins_, false)) one_by_one_ = true;
   expect(Kind::query, Action::pass, {}, std::move(shape));
   if (whole && query.size() + 1 != body.size()) {  // without the comment that tied it
     pgwire::append_query(to_server(), std::string(query));
@@ -354,7 +370,8 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
     return true;
   }
   const StatementPointer statement = *known;
-  if (!cluster().alone()) note_write(*statement->decision);
+  if (!cluster().alone())
+    note_write(*statement->decision, statement->refused.load() ? Refused::yes : Refused::no);
   watch_plan();
   if (attempt_) attempt_->statement = statement;
   decision_.reset();
@@ -396,6 +413,11 @@ bool Session::take_target(const pgwire::Frame& frame, std::string_view body) {
     return true;
   }
   const StatementPointer* known = find_statement(target->name);
+  if (closes && known == nullptr && (pins_ & pin::kLarge) != 0) {  // the server has it by this name
+    expect(kind);
+    pass_frame(frame);
+    return true;
+  }
   if (closes) {  // it stays on the server, for others and for later
     if (known != nullptr) statements_.erase(std::string(target->name));
     (void)to_server();

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "headroom/postgres/server.h"
@@ -29,6 +30,8 @@ class Functions {
   [[nodiscard]] Volatility of(std::string_view name) const;
   // Whether a replica may run what calls these.
   [[nodiscard]] bool all_only_read(const std::vector<ObjectName>& called) const;
+  // A replica's copy of a sequence is ahead of the primary's, which logs 32 numbers at once.
+  [[nodiscard]] bool has_sequence(const std::vector<ObjectName>& read) const;
   [[nodiscard]] std::size_t size() const { return by_name_.size(); }
 
  private:
@@ -39,6 +42,7 @@ class Functions {
     }
   };
   std::unordered_map<std::string, Volatility, Hash, std::equal_to<>> by_name_;
+  std::unordered_set<std::string, Hash, std::equal_to<>> sequences_;
 };
 
 }  // namespace headroom::sql

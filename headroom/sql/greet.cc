@@ -193,7 +193,7 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
   const Database* database = room_.database(name);
   admin_database_ = name == kAdminDatabase;
   Secret asked;
-  const Secret* secret = room_.secret(user_);
+  const Secret* secret = room_.secret(database, user_);
   if (secret == nullptr && database != nullptr && !room_.options().auth_query.empty()) {
     bool found = false;
     auto looked = co_await look_up(user_, database, asked, found);
@@ -207,7 +207,10 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
   auto proven = co_await prove(user_, secret, keys);
   if (!proven) {
     const bool wrong = proven.error().code == Errc::unauthorized;
-    co_return co_await refuse(wrong ? "login" : "protocol", {.sqlstate = wrong ? "28P01" : "08P01",
+    const bool by_certificate = room_.options().auth == Auth::cert;
+    co_return co_await refuse(wrong ? "login" : "protocol", {.sqlstate = !wrong           ? "08P01"
+                                                                         : by_certificate ? "28000"
+                                                                                          : "28P01",
                                                              .message = proven.error().message});
   }
   // Only who is known is told what there is.
@@ -229,6 +232,8 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
     auto account = room_.account(*database, user_, *secret, keys);
     if (!account)
       co_return co_await refuse("limit", {.sqlstate = "53300", .message = account.error().message});
+    if (auto let = room_.let_in(database->name, user_); !let)
+      co_return co_await refuse("limit", {.sqlstate = "53300", .message = let.error().message});
     account_ = *account;
     if (!co_await welcome()) co_return false;
     begin_caching();
@@ -254,6 +259,9 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
 
 net::Task<Result<>> Session::prove(const std::string& user, const Secret* secret,
                                    std::optional<postgres::ScramKeys>& keys) {
+  if (room_.options().auth == Auth::cert)
+    co_return check_certificate(certificate_name(client_.tls()), user, secret != nullptr,
+                                room_.options().tls.client_users);
   if (secret != nullptr && secret->none) {
     if (peer_.ip().is_loopback()) co_return Result<>{};
     co_return fail(
@@ -293,7 +301,7 @@ net::Task<Result<>> Session::prove(const std::string& user, const Secret* secret
 net::Task<Result<>> Session::look_up(const std::string& user, const Database* database,
                                      Secret& secret, bool& found) {
   const std::string& owner = database->route.target.user;
-  const Secret* owners = room_.secret(owner);
+  const Secret* owners = room_.secret(database, owner);
   auto account = room_.account(*database, owner, *owners, std::nullopt);
   if (!account) co_return pass(account);
   postgres::Pool& pool = (*account)->pool();
@@ -303,6 +311,11 @@ net::Task<Result<>> Session::look_up(const std::string& user, const Database* da
     auto waited = co_await pool.take(worker(), event_, std::move(wanted), nullptr);
     if (!waited) co_return pass(waited);
     server = std::move(*waited);
+  }
+  const TimePoint by = Clock::now() + room_.options().login_timeout;
+  if (auto cleared = co_await clear_settings(*server, by); !cleared) {
+    pool.close(worker(), std::move(server));
+    co_return cleared;
   }
   std::string query = room_.options().auth_query;
   for (std::size_t at = query.find("$1"); at != std::string::npos; at = query.find("$1", at)) {
@@ -369,6 +382,11 @@ net::Task<bool> Session::try_settings(postgres::Settings& reported) {
       co_return co_await refuse("login", std::move(refusal));
     }
     server = std::move(*waited);
+  }
+  const TimePoint by = Clock::now() + room_.options().login_timeout;
+  if (auto cleared = co_await clear_settings(*server, by); !cleared) {
+    pool.close(worker(), std::move(server));
+    co_return co_await refuse("login", {.sqlstate = "08006", .message = cleared.error().message});
   }
   if (!account_->welcome()) {
     auto path =

@@ -33,6 +33,12 @@ const Section<DatabaseOptions>& database_section() {
               config::satisfying("such as transaction or session", [](const std::string& text) {
                 return text.empty() || text == "transaction" || text == "session";
               }));
+    s.setting("max_connections", &DatabaseOptions::max_connections, "0", Reload::restart,
+              "Server connections of all its users together, on each of its servers; 0: as [sql] "
+              "max_db_connections.",
+              between(0U, 65'536U));
+    s.setting("max_clients", &DatabaseOptions::max_clients, "0", Reload::restart,
+              "Its clients at once; 0: as [sql] max_db_clients.", between(0U, 1'000'000U));
     return s;
   }();
   return section;
@@ -46,6 +52,12 @@ const Section<UserOptions>& user_section() {
     s.required("name", &UserOptions::name, Reload::restart, "The user's name.");
     s.secret("password", &UserOptions::password, "", Reload::restart,
              "In clear, or as the server stores it: SCRAM-SHA-256$... or md5...");
+    s.setting("max_connections", &UserOptions::max_connections, "0", Reload::restart,
+              "Server connections of the user over all databases, on each server; 0: as [sql] "
+              "max_user_connections.",
+              between(0U, 65'536U));
+    s.setting("max_clients", &UserOptions::max_clients, "0", Reload::restart,
+              "Its clients at once; 0: as [sql] max_user_clients.", between(0U, 1'000'000U));
     return s;
   }();
   return section;
@@ -60,10 +72,18 @@ const Section<TlsOptions>& tls_section() {
     s.setting("key", &TlsOptions::key, "", Reload::restart, "PEM file: its private key.");
     s.setting("required", &TlsOptions::required, "false", Reload::restart,
               "Refuse clients without TLS.");
+    s.setting("client_ca", &TlsOptions::client_ca, "", Reload::restart,
+              "PEM file: who signs the certificates of clients, for auth = \"cert\".");
+    s.setting(
+        "client_users", &TlsOptions::client_users, "", Reload::restart,
+        "Users by the common name of a client's certificate, `{ \"app.internal\" = \"app\" }`; "
+        "empty: the name is the user's.");
     s.check([](const TlsOptions& o) -> Result<> {
       if (o.cert.empty() != o.key.empty())
         return fail(Errc::invalid, "cert and key belong together");
       if (o.required && o.cert.empty()) return fail(Errc::invalid, "required needs cert and key");
+      if (!o.client_ca.empty() && o.cert.empty())
+        return fail(Errc::invalid, "client_ca needs cert and key");
       return {};
     });
     return s;
@@ -130,6 +150,8 @@ Result<> check_databases(const SqlOptions& o) {
     if (!names.insert(database.name).second)
       return fail(Errc::invalid, "two databases are named '" + database.name + "'");
   }
+  if ((o.auth == Auth::cert) == o.tls.client_ca.empty())
+    return fail(Errc::invalid, "auth = \"cert\" and tls.client_ca belong together");
   if (o.warm.size() > kMostWarmQueries) return fail(Errc::invalid, "warm: more than 1000 queries");
   for (const WarmOptions& warm : o.warm) {
     if (warm.database.empty() ? o.postgres.empty() && o.databases.size() != 1
@@ -162,12 +184,18 @@ const Section<SqlOptions>& sql_section() {
     s.setting("replica_check", &SqlOptions::replica_check, "50ms", Reload::restart,
               "How often each server is asked how far it is and whether it is the primary.",
               between(10ms, Duration(10s)));
+    s.setting(
+        "read_only_transactions", &SqlOptions::read_only_transactions, "true", Reload::restart,
+        "READ ONLY transactions of READ COMMITTED run on replicas, until they ask for more than "
+        "plain reads.");
     s.list("databases", &SqlOptions::databases, database_section(), Reload::restart);
     s.list("users", &SqlOptions::users, user_section(), Reload::restart);
     s.setting("users_file", &SqlOptions::users_file, "", Reload::restart,
               "File of further users in PgBouncer's form: \"name\" \"password\", one a line.");
-    s.setting("auth", &SqlOptions::auth, "scram", Reload::restart,
-              "How clients whose password is known in clear are asked for it.");
+    s.setting(
+        "auth", &SqlOptions::auth, "scram", Reload::restart,
+        "How clients whose password is known in clear are asked for it; cert: all clients show a "
+        "certificate instead.");
     s.setting(
         "auth_query", &SqlOptions::auth_query, "", Reload::restart,
         "Asks the server for users that are not known here, as the URL's user: SELECT usename, "
@@ -194,6 +222,18 @@ const Section<SqlOptions>& sql_section() {
               "Pairs of database and user that may have connections.", between(1U, 10'000U));
     s.setting("max_clients", &SqlOptions::max_clients, "10000", Reload::restart, "Clients at once.",
               between(1U, 1'000'000U));
+    s.setting(
+        "max_db_connections", &SqlOptions::max_db_connections, "0", Reload::restart,
+        "Server connections of each database, all its users together, on each of its servers. "
+        "0: no limit but the pools'.",
+        between(0U, 65'536U));
+    s.setting("max_user_connections", &SqlOptions::max_user_connections, "0", Reload::restart,
+              "Server connections of each user, over all databases, on each server. 0: no limit.",
+              between(0U, 65'536U));
+    s.setting("max_db_clients", &SqlOptions::max_db_clients, "0", Reload::restart,
+              "Clients of each database at once. 0: no limit.", between(0U, 1'000'000U));
+    s.setting("max_user_clients", &SqlOptions::max_user_clients, "0", Reload::restart,
+              "Clients of each user at once. 0: no limit.", between(0U, 1'000'000U));
     s.setting("connect_timeout", &SqlOptions::connect_timeout, "10s", Reload::restart,
               "For connecting and logging in to the server, retries included.",
               between(1ms, kHour));

@@ -1,6 +1,7 @@
 // headroom/sql/options.h - the settings of `[sql]` as values; the tables that read them are in options.cc.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -20,9 +21,9 @@ inline constexpr std::array<config::Choice<Mode>, 2> kModes{
     {{"transaction", Mode::transaction}, {"session", Mode::session}}};
 constexpr const auto& setting_choices(Mode /*of*/) { return kModes; }
 
-enum class Auth : std::uint8_t { scram, md5 };
-inline constexpr std::array<config::Choice<Auth>, 2> kAuths{
-    {{"scram", Auth::scram}, {"md5", Auth::md5}}};
+enum class Auth : std::uint8_t { scram, md5, cert };
+inline constexpr std::array<config::Choice<Auth>, 3> kAuths{
+    {{"scram", Auth::scram}, {"md5", Auth::md5}, {"cert", Auth::cert}}};
 constexpr const auto& setting_choices(Auth /*of*/) { return kAuths; }
 
 // What is kept of the values in statements.
@@ -37,12 +38,16 @@ struct DatabaseOptions {
   std::string postgres;
   std::vector<std::string> replicas;
   std::string mode;  // empty: [sql] mode
+  std::uint32_t max_connections = 0;
+  std::uint32_t max_clients = 0;
 };
 
 // [[sql.users]]
 struct UserOptions {
   std::string name;
   std::string password;
+  std::uint32_t max_connections = 0;
+  std::uint32_t max_clients = 0;
 };
 
 // [sql.tls]
@@ -50,6 +55,8 @@ struct TlsOptions {
   std::string cert;
   std::string key;
   bool required = false;
+  std::string client_ca;
+  std::map<std::string, std::string> client_users;  // by a certificate's common name
 };
 
 // [sql]
@@ -60,6 +67,7 @@ struct SqlOptions {
   std::vector<std::string> replicas;
   Duration max_lag{};
   Duration replica_check{};
+  bool read_only_transactions = true;
   std::vector<DatabaseOptions> databases;
   std::vector<UserOptions> users;
   std::string users_file;
@@ -76,6 +84,10 @@ struct SqlOptions {
   Duration pool_wait{};
   std::uint32_t max_pools = 0;
   std::uint32_t max_clients = 0;
+  std::uint32_t max_db_connections = 0;
+  std::uint32_t max_user_connections = 0;
+  std::uint32_t max_db_clients = 0;
+  std::uint32_t max_user_clients = 0;
   Duration connect_timeout{};
   Duration idle_timeout{};
   Duration lifetime{};
@@ -89,6 +101,10 @@ struct SqlOptions {
   Samples samples{};
   std::uint32_t max_prepared = 0;  // of a client
   [[nodiscard]] bool configured() const { return !postgres.empty() || !databases.empty(); }
+  [[nodiscard]] bool has_replicas() const {
+    return !replicas.empty() ||
+           std::ranges::any_of(databases, [](const auto& each) { return !each.replicas.empty(); });
+  }
 };
 
 [[nodiscard]] const config::Section<SqlOptions>& sql_section();

@@ -74,8 +74,9 @@ bool is_local(const RangeVar* table) {
     return true;
   if (!is_system(table->schemaname) || !name.starts_with("pg_")) return false;
   for (const std::string_view begin :
-       {"pg_stat", "pg_locks", "pg_cursors", "pg_prepared_", "pg_replication_", "pg_settings",
-        "pg_file_settings", "pg_hba_file", "pg_ident_file", "pg_shmem_", "pg_backend_memory"}) {
+       {"pg_stat", "pg_locks", "pg_sequences", "pg_cursors", "pg_prepared_", "pg_replication_",
+        "pg_settings", "pg_file_settings", "pg_hba_file", "pg_ident_file", "pg_shmem_",
+        "pg_backend_memory"}) {
     if (name.starts_with(begin)) return true;
   }
   return false;

@@ -33,6 +33,11 @@ std::optional<std::string> quoted(std::string_view& line) {
   return std::nullopt;
 }
 
+// An empty password is nobody's: only a URL without one trusts the loopback.
+Secret secret_of_user(std::string_view password) {
+  return password.empty() ? Secret{} : parse_secret(password);
+}
+
 }  // namespace
 
 Part::Part(net::Worker& worker, metrics::Registry& registry)
@@ -62,9 +67,11 @@ Result<> Room::add_database(const std::string& name, const std::string& url,
   if (!target) return pass(target, "database '" + name + "'");
   auto route = postgres::make_route(*target, workers.size());
   if (!route) return pass(route, "database '" + name + "'");
-  users_.try_emplace(target->user, parse_secret(target->password));
   const std::string its_name = name.empty() ? target->database : name;
-  Database made{.name = its_name, .route = std::move(*route), .mode = mode};
+  Database made{.name = its_name,
+                .route = std::move(*route),
+                .mode = mode,
+                .owner = parse_secret(target->password)};
   std::vector<postgres::Route> routes{made.route};
   for (const std::string& replica : replicas) {
     auto its_target = replica_target(replica, made.route.target);
@@ -92,7 +99,7 @@ Result<> Room::read_users_file(const std::string& path) {
     if (!name || name->empty() || !password || line.size() > kLongestLine)
       return fail(Errc::invalid,
                   fmt::format("{}:{}: expected \"name\" \"password\"", path, number));
-    users_.insert_or_assign(*name, parse_secret(*password));
+    users_.insert_or_assign(*name, secret_of_user(*password));
   }
   return {};
 }
@@ -100,7 +107,7 @@ Result<> Room::read_users_file(const std::string& path) {
 Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
   options_ = std::move(options);
   for (const UserOptions& user : options_->users)
-    users_.insert_or_assign(user.name, parse_secret(user.password));
+    users_.insert_or_assign(user.name, secret_of_user(user.password));
   if (!options_->users_file.empty()) {
     if (auto read = read_users_file(options_->users_file); !read) return read;
   }
@@ -121,6 +128,11 @@ Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
   net::TlsServerOptions made;
   made.certificates.push_back({options_->tls.cert, options_->tls.key});
   made.alpn = {"postgresql"};
+  if (!options_->tls.client_ca.empty()) {
+    // Who shows none is told so by the login, not by a broken handshake.
+    made.client_certificates = net::TlsClientCertificates::request;
+    made.client_ca = options_->tls.client_ca;
+  }
   auto server =
       net::TlsServer::make(made, workers.size(),
                            std::make_shared<const net::TlsTicketKeys>(net::TlsTicketKeys::fresh()));
@@ -146,9 +158,15 @@ const Database* Room::database(std::string_view name) const {
   return found == databases_.end() ? nullptr : &found->second;
 }
 
-const Secret* Room::secret(const std::string& user) const {
-  const auto found = users_.find(user);
-  return found == users_.end() ? nullptr : &found->second;
+// A URL says who its user is for its own database; for the proxy's own one of them with a password counts before those without.
+const Secret* Room::secret(const Database* database, const std::string& user) const {
+  if (const auto found = users_.find(user); found != users_.end()) return &found->second;
+  const Secret* owner = nullptr;
+  for (const auto& [name, each] : databases_) {
+    if (each.route.target.user != user || (database != nullptr && database != &each)) continue;
+    if (owner == nullptr || owner->none) owner = &each.owner;
+  }
+  return owner;
 }
 
 bool Room::is_admin(const std::string& user) const {
@@ -187,10 +205,90 @@ Result<Account*> Room::account(const Database& database, const std::string& user
     std::vector<postgres::Credentials> who;
     for (std::size_t i = 0; i < database.cluster->size(); ++i)
       who.push_back(credentials(database, database.cluster->route(i), user, secret));
-    account = std::make_unique<Account>(workers, means_, database, who, *options_, registry);
+    std::vector<postgres::ConnectionLimits> allowed;
+    for (std::size_t i = 0; i < database.cluster->size(); ++i)
+      allowed.push_back(limits(database, user, database.cluster->route(i)));
+    account =
+        std::make_unique<Account>(workers, means_, database, who, *options_, allowed, registry);
   }
   for (std::size_t i = 0; shown && i < account->pools(); ++i) account->pool(i).learn(*shown);
   return account.get();
+}
+
+std::shared_ptr<postgres::ConnectionLimit> Room::limit(const std::string& name, std::size_t most) {
+  auto& known = limits_[name];
+  if (!known) known = std::make_shared<postgres::ConnectionLimit>(name, most, places_);
+  return known;
+}
+
+namespace {
+
+template <class Named>
+const Named* find_named(const std::vector<Named>& all, const std::string& name) {
+  const auto found = std::ranges::find(all, name, &Named::name);
+  return found == all.end() ? nullptr : &*found;
+}
+
+// What is said of one, else of all.
+template <class Named>
+std::uint32_t most_of(const std::vector<Named>& all, const std::string& name,
+                      std::uint32_t Named::* member, std::uint32_t of_all) {
+  const Named* its = find_named(all, name);
+  return its != nullptr && its->*member != 0 ? its->*member : of_all;
+}
+
+}  // namespace
+
+// The pool's own only where it is shared: in one process the pool counts by itself.
+postgres::ConnectionLimits Room::limits(const Database& database, const std::string& user,
+                                        const postgres::Route& route) {
+  const SqlOptions& o = *options_;
+  const std::string at = " at " + route.target.address();
+  postgres::ConnectionLimits all;
+  if (places_)
+    all.push_back(limit(fmt::format("the pool {}/{}{}", database.name, user, at),
+                        o.pool_size + o.pool_overflow));
+  if (const auto most = most_of(o.databases, database.name, &DatabaseOptions::max_connections,
+                                o.max_db_connections))
+    all.push_back(limit(fmt::format("database {}{}", database.name, at), most));
+  if (const auto most =
+          most_of(o.users, user, &UserOptions::max_connections, o.max_user_connections))
+    all.push_back(limit(fmt::format("user {}{}", user, at), most));
+  return all;
+}
+
+Result<> Room::let_in(const std::string& database, const std::string& user) {
+  const SqlOptions& o = *options_;
+  const std::uint32_t most_db =
+      most_of(o.databases, database, &DatabaseOptions::max_clients, o.max_db_clients);
+  const std::uint32_t most_user =
+      most_of(o.users, user, &UserOptions::max_clients, o.max_user_clients);
+  const std::scoped_lock lock(mutex_);
+  std::size_t& of_database = clients_of_databases_[database];
+  std::size_t& of_user = clients_of_users_[user];
+  if (most_db != 0 && of_database >= most_db)
+    return fail(Errc::overloaded,
+                fmt::format("no more than {} clients of database \"{}\" are let in "
+                            "(sql.max_db_clients)",
+                            most_db, database));
+  if (most_user != 0 && of_user >= most_user)
+    return fail(
+        Errc::overloaded,
+        fmt::format("no more than {} clients of user \"{}\" are let in (sql.max_user_clients)",
+                    most_user, user));
+  ++of_database;
+  ++of_user;
+  return {};
+}
+
+void Room::leave(const std::string& database, const std::string& user) {
+  const std::scoped_lock lock(mutex_);
+  const auto less = [](std::map<std::string, std::size_t>& all, const std::string& name) {
+    const auto found = all.find(name);
+    if (found != all.end() && --found->second == 0) all.erase(found);
+  };
+  less(clients_of_databases_, database);
+  less(clients_of_users_, user);
 }
 
 std::vector<Account*> Room::accounts() const {

@@ -56,7 +56,8 @@ class Room {
   [[nodiscard]] const std::map<std::string, Database, std::less<>>& databases() const {
     return databases_;
   }
-  [[nodiscard]] const Secret* secret(const std::string& user) const;
+  // Of a user who asks for that database; null: for the proxy's own.
+  [[nodiscard]] const Secret* secret(const Database* database, const std::string& user) const;
   [[nodiscard]] bool is_admin(const std::string& user) const;
   [[nodiscard]] bool may_look(const std::string& user) const;
   // Errc::overloaded: there are max_pools already. `shown`: what the client proved itself by.
@@ -64,6 +65,11 @@ class Room {
                                          const Secret& secret,
                                          const std::optional<postgres::ScramKeys>& shown);
   [[nodiscard]] std::vector<Account*> accounts() const;
+  // Where processes that follow one another count their server connections together. Before the first account.
+  void share(std::shared_ptr<const postgres::SharedPlaces> places) { places_ = std::move(places); }
+  // One more client of that database and user; each that is let in must leave. Errc::overloaded.
+  [[nodiscard]] Result<> let_in(const std::string& database, const std::string& user);
+  void leave(const std::string& database, const std::string& user);
   [[nodiscard]] Part& part(const net::Worker& worker) { return *parts_[worker.index()]; }
   [[nodiscard]] const postgres::Means& means() const { return means_; }
   // From main's thread: the servers are watched, are no longer.
@@ -95,6 +101,10 @@ class Room {
                                                   const Secret& secret) const;
 
   void watch_changes();
+  [[nodiscard]] postgres::ConnectionLimits limits(const Database& database, const std::string& user,
+                                                  const postgres::Route& route);
+  [[nodiscard]] std::shared_ptr<postgres::ConnectionLimit> limit(const std::string& name,
+                                                                 std::size_t most);
 
   cache::Cache* const cache_;
   postgres::Means means_;
@@ -103,6 +113,9 @@ class Room {
   std::map<std::string, Secret, std::less<>> users_;
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Account>> accounts_;
+  std::shared_ptr<const postgres::SharedPlaces> places_;
+  std::map<std::string, std::shared_ptr<postgres::ConnectionLimit>> limits_;
+  std::map<std::string, std::size_t> clients_of_databases_, clients_of_users_;
 };
 
 }  // namespace headroom::sql

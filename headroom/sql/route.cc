@@ -2,10 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "headroom/base/assert.h"
 #include "headroom/base/log.h"
+#include "headroom/base/text.h"
 #include "headroom/sql/cached_reads.h"
+#include "headroom/sql/comment.h"
 
 namespace headroom::sql {
 namespace {
@@ -24,18 +27,31 @@ bool says_nothing(char type) {
          type == from_server::kRowDescription || type == from_server::kParameterDescription;
 }
 
+std::string_view cut(std::string_view text) {
+  const TrailingComment found = cut_comment(text);
+  return found.cut ? found.text : text;
+}
+
 // What a replica refuses because it is one.
 bool is_refusal(std::string_view sqlstate) {
   return sqlstate == "25006" || sqlstate == "0A000" || sqlstate == "55000";
+}
+
+// What is wrong with the query or its values, whichever server runs it: but a table or a row that a replica lacks may be there already.
+bool is_of_the_query(std::string_view sqlstate) {
+  constexpr std::array<std::string_view, 8> kClasses{"21", "22", "2F", "34",
+                                                     "3D", "3F", "42", "P0"};
+  return std::ranges::find(kClasses, sqlstate.substr(0, 2)) != kClasses.end();
 }
 
 }  // namespace
 
 bool Session::only_reads(const Decision& decision) const {
   if (!decision.plain_read()) return false;
-  if (decision.functions.empty()) return true;
+  if (decision.functions.empty() && decision.reads.empty()) return true;
   const Functions* known = account_->cluster().functions(part_.group.worker());
-  return known != nullptr && known->all_only_read(decision.functions);
+  return known != nullptr && known->all_only_read(decision.functions) &&
+         !known->has_sequence(decision.reads);
 }
 
 // Of a Query or a Parse. A message that is not whole may do anything, and what is long where there is only one server is not parsed for nothing.
@@ -51,30 +67,73 @@ const DecisionPointer& Session::decision_of(const pgwire::Frame& frame, std::str
   return decision_ = parse ? part_.classifier.decide(parse->query) : kOpaque;
 }
 
+// Of a Query or a Parse that is whole.
+bool Session::fits_text(const pgwire::Frame& frame, std::string_view body) {
+  const DecisionPointer decision = decision_of(frame, body);
+  if (only_reads(*decision)) return true;
+  const std::string_view text = text_of(frame, body);
+  if (in_replica_transaction()) return fits_transaction(text, *decision);
+  return frame.type == from_client::kQuery && begins_on_replica(text, *decision);
+}
+
+// COMMIT and ROLLBACK; all else that is no plain read may be of the session's or the server's own state, and goes on at the primary.
+bool Session::fits_transaction(std::string_view text, const Decision& decision) const {
+  return decision.its_class == Class::transaction && decision.ends && decision.statements == 1 &&
+         !begin_mode(text);
+}
+
+// What comes next is not known: so only what can go on at the primary at any moment, because each statement sees what is there when it begins.
+bool Session::begins_on_replica(std::string_view query, const Decision& decision) const {
+  if (!room_.options().read_only_transactions || decision.its_class != Class::transaction ||
+      !decision.begins || decision.statements != 1)
+    return false;
+  const auto mode = begin_mode(query);
+  if (!mode || mode->read_write) return false;
+  const auto set = [this](const char* name) {
+    const auto found = wanted_.find(name);
+    return found == wanted_.end() ? std::string() : text::lowered(found->second);
+  };
+  const std::string only = set("default_transaction_read_only");
+  const bool read_only = mode->read_only || only == "on" || only == "true" || only == "1";
+  const std::string isolation = set("default_transaction_isolation");
+  const bool by_default =
+      isolation.empty() ? account_->reads_committed() : isolation == "read committed";
+  return read_only && (mode->isolation_given ? mode->read_committed : by_default);
+}
+
 // Whether a replica may run what this message begins, or go on with it where one has begun. `body`: as far as it is there.
 bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
   if (cluster().alone() || account_->database().mode != Mode::transaction || pins_ != 0 ||
       stays_with_primary_)
     return false;
   if (cached_ && cached_->fills()) return false;
-  // What a page is made of must not be older than the commits that dropped its tables already.
-  if (room_.tags_pages) return false;
   const bool whole = body.size() >= frame.body();
-  const auto reads = [this](const StatementPointer* statement) {
-    return statement != nullptr && !(*statement)->refused.load() &&
-           only_reads(*(*statement)->decision);
+  const auto fits = [this](std::string_view text, const Decision& decision) {
+    return only_reads(decision) || (in_replica_transaction() && fits_transaction(text, decision));
   };
+  const auto reads = [&](const StatementPointer* statement) {
+    return statement != nullptr && !(*statement)->refused.load() &&
+           fits((*statement)->query, *(*statement)->decision);
+  };
+  // Only its end is heard; what comes behind that in the same text is for the primary.
+  if (status_ == pgwire::Status::failed) {
+    if (frame.type != from_client::kQuery || !whole) return true;
+    const DecisionPointer decision = decision_of(frame, body);
+    return decision->statements <= 1 || !decision->ends;
+  }
   switch (frame.type) {
     case from_client::kQuery:
     case from_client::kParse:
       return whole && frame.size <= kMostKept && server_reads_alike_ && reads_alike(wanted_) &&
-             only_reads(*decision_of(frame, body));
+             fits_text(frame, body);
     case from_client::kBind: {
       pgwire::Reader in(body);
-      (void)in.text();
+      const std::string_view portal = in.text();
       const std::string_view name = in.text();
       if (in.failed()) return false;
-      if (name.empty()) return has_unnamed_ && unnamed_decision_ && only_reads(*unnamed_decision_);
+      if (in_replica_transaction() && !portal.empty()) return false;  // a cursor lives on
+      if (name.empty())
+        return has_unnamed_ && unnamed_decision_ && fits(unnamed_query_, *unnamed_decision_);
       return server_reads_alike_ && reads_alike(wanted_) && reads(find_statement(name));
     }
     case from_client::kDescribe: {
@@ -87,6 +146,48 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
   }
 }
 
+// Whether the replica at hand has what the next of several exchanges must see: it may be another session's, or follow another connection's write.
+bool Session::has_what_it_needs(const pgwire::Frame& frame, std::string_view body) {
+  if (frame.type != from_client::kQuery && frame.type != from_client::kParse &&
+      frame.type != from_client::kBind)
+    return true;
+  if (decision_ && decision_->its_class == Class::transaction) return true;
+  if (!look_at_page(frame, body) || !cluster().has(server_at_, page_needs_)) {
+    if (!unsynced_ || status_ == pgwire::Status::idle) return false;
+    if (room_.results)
+      room_.results->tell_unknown(request_.get());  // it goes on here, but no page is made of it
+  }
+  if (unsynced_) return true;
+  const auto needs = needed();
+  return needs && cluster().has(server_at_, *needs);
+}
+
+// Of what a Query, Parse or Bind is about.
+std::string_view Session::text_of(const pgwire::Frame& frame, std::string_view body) const {
+  if (frame.type == from_client::kQuery) return cut(body.substr(0, body.find('\0')));
+  if (frame.type == from_client::kParse) {
+    const auto parse = pgwire::parse_parse(body);
+    return parse ? cut(parse->query) : std::string_view();
+  }
+  pgwire::Reader in(body);
+  (void)in.text();
+  const std::string_view name = in.text();
+  if (in.failed() || name.empty()) return has_unnamed_ ? unnamed_query_ : std::string_view();
+  const StatementPointer* known = find_statement(name);
+  return known == nullptr ? std::string_view() : std::string_view((*known)->query);
+}
+
+// What a page is made of must not be older than the commits that have dropped its tables already. False: only the primary will do.
+bool Session::look_at_page(const pgwire::Frame& frame, std::string_view body) {
+  page_needs_ = {};
+  const bool feeds = room_.tags_pages && (!request_ || request_->feeds_page);
+  if (!feeds || frame.type == from_client::kDescribe) return true;
+  if (!cached_) return false;
+  const auto needs = cached_->page_needs(text_of(frame, body));
+  if (needs) page_needs_ = *needs;
+  return needs.has_value();
+}
+
 void Session::settle_on_replica(std::size_t at, std::unique_ptr<postgres::Server> server) {
   server_at_ = at;
   attempt_ = std::make_unique<Attempt>();
@@ -96,8 +197,9 @@ void Session::settle_on_replica(std::size_t at, std::unique_ptr<postgres::Server
 
 // If one is there that needs no wait.
 bool Session::take_replica_now() {
-  const auto needs = needed();
+  auto needs = needed();
   if (!needs) return false;
+  link::take_later(*needs, page_needs_);
   const Cluster::Choice choice = cluster().choose(*needs, worker().random());
   auto server = choice.server ? account_->pool(*choice.server).take_now(worker()) : nullptr;
   if (!server) return false;
@@ -110,8 +212,9 @@ bool Session::take_replica_now() {
 net::Task<bool> Session::take_replica() {
   const TimePoint give_up = Clock::now() + Cluster::kPatience;
   for (;;) {
-    const auto needs = needed();
+    auto needs = needed();
     if (!needs) co_return false;
+    link::take_later(*needs, page_needs_);
     const Cluster::Choice choice = cluster().choose(*needs, worker().random());
     if (choice.server) {
       server_at_ = *choice.server;
@@ -138,12 +241,30 @@ net::Task<bool> Session::take_replica() {
       settle_on_replica(server_at_, std::move(server));
       co_return true;
     }
-    if (!choice.soon || Clock::now() >= give_up) co_return false;
+    // A page is better made from the primary at once.
+    if (!choice.soon || page_needs_ || Clock::now() >= give_up) co_return false;
     waiting_ = true;
     (void)co_await event_.wait(Clock::now() + kLookAgain);
     waiting_ = false;
     if (cancelled_ || ended_ || part_.group.stopped() || client_gone()) co_return false;
   }
+}
+
+// The READ ONLY transaction goes on at the primary, once the replica has answered what it was asked.
+bool Session::leave_transaction() {
+  if (unsynced_) {
+    fatal("25006",
+          "this READ ONLY transaction runs on a replica, which cannot run all of this pipeline; "
+          "/* headroom:primary */ in BEGIN keeps it at the primary");
+    return false;
+  }
+  if (outstanding() > 0 || !to_server_.empty()) return false;
+  account_->reads_moved.at(worker().index()).add();
+  resume_ = begin_;
+  tell_server(nullptr);
+  abandon(Cancel::no);
+  wants_server_ = true;
+  return false;
 }
 
 // What comes next is for the primary: what the replica was asked is ended first, and the client's exchange goes on elsewhere.
@@ -230,10 +351,14 @@ bool Session::may_retry() const {
          !client_ended_;
 }
 
-// An error of a replica is no answer: a standby has changed nothing, so the primary may be asked instead. But for a cancel of the client's own.
+// An error of a replica is no answer: a standby has changed nothing, so the primary may be asked instead. But for a cancel of the client's own, and
+// for what is wrong with the query itself where the replica has all that the primary is known to have.
 bool Session::retries_after(std::string_view error) {
   const auto report = pgwire::parse_report(error);
   if (!report || report->sqlstate == "57014" || !may_retry()) return false;
+  if (status_ == pgwire::Status::failed) return false;
+  if (in_replica_transaction() && report->sqlstate == "25006")
+    return false;  // as the primary would
   if (attempt_->on_primary) {
     const bool replan =
         report->sqlstate == "26000" ||
@@ -246,6 +371,7 @@ bool Session::retries_after(std::string_view error) {
     retry(true);
     return true;
   }
+  if (is_of_the_query(report->sqlstate) && cluster().is_abreast(server_at_)) return false;
   if (is_refusal(report->sqlstate)) {
     const std::string& text = attempt_->statement ? attempt_->statement->query : attempt_->text;
     if (attempt_->statement) attempt_->statement->refused.store(true);
@@ -260,6 +386,7 @@ bool Session::retries_after(std::string_view error) {
 // What the client has sent lies in front again, and the primary is taken for it.
 void Session::retry(bool server_is_good) {
   if (reads_on_replica()) account_->reads_moved.at(worker().index()).add();
+  const bool in_transaction = in_replica_transaction();
   Attempt attempt = std::move(*attempt_);
   const std::string rest(in_.data().substr(ready_));  // of what is ready, the attempt has a copy
   (void)to_client();
@@ -281,7 +408,8 @@ void Session::retry(bool server_is_good) {
   in_left_ = 0;
   for (const auto& [at, name] : attempt.parsed) statements_.erase(name);
   touched_ = {};
-  status_ = pgwire::Status::idle;
+  status_ = in_transaction ? pgwire::Status::transaction : pgwire::Status::idle;
+  if (in_transaction) resume_ = begin_;
   failed_ = discarding_ = copying_in_ = unnamed_here_ = unsynced_ = false;
   stays_with_primary_ = true;
 }
@@ -290,12 +418,25 @@ void Session::retry(bool server_is_good) {
 void Session::detach() {
   if (reads_on_replica()) cluster().end(server_at_);
   attempt_.reset();
-  leaving_ = unsynced_ = false;
+  leaving_ = unsynced_ = one_by_one_ = false;
+}
+
+// What it has not committed there is not to be committed any more.
+bool Session::is_with_old_primary() {
+  return server_ && account_ != nullptr && !cluster().alone() && !reads_on_replica() &&
+         server_at_ != cluster().primary();
 }
 
 // Who waits asks again which server is the primary; a read on a server that has gone silent goes to another.
 void Session::servers_changed() {
   if (waiting_) event_.set();
+  if (is_with_old_primary()) {
+    if (own_work_)
+      dirty_ = true;  // closed when that is done
+    else
+      server_lost({Errc::unavailable, "another server has become the primary"});
+    return event_.set();
+  }
   if (!reads_on_replica() || cluster().answers(server_at_) || !may_retry()) return;
   log::info("sql", "{}/{}: a replica does not answer, the primary is asked",
             account_->database().name, user_);

@@ -50,6 +50,8 @@ std::string changes(const postgres::Settings& has, const postgres::Settings& wan
   return query + sets;
 }
 
+// For a query of our own: a client's statement_timeout is not meant for it.
+constexpr std::string_view kNoTimeout = "SET LOCAL statement_timeout = 0; ";
 // What has been large once is not kept by who idles.
 void rest(std::string& text) {
   if (text.empty() && text.capacity() > kRested) text = std::string();
@@ -76,7 +78,10 @@ Session::Session(Room& room, Part& part, net::Listener::Accepted accepted)
   part_.clients.add();
 }
 
-Session::~Session() { room_.clients.fetch_sub(1); }
+Session::~Session() {
+  if (account_ != nullptr) room_.leave(account_->database().name, user_);
+  room_.clients.fetch_sub(1);
+}
 
 void Session::begin_caching() {
   if (!room_.results) return;
@@ -99,7 +104,10 @@ net::Task<> Session::run() {
   client_.tell(nullptr);
   tell_server(nullptr);
   if (!to_client_.empty()) co_await say_goodbye();
-  while (cancels_ > 0) co_await worker().yield();
+  while (cancels_ > 0) {
+    auto woken = co_await event_.wait(kNever);
+    if (!woken) co_await worker().yield();  // stopped, and so are they
+  }
   if (wrote_ && release_due()) co_await ask_position();
   if (server_) abandon();
   wrote_until(std::nullopt);
@@ -129,6 +137,11 @@ net::Task<> Session::serve() {
     }
     moved = push_server() || moved;
     moved = pull_server() || moved;
+    // Where it lies in the log is known before the client hears of its commit: whom it tells can then be told, too.
+    if (wrote_ && !ended_ && release_due()) {
+      co_await release();
+      moved = true;
+    }
     moved = push_client() || moved;
     if (ended_ || client_ended_) break;
     if (release_due()) {
@@ -160,7 +173,7 @@ net::Task<> Session::serve() {
 
 bool Session::idle() const {
   return server_ == nullptr ||
-         (outstanding() == 0 && status_ == pgwire::Status::idle && in_left_ == 0);
+         (outstanding() == 0 && status_ == pgwire::Status::idle && in_left_ == 0 && !unsynced_);
 }
 
 // Reads once, when there is room for what comes.
@@ -242,20 +255,54 @@ bool Session::release_due() const {
   return pins_ == 0 || touched_.sets || touched_.resets_all || wrote_;
 }
 
+// On this client's connection, between its transactions. The client's time-out may strike before it is set aside.
+net::Task<Result<postgres::Rows>> Session::ask_own(std::string query, Duration patience) {
+  constexpr unsigned kTries = 5;
+  query.insert(0, kNoTimeout);
+  own_work_ = true;
+  tell_server(nullptr);
+  const TimePoint deadline = Clock::now() + patience;
+  Result<postgres::Rows> rows = fail(Errc::unavailable, "");
+  for (unsigned tried = 0; tried < kTries; ++tried) {
+    rows = co_await postgres::ask(*server_, query, deadline);
+    if (rows || !rows.error().message.contains("57014")) break;
+  }
+  tell_server(&event_);
+  own_work_ = false;
+  co_return rows;
+}
+
+// What pg_settings does not list: of this transaction and of earlier ones, which are lost sight of otherwise.
+std::vector<std::string> Session::unlisted(const Effects& touched) const {
+  std::vector<std::string> names = touched.named;
+  for (const postgres::Settings* settings :
+       std::initializer_list<const postgres::Settings*>{&server_->settings, &wanted_}) {
+    for (const auto& [name, value] : *settings) {
+      if (name == "role" || name.contains('.')) names.push_back(name);
+    }
+  }
+  for (std::string& name : names) name = text::lowered(name);
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+  return names;
+}
+
+net::Task<Result<>> clear_settings(postgres::Server& server, TimePoint deadline) {
+  if (server.settings.empty()) co_return Result<>{};
+  std::string query = std::string(kNoTimeout) + changes(server.settings, {});
+  auto done = co_await postgres::ask(server, std::move(query), deadline);
+  if (!done) co_return pass(done);
+  server.settings.clear();
+  co_return Result<>{};
+}
+
 net::Task<> Session::release() {
   if (wrote_) co_await ask_position();
   if (!server_) co_return;
   const Effects touched = std::exchange(touched_, {});
-  if (touched.resets_all && !touched.sets) {
-    server_->settings.clear();
-    wanted_ = baseline_;
-  }
-  if (touched.sets) {
-    own_work_ = true;
-    tell_server(nullptr);
-    auto rows = co_await postgres::ask(*server_, question(touched.named), Clock::now() + kOwnWork);
-    tell_server(&event_);
-    own_work_ = false;
+  if (touched.sets || touched.resets_all) {  // RESET ALL leaves the role, for one
+    std::string query = question(unlisted(touched));
+    auto rows = co_await ask_own(std::move(query), kOwnWork);
     if (!rows) {
       dirty_ = true;
       fatal("08006",
@@ -293,15 +340,22 @@ void Session::settle_in(std::unique_ptr<postgres::Server> server) {
     pins_ |= pin::kSession;
     pinned_since_ = server_since_;
   }
-  if (server_->settings == wanted_) return;
-  const std::string query = changes(server_->settings, wanted_);
-  server_->settings = wanted_;
+  std::string query;
+  if (server_->settings != wanted_) {
+    if (server_->settings.contains("statement_timeout")) query = kNoTimeout;
+    query += changes(server_->settings, wanted_);
+    server_->settings = wanted_;
+    expect(Expected::Kind::query, Expected::Action::swallow);
+    pgwire::append_query(to_server(), query);
+  }
+  if (resume_.empty()) return;
   expect(Expected::Kind::query, Expected::Action::swallow);
-  pgwire::append_query(to_server(), query);
+  pgwire::append_query(to_server(), std::exchange(resume_, {}));
 }
 
 // An idle connection of this worker, if there is one.
 bool Session::acquire_now() {
+  if (!cluster().ready()) return false;
   if (wants_replica_) return take_replica_now();
   const std::size_t primary = cluster().primary();
   auto server = account_->pool(primary).take_now(worker());
@@ -315,6 +369,10 @@ bool Session::acquire_now() {
 net::Task<> Session::acquire() {
   wants_server_ = false;
   cancelled_ = false;
+  if (!cluster().ready()) {
+    const bool known = co_await know_primary();
+    if (!known) co_return;
+  }
   if (std::exchange(wants_replica_, false) && co_await take_replica()) co_return;
   server_at_ = cluster().primary();
   if (auto server = account_->pool(server_at_).take_now(worker())) {
@@ -350,6 +408,27 @@ net::Task<> Session::acquire() {
   }
 }
 
+// After a start: which server is the primary; or the one that was runs on, and its successor is not among the servers. False: the client has its error.
+net::Task<bool> Session::know_primary() {
+  const TimePoint give_up = Clock::now() + room_.options().pool_wait;
+  waiting_ = true;
+  state_since_ = Clock::now();
+  while (!cluster().ready() && !cancelled_ && !ended_ && !client_gone()) {
+    auto woken = co_await event_.wait(give_up);
+    if (!woken) break;
+  }
+  waiting_ = false;
+  if (cluster().ready()) co_return true;
+  wants_replica_ = false;
+  if (cancelled_)
+    unserved({Errc::cancelled, "canceling statement due to user request"}, {.sqlstate = "57014"});
+  else if (ended_ || client_gone() || part_.group.stopped())
+    client_ended_ = true;
+  else
+    unserved({Errc::unavailable, "no server is known to be the primary (SHOW REPLICAS)"}, {});
+  co_return false;
+}
+
 // Since state_since_, for a server connection.
 void Session::note_wait() {
   const Duration time = elapsed(state_since_, Clock::now());
@@ -367,6 +446,7 @@ bool Session::client_gone() {
 
 // The query at hand gets an error instead of a server; the client may go on.
 void Session::unserved(const Error& error, const pgwire::Report& refusal) {
+  if (!resume_.empty()) return fatal("08006", "the transaction cannot go on: " + error.message);
   pgwire::Report report{.sqlstate = "08006", .message = error.message};
   std::string_view reason = "unavailable";
   if (error.code == Errc::timeout || error.code == Errc::overloaded) {
@@ -410,7 +490,8 @@ TimePoint Session::deadline() const {
   const auto at_most = [&due](TimePoint from, Duration time) {
     if (time > Duration::zero()) due = std::min(due, from + time);
   };
-  const bool in_transaction = server_ && status_ != pgwire::Status::idle;
+  // An exchange without its Sync has one open, too.
+  const bool in_transaction = server_ && (status_ != pgwire::Status::idle || unsynced_);
   if (outstanding() > 0) at_most(query_since_, o.query_timeout);
   if (in_transaction) at_most(server_since_, o.transaction_timeout);
   if (in_transaction && outstanding() == 0) at_most(state_since_, o.idle_in_transaction_timeout);

@@ -7,8 +7,8 @@
 //   never more than what one side can take (back-pressure); (3) what Headroom sends for itself (settings, Parse, Close) is answered to
 //   nobody, and what it answers for the server comes at its place in the order; (4) a client never sees another's settings, statements or
 //   rows: a connection whose state is not known exactly is put right (DISCARD ALL) or closed; (5) once an answer has begun, no part of
-//   it is sent twice; (6) a replica runs nothing but single reads outside of transactions, and what it fails runs on the primary unless a part
-//   of its answer has been passed on.
+//   it is sent twice; (6) a replica runs nothing but single reads outside of transactions and plain reads in READ ONLY ones of READ
+//   COMMITTED; what it fails runs on the primary unless a part of its answer has been passed on, and so does the rest of such a transaction.
 // Limits: kInspected bytes of a statement are looked at; kMostOutstanding answers expected; buffers of 4 to 128 KiB while something is in them,
 //   none while the client is idle.
 #pragma once
@@ -38,6 +38,8 @@ struct Expected {
   Action action = Action::pass;
   StatementPointer statement{};  // of a Parse with a name
   Insight::Use shape{};          // of a Query, or of an Execute's statement
+  bool behind_copy =
+      false;  // sent behind a CopyDone that came before the server had asked for data
   [[nodiscard]] bool ends_by_ready() const {
     return kind == Kind::query || kind == Kind::function || kind == Kind::sync || kind == Kind::set;
   }
@@ -86,6 +88,7 @@ class Session {
            std::string_view why);  // as soon as it is idle (a drain) or at once (KILL)
   void drain() { event_.set(); }
   void servers_changed();  // another server is the primary, or one has gone
+  [[nodiscard]] bool is_with_old_primary();
   [[nodiscard]] ClientStatus status() const;
 
  private:
@@ -113,9 +116,13 @@ class Session {
   [[nodiscard]] bool push_client();
   [[nodiscard]] bool release_due() const;
   [[nodiscard]] net::Task<> release();
+  [[nodiscard]] net::Task<Result<postgres::Rows>> ask_own(std::string query, Duration patience);
+  [[nodiscard]] std::vector<std::string> unlisted(const Effects& touched) const;
+  void end_pins(bool idle);
   void give_back();
   [[nodiscard]] bool acquire_now();
   [[nodiscard]] net::Task<> acquire();
+  [[nodiscard]] net::Task<bool> know_primary();
   void settle_in(std::unique_ptr<postgres::Server> server);
   void note_wait();
   void forward_cancel();
@@ -154,6 +161,7 @@ class Session {
   void process_server();
   [[nodiscard]] bool take_answer(const pgwire::Frame& frame, std::string_view bytes);
   void pop();
+  void ignore_syncs();
   void take_error(std::string_view body);
   void take_ready(pgwire::Status status);
   void answer_locals();
@@ -182,6 +190,16 @@ class Session {
   [[nodiscard]] const DecisionPointer& decision_of(const pgwire::Frame& frame,
                                                    std::string_view body);
   [[nodiscard]] bool fits_replica(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] bool fits_text(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] bool fits_transaction(std::string_view text, const Decision& decision) const;
+  [[nodiscard]] bool begins_on_replica(std::string_view text, const Decision& decision) const;
+  [[nodiscard]] bool in_replica_transaction() const {
+    return reads_on_replica() && status_ == pgwire::Status::transaction;
+  }
+  [[nodiscard]] bool leave_transaction();
+  [[nodiscard]] bool has_what_it_needs(const pgwire::Frame& frame, std::string_view body);
+  [[nodiscard]] std::string_view text_of(const pgwire::Frame& frame, std::string_view body) const;
+  [[nodiscard]] bool look_at_page(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] bool take_replica_now();
   [[nodiscard]] net::Task<bool> take_replica();
   void settle_on_replica(std::size_t at, std::unique_ptr<postgres::Server> server);
@@ -199,6 +217,7 @@ class Session {
   void detach();
 
   // --- tie.cc: whose request it is, and what its session has written ---
+  void tie(const pgwire::Frame& frame, std::string_view body);
   void look_for_tie(std::string_view& query);
   [[nodiscard]] bool take_own_setting(const pgwire::Frame& frame, std::string_view query);
   void untie();
@@ -208,7 +227,9 @@ class Session {
   void record_span(std::string_view query, TimePoint began, TimePoint ended,
                    std::string_view answered_by, std::string_view sqlstate);
   [[nodiscard]] std::vector<std::string> names() const;
-  void note_write(const Decision& decision);
+  // `refused`: by a replica, once: it does more than its text tells.
+  enum class Refused : bool { no, yes };
+  void note_write(const Decision& decision, Refused refused = Refused::no);
   void wrote_until(const std::optional<link::Position>& position);
   [[nodiscard]] net::Task<> ask_position();
   [[nodiscard]] std::optional<link::Position> needed();  // nothing: what only the primary has
@@ -276,10 +297,18 @@ class Session {
   std::size_t server_at_ = 0;  // of the cluster
   DecisionPointer decision_;   // of the message at the front, once it was looked at
   bool wants_replica_ = false;
-  bool replanned_ = false;           // this exchange has been sent again already
+  link::Position page_needs_;  // of a replica, for the read at hand; none: no page is made of it
+  bool replanned_ = false;     // this exchange has been sent again already
   bool stays_with_primary_ = false;  // for this exchange
   bool leaving_ = false;             // the replica, for what comes next
-  bool unsynced_ = false;            // an exchange is open that only a Sync ends
+  bool one_by_one_ = false;          // what comes next waits until this exchange is answered
+  bool ends_pins_ = false;           // something of it ends pins or statements
+  bool rolled_back_ = false;
+  bool copy_ended_ = false;       // by the client, and the server has not asked for data yet
+  std::uint16_t fresh_pins_ = 0;  // of this transaction
+  std::string begin_;             // of the READ ONLY transaction that a replica runs
+  std::string resume_;            // to be sent first: its transaction goes on there
+  bool unsynced_ = false;         // an exchange is open that only a Sync ends
 
   // Ties to requests and to what was written (tie.cc).
   std::string session_name_;  // SET headroom.session
@@ -345,5 +374,8 @@ class Session {
   friend class Admin;
   friend class CachedReads;
 };
+
+// Of an idle connection that another client had: its settings are those of the login again.
+[[nodiscard]] net::Task<Result<>> clear_settings(postgres::Server& server, TimePoint deadline);
 
 }  // namespace headroom::sql

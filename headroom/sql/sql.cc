@@ -89,18 +89,12 @@ Result<T> Sql::Body::with_server(postgres::Pool& pool, After after, Work work) {
         promise->set_value(pass(server));
         co_return;
       }
-      if (!(*server)
-               ->settings.empty()) {  // the last client's: its role, its search path, its time-outs
-        std::string reset = "RESET ALL; RESET ROLE";
-        auto fresh = co_await postgres::ask(**server, std::move(reset), Clock::now() + kOwnAnswer);
-        if (!fresh) {
-          its_pool->close(group.worker(), std::move(*server));
-          promise->set_value(pass(fresh));
-          co_return;
-        }
-        (*server)->settings.clear();
-      }
-      Result<T> done = co_await work(**server);
+      Result<T> done = fail(Errc::unavailable, "");
+      auto cleared = co_await clear_settings(**server, Clock::now() + kOwnAnswer);
+      if (cleared)
+        done = co_await work(**server);
+      else
+        done = pass(cleared);
       if (done && after == After::given_back)
         its_pool->give(group.worker(), std::move(*server));
       else
@@ -134,6 +128,15 @@ Sql::Sql(net::Workers& workers, net::Resolver& resolver, metrics::Registry& regi
 Sql::~Sql() { stop(); }
 
 void Sql::tag_pages() { body_->room_.tags_pages = true; }
+
+void Sql::share_limits(const std::string& path) {
+  auto places = postgres::SharedPlaces::open(path);
+  if (places)
+    body_->room_.share(std::move(*places));
+  else
+    log::warn("sql", "during a take-over each process has its own pool limit: {}",
+              places.error().message);
+}
 
 Result<> Sql::start(std::shared_ptr<const SqlOptions> options, std::vector<int> inherited) {
   Body& b = *body_;
@@ -184,6 +187,9 @@ void Sql::stop_accepting(Sockets sockets) {
 void Sql::drain() {
   if (!body_->runs_) return;
   if (body_->warmer_) body_->warmer_->stop();
+  for (Account* account : body_->room_.accounts()) {
+    for (std::size_t i = 0; i < account->pools(); ++i) account->pool(i).drain();
+  }
   body_->workers_.each([this](net::Worker& worker) {
     Part& part = body_->room_.part(worker);
     part.draining = true;
@@ -251,7 +257,7 @@ Result<postgres::Rows> Sql::ask(const std::string& database, std::string query) 
   if (there == nullptr || !body_->runs_)
     return fail(Errc::invalid, "no such database: " + database);
   const std::string& owner = there->route.target.user;
-  auto account = room.account(*there, owner, *room.secret(owner), std::nullopt);
+  auto account = room.account(*there, owner, *room.secret(there, owner), std::nullopt);
   if (!account) return pass(account);
   auto work =
       [query = std::move(query)](postgres::Server& server) -> net::Task<Result<postgres::Rows>> {
@@ -370,6 +376,13 @@ std::vector<net::HealthReport> Sql::health() const {
         {"database",
          pool.open > 0 ? net::HealthReport::State::degraded : net::HealthReport::State::failed,
          fmt::format("{}/{}: {}", account->database().name, account->user(), pool.last_error)});
+  }
+  for (const auto& [name, database] : body_->room_.databases()) {
+    for (const std::string& address : database.cluster->fenced())
+      reports.push_back(
+          {"database", net::HealthReport::State::degraded,
+           fmt::format("{}: {} runs on as a primary beside another one, and is fenced", name,
+                       address)});
   }
   if (reports.empty()) reports.push_back({"database", net::HealthReport::State::ok, ""});
   return reports;

@@ -94,6 +94,8 @@ class Sql final : public net::Health {
 
   // What queries read is told to their requests, for pages (edge.cache.sql_tags). Before start().
   void tag_pages();
+  // A file by which processes that follow one another count their server connections together. Before start().
+  void share_limits(const std::string& path);
   // Opens the door (`inherited`: its sockets from a running process) and serves. From main's thread. Errc::invalid, unavailable.
   [[nodiscard]] Result<> start(std::shared_ptr<const SqlOptions> options,
                                std::vector<int> inherited = {});

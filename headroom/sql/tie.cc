@@ -10,15 +10,8 @@
 namespace headroom::sql {
 namespace {
 
-constexpr Duration kAnswer = 5s;
+constexpr Duration kAnswer = 1s;
 constexpr std::string_view kSessionSetting = "headroom.session";
-
-// Positions of different databases' systems stay apart; of one system the later counts.
-void take_later(link::Position& needs, const link::Position& other) {
-  if (other && (!needs || other.timeline > needs.timeline ||
-                (other.timeline == needs.timeline && other.lsn > needs.lsn)))
-    needs = other;
-}
 
 }  // namespace
 
@@ -33,6 +26,17 @@ void Session::look_for_tie(std::string_view& query) {
   follow_trace(found.traceparent);
   tie_ = begins_transaction(query) || status_ != pgwire::Status::idle ? Tie::transaction
                                                                       : Tie::exchange;
+}
+
+// At the front of an exchange, before a server is taken for it.
+void Session::tie(const pgwire::Frame& frame, std::string_view body) {
+  std::string_view query = body.substr(0, body.find('\0'));
+  if (frame.type == pgwire::from_client::kParse) {
+    const auto parse = pgwire::parse_parse(body);
+    if (!parse) return;
+    query = parse->query;
+  }
+  look_for_tie(query);
 }
 
 void Session::untie() {
@@ -72,8 +76,9 @@ std::vector<std::string> Session::names() const {
 }
 
 // Before it is sent: from now on this session's reads are for the primary, until it is known how far the log has come with it.
-void Session::note_write(const Decision& decision) {
-  if (cluster().alone() || reads_on_replica() || only_reads(decision)) return;
+void Session::note_write(const Decision& decision, Refused refused) {
+  const bool more = stays_with_primary_ || refused == Refused::yes;
+  if (cluster().alone() || reads_on_replica() || (only_reads(decision) && !more)) return;
   if ((decision.its_class == Class::session || decision.its_class == Class::transaction) &&
       decision.functions.empty())
     return;
@@ -92,7 +97,8 @@ void Session::wrote_until(const std::optional<link::Position>& position) {
   const TimePoint now = Clock::now();
   for (const std::string& name : writes_for_) room_.link.positions.end(name, position, now);
   writes_for_.clear();
-  if (position) take_later(position_, *position);
+  if (position) link::take_later(position_, *position);
+  if (position) cluster().wrote(*position);
   position_unknown_until_ =
       position ? TimePoint()
                : now + link::Positions::kKept;  // a later one has passed what was not known
@@ -102,12 +108,7 @@ void Session::wrote_until(const std::optional<link::Position>& position) {
 
 // Asked on the connection that has committed it, before that is another client's.
 net::Task<> Session::ask_position() {
-  own_work_ = true;
-  tell_server(nullptr);
-  auto rows = co_await postgres::ask(*server_, "SELECT pg_catalog.pg_current_wal_insert_lsn()",
-                                     Clock::now() + kAnswer);
-  tell_server(&event_);
-  own_work_ = false;
+  auto rows = co_await ask_own("SELECT pg_catalog.pg_current_wal_insert_lsn()", kAnswer);
   std::optional<link::Position> position;
   if (rows && rows->size() == 1 && (*rows)[0].size() == 1 && (*rows)[0][0])
     position = cluster().position(server_at_, *(*rows)[0][0]);
@@ -129,7 +130,7 @@ std::optional<link::Position> Session::needed() {
   for (const std::string& name : names()) {
     const link::Positions::Needs its = room_.link.positions.needs(name, cluster().system(), now);
     if (its.pending) return std::nullopt;
-    take_later(needs, its.position);
+    link::take_later(needs, its.position);
   }
   // After a fail-over what was written is in the new history as far as that reaches now, or nowhere.
   const link::Position head = cluster().head();

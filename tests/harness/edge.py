@@ -75,11 +75,10 @@ class EdgeScenario(Scenario):
         self.assertLess(server.resident_bytes() - before, limit * (8 if SANITIZED else 1))
 
     def _end(self, server):
-        died = server.process.poll() is not None
+        died = server.process.poll() is not None and not server.stopped
         try:
             if not died:
-                server.signal(signal.SIGTERM)
-                code = server.wait(60)
+                code = server.stop(60)
             else:
                 code = server.process.returncode
         except subprocess.TimeoutExpired:

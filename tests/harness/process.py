@@ -45,6 +45,7 @@ class Headroom:
         self.doors = {}
         self.lines = []
         self._token = None
+        self.stopped = False  # by the test
         self._read = threading.Condition()
         self.began = time.monotonic()
         self.process = subprocess.Popen([*wrapper, binary(), "serve", *map(str, arguments)], env=environment(**(env or {})),
@@ -131,6 +132,7 @@ class Headroom:
 
     def stop(self, timeout=20):
         """SIGTERM, then the exit code."""
+        self.stopped = True
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
         return self.wait(timeout)

@@ -1,0 +1,56 @@
+#include "headroom/server/session_key.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+#include "headroom/base/log.h"
+#include "headroom/base/text.h"
+
+namespace headroom::server {
+namespace {
+
+constexpr std::size_t kKeyBytes = 32;
+
+std::string read_key(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return {};
+  std::array<char, (2 * kKeyBytes) + 1> text{};
+  const ssize_t bytes = ::read(fd, text.data(), text.size());
+  ::close(fd);
+  return bytes == 2 * kKeyBytes ? std::string(text.data(), 2 * kKeyBytes) : std::string();
+}
+
+// Under another name first, so that a full disk or a crash leaves no half of it.
+bool keep_key(const std::filesystem::path& path, const std::string& key) {
+  const std::string made = fmt::format("{}.new", path.string());
+  const int fd = ::open(made.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return false;
+  const bool whole =
+      ::write(fd, key.data(), key.size()) == static_cast<ssize_t>(key.size()) && ::fsync(fd) == 0;
+  ::close(fd);
+  if (whole && std::rename(made.c_str(), path.c_str()) == 0) return true;
+  ::unlink(made.c_str());
+  return false;
+}
+
+}  // namespace
+
+Result<auth::Signer> session_signer(const std::vector<std::string>& keys,
+                                    const std::filesystem::path& directory) {
+  if (!keys.empty()) return auth::Signer::make(keys);
+  const std::filesystem::path path = directory / "session.key";
+  std::string key = read_key(path);
+  if (key.empty()) {
+    key = text::random_hex(kKeyBytes);
+    if (!keep_key(path, key))
+      log::warn("server", "{} cannot be kept; browsers' sessions end with this process",
+                path.string());
+  }
+  return auth::Signer::make({std::move(key)});
+}
+
+}  // namespace headroom::server

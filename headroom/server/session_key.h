@@ -1,0 +1,20 @@
+// headroom/server/session_key.h - what browsers' session cookies are signed with: as the settings say, or a key of this server's own, which its state
+// directory keeps so that a restart or a take-over forgets nobody.
+//
+// Worker and threads: main's. Invariants: (1) the file is for its owner alone and is made whole or not at all; (2) a key that cannot be read or kept
+// is replaced by one of this process alone, with a warning: browsers then only lose a minute's positions at its end.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "headroom/auth/signed_value.h"
+
+namespace headroom::server {
+
+// `keys`: the settings'; empty: that of the directory. Errc::invalid: a key that is too short.
+[[nodiscard]] Result<auth::Signer> session_signer(const std::vector<std::string>& keys,
+                                                  const std::filesystem::path& directory);
+
+}  // namespace headroom::server

@@ -1,0 +1,127 @@
+"""What one client sets, locks, listens to or prepares is never another's: each found by somebody who looked for it, on a pool of one connection."""
+
+import unittest
+
+from harness import eventually
+from harness.postgres import SYNC, SqlScenario, Wire, bind, error_of, execute, kinds, parse
+
+TENANT = "SELECT coalesce(nullif(current_setting('app.tenant', true), ''), 'none')"
+
+
+def simple(text):
+    return b"Q", text.encode() + b"\0"
+
+
+class Leaks(SqlScenario):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.cluster.superuser("CREATE ROLE alice; GRANT alice TO booking")
+
+    def two(self, **settings):
+        server = self.proxy(**{"pool_size": 1, "pool_overflow": 0, "pool_wait": "2s", **settings})
+        return server, self.wire(server), self.wire(server)
+
+    def test_settings_of_earlier_transactions_are_not_lost_sight_of(self):
+        _server, ours, theirs = self.two()
+        ours.query("SET app.tenant = '1'")
+        ours.query("SET ROLE alice")
+        ours.query("SET work_mem = '7MB'")
+        self.assertEqual(theirs.values(TENANT), ["none"])
+        self.assertEqual(theirs.values("SELECT current_user"), ["booking"])
+        self.assertEqual(ours.values(TENANT) + ours.values("SELECT current_user") + ours.values("SHOW work_mem"), ["1", "alice", "7MB"])
+
+    def test_reset_all_leaves_the_role_and_discard_all_does_not(self):
+        _server, ours, theirs = self.two()
+        ours.query("SET ROLE alice")
+        ours.query("SET app.tenant = '1'")
+        ours.query("RESET ALL")
+        self.assertEqual((theirs.values("SELECT current_user"), theirs.values(TENANT)), (["booking"], ["none"]))
+        self.assertEqual((ours.values("SELECT current_user"), ours.values(TENANT)), (["alice"], ["none"]))
+        ours.query("DISCARD ALL")
+        self.assertEqual((ours.values("SELECT current_user"), theirs.values("SELECT current_user")), (["booking"], ["booking"]))
+
+    def test_names_in_quotes_are_the_same_names(self):
+        for sql in ("SET \"app.tenant\" = '42'", "SET SESSION \"app.tenant\" TO '42'", "SELECT \"set_config\"('app.tenant', '42', false)", "SELECT set_config('app.' || 'tenant', '42', false)",
+                    "SELECT set_config(setting_name => 'app.tenant', new_value => '42', is_local => false)", "SELECT set_config('app.tenant', '42', 1 = 2)", "SELECT pg_catalog.set_config('app.tenant', '42', 'f')"):
+            server, ours, theirs = self.two()
+            self.assertEqual(ours.query(sql)[-1], (b"Z", b"I"), sql)
+            self.assertEqual(ours.values(TENANT), ["42"], sql)
+            if not self.show(server, "PINS"):
+                self.assertEqual(theirs.values(TENANT), ["none"], sql)
+        for sql, show, kept in (("SET \"role\" = 'alice'", "SELECT current_user", "booking"), ("UPDATE pg_settings SET setting = '9999' WHERE name = 'work_mem'", "SHOW work_mem", "4MB")):
+            _server, ours, theirs = self.two()
+            ours.query(sql)
+            self.assertEqual(theirs.values(show), [kept], sql)
+            self.assertNotEqual(ours.values(show), [kept], sql)
+
+    def test_what_is_sent_behind_a_discard_is_not_discarded(self):
+        server, ours, theirs = self.two()
+        ours.send_all(simple("DISCARD ALL"), simple("CREATE TEMP TABLE mine (n int)"))
+        self.assertEqual(kinds(ours.until_ready()) + kinds(ours.until_ready()), "CZCZ")
+        self.assertEqual([row["cause"] if "cause" in row else row for row in self.show(server, "PINS")] != [], True)
+        with self.assertRaises(LookupError):
+            theirs.values("SELECT count(*) FROM mine")
+        self.assertEqual(ours.values("SELECT count(*) FROM mine"), ["0"])
+        server, ours, theirs = self.two()
+        ours.send_all(simple("UNLISTEN *"), simple("LISTEN ch"))
+        self.assertEqual(kinds(ours.until_ready()) + kinds(ours.until_ready()), "CZCZ")
+        self.assertTrue(self.show(server, "PINS"))
+        server, ours, theirs = self.two()
+        ours.send_all(simple("DISCARD ALL"), parse("s1", "SELECT 1"), SYNC)
+        self.assertEqual(kinds(ours.until_ready()) + kinds(ours.until_ready()), "CZ1Z")
+        ours.send_all(bind("s1"), execute(), SYNC)
+        self.assertEqual(kinds(ours.until_ready()), "2DCZ")
+
+    def test_a_pin_ends_only_when_its_end_is_committed(self):
+        for end, pinned in (("ROLLBACK", True), ("COMMIT", False)):
+            server, ours, _theirs = self.two()
+            for sql in ("LISTEN ch", "BEGIN", "UNLISTEN *", end):
+                ours.query(sql)
+            self.assertEqual(bool(self.show(server, "PINS")), pinned, end)
+        server, ours, _theirs = self.two()
+        for sql in ("LISTEN ch", "BEGIN", "SAVEPOINT a", "UNLISTEN *", "ROLLBACK TO a", "COMMIT"):
+            ours.query(sql)
+        self.assertTrue(self.show(server, "PINS"))
+
+    def test_a_copy_that_is_sent_blind(self):
+        direct = Wire(("127.0.0.1", self.cluster.port), password=self.cluster.password)
+        self.addCleanup(direct.close)
+        direct.query("CREATE TABLE copied (n int)")
+        _server, ours, theirs = self.two()
+        for wire in (direct, ours):
+            wire.send_all(parse("", "COPY copied FROM STDIN"), bind(), execute(), SYNC, (b"d", b"1\n"), (b"c", b""), SYNC)
+            self.assertEqual(kinds(wire.until_ready()), "12GCZ")
+            self.assertEqual(wire.values("SELECT 1"), ["1"])
+        wire = ours
+        wire.send_all(parse("", "COPY copied FROM STDIN"), bind(), execute(), SYNC, (b"d", b"x\n"), (b"c", b""), SYNC)
+        self.assertEqual(kinds(wire.until_ready())[-2:], "EZ")
+        self.assertEqual(theirs.values("SELECT count(*) FROM copied"), ["2"])
+
+    def test_a_large_statement_can_be_closed_and_made_again(self):
+        _server, ours, _theirs = self.two()
+        large = "SELECT 1 /*" + "x" * 300_000 + "*/"
+        for _ in range(2):
+            ours.send_all(parse("large", large), bind("large"), execute(), (b"C", b"Slarge\0"), SYNC)
+            self.assertEqual(kinds(ours.until_ready()), "12DC3Z")
+
+    def test_a_clients_time_out_is_not_meant_for_the_proxy(self):
+        _server, ours, theirs = self.two()
+        for _ in range(50):
+            ours.query("SET statement_timeout = '1ms'")
+            self.assertEqual(theirs.values("SHOW statement_timeout"), ["0"])
+        with self.assertRaisesRegex(LookupError, "57014"):
+            ours.values("SELECT pg_sleep(1)")
+
+    def test_who_asks_the_server_for_users_does_not_ask_as_the_last_client(self):
+        self.cluster.superuser("CREATE ROLE asked LOGIN PASSWORD 'asked'; CREATE FUNCTION look(name text) RETURNS TABLE (usename name, passwd text) LANGUAGE sql SECURITY DEFINER AS "
+                               "'SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = $1'; REVOKE ALL ON FUNCTION look FROM public; GRANT EXECUTE ON FUNCTION look TO booking", database="booking")
+        server, ours, _theirs = self.two(auth_query="SELECT * FROM public.look($1)")
+        ours.query("SET ROLE alice")
+        self.assertEqual(ours.values("SELECT current_user"), ["alice"])
+        asked = eventually(lambda: self.wire(server, user="asked", password="asked"))
+        self.assertEqual(asked.values("SELECT current_user"), ["asked"])
+
+
+if __name__ == "__main__":
+    unittest.main()
