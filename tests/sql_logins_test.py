@@ -208,6 +208,8 @@ class Logins(SqlScenario):
 
     def shown(self, authority, subject, days=2, name="client"):
         """What a client shows: a certificate signed by the CA, as libpq's settings."""
+        self.made = getattr(self, "made", 0) + 1
+        name = f"{name}{self.made}"
         key, asked, cert = self.directory / f"{name}.key", self.directory / f"{name}.csr", self.directory / f"{name}.pem"
         subprocess.run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", asked, "-subj", subject], check=True, capture_output=True)
         ca, ca_key = authority

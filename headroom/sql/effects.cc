@@ -94,7 +94,8 @@ class Scan {
     return name.find('.') != std::string_view::npos || text::equal_ignoring_case(name, "role");
   }
   void custom_name() {
-    std::string name(token_.text);
+    std::string name =
+        text::equal_ignoring_case(token_.text, "role") ? "role" : std::string(token_.text);
     advance();
     if (!token_.is('.') && !is_unlisted(name)) return;
     while (token_.is('.')) {

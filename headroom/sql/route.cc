@@ -85,7 +85,7 @@ bool Session::fits_transaction(std::string_view text, const Decision& decision) 
 // What comes next is not known: so only what can go on at the primary at any moment, because each statement sees what is there when it begins.
 bool Session::begins_on_replica(std::string_view query, const Decision& decision) const {
   if (!room_.options().read_only_transactions || decision.its_class != Class::transaction ||
-      !decision.begins || decision.statements != 1)
+      !decision.begins || decision.statements != 1 || decision.hinted_primary || decision.refused)
     return false;
   const auto mode = begin_mode(query);
   if (!mode || mode->read_write) return false;

@@ -258,7 +258,6 @@ bool Session::release_due() const {
 // On this client's connection, between its transactions. The client's time-out may strike before it is set aside.
 net::Task<Result<postgres::Rows>> Session::ask_own(std::string query, Duration patience) {
   constexpr unsigned kTries = 5;
-  query.insert(0, kNoTimeout);
   own_work_ = true;
   tell_server(nullptr);
   const TimePoint deadline = Clock::now() + patience;
@@ -302,7 +301,14 @@ net::Task<> Session::release() {
   const Effects touched = std::exchange(touched_, {});
   if (touched.sets || touched.resets_all) {  // RESET ALL leaves the role, for one
     std::string query = question(unlisted(touched));
-    auto rows = co_await ask_own(std::move(query), kOwnWork);
+    auto rows = co_await ask_own(query, kOwnWork);
+    std::string timeout;  // of the client's own, too short for the question
+    if (!rows && rows.error().message.contains("57014")) {
+      query.insert(0, kNoTimeout).insert(0, "SHOW statement_timeout; ");
+      rows = co_await ask_own(std::move(query), kOwnWork);
+      if (rows && !rows->empty() && rows->front().size() == 1)
+        timeout = rows->front()[0].value_or("");
+    }
     if (!rows) {
       dirty_ = true;
       fatal("08006",
@@ -314,6 +320,7 @@ net::Task<> Session::release() {
       if (row.size() == 2 && row[0] && row[1] && !(*row[0] == "role" && *row[1] == "none"))
         now[text::lowered(*row[0])] = *row[1];
     }
+    if (!timeout.empty()) now["statement_timeout"] = timeout;
     server_->settings = now;
     wanted_ = std::move(now);
     wanted_.insert(baseline_.begin(), baseline_.end());  // what was reset is as at the start

@@ -108,7 +108,8 @@ void Session::wrote_until(const std::optional<link::Position>& position) {
 
 // Asked on the connection that has committed it, before that is another client's.
 net::Task<> Session::ask_position() {
-  auto rows = co_await ask_own("SELECT pg_catalog.pg_current_wal_insert_lsn()", kAnswer);
+  auto rows = co_await ask_own(
+      "SET LOCAL statement_timeout = 0; SELECT pg_catalog.pg_current_wal_insert_lsn()", kAnswer);
   std::optional<link::Position> position;
   if (rows && rows->size() == 1 && (*rows)[0].size() == 1 && (*rows)[0][0])
     position = cluster().position(server_at_, *(*rows)[0][0]);

@@ -325,7 +325,10 @@ class SqlScenario(Scenario):
         if port is not None:
             url = url.replace(f":{self.cluster.port}/", f":{port}/")
         values = {"sql.listen": "127.0.0.1:0", "sql.admins": "booking", "admin.listen": "127.0.0.1:0", **{f"sql.{name}": value for name, value in settings.items()}}
-        return self.headroom(config=config, arguments=["--postgres", url] + [word for name, value in values.items() for word in ("--set", f"{name}={value}")])
+        # One after the other, each has a state of its own.
+        self.proxies = getattr(self, "proxies", 0) + 1
+        state = None if self.proxies == 1 else self.directory / f"state-{self.proxies}"
+        return self.headroom(config=config, state_dir=state, arguments=["--postgres", url] + [word for name, value in values.items() for word in ("--set", f"{name}={value}")])
 
     def wire(self, server, **options):
         wire = Wire(server.doors["sql"], **{"password": self.cluster.password, **options})
