@@ -19,7 +19,7 @@ import headroom_trace  # noqa: E402
 headroom_trace.install()
 import psycopg2  # noqa: E402
 
-COOKIE = "headroom_session"
+COOKIE = "headroom_reads"
 
 
 class Browser:
@@ -204,7 +204,7 @@ class Sessions(EdgeScenario, SqlScenario):
         server, app = self.start(config=config)
         browser = Browser(server)
         self.write(browser, "c", 1)
-        self.assertRegex(browser.set[0], r"^headroom_session=[A-Za-z0-9_.-]+; Path=/; Max-Age=60; HttpOnly; SameSite=Lax$")
+        self.assertRegex(browser.set[0], r"^headroom_reads=[A-Za-z0-9_.-]+; Path=/; Max-Age=60; HttpOnly; SameSite=Lax$")
         secure = Browser(server, {"X-Forwarded-Proto": "https"})
         self.write(secure, "c", 2)
         self.assertRegex(secure.set[0], "; SameSite=Lax; Secure$")

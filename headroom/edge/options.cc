@@ -220,7 +220,7 @@ Section<SessionOptions> session_section() {
       "over TLS, a minute) says how far the database's log had come, where [sql] has "
       "replicas (docs/link.md).");
   s.setting("enabled", &O::enabled, "true", Reload::restart, "Whether there is one.");
-  s.setting("cookie", &O::cookie, "headroom_session", Reload::restart, "Its name.",
+  s.setting("cookie", &O::cookie, "headroom_reads", Reload::restart, "Its name.",
             satisfying("that is a cookie's name",
                        [](const std::string& text) { return http::is_token(text); }));
   s.secret("keys", &O::keys, "", Reload::restart,
