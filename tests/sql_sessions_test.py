@@ -68,7 +68,7 @@ class App:
 
     def answer(self, request):
         self.seen.append(request.get("cookie"))
-        _, what, who, *number = request.target.split("/")
+        _, what, who, *number = request.target.split("?")[0].split("/")
         number = int(number[0]) if number else 0
         if what == "late":
             return self.write_late(request, who, number)

@@ -15,6 +15,7 @@ constexpr Duration kUnfair =
 constexpr Duration kRetry = 250ms;      // between tries to connect, while a server is away
 constexpr Duration kPing = 5s;          // for an answer to a sign of life
 constexpr Duration kCheckEvery = 10s;   // an idle connection is asked for a sign of life
+constexpr Duration kTurn = 200ms;       // then a connection's place may be another pool's
 constexpr Duration kLook = 20ms;        // at a limit that others share
 constexpr Duration kOverflowRest = 1s;  // how long a connection beyond `size` stays idle
 
@@ -317,7 +318,8 @@ void Pool::release_right(net::Worker& worker) {
   {
     const std::scoped_lock lock(mutex_);
     // While another process takes over, who waits looks for itself: its share is as good.
-    if (queue_.empty() || paused_.load() || (draining_.load() && !limits_.empty()))
+    if (queue_.empty() || paused_.load() || (draining_.load() && !limits_.empty()) ||
+        is_wanted_elsewhere(Clock::now()))
       return drop_right();
     next = queue_.front();
     queue_.pop_front();
@@ -342,6 +344,8 @@ void Pool::give(net::Worker& worker, std::unique_ptr<Server> server) {
   const TimePoint now = Clock::now();
   if (!server->stream->is_open() || worn_out(*server, now)) return close(worker, std::move(server));
   server->idle_since = now;
+  if (elapsed(server->born, now) > kTurn && is_wanted_elsewhere(now))
+    return close(worker, std::move(server));
   if (waiting_.load() > 0) {
     if (const auto next = next_for(worker.index()))
       return deliver(worker, *next, std::move(server));

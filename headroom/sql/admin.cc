@@ -322,7 +322,7 @@ void Admin::change(std::string_view verb, std::string_view name) {
   if (!s_.room_.is_admin(s_.user_))
     return error("42501", fmt::format("user \"{}\" may only look (sql.admins)", s_.user_));
   if (verb == "reload") {
-    (void)::raise(SIGHUP);  // the process' own way to read its settings again
+    (void)::kill(::getpid(), SIGHUP);  // the process' own way to read its settings again
   } else if (verb == "kill") {
     const auto pid = text::to_u64(name);
     if (!pid || !kill(static_cast<std::uint32_t>(*pid)))
