@@ -167,6 +167,7 @@ class Insight(SqlScenario):
         wire.values("SELECT name FROM things WHERE id = 42")
         for setting in ("SET search_path = elsewhere", "SET ROLE nobody", "SET statement_timeout = '20ms'"):
             wire.query(setting)
+            eventually(lambda: self.explain(server, "SELECT name FROM things WHERE id = ?")[0] != 503)  # the only connection is given back by then
             status, plan = self.explain(server, "SELECT name FROM things WHERE id = ?")
             self.assertEqual((status, plan.get("plan", [{"Plan": {}}])[0]["Plan"].get("Index Name")), (200, "things_pkey"), plan)
             self.assertEqual(server.api("GET", "/api/v1/database/cache-hit-ratio").json()["status"], "ok")

@@ -1,5 +1,7 @@
 """What a hostile or careless client of the task server can do to others: nothing but be refused; then the work goes on."""
 
+import pathlib
+import re
 import threading
 import time
 import unittest
@@ -23,9 +25,8 @@ class Attacks(TaskScenario):
         self.other.ack(jid)
 
     def memory(self):
-        for line in open(f"/proc/{self.server.process.pid}/status"):
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) * 1024
+        status = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
+        return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) * 1024
 
     def test_a_pattern_cannot_stop_the_server(self):
         client = self.client(self.server)

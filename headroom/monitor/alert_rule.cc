@@ -128,9 +128,15 @@ void AlertWatch::enter(AlertState state, std::int64_t now) {
 }
 
 std::optional<AlertChange> AlertWatch::see(std::int64_t now, std::optional<double> value) {
+  // The wall clock may have been set back.
+  for (std::int64_t* when : {&memory_.since, &memory_.beyond_since, &memory_.wanted_since})
+    *when = std::min(*when, now);
+  for (std::int64_t& when : memory_.flaps) when = std::min(when, now);
   std::erase_if(memory_.flaps, [now](std::int64_t at) { return at + kFlapTime < now; });
   if (!value && rule_->no_data == NoData::keep) {
-    if (memory_.state != AlertState::firing) enter(AlertState::no_data, now);
+    if (memory_.state == AlertState::firing) return std::nullopt;
+    memory_.beyond_since = 0;  // nobody knows whether it stayed beyond
+    enter(AlertState::no_data, now);
     return std::nullopt;
   }
   const bool absent_is_bad = !value && rule_->no_data == NoData::fire;

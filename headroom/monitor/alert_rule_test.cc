@@ -108,6 +108,28 @@ TEST(AlertRuleTest, NoValueMeansWhatTheRuleSays) {
   EXPECT_THAT(silent.told, ElementsAre("fired critical"));
 }
 
+TEST(AlertRuleTest, AfterATimeWithoutDataForBeginsAnew) {
+  Story story;
+  story.rule.no_data = NoData::keep;
+  story.see(90, 5);
+  story.see(std::nullopt, 3600);
+  story.see(90, 5);
+  EXPECT_THAT(story.told, IsEmpty());
+  story.see(90, 60);
+  EXPECT_THAT(story.told, ElementsAre("fired critical"));
+}
+
+TEST(AlertRuleTest, AClockThatIsSetBackDelaysNothing) {
+  Story story;
+  story.see(90, 5);
+  story.now -= 10'800;
+  story.see(90, 65);
+  EXPECT_THAT(story.told, ElementsAre("fired critical"));
+  story.now -= 10'800;
+  story.see(10, 70);
+  EXPECT_THAT(story.told, ElementsAre("fired critical", "resolved critical"));
+}
+
 TEST(AlertRuleTest, BelowIsTheOtherSide) {
   Story story;
   story.rule.side = Side::below;

@@ -202,6 +202,10 @@ Result<> Alerts::load() {
 }
 
 void Alerts::tick(std::int64_t now) {
+  if (now < last_tick_) {  // the wall clock was set back: what was due then is due now
+    next_ = 0;
+    for (const auto& each : rules_) each->next = 0;
+  }
   if (now < next_ || path_.empty() || !options_.enabled) return;
   const auto interval = std::max<std::int64_t>(
       1, std::chrono::duration_cast<std::chrono::seconds>(options_.interval).count());

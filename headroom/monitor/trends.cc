@@ -260,6 +260,9 @@ Result<TrendAnswer> Trends::query(const TrendQuery& query) {
         return std::ranges::find(*query.by, label.first) == query.by->end();
       });
     const auto [at, fresh] = curves.try_emplace(kept, answer.curves.size());
+    if (fresh && (answer.curves.size() + 1) * answer.points > kMostValues)
+      return fail(Errc::invalid,
+                  "that is more values than an answer may have: a larger step, or by=");
     if (fresh) answer.curves.push_back({kept, std::vector<std::optional<Value>>(answer.points)});
     curve_of[each.id] = at->second;
   }

@@ -5,7 +5,7 @@
 // Worker and threads: sample(), query(), open() and close() on one thread, the server's trends thread, which may wait for the disk; health() from any.
 // Invariants: (1) a second is in the file ten seconds later, so a crash costs ten at most; (2) what the store refuses is kept up to kKept seconds
 //   and tried again; (3) a counter that goes backwards has begun anew.
-// Limits: the store's; histograms of families that are not in `detail` are kept as one for all label values; queries of kMostPoints points.
+// Limits: the store's; histograms of families that are not in `detail` are kept as one for all label values; queries of kMostPoints points, and kMostValues in all their curves.
 #pragma once
 
 #include <atomic>
@@ -55,6 +55,7 @@ class Trends final : public net::Health {
  public:
   static constexpr std::size_t kKept = 600;  // seconds kept while the store refuses
   static constexpr std::int64_t kMostPoints = 11000;
+  static constexpr std::size_t kMostValues = 400'000;  // points of all curves
 
   using Own = std::function<std::vector<SampleFamily>()>;
   Trends(metrics::Registry& registry, Own own, const TrendOptions& options);

@@ -81,10 +81,12 @@ std::size_t HookQueue::add(HookEvent event) {
   }
   events_.push_back(std::move(event));
   ++live_;
-  if (live_ <= kMostWaiting && events_.size() <= 2 * kMostWaiting) return 0;
-  const bool was_live = !events_.front().json.empty();
-  drop_first();
-  return was_live ? 1 : 0;
+  std::size_t dropped = 0;
+  while (live_ > kMostWaiting || events_.size() > 2 * kMostWaiting) {
+    if (!events_.front().json.empty()) ++dropped;
+    drop_first();
+  }
+  return dropped;
 }
 
 void HookQueue::drop_first() {

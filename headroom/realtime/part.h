@@ -78,6 +78,8 @@ class Part {
   void add_ready(Outlet& outlet);
   // It has something to read, or its wait has ended.
   void add_readable(Reader& reader);
+  // It ends, or has ended its reading: a write that failed in its own turn may have told of it once more.
+  void forget(Reader& reader) { decltype(readable_)::unlink(reader); }
   void write_ready();
   [[nodiscard]] std::string& scratch() { return scratch_; }
   [[nodiscard]] Chunk& chunk() { return chunk_; }

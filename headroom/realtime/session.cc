@@ -73,6 +73,7 @@ void Session::linger() {
 void Session::end_all() {
   stream_.tell(nullptr, nullptr);
   stream_.abort(Errc::cancelled);
+  part_.forget(*this);
   if (!outlet_.is_writing()) return finish();
   // The hub's tasks end after all connections.
   HR_ASSERT(part_.tasks().spawn([this]() -> net::Task<> {

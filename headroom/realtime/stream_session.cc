@@ -56,6 +56,7 @@ void StreamSession::end_all() {
     part_.unsubscribe(std::move(subscription));
   stream_.tell(nullptr, nullptr);
   stream_.abort(Errc::cancelled);
+  part_.forget(*this);
   if (!outlet_.is_writing()) return finish();
   // The hub's tasks end after all connections.
   HR_ASSERT(part_.tasks().spawn([this]() -> net::Task<> {

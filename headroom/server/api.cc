@@ -385,7 +385,7 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   }
   const auto cookies = given(exchange.request(), Name::cookie);
   const auto session = cookies ? auth::cookie_in(*cookies, auth::kSessionCookie) : std::nullopt;
-  const std::string address = to_string(exchange.peer().address.ip());
+  const std::string address = to_string(exchange.client().address);
   auto who = state.access->identify({.authorization = authorization, .session = session},
                                     auth::wall_now());
   if (!who) {
@@ -410,7 +410,7 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
 // After too many failures an address waits.
 std::optional<Reply> Api::check_patience(const http::Exchange& exchange) {
   const auto wait =
-      mine(exchange).logins.blocked_for(to_string(exchange.peer().address.ip()), Clock::now());
+      mine(exchange).logins.blocked_for(to_string(exchange.client().address), Clock::now());
   if (!wait) return std::nullopt;
   refused(exchange, "rate");
   Reply reply = error_reply(429, "too_many_failures", "too many bad credentials from this address");
@@ -424,7 +424,7 @@ std::expected<Api::Session, Reply> Api::open_session(http::Exchange& exchange,
   if (!state.access)
     return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
   if (auto refusal = check_patience(exchange)) return std::unexpected(std::move(*refusal));
-  const std::string address = to_string(exchange.peer().address.ip());
+  const std::string address = to_string(exchange.client().address);
   auto who = state.access->identify_secret(token, auth::wall_now());
   if (!who) {
     state.logins.failed(address, Clock::now());

@@ -37,6 +37,7 @@
 #include "headroom/server/report.h"
 #include "headroom/server/seeds.h"
 #include "headroom/server/sql_api.h"
+#include "headroom/server/sql_cache_api.h"
 #include "headroom/server/state_dir.h"
 #include "headroom/server/tasks_api.h"
 #include "headroom/server/tokens.h"
@@ -133,6 +134,7 @@ std::string openapi_document() {
   add_cache_endpoints(api, sources);
   add_sql_endpoints(api, sources);
   add_database_endpoints(api, sources);
+  add_sql_cache_endpoints(api, sources);
   add_tasks_endpoints(api, sources);
   add_cache_entries(api, sources);
   add_realtime_endpoints(api, sources);

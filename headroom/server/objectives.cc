@@ -20,8 +20,7 @@ constexpr std::int64_t kMinute = 60;
 // A metric over the window, of all series or of these routes.
 Value over(Trends& trends, std::string_view metric, std::int64_t window, std::int64_t now,
            std::span<const std::string> routes = {}) {
-  monitor::TrendQuery query{
-      .metric = std::string(metric), .from = now + 1 - window, .to = now + 1, .step = window};
+  monitor::TrendQuery query{.metric = std::string(metric), .from = now + 1 - window, .to = now + 1};
   query.by.emplace();
   if (!routes.empty()) query.by->emplace_back("route");
   Value all;

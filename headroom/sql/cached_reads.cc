@@ -268,8 +268,10 @@ std::optional<link::Position> CachedReads::page_needs(std::string_view text) {
 void CachedReads::sent(std::optional<std::string_view> text) {
   rolled_back_ = false;
   const bool first = statements_++ == 0;
+  if (first && !in_transaction() && !s_.touched_.any()) names_unknown_ = false;
   if (!text) {
     planned_ = false;
+    names_unknown_ = true;
     effect_ = Plan::Effect::schema;
     calm_ = false;
     results_.tell_unknown(s_.request_.get());
@@ -279,6 +281,12 @@ void CachedReads::sent(std::optional<std::string_view> text) {
                        plan_->catalogue->version() == stream_.version();
   const KnownPlanPointer known = planned ? plan_ : plan_of(*text);
   effect_ = std::max(effect_, known->plan.effect);
+  const bool unknown = names_unknown_ || (known->renames && !known->single);
+  names_unknown_ = names_unknown_ || known->renames;
+  if (unknown && known->plan.effect != Plan::Effect::none)
+    effect_ = std::max(effect_, Plan::Effect::doubt);
+  if (unknown && !(known->plan.reads.empty() && known->plan.reads_known))
+    results_.tell_unknown(s_.request_.get());
   results_.tell(s_.request_.get(), *known);
   calm_ = in_transaction() ? calm_ && known->plan.calm : first && is_plain_begin(*text);
   if (known->plan.changes.empty() || changes_ == known->plan.changes) return;

@@ -99,6 +99,8 @@ class CachedReads {
   std::vector<Oid> changes_;
   Plan::Effect effect_ = Plan::Effect::none;
   bool rolled_back_ = false;
+  bool names_unknown_ =
+      false;                 // by which search_path and role they are read, since a SET of its own
   bool calm_ = false;        // it is READ COMMITTED, and nothing but calm reads so far
   unsigned statements_ = 0;  // since the last ReadyForQuery
 };

@@ -80,7 +80,8 @@ constexpr std::string_view kTables = R"(
 SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.relrowsecurity,
  EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D')
   OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1')
-  OR EXISTS (SELECT FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid AND d.adbin::text ~ ':funcid ([0-9]{{6,}}|1[6-9][0-9]{{3}}|[2-9][0-9]{{4}}) '),
+  OR EXISTS (SELECT FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid AND d.adbin::text ~ ':funcid ([0-9]{{6,}}|1[6-9][0-9]{{3}}|[2-9][0-9]{{4}}) ')
+  OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND k.conbin::text ~ ':funcid ([0-9]{{6,}}|1[6-9][0-9]{{3}}|[2-9][0-9]{{4}}) '),
  EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid AND p.polqual::text ~ 'FUNCEXPR|SUBLINK|SQLVALUEFUNCTION :op ([0-9]|14|15) ')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.oid > {} ORDER BY c.oid LIMIT {})";
@@ -180,6 +181,7 @@ void CatalogueRows::add_call(const Row& row) {
   if (view == entries_.end() || view->second.kind != 'v') return;
   if (is_true(row[2]) && letter(row[3]) == 's' && is_tame(*row[1])) return;
   view->second.called = *row[1];
+  if (!is_true(row[2]) && letter(row[3]) == 'v') view->second.calls_volatile = true;
 }
 
 void CatalogueRows::add_function(const Row& row) {
@@ -219,6 +221,7 @@ void CatalogueRows::finish(Oid oid, Entry& entry) {
        reach(oid, [&](const Entry& e, const auto& visit) { each(e.views, visit); })) {
     const Entry& read = entries_.at(reached);
     if (read.kind != 'v') table.reads.push_back(reached);
+    table.calls_volatile = table.calls_volatile || read.calls_volatile;
     if (table.why_not.empty() && !read.table->why_not.empty())
       table.why_not = fmt::format("{} is {}", read.name, read.table->why_not);
     if (table.why_not.empty() && !read.called.empty())

@@ -25,8 +25,9 @@ using Oid = std::uint32_t;
 struct Table {
   Oid oid = 0;
   bool is_system = false;
-  bool acts = false;      // triggers or rules: what a write of it does is not known
-  std::string why_not{};  // why a read of it may not be cached; empty: it may
+  bool acts = false;            // triggers or rules: what a write of it does is not known
+  bool calls_volatile = false;  // a view that calls what may write, itself or one below it
+  std::string why_not{};        // why a read of it may not be cached; empty: it may
   std::vector<Oid> reads{};
   std::vector<Oid> changes{};
   std::vector<Oid> upwards{};  // itself and its ancestors: what a decoded row of it changes

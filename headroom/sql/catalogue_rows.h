@@ -36,7 +36,8 @@ class CatalogueRows {
     std::string name{};
     char kind = 0;
     std::vector<Oid> parents{}, children{}, cascades{}, views{};
-    std::string called{};  // by the view, what may not be cached
+    std::string called{};         // by the view, what may not be cached
+    bool calls_volatile = false;  // and may write
   };
   template <class Edges>
   [[nodiscard]] std::set<Oid> reach(Oid start, Edges edges) const;

@@ -19,6 +19,12 @@ struct Calls {
   bool known = true;  // they write nothing, and read nothing but what the text names
 };
 
+// These run SQL that is given as text, or read whole schemas.
+bool runs_text(std::string_view system_function) {
+  return system_function == "ts_stat" || system_function == "ts_rewrite" ||
+         system_function.find("_to_xml") != std::string_view::npos;
+}
+
 // A function of PostgreSQL's own writes no table that is cached; one of somebody else's may do anything, unless it is immutable.
 void look_at(const ObjectName& name, const Catalogue& catalogue, Calls& calls, Plan& plan) {
   const Function* function = catalogue.function(name.name);
@@ -37,6 +43,7 @@ void look_at(const ObjectName& name, const Catalogue& catalogue, Calls& calls, P
     return refuse("is a function that may read or write anything");
   }
   if (!may_be_systems || function->system == Volatility::immutable) return;
+  if (runs_text(name.name)) calls.known = false;
   if (function->system == Volatility::volatile_) calls.calm = false;  // set_config() among them
   if (function->system == Volatility::volatile_) return refuse("is volatile");
   if (!is_tame(name.name)) refuse("depends on the moment or on who asks");
@@ -68,6 +75,7 @@ void add_reads(const Decision& decision, const Catalogue& catalogue,
       plan.refuse(Refusal::unknown, fmt::format("the table {} is not known", name.name));
       continue;
     }
+    if (table->calls_volatile) plan.effect = std::max(plan.effect, Plan::Effect::doubt);
     if (!table->why_not.empty()) {
       if (!table->is_system) plan.reads_known = false;
       plan.refuse(Refusal::table, fmt::format("{} is {}", name.name, table->why_not));
@@ -81,7 +89,7 @@ void add_reads(const Decision& decision, const Catalogue& catalogue,
 
 void add_changes(const Decision& decision, const Catalogue& catalogue,
                  const std::vector<std::string>& path, Plan& plan) {
-  plan.effect = Plan::Effect::tables;
+  plan.effect = std::max(plan.effect, Plan::Effect::tables);
   for (const ObjectName& name : decision.writes) {
     const Table* table = catalogue.find(name.schema, name.name, path);
     if (table == nullptr || table->acts) {
@@ -148,9 +156,10 @@ Plan plan_for(const Decision& decision, const Catalogue& catalogue,
   plan.cacheable = plan.refusal == Refusal::none;
   plan.counts = plan.cacheable && decision.functions.size() == 1 &&
                 decision.functions.front().name == "count";
-  plan.calm = decision.its_class == Class::read && !decision.locks_rows && !decision.into &&
-              !decision.copies && calls.calm && calls.known;
-  const bool temporary = decision.temporary && decision.statements == 1;
+  plan.calm = decision.its_class == Class::read && plan.effect == Plan::Effect::none &&
+              !decision.locks_rows && !decision.into && !decision.copies && calls.calm &&
+              calls.known;
+  const bool temporary = decision.temporary && decision.statements == 1 && !decision.writes_in_with;
   if (decision.its_class == Class::write) add_changes(decision, catalogue, path, plan);
   if (!calls.known) plan.effect = Plan::Effect::doubt;
   if ((decision.its_class == Class::schema && !temporary) || decision.its_class == Class::opaque) {

@@ -4,6 +4,7 @@
 
 #include "headroom/auth/crypto.h"
 #include "headroom/base/hash.h"
+#include "headroom/base/text.h"
 #include "headroom/sql/metrics.h"
 
 namespace headroom::sql {
@@ -23,6 +24,27 @@ const std::string& path_of(const Asker& asker) {
 const std::string& acts_as(const Asker& asker) {
   const auto role = asker.settings.find("role");
   return role == asker.settings.end() ? asker.user : role->second;
+}
+
+}  // namespace
+
+namespace {
+
+bool has_word(std::string_view small, std::string_view word) {
+  return small.find(word) != std::string_view::npos;
+}
+
+// What a literal means is not seen where it is written by escapes, or in pieces.
+bool hides_literals(std::string_view text) {
+  if (text.find('\\') != std::string_view::npos) return true;
+  for (std::size_t at = text.find('\''); at != std::string_view::npos;
+       at = text.find('\'', at + 1)) {
+    const std::size_t next = text.find_first_not_of(" \t\r\n", at + 1);
+    if (next != std::string_view::npos && next > at + 1 && text[next] == '\'' &&
+        text.substr(at, next - at).find('\n') != std::string_view::npos)
+      return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -151,6 +173,19 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
   known.fingerprint = decision->fingerprint;
   known.plan = plan_for(*decision, known.catalogue ? *known.catalogue : kNothing,
                         parse_search_path(path_of(asker), acts_as(asker)));
+  const std::string small = text::lowered(text);
+  known.single = decision->statements <= 1;
+  const bool sets =
+      has_word(small, "set") && (!known.single || decision->its_class == Class::session);
+  const bool calls_set = std::ranges::any_of(
+      decision->functions, [](const ObjectName& each) { return each.name == "set_config"; });
+  if (has_word(small, "truncate") && has_word(small, "cascade"))
+    known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
+  known.renames = sets || calls_set || known.plan.effect >= Plan::Effect::doubt;
+  if (hides_literals(text)) {
+    known.plan.cacheable = false;
+    known.plan.refuse(Refusal::time, "its literals are written in escapes or pieces");
+  }
   const auto calls = [&](const std::string& name) {
     return text.find(name) != std::string_view::npos;
   };

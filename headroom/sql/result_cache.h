@@ -41,6 +41,9 @@ struct KnownPlan {
   std::uint64_t fingerprint = 0;  // for statistics
   CataloguePointer catalogue;     // by which it was made; null: there was none yet
   Effects effects{};
+  bool renames =
+      false;  // later names may be read by another search_path or role: SET LOCAL and its kind
+  bool single = true;  // one statement, so that its own names are not
 };
 using KnownPlanPointer = std::shared_ptr<const KnownPlan>;
 
