@@ -135,6 +135,7 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
     (void)to_client();
     attempt_->rows = attempt_->rows || frame.type == from::kDataRow;
     attempt_->held.append(bytes.substr(0, frame.size));
+    if (cached_) cached_->record(frame.type, bytes.substr(0, frame.size));
     back_.consume(frame.size);
   } else if (swallow && frame.type != from::kError) {
     back_drop_left_ = frame.size;

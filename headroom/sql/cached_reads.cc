@@ -325,6 +325,10 @@ void CachedReads::record_more(std::string_view bytes) {
   fill_->bytes.append(bytes);
 }
 
+void CachedReads::begins_again() {
+  if (fill_) fill_->bytes.clear();
+}
+
 void CachedReads::completed(std::string_view tag) {
   rolled_back_ = tag == "ROLLBACK";
   if (tag == "COMMIT PREPARED") stream_.doubt();  // of another transaction's changes

@@ -41,9 +41,11 @@ class CachedReads {
   void sent(std::optional<std::string_view> text);
   // It has been passed on, or refused: the next one is looked up again.
   void passed() { asked_ = false; }
-  // What goes to the client: the beginning of a frame, and more of it.
+  // What goes to the client, at once or held for a moment: the beginning of a frame, and more of it.
   void record(char type, std::string_view bytes);
   void record_more(std::string_view bytes);
+  // What was held is thrown away, and asked for again.
+  void begins_again();
   // CommandComplete, ReadyForQuery; the connection was lost.
   void completed(std::string_view tag);
   void ready(pgwire::Status status);

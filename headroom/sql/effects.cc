@@ -73,7 +73,11 @@ class Scan {
 
   // SET [SESSION | LOCAL] name = ..., SET TIME ZONE ..., SET ROLE ..., SET SESSION AUTHORIZATION ...
   void set() {
-    if (take("local") || token_.is("transaction") || token_.is("constraints")) return;
+    if (token_.is("transaction") || token_.is("constraints")) return;
+    if (take("local")) {
+      effects_.sets_local = true;
+      return;
+    }
     if (take("session") && token_.is("authorization")) {
       effects_.pins |= pin::kSetting;
       return;
@@ -212,6 +216,7 @@ std::string describe_pins(std::uint16_t pins) {
 
 void Effects::merge(const Effects& other) {
   sets = sets || other.sets;
+  sets_local = sets_local || other.sets_local;
   named.insert(named.end(), other.named.begin(), other.named.end());
   resets_all = resets_all || other.resets_all;
   drops_statements = drops_statements || other.drops_statements;

@@ -21,7 +21,8 @@ inline constexpr std::uint16_t kListen = 1, kTemporary = 2, kHold = 4, kAdvisory
 [[nodiscard]] std::string describe_pins(std::uint16_t pins);
 
 struct Effects {
-  bool sets = false;  // a setting of the session may have changed
+  bool sets = false;        // a setting of the session may have changed
+  bool sets_local = false;  // one of the transaction: it leaves nothing behind
   std::vector<std::string>
       named{};  // settings that pg_settings does not list: of extensions, and role
   bool resets_all = false;

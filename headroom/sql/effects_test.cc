@@ -68,6 +68,15 @@ TEST(Effects, WhatCannotBeCarriedOverPins) {
   EXPECT_EQ(effects_of("SET SESSION AUTHORIZATION x").pins, pin::kSetting);
 }
 
+TEST(Effects, ASettingOfTheTransactionIsSeenAndLeavesNothing) {
+  for (const char* text : {"SET LOCAL search_path = u", "BEGIN; set local role x; COMMIT"}) {
+    EXPECT_TRUE(effects_of(text).sets_local) << text;
+    EXPECT_FALSE(effects_of(text).any()) << text;
+  }
+  for (const char* text : {"BEGIN; UPDATE t SET local = 1; COMMIT", "SET TRANSACTION READ ONLY"})
+    EXPECT_FALSE(effects_of(text).sets_local || effects_of(text).sets) << text;
+}
+
 TEST(Effects, WhatIsTakenBackUnpins) {
   const Effects asyncpg =
       effects_of("SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;");

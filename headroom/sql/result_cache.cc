@@ -34,6 +34,12 @@ bool has_word(std::string_view small, std::string_view word) {
   return small.find(word) != std::string_view::npos;
 }
 
+// By which the statements after it may be read otherwise.
+bool sets_something(const Effects& its) {
+  return its.sets || its.sets_local || its.resets_all || !its.named.empty() ||
+         (its.pins & pin::kSetting) != 0;
+}
+
 // What a literal means is not seen where it is written by escapes, or in pieces.
 bool hides_literals(std::string_view text) {
   if (text.find('\\') != std::string_view::npos) return true;
@@ -175,14 +181,16 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
                         parse_search_path(path_of(asker), acts_as(asker)));
   const std::string small = text::lowered(text);
   known.single = decision->statements <= 1;
-  const bool sets =
+  const bool hidden = hides_literals(text);
+  const bool may_set =
       has_word(small, "set") && (!known.single || decision->its_class == Class::session);
+  const bool sets = hidden ? may_set : sets_something(known.effects);
   const bool calls_set = std::ranges::any_of(
       decision->functions, [](const ObjectName& each) { return each.name == "set_config"; });
   if (has_word(small, "truncate") && has_word(small, "cascade"))
     known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
   known.renames = sets || calls_set || known.plan.effect >= Plan::Effect::doubt;
-  if (hides_literals(text)) {
+  if (hidden) {
     known.plan.cacheable = false;
     known.plan.refuse(Refusal::time, "its literals are written in escapes or pieces");
   }

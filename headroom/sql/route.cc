@@ -412,6 +412,7 @@ void Session::retry(bool server_is_good) {
   if (in_transaction) resume_ = begin_;
   failed_ = discarding_ = copying_in_ = unnamed_here_ = unsynced_ = false;
   stays_with_primary_ = true;
+  if (cached_) cached_->begins_again();
 }
 
 // The server is given away, or has ended.

@@ -16,6 +16,7 @@ namespace {
 
 constexpr Duration kPatience = 60s;  // for the stream of changes, at the start
 constexpr Duration kLook = 100ms;
+constexpr int kTries = 5;  // of one query that could be kept and was not
 
 // Of a door for all addresses, the loopback.
 postgres::Target target_of(const net::Endpoint& door, const Database& database) {
@@ -154,13 +155,20 @@ Task<> Warmer::run_due(bool all) {
 
 Task<Warmer::Outcome> Warmer::run_one(const WarmOptions& warm) {
   const Database& database = *database_of(warm);
-  const CacheLine before = co_await line_of(warm, database);
-  auto asked = co_await ask(warm, database);
-  if (!asked) co_return Outcome{&CacheWarmStatus::failed, asked.error().message};
-  const CacheLine after = co_await line_of(warm, database);
-  if (after.stored > before.stored) co_return Outcome{&CacheWarmStatus::stored};
-  if (after.hits > before.hits) co_return Outcome{&CacheWarmStatus::fresh};
-  std::string why = state_of(after);
+  std::string why;
+  for (int tries = 0; tries < kTries && !group_->stopped(); ++tries) {
+    if (tries > 0) (void)co_await net::sleep(*group_, kLook);
+    const CacheLine before = co_await line_of(warm, database);
+    auto asked = co_await ask(warm, database);
+    if (!asked) co_return Outcome{&CacheWarmStatus::failed, asked.error().message};
+    const CacheLine after = co_await line_of(warm, database);
+    if (after.stored > before.stored) co_return Outcome{&CacheWarmStatus::stored};
+    if (after.hits > before.hits) co_return Outcome{&CacheWarmStatus::fresh};
+    why = state_of(after);
+    // Passed by, or overtaken by a write, even one before it that the stream passes only now.
+    const bool may_be_kept = after.misses + after.passed_by > before.misses + before.passed_by;
+    if (!may_be_kept || after.refused > before.refused) break;
+  }
   if (why.empty()) why = "the cache of results is off, or it was written meanwhile";
   co_return Outcome{&CacheWarmStatus::not_stored, std::move(why)};
 }
