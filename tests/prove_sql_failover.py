@@ -4,7 +4,7 @@
 
 Each round has a cluster of its own, whose first replica is synchronous: nothing confirmed may be lost with the primary. It holds when after each promotion
   - writes are confirmed again within a second of the moment when the new primary says that it is one,
-  - no read has failed, and none gave less than what had been confirmed to its session before it was sent,
+  - no read has failed but what the primary itself was executing when it died (one for each reader at most, told as 08006), and none gave less than what had been confirmed to its session before it was sent,
   - only what was being executed when the primary died is in doubt: one error for each writer at most, every other error says that nothing was done,
   - everything confirmed is there.
 """
@@ -30,7 +30,7 @@ class Round:
         self.confirmed = [0] * options.writers  # of each register
         self.writes = []  # when one was confirmed
         self.reads = []  # when one was answered
-        self.doubtful, self.refused, self.unread, self.stale = [], [], [], []
+        self.doubtful, self.refused, self.cut, self.unread, self.stale = [], [], [], [], []
 
     def wire(self, register):
         wire = Wire(self.server.doors["sql"], password=self.cluster.password)
@@ -59,7 +59,7 @@ class Round:
             try:
                 got = int(wire.values(f"SELECT coalesce(max(n), 0) FROM registers WHERE id = {register}")[0])
             except (LookupError, OSError) as error:
-                self.unread.append(str(error))
+                (self.cut if str(error).startswith("08006 the connection to the server was lost") else self.unread).append(str(error))
                 continue
             if got < least:
                 self.stale.append((register, least, got))
@@ -118,14 +118,14 @@ class Round:
             "writes_after_kill_ms": round(1000 * (first - killed)),
             "longest_without_a_read_ms": round(1000 * max(b - a for a, b in zip(around, around[1:]))),
             "reads": len(self.reads), "writes": len(self.writes),
-            "in_doubt": len(self.doubtful), "refused": len(self.refused), "failed_reads": len(self.unread), "stale_reads": len(self.stale),
+            "in_doubt": len(self.doubtful), "refused": len(self.refused), "cut_reads": len(self.cut), "failed_reads": len(self.unread), "stale_reads": len(self.stale),
             "lost_writes": sum(max(0, confirmed - got) for confirmed, got in zip(self.confirmed, there)),
             "examples": sorted({*self.refused, *self.unread, *map(str, self.stale)})[:5],
         }
 
 
 def holds(result, options):
-    return result["writes_after_promotion_ms"] < 1000 and result["in_doubt"] <= options.writers and not (result["failed_reads"] or result["stale_reads"] or result["lost_writes"])
+    return result["writes_after_promotion_ms"] < 1000 and result["in_doubt"] <= options.writers and result["cut_reads"] <= options.readers and not (result["failed_reads"] or result["stale_reads"] or result["lost_writes"])
 
 
 def main():
@@ -143,7 +143,7 @@ def main():
         of = [result for result in results if result["cache"] == cache]
         times = [result["writes_after_promotion_ms"] for result in of]
         print(f"{'with' if cache else 'without'} the result cache, {len(of)} fail-overs: writes again {statistics.median(times):.0f} ms after the promotion (at most {max(times)}), "
-              f"{sum(r['in_doubt'] for r in of)} in doubt, {sum(r['failed_reads'] for r in of)} of {sum(r['reads'] for r in of)} reads failed (longest pause {max(r['longest_without_a_read_ms'] for r in of)} ms), "
+              f"{sum(r['in_doubt'] for r in of)} in doubt, {sum(r['cut_reads'] for r in of)} of {sum(r['reads'] for r in of)} reads cut off with it, {sum(r['failed_reads'] for r in of)} failed (longest pause {max(r['longest_without_a_read_ms'] for r in of)} ms), "
               f"{sum(r['stale_reads'] for r in of)} stale, {sum(r['lost_writes'] for r in of)} confirmed writes lost")
     if options.output:
         with open(options.output, "w") as file:

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import secrets
 import sys
 import threading
 import time
@@ -123,7 +124,7 @@ class Sessions(EdgeScenario, SqlScenario):
         app.dsn = self.dsn(server)
         self.primary = str(self.cluster.port)
         if replicas:
-            eventually(lambda: self.read(Browser(server), "nobody")[1] != self.primary, what="reads go to replicas")
+            eventually(lambda: self.read(Browser(server), secrets.token_hex(4))[1] != self.primary, what="reads go to replicas")  # each time a page that nobody keeps
         return server, app
 
     def read(self, browser, who):
