@@ -42,6 +42,17 @@ class Failures(SqlScenario):
         gate.mode = "open"
         self.recovers(server, wire)
 
+    def test_a_server_that_takes_a_connection_and_says_nothing_is_away_not_full(self):
+        gate = self.gate()
+        server = self.proxy(port=gate.port, connect_timeout="500ms")
+        wire = self.wire(server)
+        gate.cut()
+        gate.mode = "stall"
+        with self.assertRaisesRegex(LookupError, "08001 cannot connect to the server"):
+            wire.values("SELECT 1")
+        gate.mode = "open"
+        self.recovers(server, wire)
+
     def test_a_connection_lost_outside_of_a_transaction_costs_one_query(self):
         gate = self.gate()
         server = self.proxy(port=gate.port, pool_size=1, pool_overflow=0)

@@ -143,20 +143,16 @@ class Push(TaskScenario):
             if ill[0] and job["jobtype"] == "Nonsense":
                 request.wfile.write(b"\x00\x01 nonsense\r\n\r\n")
                 request.connection.close()
-            if ill[0] and job["jobtype"] == "Endless":
-                request.wfile.write(b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n")
-                while not hanging.wait(0.05):  # ends by an error once the other side has gone
-                    request.wfile.write(b"1\r\nx\r\n")
             return 200, {}
 
         app = self.app(answer)
         self.addCleanup(hanging.set)
         client = self.start(f"http://127.0.0.1:{app.port}/", more='timeout = "200ms"')
-        jids = [client.push(queue="web", jobtype=kind) for kind in ("Silent", "Nonsense", "Endless", "Good")]
-        eventually(lambda: client.info()["faktory"]["total_processed"] == 1 and all('"failure"' in self.job(jid).text() for jid in jids[:3]))
+        jids = [client.push(queue="web", jobtype=kind) for kind in ("Silent", "Nonsense", "Good")]
+        eventually(lambda: client.info()["faktory"]["total_processed"] == 1 and all('"failure"' in self.job(jid).text() for jid in jids[:2]))
         ill[0] = False
         hanging.set()
-        eventually(lambda: client.info()["faktory"]["total_processed"] == 4, 30)
+        eventually(lambda: client.info()["faktory"]["total_processed"] == 3, 30)
 
     def test_an_answer_that_never_ends_holds_up_nobody(self):
         ended = threading.Event()

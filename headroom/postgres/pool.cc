@@ -280,6 +280,9 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::open(net::Worker& worker, pgwir
         mine.group.stopped()) {
       release_right(worker);
       if (refusal != nullptr) *refusal = std::move(said);
+      // Errc::timeout is a wait for a place in the pool.
+      if (made.error().code == Errc::timeout)
+        co_return fail(Errc::unavailable, made.error().message);
       co_return pass(made);
     }
     (void)co_await net::sleep(mine.group, kRetry);
