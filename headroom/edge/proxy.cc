@@ -1,11 +1,9 @@
 #include "headroom/edge/proxy.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "headroom/auth/access.h"
 #include "headroom/base/hash.h"
-#include "headroom/base/text.h"
 #include "headroom/edge/traced.h"
 #include "headroom/http/forwarded.h"
 #include "headroom/http/path.h"
@@ -14,38 +12,6 @@ namespace headroom::edge {
 
 using http::Exchange;
 using http::Name;
-
-namespace {
-
-// Takes the cookies of that name out of a Cookie field, in its own bytes; what is left of it.
-std::string_view without_cookie(std::string_view value, std::string_view name) {
-  // The bytes are those of the connection's buffer, which the head only looks at.
-  char* const bytes = const_cast<char*>(value.data());
-  std::size_t kept = 0;
-  std::size_t at = 0;
-  while (at < value.size()) {
-    const std::size_t end = std::min(value.find(';', at), value.size());
-    const std::string_view pair = text::trimmed(value.substr(at, end - at));
-    at = end + 1;
-    if (text::trimmed(pair.substr(0, pair.find('='))) == name) continue;
-    // Nothing grows: what is written lies before what is read.
-    if (kept > 0) bytes[kept++] = ';';
-    if (kept > 0 && bytes + kept < pair.data()) bytes[kept++] = ' ';
-    std::memmove(bytes + kept, pair.data(), pair.size());
-    kept += pair.size();
-  }
-  return value.substr(0, kept);
-}
-
-// The dashboard's session is nobody else's: cookies know no ports, so that browsers send it to the app of the same host as well.
-void cut_own_session(Exchange& exchange) {
-  for (const http::Field& field : exchange.request().fields) {
-    if (field.id == Name::cookie && field.value.contains(auth::kSessionCookie))
-      const_cast<http::Field&>(field).value = without_cookie(field.value, auth::kSessionCookie);
-  }
-}
-
-}  // namespace
 
 Proxy::Proxy(net::TaskGroup& group, const Hosting& hosting, AccessLog& log, cache::Cache* cache,
              ProxyCells cells, InnerDoor& inner, Batch& batch, Refresher& refresher,
@@ -78,7 +44,8 @@ void Proxy::trim() {
 
 net::Task<> Proxy::serve(Exchange& exchange) {
   const std::shared_ptr<const View> view = view_;
-  cut_own_session(exchange);
+  // The dashboard's session is nobody else's: cookies know no ports, so that browsers send it to the app of the same host as well.
+  (void)exchange.take_cookie(auth::kSessionCookie);
   Request request(exchange, *view);
   request.tags_pages = view->options->cache.sql_tags && hosting_.link != nullptr;
   if (hosting_.sessions) request.sessions = &*hosting_.sessions;

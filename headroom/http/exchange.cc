@@ -61,6 +61,10 @@ std::vector<std::string> Exchange::take_cookie(std::string_view name) {
   bool any = false;
   for (Field& field : request_.fields) {
     if (field.id != Name::cookie) continue;
+    if (!field.value.contains(name)) {
+      any = any || !field.value.empty();
+      continue;
+    }
     char* const at = const_cast<char*>(field.value.data());
     field.value = {at, cut_cookie({at, field.value.size()}, name, taken)};
     any = any || !field.value.empty();

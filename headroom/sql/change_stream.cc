@@ -33,6 +33,11 @@ void raise(std::atomic<std::int64_t>& value, std::int64_t to) {
   }
 }
 
+void make_unique(std::vector<Oid>& tables) {
+  std::ranges::sort(tables);
+  tables.erase(std::ranges::unique(tables).begin(), tables.end());
+}
+
 Error malformed() { return {Errc::protocol, "the server does not answer what it was asked"}; }
 
 }  // namespace
@@ -360,9 +365,7 @@ void ChangeStream::take_change(const Decoded& line) {
     else
       open_.tables.insert(open_.tables.end(), table->upwards.begin(), table->upwards.end());
   }
-  if (open_.tables.size() < 64) return;
-  std::ranges::sort(open_.tables);
-  open_.tables.erase(std::ranges::unique(open_.tables).begin(), open_.tables.end());
+  if (open_.tables.size() >= 64) make_unique(open_.tables);
 }
 
 void ChangeStream::commit(std::uint32_t xid) {
@@ -372,6 +375,7 @@ void ChangeStream::commit(std::uint32_t xid) {
     open_.schema = true;  // DDL, privileges, REFRESH, ANALYZE; a row that is locked
   heartbeat_seen_ = std::max(heartbeat_seen_, heartbeat_begun_);
   if (!open_.schema && open_.tables.empty()) return;
+  make_unique(open_.tables);  // each row has named its own
   drop(open_);
   if (unsettled_.size() >= kMostUnsettled) {
     unsettled_.clear();
