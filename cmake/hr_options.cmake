@@ -1,6 +1,6 @@
 # Compiler flags, libraries and the precompiled headers that every room shares.
 add_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -fno-omit-frame-pointer)
-# ccache finds nothing for a translation unit with a precompiled header whose timestamp is part of it.
+# ccache finds nothing for a translation unit with a precompiled header whose timestamp is part of it, nor without the sloppiness that CMakePresets.json gives it.
 add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:-Xclang -fno-pch-timestamp>")
 add_link_options(-fuse-ld=lld)
 # What nobody calls is left out of programs, and equal functions are one: less of them to load and keep.
