@@ -32,9 +32,10 @@ class Fill final : public Keeper {
   // What the request's Cache-Status says of it.
   http::CacheStatus status;
 
-  // After the request was forwarded: the answer to send, unless it was relayed.
   // Whether a CDN may keep what this request is answered, by the tags of its tables.
   [[nodiscard]] static bool tells_cdn(const Request& request);
+
+  // After the request was forwarded: the answer to send, unless it was relayed.
   [[nodiscard]] bool has_answer() const { return object_ || !metadata_.empty(); }
   [[nodiscard]] std::string_view metadata() const {
     return object_ ? object_->metadata() : std::string_view(metadata_);
