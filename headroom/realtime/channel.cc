@@ -89,7 +89,15 @@ void Channel::become_fresh() {
 
 std::size_t Channel::line_up(std::size_t most) {
   std::size_t done = 0;
-  for (; done < most && !fresh().empty(); ++done) put_in_line(*fresh().front());
+  for (; done < most && !fresh().empty(); ++done) {
+    Subscription& first = *fresh().front();
+    // Memory of thousands is in no cache: the next one's is fetched meanwhile.
+    if (const Subscription* const next = Subscriptions::after(first)) {
+      __builtin_prefetch(Subscriptions::after(*next));
+      next->outlet.fetch();
+    }
+    put_in_line(first);
+  }
   return done;
 }
 

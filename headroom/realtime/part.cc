@@ -194,7 +194,11 @@ net::Task<> Part::work() {
       }
     }
     (void)line_up(kInTurn);
-    for (unsigned i = 0; i < kInTurn && !ready_.empty(); ++i) ready_.front()->write();
+    for (unsigned i = 0; i < kInTurn && !ready_.empty(); ++i) {
+      Outlet& outlet = *ready_.front();
+      if (const Outlet* const next = Line::after(outlet)) next->fetch_stream();
+      outlet.write();
+    }
     if (!ready_.empty() || !readable_.empty() || !fresh_.empty()) co_await worker_.yield();
   }
 }
