@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -81,21 +82,51 @@ std::string client_frame(std::string_view text) {
 
 Clients::Clients(Options options) : options_(std::move(options)), buffer_(256U << 10U) {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+  if (options_.tls) tls_ = SSL_CTX_new(TLS_client_method());
 }
+
+void Clients::FreeTls::operator()(ssl_st* tls) const { SSL_free(tls); }
 
 Clients::~Clients() {
   for (const auto& client : clients_) ::close(client->fd);
+  clients_.clear();
+  SSL_CTX_free(tls_);
   ::close(epoll_);
 }
 
 void Clients::connect(std::size_t number) {
   auto client = std::make_unique<Client>();
   client->number = number;
-  client->fd = open_socket(options_.port, number, SOCK_NONBLOCK, is_small(number));
+  client->fd =
+      open_socket(options_.port, number, options_.tls ? 0 : SOCK_NONBLOCK, is_small(number));
+  if (options_.tls) connect_tls(*client);
   epoll_event event{.events = EPOLLIN | EPOLLOUT, .data = {.ptr = client.get()}};
   epoll_ctl(epoll_, EPOLL_CTL_ADD, client->fd, &event);
   clients_.push_back(std::move(client));
   ++opening_;
+}
+
+// Waits for its handshake: one connection after the other.
+void Clients::connect_tls(Client& client) {
+  client.tls.reset(SSL_new(tls_));
+  SSL_set_fd(client.tls.get(), client.fd);
+  if (SSL_connect(client.tls.get()) != 1) give_up("the TLS handshake failed");
+  ::fcntl(client.fd, F_SETFL, O_NONBLOCK);
+}
+
+void Clients::write_to(const Client& client, std::string_view bytes) {
+  if (!client.tls) return write_all(client.fd, bytes);
+  const auto size = static_cast<int>(bytes.size());
+  if (SSL_write(client.tls.get(), bytes.data(), size) != size) give_up("TLS: not all was written");
+}
+
+// As recv(2) answers.
+std::ptrdiff_t Clients::read_from(const Client& client) {
+  if (!client.tls) return ::recv(client.fd, buffer_.data(), buffer_.size(), 0);
+  const int n = SSL_read(client.tls.get(), buffer_.data(), static_cast<int>(buffer_.size()));
+  if (n > 0) return n;
+  errno = EAGAIN;
+  return SSL_get_error(client.tls.get(), n) == SSL_ERROR_WANT_READ ? -1 : 0;
 }
 
 void Clients::open() {
@@ -140,11 +171,10 @@ void Clients::on_event(Client& client, std::uint32_t events) {
     epoll_event event{.events = EPOLLIN, .data = {.ptr = &client}};
     epoll_ctl(epoll_, EPOLL_CTL_MOD, client.fd, &event);
     client.stage = Client::Stage::upgrading;
-    write_all(client.fd, upgrade(options_.path));
-    return;
+    return write_to(client, upgrade(options_.path));
   }
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
-  const ssize_t n = ::recv(client.fd, buffer_.data(), buffer_.size(), 0);
+  const std::ptrdiff_t n = read_from(client);
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) give_up(fmt::format("connection {} was closed", client.number));
   on_bytes(client, {buffer_.data(), static_cast<std::size_t>(n)});
@@ -193,7 +223,7 @@ std::size_t Clients::frames(Client& client, std::string_view bytes) {
       std::string pong;
       websocket::append_masked_frame(pong, websocket::Opcode::pong, rest.substr(head, size),
                                      {1, 2, 3, 4});
-      write_all(client.fd, pong);
+      write_to(client, pong);
     }
     used += head + size;
   }
@@ -254,9 +284,7 @@ void Clients::subscribe(Client& client) {
   }
 }
 
-void Clients::say(Client& client, std::string_view text) {
-  write_all(client.fd, client_frame(text));
-}
+void Clients::say(Client& client, std::string_view text) { write_to(client, client_frame(text)); }
 
 Publisher::Publisher(int port, Face face, const std::string& path,
                      const std::vector<std::string>& channels)

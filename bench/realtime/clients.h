@@ -18,6 +18,9 @@
 #include "headroom/base/clock.h"
 #include "headroom/base/metrics.h"
 
+struct ssl_st;
+struct ssl_ctx_st;
+
 namespace headroom::bench {
 
 enum class Face : std::uint8_t { pusher, plain, socketio };
@@ -34,6 +37,7 @@ class Clients {
     std::string path;
     std::size_t connections = 0;
     std::function<std::string(std::size_t)> channel;  // of the i-th; "" for none
+    bool tls = false;                                 // no certificate is asked for
     std::size_t small_every = 0;  // each so manyth has a small receive buffer; 0: none
   };
   explicit Clients(Options options);
@@ -52,8 +56,12 @@ class Clients {
   metrics::HistogramValues ages;
 
  private:
+  struct FreeTls {
+    void operator()(ssl_st* tls) const;
+  };
   struct Client {
     int fd = -1;
+    std::unique_ptr<ssl_st, FreeTls> tls{};
     std::size_t number = 0;
     enum class Stage : std::uint8_t {
       connecting,
@@ -68,6 +76,9 @@ class Clients {
     return options_.small_every != 0 && number % options_.small_every == 0;
   }
   void connect(std::size_t number);
+  void connect_tls(Client& client);
+  static void write_to(const Client& client, std::string_view bytes);
+  [[nodiscard]] std::ptrdiff_t read_from(const Client& client);
   void on_event(Client& client, std::uint32_t events);
   void on_bytes(Client& client, std::string_view bytes);
   [[nodiscard]] std::size_t frames(Client& client, std::string_view bytes);
@@ -79,6 +90,7 @@ class Clients {
 
   const Options options_;
   int epoll_ = -1;
+  ssl_ctx_st* tls_ = nullptr;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<char> buffer_;
   std::size_t ready_ = 0;

@@ -230,6 +230,7 @@ int main(int argc, char** argv) {
   app.add_option("--connections", plan.clients.connections)
       ->required()
       ->check(CLI::Range(1, 19000));
+  app.add_flag("--tls", plan.clients.tls, "idle: over TLS");
   app.add_option("--channel", channel, "idle: what all subscribe to; empty: nothing");
   app.add_option("--publisher-path", plan.publisher_path);
   app.add_option("--publisher-face", plan.publisher_face)

@@ -4,11 +4,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <fstream>
 #include <sstream>
 #include <string>
 
+#include "headroom/base/clock.h"
 #include "headroom/monitor/metrics.h"
 
 namespace headroom::monitor {
@@ -51,17 +54,29 @@ double boot_time() {
   return 0;
 }
 
-std::uint64_t count_descriptors() {
-  DIR* directory = ::opendir("/proc/self/fd");
-  if (directory == nullptr) return 0;
+}  // namespace
+
+std::optional<std::uint64_t> open_descriptors(const std::filesystem::path& proc) {
+  // To look through many costs milliseconds (thousands of connections), so what took long is not done often.
+  static std::atomic<std::uint64_t> known{0};
+  static std::atomic<TimePoint::rep> known_until{0};
+  const TimePoint began = Clock::now();
+  if (began.time_since_epoch().count() < known_until.load(std::memory_order_acquire))
+    return known.load(std::memory_order_relaxed);
+  DIR* directory = ::opendir((proc / "self/fd").c_str());
+  if (directory == nullptr) return std::nullopt;
   std::uint64_t entries = 0;
   while (::readdir(directory) != nullptr)
     ++entries;  // NOLINT(concurrency-mt-unsafe): a directory of our own
   ::closedir(directory);
-  return entries < 3 ? 0 : entries - 3;  // ".", ".." and the directory itself
+  entries -= std::min<std::uint64_t>(entries, 3);  // ".", ".." and the directory itself
+  const Duration took = Clock::now() - began;
+  if (took > 1ms) {
+    known.store(entries, std::memory_order_relaxed);
+    known_until.store((began + 1000 * took).time_since_epoch().count(), std::memory_order_release);
+  }
+  return entries;
 }
-
-}  // namespace
 
 ProcessUse read_process_use() {
   ProcessUse use;
@@ -80,7 +95,7 @@ ProcessUse read_process_use() {
     use.resident =
         Bytes{std::stoull(fields[21]) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE))};
   }
-  use.open_descriptors = count_descriptors();
+  use.open_descriptors = open_descriptors("/proc").value_or(0);
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) use.most_descriptors = limit.rlim_cur;
   return use;

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "headroom/base/bytes.h"
@@ -22,6 +24,9 @@ struct ProcessUse {
 
 // Zero where /proc says nothing.
 [[nodiscard]] ProcessUse read_process_use();
+
+// Those open now, or at most a thousand times as long ago as it takes to count them; none: /proc says nothing.
+[[nodiscard]] std::optional<std::uint64_t> open_descriptors(const std::filesystem::path& proc);
 
 // The same as `headroom_monitor_process_*`.
 [[nodiscard]] std::vector<SampleFamily> samples_of(const ProcessUse& use);

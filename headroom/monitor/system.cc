@@ -1,6 +1,5 @@
 #include "headroom/monitor/system.h"
 
-#include <dirent.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 
 #include "headroom/base/text.h"
 #include "headroom/monitor/metrics.h"
+#include "headroom/monitor/process.h"
 
 namespace headroom::monitor {
 namespace {
@@ -222,13 +222,8 @@ void System::read_disk(SystemUse& use) const {
 }
 
 void System::read_descriptors(SystemUse& use) const {
-  if (DIR* directory = ::opendir((places_.proc / "self/fd").c_str()); directory != nullptr) {
-    double entries = 0;
-    while (::readdir(directory) != nullptr)
-      ++entries;  // NOLINT(concurrency-mt-unsafe): a directory of our own
-    ::closedir(directory);
-    use.descriptors_open = std::max(0.0, entries - 3);  // ".", ".." and the directory itself
-  }
+  if (const auto open = open_descriptors(places_.proc))
+    use.descriptors_open = static_cast<double>(*open);
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0)
     use.descriptors_most = static_cast<double>(limit.rlim_cur);

@@ -55,7 +55,7 @@ bool Channel::has_all(const Subscription& subscription) const {
 void Channel::settle(Subscription& subscription) {
   if (subscription.overtaken) return aside_.move_here(subscription);
   if (has_all(subscription)) {
-    idle_.move_here(subscription);
+    idle().move_here(subscription);
     trim();
   } else {
     wait_in(leaving_, subscription);
@@ -70,53 +70,88 @@ void Channel::append(const MessagePtr& message) {
   if (is_cache(name_) && !message->what().internal) last_ = message;
   const Priority priority = message->what().priority;
   logs_[priority].append(message);
-  priority == Priority::critical ? append_critical() : append_normal();
+  become_fresh();
+  priority == Priority::critical ? hasten_all() : hasten_batches();
   trim();
 }
 
-// Those that had all get in line; those in line already stay where they are.
-void Channel::append_normal() {
-  while (Subscription* const subscription = idle_.front()) {
-    Outlet& outlet = subscription->outlet;
-    outlet.expect(*subscription);
-    bool waits = false;
-    rule_.batch ? static_cast<void>(waits = outlet.line_up()) : outlet.hasten();
-    wait_in(waits ? batching_ : leaving_, *subscription);
+// Those that had all.
+void Channel::become_fresh() {
+  if (idle().empty()) return;
+  furthest_ = std::min(furthest_, idle().front()->next[kNormal]);
+  if (fresh().empty()) {
+    idle_at_ = 1 - idle_at_;
+    part_.add_fresh(*this);
+  } else {
+    while (Subscription* const subscription = idle().front()) fresh().move_here(*subscription);
   }
+}
+
+std::size_t Channel::line_up(std::size_t most) {
+  std::size_t done = 0;
+  for (; done < most && !fresh().empty(); ++done) {
+    Subscription& first = *fresh().front();
+    // Memory of thousands is in no cache: the next one's is fetched meanwhile.
+    if (const Subscription* const next = Subscriptions::after(first)) {
+      __builtin_prefetch(Subscriptions::after(*next));
+      next->outlet.fetch();
+    }
+    put_in_line(first);
+  }
+  return done;
+}
+
+void Channel::put_in_line(Subscription& subscription) {
+  Outlet& outlet = subscription.outlet;
+  outlet.expect(subscription);
+  const bool hurries = !rule_.batch || fills_batch(subscription.next[kNormal]) ||
+                       subscription.next[kCritical] != logs_[Priority::critical].end();
+  if (hurries) outlet.hasten();
+  const bool waits = !hurries && outlet.line_up();
+  wait_in(waits ? batching_ : leaving_, subscription);
+}
+
+// Whether a batch of what is there from that place on is full.
+bool Channel::fills_batch(Log::Place from) const {
   const Log& log = logs_[Priority::normal];
   const RealtimeOptions& options = part_.options();
+  const Log::Place first = std::max(from, log.begin());
+  return log.end() - first >= options.batch_messages ||
+         log.bytes_from(first) >= options.batch_bytes.count;
+}
+
+// Who waits for a batch that is full now.
+void Channel::hasten_batches() {
   while (Subscription* const first = batching_.front()) {
-    const Log::Place from = first->next[kNormal];
-    if (log.end() - from < options.batch_messages &&
-        log.bytes_from(from) < options.batch_bytes.count)
-      break;
+    if (!fills_batch(first->next[kNormal])) break;
     wait_in(leaving_, *first);
     first->outlet.hasten();
   }
   // So much at once that even who reads well would be overtaken: they are written to before more comes.
-  if (!leaving_.empty() && (log.size() * 2 > options.distance_messages ||
-                            log.bytes_from(log.begin()) * 2 > options.distance_bytes.count))
+  const Log& log = logs_[Priority::normal];
+  const RealtimeOptions& options = part_.options();
+  if (!(leaving_.empty() && fresh().empty()) &&
+      (log.size() * 2 > options.distance_messages ||
+       log.bytes_from(log.begin()) * 2 > options.distance_bytes.count))
     part_.write_ready();
 }
 
-void Channel::append_critical() {
-  for (Subscriptions* list : {&idle_, &batching_}) {
-    while (Subscription* const subscription = list->front()) {
-      wait_in(leaving_, *subscription);
-      subscription->outlet.expect(*subscription);
-      subscription->outlet.hasten();
-    }
+// Something critical: nobody waits for a batch. Fresh ones are hastened as they are lined up, and those leaving come to it first when they
+// are written to next.
+void Channel::hasten_all() {
+  while (Subscription* const subscription = batching_.front()) {
+    wait_in(leaving_, *subscription);
+    subscription->outlet.hasten();
   }
   for (Subscription* each = aside_.front(); each != nullptr; each = Subscriptions::after(*each)) {
     each->outlet.expect(*each);
     each->outlet.hasten();
   }
-  // Those leaving already come to it first when they are written to next.
 }
 
 void Channel::trim() {
   const RealtimeOptions& options = part_.options();
-  const bool all_idle = batching_.empty() && leaving_.empty();
+  const bool all_idle = fresh().empty() && batching_.empty() && leaving_.empty();
   for (std::size_t i = 0; i < kPriorities; ++i) {
     Log& log = logs_.of[i];
     if (log.empty()) continue;
@@ -130,7 +165,7 @@ void Channel::trim() {
 }
 
 void Channel::expire(TimePoint now) {
-  if (!batching_.empty() || !leaving_.empty() || !aside_.empty()) return;
+  if (!fresh().empty() || !batching_.empty() || !leaving_.empty() || !aside_.empty()) return;
   for (Log& log : logs_.of) log.drop_before(now - rule_.history_ttl);
 }
 
@@ -143,7 +178,7 @@ void Channel::wait_in(Subscriptions& list, Subscription& subscription) {
 void Channel::set_aside(Log::Place first_kept) {
   if (first_kept <= furthest_) return;
   furthest_ = logs_[Priority::normal].end();
-  for (Subscriptions* list : {&batching_, &leaving_}) {
+  for (Subscriptions* list : {&fresh(), &batching_, &leaving_}) {
     for (Subscription* each = list->front(); each != nullptr;) {
       Subscription* const next = Subscriptions::after(*each);
       if (each->next[kNormal] < first_kept) {

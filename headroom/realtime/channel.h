@@ -3,15 +3,17 @@
 //
 // Owns: its logs and the links of its subscriptions. Borrows: the subscriptions (their connections' own), the Part.
 // Worker: one. The channel's order is made by its home (home.h); append() is called in that order.
-// Invariants: (1) a subscription is in exactly one list: `opening` until the home has answered, then `idle` (has all there is), `batching`
-//   (its connection's batch is being waited for; sorted by place), `leaving` (to be written as soon as the connection takes it) or
-//   `aside` (overtaken, where the rule is drop_newest or pause);
-//   (2) to append costs nothing for a subscriber that is not idle, so one that takes nothing costs nothing, and only references are kept
-//   for it; (3) what is kept is what history wants and what the furthest subscriber may still be given: distance_messages and
+// Invariants: (1) a subscription is in exactly one list: `opening` until the home has answered, then `idle` (has all there is), `fresh`
+//   (there is something that its connection is yet to be told of; sorted by place), `batching` (its connection's batch is being waited
+//   for; sorted by place), `leaving` (to be written as soon as the connection takes it) or `aside` (overtaken, where the rule is
+//   drop_newest or pause); (2) to append costs the same however many listen, and nothing for a subscriber that is not idle: the Part's
+//   turns line up the fresh ones, some at a time, just before they are written to, while what that touches is still in the processor's
+//   cache; so one that takes nothing costs nothing, and only references are kept for it; (3) what is kept is what history wants and what the furthest subscriber may still be given: distance_messages and
 //   distance_bytes, never more.
 // Limits: [realtime] distance_*, the channel's rule.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -77,6 +79,7 @@ class Channel {
         life_(life) {}
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
+  ~Channel() { List<Channel, &Channel::in_fresh>::unlink(*this); }
 
   [[nodiscard]] const std::string& key() const { return key_; }
   [[nodiscard]] const std::string& app() const { return app_; }
@@ -85,7 +88,8 @@ class Channel {
   [[nodiscard]] std::uint64_t life() const { return life_; }
   [[nodiscard]] const Log& log(Priority priority) const { return logs_[priority]; }
   [[nodiscard]] std::size_t subscribers() const {
-    return opening_.size() + idle_.size() + batching_.size() + leaving_.size() + aside_.size();
+    return opening_.size() + turns_[0].size() + turns_[1].size() + batching_.size() +
+           leaving_.size() + aside_.size();
   }
   [[nodiscard]] bool is_live() const { return live_; }
   [[nodiscard]] Position head() const { return head_; }
@@ -99,7 +103,7 @@ class Channel {
 
   template <class F>
   void each(F use) {
-    for (Subscriptions* list : {&idle_, &batching_, &leaving_, &aside_}) {
+    for (Subscriptions* list : {&turns_[0], &turns_[1], &batching_, &leaving_, &aside_}) {
       for (Subscription* one = list->front(); one != nullptr; one = Subscriptions::after(*one))
         use(*one);
     }
@@ -114,6 +118,9 @@ class Channel {
   enum class Begun : std::uint8_t { here, recovered, lost };
   [[nodiscard]] Begun begin(Subscription& subscription);
   void append(const MessagePtr& message);
+  // Puts so many fresh subscriptions at most in line at their connections; how many.
+  std::size_t line_up(std::size_t most);
+  Hook<Channel> in_fresh;  // of the Part, while there are fresh ones
 
   // Drops what is older than history_ttl, where nobody waits for it.
   void expire(TimePoint now);
@@ -139,8 +146,13 @@ class Channel {
   [[nodiscard]] std::uint64_t skip(Subscription& subscription);
 
  private:
-  void append_normal();
-  void append_critical();
+  [[nodiscard]] Subscriptions& idle() { return turns_[idle_at_]; }
+  [[nodiscard]] Subscriptions& fresh() { return turns_[1 - idle_at_]; }
+  void become_fresh();
+  void hasten_batches();
+  void hasten_all();
+  void put_in_line(Subscription& subscription);
+  [[nodiscard]] bool fills_batch(Log::Place from) const;
   void trim();
   [[nodiscard]] bool sets_aside() const {
     return rule_.slow == Slow::drop_newest || rule_.slow == Slow::pause;
@@ -159,11 +171,13 @@ class Channel {
   Logs logs_;
   MessagePtr last_;  // for a cache channel
   Subscriptions opening_;
-  Subscriptions idle_;
+  // Idle and fresh: they change places, so that all who are idle become fresh at once.
+  std::array<Subscriptions, 2> turns_;
+  std::size_t idle_at_ = 0;
   Subscriptions batching_;
   Subscriptions leaving_;
   Subscriptions aside_;
-  Log::Place furthest_ = 0;  // nobody in batching_ or leaving_ is further behind
+  Log::Place furthest_ = 0;  // nobody in fresh(), batching_ or leaving_ is further behind
   bool live_ = false;
   bool count_noted_ = false;
 };

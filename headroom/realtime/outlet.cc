@@ -21,6 +21,12 @@ void keep_kernel_short(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentInKernel, sizeof kUnsentInKernel);
 }
 
+void fetch_lines(const void* from, std::size_t size) {
+  constexpr std::size_t kLine = 64;
+  for (std::size_t i = 0; i < size; i += kLine)
+    __builtin_prefetch(static_cast<const char*>(from) + i);
+}
+
 }  // namespace
 
 Outlet::Outlet(Part& part, net::Stream& stream, Owner& owner, Wire wire)
@@ -40,6 +46,10 @@ Outlet::~Outlet() {
   part_.outlets().remove(*this);
   Part::Line::unlink(*this);
 }
+
+void Outlet::fetch() const { fetch_lines(this, sizeof *this); }
+
+void Outlet::fetch_stream() const { fetch_lines(&stream_, sizeof stream_); }
 
 void Outlet::send(Bits bytes) {
   if (ended_) return;

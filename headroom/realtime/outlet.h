@@ -103,6 +103,9 @@ class Outlet {
   [[nodiscard]] bool line_up();
   // No longer.
   void forget(Subscription& subscription);
+  // Has its memory brought nearer, for who will use it soon; fetch_stream() what a write needs beyond it.
+  void fetch() const;
+  void fetch_stream() const;
   // Writes what there is until it is all written or the connection takes no more.
   void write();
   // Closes those that are too far behind where their channels say so.

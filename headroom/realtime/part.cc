@@ -1,6 +1,7 @@
 #include "headroom/realtime/part.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "headroom/base/log.h"
 #include "headroom/json/writer.h"
@@ -152,13 +153,33 @@ void Part::add_readable(Reader& reader) {
   if (readable_.size() == 1) wake_.set();
 }
 
+void Part::add_fresh(Channel& channel) {
+  if (channel.in_fresh.linked()) return;
+  fresh_.push_back(channel);
+  if (fresh_.size() == 1) wake_.set();
+}
+
+// One channel after the other.
+std::size_t Part::line_up(std::size_t most) {
+  std::size_t done = 0;
+  while (done < most) {
+    Channel* const channel = fresh_.front();
+    if (channel == nullptr) break;
+    const std::size_t some = channel->line_up(most - done);
+    if (some < most - done) fresh_.remove(*channel);
+    done += some;
+  }
+  return done;
+}
+
 void Part::write_ready() {
+  (void)line_up(std::numeric_limits<std::size_t>::max());
   while (Outlet* const outlet = ready_.front()) outlet->write();
 }
 
 net::Task<> Part::work() {
   while (!tasks_.stopped()) {
-    if (ready_.empty() && readable_.empty()) {
+    if (ready_.empty() && readable_.empty() && fresh_.empty()) {
       auto woken = co_await wake_.wait();
       if (!woken) co_return;
     }
@@ -172,8 +193,13 @@ net::Task<> Part::work() {
         reader.give_up();
       }
     }
-    for (unsigned i = 0; i < kInTurn && !ready_.empty(); ++i) ready_.front()->write();
-    if (!ready_.empty() || !readable_.empty()) co_await worker_.yield();
+    (void)line_up(kInTurn);
+    for (unsigned i = 0; i < kInTurn && !ready_.empty(); ++i) {
+      Outlet& outlet = *ready_.front();
+      if (const Outlet* const next = Line::after(outlet)) next->fetch_stream();
+      outlet.write();
+    }
+    if (!ready_.empty() || !readable_.empty() || !fresh_.empty()) co_await worker_.yield();
   }
 }
 

@@ -76,6 +76,8 @@ class Part {
   [[nodiscard]] Outlets& outlets() { return outlets_; }
   [[nodiscard]] Line& blocked() { return blocked_; }
   void add_ready(Outlet& outlet);
+  // --- for channels: there is something for some who are not in line yet.
+  void add_fresh(Channel& channel);
   // It has something to read, or its wait has ended.
   void add_readable(Reader& reader);
   // It ends, or has ended its reading: a write that failed in its own turn may have told of it once more.
@@ -117,6 +119,7 @@ class Part {
   };
 
   [[nodiscard]] Channel* find(const std::string& key, std::uint64_t life);
+  std::size_t line_up(std::size_t most);
   void note_count(Channel& channel);
   void tell_counts();
   void tell_watchers();
@@ -129,6 +132,7 @@ class Part {
   net::Worker& worker_;
   Cells& cells_;
   std::shared_ptr<const Settings> settings_;
+  List<Channel, &Channel::in_fresh> fresh_;  // before the channels, which leave it
   std::unordered_map<std::string, std::unique_ptr<Channel>> channels_;
   std::vector<std::string> counted_;  // channels whose number of subscribers has changed
   std::unordered_map<SocketId, Outlet*> watching_;
