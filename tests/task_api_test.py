@@ -69,6 +69,13 @@ class TaskApi(TaskScenario):
         self.assertIsNone(worker.fetch())
         self.assertEqual(worker.ack(first), "OK")  # its worker learns nothing and breaks nothing
         self.assertEqual(self.api("GET", "/stats")["running"], 0)
+        # Who cancelled is noted; what the app enqueues is its own.
+        def noted():
+            answer = self.server.api("GET", "/api/v1/audit", token=self.server.token("admin", "anna"))
+            return sorted((each["path"], each["status"]) for each in answer.json()["entries"] if each["path"].startswith("/api/v1/tasks"))
+
+        wanted = [(f"/api/v1/tasks/jobs/{first}", 200), (f"/api/v1/tasks/jobs/{second}", 200), (f"/api/v1/tasks/jobs/{second}", 404)]
+        eventually(lambda: noted() == sorted(wanted), what=noted)
 
     def test_dead_jobs_are_retried_one_by_one_or_by_filter(self):
         worker = self.client()

@@ -305,7 +305,9 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   if (endpoint.run == Run::here) co_return endpoint.answer(call);
   if (endpoint.run == Run::waiting) {
     Reply reply = co_await endpoint.task(exchange, call);
-    log::debug("server", "{}: {} -> {}", call.who.name, what, reply.status);
+    entry.status = reply.status;
+    if (noted) note_later(std::move(entry));
+    tell(endpoint, call, what, reply.status);
     co_return reply;
   }
 
@@ -320,13 +322,19 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   };
   auto reply = co_await pool.run(exchange.worker(), std::move(work));
   if (!reply) co_return error_reply(reply.error());
-  if (endpoint.method != Method::get) {
-    log::info("server", "{} ({}): {} -> {}", call.who.name, auth::to_string(call.who.role), what,
-              reply->status);
-    if (reply->status < 400 && endpoint.tag != "dashboard")
-      log::change(log::Level::debug, "server", endpoint.tag, describe(endpoint.summary, call));
-  }
+  tell(endpoint, call, what, reply->status);
   co_return std::move(*reply);
+}
+
+void Api::tell(const Endpoint& endpoint, const Call& call, std::string_view what, unsigned status) {
+  if (endpoint.method == Method::get) return;
+  const auto level = endpoint.audited ? log::Level::info : log::Level::debug;
+  if (log::enabled(level))
+    log::write(level, "server",
+               fmt::format("{} ({}): {} -> {}", call.who.name, auth::to_string(call.who.role), what,
+                           status));
+  if (endpoint.audited && status < 400 && endpoint.tag != "dashboard")
+    log::change(log::Level::debug, "server", endpoint.tag, describe(endpoint.summary, call));
 }
 
 std::optional<Reply> Api::check_source(const http::Exchange& exchange, Place place, Takes takes) {
@@ -476,6 +484,10 @@ void Api::note_later(http::Exchange& exchange, const auth::Identity& who, unsign
   if (audit_ == nullptr) return;
   AuditEntry entry = entry_of(exchange, who);
   entry.status = status;
+  note_later(std::move(entry));
+}
+
+void Api::note_later(AuditEntry entry) {
   (void)control_.submit(
       [audit = audit_, noted = std::move(entry)]() mutable { audit->note(std::move(noted)); });
 }

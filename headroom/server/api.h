@@ -184,6 +184,9 @@ class Api {
   void refused(const http::Exchange& exchange, std::string_view reason);
   // By the control thread.
   void note_later(http::Exchange& exchange, const auth::Identity& who, unsigned status);
+  void note_later(struct AuditEntry entry);
+  static void tell(const Endpoint& endpoint, const Call& call, std::string_view what,
+                   unsigned status);
 
   net::Workers& workers_;
   net::Offload& reading_;

@@ -250,6 +250,7 @@ void add_cache_entries(Api& api, const Sources& sources) {
          .summary = row.summary,
          .query = row.query,
          .takes = row.method == Method::put ? Takes::bytes : Takes::json,
+         .audited = false,
          .task = [&row, &sources](http::Exchange& exchange, const Call& call) -> net::Task<Reply> {
            Cache* cache = sources.cache ? sources.cache() : nullptr;
            if (cache == nullptr) co_return without_cache();

@@ -107,6 +107,7 @@ void add_dashboard(Api& api, std::string_view first_page) {
            .tag = "dashboard",
            .summary = "Signs in: a token for a cookie that scripts cannot read.",
            .request_schema = kSignInSchema,
+           .audited = false,
            .task = [&api](http::Exchange& exchange, const Call& call) {
              return sign_in(api, exchange, call);
            }});
@@ -116,6 +117,7 @@ void add_dashboard(Api& api, std::string_view first_page) {
            .run = Run::waiting,
            .tag = "dashboard",
            .summary = "Signs out.",
+           .audited = false,
            .task = [](http::Exchange& exchange, const Call&) { return sign_out(exchange); }});
   api.add({.path = "/api/v1/session",
            .run = Run::here,

@@ -306,6 +306,7 @@ void add_realtime_endpoints(Api& api, const Sources& sources) {
          .summary = row.summary,
          .request_schema = row.schema,
          .place = row.seed ? Place::admin_and_edge : Place::admin,
+         .audited = false,
          .task = [&row, &sources](http::Exchange& exchange, const Call& call) -> net::Task<Reply> {
            return answer(row, sources, exchange, call);
          }});

@@ -9,9 +9,8 @@
 #include "headroom/json/json.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
-#include "headroom/tasks/desk.h"
+#include "headroom/server/tasks_desk.h"
 #include "headroom/tasks/filter.h"
-#include "headroom/tasks/tasks.h"
 
 namespace headroom::server {
 namespace {
@@ -35,19 +34,6 @@ constexpr std::string_view kScheduleSchema =
     R"("job":{"type":"object"},"jitter_s":{"type":"integer"},"catch_up":{"enum":["skip","once","all"]},"catch_up_limit":{"type":"integer"},)"
     R"("gap":{"enum":["skip","shift"]},"fold":{"enum":["first","last","both"]},"paused":{"type":"boolean"},"last":{"type":"string"}}})";
 
-// Calls `answer(desk, call)` while the task server runs.
-template <class F>
-std::function<Reply(const Call&)> with_desk(const Sources& sources, F answer) {
-  return [&sources, answer = std::move(answer)](const Call& call) {
-    tasks::Tasks* room = sources.tasks ? sources.tasks() : nullptr;
-    if (room == nullptr) return refused_as_not_configured("the task server is off (tasks.enabled)");
-    if (room->engine() == nullptr)
-      return error_reply({Errc::unavailable, "the job store cannot be opened now"});
-    Desk desk = room->desk();
-    return answer(desk, call);
-  };
-}
-
 Reply done_reply() { return json_reply(R"({"status":"ok"})"); }
 
 Reply reply_to(const Result<>& done) { return done ? done_reply() : error_reply(done.error()); }
@@ -70,13 +56,13 @@ void write_job(json::Writer& out, const tasks::JobView& view) {
   out.end_object();
 }
 
-Reply find(Desk& desk, const Call& call) {
-  const auto found = desk.find(call.parameter("jid"));
-  if (!found) return error_reply(found.error());
+net::Task<Reply> find(Desk& desk, const Call& call) {
+  const auto found = co_await desk.find(call.parameter("jid"));
+  if (!found) co_return error_reply(found.error());
   std::string body;
   json::Writer out(body);
   write_job(out, *found);
-  return json_reply(std::move(body));
+  co_return json_reply(std::move(body));
 }
 
 // "rank.seq" of the last job of a page.
@@ -93,19 +79,21 @@ std::optional<Key> cursor_of(std::string_view text) {
   return Key{negative ? -static_cast<std::int64_t>(*rank) : static_cast<std::int64_t>(*rank), *seq};
 }
 
-Reply list(Desk& desk, const Call& call) {
+net::Task<Reply> list(Desk& desk, const Call& call) {
   const auto after = cursor_of(call.query_value("cursor"));
   const std::string limit = call.query_value("limit");
   const auto count =
       limit.empty() ? std::optional<std::uint64_t>(kStandardPage) : text::to_u64(limit);
-  if (!after) return error_reply({Errc::invalid, "cursor: expected what an answer gave as next"});
+  if (!after)
+    co_return error_reply({Errc::invalid, "cursor: expected what an answer gave as next"});
   if (!count || *count == 0 || *count > Desk::kPage)
-    return error_reply({Errc::invalid, "limit: expected 1 to 1000"});
+    co_return error_reply({Errc::invalid, "limit: expected 1 to 1000"});
   const std::string set = call.query_value("set");
   const std::string queue = call.query_value("queue");
-  const auto listing = desk.list(set.empty() ? "waiting" : set, queue.empty() ? "default" : queue,
-                                 *after, static_cast<std::size_t>(*count));
-  if (!listing) return error_reply(listing.error());
+  const auto listing =
+      co_await desk.list(set.empty() ? "waiting" : set, queue.empty() ? "default" : queue, *after,
+                         static_cast<std::size_t>(*count));
+  if (!listing) co_return error_reply(listing.error());
   std::string body;
   json::Writer out(body);
   out.begin_object().key("jobs").begin_array();
@@ -114,12 +102,12 @@ Reply list(Desk& desk, const Call& call) {
   listing->next ? out.value(fmt::format("{}.{}", listing->next->rank, listing->next->seq))
                 : out.null();
   out.end_object();
-  return json_reply(std::move(body));
+  co_return json_reply(std::move(body));
 }
 
-Reply sweep(Desk& desk, const Call& call) {
+net::Task<Reply> sweep(Desk& desk, const Call& call) {
   auto document = json::parse(call.body);
-  if (!document) return error_reply(document.error());
+  if (!document) co_return error_reply(document.error());
   std::string act;
   std::string set;
   std::string queue = "default";
@@ -133,16 +121,16 @@ Reply sweep(Desk& desk, const Call& call) {
   in.optional("pattern", words.pattern);
   if (act != "requeue" && act != "kill" && act != "remove")
     in.refuse("act", "expected requeue, kill or remove");
-  if (auto read = in.finish(); !read) return error_reply(read.error());
+  if (auto read = in.finish(); !read) co_return error_reply(read.error());
   const auto wanted = act == "requeue" ? tasks::Board::Act::requeue
                       : act == "kill"  ? tasks::Board::Act::kill
                                        : tasks::Board::Act::remove;
   const auto fits =
       tasks::JobFilter::make(std::move(words), tasks::JobFilter::Names::with_the_rest);
-  if (!fits) return error_reply(fits.error());
-  const auto matched = desk.sweep(set, queue, wanted, *fits);
-  if (!matched) return error_reply(matched.error());
-  return json_reply(fmt::format(R"({{"status":"ok","matched":{}}})", *matched));
+  if (!fits) co_return error_reply(fits.error());
+  const auto matched = co_await desk.sweep(set, queue, wanted, *fits);
+  if (!matched) co_return error_reply(matched.error());
+  co_return json_reply(fmt::format(R"({{"status":"ok","matched":{}}})", *matched));
 }
 
 void write_times(json::Writer& out, std::string_view name, const metrics::HistogramValues& times) {
@@ -156,8 +144,7 @@ void write_times(json::Writer& out, std::string_view name, const metrics::Histog
       .end_object();
 }
 
-void write_queue(json::Writer& out, const tasks::QueueStatus& queue, double oldest_s,
-                 const tasks::QueueTimes& times) {
+void write_queue(json::Writer& out, const tasks::QueueStatus& queue, const Desk::QueueView& more) {
   out.begin_object()
       .field("name", queue.name)
       .field("paused", queue.paused)
@@ -168,7 +155,7 @@ void write_queue(json::Writer& out, const tasks::QueueStatus& queue, double olde
       .field("done", queue.done)
       .field("failed", queue.failed)
       .key("oldest_waiting_s")
-      .fixed(oldest_s, 3);
+      .fixed(more.latency_s, 3);
   out.key("pushed_per_s")
       .fixed(queue.pushed_per_s, 3)
       .key("done_per_s")
@@ -182,45 +169,33 @@ void write_queue(json::Writer& out, const tasks::QueueStatus& queue, double olde
   } else {
     out.null();  // not at this pace
   }
-  write_times(out, "wait_time", times.wait);
-  write_times(out, "run_time", times.run);
+  write_times(out, "wait_time", more.times.wait);
+  write_times(out, "run_time", more.times.run);
   out.end_object();
 }
 
-Reply stats(const tasks::Tasks& room, Desk& desk) {
-  auto now = desk.status();
-  if (!now) return error_reply(now.error());
-  const auto latencies = desk.latencies();
-  if (!latencies) return error_reply(latencies.error());
-  for (const tasks::QueueStatus& before : room.status().queues) {
-    const auto same = std::ranges::find(now->queues, before.name, &tasks::QueueStatus::name);
-    if (same == now->queues.end()) continue;
-    same->pushed_per_s = before.pushed_per_s;
-    same->done_per_s = before.done_per_s;
-  }
+net::Task<Reply> stats(Desk& desk, const Call&) {
+  const auto found = co_await desk.overview();
+  if (!found) co_return error_reply(found.error());
+  const tasks::BoardStatus& now = found->board;
   std::string body;
   json::Writer out(body);
   out.begin_object().field("status", "ok").key("queues").begin_array();
-  for (const auto& queue : now->queues) {
-    const auto oldest =
-        std::ranges::find(*latencies, queue.name, &std::pair<std::string, double>::first);
-    const auto times = desk.times(queue.name);
-    if (!times) return error_reply(times.error());
-    write_queue(out, queue, oldest == latencies->end() ? 0 : oldest->second, *times);
-  }
+  for (std::size_t i = 0; i < now.queues.size(); ++i)
+    write_queue(out, now.queues[i], found->queues[i]);
   out.end_array()
-      .field("running", now->running)
-      .field("scheduled", now->scheduled)
-      .field("retrying", now->retries)
-      .field("dead", now->dead);
-  out.field("pushed", now->pushed)
-      .field("done", now->done)
-      .field("failed", now->failed)
-      .field("held_bytes", now->bytes_held);
-  write_times(out, "wait_time", room.engine()->wait_times());
-  write_times(out, "run_time", room.engine()->run_times());
+      .field("running", now.running)
+      .field("scheduled", now.scheduled)
+      .field("retrying", now.retries)
+      .field("dead", now.dead);
+  out.field("pushed", now.pushed)
+      .field("done", now.done)
+      .field("failed", now.failed)
+      .field("held_bytes", now.bytes_held);
+  write_times(out, "wait_time", found->wait_times);
+  write_times(out, "run_time", found->run_times);
   out.key("workers").begin_array();
-  for (const auto& worker : now->workers) {
+  for (const auto& worker : now.workers) {
     out.begin_object()
         .field("wid", worker.identity.wid)
         .field("hostname", worker.identity.hostname)
@@ -233,12 +208,12 @@ Reply stats(const tasks::Tasks& room, Desk& desk) {
     out.end_object();
   }
   out.end_array().end_object();
-  return json_reply(std::move(body));
+  co_return json_reply(std::move(body));
 }
 
-Reply schedules(Desk& desk, const Call&) {
-  const auto all = desk.schedules();
-  if (!all) return error_reply(all.error());
+net::Task<Reply> schedules(Desk& desk, const Call&) {
+  const auto all = co_await desk.schedules();
+  if (!all) co_return error_reply(all.error());
   std::string body;
   json::Writer out(body);
   out.begin_object().key("schedules").begin_array();
@@ -250,50 +225,54 @@ Reply schedules(Desk& desk, const Call&) {
     out.key("schedule").raw(each.schedule.text()).end_object();
   }
   out.end_array().end_object();
-  return json_reply(std::move(body));
+  co_return json_reply(std::move(body));
 }
 
-Reply put_schedule(Desk& desk, const Call& call) {
+net::Task<Reply> put_schedule(Desk& desk, const Call& call) {
   const auto schedule = tasks::Schedule::read(std::string(call.parameter("name")), call.body);
-  if (!schedule) return error_reply(schedule.error());
-  return reply_to(desk.put_schedule(*schedule));
+  if (!schedule) co_return error_reply(schedule.error());
+  co_return reply_to(co_await desk.put_schedule(*schedule));
 }
 
-Reply batches(Desk& desk, const Call&) {
-  const auto all = desk.batches();
-  if (!all) return error_reply(all.error());
+net::Task<Reply> batches(Desk& desk, const Call&) {
+  const auto all = co_await desk.batches();
+  if (!all) co_return error_reply(all.error());
   std::string body;
   json::Writer out(body);
   out.begin_object().key("batches").begin_array();
   for (const auto& batch : *all) out.raw(batch.status());
   out.end_array().end_object();
-  return json_reply(std::move(body));
+  co_return json_reply(std::move(body));
 }
 
-Reply batch(Desk& desk, const Call& call) {
-  const auto found = desk.batch(call.parameter("bid"));
-  return found ? json_reply(found->status()) : error_reply(found.error());
+net::Task<Reply> batch(Desk& desk, const Call& call) {
+  const auto found = co_await desk.batch(call.parameter("bid"));
+  co_return found ? json_reply(found->status()) : error_reply(found.error());
 }
 
-Reply add_batch(Desk& desk, const Call& call) {
+net::Task<Reply> add_batch(Desk& desk, const Call& call) {
   auto batch = tasks::Batch::read(call.body, tasks::wall_now());
-  if (!batch) return error_reply(batch.error());
+  if (!batch) co_return error_reply(batch.error());
   batch->bid = "b-" + text::random_hex(8);
-  const auto added = desk.add_batch(*batch);
-  return added ? json_reply(fmt::format(R"({{"bid":"{}"}})", batch->bid), 201)
-               : error_reply(added.error());
+  const auto added = co_await desk.add_batch(*batch);
+  co_return added ? json_reply(fmt::format(R"({{"bid":"{}"}})", batch->bid), 201)
+                  : error_reply(added.error());
 }
 
 struct Row {
   Method method;
   std::string_view path;
   std::string_view summary;
-  Reply (*answer)(Desk&, const Call&);
+  net::Task<Reply> (*answer)(Desk&, const Call&);
   std::string_view schema = {};
 };
 
-Reply order(Desk& desk, const Call& call, std::string_view state) {
-  return reply_to(desk.order(std::string(call.parameter("wid")), std::string(state)));
+net::Task<Reply> order(Desk& desk, const Call& call, std::string_view state) {
+  co_return reply_to(co_await desk.order(call.parameter("wid"), state));
+}
+
+net::Task<Reply> pause(Desk& desk, const Call& call, bool paused) {
+  co_return reply_to(co_await desk.set_paused(call.parameter("name"), paused));
 }
 
 constexpr std::array kRows{
@@ -302,27 +281,28 @@ constexpr std::array kRows{
         list},
     Row{Method::get, "/api/v1/tasks/jobs/{jid}", "A job with its state.", find},
     Row{Method::delete_, "/api/v1/tasks/jobs/{jid}", "Cancels a job, also while it runs.",
-        [](Desk& desk, const Call& call) { return reply_to(desk.cancel(call.parameter("jid"))); }},
+        [](Desk& desk, const Call& call) -> net::Task<Reply> {
+          co_return reply_to(co_await desk.cancel(call.parameter("jid")));
+        }},
     Row{Method::post, "/api/v1/tasks/jobs/{jid}/retry",
         "Puts a scheduled, retrying or dead job into its queue now.",
-        [](Desk& desk, const Call& call) { return reply_to(desk.retry(call.parameter("jid"))); }},
+        [](Desk& desk, const Call& call) -> net::Task<Reply> {
+          co_return reply_to(co_await desk.retry(call.parameter("jid")));
+        }},
     Row{Method::post, "/api/v1/tasks/sweep",
         "Requeues, kills or removes all jobs of a set that fit.", sweep, kSweepSchema},
     Row{Method::post, "/api/v1/tasks/queues/{name}/pause",
         "Hands out no more of a queue; * is all.",
-        [](Desk& desk, const Call& call) {
-          return reply_to(desk.set_paused(std::string(call.parameter("name")), true));
-        }},
+        [](Desk& desk, const Call& call) { return pause(desk, call, true); }},
     Row{Method::post, "/api/v1/tasks/queues/{name}/resume", "Goes on with a queue; * is all.",
-        [](Desk& desk, const Call& call) {
-          return reply_to(desk.set_paused(std::string(call.parameter("name")), false));
-        }},
+        [](Desk& desk, const Call& call) { return pause(desk, call, false); }},
     Row{Method::post, "/api/v1/tasks/workers/{wid}/quiet",
         "Tells a worker process to fetch no more; * is all.",
         [](Desk& desk, const Call& call) { return order(desk, call, "quiet"); }},
     Row{Method::post, "/api/v1/tasks/workers/{wid}/terminate",
         "Tells a worker process to end; * is all.",
         [](Desk& desk, const Call& call) { return order(desk, call, "terminate"); }},
+    Row{Method::get, "/api/v1/tasks/stats", "Queues, totals, run times, worker processes.", stats},
     Row{Method::get, "/api/v1/tasks/batches", "Batches with their counts, the first thousand.",
         batches},
     Row{Method::post, "/api/v1/tasks/batches", "Makes a batch; its jobs name it in custom.bid.",
@@ -330,16 +310,16 @@ constexpr std::array kRows{
     Row{Method::get, "/api/v1/tasks/batches/{bid}", "A batch with its counts.", batch},
     Row{Method::post, "/api/v1/tasks/batches/{bid}/commit",
         "All its jobs are there: its callbacks may be called.",
-        [](Desk& desk, const Call& call) {
-          return reply_to(desk.commit_batch(call.parameter("bid")));
+        [](Desk& desk, const Call& call) -> net::Task<Reply> {
+          co_return reply_to(co_await desk.commit_batch(call.parameter("bid")));
         }},
     Row{Method::get, "/api/v1/tasks/schedules", "Recurring tasks with their next slots.",
         schedules},
     Row{Method::put, "/api/v1/tasks/schedules/{name}", "Makes or changes a recurring task.",
         put_schedule, kScheduleSchema},
     Row{Method::delete_, "/api/v1/tasks/schedules/{name}", "Ends a recurring task.",
-        [](Desk& desk, const Call& call) {
-          return reply_to(desk.remove_schedule(std::string(call.parameter("name"))));
+        [](Desk& desk, const Call& call) -> net::Task<Reply> {
+          co_return reply_to(co_await desk.remove_schedule(call.parameter("name")));
         }},
 };
 
@@ -348,23 +328,18 @@ constexpr std::array kRows{
 void add_tasks_endpoints(Api& api, const Sources& sources) {
   add_waiting_tasks_endpoints(api, sources);
   for (const Row& row : kRows) {
-    const bool reads = row.method == Method::get;
+    const auto answer = row.answer;
     api.add({.method = row.method,
              .path = std::string(row.path),
-             .role = reads ? Role::viewer : Role::operator_,
-             .run = reads ? Run::reading : Run::control,
+             .role = row.method == Method::get ? Role::viewer : Role::operator_,
+             .run = Run::waiting,
              .tag = "tasks",
              .summary = row.summary,
              .request_schema = row.schema,
-             .answer = with_desk(sources, row.answer)});
+             .task = with_desk(sources, [answer](Desk& desk, http::Exchange&, const Call& call) {
+               return answer(desk, call);
+             })});
   }
-  api.add({.method = Method::get,
-           .path = "/api/v1/tasks/stats",
-           .tag = "tasks",
-           .summary = "Queues, totals, run times, worker processes.",
-           .answer = with_desk(sources, [&sources](Desk& desk, const Call&) {
-             return stats(*sources.tasks(), desk);
-           })});
 }
 
 }  // namespace headroom::server

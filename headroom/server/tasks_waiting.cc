@@ -1,5 +1,4 @@
-// What of the task server waits on the worker, not on a thread: enqueueing shares its fsync with all others, and whoever waits for a result
-// keeps nobody from being answered.
+// Enqueueing over HTTP, and waiting for what becomes of a job.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,10 +6,10 @@
 #include "headroom/config/values.h"
 #include "headroom/fwp/command.h"
 #include "headroom/json/json.h"
+#include "headroom/json/raw.h"
 #include "headroom/json/writer.h"
 #include "headroom/server/tasks_api.h"
-#include "headroom/tasks/desk.h"
-#include "headroom/tasks/tasks.h"
+#include "headroom/server/tasks_desk.h"
 
 namespace headroom::server {
 namespace {
@@ -61,22 +60,17 @@ Result<Texts> texts_in(const std::string& body) {
   const auto document = json::parse(body, {.bytes = Bytes{body.size()}, .depth = fwp::kDepth + 2});
   if (!document) return fail(document.error().code, document.error().message);
   if (!document->root().find("jobs")) return Texts{.jobs = {body}};
-  const auto list = tasks::raw_member(body, "jobs");
-  const auto jobs = list ? fwp::elements_of(*list) : std::vector<std::string_view>{};
+  const auto jobs = fwp::elements_of(json::raw_member(body, "jobs"));
   if (!jobs) return fail(Errc::invalid, "field 'jobs': " + jobs.error().message);
   return Texts{.jobs = {jobs->begin(), jobs->end()}, .many = true};
 }
 
-net::Task<Reply> enqueue(tasks::Engine& engine, http::Exchange& exchange, const Call& call) {
+net::Task<Reply> enqueue(tasks::Desk& desk, http::Exchange&, const Call& call) {
   const auto texts = texts_in(call.body);
   if (!texts) co_return error_reply(texts.error());
-  tasks::Enqueueing jobs(texts->jobs, engine.job_limit());
-  auto change = [&jobs](tasks::Board& board, const tasks::Now& now) {
-    return jobs.write(board, now);
-  };
-  const Result<> done = co_await engine.write(exchange.worker(), std::move(change));
+  const auto done = co_await desk.enqueue(texts->jobs);
   if (!done) co_return error_reply(done.error());
-  co_return enqueued_reply(jobs.done(), texts->many);
+  co_return enqueued_reply(*done, texts->many);
 }
 
 Result<Duration> wait_of(const Call& call) {
@@ -102,32 +96,18 @@ Reply track_reply(const tasks::Track& track) {
   return json_reply(std::move(body), track.has_outcome() ? 200 : 202);
 }
 
-net::Task<Reply> outcome(tasks::Engine& engine, http::Exchange& exchange, const Call& call) {
+net::Task<Reply> outcome(tasks::Desk& desk, http::Exchange& exchange, const Call& call) {
   const auto wait = wait_of(call);
   if (!wait) co_return error_reply(wait.error());
   const TimePoint end = Clock::now() + *wait;
   for (;;) {
     const TimePoint until = std::min(end, Clock::now() + kStep);
     std::string jid(call.parameter("jid"));
-    auto track = co_await engine.outcome(exchange.worker(), std::move(jid), until);
+    auto track = co_await desk.engine().outcome(exchange.worker(), std::move(jid), until);
     if (!track) co_return error_reply(track.error());
-    if (track->has_outcome() || until == end || exchange.group().stopped() || engine.ends())
+    if (track->has_outcome() || until == end || exchange.group().stopped() || desk.engine().ends())
       co_return track_reply(*track);
   }
-}
-
-using Task = net::Task<Reply> (*)(tasks::Engine&, http::Exchange&, const Call&);
-
-auto with_engine(const Sources& sources, Task task) {
-  return [&sources, task](http::Exchange& exchange, const Call& call) -> net::Task<Reply> {
-    tasks::Tasks* room = sources.tasks ? sources.tasks() : nullptr;
-    if (room == nullptr)
-      co_return refused_as_not_configured("the task server is off (tasks.enabled)");
-    tasks::Engine* engine = room->engine();
-    if (engine == nullptr)
-      co_return error_reply({Errc::unavailable, "the job store cannot be opened now"});
-    co_return co_await task(*engine, exchange, call);
-  };
 }
 
 }  // namespace
@@ -140,15 +120,16 @@ void add_waiting_tasks_endpoints(Api& api, const Sources& sources) {
            .tag = "tasks",
            .summary = "Enqueues a job, or many; the answer comes when they are on disk.",
            .request_schema = kEnqueueSchema,
+           .audited = false,
            .body_limit = kMostBytes,
-           .task = with_engine(sources, enqueue)});
+           .task = with_desk(sources, enqueue)});
   api.add({.path = "/api/v1/tasks/jobs/{jid}/result",
            .run = Run::waiting,
            .tag = "tasks",
            .summary = "Waits for the end of a tracked job, up to `wait`: 200 with its result, 202 "
                       "when it has not ended yet.",
            .query = "wait",
-           .task = with_engine(sources, outcome)});
+           .task = with_desk(sources, outcome)});
 }
 
 }  // namespace headroom::server

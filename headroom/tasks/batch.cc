@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "headroom/json/json.h"
+#include "headroom/json/raw.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
 
@@ -29,7 +30,7 @@ void read_callback(json::Reader& in, std::string_view text, json::Value root, st
   const auto job = root.find(name);
   if (!job || job->is_null()) return;
   if (job->kind() != json::Kind::object) return in.refuse(name, "expected a job");
-  to = raw_member(text, name).value_or("");
+  to = json::raw_member(text, name);
   if (!job->find("args")) to = with_member(to, "args", "[]");
   const auto good = read_job(with_jid(to, "callback"), now, {.bytes = kCallback});
   if (!good) in.refuse(name, good.error().message);
@@ -156,8 +157,8 @@ Result<Job> callback_job(const std::string& text, const Batch& batch, Callback w
   std::string whole = "{";
   append_members(whole, text, {"custom"});
   whole += R"("custom":{)";
-  const auto custom = raw_member(text, "custom");
-  if (custom && custom->starts_with('{')) append_members(whole, *custom, {"_bid", "_cb"});
+  const auto custom = json::raw_member(text, "custom");
+  if (custom.starts_with('{')) append_members(whole, custom, {"_bid", "_cb"});
   whole += fmt::format(R"("_bid":"{}","_cb":"{}"}}}})", batch.bid, name);
   auto job = read_job(with_jid(whole, fmt::format("{}-{}", batch.bid, name)), now);
   if (!job) return job;

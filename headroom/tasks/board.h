@@ -157,6 +157,11 @@ class Board {
                                     const Filter& filter, const Now& now,
                                     Running running = Running::passed_over);
 
+  // Of one job in memory; its text is not read. Errc::conflict: it is not there any more, or has been leased and shall not be removed.
+  static constexpr std::string_view kHasMoved = "the job has moved meanwhile; ask again";
+  [[nodiscard]] bool holds(const Place& place) const { return entries_.contains(place.key.seq); }
+  [[nodiscard]] Result<> act_on(std::string_view jid, const Place& place, Act act, const Now& now);
+
   struct Outcome {
     std::uint64_t pushed = 0, done = 0, failed = 0;
     std::vector<Duration> runs{};  // from lease to acknowledgement

@@ -115,6 +115,21 @@ TEST_F(BoardBoundsTest, QueuesInWhichNothingIsMakeRoomForOthers) {
   EXPECT_EQ(status().done, 1U);
 }
 
+TEST_F(BoardBoundsTest, WhatWasCountedOfQueuesThatHaveGoneSinceIsKeptOverACrash) {
+  for (const std::string queue : {"one", "two", "three"}) {
+    ASSERT_TRUE(push("of-" + queue, fmt::format(R"("queue":"{}")", queue)).has_value());
+    EXPECT_EQ(take("", {queue}), "of-" + queue);
+    ASSERT_TRUE(ack("of-" + queue).has_value());
+  }
+  ASSERT_TRUE(write([](Board& b) { return b.remove_queue("three"); }).has_value());
+  restart();
+  for (const std::string queue : {"one", "two"})
+    ASSERT_TRUE(write([&](Board& b) { return b.remove_queue(queue); }).has_value());
+  crash();
+  EXPECT_EQ(status().pushed, 3U);
+  EXPECT_EQ(status().done, 3U);
+}
+
 TEST_F(BoardBoundsTest, AQueueThatIsTakenAwayIsGoneAlsoWhenItWasPaused) {
   ASSERT_TRUE(write([](Board& b) { return b.set_paused({"one"}, true); }).has_value());
   ASSERT_TRUE(push("bbbb", R"("queue":"two","custom":{"key":"shop"})").has_value());
@@ -162,6 +177,25 @@ TEST_F(BoardBoundsTest, ASweepOfAQueuePassesOverWhatRuns) {
   EXPECT_EQ(sweep(Board::Act::remove), 1U);
   EXPECT_EQ(status().running, 1U);
   EXPECT_EQ(waiting(), 0U);
+}
+
+TEST_F(BoardBoundsTest, AJobThatHasMovedMeanwhileIsLeftAlone) {
+  ASSERT_TRUE(push("aaaa").has_value());
+  const Place place = board().whereabouts("the-job-aaaa", now_)->value().stored.place;
+  const auto act = [&](std::string_view jid, const Place& at, Board::Act what) {
+    return write([&](Board& b) { return b.act_on(jid, at, what, now_); });
+  };
+  EXPECT_EQ(act("the-job-bbbb", place, Board::Act::remove).error().code, Errc::conflict);
+  EXPECT_EQ(act("the-job-aaaa", {kDead, place.key}, Board::Act::remove).error().code,
+            Errc::conflict);
+  EXPECT_EQ(act("the-job-aaaa", {place.lane, {0, 99}}, Board::Act::remove).error().code,
+            Errc::conflict);
+  EXPECT_EQ(take("w1"), "aaaa");
+  EXPECT_EQ(act("the-job-aaaa", place, Board::Act::requeue).error().code, Errc::conflict);
+  EXPECT_EQ(status().running, 1U);
+  EXPECT_TRUE(act("the-job-aaaa", place, Board::Act::remove).has_value());
+  EXPECT_EQ(status().running, 0U);
+  EXPECT_FALSE(board().holds(place));
 }
 
 TEST_F(BoardBoundsTest, AStepOfASweepEndsWithItsTimeAndGoesOnWhereItWas) {

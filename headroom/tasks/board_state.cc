@@ -181,18 +181,24 @@ std::string Board::totals() const {
 void Board::restore_totals(std::string_view text) {
   auto document = json::parse(text, {.bytes = Bytes::mib(64)});
   if (!document) return;
-  document->root().each_member([this](std::string_view name, json::Value counts) {
-    const auto read = [counts](auto& into) {
-      json::Reader in(counts);
-      in.optional("pushed", into.pushed);
-      in.optional("done", into.done);
-      in.optional("failed", into.failed);
+  document->root().each_member([this](std::string_view name, json::Value value) {
+    const auto add = [](json::Value noted, auto& to) {
+      struct {
+        std::uint64_t pushed = 0, done = 0, failed = 0;
+      } counts;
+      json::Reader in(noted);
+      in.optional("pushed", counts.pushed);
+      in.optional("done", counts.done);
+      in.optional("failed", counts.failed);
       in.allow_others();
       (void)in.finish();
+      to.pushed += counts.pushed;
+      to.done += counts.done;
+      to.failed += counts.failed;
     };
+    // Of a queue that has gone since they were written, too.
     const auto queue = queues_.find(std::string(name));
-    if (queue == queues_.end()) return read(removed_);
-    read(*queue->second);
+    queue == queues_.end() ? add(value, removed_) : add(value, *queue->second);
   });
 }
 
@@ -333,82 +339,6 @@ Duration Board::waited(const Entry& entry, const Now& now) {
 QueueTimes Board::times_of(std::string_view queue) const {
   const auto found = queues_.find(std::string(queue));
   return found == queues_.end() || !found->second->times ? QueueTimes{} : *found->second->times;
-}
-
-Result<Board::Swept> Board::sweep(LaneId from, const Key& after, std::size_t limit, Act act,
-                                  const Filter& filter, const Now& now, Running running) {
-  Swept swept{.last = after};
-  auto found = store_.read(from, after, limit);
-  if (!found) return pass(found);
-  swept.end = found->end;
-  const TimePoint until = Clock::now() + kSweepTime;
-  for (StoredJob& stored : found->jobs) {
-    if (Clock::now() >= until && swept.last != after) {
-      swept.end = false;
-      break;
-    }
-    swept.last = stored.place.key;
-    const auto held = entries_.find(stored.job.seq);
-    const bool leased = held != entries_.end() && held->second->leased;
-    if (leased && running == Running::passed_over) continue;
-    if (filter && !filter(stored.job)) continue;
-    ++swept.matched;
-    if (act == Act::none) {
-      swept.jobs.push_back(std::move(stored));
-    } else if (auto done = sweep_one(stored, act, now); !done) {
-      return pass(done);
-    }
-  }
-  return swept;
-}
-
-// A job of a lane, whether it is in memory or not.
-Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
-  const auto held = entries_.find(stored.job.seq);
-  Entry* entry = held == entries_.end() ? nullptr : held->second.get();
-  if (entry != nullptr && !entry->free()) return {};
-  if (entry != nullptr && entry->leased && act != Act::remove) return {};
-  Result<Place> to = Place{kDead, {now.wall, stored.job.seq}};
-  if (act == Act::requeue) to = ready_place(stored.job);
-  if (!to) return pass(to);
-  if (act == Act::remove && entry != nullptr) {
-    if (auto gone = stage_remove(entry, Ending::dropped, now); !gone) return gone;
-    staged_.back().cancelled = entry->leased;
-    return {};
-  }
-  if (act == Act::kill) {
-    if (auto unlocked = stage_unlock(stored.job); !unlocked) return unlocked;
-  }
-  if (act == Act::kill && !stored.job.bid.empty() && !stored.job.failed) {
-    if (auto counted = count_in_batch(stored.job, Ending::dropped, now); !counted) return counted;
-    stored.job.failed = true;
-    if (auto written = noted(store_.rewrite(stored.job)); !written) return written;
-  }
-  if (act != Act::remove) {
-    if (auto tracked = stage_track(stored.job,
-                                   act == Act::kill ? TrackState::dead : TrackState::enqueued, now);
-        !tracked)
-      return tracked;
-  }
-  if (entry != nullptr) {
-    auto moved = stage_move(entry, *to);
-    if (moved) staged_.back().failed = stored.job.failed;
-    return moved;
-  }
-  if (act == Act::remove) {
-    if (auto gone = noted(store_.remove(stored.place)); !gone) return gone;
-    if (auto ended = stage_end(stored.job, Ending::dropped, now); !ended) return ended;
-    staged_.push_back({.kind = Change::Kind::remove_spilled, .from = stored.place.lane});
-    return {};
-  }
-  if (stored.place == *to) return {};
-  if (auto moved = noted(store_.move(stored.place, *to)); !moved) return moved;
-  auto added = std::make_unique<Entry>();
-  added->job = std::move(stored.job);
-  added->place = *to;
-  staged_.push_back(
-      {.kind = Change::Kind::add_spilled, .added = std::move(added), .from = stored.place.lane});
-  return {};
 }
 
 }  // namespace headroom::tasks

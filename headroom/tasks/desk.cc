@@ -50,110 +50,134 @@ Result<> Enqueueing::write(Board& board, const Now& now) {
   return {};
 }
 
-Result<Enqueued> Desk::enqueue(const std::vector<std::string>& texts) {
-  Enqueueing jobs(texts, options_.job_limit);
-  auto written =
-      engine_.run_write([&](Board& board, const Now& now) { return jobs.write(board, now); });
-  if (!written) return pass(written);
-  return jobs.done();
+template <class F>
+net::Task<Result<>> Desk::look(F look) {
+  Engine::Look asked = std::move(look);
+  co_return co_await engine_.read(worker_, std::move(asked));
 }
 
-Result<JobView> Desk::find(std::string_view jid) {
+net::Task<Result<Enqueued>> Desk::enqueue(const std::vector<std::string>& texts) {
+  Enqueueing jobs(texts, engine_.job_limit());
+  auto change = [&jobs](Board& board, const Now& now) { return jobs.write(board, now); };
+  Result<> written = co_await engine_.write(worker_, std::move(change));
+  if (!written) co_return pass(written);
+  co_return jobs.done();
+}
+
+net::Task<Result<JobView>> Desk::find(std::string_view jid) {
   Result<std::optional<Board::Whereabouts>> known;
-  auto looked =
-      engine_.run_read([&](Board& board, const Now& now) { known = board.whereabouts(jid, now); });
-  if (!looked) return pass(looked);
-  if (!known) return pass(known);
+  Track track;
+  auto first = [&](Board& board, const Now& now) {
+    known = board.whereabouts(jid, now);
+    if (known && *known) track = board.track_of(jid);
+  };
+  Result<> looked = co_await look(first);
+  if (!looked) co_return pass(looked);
+  if (!known) co_return pass(known);
   if (*known) {
     JobView view = view_of(std::move(**known));
-    looked = engine_.run_read([&](Board& board, const Now&) { view.track = board.track_of(jid); });
-    if (!looked) return pass(looked);
-    return view;
+    view.track = std::move(track);
+    co_return view;
   }
   std::uint64_t after = 0;
   for (bool end = false; !end;) {
+    if (group_.stopped()) co_return fail(Errc::cancelled, "the search was ended");
     Result<Board::Searched> searched;
-    looked = engine_.run_read(
-        [&](Board& board, const Now&) { searched = board.search(jid, after, kSearchStep); });
-    if (!looked) return pass(looked);
-    if (!searched) return pass(searched);
+    auto step = [&](Board& board, const Now&) { searched = board.search(jid, after, kSearchStep); };
+    looked = co_await look(step);
+    if (!looked) co_return pass(looked);
+    if (!searched) co_return pass(searched);
     if (searched->job)
-      return JobView{state_of(searched->job->place.lane, false), std::move(searched->job->job),
-                     searched->job->place, "", 0};
+      co_return JobView{state_of(searched->job->place.lane, false), std::move(searched->job->job),
+                        searched->job->place, "", 0};
     after = searched->looked_to;
     end = searched->end;
   }
-  return trace_of(jid);
+  co_return co_await trace_of(jid);
 }
 
 // What is left of a job that has ended.
-Result<JobView> Desk::trace_of(std::string_view jid) {
+net::Task<Result<JobView>> Desk::trace_of(std::string_view jid) {
   Track track;
-  auto looked = engine_.run_read([&](Board& board, const Now&) { track = board.track_of(jid); });
-  if (!looked) return pass(looked);
-  if (track.ended == 0) return fail(Errc::not_found, "there is no such job");
+  auto trace = [&](Board& board, const Now&) { track = board.track_of(jid); };
+  Result<> looked = co_await look(trace);
+  if (!looked) co_return pass(looked);
+  if (track.ended == 0) co_return fail(Errc::not_found, "there is no such job");
   JobView view{.state = std::string(to_string(track.state)), .track = track};
   view.job.jid = jid;
-  return view;
+  co_return view;
 }
 
-Result<> Desk::act_on(std::string_view jid, Board::Act act) {
-  auto found = find(jid);
-  if (!found) return pass(found);
-  if (found->track.ended != 0) return fail(Errc::not_found, "the job has ended");
+net::Task<Result<>> Desk::act_on(std::string_view jid, Board::Act act) {
+  auto found = co_await find(jid);
+  if (!found) co_return pass(found);
+  if (found->track.ended != 0) co_return fail(Errc::not_found, "the job has ended");
   const Place place = found->place;
   if (act == Board::Act::requeue && (place.lane >= kFirstQueue || found->state == "running"))
-    return fail(Errc::conflict, "the job is " + found->state);
+    co_return fail(Errc::conflict, "the job is " + found->state);
+  bool held = false;
+  auto change = [&](Board& board, const Now& now) -> Result<> {
+    held = board.holds(place);
+    return held ? board.act_on(jid, place, act, now) : Result<>{};
+  };
+  const Result<> done = co_await engine_.write(worker_, std::move(change));
+  if (!done || held) co_return done;
+  co_return co_await act_on_disk(jid, place, act);
+}
+
+net::Task<Result<>> Desk::act_on_disk(std::string_view jid, const Place& place, Board::Act act) {
   std::uint64_t matched = 0;
-  auto done = engine_.run_write_alone([&](Board& board, const Now& now) -> Result<> {
+  auto change = [&](Board& board, const Now& now) -> Result<> {
     const Key before{place.key.rank, place.key.seq - 1};
-    auto swept = board.sweep(
-        place.lane, before, 1, act, [jid](const Job& job) { return job.jid == jid; }, now,
-        Board::Running::taken);
+    const auto named = [jid](const Job& job) { return job.jid == jid; };
+    auto swept = board.sweep(place.lane, before, 1, act, named, now, Board::Running::taken);
     if (!swept) return pass(swept);
     matched = swept->matched;
     return {};
-  });
-  if (!done) return done;
-  if (matched == 0) return fail(Errc::conflict, "the job has moved meanwhile; ask again");
-  return {};
+  };
+  Result<> done = co_await engine_.write_alone(worker_, std::move(change));
+  if (done && matched == 0) done = fail(Errc::conflict, std::string(Board::kHasMoved));
+  co_return done;
 }
 
-Result<> Desk::cancel(std::string_view jid) { return act_on(jid, Board::Act::remove); }
+net::Task<Result<>> Desk::cancel(std::string_view jid) { return act_on(jid, Board::Act::remove); }
 
-Result<> Desk::retry(std::string_view jid) { return act_on(jid, Board::Act::requeue); }
+net::Task<Result<>> Desk::retry(std::string_view jid) { return act_on(jid, Board::Act::requeue); }
 
-Result<std::vector<LaneId>> Desk::lanes_of(std::string_view set, std::string_view queue) {
-  if (set == "scheduled") return std::vector{kScheduled};
-  if (set == "retrying") return std::vector{kRetries};
-  if (set == "dead") return std::vector{kDead};
+net::Task<Result<std::vector<LaneId>>> Desk::lanes_of(std::string_view set,
+                                                      std::string_view queue) {
+  if (set == "scheduled") co_return std::vector{kScheduled};
+  if (set == "retrying") co_return std::vector{kRetries};
+  if (set == "dead") co_return std::vector{kDead};
   if (set != "waiting")
-    return fail(Errc::invalid, "expected one of waiting, scheduled, retrying, dead");
+    co_return fail(Errc::invalid, "expected one of waiting, scheduled, retrying, dead");
   std::vector<LaneId> lanes;
-  auto looked = engine_.run_read([&](Board& board, const Now&) { lanes = board.lanes_of(queue); });
-  if (!looked) return pass(looked);
-  if (lanes.empty()) return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
-  return lanes;
+  auto ask = [&](Board& board, const Now&) { lanes = board.lanes_of(queue); };
+  Result<> looked = co_await look(ask);
+  if (!looked) co_return pass(looked);
+  if (lanes.empty()) co_return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
+  co_return lanes;
 }
 
-Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, const Key& after,
-                                 std::size_t limit) {
+net::Task<Result<Desk::Listing>> Desk::list(std::string_view set, std::string_view queue,
+                                            const Key& after, std::size_t limit) {
   Listing listing;
   limit = std::clamp<std::size_t>(limit, 1, kPage);
   if (set == "running") {
-    auto looked = engine_.run_read([&](Board& board, const Now& now) {
+    auto ask = [&](Board& board, const Now& now) {
       for (auto& found : board.running(limit, now))
         listing.jobs.push_back(view_of(std::move(found)));
-    });
-    if (!looked) return pass(looked);
-    return listing;
+    };
+    Result<> looked = co_await look(ask);
+    if (!looked) co_return pass(looked);
+    co_return listing;
   }
-  auto lanes = lanes_of(set, queue);
-  if (!lanes) return pass(lanes);
+  auto lanes = co_await lanes_of(set, queue);
+  if (!lanes) co_return pass(lanes);
   bool more = false;
   for (const LaneId lane : *lanes) {
-    auto page = page_of(lane, after, limit);
-    if (!page) return pass(page);
+    auto page = co_await page_of(lane, after, limit);
+    if (!page) co_return pass(page);
     more = more || !page->end;
     for (StoredJob& stored : page->jobs)
       listing.jobs.push_back({state_of(lane, false), std::move(stored.job), stored.place, "", 0});
@@ -163,20 +187,22 @@ Result<Desk::Listing> Desk::list(std::string_view set, std::string_view queue, c
     if (listing.jobs.size() > limit) listing.jobs.resize(limit);
   }
   if (more && !listing.jobs.empty()) listing.next = listing.jobs.back().place.key;
-  return listing;
+  co_return listing;
 }
 
 // The next `limit` jobs of a lane that nobody works on, or all.
-Result<StoredPage> Desk::page_of(LaneId lane, Key after, std::size_t limit) {
+net::Task<Result<StoredPage>> Desk::page_of(LaneId lane, Key after, std::size_t limit) {
   StoredPage page{.jobs = {}, .end = false};
   std::size_t bytes = 0;
   while (!page.end && page.jobs.size() < limit && bytes < Store::kPageBytes) {
+    if (group_.stopped()) co_return fail(Errc::cancelled, "the listing was ended");
     Result<Board::Swept> swept;
-    auto looked = engine_.run_read([&](Board& board, const Now& now) {
+    auto step = [&](Board& board, const Now& now) {
       swept = board.sweep(lane, after, limit - page.jobs.size(), Board::Act::none, {}, now);
-    });
-    if (!looked) return pass(looked);
-    if (!swept) return pass(swept);
+    };
+    Result<> looked = co_await look(step);
+    if (!looked) co_return pass(looked);
+    if (!swept) co_return pass(swept);
     page.end = swept->end;
     after = swept->last;
     for (StoredJob& stored : swept->jobs) {
@@ -184,119 +210,125 @@ Result<StoredPage> Desk::page_of(LaneId lane, Key after, std::size_t limit) {
       page.jobs.push_back(std::move(stored));
     }
   }
-  return page;
+  co_return page;
 }
 
-Result<std::uint64_t> Desk::sweep(std::string_view set, std::string_view queue, Board::Act act,
-                                  const Board::Filter& filter) {
-  auto lanes = lanes_of(set, queue);
-  if (!lanes) return pass(lanes);
+net::Task<Result<std::uint64_t>> Desk::sweep(std::string_view set, std::string_view queue,
+                                             Board::Act act, const Board::Filter& filter) {
+  auto lanes = co_await lanes_of(set, queue);
+  if (!lanes) co_return pass(lanes);
   std::uint64_t matched = 0;
   for (const LaneId lane : *lanes) {
     if (lane == kDead && act == Board::Act::kill) continue;
-    auto swept = sweep_lane(lane, act, filter);
-    if (!swept) return swept;
+    auto swept = co_await sweep_lane(lane, act, filter);
+    if (!swept) co_return pass(swept);
     matched += *swept;
   }
-  return matched;
+  co_return matched;
 }
 
-Result<std::uint64_t> Desk::sweep_lane(LaneId lane, Board::Act act, const Board::Filter& filter) {
+net::Task<Result<std::uint64_t>> Desk::sweep_lane(LaneId lane, Board::Act act,
+                                                  const Board::Filter& filter) {
   std::uint64_t matched = 0;
   Key after = kBegin;
   for (bool end = false; !end;) {
+    if (group_.stopped())
+      co_return fail(Errc::cancelled, fmt::format("ended after {} jobs", matched));
     std::optional<Board::Swept> step;
-    auto done = engine_.run_write_alone([&](Board& board, const Now& now) -> Result<> {
+    auto change = [&](Board& board, const Now& now) -> Result<> {
       auto swept = board.sweep(lane, after, kStep, act, filter, now);
       if (!swept) return pass(swept);
       step = std::move(*swept);
       return {};
-    });
-    if (!done) return pass(done);
+    };
+    Result<> done = co_await engine_.write_alone(worker_, std::move(change));
+    if (!done) co_return pass(done);
     matched += step->matched;
     after = step->last;
     end = step->end;
   }
-  return matched;
+  co_return matched;
 }
 
-Result<Batch> Desk::batch(std::string_view bid) {
+net::Task<Result<Batch>> Desk::batch(std::string_view bid) {
   std::optional<Batch> found;
-  auto looked = engine_.run_read([&](Board& board, const Now&) { found = board.batch(bid); });
-  if (!looked) return pass(looked);
-  if (!found) return fail(Errc::not_found, "there is no such batch");
-  return std::move(*found);
+  auto ask = [&](Board& board, const Now&) { found = board.batch(bid); };
+  Result<> looked = co_await look(ask);
+  if (!looked) co_return pass(looked);
+  if (!found) co_return fail(Errc::not_found, "there is no such batch");
+  co_return std::move(*found);
 }
 
-Result<std::vector<Batch>> Desk::batches() {
+net::Task<Result<std::vector<Batch>>> Desk::batches() {
   std::vector<Batch> found;
-  auto looked = engine_.run_read([&](Board& board, const Now&) { found = board.batches(kPage); });
-  if (!looked) return pass(looked);
-  return found;
+  auto ask = [&](Board& board, const Now&) { found = board.batches(kPage); };
+  Result<> looked = co_await look(ask);
+  if (!looked) co_return pass(looked);
+  co_return found;
 }
 
-Result<> Desk::add_batch(const Batch& batch) {
-  return engine_.run_write(
-      [&](Board& board, const Now& now) { return board.add_batch(batch, now); });
+net::Task<Result<>> Desk::add_batch(const Batch& batch) {
+  auto change = [&](Board& board, const Now& now) { return board.add_batch(batch, now); };
+  co_return co_await engine_.write(worker_, std::move(change));
 }
 
-Result<> Desk::commit_batch(std::string_view bid) {
-  return engine_.run_write(
-      [&](Board& board, const Now& now) { return board.commit_batch(bid, now); });
+net::Task<Result<>> Desk::commit_batch(std::string_view bid) {
+  auto change = [&](Board& board, const Now& now) { return board.commit_batch(bid, now); };
+  co_return co_await engine_.write(worker_, std::move(change));
 }
 
-Result<> Desk::set_paused(const std::string& queue, bool paused) {
-  return engine_.run_write([&](Board& board, const Now&) -> Result<> {
+net::Task<Result<>> Desk::set_paused(std::string_view queue, bool paused) {
+  auto change = [&](Board& board, const Now&) -> Result<> {
     if (queue != "*" && board.lanes_of(queue).empty())
       return fail(Errc::not_found, fmt::format("there is no queue '{}'", queue));
-    return board.set_paused({queue}, paused);
-  });
+    return board.set_paused({std::string(queue)}, paused);
+  };
+  co_return co_await engine_.write(worker_, std::move(change));
 }
 
-Result<> Desk::order(const std::string& wid, const std::string& state) {
+net::Task<Result<>> Desk::order(std::string_view wid, std::string_view state) {
   Result<> done;
-  auto asked = engine_.run_read([&](Board& board, const Now&) { done = board.order(wid, state); });
-  return asked ? std::move(done) : std::move(asked);
+  auto tell = [&](Board& board, const Now&) { done = board.order(wid, std::string(state)); };
+  Result<> asked = co_await look(tell);
+  co_return asked ? std::move(done) : std::move(asked);
 }
 
-Result<BoardStatus> Desk::status() {
-  BoardStatus status;
-  auto looked = engine_.run_read([&](Board& board, const Now& now) { status = board.status(now); });
-  if (!looked) return pass(looked);
-  return status;
+net::Task<Result<Desk::Overview>> Desk::overview() {
+  Overview found;
+  auto ask = [&](Board& board, const Now& now) {
+    found.board = board.status(now);
+    for (const QueueStatus& queue : found.board.queues)
+      found.queues.push_back({board.latency_s(queue.name, now), board.times_of(queue.name)});
+  };
+  Result<> looked = co_await look(ask);
+  if (!looked) co_return pass(looked);
+  for (const QueueStatus& before : engine_.last_status().queues) {
+    const auto same = std::ranges::find(found.board.queues, before.name, &QueueStatus::name);
+    if (same == found.board.queues.end()) continue;
+    same->pushed_per_s = before.pushed_per_s;
+    same->done_per_s = before.done_per_s;
+  }
+  found.wait_times = engine_.wait_times();
+  found.run_times = engine_.run_times();
+  co_return found;
 }
 
-Result<std::vector<std::pair<std::string, double>>> Desk::latencies() {
-  std::vector<std::pair<std::string, double>> found;
-  auto looked = engine_.run_read([&](Board& board, const Now& now) {
-    for (const std::string& name : board.queue_names())
-      found.emplace_back(name, board.latency_s(name, now));
-  });
-  if (!looked) return pass(looked);
-  return found;
-}
-
-Result<QueueTimes> Desk::times(std::string_view queue) {
-  QueueTimes times;
-  auto looked = engine_.run_read([&](Board& board, const Now&) { times = board.times_of(queue); });
-  if (!looked) return pass(looked);
-  return times;
-}
-
-Result<std::vector<Board::ScheduleStatus>> Desk::schedules() {
+net::Task<Result<std::vector<Board::ScheduleStatus>>> Desk::schedules() {
   std::vector<Board::ScheduleStatus> found;
-  auto looked = engine_.run_read([&](Board& board, const Now&) { found = board.schedules(); });
-  if (!looked) return pass(looked);
-  return found;
+  auto ask = [&](Board& board, const Now&) { found = board.schedules(); };
+  Result<> looked = co_await look(ask);
+  if (!looked) co_return pass(looked);
+  co_return found;
 }
 
-Result<> Desk::put_schedule(const Schedule& schedule) {
-  return engine_.run_write(
-      [&](Board& board, const Now& now) { return board.put_schedule(schedule, now); });
+net::Task<Result<>> Desk::put_schedule(const Schedule& schedule) {
+  auto change = [&](Board& board, const Now& now) { return board.put_schedule(schedule, now); };
+  co_return co_await engine_.write(worker_, std::move(change));
 }
 
-Result<> Desk::remove_schedule(const std::string& name) {
-  return engine_.run_write([&](Board& board, const Now&) { return board.remove_schedule(name); });
+net::Task<Result<>> Desk::remove_schedule(std::string_view name) {
+  auto change = [&](Board& board, const Now&) { return board.remove_schedule(name); };
+  co_return co_await engine_.write(worker_, std::move(change));
 }
 
 }  // namespace headroom::tasks

@@ -1,7 +1,9 @@
-// headroom/tasks/desk.h - what people and the HTTP door ask of the task server, in blocking calls.
+// headroom/tasks/desk.h - what people and the HTTP door ask of the task server.
 //
-// Owns: nothing. Borrows: the engine. Worker and threads: any thread that may block; never a worker.
-// Invariants: (1) a long backlog is gone through in steps, so that pushes and fetches go on meanwhile.
+// Owns: nothing. Borrows: the engine, the group of who asks. Worker: the group's; every call may suspend.
+// Invariants: (1) a long backlog is gone through in steps, so that pushes and fetches go on meanwhile; (2) changes of single jobs share their
+//   fsync with what else arrives, but for jobs that lie on the disk alone; (3) what takes many steps ends when the group is stopped
+//   (Errc::cancelled).
 // Limits: kPage jobs a listing; kStep jobs a step.
 #pragma once
 
@@ -11,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "headroom/net/task_group.h"
 #include "headroom/tasks/engine.h"
 
 namespace headroom::tasks {
@@ -51,56 +54,73 @@ class Desk {
   static constexpr std::size_t kStep = 500;
   static constexpr std::size_t kSearchStep = 20'000;
 
-  Desk(Engine& engine, const TasksOptions& options) : engine_(engine), options_(options) {}
+  Desk(Engine& engine, net::TaskGroup& group)
+      : engine_(engine), group_(group), worker_(group.worker()) {}
 
-  [[nodiscard]] Result<Enqueued> enqueue(const std::vector<std::string>& jobs);
+  [[nodiscard]] net::Task<Result<Enqueued>> enqueue(const std::vector<std::string>& jobs);
 
   // Errc::not_found.
-  [[nodiscard]] Result<JobView> find(std::string_view jid);
+  [[nodiscard]] net::Task<Result<JobView>> find(std::string_view jid);
   // Waiting, running or in a set: it is gone. Its worker hears of it when it acknowledges.
-  [[nodiscard]] Result<> cancel(std::string_view jid);
+  [[nodiscard]] net::Task<Result<>> cancel(std::string_view jid);
   // From a set into its queue, now. Errc::conflict when it waits or runs already.
-  [[nodiscard]] Result<> retry(std::string_view jid);
+  [[nodiscard]] net::Task<Result<>> retry(std::string_view jid);
 
   struct Listing {
     std::vector<JobView> jobs;
     std::optional<Key> next;  // where the next page begins
   };
   // `set`: "scheduled", "retrying", "dead", "running", or "waiting" with its queue.
-  [[nodiscard]] Result<Listing> list(std::string_view set, std::string_view queue, const Key& after,
-                                     std::size_t limit);
+  [[nodiscard]] net::Task<Result<Listing>> list(std::string_view set, std::string_view queue,
+                                                const Key& after, std::size_t limit);
   // How many were meant.
-  [[nodiscard]] Result<std::uint64_t> sweep(std::string_view set, std::string_view queue,
-                                            Board::Act act, const Board::Filter& filter);
+  [[nodiscard]] net::Task<Result<std::uint64_t>> sweep(std::string_view set, std::string_view queue,
+                                                       Board::Act act, const Board::Filter& filter);
 
-  [[nodiscard]] Result<> add_batch(const Batch& batch);
-  [[nodiscard]] Result<> commit_batch(std::string_view bid);
+  [[nodiscard]] net::Task<Result<>> add_batch(const Batch& batch);
+  [[nodiscard]] net::Task<Result<>> commit_batch(std::string_view bid);
   // Errc::not_found.
-  [[nodiscard]] Result<Batch> batch(std::string_view bid);
+  [[nodiscard]] net::Task<Result<Batch>> batch(std::string_view bid);
   // The first kPage.
-  [[nodiscard]] Result<std::vector<Batch>> batches();
-  [[nodiscard]] Result<> set_paused(const std::string& queue, bool paused);
-  [[nodiscard]] Result<> order(const std::string& wid, const std::string& state);
-  [[nodiscard]] Result<BoardStatus> status();
-  [[nodiscard]] Result<std::vector<std::pair<std::string, double>>> latencies();
-  [[nodiscard]] Result<QueueTimes> times(std::string_view queue);
+  [[nodiscard]] net::Task<Result<std::vector<Batch>>> batches();
+  [[nodiscard]] net::Task<Result<>> set_paused(std::string_view queue, bool paused);
+  [[nodiscard]] net::Task<Result<>> order(std::string_view wid, std::string_view state);
+  struct QueueView {
+    double latency_s = 0;  // Board::latency_s
+    QueueTimes times;
+  };
+  struct Overview {
+    BoardStatus board;
+    std::vector<QueueView> queues;  // as those of `board`
+    metrics::HistogramValues wait_times, run_times;
+  };
+  [[nodiscard]] net::Task<Result<Overview>> overview();
 
-  [[nodiscard]] Result<std::vector<Board::ScheduleStatus>> schedules();
-  [[nodiscard]] Result<> put_schedule(const Schedule& schedule);
-  [[nodiscard]] Result<> remove_schedule(const std::string& name);
+  [[nodiscard]] net::Task<Result<std::vector<Board::ScheduleStatus>>> schedules();
+  [[nodiscard]] net::Task<Result<>> put_schedule(const Schedule& schedule);
+  [[nodiscard]] net::Task<Result<>> remove_schedule(std::string_view name);
+
+  [[nodiscard]] Engine& engine() const { return engine_; }
 
   static constexpr Key kBegin{std::numeric_limits<std::int64_t>::min(), 0};
 
  private:
-  [[nodiscard]] Result<std::vector<LaneId>> lanes_of(std::string_view set, std::string_view queue);
-  [[nodiscard]] Result<StoredPage> page_of(LaneId lane, Key after, std::size_t limit);
-  [[nodiscard]] Result<std::uint64_t> sweep_lane(LaneId lane, Board::Act act,
-                                                 const Board::Filter& filter);
-  [[nodiscard]] Result<JobView> trace_of(std::string_view jid);
-  [[nodiscard]] Result<> act_on(std::string_view jid, Board::Act act);
+  [[nodiscard]] net::Task<Result<std::vector<LaneId>>> lanes_of(std::string_view set,
+                                                                std::string_view queue);
+  [[nodiscard]] net::Task<Result<StoredPage>> page_of(LaneId lane, Key after, std::size_t limit);
+  [[nodiscard]] net::Task<Result<std::uint64_t>> sweep_lane(LaneId lane, Board::Act act,
+                                                            const Board::Filter& filter);
+  [[nodiscard]] net::Task<Result<JobView>> trace_of(std::string_view jid);
+  [[nodiscard]] net::Task<Result<>> act_on(std::string_view jid, Board::Act act);
+  [[nodiscard]] net::Task<Result<>> act_on_disk(std::string_view jid, const Place& place,
+                                                Board::Act act);
+
+  template <class F>
+  [[nodiscard]] net::Task<Result<>> look(F look);
 
   Engine& engine_;
-  const TasksOptions& options_;
+  net::TaskGroup& group_;
+  net::Worker& worker_;
 };
 
 }  // namespace headroom::tasks

@@ -14,11 +14,14 @@
 #include "headroom/json/json.h"
 #include "headroom/net/task_group.h"
 #include "headroom/net/worker.h"
-#include "headroom/tasks/desk.h"
+#include "headroom/tasks/desk_fixture_test.h"
+#include "headroom/tasks/metrics.h"
 #include "headroom/tasks/sqlite_store.h"
 
 namespace headroom::tasks {
 namespace {
+
+const Board::Filter kAll;
 
 class EngineTest : public ::testing::Test {
  protected:
@@ -124,10 +127,10 @@ TEST_F(EngineTest, ManyAtOnceLoseNothingAndSeeNothingTwice) {
   };
   std::thread other([&] { run(body, 1); });
   std::thread people([&] {
-    Desk desk(*engine_, options_);
     while (left > 0) {
-      (void)desk.status();
-      (void)desk.list("waiting", "default", Desk::kBegin, 100);
+      (void)at_desk(*engine_, workers_[1], [](Desk& desk) { return desk.overview(); });
+      (void)at_desk(*engine_, workers_[0],
+                    [](Desk& desk) { return desk.list("waiting", "default", Desk::kBegin, 100); });
       (void)engine_->last_status();
     }
   });
@@ -165,41 +168,79 @@ TEST_F(EngineTest, AfterItsEndRequestsAreRefusedAndNobodyWaits) {
 }
 
 TEST_F(EngineTest, TheDeskFindsCancelsAndRetries) {
-  Desk desk(*engine_, options_);
-  const auto pushed =
-      desk.enqueue({R"({"jobtype":"A","args":[]})",
-                    R"({"jid":"named-job","jobtype":"B","args":[],"retry":-1})", "{"});
+  const auto ask = [this](auto task) { return at_desk(*engine_, workers_[0], task); };
+  const auto find = [&](std::string_view jid) {
+    return ask([jid](Desk& desk) { return desk.find(jid); });
+  };
+  const auto retry = [&] { return ask([](Desk& desk) { return desk.retry("named-job"); }); };
+  const auto list = [&](std::string_view set) {
+    return ask([set](Desk& desk) { return desk.list(set, "default", Desk::kBegin, 10); })->jobs;
+  };
+  const auto sweep = [&](std::string_view set, Board::Act act) {
+    return *ask([=](Desk& desk) { return desk.sweep(set, "default", act, kAll); });
+  };
+  const std::vector<std::string> texts{R"({"jobtype":"A","args":[]})",
+                                       R"({"jid":"named-job","jobtype":"B","args":[],"retry":-1})",
+                                       "{"};
+  const auto pushed = ask([&](Desk& desk) { return desk.enqueue(texts); });
   ASSERT_TRUE(pushed.has_value()) << pushed.error().message;
   EXPECT_EQ(pushed->jids[0].size(), 24U);
   EXPECT_EQ(pushed->jids[1], "named-job");
   ASSERT_EQ(pushed->refusals.size(), 1U);
   EXPECT_EQ(pushed->refusals[0].first, 2U);
-  EXPECT_EQ(desk.find(pushed->jids[0])->state, "waiting");
-  EXPECT_EQ(desk.find("unknown-job").error().code, Errc::not_found);
-  ASSERT_TRUE(desk.cancel(pushed->jids[0]).has_value());
-  EXPECT_EQ(desk.find(pushed->jids[0]).error().code, Errc::not_found);
-  EXPECT_EQ(desk.retry("named-job").error().code, Errc::conflict);
+  EXPECT_EQ(find(pushed->jids[0])->state, "waiting");
+  EXPECT_EQ(find("unknown-job").error().code, Errc::not_found);
+  const std::string& first = pushed->jids[0];
+  ASSERT_TRUE(ask([&](Desk& desk) { return desk.cancel(first); }).has_value());
+  EXPECT_EQ(find(pushed->jids[0]).error().code, Errc::not_found);
+  EXPECT_EQ(retry().error().code, Errc::conflict);
   std::optional<Leased> leased;
   ASSERT_TRUE(engine_
                   ->run_read([&](Board& board, const Now& now) {
                     leased = *board.take({"default"}, "w1", now);
                   })
                   .has_value());
-  EXPECT_EQ(desk.find("named-job")->state, "running");
-  EXPECT_EQ(desk.find("named-job")->wid, "w1");
+  EXPECT_EQ(find("named-job")->state, "running");
+  EXPECT_EQ(find("named-job")->wid, "w1");
   ASSERT_TRUE(engine_
                   ->run_write([](Board& board, const Now& now) {
                     return board.fail_job("named-job", "w1", {"E", "m", {}}, now);
                   })
                   .has_value());
-  EXPECT_EQ(desk.find("named-job")->state, "dead");
-  EXPECT_EQ(desk.list("dead", "", Desk::kBegin, 10)->jobs.size(), 1U);
-  ASSERT_TRUE(desk.retry("named-job").has_value());
-  EXPECT_EQ(desk.find("named-job")->state, "waiting");
-  EXPECT_EQ(*desk.sweep("waiting", "default", Board::Act::kill, {}), 1U);
-  EXPECT_EQ(*desk.sweep("dead", "", Board::Act::remove, {}), 1U);
-  EXPECT_EQ(desk.list("waiting", "default", Desk::kBegin, 10)->jobs.size(), 0U);
-  EXPECT_EQ(desk.set_paused("none", true).error().code, Errc::not_found);
+  EXPECT_EQ(find("named-job")->state, "dead");
+  EXPECT_EQ(list("dead").size(), 1U);
+  ASSERT_TRUE(retry().has_value());
+  EXPECT_EQ(find("named-job")->state, "waiting");
+  EXPECT_EQ(sweep("waiting", Board::Act::kill), 1U);
+  EXPECT_EQ(sweep("dead", Board::Act::remove), 1U);
+  EXPECT_EQ(list("waiting").size(), 0U);
+  EXPECT_EQ(ask([](Desk& desk) { return desk.set_paused("none", true); }).error().code,
+            Errc::not_found);
+}
+
+TEST_F(EngineTest, CancelledTogetherTheyShareTheirCommit) {
+  constexpr int kJobs = 50;
+  std::vector<std::string> texts;
+  for (int i = 0; i < kJobs; ++i)
+    texts.push_back(fmt::format(R"({{"jid":"the-job-{:03}","jobtype":"T","args":[]}})", i));
+  ASSERT_TRUE(
+      at_desk(*engine_, workers_[0], [&](Desk& desk) { return desk.enqueue(texts); }).has_value());
+  const metrics::Counter& commits = registry_.counter(kCommits);
+  const std::uint64_t before = commits.total();
+  int cancelled = 0;
+  run([&](net::TaskGroup& group) -> net::Task<> {
+    for (int i = 0; i < kJobs; ++i) {
+      auto cancel = [&, i]() -> net::Task<> {
+        Desk desk(*engine_, group);
+        const Result<> done = co_await desk.cancel(fmt::format("the-job-{:03}", i));
+        cancelled += done ? 1 : 0;
+      };
+      HR_ASSERT(group.spawn(std::move(cancel)));
+    }
+    co_return;
+  });
+  EXPECT_EQ(cancelled, kJobs);
+  EXPECT_LE(commits.total() - before, 3U);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "headroom/fwp/command.h"
 #include "headroom/json/json.h"
+#include "headroom/json/raw.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
 
@@ -307,14 +308,6 @@ bool is_name(std::string_view raw, std::string_view name) {
 
 }  // namespace
 
-std::optional<std::string_view> raw_member(std::string_view object, std::string_view name) {
-  const auto members = fwp::members_of(object);
-  for (std::size_t i = 0; members && i < members->size(); ++i) {
-    if (is_name((*members)[i].name, name)) return (*members)[i].value;
-  }
-  return std::nullopt;
-}
-
 void append_members(std::string& out, std::string_view object,
                     std::initializer_list<std::string_view> without) {
   const auto members = fwp::members_of(object);
@@ -347,15 +340,15 @@ std::string with_jid(std::string_view text, std::string_view jid) {
 }
 
 Result<std::string> next_in_chain(std::string_view text, std::string_view jid) {
-  const auto custom = raw_member(text, "custom");
-  const auto chain = custom ? raw_member(*custom, "chain") : std::nullopt;
-  const auto jobs = chain ? fwp::elements_of(*chain) : std::vector<std::string_view>{};
+  const auto chain = json::raw_member(json::raw_member(text, "custom"), "chain");
+  if (chain.empty()) return fail(Errc::not_found, "nothing follows");
+  const auto jobs = fwp::elements_of(chain);
   if (!jobs || jobs->empty()) return fail(Errc::not_found, "nothing follows");
   std::string whole = "{";
   append_members(whole, jobs->front(), {"custom"});
   whole += R"("custom":{)";
-  const auto own = raw_member(jobs->front(), "custom");
-  if (own && own->starts_with('{')) append_members(whole, *own, {"chain"});
+  const auto own = json::raw_member(jobs->front(), "custom");
+  if (own.starts_with('{')) append_members(whole, own, {"chain"});
   if (jobs->size() > 1) {
     whole += R"("chain":[)";
     for (std::size_t i = 1; i < jobs->size(); ++i) whole.append((*jobs)[i]) += ',';

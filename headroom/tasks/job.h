@@ -89,10 +89,7 @@ struct Verdict {
 // Its jobtype, for people; "" when the text has none.
 [[nodiscard]] std::string type_of(const Job& job);
 
-// The value of a member of a JSON object as it was written; nothing: it has none of this name. Both texts below must be valid.
-[[nodiscard]] std::optional<std::string_view> raw_member(std::string_view object,
-                                                         std::string_view name);
-// Appends the members of an object as they were written, but those of the names in `without`, each followed by a comma.
+// Appends the members of a JSON object, which must be valid, as they were written, but those of the names in `without`, each followed by a comma.
 void append_members(std::string& out, std::string_view object,
                     std::initializer_list<std::string_view> without);
 

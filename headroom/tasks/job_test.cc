@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "headroom/json/json.h"
+#include "headroom/tasks/batch.h"
+#include "headroom/tasks/schedule.h"
 
 namespace headroom::tasks {
 namespace {
@@ -201,6 +203,17 @@ TEST(Job, AChainIsCheckedWhenItComesAndGivesItsJobsOneAfterTheOther) {
     ASSERT_FALSE(refused.has_value()) << wrong;
     EXPECT_NE(refused.error().message.find("chain"), std::string::npos) << refused.error().message;
   }
+}
+
+// Readers of JSON differ in which of them they take.
+TEST(Job, AMemberThatStandsTwiceIsRefused) {
+  const auto refused = [](const auto& read) {
+    return !read.has_value() && read.error().message.contains("twice");
+  };
+  EXPECT_TRUE(refused(
+      read_job(R"({"jid":"12345678","jobtype":"A","args":[],"custom":{},"custom":{}})", kNow)));
+  EXPECT_TRUE(refused(Batch::read(R"({"success":{"jobtype":"A"},"success":{}})", kNow)));
+  EXPECT_TRUE(refused(Schedule::read("s", R"({"cron":"* * * * *","job":{},"job":{}})")));
 }
 
 TEST(Job, AMemberIsPutInFrontOfTheOthers) {

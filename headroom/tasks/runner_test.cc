@@ -10,7 +10,7 @@
 
 #include "headroom/base/assert.h"
 #include "headroom/base/text.h"
-#include "headroom/tasks/desk.h"
+#include "headroom/tasks/desk_fixture_test.h"
 #include "headroom/tasks/push.h"
 #include "headroom/tasks/sqlite_store.h"
 
@@ -55,7 +55,12 @@ class RunnerTest : public ::testing::Test {
     for (int i = 0; i < 2000 && !question(); ++i) std::this_thread::sleep_for(5ms);
     EXPECT_TRUE(question());
   }
-  Desk desk() { return {*engine_, options_}; }
+  Result<JobView> find(std::string_view jid) {
+    return at_desk(*engine_, workers_[1], [jid](Desk& desk) { return desk.find(jid); });
+  }
+  BoardStatus status() {
+    return at_desk(*engine_, workers_[1], [](Desk& desk) { return desk.overview(); })->board;
+  }
 
   net::Workers workers_{2};
   std::filesystem::path directory_;
@@ -79,7 +84,7 @@ TEST_F(RunnerTest, JobsOfTheLibraryAreRunOnceEachOnAllWorkersAtOnce) {
   runner.start();
   std::vector<NewJob> jobs(200, NewJob{.jobtype = "Add", .args = "[1,2]"});
   for (const auto& answer : put(jobs)) EXPECT_TRUE(answer.has_value());
-  eventually([&] { return desk().status()->done == 200; });
+  eventually([&] { return status().done == 200; });
   EXPECT_EQ(ran, 200);
   EXPECT_GT(most, 1);
   EXPECT_LE(most, 8);
@@ -103,11 +108,11 @@ TEST_F(RunnerTest, AFailureAnExceptionAndAMissingHandlerAreTheJobsFailure) {
                                  {.jobtype = "Throws", .jid = "the-job-throws", .retry = -1},
                                  {.jobtype = "Unknown", .jid = "the-job-unknown", .retry = -1}}))
     EXPECT_TRUE(answer.has_value());
-  eventually([&] { return desk().status()->failed == 3; });
-  EXPECT_NE(desk().find("the-job-fails")->job.body.find("no line today"), std::string::npos);
-  EXPECT_GT(desk().find("the-job-fails")->place.key.rank, wall_now() + 900000 * kSecond);
-  EXPECT_NE(desk().find("the-job-throws")->job.body.find("thrown out"), std::string::npos);
-  EXPECT_NE(desk().find("the-job-unknown")->job.body.find("no handler"), std::string::npos);
+  eventually([&] { return status().failed == 3; });
+  EXPECT_NE(find("the-job-fails")->job.body.find("no line today"), std::string::npos);
+  EXPECT_GT(find("the-job-fails")->place.key.rank, wall_now() + 900000 * kSecond);
+  EXPECT_NE(find("the-job-throws")->job.body.find("thrown out"), std::string::npos);
+  EXPECT_NE(find("the-job-unknown")->job.body.find("no handler"), std::string::npos);
   engine_->stop_waiting();
 }
 
@@ -128,14 +133,16 @@ TEST_F(RunnerTest, ProgressAndResultAreKeptAndACancelledJobIsStopped) {
   put({{.jobtype = "Long", .jid = "the-long-job", .custom = R"({"track":1})"},
        {.jobtype = "Short", .jid = "the-short-job", .custom = R"({"track":1})"}});
   eventually([&] {
-    const auto found = desk().find("the-long-job");
+    const auto found = find("the-long-job");
     return found && found->track.percent == 40;
   });
-  eventually([&] { return desk().find("the-short-job")->track.result == R"({"sum":3})"; });
-  EXPECT_TRUE(desk().cancel("the-long-job").has_value());
+  eventually([&] { return find("the-short-job")->track.result == R"({"sum":3})"; });
+  EXPECT_TRUE(at_desk(*engine_, workers_[1], [](Desk& desk) {
+                return desk.cancel("the-long-job");
+              }).has_value());
   eventually([&] { return stopped.load(); });
-  EXPECT_EQ(desk().find("the-long-job")->state, "cancelled");
-  EXPECT_EQ(desk().status()->failed, 0U);
+  EXPECT_EQ(find("the-long-job")->state, "cancelled");
+  EXPECT_EQ(status().failed, 0U);
   engine_->stop_waiting();
 }
 
@@ -150,8 +157,8 @@ TEST_F(RunnerTest, WhatItsEndCutsShortGoesBackAndIsNoFailure) {
   put({{.jobtype = "Long", .jid = "the-long-job"}});
   begun.wait();
   runner->stop();
-  eventually([&] { return desk().find("the-long-job")->state == "waiting"; });
-  EXPECT_EQ(desk().status()->failed, 0U);
+  eventually([&] { return find("the-long-job")->state == "waiting"; });
+  EXPECT_EQ(status().failed, 0U);
   runner.reset();
 }
 

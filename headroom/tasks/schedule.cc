@@ -6,6 +6,7 @@
 #include <array>
 
 #include "headroom/json/json.h"
+#include "headroom/json/raw.h"
 #include "headroom/json/reader.h"
 #include "headroom/json/writer.h"
 
@@ -67,7 +68,7 @@ Result<Schedule> Schedule::read(std::string name, std::string_view text) {
   if (auto read = in.finish(); !read) return pass(read);
   if (schedule.name.empty() || schedule.name.size() > kNameLimit)
     return fail(Errc::invalid, "a schedule's name has 1 to 200 characters");
-  schedule.job = raw_member(text, "job").value_or("");
+  schedule.job = json::raw_member(text, "job");
   schedule.last = last.empty() ? 0 : parse_time(last).value_or(0);
   schedule.ran = ran.empty() ? 0 : parse_time(ran).value_or(0);
   auto cron = schedule.parsed();

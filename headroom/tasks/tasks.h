@@ -21,7 +21,6 @@
 #include "headroom/net/worker.h"
 #include "headroom/tasks/board.h"
 #include "headroom/tasks/chores.h"
-#include "headroom/tasks/desk.h"
 #include "headroom/tasks/engine.h"
 #include "headroom/tasks/options.h"
 #include "headroom/tasks/push.h"
@@ -57,8 +56,6 @@ class Tasks final : public net::Health {
 
   // Null until start().
   [[nodiscard]] Engine* engine() const { return serves_ ? engine_.get() : nullptr; }
-  // Once it serves.
-  [[nodiscard]] Desk desk() const { return Desk(*engine_, options_); }
   // As it was at most a second ago.
   [[nodiscard]] BoardStatus status() const;
   [[nodiscard]] std::vector<net::HealthReport> health() const override;

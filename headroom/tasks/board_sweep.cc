@@ -1,0 +1,95 @@
+// Going through a lane, and what people do to a job: remove, requeue, kill.
+#include "headroom/base/assert.h"
+#include "headroom/tasks/board_parts.h"
+
+namespace headroom::tasks {
+
+Result<Board::Swept> Board::sweep(LaneId from, const Key& after, std::size_t limit, Act act,
+                                  const Filter& filter, const Now& now, Running running) {
+  Swept swept{.last = after};
+  auto found = store_.read(from, after, limit);
+  if (!found) return pass(found);
+  swept.end = found->end;
+  const TimePoint until = Clock::now() + kSweepTime;
+  for (StoredJob& stored : found->jobs) {
+    if (Clock::now() >= until && swept.last != after) {
+      swept.end = false;
+      break;
+    }
+    swept.last = stored.place.key;
+    const auto held = entries_.find(stored.job.seq);
+    const bool leased = held != entries_.end() && held->second->leased;
+    if (leased && running == Running::passed_over) continue;
+    if (filter && !filter(stored.job)) continue;
+    ++swept.matched;
+    if (act == Act::none) {
+      swept.jobs.push_back(std::move(stored));
+    } else if (auto done = sweep_one(stored, act, now); !done) {
+      return pass(done);
+    }
+  }
+  return swept;
+}
+
+Result<> Board::act_on(std::string_view jid, const Place& place, Act act, const Now& now) {
+  const auto held = entries_.find(place.key.seq);
+  if (held == entries_.end()) return fail(Errc::conflict, std::string(kHasMoved));
+  const Entry& entry = *held->second;
+  if (!entry.free() || entry.place != place || entry.job.jid != jid ||
+      (entry.leased && act != Act::remove))
+    return fail(Errc::conflict, std::string(kHasMoved));
+  HR_ASSERT(act != Act::kill);  // that writes its text
+  StoredJob stored{entry.job, entry.place};
+  return sweep_one(stored, act, now);
+}
+
+// A job of a lane, whether it is in memory or not.
+Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
+  const auto held = entries_.find(stored.job.seq);
+  Entry* entry = held == entries_.end() ? nullptr : held->second.get();
+  if (entry != nullptr && !entry->free()) return {};
+  if (entry != nullptr && entry->leased && act != Act::remove) return {};
+  Result<Place> to = Place{kDead, {now.wall, stored.job.seq}};
+  if (act == Act::requeue) to = ready_place(stored.job);
+  if (!to) return pass(to);
+  if (act == Act::remove && entry != nullptr) {
+    if (auto gone = stage_remove(entry, Ending::dropped, now); !gone) return gone;
+    staged_.back().cancelled = entry->leased;
+    return {};
+  }
+  if (act == Act::kill) {
+    if (auto unlocked = stage_unlock(stored.job); !unlocked) return unlocked;
+  }
+  if (act == Act::kill && !stored.job.bid.empty() && !stored.job.failed) {
+    if (auto counted = count_in_batch(stored.job, Ending::dropped, now); !counted) return counted;
+    stored.job.failed = true;
+    if (auto written = noted(store_.rewrite(stored.job)); !written) return written;
+  }
+  if (act != Act::remove) {
+    if (auto tracked = stage_track(stored.job,
+                                   act == Act::kill ? TrackState::dead : TrackState::enqueued, now);
+        !tracked)
+      return tracked;
+  }
+  if (entry != nullptr) {
+    auto moved = stage_move(entry, *to);
+    if (moved) staged_.back().failed = stored.job.failed;
+    return moved;
+  }
+  if (act == Act::remove) {
+    if (auto gone = noted(store_.remove(stored.place)); !gone) return gone;
+    if (auto ended = stage_end(stored.job, Ending::dropped, now); !ended) return ended;
+    staged_.push_back({.kind = Change::Kind::remove_spilled, .from = stored.place.lane});
+    return {};
+  }
+  if (stored.place == *to) return {};
+  if (auto moved = noted(store_.move(stored.place, *to)); !moved) return moved;
+  auto added = std::make_unique<Entry>();
+  added->job = std::move(stored.job);
+  added->place = *to;
+  staged_.push_back(
+      {.kind = Change::Kind::add_spilled, .added = std::move(added), .from = stored.place.lane});
+  return {};
+}
+
+}  // namespace headroom::tasks
