@@ -474,6 +474,31 @@ class Traps(Cached):
             self.assertEqual(wire.values("SELECT it FROM t.v"), [f"turn {turn}"])
             self.assertNotEqual(self.stream(server)["what"], flushes)
 
+    def test_what_sessions_begin_with_is_changed_and_nothing_is_cached_until_a_restart(self):
+        self.addCleanup(self.cluster.superuser, "ALTER ROLE booking RESET search_path; DROP SCHEMA IF EXISTS u CASCADE")
+        self.cluster.superuser("ALTER ROLE booking SET search_path = t")
+        self.direct("DROP SCHEMA IF EXISTS u CASCADE; CREATE SCHEMA u; CREATE TABLE u.rooms (id int, name text); INSERT INTO u.rooms VALUES (1, 'other')")
+        server = self.cached()
+        sql = "SELECT name FROM rooms WHERE id = 1"
+        self.assertEqual(self.warm(server, self.wire(server), sql), ["room 1"])
+        self.cluster.superuser("ALTER ROLE booking SET search_path = u")
+        self.wire(server, database="headroom").query("RECONNECT")
+        wire = self.wire(server)
+        eventually(lambda: wire.values(sql) == ["other"])
+        for turn in range(5):
+            for _ in range(3):
+                wire.values(sql)
+            if turn % 2:
+                self.direct(f"UPDATE u.rooms SET name = 'turn {turn}'")
+            else:
+                wire.query(f"UPDATE rooms SET name = 'turn {turn}'")
+            time.sleep(0.05)
+            self.assertEqual(wire.values(sql), [f"turn {turn}"])
+        self.refused(server, wire, sql, "ALTER ROLE")
+        server.kill()
+        server = self.cached()
+        self.assertEqual(self.warm(server, self.wire(server), sql), ["turn 4"])
+
     def test_inherited_rows_drop_their_parents_results(self):
         server = self.cached()
         wire = self.wire(server)

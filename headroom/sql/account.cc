@@ -54,10 +54,12 @@ void Account::set_welcome(const postgres::Settings& reported) {
   welcome_ = std::make_shared<const postgres::Settings>(reported);
 }
 
-void Account::set_defaults(const std::string& path, const std::string& isolation) {
+void Account::set_defaults(const std::string& path, const std::string& isolation,
+                           const std::string& defaults) {
   const std::scoped_lock lock(mutex_);
   if (welcome_) return;
   path_ = path;
+  defaults_ = defaults;
   reads_committed_ = isolation == "read committed";
 }
 

@@ -58,7 +58,10 @@ class Account {
   [[nodiscard]] const std::string& path() const { return path_; }
   // Whether its transactions are READ COMMITTED unless they say otherwise.
   [[nodiscard]] bool reads_committed() const { return reads_committed_; }
-  void set_defaults(const std::string& path, const std::string& isolation);
+  // What the catalogue said of defaults then; where it says something else, its sessions do not begin alike any more.
+  [[nodiscard]] const std::string& defaults() const { return defaults_; }
+  void set_defaults(const std::string& path, const std::string& isolation,
+                    const std::string& defaults);
 
   metrics::Counter& queries;
   metrics::Counter& transactions;
@@ -80,6 +83,7 @@ class Account {
   std::shared_ptr<const postgres::Settings> welcome_;
   std::unordered_map<std::string, std::string> known_;
   std::string path_;
+  std::string defaults_;
   bool reads_committed_ = false;
 };
 

@@ -50,8 +50,9 @@ bool CachedReads::may_be_cached() const {
 }
 
 Asker CachedReads::asker() const {
-  return {s_.account_->database(), s_.user_, s_.wanted_, s_.account_->path(),
-          s_.server_reads_alike_};
+  return {
+      s_.account_->database(), s_.user_, s_.wanted_, s_.account_->path(), s_.account_->defaults(),
+      s_.server_reads_alike_};
 }
 
 // A Query; or Bind, Describe of the portal, Execute of all its rows and Sync, perhaps with the Parse of a statement without a name before them.

@@ -286,8 +286,11 @@ net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std
   }
   auto odd = co_await postgres::ask(server, std::string(kOddOperators), deadline);
   if (!odd) co_return pass(odd);
+  auto defaults = co_await postgres::ask(server, std::string(kDefaultsQuery), deadline);
+  if (!defaults) co_return pass(defaults);
   auto ended = co_await postgres::ask(server, "COMMIT", deadline);
   if (!ended) co_return pass(ended);
+  made.set_defaults(defaults->empty() ? "" : defaults->front()[0].value_or(""));
   co_return made.make(version, odd->empty() || is_true(odd->front()[0]));
 }
 

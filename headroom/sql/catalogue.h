@@ -56,6 +56,8 @@ class Catalogue {
   [[nodiscard]] const std::vector<std::string>& column_functions() const {
     return column_functions_;
   }
+  // What kDefaultsQuery gave: another one, and new server connections begin with other settings.
+  [[nodiscard]] const std::string& defaults() const { return defaults_; }
   [[nodiscard]] std::size_t size() const { return tables_.size(); }
   [[nodiscard]] std::uint64_t version() const { return version_; }
 
@@ -64,10 +66,19 @@ class Catalogue {
   std::map<postgres::RelationName, Table> tables_;
   std::unordered_map<std::string, Function> functions_;
   std::vector<std::string> column_functions_;
+  std::string defaults_;
   bool odd_operators_ = false;
   std::uint64_t version_ = 0;
 };
 using CataloguePointer = std::shared_ptr<const Catalogue>;
+
+// What sessions of this database begin with by ALTER ROLE and ALTER DATABASE ... SET: one text.
+inline constexpr std::string_view kDefaultsQuery =
+    "SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(s.setdatabase::text || ' ' || "
+    "s.setrole::text || ' ' || s.setconfig::text, ' ' ORDER BY s.setdatabase, s.setrole), '')) "
+    "FROM "
+    "pg_catalog.pg_db_role_setting s WHERE s.setdatabase = 0 OR s.setdatabase = (SELECT d.oid FROM "
+    "pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())";
 
 // Asks an idle server. Errc as postgres::ask().
 [[nodiscard]] net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server,

@@ -28,6 +28,7 @@ class CatalogueRows {
   // name: called with one row, as its columns are, and not immutable.
   void add_column_function(const Row& row);
   // Once.
+  void set_defaults(std::string text) { made_->defaults_ = std::move(text); }
   [[nodiscard]] CataloguePointer make(std::uint64_t version, bool odd_operators);
 
  private:

@@ -141,7 +141,7 @@ KnownPlanPointer ResultCache::plan(std::size_t worker, Classifier& classifier, C
   Part& part = *parts_[worker];
   std::string& name = part.name;
   name.assign(stream.tag()).append(1, '\0').append(path_of(asker)).append(1, '\0');
-  name.append(acts_as(asker)).append(1, '\0').append(text);
+  name.append(acts_as(asker)).append(1, '\0').append(asker.account_defaults).append(text);
   const auto found = part.plans.find(std::string_view(name));
   if (found != part.plans.end() && found->second->catalogue &&
       found->second->catalogue->version() == stream.version())
@@ -201,6 +201,15 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
     known.plan.cacheable = known.plan.reads_known = known.plan.calm = false;
     known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
     known.plan.refuse(Refusal::function, "it may call a function as a column");
+  }
+  if (known.catalogue && known.catalogue->defaults() != asker.account_defaults) {
+    // Server connections are of either kind: which tables the names mean is not known.
+    if (!known.plan.changes.empty())
+      known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
+    known.plan.cacheable = known.plan.reads_known = known.plan.calm = false;
+    known.plan.refuse(Refusal::settings,
+                      "what sessions begin with was changed (ALTER ROLE or DATABASE ... SET): the "
+                      "proxy needs a restart");
   }
   if (!known.catalogue) {
     known.plan.cacheable = false;

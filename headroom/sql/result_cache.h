@@ -29,6 +29,8 @@ struct Asker {
   const std::string& user;
   const postgres::Settings& settings;  // of the session, beside its account's
   const std::string& account_path;     // search_path without them
+  const std::string&
+      account_defaults;     // what the catalogue said of defaults, when the path was asked for
   bool reads_alike = true;  // the server reads texts as they are read here, but for these settings
 };
 
