@@ -235,11 +235,12 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
     s_.has_unnamed_ = s_.unnamed_here_ = false;
   }
   const TimePoint now = Clock::now();
-  const auto trace = link::parse_traceparent(request.traceparent);
-  const link::RequestPointer its = trace ? s_.room_.link.requests.find(*trace, now) : s_.request_;
+  const auto context = link::parse_trace_context(request.traceparent);
+  const link::RequestPointer its =
+      context ? s_.room_.link.requests.find(context->trace, now) : s_.request_;
   results_.tell(its.get(), *plan_);
   const auto before = s_.traced_;
-  if (trace) s_.follow_trace(request.traceparent);
+  if (context) s_.follow_trace(*context);
   if (s_.traced_) s_.record_span(shape_->query, now, Clock::now(), "cache", {});
   s_.traced_ = before;
   std::string& out = s_.to_client();

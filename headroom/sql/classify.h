@@ -76,6 +76,8 @@ struct Decision {
 };
 using DecisionPointer = std::shared_ptr<const Decision>;
 
+// /* headroom:primary */
+[[nodiscard]] bool is_hinted(std::string_view text);
 // Of a text's blanked form, as a Classifier's decisions have it.
 [[nodiscard]] std::uint64_t fingerprint_of(std::string_view text);
 

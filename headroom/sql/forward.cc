@@ -3,6 +3,7 @@
 
 #include "headroom/base/assert.h"
 #include "headroom/sql/cached_reads.h"
+#include "headroom/sql/comment.h"
 
 namespace headroom::sql {
 namespace {
@@ -206,7 +207,7 @@ bool Session::take_refused(const pgwire::Frame& frame) {
 
 bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool whole) {
   std::string_view query = body.substr(0, body.find('\0'));
-  if (whole) look_for_tie(query);
+  if (whole) query = without_comment(query);
   // What is remembered of its form says that it leaves nothing behind, or it is looked at.
   const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view());
   const bool known = decision->fingerprint != 0;
@@ -264,8 +265,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     fatal("08P01", "malformed Parse message");
     return false;
   }
-  std::string_view query = parse->query;
-  look_for_tie(query);
+  const std::string_view query = without_comment(parse->query);
   if (parse->name.empty()) {
     unnamed_decision_ = decision_of(frame, body);
     unnamed_query_ = query;

@@ -102,10 +102,24 @@ void writes(Walk& walk, const RangeVar* table) {
   if (table != nullptr) add(walk, walk.decision.writes, table->schemaname, table->relname);
 }
 
-void calls(Walk& walk, const List* name) {
+// Where it is not written there which setting is asked for, it may be one of a server's own.
+bool asks_for_server_state(const FuncCall* call) {
+  if (call->args == NIL) return false;
+  const auto* name = static_cast<const Node*>(list_nth(call->args, 0));
+  if (IsA(name, TypeCast)) name = reinterpret_cast<const TypeCast*>(name)->arg;
+  if (!IsA(name, A_Const)) return true;
+  const auto* constant = reinterpret_cast<const A_Const*>(name);
+  return !constant->isnull && IsA(&constant->val, String) &&
+         names_server_state(strVal(&constant->val));
+}
+
+void calls(Walk& walk, const FuncCall* call) {
+  const List* name = call->funcname;
   const int parts = list_length(name);
   if (parts == 0) return;
   const char* last = strVal(list_nth(name, parts - 1));
+  if (std::string_view(last) == "current_setting" && asks_for_server_state(call))
+    walk.decision.local_state = true;
   add(walk, walk.decision.functions, parts > 1 ? strVal(list_nth(name, parts - 2)) : nullptr, last);
 }
 
@@ -181,7 +195,7 @@ bool visit_one(Walk& walk, Node* node) {
     case T_MergeStmt: return visit_change(walk, reinterpret_cast<MergeStmt*>(node));
     case T_RangeVar: reads(walk, reinterpret_cast<RangeVar*>(node)); return false;
     case T_RangeTableSample: walk.decision.samples = true; break;
-    case T_FuncCall: calls(walk, reinterpret_cast<FuncCall*>(node)->funcname); break;
+    case T_FuncCall: calls(walk, reinterpret_cast<FuncCall*>(node)); break;
     case T_CurrentOfExpr: walk.decision.local_state = true; break;
     case T_SQLValueFunction:
       if (reinterpret_cast<SQLValueFunction*>(node)->op < SVFOP_CURRENT_ROLE)

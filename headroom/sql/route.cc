@@ -27,11 +27,6 @@ bool says_nothing(char type) {
          type == from_server::kRowDescription || type == from_server::kParameterDescription;
 }
 
-std::string_view cut(std::string_view text) {
-  const TrailingComment found = cut_comment(text);
-  return found.cut ? found.text : text;
-}
-
 // What a replica refuses because it is one.
 bool is_refusal(std::string_view sqlstate) {
   return sqlstate == "25006" || sqlstate == "0A000" || sqlstate == "55000";
@@ -164,10 +159,10 @@ bool Session::has_what_it_needs(const pgwire::Frame& frame, std::string_view bod
 
 // Of what a Query, Parse or Bind is about.
 std::string_view Session::text_of(const pgwire::Frame& frame, std::string_view body) const {
-  if (frame.type == from_client::kQuery) return cut(body.substr(0, body.find('\0')));
+  if (frame.type == from_client::kQuery) return without_comment(body.substr(0, body.find('\0')));
   if (frame.type == from_client::kParse) {
     const auto parse = pgwire::parse_parse(body);
-    return parse ? cut(parse->query) : std::string_view();
+    return parse ? without_comment(parse->query) : std::string_view();
   }
   pgwire::Reader in(body);
   (void)in.text();

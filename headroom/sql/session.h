@@ -218,12 +218,11 @@ class Session {
 
   // --- tie.cc: whose request it is, and what its session has written ---
   void tie(const pgwire::Frame& frame, std::string_view body);
-  void look_for_tie(std::string_view& query);
   [[nodiscard]] bool take_own_setting(const pgwire::Frame& frame, std::string_view query);
   void untie();
   // --- traced.cc ---
   // Whether it is recorded, and whose part this is.
-  void follow_trace(std::string_view traceparent);
+  void follow_trace(const link::TraceContext& context);
   void record_span(std::string_view query, TimePoint began, TimePoint ended,
                    std::string_view answered_by, std::string_view sqlstate);
   [[nodiscard]] std::vector<std::string> names() const;
