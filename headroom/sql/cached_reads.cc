@@ -86,7 +86,7 @@ std::optional<CachedReads::Request> CachedReads::find_request() const {
     made.text = s_.unnamed_query_;
     made.types = s_.unnamed_types_;
   } else if (!bind->statement.empty()) {
-    const StatementPointer* known = s_.find_statement(bind->statement);
+    const StatementPointer* known = s_.statements_.find(bind->statement);
     if (known == nullptr || made.parses) return std::nullopt;
     made.text = (*known)->query;
     made.types = (*known)->types;

@@ -16,7 +16,8 @@ constexpr std::size_t kEntry = 128;  // of a decision beside its names and its t
 
 std::size_t size_of(const Decision& decision) {
   std::size_t bytes = sizeof decision;
-  for (const auto* names : {&decision.reads, &decision.writes, &decision.functions}) {
+  for (const auto* names :
+       {&decision.reads, &decision.writes, &decision.functions, &decision.applies}) {
     for (const ObjectName& each : *names)
       bytes += sizeof each + each.schema.capacity() + each.name.capacity();
   }

@@ -123,6 +123,15 @@ void calls(Walk& walk, const FuncCall* call) {
   add(walk, walk.decision.functions, parts > 1 ? strVal(list_nth(name, parts - 2)) : nullptr, last);
 }
 
+// An operator, or a type that is cast to: those that PostgreSQL's grammar itself makes of its keywords are in pg_catalog.
+void applies(Walk& walk, const List* name) {
+  const int parts = list_length(name);
+  if (parts == 0) return;
+  const char* schema = parts > 1 ? strVal(list_nth(name, parts - 2)) : nullptr;
+  if (schema == nullptr || std::string_view(schema) != "pg_catalog")
+    add(walk, walk.decision.applies, schema, strVal(list_nth(name, parts - 1)));
+}
+
 bool visit(Node* node, void* context);
 bool descend(Walk& walk, Node* node) {
   return raw_expression_tree_walker(
@@ -196,6 +205,14 @@ bool visit_one(Walk& walk, Node* node) {
     case T_RangeVar: reads(walk, reinterpret_cast<RangeVar*>(node)); return false;
     case T_RangeTableSample: walk.decision.samples = true; break;
     case T_FuncCall: calls(walk, reinterpret_cast<FuncCall*>(node)); break;
+    case T_A_Expr: applies(walk, reinterpret_cast<A_Expr*>(node)->name); break;
+    case T_TypeCast: {
+      const TypeName* type = reinterpret_cast<TypeCast*>(node)->typeName;
+      if (type != nullptr) applies(walk, type->names);
+      break;
+    }
+    case T_SortBy: applies(walk, reinterpret_cast<SortBy*>(node)->useOp); break;
+    case T_SubLink: applies(walk, reinterpret_cast<SubLink*>(node)->operName); break;
     case T_CurrentOfExpr: walk.decision.local_state = true; break;
     case T_SQLValueFunction:
       if (reinterpret_cast<SQLValueFunction*>(node)->op < SVFOP_CURRENT_ROLE)

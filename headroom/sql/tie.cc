@@ -73,8 +73,11 @@ void Session::note_write(const Decision& decision, Refused refused) {
   const bool more = stays_with_primary_ || refused == Refused::yes;
   if (cluster().alone() || reads_on_replica() || (only_reads(decision) && !more)) return;
   if ((decision.its_class == Class::session || decision.its_class == Class::transaction) &&
-      decision.functions.empty())
+      decision.functions.empty()) {
+    if (attempt_) attempt_->reads = false;
     return;
+  }
+  if (attempt_) attempt_->reads = false;
   wrote_ = true;
   changed_schema_ = changed_schema_ || decision.its_class >= Class::schema;
   for (std::string& name : names()) {
