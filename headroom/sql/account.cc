@@ -1,5 +1,7 @@
 #include "headroom/sql/account.h"
 
+#include <algorithm>
+
 #include "headroom/sql/metrics.h"
 
 namespace headroom::sql {
@@ -42,6 +44,13 @@ Account::Account(net::Workers& workers, const postgres::Means& means, const Data
   gauge(kPoolIdle, &postgres::PoolStatus::idle);
   gauge(kPoolWaiting, &postgres::PoolStatus::waiting);
   gauge(kPoolLimit, &postgres::PoolStatus::limit);
+}
+
+bool Account::sleeps() const {
+  return clients_ == 0 && std::ranges::all_of(pools_, [](const auto& pool) {
+           const postgres::PoolStatus its = pool->status();
+           return its.open == 0 && its.waiting == 0;
+         });
 }
 
 std::shared_ptr<const postgres::Settings> Account::welcome() const {

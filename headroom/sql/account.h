@@ -1,7 +1,7 @@
 // headroom/sql/account.h - one database as one user: its pools, what a client is told when it logs in, its counters.
 //
 // Owns: the pools, one for each server. Worker: any; what is not the pool's is under a short lock, taken at logins, or a worker's own cell.
-// Invariants: (1) an account lives until the room ends; (2) `welcome` is what the server itself reported.
+// Invariants: (1) an account lives until the room ends, and sleeps while it has no client and no connection; (2) `welcome` is what the server itself reported.
 // Limits: kMostKnown start-up settings whose canonical values are remembered.
 #pragma once
 
@@ -63,6 +63,12 @@ class Account {
   void set_defaults(const std::string& path, const std::string& isolation,
                     const std::string& defaults);
 
+  // Whether nobody uses it, for the limit of those who do.
+  [[nodiscard]] bool sleeps() const;
+  // Under the room's mutex.
+  void client_comes() { ++clients_; }
+  void client_goes() { --clients_; }
+
   metrics::Counter& queries;
   metrics::Counter& transactions;
   metrics::Counter& errors;
@@ -85,6 +91,7 @@ class Account {
   std::string path_;
   std::string defaults_;
   bool reads_committed_ = false;
+  std::size_t clients_ = 0;
 };
 
 }  // namespace headroom::sql

@@ -86,7 +86,7 @@ void Session::pop() {
   }
   expected_.clear();
   first_ = 0;
-  if (expected_.capacity() > 64) expected_.shrink_to_fit();
+  if (expected_.capacity() > 16) expected_.shrink_to_fit();
 }
 
 // What Headroom answers itself, once its turn has come.
@@ -234,13 +234,11 @@ void Session::take_error(std::string_view body) {
     dirty_ = true;
   if (front().ends_by_ready()) return;
   // The server ignores all until the Sync: what was expected before it does not come.
+  undo_names(first_);
   while (outstanding() > 0 && front().kind != Kind::sync) {
     const Expected& skipped = front();
-    if (skipped.statement && skipped.action != Action::local)
+    if (skipped.kind == Kind::parse && skipped.statement && skipped.action != Action::local)
       server_->prepared.remove(skipped.statement->id);
-    if (skipped.statement && skipped.action != Action::swallow)
-      std::erase_if(statements_,
-                    [&](const auto& each) { return each.second == skipped.statement; });
     if (skipped.kind == Kind::close && skipped.action == Action::swallow) dirty_ = true;
     if (skipped.kind == Kind::parse && !skipped.statement) unnamed_here_ = false;
     pop();
@@ -309,8 +307,10 @@ void Session::end_pins(bool idle) {
 // of which nothing has been sent in part.
 void Session::server_lost(const Error& why) {
   if (reads_on_replica()) cluster().failed(server_at_);
-  if (reads_on_replica() && may_retry()) {
-    log::info("sql", "{}/{}: a replica was lost, the primary is asked: {}",
+  const bool again = attempt_ && attempt_->reads && !replanned_;
+  if ((reads_on_replica() || again) && may_retry()) {
+    account_->lost.at(worker().index()).add();
+    log::info("sql", "{}/{}: a server was lost with a read, another one is asked: {}",
               account_->database().name, user_, why.message);
     return retry(false);
   }
@@ -330,6 +330,7 @@ void Session::server_lost(const Error& why) {
               why.message);
   const bool was_idle = outstanding() == 0;
   const bool in_frame = back_left_ > 0;
+  undo_names(first_);
   expected_.clear();
   first_ = 0;
   tell_server(nullptr);

@@ -87,7 +87,7 @@ std::optional<CachedReads::Request> CachedReads::find_request() const {
     made.text = s_.unnamed_query_;
     made.types = s_.unnamed_types_;
   } else if (!bind->statement.empty()) {
-    const StatementPointer* known = s_.find_statement(bind->statement);
+    const StatementPointer* known = s_.statements_.find(bind->statement);
     if (known == nullptr || made.parses) return std::nullopt;
     made.text = (*known)->query;
     made.types = (*known)->types;
@@ -236,11 +236,12 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
     s_.has_unnamed_ = s_.unnamed_here_ = false;
   }
   const TimePoint now = Clock::now();
-  const auto trace = link::parse_traceparent(request.traceparent);
-  const link::RequestPointer its = trace ? s_.room_.link.requests.find(*trace, now) : s_.request_;
+  const auto context = link::parse_trace_context(request.traceparent);
+  const link::RequestPointer its =
+      context ? s_.room_.link.requests.find(context->trace, now) : s_.request_;
   results_.tell(its.get(), *plan_);
   const auto before = s_.traced_;
-  if (trace) s_.follow_trace(request.traceparent);
+  if (context) s_.follow_trace(*context);
   if (s_.traced_) s_.record_span(shape_->query, now, Clock::now(), "cache", {});
   s_.traced_ = before;
   std::string& out = s_.to_client();

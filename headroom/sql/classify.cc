@@ -12,15 +12,12 @@
 namespace headroom::sql {
 namespace {
 
-constexpr std::string_view kHint =
-    "headroom:primary";  // wherever it stands: at worst a read goes to the primary
-bool is_hinted(std::string_view text) { return text.find(kHint) != std::string_view::npos; }
-
 constexpr std::size_t kEntry = 128;  // of a decision beside its names and its text
 
 std::size_t size_of(const Decision& decision) {
   std::size_t bytes = sizeof decision;
-  for (const auto* names : {&decision.reads, &decision.writes, &decision.functions}) {
+  for (const auto* names :
+       {&decision.reads, &decision.writes, &decision.functions, &decision.applies}) {
     for (const ObjectName& each : *names)
       bytes += sizeof each + each.schema.capacity() + each.name.capacity();
   }
@@ -54,6 +51,9 @@ void append_form(std::string& form, std::string_view text) {
 }
 
 }  // namespace
+
+// Wherever it stands: at worst a read goes to the primary.
+bool is_hinted(std::string_view text) { return text.contains("headroom:primary"); }
 
 std::uint64_t fingerprint_of(std::string_view text) {
   std::string form;

@@ -45,8 +45,9 @@ struct Decision {
   std::vector<ObjectName> reads{};  // each once, views as they are
   std::vector<ObjectName>
       writes{};  // targets of INSERT, UPDATE, DELETE, MERGE, TRUNCATE, COPY FROM, REFRESH, SELECT INTO
+  std::vector<ObjectName> functions{};  // called by name; what views and operators call is not seen
   std::vector<ObjectName>
-      functions{};              // called by name; operators, casts and what views call are not seen
+      applies{};  // operators, and types that are cast to, as written: those of PostgreSQL's grammar are not listed
   bool locks_rows = false;      // FOR UPDATE, FOR SHARE
   bool writes_in_with = false;  // WITH x AS (INSERT ...)
   bool into = false;            // SELECT INTO, CREATE TABLE AS
@@ -76,6 +77,8 @@ struct Decision {
 };
 using DecisionPointer = std::shared_ptr<const Decision>;
 
+// /* headroom:primary */
+[[nodiscard]] bool is_hinted(std::string_view text);
 // Of a text's blanked form, as a Classifier's decisions have it.
 [[nodiscard]] std::uint64_t fingerprint_of(std::string_view text);
 

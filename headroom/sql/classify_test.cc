@@ -39,6 +39,18 @@ TEST(Classify, ReadsMayGoToAReplica) {
     EXPECT_TRUE(classify(text).plain_read()) << text;
 }
 
+TEST(Classify, SettingsThatTellAStandbyAreReadAtThePrimary) {
+  Classifier classifier;
+  for (const std::string_view text :
+       {"SELECT current_setting('port')", "SELECT current_setting('app.tenant'::text, true)"})
+    EXPECT_TRUE(classifier.decide(text)->plain_read()) << text;
+  for (const std::string_view text :
+       {"SELECT current_setting('in_hot_standby')",
+        "SELECT pg_catalog.current_setting('Transaction_Read_Only'::text, true)",
+        "SELECT 1 WHERE current_setting($1) = 'on'", "SELECT current_setting('in_' || 'x')"})
+    EXPECT_FALSE(classifier.decide(text)->plain_read()) << text;
+}
+
 // The truth table of research/database.md: what fails on a hot standby, or runs on the wrong server without a word.
 TEST(Classify, WhatIsNoPlainReadStaysWithThePrimary) {
   for (const std::string_view text :

@@ -28,6 +28,11 @@ Secret parse_secret(std::string_view text) {
   return {.password = std::string(text), .verifier = postgres::make_verifier(text)};
 }
 
+bool asks_by_md5(std::string_view user, std::string_view mock_key) {
+  const std::string never_shown = postgres::mock_verifier(user, mock_key).stored_key;
+  return (static_cast<unsigned char>(never_shown.front()) & 1U) != 0;
+}
+
 // A name with a NUL in it is none: it would look like another one to whoever stops there (CVE-2009-4034).
 std::string certificate_name(const ssl_st* tls) {
   if (tls == nullptr || SSL_get_verify_result(tls) != X509_V_OK) return {};

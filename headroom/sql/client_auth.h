@@ -31,6 +31,10 @@ struct Secret {
 // Reads "SCRAM-SHA-256$...", "md5...", or a password in clear (whose verifier is made: milliseconds).
 [[nodiscard]] Secret parse_secret(std::string_view text);
 
+// Of a name that nobody has: where some of those who are known are asked by md5, half of the others are, the same ones each time, so that the method
+// tells nothing of a name.
+[[nodiscard]] bool asks_by_md5(std::string_view user, std::string_view mock_key);
+
 // The common name of the certificate that the client has shown, if our CA has signed it; else "". Also for null: no TLS.
 [[nodiscard]] std::string certificate_name(const ssl_st* tls);
 // Whether who has shown a certificate of that name may log in as `user`: by `users`, or where that is empty as the user of that name. What is said does not

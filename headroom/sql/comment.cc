@@ -51,6 +51,11 @@ TrailingComment cut_comment(std::string_view text) {
   return found;
 }
 
+std::string_view without_comment(std::string_view text) {
+  const TrailingComment found = cut_comment(text);
+  return found.cut ? found.text : text;
+}
+
 bool begins_transaction(std::string_view text) {
   const Token first = Lexer(text).next();
   return first.is("begin") || first.is("start");
@@ -86,7 +91,7 @@ std::optional<BeginMode> begin_mode(std::string_view text) {
       if (!read && !serializable && !token.is("repeatable")) return std::nullopt;
       mode.read_committed = read && next_is("committed");
       if (!serializable && !read && !next_is("read")) return std::nullopt;
-    } else {
+    } else if (!token.is("not") || !next_is("deferrable")) {
       return std::nullopt;  // DEFERRABLE among it, which only SERIALIZABLE heeds
     }
   }

@@ -16,6 +16,7 @@ struct TrailingComment {
 };
 // SELECT 1 /*action='x',traceparent='00-...-01'*/; (https://google.github.io/sqlcommenter/spec)
 [[nodiscard]] TrailingComment cut_comment(std::string_view text);
+[[nodiscard]] std::string_view without_comment(std::string_view text);
 
 // BEGIN or START TRANSACTION come first.
 [[nodiscard]] bool begins_transaction(std::string_view text);

@@ -106,6 +106,18 @@ TEST(Fingerprint, LiteralsAndListsOfThemDoNotCountWordsDo) {
   EXPECT_EQ(normalised("SELECT a<=1, b->>'c', d::text"), "SELECT a <= ?, b ->> ?, d :: text");
 }
 
+// PostgreSQL reads them so; who does not takes a part of a string for a statement, or a statement for a part of a string.
+TEST(Effects, AStringWithEscapesGoesOnBehindALinesEnd) {
+  EXPECT_EQ(effects_of("SELECT E'a'\n'\\'; LISTEN a; --'").pins, 0);
+  EXPECT_EQ(effects_of("SELECT E'a' -- x'\n  -- y\r\n'\\'; LISTEN a; --'").pins, 0);
+  EXPECT_EQ(effects_of("SELECT E'a'\n'b'\n'\\'; LISTEN a; --'").pins, 0);
+  for (const std::string_view text :
+       {"SELECT E'a' '\\'; LISTEN a; --'", "SELECT 'a'\n'\\'; LISTEN a; --'",
+        "SELECT E'a' /* \n */ '\\'; LISTEN a; --'", "SELECT E'a'\n; LISTEN a; --'",
+        "SELECT E'a' -- x"})
+    EXPECT_EQ(effects_of(text).pins, text.contains("LISTEN") ? pin::kListen : 0) << text;
+}
+
 TEST(Fingerprint, WhatHasNoEndIsALiteral) {
   for (const std::string open : {"'", "E'", "\"", "$x$", "/* "}) {
     const std::string text = "INSERT INTO t VALUES (1, " + open;

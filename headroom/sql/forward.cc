@@ -3,6 +3,7 @@
 
 #include "headroom/base/assert.h"
 #include "headroom/sql/cached_reads.h"
+#include "headroom/sql/comment.h"
 
 namespace headroom::sql {
 namespace {
@@ -54,6 +55,8 @@ void Session::process_client() {
     if (found == pgwire::Found::bad) return fatal("08P01", "invalid message length");
     if (!take_frame(frame, left)) return;
     if (!attempt_) continue;
+    // What lies behind an exchange at the primary may have been done when that is known to have failed.
+    if (attempt_->on_primary && !attempt_->ends.empty()) attempt_->whole = false;
     // A view of what may have been consumed, but the buffer has not moved; what is left of the frame is recorded as it passes.
     record(left.substr(0, std::min<std::uint64_t>(frame.size - in_left_, left.size())));
     if (frame.type == from::kQuery || frame.type == from::kSync)
@@ -144,6 +147,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
   if (reads_on_replica() && !discarding_ &&
       (!fits_replica(frame, body) || !has_what_it_needs(frame, body))) {
     if (status_ != pgwire::Status::idle) return leave_transaction();
+    if (attempt_->begins) return leave_beginning();
     leave_replica();
     return false;
   }
@@ -168,7 +172,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kSync:
       discarding_ = false;
       if (!copying_in_) expect(Kind::sync);  // a server that takes in a COPY ignores it
-      if (std::exchange(ends_pins_, false)) one_by_one_ = true;
+      if (std::exchange(ends_pins_, false) || (attempt_ && attempt_->begins)) one_by_one_ = true;
       break;
     case from::kCopyDone:
     case from::kCopyFail:
@@ -176,6 +180,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
       copying_in_ = false;
       break;
     case from::kFlush:
+      if (attempt_ && attempt_->begins) return leave_beginning();
       if (attempt_) attempt_->flush = true;
       break;
     case from::kCopyData: break;
@@ -206,13 +211,21 @@ bool Session::take_refused(const pgwire::Frame& frame) {
 
 bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool whole) {
   std::string_view query = body.substr(0, body.find('\0'));
-  if (whole) look_for_tie(query);
+  if (whole) query = without_comment(query);
   // What is remembered of its form says that it leaves nothing behind, or it is looked at.
   const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view());
   const bool known = decision->fingerprint != 0;
   const Effects effects = known && decision->leaves_nothing ? Effects() : effects_of(query);
-  if (whole && !effects.deallocates.empty() && statements_.erase(effects.deallocates) > 0) {
-    // Its name on servers is another one.
+  if (whole && !effects.deallocates.empty() && statements_.find(effects.deallocates) != nullptr) {
+    // Its name on servers is another one; in a transaction that has failed the server says so.
+    if (outstanding() > 0) return false;
+    if (status_ == pgwire::Status::failed) {
+      decision_.reset();
+      expect(Kind::query);
+      pass_frame(frame);
+      return true;
+    }
+    name_statement(effects.deallocates, nullptr);
     drop_frame(frame);
     decision_.reset();
     expect(Kind::query, Action::local);
@@ -221,6 +234,7 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   }
   if (attempt_) attempt_->text = query;
   if (cached_) cached_->sent(whole ? std::optional(query) : std::nullopt);
+  if (begins_an_exchange() && !cluster().alone() && only_reads(*decision)) watch(true);
   Insight::Use shape = shape_for(known ? decision->fingerprint : fingerprint_of(query), query);
   take_sample(shape, decision.get(), whole ? query : std::string_view(), {}, {});
   if (decision->begins && reads_on_replica()) {
@@ -244,9 +258,68 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   return true;
 }
 
-const StatementPointer* Session::find_statement(std::string_view name) const {
-  const auto found = statements_.find(std::string(name));
-  return found == statements_.end() ? nullptr : &found->second;
+// Null: it is no more.
+void Session::name_statement(const std::string& name, const StatementPointer& statement) {
+  const StatementPointer before = statements_.put(name, statement);
+  if (attempt_) attempt_->changes.push_back({attempt_->sent.size(), name, before});
+}
+
+// Answered here: it stays on the server, for others and for later.
+bool Session::close_statement(std::string_view name) {
+  const StatementPointer* known = statements_.find(name);
+  expect(Kind::close, Action::local, known == nullptr ? nullptr : *known);
+  expected_.back().name = name;
+  if (known != nullptr) name_statement(std::string(name), nullptr);
+  answer_locals();
+  return true;
+}
+
+// What an error keeps the server from doing: from expected_[from] to the end of the exchange, the last first.
+void Session::undo_names(std::size_t from) {
+  std::size_t end = from;
+  while (end < expected_.size() && !expected_[end].ends_by_ready()) ++end;
+  while (end-- > from) {
+    const Expected& each = expected_[end];
+    if (each.name.empty() || !each.statement) continue;
+    const StatementPointer* now = statements_.find(each.name);
+    if (each.kind == Kind::close && now == nullptr) statements_.put(each.name, each.statement);
+    if (each.kind == Kind::parse && now != nullptr && *now == each.statement)
+      statements_.put(each.name, nullptr);
+  }
+}
+
+bool Session::fits_budget(const StatementPointer& statement) {
+  const SqlOptions& o = room_.options();
+  if (statements_.size() >= o.max_prepared) {
+    refuse_statement("number", fmt::format("more than {} prepared statements (sql.max_prepared)",
+                                           o.max_prepared));
+  } else if (!statement) {
+    refuse_statement("all", fmt::format("the prepared statements of all clients take more than {} "
+                                        "(sql.max_prepared_memory)",
+                                        to_string(o.max_prepared_memory)));
+  } else if (statements_.bytes() + statement->bytes() > o.max_prepared_bytes.count) {
+    refuse_statement("client", fmt::format("the prepared statements of this client take more than "
+                                           "{} (sql.max_prepared_bytes)",
+                                           to_string(o.max_prepared_bytes)));
+  } else {
+    return true;
+  }
+  return false;
+}
+
+// The server itself raises the error, so that it comes at its place, and the transaction and what follows are as after any other.
+void Session::refuse_statement(std::string_view limit, std::string message) {
+  part_.unprepared.at(limit)->add();
+  const std::string text = fmt::format(
+      "DO 'BEGIN RAISE EXCEPTION USING ERRCODE = ''53400'', MESSAGE = ''{}''; END'", message);
+  expect(Kind::parse, Action::swallow);
+  expect(Kind::bind, Action::swallow);
+  expect(Kind::execute);
+  std::string& out = to_server();
+  pgwire::append_parse(out, "", text, std::string_view("\0\0", 2));
+  pgwire::Message(out, from::kBind).text("").text("").u16(0).u16(0).u16(0);
+  pgwire::Message(out, from::kExecute).text("").u32(0);
+  has_unnamed_ = unnamed_here_ = false;
 }
 
 bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
@@ -264,8 +337,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     fatal("08P01", "malformed Parse message");
     return false;
   }
-  std::string_view query = parse->query;
-  look_for_tie(query);
+  const std::string_view query = without_comment(parse->query);
   if (parse->name.empty()) {
     unnamed_decision_ = decision_of(frame, body);
     unnamed_query_ = query;
@@ -274,6 +346,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     unnamed_fingerprint_ = known ? unnamed_decision_->fingerprint : fingerprint_of(query);
     unnamed_effects_ = known && unnamed_decision_->leaves_nothing ? Effects() : effects_of(query);
     has_unnamed_ = unnamed_here_ = true;
+    if (begins_an_exchange() && !cluster().alone() && only_reads(*unnamed_decision_)) watch(true);
     decision_.reset();
     expect(Kind::parse);
     if (query.size() == parse->query.size()) {
@@ -284,7 +357,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     }
     return true;
   }
-  if (const StatementPointer* known = find_statement(parse->name)) {
+  if (const StatementPointer* known = statements_.find(parse->name)) {
     decision_.reset();
     // The server says what it thinks of a name that is there already.
     const StatementPointer there = *known;
@@ -294,16 +367,17 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     in_.consume(frame.size);
     return true;
   }
-  if (statements_.size() >= room_.options().max_prepared) {
-    fatal("53400", fmt::format("more than {} prepared statements (sql.max_prepared)",
-                               room_.options().max_prepared));
-    return false;
-  }
   const StatementPointer statement = room_.statements.intern(query, parse->types);
+  if (!fits_budget(statement)) {
+    decision_.reset();
+    in_.consume(frame.size);
+    return true;
+  }
+  if (begins_an_exchange() && !cluster().alone() && only_reads(*statement->decision)) watch(true);
   if (!cluster().alone() && decision_of(frame, body)->refused) statement->refused.store(true);
   decision_.reset();
-  statements_.emplace(parse->name, statement);
-  if (attempt_) attempt_->parsed.emplace_back(attempt_->sent.size(), parse->name);
+  const std::string its_name(parse->name);
+  name_statement(its_name, statement);
   if (server_->prepared.use(statement->id)) {
     expect(Kind::parse, Action::local, statement);
   } else {
@@ -311,6 +385,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     pgwire::append_parse(to_server(), statement->name, statement->query, statement->types);
     server_->prepared.add(statement->id);
   }
+  expected_.back().name = its_name;
   (void)to_server();
   in_.consume(frame.size);
   answer_locals();
@@ -351,15 +426,19 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
     fatal("08P01", "malformed Bind message");
     return false;
   }
-  const StatementPointer* known = name.empty() ? nullptr : find_statement(name);
+  const StatementPointer* known = name.empty() ? nullptr : statements_.find(name);
   if (known == nullptr) {
     if (name.empty()) {
+      if (begins_an_exchange() && !cluster().alone() && has_unnamed_ && unnamed_decision_ &&
+          only_reads(*unnamed_decision_))
+        watch(true);
       ensure_unnamed();
       note(unnamed_effects_);
       if (cached_)
         cached_->sent(has_unnamed_ ? std::optional<std::string_view>(unnamed_query_)
                                    : std::nullopt);
       if (has_unnamed_ && unnamed_decision_) note_write(*unnamed_decision_);
+      if (has_unnamed_ && unnamed_decision_) begin_by_bind(*unnamed_decision_, unnamed_query_);
       if (attempt_) attempt_->text = unnamed_query_;
       bound_ = has_unnamed_ ? shape_for(unnamed_fingerprint_, unnamed_query_) : Insight::Use();
       take_sample(bound_, unnamed_decision_.get(), unnamed_query_, unnamed_types_,
@@ -372,8 +451,10 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   const StatementPointer statement = *known;
   if (!cluster().alone())
     note_write(*statement->decision, statement->refused.load() ? Refused::yes : Refused::no);
-  watch_plan();
+  if (pins_ == 0 && begins_an_exchange())
+    watch(!cluster().alone() && !statement->refused.load() && only_reads(*statement->decision));
   if (attempt_) attempt_->statement = statement;
+  begin_by_bind(*statement->decision, statement->query);
   decision_.reset();
   const std::string its_portal(portal);
   const std::size_t names = portal.size() + name.size() + 2;
@@ -396,6 +477,13 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   return true;
 }
 
+// Once it is executed, what comes next is of a transaction.
+void Session::begin_by_bind(const Decision& decision, std::string_view text) {
+  if (!decision.begins || !reads_on_replica()) return;
+  attempt_->begins = true;
+  begin_ = text;
+}
+
 // Describe and Close.
 bool Session::take_target(const pgwire::Frame& frame, std::string_view body) {
   const auto target = pgwire::parse_target(body);
@@ -412,19 +500,17 @@ bool Session::take_target(const pgwire::Frame& frame, std::string_view body) {
     pass_frame(frame);
     return true;
   }
-  const StatementPointer* known = find_statement(target->name);
+  const StatementPointer* known = statements_.find(target->name);
   if (closes && known == nullptr && (pins_ & pin::kLarge) != 0) {  // the server has it by this name
     expect(kind);
     pass_frame(frame);
     return true;
   }
-  if (closes) {  // it stays on the server, for others and for later
-    if (known != nullptr) statements_.erase(std::string(target->name));
+  if (closes) {
+    const std::string name(target->name);
     (void)to_server();
     in_.consume(frame.size);
-    expect(kind, Action::local);
-    answer_locals();
-    return true;
+    return close_statement(name);
   }
   if (known == nullptr) {
     expect(kind);

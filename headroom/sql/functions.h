@@ -1,9 +1,10 @@
-// headroom/sql/functions.h - how volatile a database's functions are, so that those who do something stay with the primary.
+// headroom/sql/functions.h - how volatile a database's functions are, and what calls those that are, so that what does something stays with the primary.
 //
 // A value, made of the catalogue's rows; shared, never changed. Threads: any.
 // Invariants: (1) of functions of one name, in whatever schema, the most volatile one counts, as search_path may choose any; (2) what is
 //   not known is volatile; (3) volatile functions of PostgreSQL that only look (random, pg_sleep, sizes) count as stable, and stable ones that
-//   tell of one server (pg_backend_pid, statistics) as volatile.
+//   tell of one server (pg_backend_pid, statistics) as volatile; (4) so do sequences, whose copies are ahead, and views, row-level security policies,
+//   operators, casts and domains' checks that call what is volatile, views of such views among them; of casts that nobody writes each read may be one.
 // Limits: kMostFunctions names; beyond that none is known.
 #pragma once
 
@@ -28,10 +29,8 @@ class Functions {
 
   enum class Volatility : char { immutable = 'i', stable = 's', is_volatile = 'v' };
   [[nodiscard]] Volatility of(std::string_view name) const;
-  // Whether a replica may run what calls these.
-  [[nodiscard]] bool all_only_read(const std::vector<ObjectName>& called) const;
-  // A replica's copy of a sequence is ahead of the primary's, which logs 32 numbers at once.
-  [[nodiscard]] bool has_sequence(const std::vector<ObjectName>& read) const;
+  // Whether a replica may run this plain read.
+  [[nodiscard]] bool only_reads(const Decision& decision) const;
   [[nodiscard]] std::size_t size() const { return by_name_.size(); }
 
  private:
@@ -41,8 +40,10 @@ class Functions {
       return std::hash<std::string_view>()(text);
     }
   };
+  using Names = std::unordered_set<std::string, Hash, std::equal_to<>>;
   std::unordered_map<std::string, Volatility, Hash, std::equal_to<>> by_name_;
-  std::unordered_set<std::string, Hash, std::equal_to<>> sequences_;
+  Names relations_, applied_;  // of invariant (4)
+  bool unwritten_casts_ = false;
 };
 
 }  // namespace headroom::sql

@@ -205,6 +205,7 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
           "login",
           {.sqlstate = "08006", .message = "users cannot be looked up: " + looked.error().message});
     if (found) secret = &asked;
+    if (found && !asked.md5.empty()) room_.saw_md5.store(true);
   }
   std::optional<postgres::ScramKeys> keys;
   auto proven = co_await prove(user_, secret, keys);
@@ -235,7 +236,7 @@ net::Task<bool> Session::log_in(pgwire::Startup startup) {
     auto account = room_.account(*database, user_, *secret, keys);
     if (!account)
       co_return co_await refuse("limit", {.sqlstate = "53300", .message = account.error().message});
-    if (auto let = room_.let_in(database->name, user_); !let)
+    if (auto let = room_.let_in(**account); !let)
       co_return co_await refuse("limit", {.sqlstate = "53300", .message = let.error().message});
     account_ = *account;
     if (!co_await welcome()) co_return false;
@@ -271,8 +272,10 @@ net::Task<Result<>> Session::prove(const std::string& user, const Secret* secret
         Errc::unauthorized,
         fmt::format("user \"{}\" has no password and is let in from the loopback only", user));
   }
-  ClientAuth auth(user, secret, room_.options().auth, postgres::channel_binding(client_.tls()),
-                  room_.mock_key);
+  Auth method = room_.options().auth;
+  if (secret == nullptr && room_.saw_md5.load() && asks_by_md5(user, room_.mock_key))
+    method = Auth::md5;
+  ClientAuth auth(user, secret, method, postgres::channel_binding(client_.tls()), room_.mock_key);
   auth.begin(to_client_);
   for (;;) {
     auto sent = co_await client_.write(to_client_);

@@ -86,13 +86,31 @@ Token Lexer::quoted(char quote, Kind kind, bool escapes) {
       ++at_;
     } else if (at_ + 1 < in_.size() && in_[at_ + 1] == quote) {
       at_ += 2;
-    } else {
-      return {kind, in_.substr(begin, at_++ - begin)};
+    } else if (const std::size_t end = at_++; !escapes || !goes_on()) {
+      return {kind, in_.substr(begin, end - begin)};
     }
   }
   at_ = in_.size();
   return {Kind::other,
           in_.substr(begin - 1)};  // without an end it is no literal, and no statement either
+}
+
+// Behind a string: the rest of it, behind a line's end and white space (manual, 4.1.2.1). Only where that is read by other rules than a string of its own.
+bool Lexer::goes_on() {
+  bool line_ends = false;
+  for (std::size_t at = at_; at < in_.size(); ++at) {
+    if (in_.substr(at, 2) == "--") {
+      at = in_.find_first_of("\r\n", at);
+      if (at == std::string_view::npos) return false;
+    }
+    if (in_[at] == '\'') {
+      if (line_ends) at_ = at + 1;
+      return line_ends;
+    }
+    if (!is_space(in_[at])) return false;
+    line_ends = line_ends || in_[at] == '\n' || in_[at] == '\r';
+  }
+  return false;
 }
 
 Token Lexer::word() {
@@ -154,6 +172,12 @@ bool means_now(std::string_view literal) {
       kWords, [&](std::string_view word) { return small.find(word) != std::string::npos; });
 }
 
+bool names_server_state(std::string_view literal) {
+  constexpr std::array<std::string_view, 2> kNames{"in_hot_standby", "transaction_read_only"};
+  return std::ranges::any_of(
+      kNames, [&](std::string_view name) { return text::equal_ignoring_case(literal, name); });
+}
+
 void append_blanked(std::string& text, const Token& token) {
   switch (token.kind) {
     case Kind::word: {
@@ -165,7 +189,7 @@ void append_blanked(std::string& text, const Token& token) {
     }
     case Kind::quoted: text.append("\"").append(token.text).append("\""); return;
     case Kind::string:
-      if (means_now(token.text))
+      if (is_told_apart(token.text))
         text.append("\x01")
             .append(std::to_string(token.text.size()))
             .append(":")

@@ -3,7 +3,7 @@
 // Owns: nothing; a Lexer borrows the text. Threads: none.
 // Invariants: (1) the text is read by PostgreSQL's lexical rules (manual, 4.1; standard_conforming_strings on), so that a word inside of a
 //   string or a comment is no word; (2) it ends on every input, each token being a part of the text; (3) two texts with the same blanked text
-//   differ in literals (but those that mean the time), white space, comments and the case of unquoted words only, and in how long lists of
+//   differ in literals (but those of is_told_apart()), white space, comments and the case of unquoted words only, and in how long lists of
 //   literals are.
 // Limits: the text's own length.
 #pragma once
@@ -41,6 +41,7 @@ class Lexer {
     return in_[at_] == first && at_ + 1 < in_.size() && in_[at_ + 1] == second;
   }
   void skip();
+  [[nodiscard]] bool goes_on();
   [[nodiscard]] bool skip_comment();  // false: it has no end, and nothing is skipped
   Token quoted(char quote, Token::Kind kind, bool escapes);
   Token word();
@@ -54,6 +55,12 @@ class Lexer {
 
 // Whether a string means the time at which it is read: 'now', 'tomorrow 12:00'.
 [[nodiscard]] bool means_now(std::string_view literal);
+// Whether it names a setting by which a primary is told from a standby.
+[[nodiscard]] bool names_server_state(std::string_view literal);
+// Whether a text with this string is another one than with any other.
+[[nodiscard]] inline bool is_told_apart(std::string_view literal) {
+  return means_now(literal) || names_server_state(literal);
+}
 
 // The tokens of a text one after the other, a list of literals as its first.
 class Blanked {
@@ -61,7 +68,7 @@ class Blanked {
   // Calls take(token) for each token that counts.
   template <class Take>
   void see(const Token& token, Take take) {
-    if (held_comma_ && token.is_literal() && !means_now(token.text)) {
+    if (held_comma_ && token.is_literal() && !is_told_apart(token.text)) {
       held_comma_ = false;
       return;
     }

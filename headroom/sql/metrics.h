@@ -51,7 +51,8 @@ inline constexpr Family kReplicaReads{"headroom_sql_replica_reads_total",
 inline constexpr Family kReadsMoved{
     "headroom_sql_replica_retries_total",
     Kind::counter,
-    "Reads that a replica failed or refused and the primary answered, unseen by the client.",
+    "Reads that a server failed, refused or was lost with and another one answered, unseen by the "
+    "client.",
     {"database", "user"}};
 inline constexpr Family kQueryTime{"headroom_sql_query_seconds",
                                    Kind::histogram,
@@ -119,12 +120,21 @@ inline constexpr Family kCacheWarm{"headroom_sql_warm_queries_total",
                                    "not_stored, failed).",
                                    {"outcome"}};
 
-inline constexpr std::array<const Family*, 25> kFamilies{
-    &kCacheWarm,    &kCacheLookups, &kCacheRefused,  &kCacheFills,   &kCacheDrops,
-    &kCacheCurrent, &kCacheLag,     &kCacheBypassed, &kReplicaReads, &kReadsMoved,
-    &kClients,      &kClientsOpen,  &kRefused,       &kCancels,      &kQueries,
-    &kTransactions, &kErrors,       &kLost,          &kFailed,       &kQueryTime,
-    &kWaitTime,     &kPoolOpen,     &kPoolIdle,      &kPoolWaiting,  &kPoolLimit};
+inline constexpr Family kPreparedBytes{"headroom_sql_prepared_bytes", Kind::gauge,
+                                       "Memory of the statements that clients have prepared."};
+inline constexpr Family kPreparedRefused{
+    "headroom_sql_prepared_refused_total",
+    Kind::counter,
+    "Statements that were not prepared, by the limit that was reached (number, client, all).",
+    {"limit"}};
+
+inline constexpr std::array<const Family*, 27> kFamilies{
+    &kPreparedBytes, &kPreparedRefused, &kCacheWarm,    &kCacheLookups, &kCacheRefused,
+    &kCacheFills,    &kCacheDrops,      &kCacheCurrent, &kCacheLag,     &kCacheBypassed,
+    &kReplicaReads,  &kReadsMoved,      &kClients,      &kClientsOpen,  &kRefused,
+    &kCancels,       &kQueries,         &kTransactions, &kErrors,       &kLost,
+    &kFailed,        &kQueryTime,       &kWaitTime,     &kPoolOpen,     &kPoolIdle,
+    &kPoolWaiting,   &kPoolLimit};
 [[nodiscard]] constexpr std::span<const Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::sql

@@ -87,10 +87,12 @@ void Session::see_error(std::string_view sqlstate) {
     if (each.shape) return observe(*each.shape, sqlstate);
     if (each.ends_by_ready()) break;
   }
+  // Of a Parse that was too large to be kept nothing is known.
   const Expected& failed = front();
-  if (failed.kind != Kind::parse) return;
-  const std::string& query = failed.statement ? failed.statement->query : unnamed_query_;
-  const Insight::Use shape = shape_for(fingerprint_of(query), query);
+  if (failed.kind != Kind::parse || (!failed.statement && !has_unnamed_)) return;
+  const Insight::Use shape = failed.statement
+                                 ? shape_for(failed.statement->fingerprint, failed.statement->query)
+                                 : shape_for(unnamed_fingerprint_, unnamed_query_);
   observe(*shape, sqlstate);
 }
 

@@ -219,7 +219,8 @@ const Section<SqlOptions>& sql_section() {
               "How long a client waits for a connection; then it gets an error (SQLSTATE 53300).",
               between(1ms, kHour));
     s.setting("max_pools", &SqlOptions::max_pools, "100", Reload::restart,
-              "Pairs of database and user that may have connections.", between(1U, 10'000U));
+              "Pairs of database and user that may have clients or server connections at once.",
+              between(1U, 10'000U));
     s.setting("max_clients", &SqlOptions::max_clients, "10000", Reload::restart, "Clients at once.",
               between(1U, 1'000'000U));
     s.setting(
@@ -275,6 +276,12 @@ const Section<SqlOptions>& sql_section() {
         "kept.");
     s.setting("max_prepared", &SqlOptions::max_prepared, "1000", Reload::restart,
               "Prepared statements that a client may have.", between(1U, 100'000U));
+    s.setting("max_prepared_bytes", &SqlOptions::max_prepared_bytes, "16MiB", Reload::restart,
+              "Memory for the prepared statements of one client (SQLSTATE 53400 beyond it).",
+              between(Bytes{64U << 10U}, Bytes{1ULL << 40U}));
+    s.setting("max_prepared_memory", &SqlOptions::max_prepared_memory, "256MiB", Reload::restart,
+              "Memory for the prepared statements of all clients together, equal ones once.",
+              between(Bytes{1U << 20U}, Bytes{1ULL << 40U}));
     s.alias("POSTGRES_SERVER", "postgres", url_of_server);
     s.alias("POSTGRES_READ_REPLICAS", "replicas");
     s.alias("DB_POOL_SIZE", "pool_size");

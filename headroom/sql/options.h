@@ -100,6 +100,8 @@ struct SqlOptions {
   Duration slow_query{};
   Samples samples{};
   std::uint32_t max_prepared = 0;  // of a client
+  Bytes max_prepared_bytes{};      // of a client
+  Bytes max_prepared_memory{};     // of all
   [[nodiscard]] bool configured() const { return !postgres.empty() || !databases.empty(); }
   [[nodiscard]] bool has_replicas() const {
     return !replicas.empty() ||

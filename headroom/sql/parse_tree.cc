@@ -102,11 +102,34 @@ void writes(Walk& walk, const RangeVar* table) {
   if (table != nullptr) add(walk, walk.decision.writes, table->schemaname, table->relname);
 }
 
-void calls(Walk& walk, const List* name) {
+// Where it is not written there which setting is asked for, it may be one of a server's own.
+bool asks_for_server_state(const FuncCall* call) {
+  if (call->args == NIL) return false;
+  const auto* name = static_cast<const Node*>(list_nth(call->args, 0));
+  if (IsA(name, TypeCast)) name = reinterpret_cast<const TypeCast*>(name)->arg;
+  if (!IsA(name, A_Const)) return true;
+  const auto* constant = reinterpret_cast<const A_Const*>(name);
+  return !constant->isnull && IsA(&constant->val, String) &&
+         names_server_state(strVal(&constant->val));
+}
+
+void calls(Walk& walk, const FuncCall* call) {
+  const List* name = call->funcname;
   const int parts = list_length(name);
   if (parts == 0) return;
   const char* last = strVal(list_nth(name, parts - 1));
+  if (std::string_view(last) == "current_setting" && asks_for_server_state(call))
+    walk.decision.local_state = true;
   add(walk, walk.decision.functions, parts > 1 ? strVal(list_nth(name, parts - 2)) : nullptr, last);
+}
+
+// An operator, or a type that is cast to: those that PostgreSQL's grammar itself makes of its keywords are in pg_catalog.
+void applies(Walk& walk, const List* name) {
+  const int parts = list_length(name);
+  if (parts == 0) return;
+  const char* schema = parts > 1 ? strVal(list_nth(name, parts - 2)) : nullptr;
+  if (schema == nullptr || std::string_view(schema) != "pg_catalog")
+    add(walk, walk.decision.applies, schema, strVal(list_nth(name, parts - 1)));
 }
 
 bool visit(Node* node, void* context);
@@ -181,7 +204,15 @@ bool visit_one(Walk& walk, Node* node) {
     case T_MergeStmt: return visit_change(walk, reinterpret_cast<MergeStmt*>(node));
     case T_RangeVar: reads(walk, reinterpret_cast<RangeVar*>(node)); return false;
     case T_RangeTableSample: walk.decision.samples = true; break;
-    case T_FuncCall: calls(walk, reinterpret_cast<FuncCall*>(node)->funcname); break;
+    case T_FuncCall: calls(walk, reinterpret_cast<FuncCall*>(node)); break;
+    case T_A_Expr: applies(walk, reinterpret_cast<A_Expr*>(node)->name); break;
+    case T_TypeCast: {
+      const TypeName* type = reinterpret_cast<TypeCast*>(node)->typeName;
+      if (type != nullptr) applies(walk, type->names);
+      break;
+    }
+    case T_SortBy: applies(walk, reinterpret_cast<SortBy*>(node)->useOp); break;
+    case T_SubLink: applies(walk, reinterpret_cast<SubLink*>(node)->operName); break;
     case T_CurrentOfExpr: walk.decision.local_state = true; break;
     case T_SQLValueFunction:
       if (reinterpret_cast<SQLValueFunction*>(node)->op < SVFOP_CURRENT_ROLE)

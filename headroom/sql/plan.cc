@@ -5,14 +5,12 @@
 #include <algorithm>
 #include <array>
 
-#include "headroom/base/text.h"
+#include "headroom/sql/comment.h"
 
 namespace headroom::sql {
 namespace {
 
 constexpr std::size_t kMostChanges = 64;  // tables that one write drops by itself
-
-constexpr std::size_t kLongestBegin = 200;
 
 struct Calls {
   bool calm = true;   // none is volatile
@@ -122,25 +120,8 @@ void Plan::refuse(Refusal reason, std::string why) {
 }
 
 bool is_plain_begin(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(' ');
-  if (text.size() > kLongestBegin || first == std::string_view::npos ||
-      !(text::equal_ignoring_case(text.substr(first, 3), "beg") ||
-        text::equal_ignoring_case(text.substr(first, 3), "sta")))
-    return false;
-  std::string words;
-  for (const std::string_view word : text::split(text, ' ')) {
-    if (!word.empty()) words.append(words.empty() ? "" : " ").append(text::lowered(word));
-  }
-  while (words.ends_with(';') || words.ends_with(' ')) words.pop_back();
-  const auto drop = [&words](std::string_view end) {
-    if (words.ends_with(end)) words.resize(words.size() - end.size());
-  };
-  drop(" not deferrable");
-  drop(" read write");
-  drop(" read only");
-  drop(" isolation level read committed");
-  return words == "begin" || words == "begin transaction" || words == "begin work" ||
-         words == "start transaction";
+  const auto mode = begin_mode(text);
+  return mode && (!mode->isolation_given || mode->read_committed) && !is_hinted(text);
 }
 
 Plan plan_for(const Decision& decision, const Catalogue& catalogue,

@@ -85,11 +85,13 @@ TEST_F(Plans, ACalmReadLeavesItsTransactionAsItWas) {
 TEST(PlainBegin, IsOneOfReadCommitted) {
   for (const std::string_view text :
        {"BEGIN", "begin;", "BEGIN TRANSACTION", "START TRANSACTION  READ ONLY;",
-        "BEGIN ISOLATION LEVEL READ COMMITTED;", "begin isolation level read committed read write"})
+        "BEGIN ISOLATION LEVEL READ COMMITTED;", "begin isolation level read committed read write",
+        "BEGIN NOT DEFERRABLE", "BEGIN /* x */"})
     EXPECT_TRUE(is_plain_begin(text)) << text;
   for (const std::string_view text :
        {"", "BEGIN ISOLATION LEVEL SERIALIZABLE", "BEGIN; SELECT 1",
-        "BEGIN ISOLATION LEVEL REPEATABLE READ", "COMMIT", "BEGIN /* x */"})
+        "BEGIN ISOLATION LEVEL REPEATABLE READ", "COMMIT", "BEGIN DEFERRABLE", "BEGIN NOT",
+        "BEGIN /* headroom:primary */"})
     EXPECT_FALSE(is_plain_begin(text)) << text;
 }
 

@@ -48,6 +48,8 @@ Part::Part(net::Worker& worker, metrics::Registry& registry)
     refused[reason] = &registry.counter(kRefused, {std::string(reason)}).at(index);
   for (const std::string_view outcome : {"forwarded", "waiting", "nothing"})
     cancels[outcome] = &registry.counter(kCancels, {std::string(outcome)}).at(index);
+  for (const std::string_view limit : {"number", "client", "all"})
+    unprepared[limit] = &registry.counter(kPreparedRefused, {std::string(limit)}).at(index);
   for (const std::string_view reason : {"timeout", "unavailable", "overloaded", "refused"})
     failed[reason] = &registry.counter(kFailed, {std::string(reason)}).at(index);
 }
@@ -57,6 +59,8 @@ Room::Room(net::Workers& its_workers, net::Resolver& resolver, metrics::Registry
     : workers(its_workers),
       registry(its_registry),
       link(its_link),
+      prepared_bytes(registry.gauge(kPreparedBytes, {},
+                                    [this] { return static_cast<double>(statements.bytes()); })),
       mock_key(auth::random_bytes(32)),
       cache_(cache),
       means_{resolver, offload} {}
@@ -106,11 +110,14 @@ Result<> Room::read_users_file(const std::string& path) {
 
 Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
   options_ = std::move(options);
+  statements.limit(options_->max_prepared_memory.count);
   for (const UserOptions& user : options_->users)
     users_.insert_or_assign(user.name, secret_of_user(user.password));
   if (!options_->users_file.empty()) {
     if (auto read = read_users_file(options_->users_file); !read) return read;
   }
+  saw_md5.store(
+      std::ranges::any_of(users_, [](const auto& each) { return !each.second.md5.empty(); }));
   if (!options_->postgres.empty()) {
     if (auto added = add_database("", options_->postgres, options_->replicas, options_->mode);
         !added)
@@ -194,14 +201,16 @@ Result<Account*> Room::account(const Database& database, const std::string& user
                                const Secret& secret,
                                const std::optional<postgres::ScramKeys>& shown) {
   const std::scoped_lock lock(mutex_);
+  const auto known = accounts_.find({database.name, user});
+  const bool there = known != accounts_.end();
+  if ((!there || known->second->sleeps()) &&
+      (!may_wake() || (!there && accounts_.size() >= kMostAccounts)))
+    return fail(Errc::overloaded,
+                fmt::format("{} pairs of database and user have clients or connections already "
+                            "(sql.max_pools)",
+                            options_->max_pools));
   auto& account = accounts_[{database.name, user}];
   if (!account) {
-    if (accounts_.size() > options_->max_pools) {
-      accounts_.erase({database.name, user});
-      return fail(Errc::overloaded,
-                  fmt::format("there are {} pairs of database and user already (sql.max_pools)",
-                              options_->max_pools));
-    }
     std::vector<postgres::Credentials> who;
     for (std::size_t i = 0; i < database.cluster->size(); ++i)
       who.push_back(credentials(database, database.cluster->route(i), user, secret));
@@ -213,6 +222,14 @@ Result<Account*> Room::account(const Database& database, const std::string& user
   }
   for (std::size_t i = 0; shown && i < account->pools(); ++i) account->pool(i).learn(*shown);
   return account.get();
+}
+
+// Under the mutex: whether one more account may be used.
+bool Room::may_wake() const {
+  if (accounts_.size() < options_->max_pools) return true;
+  const auto awake =
+      std::ranges::count_if(accounts_, [](const auto& each) { return !each.second->sleeps(); });
+  return static_cast<std::size_t>(awake) < options_->max_pools;
 }
 
 std::shared_ptr<postgres::ConnectionLimit> Room::limit(const std::string& name, std::size_t most) {
@@ -257,8 +274,10 @@ postgres::ConnectionLimits Room::limits(const Database& database, const std::str
   return all;
 }
 
-Result<> Room::let_in(const std::string& database, const std::string& user) {
+Result<> Room::let_in(Account& account) {
   const SqlOptions& o = *options_;
+  const std::string& database = account.database().name;
+  const std::string& user = account.user();
   const std::uint32_t most_db =
       most_of(o.databases, database, &DatabaseOptions::max_clients, o.max_db_clients);
   const std::uint32_t most_user =
@@ -278,17 +297,19 @@ Result<> Room::let_in(const std::string& database, const std::string& user) {
                     most_user, user));
   ++of_database;
   ++of_user;
+  account.client_comes();
   return {};
 }
 
-void Room::leave(const std::string& database, const std::string& user) {
+void Room::leave(Account& account) {
   const std::scoped_lock lock(mutex_);
+  account.client_goes();
   const auto less = [](std::map<std::string, std::size_t>& all, const std::string& name) {
     const auto found = all.find(name);
     if (found != all.end() && --found->second == 0) all.erase(found);
   };
-  less(clients_of_databases_, database);
-  less(clients_of_users_, user);
+  less(clients_of_databases_, account.database().name);
+  less(clients_of_users_, account.user());
 }
 
 std::vector<Account*> Room::accounts() const {

@@ -2,7 +2,7 @@
 //
 // Owns: the accounts with their pools, and the sessions' groups. Worker: a Part is its worker's; the rest is set before the first client, or locks.
 // Invariants: (1) an account is made once, and lives until the end; (2) a session is in its part's table exactly while it can be cancelled.
-// Limits: [sql] max_pools accounts, max_clients sessions.
+// Limits: [sql] max_pools accounts that somebody uses, kMostAccounts in all; max_clients sessions.
 #pragma once
 
 #include <atomic>
@@ -38,7 +38,7 @@ struct Part {
   std::uint32_t next = 1;
   bool draining = false;
   metrics::Cell& clients;
-  std::map<std::string_view, metrics::Cell*> refused, cancels, failed;
+  std::map<std::string_view, metrics::Cell*> refused, cancels, failed, unprepared;
   Insight insight;
   Classifier classifier;
 };
@@ -60,16 +60,17 @@ class Room {
   [[nodiscard]] const Secret* secret(const Database* database, const std::string& user) const;
   [[nodiscard]] bool is_admin(const std::string& user) const;
   [[nodiscard]] bool may_look(const std::string& user) const;
-  // Errc::overloaded: there are max_pools already. `shown`: what the client proved itself by.
+  static constexpr std::size_t kMostAccounts = 20'000;
+  // Errc::overloaded: max_pools are used already. `shown`: what the client proved itself by.
   [[nodiscard]] Result<Account*> account(const Database& database, const std::string& user,
                                          const Secret& secret,
                                          const std::optional<postgres::ScramKeys>& shown);
   [[nodiscard]] std::vector<Account*> accounts() const;
   // Where processes that follow one another count their server connections together. Before the first account.
   void share(std::shared_ptr<const postgres::SharedPlaces> places) { places_ = std::move(places); }
-  // One more client of that database and user; each that is let in must leave. Errc::overloaded.
-  [[nodiscard]] Result<> let_in(const std::string& database, const std::string& user);
-  void leave(const std::string& database, const std::string& user);
+  // One more client of that account; each that is let in must leave. Errc::overloaded.
+  [[nodiscard]] Result<> let_in(Account& account);
+  void leave(Account& account);
   [[nodiscard]] Part& part(const net::Worker& worker) { return *parts_[worker.index()]; }
   [[nodiscard]] const postgres::Means& means() const { return means_; }
   // From main's thread: the servers are watched, are no longer.
@@ -81,11 +82,13 @@ class Room {
   net::Workers& workers;
   metrics::Registry& registry;
   link::Link& link;
+  metrics::GaugeHandle prepared_bytes;
   net::Offload offload{"sql", 1};
   Statements statements;
   std::shared_ptr<const net::TlsServer> tls;  // null: none
   const std::string mock_key;
   std::atomic<std::size_t> clients{0};
+  std::atomic<bool> saw_md5{false};  // the secret of somebody is known as an md5 hash alone
   std::vector<std::unique_ptr<Part>> parts_;
   std::unique_ptr<ResultCache> results;  // null: none are cached, and nobody is told what is read
   bool tags_pages = false;
@@ -101,6 +104,7 @@ class Room {
                                                   const Secret& secret) const;
 
   void watch_changes();
+  [[nodiscard]] bool may_wake() const;
   [[nodiscard]] postgres::ConnectionLimits limits(const Database& database, const std::string& user,
                                                   const postgres::Route& route);
   [[nodiscard]] std::shared_ptr<postgres::ConnectionLimit> limit(const std::string& name,

@@ -27,11 +27,6 @@ bool says_nothing(char type) {
          type == from_server::kRowDescription || type == from_server::kParameterDescription;
 }
 
-std::string_view cut(std::string_view text) {
-  const TrailingComment found = cut_comment(text);
-  return found.cut ? found.text : text;
-}
-
 // What a replica refuses because it is one.
 bool is_refusal(std::string_view sqlstate) {
   return sqlstate == "25006" || sqlstate == "0A000" || sqlstate == "55000";
@@ -48,10 +43,8 @@ bool is_of_the_query(std::string_view sqlstate) {
 
 bool Session::only_reads(const Decision& decision) const {
   if (!decision.plain_read()) return false;
-  if (decision.functions.empty() && decision.reads.empty()) return true;
   const Functions* known = account_->cluster().functions(part_.group.worker());
-  return known != nullptr && known->all_only_read(decision.functions) &&
-         !known->has_sequence(decision.reads);
+  return known != nullptr && known->only_reads(decision);
 }
 
 // Of a Query or a Parse. A message that is not whole may do anything, and what is long where there is only one server is not parsed for nothing.
@@ -73,7 +66,7 @@ bool Session::fits_text(const pgwire::Frame& frame, std::string_view body) {
   if (only_reads(*decision)) return true;
   const std::string_view text = text_of(frame, body);
   if (in_replica_transaction()) return fits_transaction(text, *decision);
-  return frame.type == from_client::kQuery && begins_on_replica(text, *decision);
+  return status_ == pgwire::Status::idle && begins_on_replica(text, *decision);
 }
 
 // COMMIT and ROLLBACK; all else that is no plain read may be of the session's or the server's own state, and goes on at the primary.
@@ -109,7 +102,10 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
   if (cached_ && cached_->fills()) return false;
   const bool whole = body.size() >= frame.body();
   const auto fits = [this](std::string_view text, const Decision& decision) {
-    return only_reads(decision) || (in_replica_transaction() && fits_transaction(text, decision));
+    if (only_reads(decision)) return true;
+    return in_replica_transaction()
+               ? fits_transaction(text, decision)
+               : status_ == pgwire::Status::idle && begins_on_replica(text, decision);
   };
   const auto reads = [&](const StatementPointer* statement) {
     return statement != nullptr && !(*statement)->refused.load() &&
@@ -134,12 +130,12 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
       if (in_replica_transaction() && !portal.empty()) return false;  // a cursor lives on
       if (name.empty())
         return has_unnamed_ && unnamed_decision_ && fits(unnamed_query_, *unnamed_decision_);
-      return server_reads_alike_ && reads_alike(wanted_) && reads(find_statement(name));
+      return server_reads_alike_ && reads_alike(wanted_) && reads(statements_.find(name));
     }
     case from_client::kDescribe: {
       const auto target = whole ? pgwire::parse_target(body) : std::nullopt;
       if (!target || target->kind == 'P' || target->name.empty()) return attempt_ != nullptr;
-      return reads(find_statement(target->name));
+      return reads(statements_.find(target->name));
     }
     case from_client::kFunctionCall: return false;
     default: return attempt_ != nullptr;
@@ -152,6 +148,7 @@ bool Session::has_what_it_needs(const pgwire::Frame& frame, std::string_view bod
       frame.type != from_client::kBind)
     return true;
   if (decision_ && decision_->its_class == Class::transaction) return true;
+  if (frame.type == from_client::kBind && begins_transaction(text_of(frame, body))) return true;
   if (!look_at_page(frame, body) || !cluster().has(server_at_, page_needs_)) {
     if (!unsynced_ || status_ == pgwire::Status::idle) return false;
     if (room_.results)
@@ -164,16 +161,16 @@ bool Session::has_what_it_needs(const pgwire::Frame& frame, std::string_view bod
 
 // Of what a Query, Parse or Bind is about.
 std::string_view Session::text_of(const pgwire::Frame& frame, std::string_view body) const {
-  if (frame.type == from_client::kQuery) return cut(body.substr(0, body.find('\0')));
+  if (frame.type == from_client::kQuery) return without_comment(body.substr(0, body.find('\0')));
   if (frame.type == from_client::kParse) {
     const auto parse = pgwire::parse_parse(body);
-    return parse ? cut(parse->query) : std::string_view();
+    return parse ? without_comment(parse->query) : std::string_view();
   }
   pgwire::Reader in(body);
   (void)in.text();
   const std::string_view name = in.text();
   if (in.failed() || name.empty()) return has_unnamed_ ? unnamed_query_ : std::string_view();
-  const StatementPointer* known = find_statement(name);
+  const StatementPointer* known = statements_.find(name);
   return known == nullptr ? std::string_view() : std::string_view((*known)->query);
 }
 
@@ -267,6 +264,18 @@ bool Session::leave_transaction() {
   return false;
 }
 
+// An exchange begins a transaction, and goes on with what is not for a replica: all of it is for the primary.
+bool Session::leave_beginning() {
+  if (may_retry()) {
+    retry(true);
+  } else {
+    fatal("25006",
+          "a READ ONLY transaction was begun on a replica, which cannot run all of this pipeline; "
+          "/* headroom:primary */ in BEGIN keeps it at the primary");
+  }
+  return false;
+}
+
 // What comes next is for the primary: what the replica was asked is ended first, and the client's exchange goes on elsewhere.
 void Session::leave_replica() {
   leaving_ = true;
@@ -290,7 +299,8 @@ void Session::record(std::string_view bytes) {
 bool Session::holds(const pgwire::Frame& frame, bool whole) const {
   return attempt_ && !attempt_->answered && attempt_->whole && whole &&
          attempt_->held.size() + frame.size <= kMostKept &&
-         (says_nothing(frame.type) || frame.type == from_server::kDataRow);
+         (says_nothing(frame.type) || frame.type == from_server::kDataRow ||
+          (attempt_->begins && frame.type == from_server::kCommandComplete));
 }
 
 // From here on the client has seen a part of the answer.
@@ -308,7 +318,7 @@ void Session::flushed() {
   to_client().append(std::exchange(attempt_->held, {}));
   attempt_->sent.clear();
   attempt_->ends.clear();
-  attempt_->parsed.clear();
+  attempt_->changes.clear();
 }
 
 // An exchange is over; what the client has sent of the next one is kept.
@@ -323,8 +333,10 @@ void Session::answered_on_replica() {
   if (old.whole && end < old.sent.size()) {
     next.sent = old.sent.substr(end);
     for (std::size_t i = 1; i < old.ends.size(); ++i) next.ends.push_back(old.ends[i] - end);
-    for (auto& [at, name] : old.parsed) {
-      if (at >= end) next.parsed.emplace_back(at - end, std::move(name));
+    for (Attempt::Change& each : old.changes) {
+      if (each.at < end) continue;
+      each.at -= end;
+      next.changes.push_back(std::move(each));
     }
     next.text = std::move(old.text);
     next.statement = std::move(old.statement);
@@ -334,21 +346,32 @@ void Session::answered_on_replica() {
   *attempt_ = std::move(next);
 }
 
-// Before a Bind: what its statement was planned for may be no more, which the server then says before it has done anything.
-void Session::watch_plan() {
-  const bool first =
-      status_ == pgwire::Status::idle && !unsynced_ && ready_ == 0 && in_left_ == 0 &&
-      std::all_of(expected_.begin() + static_cast<std::ptrdiff_t>(first_), expected_.end(),
-                  [](const Expected& e) { return e.action == Expected::Action::swallow; });
-  if (attempt_ || !first || pins_ != 0) return;
+// Whether what comes next is the first of an exchange outside of a transaction, at the primary, with nothing before it that is unanswered.
+bool Session::begins_an_exchange() const {
+  return !attempt_ && pins_ == 0 && status_ == pgwire::Status::idle && !unsynced_ && ready_ == 0 &&
+         in_left_ == 0 &&
+         std::all_of(expected_.begin() + static_cast<std::ptrdiff_t>(first_), expected_.end(),
+                     [](const Expected& e) { return e.action == Expected::Action::swallow; });
+}
+
+// Before a Bind: what its statement was planned for may be no more, which the server then says before it has done anything. `reads`: before a read,
+// which another server may answer if this one is lost with it.
+void Session::watch(bool reads) {
   attempt_ = std::make_unique<Attempt>();
   attempt_->on_primary = true;
+  attempt_->reads = reads;
+}
+
+// A server that ends or goes down says so.
+bool Session::lost_read(const pgwire::Report& report) const {
+  return attempt_->reads && !replanned_ && report.sqlstate.starts_with("57P0") &&
+         (report.severity == "FATAL" || report.severity == "PANIC");
 }
 
 bool Session::may_retry() const {
   return attempt_ && attempt_->whole && !attempt_->answered && back_left_ == 0 &&
-         back_drop_left_ == 0 && drop_left_ == 0 && outstanding() > 0 && !leaving_ && !ended_ &&
-         !client_ended_;
+         back_drop_left_ == 0 && drop_left_ == 0 && (outstanding() > 0 || attempt_->begins) &&
+         !leaving_ && !ended_ && !client_ended_;
 }
 
 // An error of a replica is no answer: a standby has changed nothing, so the primary may be asked instead. But for a cancel of the client's own, and
@@ -359,15 +382,17 @@ bool Session::retries_after(std::string_view error) {
   if (status_ == pgwire::Status::failed) return false;
   if (in_replica_transaction() && report->sqlstate == "25006")
     return false;  // as the primary would
+  if (attempt_->on_primary && lost_read(*report)) {
+    retry(false);
+    return true;
+  }
   if (attempt_->on_primary) {
     const bool replan =
         report->sqlstate == "26000" ||
         (report->sqlstate == "0A000" && report->message.starts_with("cached plan must not change"));
     if (!replan || !attempt_->statement || std::exchange(replanned_, true)) return false;
     const StatementPointer fresh = room_.statements.renew(attempt_->statement);
-    for (auto& [name, statement] : statements_) {
-      if (statement == attempt_->statement) statement = fresh;
-    }
+    statements_.replace(attempt_->statement, fresh);
     retry(true);
     return true;
   }
@@ -385,7 +410,8 @@ bool Session::retries_after(std::string_view error) {
 
 // What the client has sent lies in front again, and the primary is taken for it.
 void Session::retry(bool server_is_good) {
-  if (reads_on_replica()) account_->reads_moved.at(worker().index()).add();
+  const bool lost = attempt_->on_primary && !server_is_good;
+  if (reads_on_replica() || lost) account_->reads_moved.at(worker().index()).add();
   const bool in_transaction = in_replica_transaction();
   Attempt attempt = std::move(*attempt_);
   const std::string rest(in_.data().substr(ready_));  // of what is ready, the attempt has a copy
@@ -406,12 +432,16 @@ void Session::retry(bool server_is_good) {
   in_.append(rest);
   ready_ = 0;
   in_left_ = 0;
-  for (const auto& [at, name] : attempt.parsed) statements_.erase(name);
+  while (!attempt.changes.empty()) {
+    statements_.put(attempt.changes.back().name, attempt.changes.back().before);
+    attempt.changes.pop_back();
+  }
   touched_ = {};
   status_ = in_transaction ? pgwire::Status::transaction : pgwire::Status::idle;
   if (in_transaction) resume_ = begin_;
   failed_ = discarding_ = copying_in_ = unnamed_here_ = unsynced_ = false;
-  stays_with_primary_ = true;
+  stays_with_primary_ = !lost;  // a replica may have it by now
+  replanned_ = replanned_ || lost;
   if (cached_) cached_->begins_again();
 }
 

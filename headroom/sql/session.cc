@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::size_t kMostOutstanding = 10'000;
 constexpr std::size_t kMostUnread = 64U << 10U;  // answers of ours that a client has not taken
+constexpr std::size_t kMostAhead =
+    512U << 10U;  // of messages that wait; more than a statement that is looked at as a whole
 constexpr std::size_t kFirstRead = 4U << 10U;
 constexpr std::size_t kBulkRead = 64U << 10U;
 constexpr unsigned kTurns = 16;  // then others have theirs
@@ -79,7 +81,7 @@ Session::Session(Room& room, Part& part, net::Listener::Accepted accepted)
 }
 
 Session::~Session() {
-  if (account_ != nullptr) room_.leave(account_->database().name, user_);
+  if (account_ != nullptr) room_.leave(*account_);
   room_.clients.fetch_sub(1);
 }
 
@@ -181,7 +183,7 @@ bool Session::pull_client() {
   process_client();
   const bool full = (server_ && (ready_ > 0 || !to_server_.empty())) ||
                     outstanding() >= kMostOutstanding || to_client_.size() > kMostUnread ||
-                    (cancels_ > 0 && outstanding() == 0);
+                    in_.size() > kMostAhead || (cancels_ > 0 && outstanding() == 0);
   if (full || ended_ || wants_server_ || client_ended_ || !client_.may_read()) return false;
   auto read = client_.try_read(in_.space());
   if (!read || (*read && **read == 0)) {

@@ -36,25 +36,35 @@ struct Expected {
   enum class Action : char { pass, swallow, local };
   Kind kind;
   Action action = Action::pass;
-  StatementPointer statement{};  // of a Parse with a name
+  StatementPointer statement{};  // of a Parse with a name, or of its Close
   Insight::Use shape{};          // of a Query, or of an Execute's statement
   bool behind_copy =
-      false;  // sent behind a CopyDone that came before the server had asked for data
+      false;           // sent behind a CopyDone that came before the server had asked for data
+  std::string name{};  // the client's, of that statement
   [[nodiscard]] bool ends_by_ready() const {
     return kind == Kind::query || kind == Kind::function || kind == Kind::sync || kind == Kind::set;
   }
 };
 
-// While a read runs on a replica: what it takes to run it on the primary instead, for as long as the client has seen nothing of its answer.
+// While a read runs, or a statement that was prepared earlier: what it takes to run it elsewhere instead, or once more, for as long as the client has
+// seen nothing of its answer.
 struct Attempt {
   std::string sent{};               // by the client since the last ReadyForQuery
   std::vector<std::size_t> ends{};  // behind each Query or Sync in it
-  std::vector<std::pair<std::size_t, std::string>> parsed{};  // statements it has named, and where
-  std::string held{};                                         // answers that say nothing yet
-  std::string text{};                                         // of the last statement
-  StatementPointer statement{};                               // it, if it has a name
-  bool on_primary = false;  // only for what a change of the schema has made of a prepared statement
-  bool whole = true;        // sent is all there was
+  struct Change {
+    std::size_t at = 0;
+    std::string name{};
+    StatementPointer before{};  // null: none
+  };
+  std::vector<Change> changes{};  // of the client's statements, and where in what was sent
+  std::string held{};             // answers that say nothing yet
+  std::string text{};             // of the last statement
+  StatementPointer statement{};   // it, if it has a name
+  bool on_primary = false;
+  bool reads =
+      false;  // on the primary: nothing but plain reads, which may run once more if it is lost
+  bool begins = false;  // a transaction, in an exchange of the extended protocol
+  bool whole = true;    // sent is all there was
   bool answered = false;
   bool rows = false;   // among what is held, of one read
   bool bound = false;  // a portal is open
@@ -146,6 +156,7 @@ class Session {
   [[nodiscard]] bool take_query(const pgwire::Frame& frame, std::string_view body, bool whole);
   [[nodiscard]] bool take_parse(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] bool take_bind(const pgwire::Frame& frame, std::string_view bytes);
+  void begin_by_bind(const Decision& decision, std::string_view text);
   [[nodiscard]] bool take_target(const pgwire::Frame& frame, std::string_view body);
   void pass_frame(const pgwire::Frame& frame);
   void drop_frame(const pgwire::Frame& frame);
@@ -155,7 +166,11 @@ class Session {
   void ensure_prepared(const StatementPointer& statement);
   void ensure_unnamed();
   void note(const Effects& effects);
-  [[nodiscard]] const StatementPointer* find_statement(std::string_view name) const;
+  void name_statement(const std::string& name, const StatementPointer& statement);
+  bool close_statement(std::string_view name);
+  void undo_names(std::size_t from);
+  [[nodiscard]] bool fits_budget(const StatementPointer& statement);
+  void refuse_statement(std::string_view limit, std::string message);
 
   // --- answer.cc: what the server sends ---
   void process_server();
@@ -197,6 +212,7 @@ class Session {
     return reads_on_replica() && status_ == pgwire::Status::transaction;
   }
   [[nodiscard]] bool leave_transaction();
+  [[nodiscard]] bool leave_beginning();
   [[nodiscard]] bool has_what_it_needs(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] std::string_view text_of(const pgwire::Frame& frame, std::string_view body) const;
   [[nodiscard]] bool look_at_page(const pgwire::Frame& frame, std::string_view body);
@@ -207,7 +223,9 @@ class Session {
   void record(std::string_view bytes);
   [[nodiscard]] bool holds(const pgwire::Frame& frame, bool whole) const;
   [[nodiscard]] bool reads_on_replica() const { return attempt_ && !attempt_->on_primary; }
-  void watch_plan();
+  void watch(bool reads);
+  [[nodiscard]] bool begins_an_exchange() const;
+  [[nodiscard]] bool lost_read(const pgwire::Report& report) const;
   void let_go();
   void flushed();
   void answered_on_replica();
@@ -218,12 +236,11 @@ class Session {
 
   // --- tie.cc: whose request it is, and what its session has written ---
   void tie(const pgwire::Frame& frame, std::string_view body);
-  void look_for_tie(std::string_view& query);
   [[nodiscard]] bool take_own_setting(const pgwire::Frame& frame, std::string_view query);
   void untie();
   // --- traced.cc ---
   // Whether it is recorded, and whose part this is.
-  void follow_trace(std::string_view traceparent);
+  void follow_trace(const link::TraceContext& context);
   void record_span(std::string_view query, TimePoint began, TimePoint ended,
                    std::string_view answered_by, std::string_view sqlstate);
   [[nodiscard]] std::vector<std::string> names() const;
@@ -267,7 +284,7 @@ class Session {
   // The session.
   postgres::Settings baseline_;  // of the start-up packet
   postgres::Settings wanted_;
-  std::unordered_map<std::string, StatementPointer> statements_;
+  ClientStatements statements_;
   std::string unnamed_query_, unnamed_types_;
   bool has_unnamed_ = false;
   Effects unnamed_effects_;

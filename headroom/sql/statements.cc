@@ -10,11 +10,14 @@ namespace headroom::sql {
 struct Statements::Index {
   mutable std::mutex mutex;
   std::uint64_t next = 1;
+  std::size_t bytes = 0;
+  std::size_t most = SIZE_MAX;
   std::unordered_multimap<std::uint64_t, std::weak_ptr<const Statement>> by_hash;
 
   // One of this hash has ended.
-  void forget(std::uint64_t hash) {
+  void forget(std::uint64_t hash, std::size_t its_bytes) {
     const std::scoped_lock lock(mutex);
+    bytes -= its_bytes;
     const auto [begin, end] = by_hash.equal_range(hash);
     for (auto at = begin; at != end; ++at) {
       if (!at->second.expired()) continue;
@@ -37,6 +40,16 @@ std::size_t Statements::size() const {
   return index_->by_hash.size();
 }
 
+std::size_t Statements::bytes() const {
+  const std::scoped_lock lock(index_->mutex);
+  return index_->bytes;
+}
+
+void Statements::limit(std::size_t most) {
+  const std::scoped_lock lock(index_->mutex);
+  index_->most = most;
+}
+
 StatementPointer Statements::intern(std::string_view query, std::string_view types) {
   const std::uint64_t hash = hash64(query, hash64(types));
   std::vector<StatementPointer> held;  // ends after the lock, which the end of a statement takes
@@ -48,6 +61,7 @@ StatementPointer Statements::intern(std::string_view query, std::string_view typ
     held.push_back(one);
     if (one->query == query && one->types == types) return one;
   }
+  if (index_->bytes + query.size() + types.size() > index_->most) return nullptr;
   return make(hash, query, types);
 }
 
@@ -62,9 +76,11 @@ StatementPointer Statements::make(std::uint64_t hash, std::string_view query,
                              std::make_shared<const Decision>(classify(query)),
                              fingerprint_of(query)};
   StatementPointer statement(made, [index = index_, hash](const Statement* gone) {
+    const std::size_t bytes = gone->bytes();
     delete gone;
-    index->forget(hash);
+    index->forget(hash, bytes);
   });
+  index_->bytes += statement->bytes();
   index_->by_hash.emplace(hash, statement);
   return statement;
 }
@@ -81,7 +97,38 @@ StatementPointer Statements::renew(const StatementPointer& old) {
       return make(hash, old->query, old->types);
     }
   }
-  return intern(old->query, old->types);
+  auto made = intern(old->query, old->types);
+  return made ? made : old;
+}
+
+const StatementPointer* ClientStatements::find(std::string_view name) const {
+  const auto found = by_name_.find(std::string(name));
+  return found == by_name_.end() ? nullptr : &found->second;
+}
+
+StatementPointer ClientStatements::put(const std::string& name, const StatementPointer& statement) {
+  StatementPointer before;
+  if (const auto found = by_name_.find(name); found != by_name_.end()) {
+    before = std::move(found->second);
+    bytes_ -= before->bytes();
+    by_name_.erase(found);
+  }
+  if (statement) {
+    bytes_ += statement->bytes();
+    by_name_.emplace(name, statement);
+  }
+  return before;
+}
+
+void ClientStatements::replace(const StatementPointer& old, const StatementPointer& fresh) {
+  for (auto& [name, statement] : by_name_) {
+    if (statement == old) statement = fresh;  // of the same text
+  }
+}
+
+void ClientStatements::clear() {
+  by_name_.clear();
+  bytes_ = 0;
 }
 
 }  // namespace headroom::sql

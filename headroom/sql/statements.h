@@ -4,7 +4,7 @@
 //   Parse, the named exception to "no mutex": clients of all workers share names on server connections.
 // Invariants: (1) two statements are one only if text and parameter types are the same bytes (no hash decides: odyssey#1345); (2) an id is never used
 //   twice, so a server connection never takes one text for another.
-// Limits: texts of the session's limit; the clients' number of statements.
+// Limits: `most` bytes of texts in all; a client's own are counted by its ClientStatements.
 #pragma once
 
 #include <atomic>
@@ -30,17 +30,39 @@ struct Statement {
   DecisionPointer decision;
   std::uint64_t fingerprint = 0;
   mutable std::atomic<bool> refused{false};  // by a replica, once
+  // What it takes: its text twice over, as effects, decision and name are of its order.
+  [[nodiscard]] std::size_t bytes() const { return 512 + 2 * query.size() + types.size(); }
 };
 using StatementPointer = std::shared_ptr<const Statement>;
+
+// Those of one client, by its own names.
+class ClientStatements {
+ public:
+  // Null: there is none.
+  [[nodiscard]] const StatementPointer* find(std::string_view name) const;
+  // Null takes it away. What was there before; null: nothing.
+  StatementPointer put(const std::string& name, const StatementPointer& statement);
+  void replace(const StatementPointer& old, const StatementPointer& fresh);
+  void clear();
+  [[nodiscard]] std::size_t size() const { return by_name_.size(); }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::unordered_map<std::string, StatementPointer> by_name_;
+  std::size_t bytes_ = 0;
+};
 
 class Statements {
  public:
   Statements();
+  void limit(std::size_t most);
+  // Null: with it there would be more than `most` bytes.
   [[nodiscard]] StatementPointer intern(std::string_view query, std::string_view types);
   // The same text under a name that no server has a plan for.
   [[nodiscard]] StatementPointer renew(const StatementPointer& old);
   [[nodiscard]] std::string name_of(std::uint64_t id) const;
   [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] std::size_t bytes() const;
 
  private:
   struct Index;

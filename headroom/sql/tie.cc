@@ -15,20 +15,7 @@ constexpr std::string_view kSessionSetting = "headroom.session";
 
 }  // namespace
 
-// A trailing sqlcommenter comment is cut off; a traceparent in it ties the exchange, or the transaction that it begins, to its request.
-void Session::look_for_tie(std::string_view& query) {
-  const TrailingComment found = cut_comment(query);
-  if (!found.cut) return;
-  query = found.text;
-  const auto trace = link::parse_traceparent(found.traceparent);
-  if (!trace) return;
-  request_ = room_.link.requests.find(*trace, Clock::now());
-  follow_trace(found.traceparent);
-  tie_ = begins_transaction(query) || status_ != pgwire::Status::idle ? Tie::transaction
-                                                                      : Tie::exchange;
-}
-
-// At the front of an exchange, before a server is taken for it.
+// A traceparent in a trailing comment ties the exchange, or the transaction that it begins, to its request; before a server is taken for it.
 void Session::tie(const pgwire::Frame& frame, std::string_view body) {
   std::string_view query = body.substr(0, body.find('\0'));
   if (frame.type == pgwire::from_client::kParse) {
@@ -36,7 +23,13 @@ void Session::tie(const pgwire::Frame& frame, std::string_view body) {
     if (!parse) return;
     query = parse->query;
   }
-  look_for_tie(query);
+  const TrailingComment found = cut_comment(query);
+  const auto context = found.cut ? link::parse_trace_context(found.traceparent) : std::nullopt;
+  if (!context) return;
+  request_ = room_.link.requests.find(context->trace, Clock::now());
+  follow_trace(*context);
+  tie_ = begins_transaction(found.text) || status_ != pgwire::Status::idle ? Tie::transaction
+                                                                           : Tie::exchange;
 }
 
 void Session::untie() {
@@ -52,9 +45,9 @@ bool Session::take_own_setting(const pgwire::Frame& frame, std::string_view quer
   if (setting->name == "session") {
     session_name_ = setting->value.substr(0, link::Positions::kLongestId - 2);
   } else {
-    const auto trace = link::parse_traceparent(setting->value);
-    request_ = trace ? room_.link.requests.find(*trace, Clock::now()) : nullptr;
-    follow_trace(setting->value);
+    const auto context = link::parse_trace_context(setting->value);
+    request_ = context ? room_.link.requests.find(context->trace, Clock::now()) : nullptr;
+    follow_trace(context.value_or(link::TraceContext{}));
     tie_ = !request_ && !traced_ ? Tie::none : setting->local ? Tie::transaction : Tie::session;
   }
   if (ready_ > 0) (void)to_server();
@@ -80,8 +73,11 @@ void Session::note_write(const Decision& decision, Refused refused) {
   const bool more = stays_with_primary_ || refused == Refused::yes;
   if (cluster().alone() || reads_on_replica() || (only_reads(decision) && !more)) return;
   if ((decision.its_class == Class::session || decision.its_class == Class::transaction) &&
-      decision.functions.empty())
+      decision.functions.empty()) {
+    if (attempt_) attempt_->reads = false;
     return;
+  }
+  if (attempt_) attempt_->reads = false;
   wrote_ = true;
   changed_schema_ = changed_schema_ || decision.its_class >= Class::schema;
   for (std::string& name : names()) {

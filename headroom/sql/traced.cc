@@ -5,11 +5,8 @@
 
 namespace headroom::sql {
 
-void Session::follow_trace(std::string_view traceparent) {
-  traced_.reset();
-  if (!room_.link.spans.on()) return;
-  const auto context = link::parse_trace_context(traceparent);
-  if (context && context->sampled) traced_ = context;
+void Session::follow_trace(const link::TraceContext& context) {
+  traced_ = room_.link.spans.on() && context.sampled ? std::optional(context) : std::nullopt;
 }
 
 // `query`: its shape, without literals; `sqlstate`: of its error, if it failed.
