@@ -97,7 +97,7 @@ void Exporter::finish(Duration most) {
   if (!options_.traces) return;
   means_.worker.post([this] {
     finishing_ = true;
-    wake_.set();
+    wake_->set();
   });
   (void)finished_.try_acquire_for(most);
 }
@@ -105,6 +105,7 @@ void Exporter::finish(Duration most) {
 Exporter::~Exporter() {
   means_.spans.turn_off();
   group_.stop_and_join();
+  means_.worker.run_and_wait([this] { wake_.reset(); });
 }
 
 OtlpSender Exporter::sender_now() const {
@@ -125,7 +126,7 @@ void Exporter::count_call(std::size_t signal, Outcome outcome) {
 
 net::Task<> Exporter::run_traces() {
   for (;;) {
-    auto woken = co_await wake_.wait(Clock::now() + kLook);
+    auto woken = co_await wake_->wait(Clock::now() + kLook);
     if (!woken && woken.error().code == Errc::cancelled) break;
     for (;;) {
       count_lost();
@@ -163,7 +164,7 @@ net::Task<bool> Exporter::send_batch(std::vector<link::Span> batch) {
     }
     if (finishing_ || Clock::now() > until) break;
     const Duration wait = std::max(jittered(pause, means_.worker.random()), answer.wait);
-    (void)co_await wake_.wait(Clock::now() + wait);
+    (void)co_await wake_->wait(Clock::now() + wait);
     count_lost();
   }
   lost_.add_shared(count);

@@ -11,6 +11,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <semaphore>
 #include <string>
 #include <vector>
@@ -72,7 +73,7 @@ class Exporter {
   std::vector<std::pair<std::string, std::string>> fields_;
   std::shared_ptr<const net::TlsClient> tls_;
   net::TaskGroup group_;
-  net::Event wake_;
+  std::optional<net::Event> wake_;  // ends on the worker, whose wheel it is linked in
   bool finishing_ = false;  // the worker's
   bool failing_ = false;
   std::uint64_t lost_told_ = 0;
