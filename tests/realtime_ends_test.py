@@ -108,6 +108,42 @@ class Ends(HubScenario):
         publish(new, "news", "n", "alone")
         self.assertEqual(new.stop(), 0)
 
+    def test_through_a_take_over_clients_go_on_from_where_they_were(self):
+        kept = '[realtime]\ndrain = "3s"\n' + Recovery.CONFIG
+        old = self.hub(kept, set={"server.workers": 2})
+
+        async def use():
+            got = []
+            loop = asyncio.get_running_loop()
+            async with self.connect(old) as away:
+                position = (await away.subscribe("kept-a"))["position"]
+            async with self.connect(old) as a:
+                await a.subscribe("kept-a")
+                for i in range(2):
+                    publish(old, "kept-a", "n", str(i))
+                new = await loop.run_in_executor(None, lambda: self.hub(kept, arguments=["--take-over"], set={"server.workers": 3}))
+                for i in range(2, 12):
+                    publish(new, "kept-a", "n", str(i))
+                with self.assertRaises(websockets.ConnectionClosed):
+                    while True:
+                        message = await a.event("n", timeout=30)
+                        got.append(int(message["data"]))
+                        last = message["id"]
+            async with self.connect(new) as a:
+                self.assertIs((await a.subscribe("kept-a", resume_after=last))["recovered"], True)
+                publish(new, "kept-a", "n", "12")
+                while got[-1] != 12:
+                    got.append(int((await a.event("n"))["data"]))
+                self.assertEqual(got, list(range(13)))
+            async with self.connect(new) as b:  # who was away all the time
+                self.assertIs((await b.subscribe("kept-a", resume_after=position))["recovered"], True)
+                self.assertEqual([int((await b.event("n"))["data"]) for _ in range(13)], list(range(13)))
+            return new
+
+        new = self.play(use())
+        self.assertEqual(old.wait(40), 0)
+        self.assertEqual(new.stop(), 0)
+
     def test_over_tls_all_is_the_same(self):
         cert, key = str(self.directory / "cert.pem"), str(self.directory / "key.pem")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",

@@ -1,8 +1,10 @@
 """What nobody gets from the hub who should not: others' channels, what a newer token has taken away, the app's time; and who looks at what is published."""
 
 import asyncio
+import concurrent.futures
 import http.client
 import json
+import threading
 import time
 import unittest
 
@@ -67,7 +69,7 @@ class SharedApp(PlainScenario):
                 await bob.welcomed()
                 await bob.join("news")
                 await ann.subscribe("news")
-                for event in ("pusher:error", "pusher_internal:subscription_succeeded", "headroom:missed", "order-shipped"):
+                for event in ("pusher:error", "pusher_internal:subscription_succeeded", "headroom:missed", "order-shipped", "lost", "positions", "subscribed", "welcome"):
                     await bob.say("publish", channel="news", event=event, data={})
                     self.assertEqual((await bob.message("error"))["code"], "invalid", event)
                 await bob.say("publish", channel="news", event="client-typing", data={"id": 123456789012345678901234567890, "x": 1.0})
@@ -253,6 +255,105 @@ url = "{url}/ask"
         self.play(use())
         self.assertEqual(len(most), 40)
         self.assertLessEqual(max(most), 4)
+
+    JWT = f"""
+[realtime.jwt]
+secret = "{SECRET}"
+"""
+
+    def test_a_stream_asks_for_its_channels_side_by_side_few_at_once(self):
+        server = self.begin(self.ASK, set={"realtime.poll_wait": "1s"})
+        at_once, most = [], []
+
+        def say(fields):
+            at_once.append(1)
+            most.append(len(at_once))
+            time.sleep(0.2)
+            at_once.pop()
+            return (200 if fields["channel_name"] != "room-9" else 403), None
+        self.app_server.say = say
+        names = ",".join(f"room-{i}" for i in range(9))
+        good = request(server.edge, "GET", f"/_headroom/realtime/poll?channels={names}", timeout=40)
+        self.assertEqual(good.status, 200, good.text())
+        self.assertEqual((len(most), max(most)), (9, 4))
+        refused = request(server.edge, "GET", f"/_headroom/realtime/poll?channels={names},room-9")
+        self.assertEqual(refused.status, 401)
+
+    def test_a_token_that_is_revoked_while_the_app_is_asked_lets_nobody_in(self):
+        server = self.begin(self.ASK + self.JWT)
+        asked = threading.Event()
+        revoked = threading.Event()
+
+        def say(fields):
+            asked.set()
+            revoked.wait(10)
+            return 200, None
+        self.app_server.say = say
+        jwt = token("ann", iat=int(time.time()) - 5)
+
+        def revoke():
+            asked.wait(10)
+            self.assertEqual(server.api("POST", "/api/v1/realtime/users/ann/revoke").status, 200)
+            revoked.set()
+
+        def revoke_while(work):
+            asked.clear()
+            revoked.clear()
+            thread = threading.Thread(target=revoke)
+            thread.start()
+            try:
+                return work()
+            finally:
+                thread.join()
+
+        async def socket():
+            host, port = server.edge
+            async with websockets.connect(f"ws://{host}:{port}/_headroom/realtime?token={jwt}") as ann:
+                await ann.send(json.dumps({"type": "subscribe", "channel": "room"}))
+                seen = []
+                with self.assertRaises(websockets.ConnectionClosed) as closed:
+                    while True:
+                        seen.append(json.loads(await asyncio.wait_for(ann.recv(), 10)))
+                self.assertEqual(closed.exception.rcvd.code, 4403)
+                self.assertNotIn("room", [message.get("channel") for message in seen])
+        revoke_while(lambda: self.play(socket()))
+        jwt = token("bob", iat=int(time.time()) - 5)
+
+        def revoke():
+            asked.wait(10)
+            self.assertEqual(server.api("POST", "/api/v1/realtime/users/bob/revoke").status, 200)
+            revoked.set()
+        answer = revoke_while(lambda: request(server.edge, "GET", f"/_headroom/realtime/poll?channels=other&token={jwt}"))
+        self.assertEqual(answer.status, 401, answer.text())
+
+    def test_one_address_does_not_take_all_the_questions(self):
+        server = self.begin(self.ASK.rstrip() + '\npath = "/ask"\nquestions_per_address = 3\n')
+        busy = threading.Semaphore(0)
+        go = threading.Event()
+
+        def say(fields):
+            busy.release()
+            go.wait(10)
+            return 403, {}
+        self.app_server.say = say
+
+        def ask(name, source="127.0.0.1"):
+            connection = http.client.HTTPConnection(*server.edge, timeout=20, source_address=(source, 0))
+            connection.request("POST", "/ask", f"socket_id=1.1&channel_name=private-{name}", {"Content-Type": "application/x-www-form-urlencoded"})
+            answer = connection.getresponse()
+            answer.read()
+            connection.close()
+            return answer.status
+        with concurrent.futures.ThreadPoolExecutor(5) as pool:
+            held = [pool.submit(ask, i) for i in range(3)]
+            for _ in range(3):
+                self.assertTrue(busy.acquire(timeout=10))
+            self.assertEqual(ask("fourth"), 503)
+            other = pool.submit(ask, "other", "127.0.0.2")
+            self.assertTrue(busy.acquire(timeout=10))
+            go.set()
+            self.assertEqual([each.result() for each in [*held, other]], [403] * 4)
+        self.assertEqual(ask("fifth"), 403)  # and it recovers
 
     def test_a_webhook_whose_answer_never_ends_holds_up_none_behind_it(self):
         calls = []

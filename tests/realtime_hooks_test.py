@@ -149,6 +149,23 @@ class Webhooks(AppScenario):
         self.assertGreaterEqual(metric(server, "headroom_realtime_webhook_events_total", outcome="sent"), 3)
         self.assertEqual(metric(server, "headroom_realtime_webhook_events_total", outcome="dropped"), 0)
 
+    def test_many_events_are_told_in_few_calls_at_the_pace_of_the_delay(self):
+        server = self.begin(set={"realtime.webhook_delay": "500ms"})
+
+        async def use():
+            async with self.connect(server) as a:
+                for i in range(60):
+                    await a.subscribe(f"room-{i}")
+                    await asyncio.sleep(0.02)
+                await asyncio.get_running_loop().run_in_executor(None, lambda: eventually(lambda: len(self.app_server.events()) >= 60, 20))
+                return time.monotonic()
+
+        began = time.monotonic()
+        ended = self.play(use())
+        told = [event["channel"] for event in self.app_server.events() if event["name"] == "channel_occupied"]
+        self.assertEqual(told, [f"room-{i}" for i in range(60)])
+        self.assertLessEqual(len(self.app_server.heard("/hooks")), 2 + (ended - began) / 0.5)
+
     def test_what_cannot_be_told_in_time_is_dropped_and_counted(self):
         server = self.begin(set={"realtime.webhook_retry": "1s"})
         self.app_server.status = 503

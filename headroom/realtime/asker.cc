@@ -4,6 +4,7 @@
 #include <array>
 
 #include "headroom/auth/crypto.h"
+#include "headroom/auth/timed_signature.h"
 #include "headroom/base/text.h"
 #include "headroom/json/json.h"
 #include "headroom/realtime/metrics.h"
@@ -57,17 +58,6 @@ std::string form_of(const Question& question) {
   return form;
 }
 
-// "t=<seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">", as pushed jobs have it.
-std::string question_signature(std::string_view secret, std::string_view body) {
-  const auto now = std::chrono::duration_cast<std::chrono::seconds>(
-      std::chrono::system_clock::now().time_since_epoch());
-  std::string text = std::to_string(now.count());
-  text += '.';
-  text += body;
-  const auth::Digest digest = auth::hmac_sha256(secret, text);
-  return "t=" + std::to_string(now.count()) + ",v1=" + text::hex(text_of(digest));
-}
-
 Answer read(http::CallAnswer&& said) {
   Answer answer;
   answer.allowed = said.status == 200;
@@ -96,8 +86,9 @@ Credentials credentials_in(const http::RequestHead& head) {
   return all;
 }
 
-Asker::Asker(net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry)
+Asker::Asker(net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry, Gate& gate)
     : resolver_(resolver),
+      gate_(gate),
       calls_(registry.counter(kQuestions, {"asked"}).at(worker.index())),
       spared_(registry.counter(kQuestions, {"spared"}).at(worker.index())),
       failed_(registry.counter(kQuestions, {"failed"}).at(worker.index())),
@@ -105,29 +96,47 @@ Asker::Asker(net::Worker& worker, net::Resolver& resolver, metrics::Registry& re
 
 net::Task<Result<Answer>> Asker::ask(Shards& shards, net::TaskGroup& group,
                                      std::shared_ptr<const Settings> settings, Question question) {
+  std::vector<Question> one;
+  one.push_back(std::move(question));
+  auto answers = co_await ask_all(shards, group, std::move(settings), std::move(one));
+  if (!answers) co_return pass(answers);
+  co_return std::move(answers->front());
+}
+
+net::Task<Result<std::vector<Result<Answer>>>> Asker::ask_all(
+    Shards& shards, net::TaskGroup& group, std::shared_ptr<const Settings> settings,
+    std::vector<Question> questions) {
   struct Told {
-    std::optional<Result<Answer>> answer;
+    std::vector<std::optional<Result<Answer>>> answers;
+    std::size_t left = 0;
     net::Event* done = nullptr;  // null: nobody waits any more
   };
   net::Event done(group);
   auto told = std::make_shared<Told>();  // of the asking worker
+  told->answers.resize(questions.size());
+  told->left = questions.size();
   told->done = &done;
   net::Worker& worker = group.worker();
-  Waiting who{std::move(question), std::move(settings), [told, &worker](Result<Answer> answer) {
-                worker.post([told, answer = std::move(answer)]() mutable {
-                  told->answer = std::move(answer);
-                  if (told->done != nullptr) told->done->set();
-                });
-              }};
-  std::string key = key_of(who.question);
-  const std::size_t home = shards.home_of(key);
-  shards.post(home, [key = std::move(key), who = std::move(who)](Shard& shard) mutable {
-    shard.asker.take(key, std::move(who));
-  });
+  for (std::size_t i = 0; i < questions.size(); ++i) {
+    auto tell = [told, i, &worker](Result<Answer> answer) {
+      worker.post([told, i, answer = std::move(answer)]() mutable {
+        told->answers[i] = std::move(answer);
+        if (--told->left == 0 && told->done != nullptr) told->done->set();
+      });
+    };
+    Waiting who{std::move(questions[i]), settings, std::move(tell)};
+    std::string key = key_of(who.question);
+    const std::size_t home = shards.home_of(key);
+    shards.post(home, [key = std::move(key), who = std::move(who)](Shard& shard) mutable {
+      shard.asker.take(key, std::move(who));
+    });
+  }
   auto waited = co_await done.wait();
   told->done = nullptr;
   if (!waited) co_return pass(waited);
-  co_return std::move(*told->answer);
+  std::vector<Result<Answer>> answers;
+  for (auto& answer : told->answers) answers.push_back(std::move(*answer));
+  co_return answers;
 }
 
 void Asker::take(const std::string& key, Waiting who) {
@@ -142,16 +151,19 @@ void Asker::take(const std::string& key, Waiting who) {
   if (const auto at = asked_.find(key); at != asked_.end()) {
     spared_.add();
     ++waiting_;
-    at->second.push_back(std::move(who));
+    at->second.waiting.push_back(std::move(who));
     return;
   }
-  if (asked_.size() >= kMostAsked) return refuse();
+  Gate::Ticket place = gate_.enter_question(who.question.from);
+  if (asked_.size() >= kMostAsked || !place) return refuse();
   // It may be answered before spawn() returns.
   auto begin = [this, key, settings = who.settings, question = who.question] {
     return call(key, settings, question);
   };
   ++waiting_;
-  asked_[key].push_back(std::move(who));
+  Asked& asked = asked_[key];
+  asked.waiting.push_back(std::move(who));
+  asked.place = std::move(place);
   if (!tasks_.spawn(std::move(begin)))
     settle(key, fail(Errc::cancelled, "the server stops"), Duration::zero());
 }
@@ -165,7 +177,8 @@ net::Task<> Asker::call(std::string key, std::shared_ptr<const Settings> setting
   what.fields.emplace_back("Accept", "application/json");
   what.body = form_of(question);
   if (const std::string& secret = settings->options.authorization.secret; !secret.empty())
-    what.fields.emplace_back("Headroom-Signature", question_signature(secret, what.body));
+    what.fields.emplace_back("Headroom-Signature",
+                             auth::timed_signature(secret, what.body, unix_seconds()));
   what.timeout = settings->options.authorization.timeout;
   auto said = co_await http::call(tasks_, resolver_, settings->tls.get(), what);
   Result<Answer> answer = fail(Errc::unavailable, "the app did not answer well");
@@ -176,7 +189,7 @@ net::Task<> Asker::call(std::string key, std::shared_ptr<const Settings> setting
 }
 
 void Asker::settle(const std::string& key, const Result<Answer>& answer, Duration remember) {
-  std::vector<Waiting> waiting = std::move(asked_.extract(key).mapped());
+  std::vector<Waiting> waiting = std::move(asked_.extract(key).mapped().waiting);
   waiting_ -= waiting.size();
   waiting.front().tell(answer);
   const bool alone = answer && answer->alone;

@@ -10,11 +10,11 @@
 // That is what the Pusher protocol's clients ask for a private channel, so one endpoint of the app serves all faces. When everybody comes back
 // at once, the app hears a question once: so a storm of reconnects is none of questions.
 //
-// Owns: what is remembered, the questions under way and their connections. Borrows: the resolver.
+// Owns: what is remembered, the questions under way and their connections. Borrows: the resolver, the Gate.
 // Worker: one; each worker has an Asker, and a question belongs to the one that its session and channel hash to. ask() is for any worker.
 // Invariants: (1) only a yes is remembered, for `remember` at most, under a hash of all that the client showed and the channel; (2) an answer
 //   that holds more than `auth` and `channel_data` (a shared secret) is the asker's alone; (3) no answer is a no.
-// Limits: kMostRemembered answers; kMostAsked questions under way and kMostWaiting who wait, beyond which the answer is Errc::overloaded; `timeout`.
+// Limits: kMostRemembered answers; kMostAsked questions under way, questions_per_address of them of one address, and kMostWaiting who wait, beyond which the answer is Errc::overloaded; `timeout`.
 #pragma once
 
 #include <functional>
@@ -27,6 +27,7 @@
 #include "headroom/base/metrics.h"
 #include "headroom/http/call.h"
 #include "headroom/net/task_group.h"
+#include "headroom/realtime/gate.h"
 #include "headroom/realtime/settings.h"
 
 namespace headroom::realtime {
@@ -40,6 +41,7 @@ struct Question {
   std::string socket_id;
   std::string channel;
   std::string user;  // as a token said; "" unknown
+  IpAddress from{};  // whose question it is
 };
 
 struct Answer {
@@ -59,8 +61,10 @@ class Asker {
   static constexpr std::size_t kMostRemembered = 20000;
   static constexpr std::size_t kMostAsked = 1000;
   static constexpr std::size_t kMostWaiting = 20000;
+  // Of one client; who asks for it sees to that.
+  static constexpr std::size_t kAskedAtOnce = 4;
 
-  Asker(net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry);
+  Asker(net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry, Gate& gate);
   Asker(const Asker&) = delete;
   Asker& operator=(const Asker&) = delete;
 
@@ -68,6 +72,10 @@ class Asker {
   [[nodiscard]] static net::Task<Result<Answer>> ask(Shards& shards, net::TaskGroup& group,
                                                      std::shared_ptr<const Settings> settings,
                                                      Question question);
+  // Several at once, answered together; the caller keeps them few. Errc::cancelled.
+  [[nodiscard]] static net::Task<Result<std::vector<Result<Answer>>>> ask_all(
+      Shards& shards, net::TaskGroup& group, std::shared_ptr<const Settings> settings,
+      std::vector<Question> questions);
   // Anything else that a client asks there: to the app, and back. On the group's worker.
   [[nodiscard]] net::Task<Result<Answer>> pass_on(net::TaskGroup& group,
                                                   std::shared_ptr<const Settings> settings,
@@ -83,6 +91,10 @@ class Asker {
     std::shared_ptr<const Settings> settings;
     std::function<void(Result<Answer>)> tell;
   };
+  struct Asked {
+    std::vector<Waiting> waiting;  // the first is whose question is under way
+    Gate::Ticket place{};
+  };
   struct Known {
     Answer answer;
     TimePoint until{};
@@ -93,12 +105,12 @@ class Asker {
                                  Question question);
 
   net::Resolver& resolver_;
+  Gate& gate_;
   metrics::Cell& calls_;
   metrics::Cell& spared_;
   metrics::Cell& failed_;
   std::unordered_map<std::string, Known> known_;
-  std::map<std::string, std::vector<Waiting>>
-      asked_;  // by key; the first is whose question is under way
+  std::map<std::string, Asked> asked_;  // by key
   std::size_t waiting_ = 0;
   net::TaskGroup tasks_;
 };

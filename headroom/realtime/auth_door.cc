@@ -21,6 +21,7 @@ struct Asked {
 net::Task<Result<Asked>> read(http::Exchange& exchange) {
   Asked asked;
   asked.question.credentials = credentials_in(exchange.request());
+  asked.question.from = exchange.client().address;
   asked.content_type = exchange.request().value_of(http::Name::content_type);
   exchange.limit_body(kBodyLimit);
   for (;;) {

@@ -66,6 +66,11 @@ void Channel::settle(Subscription& subscription) {
 
 void Channel::append(const MessagePtr& message) {
   if (!live_) return;
+  if (message->position().epoch != head_.epoch) {  // another process orders now (relay.h)
+    for (Log& log : logs_.of) {
+      if (log.empty()) log.begins_after(message->position().offset - 1);
+    }
+  }
   head_ = message->position();
   if (is_cache(name_) && !message->what().internal) last_ = message;
   const Priority priority = message->what().priority;

@@ -119,19 +119,20 @@ void Homes::tell_changes(const std::string& key, Home& h) {
 
 void Homes::end_if_empty(const std::string& key) {
   const auto at = homes_.find(key);
-  if (at != homes_.end() && !is_kept(*at->second, Clock::now())) homes_.erase(at);
+  if (at != homes_.end() && !shards_.has_nodes(worker_) && !is_kept(*at->second, Clock::now()))
+    homes_.erase(at);
 }
 
 void Homes::publish(const std::string& key, Publication what) {
   const auto at = homes_.find(key);
   Home* h = at == homes_.end() ? nullptr : at->second.get();
-  if (!what.relayed) shards_.tell_nodes(worker_, what);
   if (!what.relayed && what.event.starts_with("client-") && what.except != 0 &&
       tells(what.app, HookKind::client_events))
     shards_.hooks().note(what.app, client_event(what));
+  if (leader_ != nullptr) return leader_->forward(std::move(what));
   if (h == nullptr) {
-    const bool keeps =
-        is_cache(what.channel) || shards_.part(worker_).options().channel(what.channel).history > 0;
+    const bool keeps = is_cache(what.channel) || shards_.has_nodes(worker_) ||
+                       shards_.part(worker_).options().channel(what.channel).history > 0;
     if (!keeps) return unheard(std::move(what));
     h = &home(key, what.app, what.channel);
   }
@@ -152,7 +153,11 @@ void Homes::show(const MessagePtr& message) {
 }
 
 void Homes::append(const std::string& key, Home& h, Publication what) {
-  ++h.head.offset;
+  put(key, h, std::move(what), {h.head.epoch, h.head.offset + 1});
+}
+
+void Homes::put(const std::string& key, Home& h, Publication what, Position position) {
+  h.head = position;
   h.used = Clock::now();
   const Priority priority = what.priority;
   const bool internal = what.internal;
@@ -166,6 +171,7 @@ void Homes::append(const std::string& key, Home& h, Publication what) {
   log.keep(h.rule.history, shards_.part(worker_).options().distance_bytes.count);
   if (!taps_.empty()) show(message);
   for (const Listener& listener : h.listeners) queue(listener.worker, key, message);
+  if (!internal) shards_.tell_nodes(worker_, *message);
 }
 
 void Homes::queue(std::size_t worker, const std::string& key, const MessagePtr& message) {
@@ -203,6 +209,7 @@ void Homes::tell_member(const std::string& key, Home& h, std::string event, cons
   if (tells(h.app, HookKind::presence))
     shards_.hooks().note(
         h.app, member_event(added ? "member_added" : "member_removed", h.name, member.user_id));
+  if (leader_ != nullptr) return;
   what.data = member_json(member, added);
   append(key, h, std::move(what));
 }
@@ -237,7 +244,7 @@ void Homes::upkeep(TimePoint now) {
     if (h->count_changed) tell_count(key, *h);
     if (!h->changes.empty()) tell_changes(key, *h);
     if (h->last && h->last->at() < now - kRemembered) h->last.reset();
-    if (!is_kept(*h, now)) empty.push_back(key);
+    if (!shards_.has_nodes(worker_) && !is_kept(*h, now)) empty.push_back(key);
   }
   for (const std::string& key : empty) homes_.erase(key);
 }

@@ -6,7 +6,8 @@
 //   worker is told of a channel from its join() to its leave(), each of which names a life of the worker's own channel, so that what
 //   belongs to a life before is not taken for this one's; (3) a home ends when nobody listens and nothing is kept (with a history: history_ttl after that, so that an empty one can be
 //   gone on with); the next one is another epoch; (4) presence messages stand in the log at the moment when the roster changed; beyond presence_batch members within a
-//   second of it, and of who came and went meanwhile nothing is told.
+//   second of it, and of who came and went meanwhile nothing is told; (5) while another process orders (follow()) nothing gets an offset
+//   here, so presence messages are left out; while another follows, no home ends.
 // Limits: history and history_ttl of the channel's rule; presence_members.
 #pragma once
 
@@ -20,11 +21,13 @@
 #include "headroom/realtime/cells.h"
 #include "headroom/realtime/log.h"
 #include "headroom/realtime/options.h"
+#include "headroom/realtime/relay_line.h"
 #include "headroom/realtime/roster.h"
 #include "headroom/realtime/tap.h"
 
 namespace headroom::realtime {
 
+class Relay;
 class Shards;
 
 // A worker's channel, as its home knows it.
@@ -77,6 +80,16 @@ class Homes {
   void publish(const std::string& key, Publication what);
   void count(const std::string& key, Listener from);
 
+  // --- a take-over (relay.h) ---
+  // Tells of all channels; from now on the process at its other end orders them.
+  void follow(Relay& leader);
+  // It is gone: this one orders again, in epochs of its own.
+  void order_alone();
+  // A channel of the other's, before anything was published to it here; and what it keeps.
+  void adopt(const std::string& key, RelayLine line);
+  // A message that the other has ordered.
+  void ordered(const std::string& key, RelayLine line);
+
   // Somebody looks at what is published (tap.h), on every worker's homes.
   void add(const std::shared_ptr<Tap>& tap) { taps_.push_back(tap); }
   void remove(const Tap* tap) {
@@ -93,6 +106,7 @@ class Homes {
 
   [[nodiscard]] Home& home(const std::string& key, const std::string& app, const std::string& name);
   void append(const std::string& key, Home& home, Publication what);
+  void put(const std::string& key, Home& home, Publication what, Position position);
   void unheard(Publication what);
   void show(const MessagePtr& message);
   void tell_member(const std::string& key, Home& home, std::string event, const Member& member,
@@ -116,6 +130,7 @@ class Homes {
   std::unordered_map<std::string, std::unique_ptr<Home>> homes_;
   std::vector<Told> queued_;
   bool flushing_ = false;
+  Relay* leader_ = nullptr;  // while this process follows
   std::vector<std::shared_ptr<Tap>> taps_;
 };
 

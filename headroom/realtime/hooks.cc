@@ -79,14 +79,27 @@ std::size_t HookQueue::add(HookEvent event) {
     }
     last->second = number;
   }
+  std::size_t dropped = 0;
+  if (live_ >= kMostWaiting && event.kind == HookKind::cache_channels) return 1;
+  if (live_ >= kMostWaiting && drop_miss()) ++dropped;
+  if (event.kind == HookKind::cache_channels) misses_.push_back(first_ + events_.size());
   events_.push_back(std::move(event));
   ++live_;
-  std::size_t dropped = 0;
   while (live_ > kMostWaiting || events_.size() > 2 * kMostWaiting) {
     if (!events_.front().json.empty()) ++dropped;
     drop_first();
   }
   return dropped;
+}
+
+// Whether one waited.
+bool HookQueue::drop_miss() {
+  while (!misses_.empty() && misses_.front() < first_) misses_.pop_front();
+  if (misses_.empty()) return false;
+  events_[misses_.front() - first_].json.clear();
+  misses_.pop_front();
+  --live_;
+  return true;
 }
 
 void HookQueue::drop_first() {
@@ -97,6 +110,7 @@ void HookQueue::drop_first() {
     existence_.erase(at);
   events_.pop_front();
   ++first_;
+  while (!misses_.empty() && misses_.front() < first_) misses_.pop_front();
 }
 
 HookQueue::Batch HookQueue::take(std::int64_t now_ms) {

@@ -13,7 +13,8 @@
 // Invariants: (1) an app's events are sent in the order in which they came here, one call at a time; (2) an event is sent until the app has
 //   answered 2xx, or until webhook_retry has passed since its first try: then it is dropped, counted and logged; (3) of a channel that is
 //   left and entered again (or the other way round) before it was told, neither is told.
-// Limits: kMostWaiting events of an app, of which the oldest are dropped; kMostInCall a call.
+// Limits: kMostWaiting events of an app, beyond which a cache_miss is dropped first (the oldest; the next one will come), then the oldest of
+//   all; kMostInCall a call.
 #pragma once
 
 #include <deque>
@@ -64,12 +65,14 @@ class HookQueue {
 
  private:
   void drop_first();
+  [[nodiscard]] bool drop_miss();
 
   std::deque<HookEvent> events_;  // those that are not to be told any more have no text
   std::size_t live_ = 0;
   std::uint64_t first_ = 0;  // the number of events_.front(); numbers grow by one
   std::unordered_map<std::string, std::uint64_t>
-      existence_;  // of a channel: the number of the last that waits
+      existence_;                     // of a channel: the number of the last that waits
+  std::deque<std::uint64_t> misses_;  // the numbers of cache_miss events; some have gone
 };
 
 class Hooks {

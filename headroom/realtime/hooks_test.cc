@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "headroom/realtime/relay.h"
-
 namespace headroom::realtime {
 namespace {
 
@@ -57,6 +55,22 @@ TEST(HookQueueTest, ItsSizeIsBoundedAndACallsToo) {
   EXPECT_EQ(queue.take(0).events, HookQueue::kMostInCall);
 }
 
+TEST(HookQueueTest, ACacheMissIsDroppedBeforeAnythingElse) {
+  HookQueue queue;
+  (void)queue.add(cache_miss_event("first"));
+  for (std::size_t i = 0; i < HookQueue::kMostWaiting - 1; ++i)
+    EXPECT_EQ(queue.add(member_event("member_added", "room", std::to_string(i))), 0U);
+  EXPECT_EQ(queue.add(cache_miss_event("late")), 1U);  // there is no room for it
+  EXPECT_EQ(queue.add(member_event("member_added", "room", "last")), 1U);  // in place of the first
+  EXPECT_EQ(queue.add(member_event("member_added", "room", "more")), 1U);  // of the oldest
+  std::string all;
+  while (!queue.empty()) all += queue.take(0).body;
+  EXPECT_THAT(all, testing::Not(testing::HasSubstr("cache_miss")));
+  EXPECT_THAT(all, testing::Not(testing::HasSubstr(R"("user_id":"0")")));
+  for (const char* user : {R"("1")", R"("last")", R"("more")"})
+    EXPECT_THAT(all, testing::HasSubstr(user));
+}
+
 TEST(HookEventTest, AClientEventSaysWhoSentIt) {
   Publication what{
       .channel = "private-a", .event = "client-x", .data = R"({"a":"\""})", .user_id = "ann"};
@@ -64,32 +78,6 @@ TEST(HookEventTest, AClientEventSaysWhoSentIt) {
   EXPECT_EQ(
       client_event(what).json,
       R"({"name":"client_event","channel":"private-a","event":"client-x","data":"{\"a\":\"\\\"\"}","socket_id":"3.4","user_id":"ann"})");
-}
-
-TEST(RelayTest, APublicationComesOutAsItWentIn) {
-  Publication what{
-      .app = "shop", .channel = "a", .event = "e\n", .data = "line\nfeed", .user_id = "ann"};
-  what.except = 77;
-  what.priority = Priority::critical;
-  what.form = Form::text;
-  what.once = ~0ULL;
-  const std::string line = relay_line(what);
-  EXPECT_EQ(line.find('\n'), line.size() - 1);
-  const auto got = read_relay_line(std::string_view(line).substr(0, line.size() - 1));
-  ASSERT_TRUE(got.has_value()) << got.error().message;
-  EXPECT_EQ(
-      std::tie(got->app, got->channel, got->event, got->data, got->user_id, got->except, got->once),
-      std::tie(what.app, what.channel, what.event, what.data, what.user_id, what.except,
-               what.once));
-  EXPECT_TRUE(got->priority == Priority::critical && got->form == Form::text && got->relayed);
-}
-
-TEST(RelayTest, WhatIsNoPublicationIsRefused) {
-  for (const char* line : {"", "{}", "[]", R"({"app":"a","channel":"c","event":"e"})",
-                           R"({"app":1,"channel":"c","event":"e","data":""})"})
-    EXPECT_FALSE(read_relay_line(line).has_value()) << line;
-  EXPECT_TRUE(
-      read_relay_line(R"({"app":"a","channel":"c","event":"e","data":"","later":1})").has_value());
 }
 
 }  // namespace

@@ -258,6 +258,8 @@ net::Task<Result<std::size_t>> Hub::end_user(net::TaskGroup& group, std::string 
 
 void Hub::relay(int fd) { body_->shards_.relay(fd); }
 
+void Hub::lead(int fd) { body_->shards_.lead(fd); }
+
 void Hub::drain() {
   if (!body_) return;
   const Duration time = body_->settings_->options.drain;

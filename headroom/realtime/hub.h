@@ -71,9 +71,10 @@ class Hub {
 
   // The same, and from now on refuses the tokens that the user has.
   [[nodiscard]] net::Task<Result<std::size_t>> revoke(net::TaskGroup& group, std::string user);
-  // A take-over: what is published here reaches the clients of the process at the other end of this socket, and the other way round. Takes the
-  // socket over; it ends with either process.
+  // A take-over, at the two ends of a socket that each takes over (relay.h): in the old process, and in the new one before it serves anybody.
+  // What is published in either reaches the clients of both, and positions hold in both, until the old one has drained.
   void relay(int fd);
+  void lead(int fd);
   // Ends all connections, spread over [realtime] drain. New ones are told to come back later.
   void drain();
   // After the edge has ended its connections.

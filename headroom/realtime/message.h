@@ -67,8 +67,9 @@ struct Publication {
   Form form = Form::json;
   std::uint64_t once =
       0;  // of publications to several channels that are one: a connection gets the first of them; 0: alone
-  bool relayed = false;   // another node has told it
-  bool internal = false;  // of the hub's own: not what a cache channel remembers
+  std::uint64_t number = 0;  // in a process that follows this one (relay.h); 0: it is none of its
+  bool relayed = false;      // another node has told it
+  bool internal = false;     // of the hub's own: not what a cache channel remembers
 };
 
 // The value of that member of JSON data, as its text; "" where there is none.

@@ -77,8 +77,8 @@ inline constexpr Family kQuestions{
 inline constexpr Family kRelayed{
     "headroom_realtime_relayed_total",
     Kind::counter,
-    "Messages between the two processes of a take-over: taken (from the other), dropped (it did "
-    "not take them).",
+    "Messages between the two processes of a take-over: taken (from the other), dropped (it took "
+    "them too slowly: each goes on alone).",
     {"outcome"}};
 
 inline constexpr Family kRefusedData{"headroom_realtime_data_refused_total", Kind::counter,

@@ -66,6 +66,7 @@ struct AuthorizationOptions {
   std::string path;
   Duration remember{};
   Duration timeout{};
+  std::uint64_t questions_per_address = 0;
 };
 
 // [[realtime.channels]]: what holds for channels whose name matches; the first that matches counts.

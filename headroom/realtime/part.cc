@@ -263,6 +263,12 @@ void Part::drain(Duration time) {
   if (!tasks_.spawn([this, time] { return end_all(time); })) return;
 }
 
+void Part::end_all_now() {
+  for (Outlet* outlet = outlets_.front(); outlet != nullptr; outlet = Outlets::after(*outlet)) {
+    if (!std::exchange(outlet->draining, true)) outlet->owner().end(Outlet::Owner::End::drain);
+  }
+}
+
 // Few at a time, with pauses of uneven length that come to less than `time` in all: so few connections are spread as well as many.
 net::Task<> Part::end_all(Duration time) {
   const auto slices = static_cast<std::size_t>(std::max<std::int64_t>(1, time / kSlice));

@@ -102,6 +102,8 @@ class Part {
   std::size_t end_user(std::string_view app, std::string_view user);
   // Ends every connection, spread over `time`.
   void drain(Duration time);
+  // The same at once, before anything more is delivered to them.
+  void end_all_now();
   [[nodiscard]] net::TaskGroup& tasks() { return tasks_; }
   [[nodiscard]] const std::unordered_map<std::string, std::unique_ptr<Channel>>& channels() const {
     return channels_;

@@ -117,21 +117,31 @@ net::Task<> allow(http::Exchange& exchange) {
   (void)co_await exchange.reply(reply);
 }
 
-// Of the channels in the query those that the app allows.
+// Of the channels in the query those that the app allows: few questions at once, as of a WebSocket.
 net::Task<std::set<std::string>> ask_app(http::Exchange& exchange, Part& part, const Caller& caller,
                                          const http::QueryFields& query) {
   std::set<std::string> allowed;
   const auto settings = part.settings();
   const auto channels = list_of(query, "channels");
   if (channels.size() > part.options().max_channels_per_connection) co_return allowed;
+  std::vector<std::string> wanted;
   for (const std::string& channel : channels) {
-    if (!is_plain_channel(channel) || may_listen(part.options(), caller, channel) != Listening::ask)
-      continue;
-    Question question{credentials_in(exchange.request()), show_socket(part.next_socket()), channel,
-                      caller.name};
-    auto answer =
-        co_await Asker::ask(part.shards(), exchange.group(), settings, std::move(question));
-    if (answer && answer->allowed) allowed.insert(channel);
+    if (is_plain_channel(channel) && may_listen(part.options(), caller, channel) == Listening::ask)
+      wanted.push_back(channel);
+  }
+  for (std::size_t from = 0; from < wanted.size(); from += Asker::kAskedAtOnce) {
+    const std::size_t end = std::min(wanted.size(), from + Asker::kAskedAtOnce);
+    std::vector<Question> questions;
+    for (std::size_t i = from; i < end; ++i)
+      questions.push_back({credentials_in(exchange.request()), show_socket(part.next_socket()),
+                           wanted[i], caller.name, exchange.client().address});
+    auto answers =
+        co_await Asker::ask_all(part.shards(), exchange.group(), settings, std::move(questions));
+    if (!answers) break;  // the server stops
+    for (std::size_t i = from; i < end; ++i) {
+      const auto& answer = (*answers)[i - from];
+      if (answer && answer->allowed) allowed.insert(wanted[i]);
+    }
   }
   co_return allowed;
 }

@@ -14,7 +14,6 @@ namespace headroom::realtime {
 namespace {
 
 constexpr Duration kTokenWait = 10s;
-constexpr std::size_t kAskedAtOnce = 4;
 constexpr std::string_view kTooMany = "this user has all the connections it may";
 constexpr std::array<std::string_view, 12> kOwnTypes{
     "welcome", "subscribed", "unsubscribed",    "published",     "pong", "error",
@@ -33,6 +32,7 @@ PlainSession::PlainSession(http::Exchange& exchange, Part& part, Wire wire, std:
       caller_(std::move(caller)),
       token_(token),
       credentials_(std::move(credentials)),
+      from_(exchange.client().address),
       timer_(part.worker().wheel(), *this) {}
 
 void PlainSession::set_timer() {
@@ -185,10 +185,11 @@ void PlainSession::ask(const std::string& channel, std::unique_ptr<Position> sin
 
 // Few of a connection at once: the others wait.
 void PlainSession::ask_next() {
-  for (std::size_t i = 0; i < std::min(asking_.size(), kAskedAtOnce); ++i) {
+  for (std::size_t i = 0; i < std::min(asking_.size(), Asker::kAskedAtOnce); ++i) {
     const std::shared_ptr<Asking> asking = asking_[i];
     if (std::exchange(asking->begun, true)) continue;
-    Question question{credentials_, show_socket(outlet().id()), asking->channel, caller_.name};
+    Question question{credentials_, show_socket(outlet().id()), asking->channel, caller_.name,
+                      from_};
     if (part().tasks().spawn(
             [&part = part(), asking, question] { return await_answer(part, asking, question); }))
       continue;

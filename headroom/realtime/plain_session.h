@@ -86,6 +86,7 @@ class PlainSession final : public Session {
   Caller caller_;
   const Token token_;
   const Credentials credentials_;  // where the app is asked
+  const IpAddress from_;
   std::vector<std::shared_ptr<Asking>> asking_;
   Timer timer_;
 };

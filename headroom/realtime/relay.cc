@@ -3,64 +3,24 @@
 #include <sys/socket.h>
 
 #include "headroom/base/log.h"
-#include "headroom/json/reader.h"
-#include "headroom/json/writer.h"
 #include "headroom/realtime/shards.h"
 
 namespace headroom::realtime {
 namespace {
 
-constexpr std::size_t kMostLine = 4U << 20U;
+using Is = RelayLine::Is;
+
 constexpr Duration kPatience = 30s;
 
 }  // namespace
 
-std::string relay_line(const Publication& what) {
-  std::string line;
-  json::Writer out(line);
-  out.begin_object()
-      .field("app", what.app)
-      .field("channel", what.channel)
-      .field("event", what.event)
-      .field("data", what.data);
-  if (!what.user_id.empty()) out.field("user_id", what.user_id);
-  if (what.except != 0) out.field("except", what.except);
-  if (what.priority == Priority::critical) out.field("critical", true);
-  if (what.form == Form::text) out.field("text", true);
-  if (what.once != 0) out.field("once", what.once);
-  out.end_object();
-  line += '\n';
-  return line;
-}
-
-Result<Publication> read_relay_line(std::string_view line) {
-  auto document = json::parse(line, {.bytes = Bytes{kMostLine}});
-  if (!document) return pass(document);
-  json::Reader in(document->root());
-  Publication what;
-  bool critical = false;
-  bool text = false;
-  in.required("app", what.app);
-  in.required("channel", what.channel);
-  in.required("event", what.event);
-  in.required("data", what.data);
-  in.optional("user_id", what.user_id);
-  in.optional("except", what.except);
-  in.optional("critical", critical);
-  in.optional("text", text);
-  in.optional("once", what.once);
-  in.allow_others();  // a newer process may say more
-  if (auto read = in.finish(); !read) return pass(read);
-  what.priority = critical ? Priority::critical : Priority::normal;
-  what.form = text ? Form::text : Form::json;
-  what.relayed = true;
-  return what;
-}
-
-Relay::Relay(Shards& shards, net::Worker& worker, Cells& cells, int fd)
+Relay::Relay(Shards& shards, net::Worker& worker, Cells& cells, int fd, Role role,
+             std::function<void(bool)> told)
     : shards_(shards),
       worker_(worker),
       cells_(cells),
+      role_(role),
+      told_(std::move(told)),
       tasks_(worker),
       stream_(tasks_, fd, AF_UNIX),
       wake_(tasks_) {
@@ -68,16 +28,92 @@ Relay::Relay(Shards& shards, net::Worker& worker, Cells& cells, int fd)
   HR_ASSERT(tasks_.spawn([this] { return write(); }));
 }
 
-void Relay::published(const Publication& what) {
+void Relay::lead() { send(relay_line({.is = Is::lead})); }
+
+void Relay::ordered(const Message& message) {
   if (ended_.load(std::memory_order_relaxed)) return;
-  worker_.post([this, line = relay_line(what)]() mutable { send(std::move(line)); });
+  worker_.post([this, line = relay_line(RelayLine::of(Is::ordered, message))]() mutable {
+    send(std::move(line));
+  });
+}
+
+void Relay::forward(Publication what) {
+  worker_.post([this, what = std::move(what)]() mutable {
+    what.number = 0;
+    what.relayed = true;  // the app has been told of it already
+    if (ended_) return shards_.part(worker_).publish(std::move(what));
+    const std::uint64_t number = ++numbers_;
+    forwarded_bytes_ += what.data.size() + what.channel.size();
+    RelayLine line{.is = Is::publish, .what = what};
+    line.what.number = number;
+    forwarded_[number] = std::move(what);
+    if (forwarded_bytes_ > kMostWaiting) return end();
+    send(relay_line(line));
+  });
+}
+
+void Relay::tell(std::string lines) {
+  worker_.post([this, lines = std::move(lines)]() mutable {
+    if (--still_telling_ == 0) lines += relay_line({.is = Is::told});
+    most_waiting_ += lines.size();
+    send(std::move(lines));
+  });
 }
 
 void Relay::send(std::string line) {
   if (ended_) return;
-  if (waiting_.size() + line.size() > kMostWaiting) return cells_.relay_dropped.add();
+  if (waiting_.size() + line.size() > most_waiting_) {
+    cells_.relay_dropped.add();
+    return end();  // what is left out would be missing in the other's order
+  }
   if (waiting_.empty()) wake_.set();
   waiting_ += line;
+}
+
+void Relay::got_back(std::uint64_t number) {
+  const auto at = forwarded_.find(number);
+  if (at == forwarded_.end()) return;
+  forwarded_bytes_ -= at->second.data.size() + at->second.channel.size();
+  forwarded_.erase(at);
+}
+
+bool Relay::take_as_leader(RelayLine line) {
+  std::string key = channel_key(line.what.app, line.what.channel);
+  switch (line.is) {
+    case Is::home:
+    case Is::kept:
+    case Is::last:
+      shards_.post_home(key, [key, line = std::move(line)](Shard& shard) mutable {
+        shard.homes.adopt(key, std::move(line));
+      });
+      return true;
+    case Is::told:
+      if (told_) std::exchange(told_, {})(true);
+      return true;
+    case Is::publish:
+      cells_.relayed.add();
+      shards_.part(worker_).publish(std::move(line.what));
+      return true;
+    default: return false;
+  }
+}
+
+bool Relay::take(RelayLine line) {
+  if (role_ == Role::leads) return take_as_leader(std::move(line));
+  if (role_ == Role::asked && line.is == Is::lead) {
+    role_ = Role::follows;
+    still_telling_ = shards_.size();
+    shards_.follow(*this);
+    return true;
+  }
+  if (role_ != Role::follows || line.is != Is::ordered) return false;
+  cells_.relayed.add();
+  got_back(line.what.number);
+  std::string key = channel_key(line.what.app, line.what.channel);
+  shards_.post_home(key, [key, line = std::move(line)](Shard& shard) mutable {
+    shard.homes.ordered(key, std::move(line));
+  });
+  return true;
 }
 
 // False: a line that is none.
@@ -85,16 +121,13 @@ bool Relay::take_lines(std::string& waiting) {
   std::size_t begin = 0;
   for (std::size_t end = 0; (end = waiting.find('\n', begin)) != std::string::npos;
        begin = end + 1) {
-    auto what = read_relay_line(std::string_view(waiting).substr(begin, end - begin));
-    if (!what) {
-      log::warn("realtime", "relay: {}", what.error().message);
-      return false;
-    }
-    cells_.relayed.add();
-    shards_.part(worker_).publish(std::move(*what));
+    auto line = read_relay_line(std::string_view(waiting).substr(begin, end - begin));
+    if (line && take(std::move(*line))) continue;
+    log::warn("realtime", "relay: {}", line ? "a line out of turn" : line.error().message);
+    return false;
   }
   waiting.erase(0, begin);
-  return waiting.size() <= kMostLine;
+  return waiting.size() <= kMostRelayLine;
 }
 
 net::Task<> Relay::read() {
@@ -106,10 +139,21 @@ net::Task<> Relay::read() {
     waiting.append(piece.data(), *bytes);
     if (!take_lines(waiting)) break;
   }
+  over();
+}
+
+void Relay::over() {
   ended_ = true;
   waiting_ = {};
   stream_.abort(Errc::cancelled);
   wake_.set();
+  if (told_) std::exchange(told_, {})(false);
+  if (role_ == Role::follows && !tasks_.stopped()) {
+    log::warn("realtime", "the process that took over is gone: clients are told to come back");
+    shards_.order_alone();
+    for (auto& [number, what] : std::exchange(forwarded_, {}))
+      shards_.part(worker_).publish(std::move(what));
+  }
   shards_.forget(*this);
 }
 
@@ -124,7 +168,6 @@ net::Task<> Relay::write() {
     stream_.expire_writes_at(Clock::now() + kPatience);
     auto written = co_await stream_.write(lines);
     if (!written) {
-      ended_ = true;
       stream_.abort(Errc::cancelled);
       co_return;
     }

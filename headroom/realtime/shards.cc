@@ -1,9 +1,18 @@
 #include "headroom/realtime/shards.h"
 
+#include <future>
 #include <numeric>
 #include <random>
 
+#include "headroom/base/log.h"
+
 namespace headroom::realtime {
+namespace {
+
+constexpr Duration kTelling =
+    5s;  // how long a take-over waits for the channels of the process before
+
+}  // namespace
 
 Shards::Shards(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
                const std::shared_ptr<const Settings>& settings)
@@ -11,7 +20,8 @@ Shards::Shards(net::Workers& workers, net::Resolver& resolver, metrics::Registry
   gate_.use(settings->options);
   shards_.resize(workers.size());
   workers_.each([&](net::Worker& worker) {
-    shards_[worker.index()] = std::make_unique<Shard>(*this, worker, resolver, registry, settings);
+    shards_[worker.index()] =
+        std::make_unique<Shard>(*this, worker, resolver, registry, gate_, settings);
   });
   hooks_ = std::make_unique<Hooks>(*this, workers[0], resolver, registry);
   each([](Shard& shard) { shard.part.start(); });
@@ -41,12 +51,51 @@ void Shards::each(const std::function<void(Shard&)>& work) {
 }
 
 void Shards::relay(int fd) {
+  workers_[0].run_and_wait([&] {
+    relays_.push_back(
+        std::make_unique<Relay>(*this, workers_[0], shards_[0]->cells, fd, Relay::Role::asked));
+  });
+}
+
+void Shards::lead(int fd) {
+  auto told = std::make_shared<std::promise<bool>>();
   Relay* made = nullptr;
   workers_[0].run_and_wait([&] {
-    relays_.push_back(std::make_unique<Relay>(*this, workers_[0], shards_[0]->cells, fd));
+    relays_.push_back(std::make_unique<Relay>(*this, workers_[0], shards_[0]->cells, fd,
+                                              Relay::Role::leads,
+                                              [told](bool all) { told->set_value(all); }));
     made = relays_.back().get();
   });
   each([made](Shard& shard) { shard.nodes.push_back(made); });
+  // It may be gone by then.
+  const auto on_it = [&](void (Relay::*work)()) {
+    workers_[0].run_and_wait([&] {
+      for (const auto& each : relays_) {
+        if (each.get() == made) ((*made).*work)();
+      }
+    });
+  };
+  on_it(&Relay::lead);
+  if (told->get_future().wait_for(kTelling) == std::future_status::ready) return;
+  log::warn("realtime", "the process before this one does not tell its channels");
+  on_it(&Relay::end);
+}
+
+void Shards::follow(Relay& leader) {
+  for (const auto& each : relays_) {
+    if (each.get() != &leader) each->end();  // who follows this one goes over to the next as well
+  }
+  for (const std::size_t worker : all())
+    post(worker, [leader = &leader](Shard& shard) { shard.homes.follow(*leader); });
+}
+
+void Shards::order_alone() {
+  for (const std::size_t worker : all()) {
+    post(worker, [](Shard& shard) {
+      shard.part.end_all_now();
+      shard.homes.order_alone();
+    });
+  }
 }
 
 void Shards::forget(Relay& relay) {

@@ -30,11 +30,11 @@ namespace headroom::realtime {
 
 struct Shard {
   Shard(Shards& shards, net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry,
-        std::shared_ptr<const Settings> settings)
+        Gate& gate, std::shared_ptr<const Settings> settings)
       : cells(registry, worker.index()),
         part(shards, worker, cells, std::move(settings)),
         homes(shards, worker, cells),
-        asker(worker, resolver, registry) {}
+        asker(worker, resolver, registry, gate) {}
 
   Cells cells;
   Part part;
@@ -64,11 +64,21 @@ class Shards {
 
   [[nodiscard]] Asker& asker(const net::Worker& worker) { return shards_[worker.index()]->asker; }
   [[nodiscard]] Hooks& hooks() { return *hooks_; }
-  void tell_nodes(const net::Worker& worker, const Publication& what) {
-    for (Nodes* const node : shards_[worker.index()]->nodes) node->published(what);
+  void tell_nodes(const net::Worker& worker, const Message& message) {
+    for (Nodes* const node : shards_[worker.index()]->nodes) node->ordered(message);
   }
-  // From main's thread: what is published here reaches the process at the other end of this socket, and the other way round.
+  // Whether others are told.
+  [[nodiscard]] bool has_nodes(const net::Worker& worker) const {
+    return !shards_[worker.index()]->nodes.empty();
+  }
+  // From main's thread, in the old process of a take-over: follows the one at the other end of this socket once that leads.
   void relay(int fd);
+  // The same in the new one, before it serves anybody: leads. Returns when it has been told all, or the other is gone or too slow: then each
+  // orders for itself.
+  void lead(int fd);
+  // On the first worker.
+  void follow(Relay& leader);
+  void order_alone();
   // On the first worker: it has ended. Nobody tells it anything any more, then it goes.
   void forget(Relay& relay);
   [[nodiscard]] std::size_t relays() const { return relays_.size(); }  // on the first worker

@@ -124,7 +124,7 @@ Result<> Process::open_hub() {
       settings_->get<AdminOptions>().on_edge ? Hub::SeedPaths::yes : Hub::SeedPaths::no;
   for (const auto& [prefix, service] : hub_->hosting(seeds)) edge_.host(prefix, service);
   for (edge::Door& relay : inherited("realtime")) {
-    for (const int fd : std::exchange(relay.sockets, {})) hub_->relay(fd);
+    for (const int fd : std::exchange(relay.sockets, {})) hub_->lead(fd);
   }
   return {};
 }

@@ -6,7 +6,7 @@
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 
-#include "headroom/auth/crypto.h"
+#include "headroom/auth/timed_signature.h"
 #include "headroom/base/text.h"
 #include "headroom/http/client.h"
 #include "headroom/http/date.h"
@@ -79,11 +79,7 @@ Result<PushUrl> parse_push_url(const std::string& text) {
 bool is_public(const IpAddress& address) { return !contains_any(not_public(), address); }
 
 std::string signature(std::string_view secret, std::string_view body, WallTime at) {
-  const std::int64_t seconds = at / kSecond;
-  const auto digest = auth::hmac_sha256(secret, fmt::format("{}.{}", seconds, body));
-  return fmt::format(
-      "t={},v1={}", seconds,
-      text::hex(std::string_view(reinterpret_cast<const char*>(digest.data()), digest.size())));
+  return auth::timed_signature(secret, body, at / kSecond);
 }
 
 WallTime retry_time(std::string_view field, WallTime now) {

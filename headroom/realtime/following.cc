@@ -1,0 +1,81 @@
+// Homes' share of a take-over (relay.h).
+#include "headroom/realtime/homes.h"
+#include "headroom/realtime/shards.h"
+
+namespace headroom::realtime {
+namespace {
+
+using Is = RelayLine::Is;
+
+RelayLine home_line(const Home& h) {
+  RelayLine line{.is = Is::home, .position = h.head};
+  line.what.app = h.app;
+  line.what.channel = h.name;
+  for (std::size_t i = 0; i < kPriorities; ++i) line.dropped[i] = h.logs.of[i].dropped();
+  return line;
+}
+
+std::string kept_lines(const Home& h) {
+  std::string lines;
+  for (const Log& log : h.logs.of) {
+    for (Log::Place at = log.begin(); at != log.end(); ++at)
+      lines += relay_line(RelayLine::of(Is::kept, *log.at(at)));
+  }
+  if (h.last) lines += relay_line(RelayLine::of(Is::last, *h.last));
+  return lines;
+}
+
+}  // namespace
+
+void Homes::follow(Relay& leader) {
+  leader_ = &leader;
+  const std::size_t most = Relay::kMostTold / shards_.size();
+  std::string lines;
+  for (const auto& [key, h] : homes_) {
+    RelayLine line = home_line(*h);
+    std::string kept = kept_lines(*h);
+    if (lines.size() + kept.size() > most) {
+      kept.clear();
+      line.dropped.fill(h->head.offset);
+    }
+    lines += relay_line(line) + kept;
+  }
+  leader.tell(std::move(lines));
+}
+
+void Homes::order_alone() {
+  leader_ = nullptr;
+  for (const auto& [key, h] : homes_) h->head.epoch = worker_.random().next() | 1U;
+}
+
+void Homes::adopt(const std::string& key, RelayLine line) {
+  Home& h = home(key, line.what.app, line.what.channel);
+  if (line.is == Is::home) {
+    h.head = line.position;
+    for (std::size_t i = 0; i < kPriorities; ++i) h.logs.of[i].begins_after(line.dropped[i]);
+    return;
+  }
+  if (!h.rule.latest_by.empty()) line.what.key = key_in(line.what.data, h.rule.latest_by);
+  const Priority priority = line.what.priority;
+  const auto message = std::make_shared<const Message>(std::move(line.what), line.position,
+                                                       h.rule.history > 0, line.at);
+  if (line.is == Is::last) {
+    h.last = message;
+    return;
+  }
+  h.logs[priority].append(message);
+  h.logs[priority].keep(h.rule.history, shards_.part(worker_).options().distance_bytes.count);
+}
+
+void Homes::ordered(const std::string& key, RelayLine line) {
+  const auto at = homes_.find(key);
+  if (at == homes_.end()) return;  // nobody listens here
+  Home& h = *at->second;
+  if (line.position.epoch !=
+      h.head.epoch) {  // one that has begun here since, and has ordered nothing
+    for (Log& log : h.logs.of) log.begins_after(line.position.offset - 1);
+  }
+  put(key, h, std::move(line.what), line.position);
+}
+
+}  // namespace headroom::realtime
