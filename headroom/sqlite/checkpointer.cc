@@ -13,14 +13,15 @@ constexpr int kMostPasses = 8;  // a writer that is faster than the disk ends it
 
 }  // namespace
 
-Result<std::unique_ptr<Checkpointer>> Checkpointer::open(const std::filesystem::path& path) {
+Result<std::unique_ptr<Checkpointer>> Checkpointer::open(const std::filesystem::path& path,
+                                                         std::uint32_t begin) {
   auto own = Database::open(path, {.wal_autocheckpoint_pages = 0, .must_exist = true});
   if (!own) return pass(own);
-  return std::unique_ptr<Checkpointer>(new Checkpointer(std::move(*own)));
+  return std::unique_ptr<Checkpointer>(new Checkpointer(std::move(*own), begin));
 }
 
-Checkpointer::Checkpointer(std::unique_ptr<Database> own)
-    : own_(std::move(own)), thread_([this] { run(); }) {}
+Checkpointer::Checkpointer(std::unique_ptr<Database> own, std::uint32_t begin)
+    : own_(std::move(own)), begin_(begin), thread_([this] { run(); }) {}
 
 Checkpointer::~Checkpointer() {
   state_ = State::ending;
@@ -30,11 +31,11 @@ Checkpointer::~Checkpointer() {
 
 void Checkpointer::committed(Database& writer) {
   const std::uint32_t pages = writer.wal_pages();
-  if (pages < pages_.load(std::memory_order_relaxed)) next_ = kBegin;  // it has begun anew
+  if (pages < pages_.load(std::memory_order_relaxed)) next_ = begin_;  // it has begun anew
   pages_.store(pages, std::memory_order_relaxed);
   const State state = state_.load(std::memory_order_acquire);
   if (state == State::copied) {
-    next_ = pages + kBegin;  // should somebody still read the old one
+    next_ = pages + begin_;  // should somebody still read the old one
     if (auto rest = writer.checkpoint(); !rest && rest.error().code != Errc::unavailable)
       log::warn("sqlite", "the log is not copied now: {}", rest.error().message);
     state_.store(State::idle, std::memory_order_release);
