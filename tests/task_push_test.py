@@ -7,14 +7,46 @@ import http.server
 import json
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import unittest
 
-from harness import eventually, run
+from harness import eventually, request, run
+from harness.hub import free_port
+from harness.process import environment
 from harness.tasks import TaskScenario
 
 SECRET = "a secret of the two"
+
+# What an app does with its jobs, on uvicorn.
+ASGI_APP = """
+import hashlib, hmac, json, os
+
+jobs, wrong = [], 0
+
+async def app(scope, receive, send):
+    global wrong
+    if scope["type"] != "http":
+        return
+    body, more = b"", True
+    while more:
+        part = await receive()
+        body, more = body + part.get("body", b""), part.get("more_body", False)
+    status, answer = 204, b""
+    if scope["method"] == "GET":
+        status, answer = 200, json.dumps({"jobs": jobs, "wrong": wrong}).encode()
+    else:
+        said = dict(each.split("=") for each in dict(scope["headers"])[b"headroom-signature"].decode().split(","))
+        wanted = hmac.new(os.environ["SECRET"].encode(), said["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
+        if hmac.compare_digest(wanted, said["v1"]):
+            jobs.append(json.loads(body)["jid"])
+        else:
+            wrong += 1
+            status = 401
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", str(len(answer)).encode())]})
+    await send({"type": "http.response.body", "body": answer})
+"""
 
 
 class App:
@@ -91,6 +123,24 @@ class Push(TaskScenario):
         self.assertEqual(json.loads(request.body)["args"], [{"to": "x"}, "ü"])
         self.assertNotIn(SECRET, "\n".join(self.server.lines))
         self.assertNotIn(SECRET, self.server.api("GET", "/api/v1/config").text())
+
+    def test_an_app_on_a_real_web_server_checks_the_signature_and_works_the_jobs(self):
+        (self.directory / "jobs_app.py").write_text(ASGI_APP)
+        port = free_port()
+        server = subprocess.Popen([sys.executable, "-m", "uvicorn", "jobs_app:app", "--port", str(port), "--log-level", "warning"], cwd=self.directory,
+                                  env=environment(SECRET=SECRET, PYTHONDONTWRITEBYTECODE="1"))
+
+        def end():
+            server.terminate()
+            server.wait(20)
+
+        self.addCleanup(end)
+        client = self.start(f"http://127.0.0.1:{port}/jobs", "at_once = 8")
+        jids = {client.push(queue="web", args=[n, "\u00fc" * n]) for n in range(100)}
+        eventually(lambda: self.server.api("GET", "/api/v1/tasks/stats").json()["done"] == len(jids), 30)
+        done = request(("127.0.0.1", port), "GET", "/done").json()
+        self.assertEqual((len(done["jobs"]), set(done["jobs"])), (len(jids), jids))
+        self.assertEqual(done["wrong"], 0)
 
     def test_a_thousand_jobs_come_each_and_not_more_at_once_than_wanted(self):
         now, most, lock = [0], [0], threading.Lock()

@@ -1,6 +1,7 @@
 """The task server at its Faktory door: push, fetch, acknowledge, and that a kill -9 loses nothing."""
 
 import json
+import random
 import signal
 import socket
 import threading
@@ -171,6 +172,26 @@ class BadInput(TaskScenario):
         self.assertEqual(client.ask("ACK", {"jid": "nobody-has-it"}), "OK")
         client.push("still-good")
         self.assertEqual(client.fetch()["jid"], "still-good")
+
+    def test_noise_on_an_open_connection_harms_nobody(self):
+        server = self.tasks()
+        other = self.client(server)
+        noise = random.Random(7)
+        before = server.resident_bytes()
+        for _ in range(50):
+            client = self.client(server)
+            try:
+                for _ in range(20):
+                    client.socket.sendall(noise.randbytes(noise.randrange(1, 20_000)))
+                client.socket.sendall(b"\nEND\n")
+                while (line := client.line()) is not None:
+                    self.assertEqual(line[:5], "-ERR ")
+            except (OSError, UnicodeDecodeError):
+                self.fail("no answer to noise")
+            client.close()
+            other.push()
+        self.assertEqual(other.waiting(), 50)
+        self.assert_grows_less(server, before, 16 << 20)
 
     def test_a_line_without_end_is_cut_off_and_memory_stays(self):
         server = self.tasks('[tasks]\nline_limit = "256KiB"\n')

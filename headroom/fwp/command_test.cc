@@ -135,6 +135,12 @@ TEST(FwpReply, ALineNeverHoldsALineEnd) {
   EXPECT_EQ(out, "-ERR a  +OK  b\r\n");
 }
 
+TEST(FwpReply, ALineIsPlainTextWhateverItTellsAgain) {
+  std::string out;
+  append_error(out, "ERR", std::string_view("Unknown command \xff\x00\x7f\xc3", 20));
+  EXPECT_EQ(out, "-ERR Unknown command ????\r\n");
+}
+
 TEST(FwpReply, TheGreetingHoldsNoSpaceWithinItsJson) {
   EXPECT_EQ(greeting(), "+HI {\"v\":2}\r\n");
   EXPECT_EQ(greeting("5e5e", 4321), "+HI {\"v\":2,\"i\":4321,\"s\":\"5e5e\"}\r\n");

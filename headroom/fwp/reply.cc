@@ -10,8 +10,9 @@ namespace {
 
 constexpr std::size_t kErrorLimit = 500;
 
+// Clients read lines as UTF-8, and what they sent may be told to them again.
 void append_line(std::string& out, std::string_view text) {
-  for (const char c : text) out += c == '\r' || c == '\n' ? ' ' : c;
+  for (const char c : text) out += c == '\r' || c == '\n' ? ' ' : c >= ' ' && c <= '~' ? c : '?';
   out += "\r\n";
 }
 

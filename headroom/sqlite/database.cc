@@ -136,6 +136,7 @@ Result<> Database::set_up(const Options& options) {
     return set;
   if (auto entered = enter_wal(options); !entered) return entered;
   if (auto set = execute("PRAGMA synchronous = FULL"); !set) return set;
+  if (options.wal_autocheckpoint_pages == 0) watch_wal();
   // Reads the schema now: a damaged file is refused here, not at some later statement.
   if (auto tables = text_of_first("SELECT count(*) FROM sqlite_schema"); !tables)
     return pass(tables);
@@ -158,6 +159,23 @@ Result<> Database::enter_wal(const Options& options) {
     if (mode.error().code != Errc::unavailable || Clock::now() >= end) return pass(mode);
     std::this_thread::sleep_for(10ms);
   }
+}
+
+// SQLite has one such hook, and keeps its own checkpoints by it.
+void Database::watch_wal() {
+  const auto note = [](void* database, sqlite3*, const char*, int pages) {
+    static_cast<Database*>(database)->wal_pages_ = static_cast<std::uint32_t>(pages);
+    return SQLITE_OK;
+  };
+  sqlite3_wal_hook(handle_, note, this);
+}
+
+Result<std::uint32_t> Database::checkpoint() {
+  int copied = 0;
+  const int status =
+      sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, &copied);
+  if (status != SQLITE_OK) return std::unexpected(error(status, "checkpoint"));
+  return copied < 0 ? 0 : static_cast<std::uint32_t>(copied);
 }
 
 Result<sqlite3_stmt*> Database::compile(std::string_view sql) {

@@ -38,8 +38,7 @@ namespace headroom::sqlite {
 struct Options {
   // How long a call waits for another connection's lock before it answers Errc::unavailable.
   std::chrono::milliseconds busy_timeout{5000};
-  // Pages in the log before a commit also copies them into the file; 10000 makes the p99 of busy
-  // stores 3.6 times smaller.
+  // Pages in the log before a commit also copies them into the file; 0: never (a Checkpointer does).
   int wal_autocheckpoint_pages = 1000;
   // Refuse a missing file (Errc::not_found) instead of creating it.
   bool must_exist = false;
@@ -73,6 +72,12 @@ class Database {
   // (microseconds).
   [[nodiscard]] Result<std::int64_t> data_version();
 
+  // Pages in the write-ahead log after this connection's last commit.
+  [[nodiscard]] std::uint32_t wal_pages() const { return wal_pages_; }
+  // Copies what it can of the log into the file, without waiting for anybody; how many of its pages
+  // are there then. Errc::unavailable: another one does.
+  [[nodiscard]] Result<std::uint32_t> checkpoint();
+
   // Brings the schema up to `steps`: step i leads from version i (PRAGMA user_version) to i + 1,
   // each in its own transaction, so that a stopped upgrade goes on where it stopped. A file newer
   // than steps.size() is refused with Errc::conflict. Steps, once released, never change. Two
@@ -101,6 +106,7 @@ class Database {
   Database(sqlite3* handle, std::string path) : handle_(handle), path_(std::move(path)) {}
   [[nodiscard]] Result<> set_up(const Options& options);
   [[nodiscard]] Result<> enter_wal(const Options& options);
+  void watch_wal();
   [[nodiscard]] Result<bool> migrate_once(std::span<const std::string_view> steps);
   [[nodiscard]] Result<std::int64_t> number_of(std::string_view pragma);
   [[nodiscard]] Result<std::string> text_of_first(std::string_view sql);
@@ -112,6 +118,7 @@ class Database {
   sqlite3* handle_;
   std::string path_;
   std::list<Cached> cache_;  // most recently used first
+  std::uint32_t wal_pages_ = 0;
 };
 
 }  // namespace headroom::sqlite

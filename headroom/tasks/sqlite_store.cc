@@ -25,6 +25,8 @@ ALTER TABLE jobs ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE shares(lane INTEGER PRIMARY KEY, queue TEXT NOT NULL, share TEXT NOT NULL, UNIQUE(queue, share));
 )"};
 
+constexpr int kCopyWithin = 1000;  // pages
+
 // What a job is besides, in one column.
 enum Flag : std::uint32_t {
   kTracked = 1,
@@ -92,11 +94,20 @@ Result<> each(sqlite::Database& database, std::string_view sql, const Take& take
 
 }  // namespace
 
-Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesystem::path& path) {
-  auto database = sqlite::Database::open(path, {.wal_autocheckpoint_pages = 10000});
+Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesystem::path& path,
+                                                       Copies copies) {
+  const int within = copies == Copies::within ? kCopyWithin : 0;
+  auto database = sqlite::Database::open(path, {.wal_autocheckpoint_pages = within});
   if (!database) return pass(database);
   if (auto ready = (*database)->migrate(kSchema); !ready) return pass(ready);
-  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(*database)));
+  std::unique_ptr<sqlite::Checkpointer> checkpointer;
+  if (copies == Copies::beside) {
+    auto opened = sqlite::Checkpointer::open(path);
+    if (!opened) return pass(opened);
+    checkpointer = std::move(*opened);
+  }
+  return std::unique_ptr<SqliteStore>(
+      new SqliteStore(std::move(*database), std::move(checkpointer)));
 }
 
 Result<> SqliteStore::begin() {
@@ -109,7 +120,9 @@ Result<> SqliteStore::begin() {
 
 Result<> SqliteStore::commit() {
   auto done = transaction_->commit();
-  if (done) transaction_.reset();
+  if (!done) return done;
+  transaction_.reset();
+  if (checkpointer_) checkpointer_->committed(*database_);
   return done;
 }
 

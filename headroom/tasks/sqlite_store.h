@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 
+#include "headroom/sqlite/checkpointer.h"
 #include "headroom/sqlite/database.h"
 #include "headroom/tasks/store.h"
 
@@ -18,7 +19,10 @@ namespace headroom::tasks {
 
 class SqliteStore final : public Store {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<SqliteStore>> open(const std::filesystem::path& path);
+  // Who copies the write-ahead log into the file: a thread beside it, or the commit that finds it long.
+  enum class Copies : std::uint8_t { beside, within };
+  [[nodiscard]] static Result<std::unique_ptr<SqliteStore>> open(const std::filesystem::path& path,
+                                                                 Copies copies = Copies::within);
 
   [[nodiscard]] Result<> begin() override;
   [[nodiscard]] Result<> commit() override;
@@ -54,12 +58,14 @@ class SqliteStore final : public Store {
   [[nodiscard]] Result<std::optional<Place>> find_in(LaneId lane, std::uint64_t seq) override;
 
  private:
-  explicit SqliteStore(std::unique_ptr<sqlite::Database> database)
-      : database_(std::move(database)) {}
+  SqliteStore(std::unique_ptr<sqlite::Database> database,
+              std::unique_ptr<sqlite::Checkpointer> checkpointer)
+      : database_(std::move(database)), checkpointer_(std::move(checkpointer)) {}
   [[nodiscard]] Result<> place(const Place& place);
   [[nodiscard]] Result<> unplace(const Place& place);
 
   std::unique_ptr<sqlite::Database> database_;
+  std::unique_ptr<sqlite::Checkpointer> checkpointer_;  // ends before it; null: commits do it
   std::optional<sqlite::Transaction> transaction_;
 };
 

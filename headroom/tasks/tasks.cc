@@ -95,7 +95,7 @@ Result<> Tasks::open(const net::Endpoint& at, std::vector<int> inherited) {
 }
 
 Result<std::unique_ptr<Engine>> Tasks::open_engine(const std::filesystem::path& path) {
-  auto store = SqliteStore::open(path);
+  auto store = SqliteStore::open(path, SqliteStore::Copies::beside);
   if (!store) return pass(store);
   auto engine = std::make_unique<Engine>(workers_, registry_, std::move(*store), options_, spans_);
   if (auto started = engine->start(); !started) return pass(started);
