@@ -2,13 +2,13 @@
 partition; read on every path. A read must not give less than what was confirmed through the proxy before it was sent, nor than what was committed around
 it 50 ms before. Meanwhile the stream of changes, the proxy, the server and a replica are stopped and killed (kill -9).
 
-    tools/prove sql-cache [--reads N] [--seconds N] [--seed N] [--kills yes|no] [--phases pages,replicas] [--set NAME=VALUE]
+    tools/prove sql-cache [--reads N] [--seconds N] [--seed N] [--kills yes|no] [--faults NAME,...] [--phases pages,replicas] [--set NAME=VALUE]
 
-In phase `pages` an app stands beside the proxy, and pages that are made of registers are read through the edge ([edge.cache] sql_tags), too. In phase
-`replicas` what is not answered from the cache may run on a replica: each register is a session of its own (SET headroom.session), so that the first promise
-holds there as well; what is written around the proxy may be older there by max_lag.
+An app stands beside the proxy, and pages that are made of registers are read through the edge ([edge.cache] sql_tags), too; queries are read in both protocols,
+prepared, and within transactions. In phase `replicas` what is not answered from the cache may run on a replica: each register is a session of its own
+(SET headroom.session), so that the first promise holds there as well; what is written around the proxy may be older there by max_lag, but not in a page.
 Each promise is counted by itself. Exit code 1: a violation, or too few reads from the cache, the pages or the replica to mean something.
-`--set sql.cache.behind=10s` (with --kills yes) must give violations: so the checker sees them.
+`--faults "stop the stream" --set sql.cache.behind=10s` must give violations: so the checker sees them.
 """
 
 import argparse
@@ -62,6 +62,9 @@ WAYS = {
     "block": ("DO $$BEGIN UPDATE p.made SET v = {v} WHERE id = {id}; END$$", ["SELECT v FROM p.made WHERE id = {id}"]),
     "partition": ("UPDATE p.parts SET v = {v} WHERE id = {id}", ["SELECT v FROM p.parts WHERE id = {id}", "SELECT v FROM p.low WHERE id = {id} UNION ALL SELECT v FROM p.high WHERE id = {id}"]),
 }
+# How it is read: simple, extended, prepared; in a transaction; as a page; in a form that is never cached, for replicas to answer.
+WITHIN, PAGE, FRESH = 3, 4, 5
+MODES = [0, 1, 2, 0, 1, 2, WITHIN, PAGE, PAGE]
 TABLES = {"plain": ["plain"], "in a transaction": ["plain"], "trigger": ["source", "traced"], "cascade": ["head", "tail"], "function": ["made"], "block": ["made"], "partition": ["parts"]}
 
 
@@ -84,7 +87,7 @@ class Shared:
         self.value = multiprocessing.RawArray(ctypes.c_longlong, count)
         self.since = multiprocessing.RawArray(ctypes.c_double, [math.inf] * count)
         self.port = multiprocessing.RawValue(ctypes.c_int, 0)
-        self.edge = multiprocessing.RawValue(ctypes.c_int, 0)  # 0: no pages
+        self.edge = multiprocessing.RawValue(ctypes.c_int, 0)
         self.app = multiprocessing.RawValue(ctypes.c_int, 0)
         self.replicas = multiprocessing.RawValue(ctypes.c_int, 0)
         self.stop = multiprocessing.RawValue(ctypes.c_int, 0)
@@ -95,12 +98,12 @@ class Shared:
         self.value[number] = value
         self.since[number] = time.monotonic()
 
-    def floor(self, register, now):
-        """What a read that is sent now must give at least."""
+    def floor(self, register, now, kind="query"):
+        """What a read that is sent now must give at least. Pages are as new with replicas as without."""
         since, value = self.since[register.number], self.value[register.number]
         if since == math.inf or self.since[register.number] != since:
             return 0
-        return floor(value, now - since, register.around, self.replicas.value)
+        return floor(value, now - since, register.around, self.replicas.value and kind != "page")
 
 
 def floor(value, age, around, replicas):
@@ -113,10 +116,12 @@ def floor(value, age, around, replicas):
 
 
 def is_written(register, seed, now):
-    """Of three rounds one is without writes, for results and pages to live and be read; of the others a register is written in about every second, so that
-    those whose writes put everything in doubt (a function, a block) do not do so always."""
+    """Of three rounds one is without writes, for results and pages to live and be read, and one has only those around the proxy, so that nothing but the
+    stream of changes can tell of them (a function or a block through the proxy puts everything in doubt). Of the rest about every second register is written."""
     turn = int(now / ROUND)
-    return turn % 3 > 0 and random.Random(f"{seed} {turn} {register.number}").random() < 0.5
+    if turn % 3 == 0 or (turn % 3 == 1 and not register.around):
+        return False
+    return random.Random(f"{seed} {turn} {register.number}").random() < 0.5
 
 
 def writer(shared, register, direct, password, seed):
@@ -173,6 +178,14 @@ def ask(wire, sql, mode, prepared):
     return rows
 
 
+def ask_within(wire, sql):
+    """In a transaction that only reads."""
+    wire.query("BEGIN")
+    rows = wire.values(sql)
+    wire.query("COMMIT")
+    return rows
+
+
 def page_of(shared, connection, register, which):
     """Of the edge: what the app has made of one query."""
     if connection is None:
@@ -212,8 +225,13 @@ def serve_app(shared, password):
         def log_message(self, *_words):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    server.daemon_threads = True
+    class App(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request, address):
+            pass  # a connection that a killed proxy has left
+
+    server = App(("127.0.0.1", 0), Page)
     shared.app.value = server.server_address[1]
     server.serve_forever()
 
@@ -228,24 +246,24 @@ def reader(shared, number, password, seed, answers):
             if left == 0:  # the same is read a few times, as one hot row is: a hit needs a read before it
                 register = REGISTERS[generator.randrange(len(REGISTERS))]
                 which = generator.randrange(len(register.reads))
-                mode = generator.randrange(4 if shared.edge.value else 3)
+                mode = generator.choice([*MODES, FRESH] if shared.replicas.value else MODES)
                 left = generator.randrange(1, 13)
             left -= 1
-            if mode < 3 and wire is None:
+            kind = "page" if mode == PAGE else "in transaction" if mode == WITHIN else "query"
+            if mode != PAGE and wire is None:
                 wire, prepared, session = Wire(("127.0.0.1", shared.port.value), password=password), {}, None
-            if mode < 3 and shared.replicas.value and session != register.number:
+            if mode != PAGE and shared.replicas.value and session != register.number:
                 wire.query(f"SET headroom.session = 'r{register.number}'")
                 session = register.number
-            sql = register.reads[which].format(id=register.number)
+            sql = register.reads[which].format(id=register.number) + (" AND now() IS NOT NULL" if mode == FRESH else "")
             sent = time.monotonic()
-            least = shared.floor(register, sent)
-            if mode == 3:
+            least = shared.floor(register, sent, kind)
+            if mode == PAGE:
                 connection, got, hit = page_of(shared, connection, register, which)
                 hits += hit
             else:
-                rows = ask(wire, sql, mode, prepared)
+                rows = ask_within(wire, sql) if mode == WITHIN else ask(wire, sql, 0 if mode == FRESH else mode, prepared)
                 got = int(rows[0]) if rows else -1  # each register has its row: an answer without it is wrong
-            kind = "page" if mode == 3 else "query"
             promise = ("around" if register.around else "through", kind, register.way)
             reads[promise] += 1
             shared.reads[number] += 1
@@ -262,12 +280,15 @@ def reader(shared, number, password, seed, answers):
     answers.put((dict(reads), dict(bad), failed, hits, wrong[:50]))
 
 
+FAULTS = ["stop the stream", "stop the stream", "end the stream", "end the stream", "kill the stream", "kill the proxy", "kill the server", "kill the replica", "kill the replica"]
+
+
 class Killer:
     """Stops and kills what the promises depend on, one after the other."""
 
-    def __init__(self, cluster, start, generator, replicas):
+    def __init__(self, cluster, start, generator, replicas, faults):
         self.cluster, self.start, self.generator = cluster, start, generator
-        self.acts = ["stop the stream", "stop the stream", "end the stream", "end the stream", "kill the stream", "kill the proxy", "kill the server", *(["kill the replica"] * 2 if replicas else [])]
+        self.acts = [act for act in faults or FAULTS if replicas or act != "kill the replica"]
         self.done = collections.Counter()
         self.server = start()
 
@@ -282,7 +303,7 @@ class Killer:
                 if not pid:
                     return
                 subprocess.run(["kill", "-STOP", pid], check=False)
-                time.sleep(self.generator.random() * 0.4)
+                time.sleep(0.1 + self.generator.random() * 0.9)
                 subprocess.run(["kill", "-CONT", pid], check=False)
             elif act == "end the stream":
                 self.cluster.superuser("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_type = 'logical'")
@@ -310,9 +331,10 @@ class Killer:
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--reads", type=int, default=1_000_000)
-    options.add_argument("--seconds", type=float, default=3600)
+    options.add_argument("--seconds", type=float, default=1500, help="at most; what was read until then is reported")
     options.add_argument("--seed", type=int, default=int(time.time()))
     options.add_argument("--kills", choices=("yes", "no"), default="yes")
+    options.add_argument("--faults", type=lambda names: names.split(","), help="of these alone: " + ", ".join(dict.fromkeys(FAULTS)))
     options.add_argument("--readers", type=int, default=3)
     options.add_argument("--phases", default="pages,replicas")
     options.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of the proxy: sql.cache.behind=10s must give violations")
@@ -323,11 +345,14 @@ def main():
     cluster = Cluster(1 if "replicas" in phases else 0)
     directory = tempfile.TemporaryDirectory(prefix="headroom-prove-")
     servers = []
-    code = 0
+    code, reads, bad = 0, collections.Counter(), collections.Counter()
     try:
         for phase in phases:
             print(f"phase {phase}:", flush=True)
-            code = max(code, prove(o, phase, cluster, directory.name, servers))
+            code = max(code, prove(o, phase, cluster, directory.name, servers, reads, bad))
+        for way, kind in sorted(reads):
+            print(f"{way:8} {kind:14} {reads[way, kind]:9} reads, {bad[way, kind]} violations")
+        print(f"{sum(reads.values())} reads checked, {sum(bad.values())} violations")
         return code
     finally:
         for server in servers:
@@ -335,7 +360,7 @@ def main():
         cluster.remove()
 
 
-def prove(o, phase, cluster, directory, servers):
+def prove(o, phase, cluster, directory, servers, all_reads, all_bad):
     def run(sql):
         wire = Wire(("127.0.0.1", cluster.port), password=cluster.password)
         messages = wire.query(sql)
@@ -353,29 +378,25 @@ def prove(o, phase, cluster, directory, servers):
 
     shared = Shared()
     shared.replicas.value = int(phase == "replicas")
-    app = None
-    if phase == "pages":
-        app = multiprocessing.Process(target=serve_app, args=(shared, cluster.password), daemon=True)
-        app.start()
-        while not shared.app.value:
-            time.sleep(0.02)
+    app = multiprocessing.Process(target=serve_app, args=(shared, cluster.password), daemon=True)
+    app.start()
+    while not shared.app.value:
+        time.sleep(0.02)
 
     def start():
         state = os.path.join(directory, f"state{len(servers)}")
-        values = {"server.state_dir": state, "sql.cache.auto": "true", "sql.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "tasks.enabled": "false"}
-        beside = ["--replica", cluster.urls["replica1"]] if phase == "replicas" else []
-        if app is not None:
-            values.update({"edge.listen": "127.0.0.1:0", "edge.cache.sql_tags": "true"})
-            beside = ["--app", f"http://127.0.0.1:{shared.app.value}"]
+        values = {"server.state_dir": state, "sql.cache.auto": "true", "sql.listen": "127.0.0.1:0", "admin.listen": "127.0.0.1:0", "tasks.enabled": "false",
+                  "edge.listen": "127.0.0.1:0", "edge.cache.sql_tags": "true"}
+        beside = ["--app", f"http://127.0.0.1:{shared.app.value}", *(["--replica", cluster.urls["replica1"]] if phase == "replicas" else [])]
         server = Headroom(["--postgres", cluster.urls["primary"], *beside, *(word for name, value in values.items() for word in ("--set", f"{name}={value}")), *(word for value in o.set for word in ("--set", value))], state)
         servers.append(server)
         server.wait_ready(30)
         shared.port.value = server.doors["sql"][1]
-        shared.edge.value = server.edge[1] if app is not None else 0
+        shared.edge.value = server.edge[1]
         return server
 
     generator = random.Random(o.seed)
-    killer = Killer(cluster, start, generator, phase == "replicas")
+    killer = Killer(cluster, start, generator, phase == "replicas", o.faults)
     answers = multiprocessing.Queue()
     work = [multiprocessing.Process(target=writers, args=(shared, part, cluster.port, cluster.password, o.seed)) for part in (REGISTERS[::2], REGISTERS[1::2])]
     readers = [multiprocessing.Process(target=reader, args=(shared, n, cluster.password, o.seed + n, answers)) for n in range(o.readers)]
@@ -428,17 +449,18 @@ def prove(o, phase, cluster, directory, servers):
         if each.is_alive():
             each.terminate()
     killer.server.kill()
-    if app is not None:
-        app.terminate()
-        app.join(10)
+    app.terminate()
+    app.join(10)
     written = {register.number: shared.value[register.number] for register in REGISTERS}
     print(f"{sum(total.values())} reads checked in {time.monotonic() - begun:.0f} s, {hits_all} results and {pages} pages from the cache, {on_replicas} run on the replica, {failed} failed by faults; faults: {dict(killer.done)}")
     for (way, kind, by), count in sorted(total.items()):
         writes = sum(written[r.number] for r in REGISTERS if r.way == by and r.around == (way == "around"))
-        print(f"  {way:8} {kind:6} {by:17} {count:8} reads, {writes:6} writes, {bad[way, kind, by]} violations")
+        all_reads[way, kind] += count
+        all_bad[way, kind] += bad[way, kind, by]
+        print(f"  {way:8} {kind:14} {by:17} {count:8} reads, {writes:6} writes, {bad[way, kind, by]} violations")
     for each in wrong[:20]:
         print("  violation:", each)
-    enough = hits_all > 500 and (app is None or pages > 100) and (phase != "replicas" or on_replicas > 20)
+    enough = hits_all > 500 and pages > 100 and (phase != "replicas" or on_replicas > 20)
     if not enough:
         print("too few reads came from the cache, the pages or the replica for this to mean anything")
     return 0 if not bad and enough else 1

@@ -26,6 +26,15 @@ class Checker(unittest.TestCase):
     def test_on_replicas_what_is_written_around_may_be_older_by_the_lag(self):
         self.assertEqual(floor(100, 60, around=True, replicas=True), 99 - LATE)
 
+    def test_a_page_is_as_new_with_replicas_as_without(self):
+        shared = Shared()
+        shared.replicas.value = 1
+        register = next(each for each in prove_sql_cache.REGISTERS if each.around)
+        shared.confirm(register.number, 100)
+        later = shared.since[register.number] + 60
+        self.assertEqual(shared.floor(register, later, "page"), 100)
+        self.assertEqual(shared.floor(register, later), 99 - LATE)
+
     def test_while_a_value_is_being_confirmed_nothing_is_asked_for(self):
         shared = Shared()
         register = prove_sql_cache.REGISTERS[0]

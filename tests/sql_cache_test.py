@@ -576,6 +576,24 @@ class Pressure(Cached):
         self.assertGreater(said["fills"], 500)
         self.warm(server, wire, "SELECT name FROM t.rooms WHERE id = 1")  # and it recovers
 
+    def test_plans_of_many_texts_and_of_long_search_paths_stay_within_their_memory(self):
+        server = self.cached()
+        wire = self.wire(server)
+        wire.query("SET search_path = t" + ", pg_temp" * 5000)  # 45 KB, a part of each plan's name
+        self.warm(server, wire, "SELECT name FROM rooms WHERE id = 1")
+        before = server.resident_bytes()
+        for n in range(3000):  # 135 MB of names
+            self.assertEqual(len(wire.values(f"SELECT name FROM rooms WHERE id = 1 OR id = -{n}")), 1)
+        self.assertLess(server.resident_bytes() - before, 60 << 20)
+        wire.query("SET search_path = t")
+        for n in range(6000):
+            wire.send(b"Q", f"SELECT count(*) FROM rooms WHERE id = {n}".encode() + b"\0")
+            if n % 100 == 99:
+                for _ in range(100):
+                    wire.until_ready()
+        self.assertLess(server.resident_bytes() - before, 60 << 20)
+        self.warm(server, wire, "SELECT name FROM rooms WHERE id = 1")  # and it recovers
+
     def test_an_answer_that_a_dying_server_cuts_is_never_stored(self):
         gate = self.gate()
         server = self.cached(gate.port)

@@ -128,7 +128,7 @@ net::Task<Result<Decoding::Event>> Decoding::next() {
       co_return fail(Errc::protocol, "the server ends the stream");
     if (body->front() == 'k' && body->size() == kAliveHeader) {
       position_ = std::max(position_, read_u64(std::string_view(*body).substr(1)));
-      confirm_due_ = true;  // else the log of other databases is held
+      confirm_due_ = body->back() != 0;  // it asks; else what is behind goes with the next in time
       co_return Event{.kind = Event::Kind::alive};
     }
     if (body->front() != 'w' || body->size() < kDataHeader)

@@ -4,7 +4,8 @@
 // Owns: the connection to the server's walsender, and with it the slot, which the server drops when the connection ends: no log is held after a crash.
 // Worker: the group's; one task calls open(), then next() over and over.
 // Invariants: (1) what open() has begun reports every commit from its return on, in the order of commits; (2) position() is behind every commit that
-//   next() has given, and never ahead of one that it has not; (3) what was given is confirmed to the server, so that it holds no log for it.
+//   next() has given, and never ahead of one that it has not; (3) what was given is confirmed to the server each second that it says something, and at
+//   once when it asks, so that it holds no log for it.
 // Limits: kKept bytes of a line are looked at, the rest is skipped as it comes: it holds values, which nobody here wants.
 #pragma once
 

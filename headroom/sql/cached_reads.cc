@@ -279,8 +279,7 @@ void CachedReads::sent(std::optional<std::string_view> text) {
     results_.tell_unknown(s_.request_.get());
     return;
   }
-  const bool planned = std::exchange(planned_, false) && plan_->catalogue &&
-                       plan_->catalogue->version() == stream_.version();
+  const bool planned = std::exchange(planned_, false) && plan_->is_of(stream_.version());
   const KnownPlanPointer known = planned ? plan_ : plan_of(*text);
   effect_ = std::max(effect_, known->plan.effect);
   const bool unknown = names_unknown_ || (known->renames && !known->single);
@@ -383,7 +382,7 @@ void CachedReads::finish_fill(pgwire::Status status) {
   fill_.reset();
   const TimePoint now = Clock::now();
   const bool good = !fill.failed && !s_.failed_ && status == s_.status_ && !fill.bytes.empty() &&
-                    fill.plan->catalogue->version() == stream_.version();
+                    fill.plan->is_of(stream_.version());
   fill.counts->worth.filled(elapsed(fill.began, now));
   if (!fill.lease) return;
   if (!good) {

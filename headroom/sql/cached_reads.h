@@ -34,6 +34,10 @@ class CachedReads {
   // What is asked now is to be kept: it must not come from a replica, which may lack what has just dropped it.
   [[nodiscard]] bool fills() const { return fill_.has_value(); }
 
+  // Of the request that look() has let pass, as far as it is known from there; else null. Where replicas refuse statements a newer one may know of it.
+  [[nodiscard]] DecisionPointer decision() const {
+    return planned_ && s_.cluster().alone() ? plan_->decision : nullptr;
+  }
   // What a replica must have to run a read whose rows may go into a page; nothing: only the primary will do.
   [[nodiscard]] std::optional<link::Position> page_needs(std::string_view text);
 

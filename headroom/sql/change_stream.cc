@@ -414,11 +414,16 @@ void ChangeStream::settle() {
   const bool passed =
       probe_->heartbeat != 0 ? heartbeat_seen_ >= probe_->heartbeat : position_ >= probe_->position;
   if (!passed) return;
-  std::erase_if(unsettled_, [this](const Commit& commit) {
-    const bool seen = probe_->snapshot.sees(commit.xid);
-    if (seen) drop_again(commit);
-    return seen;
+  Commit seen;
+  std::erase_if(unsettled_, [&](const Commit& commit) {
+    if (!probe_->snapshot.sees(commit.xid)) return false;
+    seen.tables.insert(seen.tables.end(), commit.tables.begin(), commit.tables.end());
+    seen.all = seen.all || commit.all;
+    seen.schema = seen.schema || commit.schema;
+    return true;
   });
+  make_unique(seen.tables);  // many commits of few tables
+  if (seen.all || seen.schema || !seen.tables.empty()) drop_again(seen);
   settling_.store(!unsettled_.empty(), std::memory_order_relaxed);
   raise(verified_, stamp(probe_->as_of));
   probe_.reset();

@@ -213,6 +213,7 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   std::string_view query = body.substr(0, body.find('\0'));
   if (whole) query = without_comment(query);
   // What is remembered of its form says that it leaves nothing behind, or it is looked at.
+  if (whole && cached_ && !decision_) decision_ = cached_->decision();
   const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view());
   const bool known = decision->fingerprint != 0;
   const Effects effects = known && decision->leaves_nothing ? Effects() : effects_of(query);
@@ -339,6 +340,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
   }
   const std::string_view query = without_comment(parse->query);
   if (parse->name.empty()) {
+    if (cached_ && !decision_) decision_ = cached_->decision();
     unnamed_decision_ = decision_of(frame, body);
     unnamed_query_ = query;
     unnamed_types_ = parse->types;

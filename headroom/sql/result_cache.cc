@@ -40,6 +40,15 @@ bool sets_something(const Effects& its) {
          (its.pins & pin::kSetting) != 0;
 }
 
+// What is kept of a plan beside its name, about: nodes and blocks of the heap as they are on 64 bits.
+std::size_t size_of(const KnownPlan& known) {
+  constexpr std::size_t kEntry = 200;
+  constexpr std::size_t kTag = 80;
+  return kEntry + sizeof(KnownPlan) + known.plan.why_not.size() +
+         kTag * (known.tags.size() + known.page_tags.size()) +
+         sizeof(Oid) * (known.plan.reads.size() + known.plan.changes.size());
+}
+
 // What a literal means is not seen where it is written by escapes, or in pieces.
 bool hides_literals(std::string_view text) {
   if (text.find('\\') != std::string_view::npos) return true;
@@ -143,28 +152,31 @@ KnownPlanPointer ResultCache::plan(std::size_t worker, Classifier& classifier, C
   name.assign(stream.tag()).append(1, '\0').append(path_of(asker)).append(1, '\0');
   name.append(acts_as(asker)).append(1, '\0').append(asker.account_defaults).append(text);
   const auto found = part.plans.find(std::string_view(name));
-  if (found != part.plans.end() && found->second->catalogue &&
-      found->second->catalogue->version() == stream.version())
-    return found->second;
-  if (found == part.plans.end()) {
-    if (part.plans.size() >= kMostPlans || part.plan_bytes + name.size() > kPlanBytes) {
-      part.plans.clear();
-      part.plan_bytes = 0;
-    }
-    part.plan_bytes += name.size();
+  if (found != part.plans.end() && found->second->is_of(stream.version())) return found->second;
+  auto made = std::make_shared<const KnownPlan>(make_plan(classifier, stream, asker, text));
+  const std::size_t bytes = name.size() + size_of(*made);
+  if (found != part.plans.end()) {  // of another catalogue
+    part.plan_bytes -= name.size() + size_of(*found->second);
+    part.plans.erase(found);
   }
-  return part.plans[name] =
-             std::make_shared<const KnownPlan>(make_plan(classifier, stream, asker, text));
+  if (part.plan_bytes + bytes > kPlanBytes) {
+    part.plans.clear();
+    part.plan_bytes = 0;
+  }
+  part.plan_bytes += bytes;
+  part.plans.emplace(name, made);
+  return made;
 }
 
 KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, const Asker& asker,
                                  std::string_view text) const {
+  const CataloguePointer catalogue = stream.catalogue();
   KnownPlan known{.plan = {},
                   .tags = {},
                   .page_tags = {},
                   .ttl = {},
                   .fingerprint = 0,
-                  .catalogue = stream.catalogue(),
+                  .catalogue = catalogue ? catalogue->version() : 0,
                   .effects = effects_of(text)};
   static const Catalogue kNothing;
   if (!asker.reads_alike || !reads_alike(asker.settings)) {
@@ -177,7 +189,8 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
   }
   const DecisionPointer decision = classifier.decide(text);
   known.fingerprint = decision->fingerprint;
-  known.plan = plan_for(*decision, known.catalogue ? *known.catalogue : kNothing,
+  known.decision = decision;
+  known.plan = plan_for(*decision, catalogue ? *catalogue : kNothing,
                         parse_search_path(path_of(asker), acts_as(asker)));
   const std::string small = text::lowered(text);
   known.single = decision->statements <= 1;
@@ -197,12 +210,12 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
   const auto calls = [&](const std::string& name) {
     return text.find(name) != std::string_view::npos;
   };
-  if (known.catalogue && std::ranges::any_of(known.catalogue->column_functions(), calls)) {
+  if (catalogue && std::ranges::any_of(catalogue->column_functions(), calls)) {
     known.plan.cacheable = known.plan.reads_known = known.plan.calm = false;
     known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
     known.plan.refuse(Refusal::function, "it may call a function as a column");
   }
-  if (known.catalogue && known.catalogue->defaults() != asker.account_defaults) {
+  if (catalogue && catalogue->defaults() != asker.account_defaults) {
     // Server connections are of either kind: which tables the names mean is not known.
     if (!known.plan.changes.empty())
       known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
@@ -211,7 +224,7 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
                       "what sessions begin with was changed (ALTER ROLE or DATABASE ... SET): the "
                       "proxy needs a restart");
   }
-  if (!known.catalogue) {
+  if (!catalogue) {
     known.plan.cacheable = false;
     known.plan.refusal = Refusal::unknown;  // whatever else there seemed to be
     known.plan.why_not = "the catalogue has not been read yet";

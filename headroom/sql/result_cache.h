@@ -5,7 +5,7 @@
 // Invariants: (1) a key has everything that a result depends on beside the tables: database, user, role and all other settings of the session but
 //   its name, the protocol, the exact text, types, values and formats; (2) a result is tagged by every table it read, and by its database;
 //   (3) it is stored only if the catalogue by which it was tagged is still the newest.
-// Limits: kMostPlans texts of kPlanBytes in all and kMostShapes shapes of queries a worker; results of max_result.
+// Limits: plans of kPlanBytes in all and kMostShapes shapes of queries a worker; results of max_result.
 #pragma once
 
 #include <map>
@@ -41,18 +41,22 @@ struct KnownPlan {
   std::vector<std::string> page_tags;  // besides: of what it changes, as it may return it
   Duration ttl{};
   std::uint64_t fingerprint = 0;  // for statistics
-  CataloguePointer catalogue;     // by which it was made; null: there was none yet
+  std::uint64_t catalogue = 0;    // the version by which it was made; 0: there was none yet
+  DecisionPointer decision{};     // of which it was made; null: the text was not looked at
   Effects effects{};
   bool renames =
       false;  // later names may be read by another search_path or role: SET LOCAL and its kind
   bool single = true;  // one statement, so that its own names are not
+
+  [[nodiscard]] bool is_of(std::uint64_t version) const {
+    return catalogue != 0 && catalogue == version;
+  }
 };
 using KnownPlanPointer = std::shared_ptr<const KnownPlan>;
 
 class ResultCache final : public link::Currency {
  public:
-  static constexpr std::size_t kMostPlans = 4000;
-  static constexpr std::size_t kPlanBytes = 8U << 20U;
+  static constexpr std::size_t kPlanBytes = 8U << 20U;     // with their names, about
   static constexpr std::size_t kLongestPlan = 16U << 10U;  // longer ones are planned each time
   static constexpr std::size_t kMostShapes = 1000;
 
@@ -80,6 +84,9 @@ class ResultCache final : public link::Currency {
   [[nodiscard]] KnownPlanPointer plan(std::size_t worker, Classifier& classifier,
                                       ChangeStream& stream, const Asker& asker,
                                       std::string_view text);
+  [[nodiscard]] std::size_t plan_bytes(std::size_t worker) const {
+    return parts_[worker]->plan_bytes;
+  }
   // Whether hits may be given now: else the database is asked.
   [[nodiscard]] bool usable(ChangeStream& stream, TimePoint now) const;
   // Of the shape of a query, which stay where they are; those beyond kMostShapes are counted as one.
