@@ -96,9 +96,7 @@ class Lagging(SqlScenario):
         self.assertEqual(self.cluster.superuser("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%traceparent%' AND pid <> pg_backend_pid()"), "0")
 
 
-class Failover(SqlScenario):
-    """The primary is killed and a replica promoted, twice over."""
-
+class Promoting(SqlScenario):
     replicas = 2
 
     def promote(self, node, follower):
@@ -106,6 +104,46 @@ class Failover(SqlScenario):
         self.cluster.superuser(f"ALTER SYSTEM SET primary_conninfo = 'host={self.cluster.directory}/socket port={self.cluster.port_of(node)} user=postgres'", node=follower)
         self.cluster.superuser("ALTER SYSTEM SET primary_slot_name = ''", node=follower)
         self.cluster.superuser("SELECT pg_reload_conf()", node=follower)
+
+
+class CutOff(Promoting):
+    """What the killed primary was executing."""
+
+    def test_a_read_that_the_killed_primary_was_executing_is_answered_by_another(self):
+        server = self.proxy(replicas=",".join(self.cluster.urls[name] for name in ("replica1", "replica2")))
+        eventually(lambda: len([row for row in self.show(server, "REPLICAS") if row["usable"] == "yes"]) == 2)
+        simple, extended, writer, ended = [self.wire(server) for _ in range(4)]
+        simple.query("CREATE TABLE cut_off (n int)")
+        for node in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_pause()", node=node)
+        for n, wire in enumerate((simple, extended, writer, ended)):
+            wire.query(f"INSERT INTO cut_off VALUES ({n})")  # so that its reads are for the primary
+        slow = "SELECT count(*) || ' ' || coalesce(pg_sleep(2)::text, '') FROM cut_off"
+        # Ended by an admin it runs once more; ended twice the client is told.
+        for times in (1, 2):
+            ended.send(b"Q", f"SELECT pg_sleep(2) /* {times} times */\0".encode())
+            for _ in range(times):
+                ended_pid = eventually(lambda times=times: self.cluster.superuser(f"SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%{times} times%'"))
+                self.cluster.superuser(f"SELECT pg_terminate_backend({ended_pid}, 5000)")
+            self.assertEqual(kinds(ended.until_ready()), "TDCZ" if times == 1 else "EZ")
+        simple.send(b"Q", slow.encode() + b"\0")
+        extended.send_all(parse("", slow), bind(), execute(), SYNC)
+        writer.send(b"Q", b"INSERT INTO cut_off SELECT 100 FROM pg_sleep(2)\0")
+        eventually(lambda: self.cluster.superuser("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND usename = 'booking'") == "3")
+        self.cluster.kill("primary")
+        for node in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_resume()", node=node)
+        self.promote("replica1", "replica2")
+        self.assertEqual(kinds(writer.until_ready()), "EZ")  # in doubt: never sent again
+        for wire, wanted in ((simple, "TDCZ"), (extended, "12DCZ")):
+            answer = wire.until_ready()
+            self.assertEqual(kinds(answer), wanted, answer)
+            self.assertEqual([body[6:].strip() for kind, body in answer if kind == b"D"], [b"4"])
+        eventually(lambda: simple.values("SELECT count(*) FROM cut_off") == ["4"])
+
+
+class Failover(Promoting):
+    """The primary is killed and a replica promoted."""
 
     def test_writes_go_to_the_new_primary_and_clients_stay(self):
         server = self.proxy(replicas=",".join(self.cluster.urls[name] for name in ("replica1", "replica2")))

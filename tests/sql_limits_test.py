@@ -74,6 +74,64 @@ class Limits(SqlScenario):
         there[0].query("COMMIT")
         self.assertEqual(eventually(lambda: there[1].values("SELECT 1")), ["1"])  # and goes on
 
+    def test_pairs_of_database_and_user_that_nobody_uses_make_room(self):
+        self.cluster.superuser("DROP ROLE IF EXISTS u1, u2, u3, u4; CREATE ROLE u1 LOGIN PASSWORD 'p'; CREATE ROLE u2 LOGIN PASSWORD 'p'; CREATE ROLE u3 LOGIN PASSWORD 'p'; CREATE ROLE u4 LOGIN PASSWORD 'p'")
+        path = self.directory / "many"
+        path.write_text("".join(f'"u{n}" "p"\n' for n in range(1, 5)))
+        server = self.proxy(users_file=path, max_pools=2, idle_timeout="1s")
+        first, second = self.wire(server, user="u1", password="p"), self.wire(server, user="u2", password="p")
+        self.assertEqual([wire.values("SELECT current_user") for wire in (first, second)], [["u1"], ["u2"]])
+        with self.assertRaisesRegex(PermissionError, "53300 2 pairs of database and user .*sql.max_pools"):
+            self.wire(server, user="u3", password="p")
+        self.assertEqual(self.wire(server, user="u1", password="p").values("SELECT 1"), ["1"])  # one that is there already
+        first.close()
+        second.close()
+
+        def let_in(user):
+            try:
+                return self.wire(server, user=user, password="p")
+            except PermissionError:
+                return None
+
+        # Once its connections have idled away; and so on for ever, the first ones again among them.
+        for user in ("u3", "u4", "u2", "u3"):
+            wire = eventually(lambda user=user: let_in(user), timeout=20, what=f"{user} is let in")
+            self.assertEqual(wire.values("SELECT current_user"), [user])
+            wire.close()
+
+    def test_connections_are_kept_ready_and_renewed(self):
+        pids = lambda: set(self.cluster.superuser("SELECT pid FROM pg_stat_activity WHERE usename = 'booking'").split())
+        server = self.proxy(pool_min=3, idle_timeout="1s", lifetime="3s")
+        wire = self.wire(server)
+        wire.values("SELECT 1")
+        eventually(lambda: len(pids()) >= 3, what="three are kept ready")
+        old = pids()
+        eventually(lambda: not old & pids() and len(pids()) >= 3, timeout=20, what="others have taken their place at their age")
+        self.assertEqual(wire.values("SELECT 42"), ["42"])
+
+    def test_a_connection_that_died_at_rest_is_seen_before_it_is_used(self):
+        gate = self.gate()
+        server = self.proxy(port=gate.port, pool_size=1, pool_overflow=0, ping_after="100ms", pool_wait="20s")
+        wire = self.wire(server)
+        self.assertEqual(wire.values("SELECT 1"), ["1"])
+        gate.mode = "stall"  # what is sent on connections that are there is not answered
+        time.sleep(0.2)
+        wire.send(b"Q", b"SELECT 'asked before it is used'\0")
+        self.assertEqual(self.cluster.superuser("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%asked before%' AND pid <> pg_backend_pid()"), "0")
+        gate.cut()
+        gate.mode = "open"
+        self.assertEqual(kinds(wire.until_ready()), "TDCZ")
+
+    def test_a_client_that_says_nothing_for_too_long_is_ended(self):
+        server = self.proxy(client_idle_timeout="500ms")
+        silent, busy = self.wire(server), self.wire(server)
+        busy.query("BEGIN")
+        kind, body = silent.read()
+        self.assertEqual((kind, error_of(body)[:5]), (b"E", "57P05"))
+        self.assertEqual(silent.read()[0], None)
+        self.assertEqual(kinds(busy.query("COMMIT")), "CZ")  # in a transaction it is another time-out's
+        self.assertEqual(self.wire(server).values("SELECT 42"), ["42"])
+
     def test_clients_of_a_user_and_of_a_database_are_counted(self):
         for setting in ("max_user_clients", "max_db_clients"):
             server = self.proxy(**{setting: 2})

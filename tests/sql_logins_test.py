@@ -120,6 +120,28 @@ class Logins(SqlScenario):
         with self.assertRaisesRegex(PermissionError, "28P01"):
             self.wire(server, password="wrong")
 
+    def test_the_method_tells_nothing_of_a_name(self):
+        self.cluster.superuser("DROP ROLE IF EXISTS hashed; SET password_encryption = md5; CREATE ROLE hashed LOGIN PASSWORD 'x'; SET password_encryption = 'scram-sha-256'; "
+                               "CREATE OR REPLACE FUNCTION public.known(name text) RETURNS TABLE (u name, p text) LANGUAGE sql SECURITY DEFINER SET search_path TO pg_catalog "
+                               "AS 'SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1'")
+        server = self.proxy(auth_query="SELECT u, p FROM public.known($1)")
+
+        def asked(user):
+            wire = Wire(server.doors["sql"], startup=False)
+            self.addCleanup(wire.close)
+            body = struct.pack("!I", 196608) + f"user\0{user}\0database\0booking\0\0".encode()
+            wire.sock.sendall(struct.pack("!I", len(body) + 4) + body)
+            return struct.unpack("!I", wire.read()[1][:4])[0]
+
+        self.assertEqual(asked("hashed"), 5)
+        names = [f"nobody{n}" for n in range(40)]
+        methods = [asked(name) for name in names]
+        self.assertEqual(set(methods), {5, 10})
+        self.assertEqual([asked(name) for name in names], methods)
+        for name in ("nobody0", "nobody1", "nobody2", "hashed"):
+            with self.assertRaisesRegex(PermissionError, "28P01"):
+                self.wire(server, user=name, password="wrong")
+
     def test_newer_protocols_are_negotiated(self):
         server = self.proxy()
         for asked, negotiated, key in ((3 << 16, None, 4), (3 << 16 | 2, None, 32), (3 << 16 | 9999, 3 << 16 | 2, 32)):

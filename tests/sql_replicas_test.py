@@ -255,6 +255,95 @@ class Replicas(SqlScenario):
             for node in ("replica1", "replica2"):
                 self.cluster.superuser("SELECT pg_wal_replay_resume()", node=node)
 
+    def test_read_only_transactions_of_the_extended_protocol_run_on_a_replica_too(self):
+        server = self.start()
+        wire = self.wire(server)
+        wire.query("CREATE TABLE IF NOT EXISTS beginning (n int); TRUNCATE beginning; CREATE SEQUENCE IF NOT EXISTS beginning_n")
+        eventually(lambda: wire.values(f"{WHERE} FROM beginning RIGHT JOIN (SELECT 1) x ON true")[0] in self.replica_ports)
+
+        def run(*messages):
+            wire.send_all(*messages)
+            answer = wire.until_ready()
+            return kinds(answer), [body[6:].decode() for kind, body in answer if kind == b"D"]
+
+        begin = "BEGIN READ ONLY"
+        for name in ("", "S_1"):
+            # As JDBC does: BEGIN and the first statement in one exchange.
+            kind, rows = run(parse(name, begin), bind(name), execute(), parse("", WHERE), (b"D", b"S\0"), bind(), execute(), SYNC)
+            self.assertEqual(kind, "12C1tT2DCZ")
+            self.assertIn(rows[0], self.replica_ports)
+            self.assertEqual(run(parse("", WHERE), bind(), execute(), SYNC)[1], rows)
+            self.assertEqual(wire.values("SHOW transaction_read_only"), ["on"])  # for the primary, where it goes on
+            self.assertEqual(run(parse("", WHERE), bind(), execute(), SYNC)[1], [self.ports["primary"]])
+            self.assertEqual(run(parse("", "COMMIT"), bind(), execute(), SYNC)[0], "12CZ")
+        # By itself, with the next exchange already on its way.
+        wire.send_all(bind("S_1"), execute(), SYNC, parse("", WHERE), bind(), execute(), SYNC, parse("", "COMMIT"), bind(), execute(), SYNC)
+        answers = [wire.until_ready() for _ in range(3)]
+        self.assertEqual([kinds(each) for each in answers], ["2CZ", "12DCZ", "12CZ"])
+        self.assertEqual([each[-1][1] for each in answers], [b"T", b"T", b"I"])
+        self.assertIn(answers[1][2][1][6:].decode(), self.replica_ports)
+        # What a replica cannot run, in the same exchange: all of it is the primary's, and READ ONLY there as well.
+        port = "(current_setting('port'))"
+        kind, rows = run(bind("S_1"), execute(), parse("", f"SELECT {port} FROM (SELECT pg_advisory_xact_lock(7)) x"), bind(), execute(), SYNC)
+        self.assertEqual((kind, rows), ("2C12DCZ", [self.ports["primary"]]))
+        self.assertEqual(wire.query("ROLLBACK")[-1], (b"Z", b"I"))
+        for wrong, code in (("INSERT INTO beginning VALUES (1)", "25006"), ("SELECT nextval('beginning_n')", "25006"), ("SELECT 1/(n-n) FROM (VALUES (1)) x(n)", "22012")):
+            wire.send_all(bind("S_1"), execute(), parse("", wrong), bind(), execute(), SYNC)
+            answer = wire.until_ready()
+            self.assertIn(code, error_of(next(body for kind, body in answer if kind == b"E")), wrong)
+            self.assertEqual(answer[-1], (b"Z", b"E"))
+            with self.assertRaisesRegex(LookupError, "25P02"):
+                wire.values("SELECT 1")
+            self.assertEqual(wire.query("ROLLBACK")[-1], (b"Z", b"I"))
+        # Who wants the answer to BEGIN at once has it from the primary, where anything may follow.
+        wire.send_all(bind("S_1"), execute(), FLUSH)
+        self.assertEqual([wire.read()[0] for _ in range(2)], [b"2", b"C"])
+        kind, rows = run(parse("", f"SELECT {port} FROM (SELECT pg_advisory_xact_lock(7)) x"), bind(), execute(), SYNC)
+        self.assertEqual((kind, rows), ("12DCZ", [self.ports["primary"]]))
+        self.assertEqual(wire.query("COMMIT")[-1], (b"Z", b"I"))
+        # In pieces, with a pause behind BEGIN.
+        wire.send_all(bind("S_1"), execute())
+        wire.send_all(parse("", "INSERT INTO beginning VALUES (1)"), bind(), execute())
+        wire.send_all(SYNC)
+        self.assertEqual(kinds(wire.until_ready()), "2C12EZ")
+        wire.query("ROLLBACK")
+        self.assertEqual(wire.values("SELECT count(*) FROM beginning"), ["0"])
+        self.assertIn(wire.values(WHERE)[0], self.replica_ports)
+
+    def test_what_does_more_than_it_says_is_for_the_primary(self):
+        self.cluster.superuser("""
+            CREATE FUNCTION quiet(a int, b int) RETURNS int LANGUAGE plpgsql VOLATILE AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN a; END';
+            CREATE OPERATOR <+> (leftarg = int, rightarg = int, function = quiet);
+            CREATE FUNCTION look(t text) RETURNS bool LANGUAGE plpgsql VOLATILE AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN true; END';
+            CREATE DOMAIN looked AS text CHECK (look(value));
+            CREATE TABLE guarded (n int, t text); INSERT INTO guarded VALUES (1, 'a'); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+            CREATE POLICY p ON guarded USING (look(t));
+            CREATE TABLE plain (n int, t text); INSERT INTO plain VALUES (1, 'a');
+            CREATE VIEW quietly AS SELECT quiet(n, n) AS n FROM plain; CREATE VIEW above AS SELECT n + 1 AS n FROM quietly; CREATE VIEW harmless AS SELECT n FROM plain;
+            CREATE VIEW monitored AS SELECT count(*) AS n FROM pg_stat_activity;
+            CREATE SEQUENCE viewed_n; CREATE VIEW numbers AS SELECT last_value AS n FROM viewed_n;
+            CREATE TYPE pair AS (a int, b int); CREATE FUNCTION pair_of(t text) RETURNS pair LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN (1, 2)::pair; END';
+            CREATE CAST (text AS pair) WITH FUNCTION pair_of(text);
+            GRANT SELECT ON ALL TABLES IN SCHEMA public TO booking""")
+        server = self.start()
+        wire = self.wire(server)
+        port = "current_setting('port')"
+        for sql in (f"SELECT {port} FROM plain", f"SELECT {port} FROM plain WHERE n + 1 = 2 AND t::text = 'a'", f"SELECT {port} FROM harmless"):
+            self.assertIn(wire.values(sql)[0], self.replica_ports, sql)
+        for sql in (f"SELECT {port} WHERE 1 <+> 2 = 1", f"SELECT {port} FROM plain WHERE t::looked = 'a'", f"SELECT {port} FROM plain ORDER BY n OPERATOR(public.<+>) 1", f"SELECT {port} FROM guarded",
+                    f"SELECT {port} FROM quietly", f"SELECT {port} FROM above", f"SELECT {port} FROM monitored", f"SELECT {port} FROM numbers", f"SELECT {port} FROM plain WHERE ('x'::text)::pair IS NOT NULL"):
+            self.assertEqual({wire.values(sql)[0] for _ in range(4)}, {self.ports["primary"]}, sql)
+        for name, wanted in (("in_hot_standby", "off"), ("transaction_read_only", "off")):
+            self.assertEqual({wire.values(f"SELECT current_setting('{name}')")[0] for _ in range(6)}, {wanted})
+        self.assertIn(wire.values(WHERE)[0], self.replica_ports)
+        # A cast that nobody writes may be in any read.
+        self.cluster.superuser("CREATE FUNCTION pair_number(p pair) RETURNS int LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN 1; END'; CREATE CAST (pair AS int) WITH FUNCTION pair_number(pair) AS IMPLICIT")
+        self.addCleanup(self.cluster.superuser, "DROP CAST (pair AS int)")
+        again = self.proxy(replicas=",".join(self.cluster.urls[name] for name in ("replica1", "replica2")))
+        eventually(lambda: sum(row["usable"] == "yes" for row in self.show(again, "REPLICAS")) == 2)
+        wire = self.wire(again)
+        self.assertEqual({wire.values(f"SELECT {port} FROM plain")[0] for _ in range(20)}, {self.ports["primary"]})
+
     def test_a_query_that_is_wrong_is_said_once_where_nothing_is_newer_on_the_primary(self):
         server = self.start()
         wire = self.wire(server)

@@ -223,7 +223,10 @@ void Session::take_error(std::string_view body) {
     fatal_seen_ = true;
     return;
   }
-  if (outstanding() == 0) return;
+  if (outstanding() == 0) {
+    dirty_ = true;  // of what nobody has asked for: what state it is in is not known
+    return;
+  }
   if (report) see_error(report->sqlstate);
   if (front().action == Action::swallow && front().kind == Kind::query) {
     return server_lost({Errc::internal, fmt::format("the session's settings cannot be restored: {}",

@@ -50,6 +50,35 @@ void append_form(std::string& form, std::string_view text) {
   }
 }
 
+// PostgreSQL's lexer reads a run of operator signs to its end, goes back to where the first comment in it begins, and reads on from there: the square of
+// the run's length, of which nested comments are made. Strings are read once.
+class OperatorRuns {
+ public:
+  explicit OperatorRuns(std::string_view text) {
+    Lexer lexer(text);
+    std::size_t at = 0;
+    for (Token token = lexer.next(); token.kind != Token::Kind::end; token = lexer.next()) {
+      if (token.kind != Token::Kind::string && token.kind != Token::Kind::quoted) continue;
+      const auto begin = static_cast<std::size_t>(token.text.data() - text.data());
+      see(text.substr(at, begin - at));
+      at = begin + token.text.size();
+    }
+    see(text.substr(at));
+  }
+  [[nodiscard]] bool too_long() const { return steps_ > kMostSteps; }
+
+ private:
+  static constexpr std::size_t kMostSteps = 4'000'000;  // some milliseconds
+  void see(std::string_view text) {
+    std::size_t run = 0;
+    for (const char c : text) {
+      run = std::string_view("~!@#^&|`?+-*/%<>=").contains(c) ? run + 1 : 0;
+      steps_ += run;
+    }
+  }
+  std::size_t steps_ = 0;
+};
+
 }  // namespace
 
 // Wherever it stands: at worst a read goes to the primary.
@@ -70,6 +99,7 @@ std::string_view name_of(Class its_class) {
 Decision classify(std::string_view text) {
   if (text.size() > Classifier::kLongestParsed || text.find('\0') != std::string_view::npos)
     return {.its_class = Class::opaque, .statements = 1};
+  if (OperatorRuns(text).too_long()) return {.its_class = Class::opaque, .statements = 1};
   Decision decision = read_tree(text);
   decision.hinted_primary = is_hinted(text);
   return decision;

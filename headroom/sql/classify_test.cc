@@ -51,6 +51,69 @@ TEST(Classify, SettingsThatTellAStandbyAreReadAtThePrimary) {
     EXPECT_FALSE(classifier.decide(text)->plain_read()) << text;
 }
 
+// 250 KB of each: what takes the square of that does not end within the time of a test.
+TEST(Classify, NoShapeOfTextTakesMoreThanItsLength) {
+  Classifier classifier;
+  for (const std::string_view part : {"/*",
+                                      "*/",
+                                      "/**/",
+                                      "@/**/",
+                                      "+-",
+                                      "*",
+                                      "- ",
+                                      "--\n",
+                                      "'a' ",
+                                      "E'a'\n",
+                                      "E'\\'",
+                                      "$a$",
+                                      "$a",
+                                      "$a$b",
+                                      "U&\"",
+                                      "U&'",
+                                      "\"a\"",
+                                      "(",
+                                      "()",
+                                      "[",
+                                      ",",
+                                      ";",
+                                      "1+",
+                                      "a.",
+                                      "a,",
+                                      "::int",
+                                      "1 ",
+                                      "SELECT 1;",
+                                      "SELECT 1 UNION ",
+                                      "set_config(",
+                                      "'now',",
+                                      "1,",
+                                      "\t",
+                                      "\\",
+                                      "?",
+                                      "<=",
+                                      ":",
+                                      "CASE WHEN ",
+                                      "NOT ",
+                                      "a AND ",
+                                      "\xc3\xa9",
+                                      "e",
+                                      "0x",
+                                      "1e",
+                                      "BEGIN;"}) {
+    const std::string text =
+        repeated(part, static_cast<int>(Classifier::kLongestParsed / part.size()) - 40);
+    for (const std::string& each : {text, "SELECT " + text, "SELECT " + text + " FROM t"}) {
+      (void)classifier.decide(each);
+      (void)effects_of(each);
+      (void)normalised(each);
+    }
+  }
+  const std::string nested = repeated("/*", 25'000) + repeated("*/", 25'000) + " SELECT 1";
+  EXPECT_EQ(classify(nested).its_class, Class::opaque);
+  // What people write is read: a line of signs, and any in a string.
+  EXPECT_TRUE(classify("/" + repeated("*", 1000) + "/ SELECT 1").plain_read());
+  EXPECT_TRUE(classify("SELECT '" + repeated("-=", 50'000) + "'").plain_read());
+}
+
 // The truth table of research/database.md: what fails on a hot standby, or runs on the wrong server without a word.
 TEST(Classify, WhatIsNoPlainReadStaysWithThePrimary) {
   for (const std::string_view text :

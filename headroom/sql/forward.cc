@@ -112,6 +112,11 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     const CachedReads::Look look = cached_->look();
     if (look != CachedReads::Look::pass) return look == CachedReads::Look::taken;
   }
+  // With a body the server would answer a Flush, which nobody waits for, and then ignore whoever has the connection next.
+  if ((frame.type == from::kSync || frame.type == from::kFlush) && frame.body() > 0) {
+    fatal("08P01", "invalid message format");
+    return false;
+  }
   if (is_copy(frame.type) && outstanding() == 0) {  // of a COPY that has failed already
     drop_frame(frame);
     return true;

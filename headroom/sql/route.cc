@@ -268,6 +268,7 @@ bool Session::leave_transaction() {
 bool Session::leave_beginning() {
   if (may_retry()) {
     retry(true);
+    event_.set();
   } else {
     fatal("25006",
           "a READ ONLY transaction was begun on a replica, which cannot run all of this pipeline; "

@@ -167,7 +167,11 @@ class Wire:
         self.parameters = {}
         self.key = None
         if startup:
-            self.start(user, database, password, parameters)
+            try:
+                self.start(user, database, password, parameters)
+            except Exception:
+                self.close()
+                raise
 
     def start(self, user, database, password, parameters=(), protocol=196608):
         pairs = [("user", user), ("database", database), *parameters]
