@@ -4,10 +4,11 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
 import time
 import unittest
 
-from harness import Connection, Scenario, get, request
+from harness import Connection, Scenario, eventually, get, request
 
 SECRET = "a secret of the app, of 32 bytes or more"
 
@@ -101,6 +102,18 @@ class AdminSecurity(Scenario):
                      "/api/v1/scaling/health/liveness", "/api/v1/scaling/health/readiness", "/api/v1/scaling/health/deep"]:
             self.assertEqual(self.ask("GET", path).status, 200, path)
 
+    def test_probes_say_what_has_failed_and_not_where_it_is(self):
+        server = self.headroom([self.upstream()], arguments=["--postgres", "postgres://inneruser:pw@127.0.0.1:1/innerbase", "--set", "sql.listen=127.0.0.1:0"])
+        psql = ["psql", f"postgres://inneruser:pw@127.0.0.1:{server.doors['sql'][1]}/innerbase?connect_timeout=5", "-c", "SELECT 1"]
+        self.assertNotEqual(subprocess.run(psql, capture_output=True, timeout=60).returncode, 0)
+        eventually(lambda: get(server.admin, "/readyz").status == 503, 20)
+        self.assertEqual(get(server.admin, "/readyz").text(), "unavailable: database has failed\n")
+        for path in ("/readyz", "/health", "/api/phase14/scalability/health", "/api/v1/scaling/health/readiness", "/api/v1/scaling/health/deep"):
+            text = get(server.admin, path).text()
+            for inner in ("inneruser", "innerbase", "127.0.0.1:1", "refused"):
+                self.assertNotIn(inner, text, path)
+        self.assertIn("Connection refused", server.api("GET", "/api/v1/overview").text())  # with a token
+
     def test_errors_have_one_form_and_name_no_secret(self):
         self.start()
         wrong = "hr_" + "A" * 48
@@ -125,15 +138,16 @@ class AdminSecurity(Scenario):
         answer = self.ask("HEAD", "/livez")
         self.assertEqual((answer.status, answer.body, answer.field("Content-Length")), (200, b"", "3"))
 
-    def test_who_guesses_must_wait(self):
+    def test_who_guesses_must_wait_and_nobody_else(self):
         server = self.start()
         good = server.token("viewer")
         statuses = [self.ask("GET", "/api/v1/overview", "hr_" + "B" * 48).status for _ in range(12)]
         self.assertEqual(statuses[0], 401)
         self.assertEqual(statuses[-1], 429)
-        blocked = self.ask("GET", "/api/v1/overview", good)
+        blocked = self.ask("GET", "/api/v1/overview", "hr_" + "C" * 48)
         self.assertEqual(blocked.status, 429)
         self.assertGreater(int(blocked.field("Retry-After")), 0)
+        self.assertEqual(self.ask("GET", "/api/v1/overview", good).status, 200)  # whose neighbour guesses is not kept out
         self.assertEqual(self.ask("GET", "/livez").status, 200)
         self.assertIn('headroom_server_refused_total{reason="rate"}', self.ask("GET", "/metrics").text())
 

@@ -188,6 +188,48 @@ depends_on = ["errors"]
             wrong.write_text(text)
             self.assertEqual(run("alerts", "test", wrong).returncode, 2, text)
 
+    def test_rules_that_could_never_fire_are_refused_by_name(self):
+        rule = '[[monitor.alerting.rules]]\nname = "mine"\nwarning = 1\n'
+        for text, said in ((rule + 'metric = "headroom_edge_all_erors_total"\n', "there is no metric 'headroom_edge_all_erors_total'"),
+                           (rule + 'metric = "headroom_edge_all_errors_total"\nfigure = "p95"\n', "'headroom_edge_all_errors_total' is a counter, which has no p95"),
+                           (rule + 'metric = "headroom_edge_requests_total"\nfigure = "rate"\nwhere = ["rout:a"]\n', "has no label 'rout'; it has route, class"),
+                           (rule + 'metric = "headroom_edge_request_seconds"\ndepends_on = ["databse-down"]\n', "there is no rule of the name 'databse-down'"),
+                           ('[monitor.alerting]\noff = ["cpus"]\n', "there is no rule of the name 'cpus'"),
+                           ('[[monitor.objectives]]\nname = "mine"\nmost = "1s"\nmetric = "headroom_edge_all_errors_total"\n', "is a counter"),
+                           ('[monitor.alerting]\nwebhook = "ftp://me:HOOKPW@nowhere"\n', "expected an http:// or https:// URL")):
+            wrong = self.directory / "wrong.toml"
+            wrong.write_text(text)
+            done = run("check", wrong)
+            self.assertEqual(done.returncode, 2, text)
+            self.assertIn(said, done.stderr)
+            self.assertNotIn("HOOKPW", done.stderr)
+
+    def test_the_webhooks_address_is_shown_to_nobody(self):
+        secret = "/services/T0/B0/HOOKSECRET"
+        server = self.serve(self.app, config=f'[monitor.alerting]\nwebhook = "{self.receiver.url}{secret}"\n')
+        self.reload(server, f'[monitor.alerting]\nwebhook = "{self.receiver.url}{secret}2"\n')
+        self.assertTrue(any("monitor.alerting.webhook" in line for line in server.lines))
+        shown = server.api("GET", "/api/v1/config", token=server.token("admin")).text() + server.api("GET", "/api/v1/now").text() + "".join(server.lines)
+        self.assertIn("monitor.alerting.webhook", shown)
+        self.assertNotIn("HOOKSECRET", shown)
+
+    def test_prometheus_takes_rules_whatever_their_texts_hold(self):
+        odd = self.directory / "odd.toml"
+        odd.write_text("""[[monitor.alerting.rules]]
+name = "it's \\"odd\\""
+summary = "{{ $labels.route }} isn't: {{nothing}}"
+metric = "headroom_edge_requests_total"
+where = ['route:a"}) or \\d{1', "class:5xx"]
+figure = "rate"
+warning = 1
+""")
+        rules = self.directory / "rules.yml"
+        done = run("export", "prometheus-rules", "--config", odd)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rules.write_text(done.stdout)
+        done = subprocess.run([shutil.which("promtool"), "check", "rules", rules], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
     def test_prometheus_takes_the_rules(self):
         rules = self.directory / "rules.yml"
         rules.write_text(run("export", "prometheus-rules").stdout)

@@ -138,6 +138,28 @@ class Dashboard(Browsing):
         self.until(page, "document.querySelector('#token')")
         self.assertEqual(page.run("return (await fetch('/api/v1/overview')).status"), 401)
 
+    def test_signing_out_ends_the_session_for_whoever_has_its_cookie_in_every_process(self):
+        def cookie():
+            answer = request(self.server.admin, "POST", "/api/v1/session", body={"token": token})
+            self.assertEqual(answer.status, 201)
+            return answer.field("Set-Cookie").split(";")[0]
+
+        def status(server, value):
+            return get(server.admin, "/api/v1/overview", {"Cookie": value}).status
+
+        token = self.server.token("operator", "otto")
+        stolen, other = cookie(), cookie()
+        self.assertEqual((status(self.server, stolen), status(self.server, other)), (200, 200))
+        answer = request(self.server.admin, "DELETE", "/api/v1/session", {"Cookie": stolen})
+        self.assertEqual((answer.status, "Max-Age=0" in answer.field("Set-Cookie")), (200, True))
+        self.assertEqual((status(self.server, stolen), status(self.server, other)), (401, 200))
+        self.assertEqual(request(self.server.admin, "DELETE", "/api/v1/session", {"Cookie": stolen}).status, 200)  # nothing to end
+        self.assertEqual(self.server.stop(), 0)
+        after = self.serve(*self.apps, config=CONFIG)
+        self.assertEqual((status(after, stolen), status(after, other)), (401, 200))
+        noted = after.api("GET", "/api/v1/audit", token=after.token("admin")).json()["entries"]
+        self.assertIn(("otto", "DELETE", "/api/v1/session"), [(each["who"], each["method"], each["path"]) for each in noted])
+
     def test_numbers_move_under_load_and_acts_act(self):
         page = self.page(self.server.token("operator"))
         page.run("window.before = Number(document.body.innerText.match(/([0-9,]+) requests;/)?.[1].replace(',', '') ?? 0)")

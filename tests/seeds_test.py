@@ -21,7 +21,7 @@ PATHS = [
     ("GET", f"{A}/cache/stats", VIEWER, 200, "status hit_rate cache_size total_requests", None),
     ("GET", f"{A}/database/stats", VIEWER, 200, "status size_bytes collections indexes", None),
     ("GET", f"{A}/performance/metrics", VIEWER, 200, "avg_response_time error_rate total_requests", None),
-    ("GET", f"{A}/overview", VIEWER, 200, "cache.hit_rate connection_pool.response_time_ms performance.total_requests", None),
+    ("GET", f"{A}/overview", VIEWER, 200, "cache.hit_rate connection_pool.response_time_ms database.size_bytes performance.total_requests", None),
     ("GET", f"{A}/config", VIEWER, 200, "connection_pool.max_pool_size cache_ttl.static", None),
     ("POST", f"{A}/cache/warm", OPERATOR, 409, "error.code", {}),
     ("POST", f"{A}/cache/clear/events", OPERATOR, 200, "status", {}),
@@ -67,7 +67,7 @@ VARIABLES = [
 DATABASE = [
     (f"{A}/connection-pool/health", "status response_time_ms pool.open pool.max_pool_size pools", "query_stats.queries"),
     (f"{A}/database/stats", "size_bytes collections indexes", "size_bytes"),
-    (f"{A}/overview", "connection_pool.response_time_ms connection_pool.max_pool_size", None),
+    (f"{A}/overview", "connection_pool.response_time_ms connection_pool.max_pool_size database.collections database.indexes", "database.size_bytes"),
     (f"{A}/config", "connection_pool.max_pool_size connection_pool.connect_timeout_ms", None),
     (f"{A}/health", "components.database.response_time_ms", None),
     (f"{B}/database", "status pool_usage pool_size slow_queries", None),

@@ -1,5 +1,6 @@
 """A state directory that cannot be used: refused at the start with its path, survived while running."""
 
+import os
 import unittest
 
 from harness import Scenario, eventually, get, run
@@ -32,6 +33,16 @@ class StateDirectory(Scenario):
         path = self.directory / "a" / "b" / "c"
         self.headroom(state_dir=path)
         self.assertEqual(path.stat().st_mode & 0o777, 0o700)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_what_root_makes_beside_another_users_server_is_that_users(self):
+        self.state_dir.mkdir(mode=0o700)
+        os.chown(self.state_dir, 65534, 65534)
+        done = run("token", "create", "--name", "ops", "--role", "viewer", "--set", f"server.state_dir={self.state_dir}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        made = sorted(self.state_dir.iterdir())
+        self.assertIn("tokens.db", [each.name for each in made])
+        self.assertEqual({(each.stat().st_uid, each.stat().st_gid) for each in made}, {(65534, 65534)})
 
     def test_a_damaged_file_of_tokens_costs_the_tokens_and_nothing_else(self):
         self.state_dir.mkdir(mode=0o700)

@@ -107,7 +107,7 @@ class Objectives(EdgeScenario):
             get(server.edge, "/slow")
         eventually(lambda: found()["authentication"]["met"] is True, 20, 0.2)
         eventually(lambda: found()["mine"]["value"] and found()["mine"]["met"] is False, 20, 0.2)  # all routes
-        now = {each["name"]: each for each in server.api("GET", "/api/v1/now").json()["targets"]}
+        now = {each["name"]: each for each in server.api("GET", "/api/v1/now").json()["objectives"]}
         self.assertEqual((now["authentication"]["met"], now["authentication"]["routes"]), (True, ["login"]))
         self.reload(server, routes + objectives % "slow")
         eventually(lambda: found()["authentication"]["met"] is False, 20, 0.2)

@@ -19,7 +19,6 @@ export interface Now {
   last_minute: Minute | null
   ceilings: { name: string; used: number; limit: number; ratio: number; advice: string; full_in_seconds?: number | null }[]
   explanations?: { latency: string; errors: string; cache: string; database: string }
-  targets?: Objective[]
   objectives?: Objective[]
   alerts?: { firing: number; pending: number; list: Alert[] }
   changes: Change[]
@@ -53,6 +52,7 @@ export function useNow(): Now | null {
   const [now, set] = useState(latest)
   useEffect(() => {
     listeners.add(set)
+    if (latest) set(latest) // what came since this was rendered
     return () => { listeners.delete(set) }
   }, [])
   return now

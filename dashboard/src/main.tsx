@@ -25,8 +25,8 @@ const pages: [string, string, ComponentType<PageProps>][] = [
 ]
 const ranges = [['10m', '10 minutes'], ['1h', '1 hour'], ['6h', '6 hours'], ['2d', '2 days'], ['30d', '30 days']]
 
-function SignIn(props: { signed: (who: Who) => void }) {
-  const [error, fail] = useState('')
+function SignIn(props: { signed: (who: Who) => void; said: string }) {
+  const [error, fail] = useState(props.said)
   const submit = async (event: SubmitEvent) => {
     event.preventDefault()
     const token = String(new FormData(event.target as HTMLFormElement).get('token') ?? '').trim()
@@ -93,14 +93,20 @@ function Frame(props: { who: Who; out: () => void }) {
 
 function App() {
   const [who, set] = useState<Who | null | undefined>(undefined)
+  const [said, say] = useState('')
+  const out = async () => {
+    end()
+    say(await call('DELETE', '/api/v1/session').then(() => '', (problem) => `The session could not be ended: ${(problem as Error).message}`))
+    set(null)
+  }
   useEffect(() => {
     onSignedOut(() => { end(); set(null) })
     get<Who>('/api/v1/session').then(set, () => set(null))
   }, [])
   useEffect(() => { if (who) begin() }, [who])
   if (who === undefined) return null
-  if (who === null) return <SignIn signed={set} />
-  return <Frame who={who} out={async () => { end(); await call('DELETE', '/api/v1/session').catch(() => {}); set(null) }} />
+  if (who === null) return <SignIn signed={set} said={said} />
+  return <Frame who={who} out={out} />
 }
 
 render(<App />, document.getElementById('app')!)

@@ -5,24 +5,33 @@
 #include <algorithm>
 #include <utility>
 
+#include "headroom/auth/crypto.h"
 #include "headroom/base/text.h"
 
 namespace headroom::auth {
 namespace {
 
 constexpr std::string_view kPurpose = "session";
-constexpr std::string_view kOfToken = "token ";  // then the token's id
-constexpr std::string_view kOfJwt = "jwt ";      // then the role, a space and the name
+// A session's value: its id, when it began and when it ends (seconds since 1970), what proved it, all with spaces between.
+constexpr std::string_view kOfToken = "token";  // then the token's id
+constexpr std::string_view kOfJwt = "jwt";  // then the verifier's fingerprint, the role, the name
+constexpr std::size_t kIdBytes = 12;
 
 std::unexpected<Error> refuse(std::string message) {
   return fail(Errc::unauthorized, std::move(message));
 }
 
-Result<Identity> identity_in_jwt_session(std::string_view value) {
-  const auto space = value.find(' ');
-  auto role = parse_role(value.substr(0, space));
-  if (!role || space == std::string_view::npos) return refuse("the session is not of a known form");
-  return Identity{.name = std::string(value.substr(space + 1)), .role = *role, .via = Via::session};
+// What stands before the next space, taken off `text`.
+std::string_view take_word(std::string_view& text) {
+  const auto end = std::min(text.find(' '), text.size());
+  const std::string_view word = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return word;
+}
+
+std::int64_t number(WallTime time) { return time.time_since_epoch().count(); }
+WallTime date(std::uint64_t number) {
+  return WallTime(std::chrono::seconds(static_cast<std::int64_t>(number)));
 }
 
 }  // namespace
@@ -71,28 +80,62 @@ Result<Identity> Access::identify_secret(std::string_view token_or_jwt, WallTime
   return std::move(*identity);
 }
 
-Result<Identity> Access::identify_session(std::string_view cookie, WallTime now) const {
+struct Access::Session {
+  SessionMark mark;
+  std::string proof;  // "token ..." or "jwt ..."
+};
+
+Result<Access::Session> Access::open_cookie(std::string_view cookie, WallTime now) const {
   if (!signer_) return refuse("there are no sessions");
   auto value = signer_->open(kPurpose, cookie, now);
   if (!value) return pass(value, "session");
-  const std::string_view text = *value;
-  if (text.starts_with(kOfJwt)) return identity_in_jwt_session(text.substr(kOfJwt.size()));
-  if (!text.starts_with(kOfToken)) return refuse("the session is not of a known form");
-  auto identity = tokens_->find_id(text.substr(kOfToken.size()), now);
-  if (!identity) return refuse("the session's token is no longer good");
-  identity->via = Via::session;
-  return std::move(*identity);
+  std::string_view text = *value;
+  const auto id = take_word(text);
+  const auto begun = text::to_u64(take_word(text));
+  const auto expires = text::to_u64(take_word(text));
+  if (id.empty() || !begun || !expires) return refuse("the session is not of a known form");
+  Session session{{std::string(id), date(*begun), date(*expires)}, std::string(text)};
+  if (tokens_->ended(session.mark)) return refuse("the session has ended: sign in again");
+  return session;
+}
+
+Result<SessionMark> Access::session_in(std::string_view cookie, WallTime now) const {
+  auto session = open_cookie(cookie, now);
+  if (!session) return pass(session);
+  return std::move(session->mark);
+}
+
+Result<Identity> Access::identify_session(std::string_view cookie, WallTime now) const {
+  auto session = open_cookie(cookie, now);
+  if (!session) return pass(session);
+  std::string_view proof = session->proof;
+  const auto kind = take_word(proof);
+  if (kind == kOfToken) {
+    auto identity = tokens_->find_id(proof, now);
+    if (!identity) return refuse("the session's token is no longer good");
+    identity->via = Via::session;
+    return std::move(*identity);
+  }
+  const auto verifier = take_word(proof);
+  const auto role = parse_role(take_word(proof));
+  if (kind != kOfJwt || !role) return refuse("the session is not of a known form");
+  if (!verifier_ || verifier_->fingerprint() != verifier)
+    return refuse("what the session's JWT was judged by has changed: sign in again");
+  return Identity{.name = std::string(proof), .role = *role, .via = Via::session};
 }
 
 Result<std::string> Access::open_session(const Identity& identity, WallTime now,
                                          std::chrono::seconds life) const {
   if (!signer_) return fail(Errc::unavailable, "there are no sessions");
   if (identity.role == Role::none) return refuse("no session for an identity without a role");
+  const bool of_jwt = identity.token_id.empty();
+  if (of_jwt && !verifier_) return refuse("no session for a JWT that nothing verifies");
   const WallTime expires = identity.expires ? std::min(*identity.expires, now + life) : now + life;
-  const std::string value =
-      identity.token_id.empty()
-          ? fmt::format("{}{} {}", kOfJwt, to_string(identity.role), identity.name)
-          : fmt::format("{}{}", kOfToken, identity.token_id);
+  const std::string proof = of_jwt ? fmt::format("{} {} {} {}", kOfJwt, verifier_->fingerprint(),
+                                                 to_string(identity.role), identity.name)
+                                   : fmt::format("{} {}", kOfToken, identity.token_id);
+  const std::string value = fmt::format("{} {} {} {}", base64url(random_bytes(kIdBytes)),
+                                        number(now), number(expires), proof);
   return signer_->sign(kPurpose, value, expires);
 }
 

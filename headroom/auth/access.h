@@ -4,8 +4,9 @@
 // Worker and threads: an immutable snapshot; the owner makes a new one when TokenStore::poll() gives a new table or the
 //   settings change, and hands it to every worker. Nothing blocks.
 // Invariants: (1) an Authorization header decides alone: a bad one is not rescued by a good cookie; (2) a session of a token
-//   ends with the token, within a poll of its revocation; a session of a JWT ends with its exp at the latest, not
-//   earlier; (3) a session has the role its token has now, or its JWT had at login; (4) no credential enters an error message.
+//   ends with the token, within a poll of its revocation; a session of a JWT ends with its exp, and when keys, roles or
+//   anything else change by which JWTs are judged; both end by TokenStore::end_session; (3) a session has the role its
+//   token has now, or its JWT had at login; (4) no credential enters an error message.
 // Limits: those of its parts.
 #pragma once
 
@@ -50,8 +51,12 @@ class Access {
   [[nodiscard]] Result<Identity> identify_secret(std::string_view token_or_jwt, WallTime now) const;
   [[nodiscard]] Result<std::string> open_session(const Identity& identity, WallTime now,
                                                  std::chrono::seconds life) const;
+  // The session of a cookie that is good now: for TokenStore::end_session. Errc::unauthorized else.
+  [[nodiscard]] Result<SessionMark> session_in(std::string_view cookie, WallTime now) const;
 
  private:
+  struct Session;
+  [[nodiscard]] Result<Session> open_cookie(std::string_view cookie, WallTime now) const;
   [[nodiscard]] Result<Identity> identify_session(std::string_view cookie, WallTime now) const;
 
   std::shared_ptr<const TokenTable> tokens_;

@@ -116,6 +116,44 @@ TEST_F(AccessTest, SessionOfAJwtEndsWithItsExp) {
   EXPECT_FALSE(by_cookie(access, *cookie, kNow + seconds(100)));
 }
 
+TEST_F(AccessTest, SessionOfAJwtEndsWhenWhatJudgesJwtsChanges) {
+  const std::string token = jwt(R"({"sub":"ann","role":"super_admin","exp":1800000100})");
+  const Access before = access({});
+  const auto cookie = before.open_session(*before.identify_secret(token, kNow), kNow, hours(12));
+  ASSERT_TRUE(by_cookie(before, *cookie));
+  const auto with = [&](JwtOptions options, std::vector<Key> keys) {
+    return Access(std::make_shared<const TokenTable>(std::vector<TokenEntry>{}),
+                  *JwtVerifier::make(std::move(options), std::move(keys)), signer_);
+  };
+  const JwtOptions same{.roles = {{"super_admin", Role::admin}}};
+  EXPECT_TRUE(by_cookie(with(same, {*Key::hmac(kSecret)}), *cookie));
+  EXPECT_FALSE(by_cookie(with(same, {*Key::hmac(std::string(32, 'z'))}), *cookie));
+  EXPECT_FALSE(
+      by_cookie(with({.roles = {{"super_admin", Role::viewer}}}, {*Key::hmac(kSecret)}), *cookie));
+  EXPECT_FALSE(
+      by_cookie(with({.issuer = "app", .roles = same.roles}, {*Key::hmac(kSecret)}), *cookie));
+  const Access none(std::make_shared<const TokenTable>(std::vector<TokenEntry>{}), nullptr,
+                    signer_);
+  EXPECT_FALSE(by_cookie(none, *cookie));
+}
+
+TEST_F(AccessTest, AnEndedSessionIsNoSessionAndOthersOfTheTokenGoOn) {
+  const Access access = this->access({entry()});
+  const auto who = access.identify_secret(token_, kNow);
+  const auto one = access.open_session(*who, kNow, hours(12));
+  const auto two = access.open_session(*who, kNow, hours(12));
+  const auto mark = access.session_in(*one, kNow);
+  ASSERT_TRUE(mark);
+  EXPECT_EQ(mark->expires, kNow + hours(12));
+  const Access after(
+      std::make_shared<const TokenTable>(std::vector<TokenEntry>{entry()},
+                                         EndedSessions{.ids = {mark->id}, .all_until = {}}),
+      verifier_, signer_);
+  EXPECT_FALSE(by_cookie(after, *one));
+  EXPECT_FALSE(after.session_in(*one, kNow));
+  EXPECT_TRUE(by_cookie(after, *two));
+}
+
 TEST_F(AccessTest, IdentityWithoutARoleGetsNoSession) {
   const Access access = this->access({});
   const auto ann =
@@ -296,15 +334,6 @@ TEST(LoginLimit, BlocksAfterTheLimitUntilTheWindowEnds) {
   EXPECT_EQ(limit.blocked_for("10.0.0.1", begin + std::chrono::minutes(15)), std::nullopt);
   limit.failed("10.0.0.1", begin + std::chrono::minutes(15));
   EXPECT_EQ(limit.blocked_for("10.0.0.1", begin + std::chrono::minutes(15)), std::nullopt);
-}
-
-TEST(LoginLimit, SuccessClearsTheAddress) {
-  LoginLimit limit({.failures = 2});
-  const TimePoint now{hours(1)};
-  limit.failed("10.0.0.1", now);
-  limit.succeeded("10.0.0.1");
-  limit.failed("10.0.0.1", now);
-  EXPECT_EQ(limit.blocked_for("10.0.0.1", now), std::nullopt);
 }
 
 TEST(LoginLimit, MemoryIsBoundedWhoeverKnocks) {

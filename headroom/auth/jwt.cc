@@ -105,6 +105,21 @@ Result<std::shared_ptr<const JwtVerifier>> JwtVerifier::make(JwtOptions options,
   return std::shared_ptr<const JwtVerifier>(new JwtVerifier(std::move(options), std::move(keys)));
 }
 
+std::string JwtVerifier::make_fingerprint() const {
+  constexpr std::size_t kBytes = 16;
+  std::string all = fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n", options_.issuer,
+                                options_.leeway.count(), static_cast<int>(options_.expiry),
+                                options_.name_claim, options_.role_claim, options_.audience.size());
+  for (const std::string& each : options_.audience) all.append(each).append(1, '\n');
+  for (const auto& [value, role] : options_.roles)
+    all.append(value).append(1, '\n').append(to_string(role)).append(1, '\n');
+  std::vector<Digest> digests;
+  for (const Key& key : keys_) digests.push_back(key.digest());
+  std::ranges::sort(digests);
+  for (const Digest& each : digests) all.append(text_of(each));
+  return base64url(text_of(sha256(all)).substr(0, kBytes));
+}
+
 Result<Claims> JwtVerifier::verify(std::string_view token, WallTime now) const {
   if (token.size() > options_.max_bytes)
     return refuse(fmt::format("longer than {} bytes", options_.max_bytes));

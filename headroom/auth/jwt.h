@@ -68,10 +68,13 @@ class JwtVerifier {
   [[nodiscard]] Result<Claims> verify(std::string_view token, WallTime now) const;
   // verify(), then name and role. A good token without a mapped role has Role::none (403, not 401).
   [[nodiscard]] Result<Identity> identify(std::string_view token, WallTime now) const;
+  // 22 characters that another verifier has only with the same options and keys: what a session of a JWT is tied to.
+  [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
 
  private:
   JwtVerifier(JwtOptions options, std::vector<Key> keys)
-      : options_(std::move(options)), keys_(std::move(keys)) {}
+      : options_(std::move(options)), keys_(std::move(keys)), fingerprint_(make_fingerprint()) {}
+  [[nodiscard]] std::string make_fingerprint() const;
   [[nodiscard]] Result<std::vector<const Key*>> keys_for(json::Value header) const;
   [[nodiscard]] Result<> check_claims(json::Value claims, WallTime now) const;
   [[nodiscard]] Result<> check_dates(json::Value claims, WallTime now) const;
@@ -80,6 +83,7 @@ class JwtVerifier {
 
   JwtOptions options_;
   std::vector<Key> keys_;
+  std::string fingerprint_;
 };
 
 }  // namespace headroom::auth

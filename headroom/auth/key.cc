@@ -255,4 +255,16 @@ bool Key::verifies(std::string_view input, std::string_view signature) const {
   return false;
 }
 
+Digest Key::digest() const {
+  const ErrorsForgotten at_end;
+  std::string all = fmt::format("{} {}\n", to_string(algorithm_), kid_) + secret_;
+  if (public_) {
+    unsigned char* der = nullptr;
+    const int size = i2d_PUBKEY(public_.get(), &der);
+    if (size > 0) all.append(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
+    OPENSSL_free(der);
+  }
+  return sha256(all);
+}
+
 }  // namespace headroom::auth

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "headroom/auth/crypto.h"
 #include "headroom/base/error.h"
 
 struct evp_pkey_st;  // OpenSSL's EVP_PKEY
@@ -41,6 +42,8 @@ class Key {
 
   [[nodiscard]] Algorithm algorithm() const { return algorithm_; }
   [[nodiscard]] const std::string& kid() const { return kid_; }
+  // Of algorithm, kid and what verifies: two keys with the same digest accept the same signatures.
+  [[nodiscard]] Digest digest() const;
   // `signature` as JWS has it (RFC 7515): raw bytes; for ES256 r and s of 32 bytes each.
   [[nodiscard]] bool verifies(std::string_view input, std::string_view signature) const;
 

@@ -46,11 +46,4 @@ void LoginLimit::failed(std::string_view address, TimePoint now) {
   by_group_.emplace(std::move(group), std::prev(windows_.end()));
 }
 
-void LoginLimit::succeeded(std::string_view address) {
-  const auto found = by_group_.find(address_group(address));
-  if (found == by_group_.end()) return;
-  windows_.erase(found->second);
-  by_group_.erase(found);
-}
-
 }  // namespace headroom::auth

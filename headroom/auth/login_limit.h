@@ -2,8 +2,8 @@
 //
 // Owns: a count for each address that failed lately.
 // Worker and threads: one worker (that of the admin listener), or under its owner's care. Nothing blocks.
-// Invariants: (1) an address that is blocked is refused before its credential is looked at; (2) a block ends with its
-//   window, however often it is tried meanwhile; (3) a success clears the address.
+// Invariants: (1) who shows a good credential is never held up by others of its address: only a bad one is refused sooner;
+//   (2) a block ends with its window, however often it is tried meanwhile.
 // Limits: max_addresses; beyond them the one whose window began first is forgotten. An IPv6 /64 counts as one address.
 //   This slows guessing and keeps a log short; what makes guessing hopeless is the tokens' 256 bits.
 #pragma once
@@ -31,10 +31,10 @@ class LoginLimit {
   LoginLimit(const LoginLimit&) = delete;
   LoginLimit& operator=(const LoginLimit&) = delete;
 
-  // How long this address must still wait (429 and Retry-After); nothing when it may try.
+  // How long bad credentials from this address must still wait to be told what is wrong (429 and Retry-After); nothing when
+  // they need not.
   [[nodiscard]] std::optional<Duration> blocked_for(std::string_view address, TimePoint now) const;
   void failed(std::string_view address, TimePoint now);
-  void succeeded(std::string_view address);
   [[nodiscard]] std::size_t size() const { return by_group_.size(); }
 
  private:

@@ -85,7 +85,8 @@ Result<TokenEntry> configured_token(std::string_view name, Role role, std::strin
   return TokenEntry{.name = std::string(name), .role = role, .digest = *digest};
 }
 
-TokenTable::TokenTable(std::vector<TokenEntry> entries) {
+TokenTable::TokenTable(std::vector<TokenEntry> entries, EndedSessions ended)
+    : ended_(std::move(ended)) {
   for (TokenEntry& entry : entries) {
     const Slot& slot = slots_.emplace_back(std::move(entry));
     by_digest_.emplace(head_of(text_of(slot.entry.digest)), &slot);

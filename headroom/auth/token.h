@@ -25,6 +25,7 @@
 
 #include "headroom/auth/crypto.h"
 #include "headroom/auth/identity.h"
+#include "headroom/auth/sessions.h"
 
 namespace headroom::auth {
 
@@ -51,7 +52,7 @@ struct TokenEntry {
 
 class TokenTable {
  public:
-  explicit TokenTable(std::vector<TokenEntry> entries);
+  explicit TokenTable(std::vector<TokenEntry> entries, EndedSessions ended = {});
   TokenTable(const TokenTable&) = delete;
   TokenTable& operator=(const TokenTable&) = delete;
 
@@ -60,6 +61,8 @@ class TokenTable {
   // The token with this Identity::token_id, if it is still good: what keeps a session alive.
   [[nodiscard]] std::optional<Identity> find_id(std::string_view id, WallTime now) const;
   [[nodiscard]] std::size_t size() const { return slots_.size(); }
+  // Whether that session was ended: somebody signed out.
+  [[nodiscard]] bool ended(const SessionMark& session) const { return ended_.have(session); }
 
   struct Use {
     Digest digest;
@@ -79,6 +82,7 @@ class TokenTable {
 
   std::deque<Slot> slots_;
   std::unordered_multimap<std::uint64_t, const Slot*> by_digest_;  // by the digest's first 8 bytes
+  const EndedSessions ended_;
 };
 
 }  // namespace headroom::auth

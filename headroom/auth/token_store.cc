@@ -11,7 +11,7 @@
 namespace headroom::auth {
 namespace {
 
-constexpr std::array<std::string_view, 1> kSchema{
+constexpr std::array<std::string_view, 2> kSchema{
     R"(CREATE TABLE tokens(
          id        INTEGER PRIMARY KEY,
          name      TEXT NOT NULL,
@@ -25,11 +25,15 @@ constexpr std::array<std::string_view, 1> kSchema{
        CREATE TABLE session_keys(
          id      INTEGER PRIMARY KEY,
          key     BLOB NOT NULL CHECK (length(key) = 32),
-         created INTEGER NOT NULL) STRICT)"};
+         created INTEGER NOT NULL) STRICT)",
+    // The keys are in a file of their own. `id` of a session, until when it must be known; of '*', until when all began that ended.
+    R"(DROP TABLE session_keys;
+       CREATE TABLE ended_sessions(
+         id    TEXT PRIMARY KEY NOT NULL,
+         until INTEGER NOT NULL) STRICT)"};
+constexpr std::string_view kAllSessions = "*";
 
 constexpr std::chrono::seconds kUsesSavedEvery{60};
-constexpr std::chrono::hours kSessionKeyAge{24 * 30};
-constexpr std::size_t kSessionKeyBytes = 32;
 
 std::int64_t number(WallTime time) { return time.time_since_epoch().count(); }
 std::optional<std::int64_t> number(const std::optional<WallTime>& time) {
@@ -177,7 +181,9 @@ Result<std::shared_ptr<const TokenTable>> TokenStore::poll(WallTime now) {
   if (!changed) return nullptr;
   auto entries = live_entries();
   if (!entries) return pass(entries);
-  table_ = std::make_shared<const TokenTable>(std::move(*entries));
+  auto ended = ended_sessions();
+  if (!ended) return pass(ended);
+  table_ = std::make_shared<const TokenTable>(std::move(*entries), std::move(*ended));
   seen_version_ = *version;
   changed_here_ = false;
   return table_;
@@ -197,38 +203,44 @@ Result<> TokenStore::save_uses() {
   return transaction->commit();
 }
 
-Result<std::vector<std::string>> TokenStore::session_keys(WallTime now) {
-  auto transaction =
-      sqlite::Transaction::begin(*database_);  // two servers that start at once make one key
+Result<> TokenStore::end_session(const SessionMark& session, WallTime now) {
+  if (session.expires <= now) return {};
+  auto transaction = sqlite::Transaction::begin(*database_);
   if (!transaction) return pass(transaction);
-  auto keys = fresh_session_keys(now);
-  if (keys && keys->empty()) {
-    auto made = database_->run("INSERT INTO session_keys(key, created) VALUES (?, ?)",
-                               bytes_of(random_bytes(kSessionKeyBytes)), number(now));
-    if (!made) return pass(made);
-    keys = fresh_session_keys(now);
+  if (auto gone = database_->run("DELETE FROM ended_sessions WHERE id <> ? AND until <= ?",
+                                 kAllSessions, number(now));
+      !gone)
+    return gone;
+  auto count = database_->prepare("SELECT count(*) FROM ended_sessions WHERE id <> ?");
+  if (!count) return pass(count);
+  if (auto read = count->bind(kAllSessions).step(); !read) return pass(read);
+  const bool all = count->column<std::size_t>(0) >= kMaxEndedSessions;
+  if (all) {
+    log::warn("auth", "{} sessions have ended before their time: all end now", kMaxEndedSessions);
+    if (auto gone = database_->run("DELETE FROM ended_sessions"); !gone) return gone;
   }
-  if (!keys) return keys;
-  if (auto done = transaction->commit(); !done) return pass(done);
-  return keys;
+  auto ended = database_->run("INSERT OR REPLACE INTO ended_sessions(id, until) VALUES (?, ?)",
+                              all ? kAllSessions : std::string_view(session.id),
+                              number(all ? now : session.expires));
+  if (!ended) return ended;
+  changed_here_ = true;
+  return transaction->commit();
 }
 
-// The keys still good, newest first; none when the newest is due for replacement, which also drops the oldest.
-Result<std::vector<std::string>> TokenStore::fresh_session_keys(WallTime now) {
-  auto dropped = database_->run("DELETE FROM session_keys WHERE created <= ?",
-                                number(now - 2 * kSessionKeyAge));
-  if (!dropped) return pass(dropped);
-  auto row = database_->prepare(
-      "SELECT key, created > ? FROM session_keys ORDER BY created DESC, id DESC");
+Result<EndedSessions> TokenStore::ended_sessions() {
+  auto row = database_->prepare("SELECT id, until FROM ended_sessions");
   if (!row) return pass(row);
-  row->bind(number(now - kSessionKeyAge));
-  std::vector<std::string> keys;
+  EndedSessions ended;
   for (;;) {
     auto more = row->step();
     if (!more) return pass(more);
-    if (!*more) return keys;
-    if (keys.empty() && !row->column<bool>(1)) return keys;
-    keys.push_back(row->column<std::string>(0));
+    if (!*more) return ended;
+    auto id = row->column<std::string>(0);
+    if (id == kAllSessions) {
+      ended.all_until = WallTime(std::chrono::seconds(row->column<std::int64_t>(1)));
+    } else {
+      ended.ids.insert(std::move(id));
+    }
   }
 }
 

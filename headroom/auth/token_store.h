@@ -1,13 +1,14 @@
 // headroom/auth/token_store.h - the file of admin tokens, state_dir/tokens.db, shared by the server and the command.
 //
 // Owns: one connection to the file. It holds each token's name, role, dates and SHA-256, never the token, and
-//   the keys that sign session cookies.
+//   which sessions were ended before their time.
 // Worker and threads: every call may block: one thread made for it, NEVER a worker. Workers use the TokenTable
 //   that the owner hands them. `headroom token create` opens the same file in its own process; a server honours the
 //   new token, and forgets a revoked one, once it has called poll().
 // Invariants: (1) create() returns a token only after it is on disk; (2) no two live tokens share a name, also
-//   between processes; (3) the file is for its owner alone (0600); (4) a damaged file is refused at open().
-// Limits: kMaxLiveTokens; kMaxEndedTokens revoked ones are kept for the record, the oldest go first.
+//   between processes; (3) the file is for its owner alone (0600), and its owner is the directory's, whoever made it;
+//   (4) a damaged file is refused at open().
+// Limits: kMaxLiveTokens; kMaxEndedTokens revoked ones are kept for the record, the oldest go first; kMaxEndedSessions.
 //
 //   auto store = TokenStore::open(state_dir / "tokens.db");
 //   auto plain = (*store)->create({.name = "ci", .role = Role::viewer}, wall_now());   // print it once
@@ -69,9 +70,8 @@ class TokenStore {
   // down the times of last use, at most once a minute; a failure of that alone is only logged.
   [[nodiscard]] Result<std::shared_ptr<const TokenTable>> poll(WallTime now);
 
-  // The keys for Signer, newest first: one is made when there is none or the newest is 30 days old; the one before
-  // it stays good for as long again.
-  [[nodiscard]] Result<std::vector<std::string>> session_keys(WallTime now);
+  // That session is no longer good, from the next poll() on, also that of another process.
+  [[nodiscard]] Result<> end_session(const SessionMark& session, WallTime now);
 
   [[nodiscard]] Result<> backup_to(const std::filesystem::path& target) {
     return database_->backup_to(target);
@@ -85,7 +85,7 @@ class TokenStore {
   [[nodiscard]] Result<> drop_oldest_ended();
   [[nodiscard]] Result<std::vector<TokenEntry>> live_entries();
   [[nodiscard]] Result<> save_uses();
-  [[nodiscard]] Result<std::vector<std::string>> fresh_session_keys(WallTime now);
+  [[nodiscard]] Result<EndedSessions> ended_sessions();
 
   std::unique_ptr<sqlite::Database> database_;
   std::vector<TokenEntry> configured_;

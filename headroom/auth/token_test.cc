@@ -296,18 +296,50 @@ TEST_F(Store, LastUseIsWrittenOnceAMinuteAndBeforeATableIsReplaced) {
   EXPECT_EQ(server->list()->at(1).last_used, kNow + hours(2));
 }
 
-TEST_F(Store, SessionKeysAreSharedLastAndRotate) {
+TEST_F(Store, AnEndedSessionIsSoInEveryProcessUntilItsCookieHasExpired) {
+  const auto server = opened();
+  const SessionMark session{.id = "one", .begun = kNow, .expires = kNow + hours(1)};
+  EXPECT_FALSE(server->poll(kNow).value()->ended(session));
+  ASSERT_TRUE(opened()->end_session(session, kNow));
+  EXPECT_TRUE(server->poll(kNow).value()->ended(session));
+  EXPECT_FALSE(server->poll(kNow).value());  // nothing new
+  const SessionMark other{.id = "two", .begun = kNow, .expires = kNow + hours(2)};
+  ASSERT_TRUE(server->end_session(
+      other, kNow + hours(1)));  // forgets the first one, which no cookie has any more
+  const auto table = server->poll(kNow + hours(1)).value();
+  EXPECT_FALSE(table->ended(session));
+  EXPECT_TRUE(table->ended(other));
+}
+
+TEST_F(Store, WhereTooManySessionsEndAllDo) {
+  const auto server = opened();
+  const auto mark = [](std::size_t i, WallTime begun) {
+    return SessionMark{.id = "s" + std::to_string(i), .begun = begun, .expires = kNow + hours(12)};
+  };
+  for (std::size_t i = 0; i <= kMaxEndedSessions; ++i)
+    ASSERT_TRUE(server->end_session(mark(i, kNow), kNow + seconds(5)));
+  const auto table = server->poll(kNow).value();
+  EXPECT_TRUE(table->ended(mark(0, kNow)));
+  EXPECT_TRUE(table->ended(mark(999999, kNow + seconds(5))));  // nobody signed out of it
+  EXPECT_FALSE(table->ended(mark(999999, kNow + seconds(6))));
+}
+
+TEST_F(Store, AFileOfTheFirstSchemaIsBroughtUpAndItsTokensStay) {
+  fs::create_directories(directory_);
+  auto old = sqlite::Database::open(file());
+  ASSERT_TRUE(old);
+  ASSERT_TRUE((*old)->execute(
+      "CREATE TABLE tokens(id INTEGER PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, digest "
+      "BLOB NOT NULL UNIQUE,"
+      " created INTEGER NOT NULL, expires INTEGER, revoked INTEGER, last_used INTEGER) STRICT;"
+      "CREATE TABLE session_keys(id INTEGER PRIMARY KEY, key BLOB NOT NULL, created INTEGER NOT "
+      "NULL) STRICT;"
+      "INSERT INTO tokens(name, role, digest, created) VALUES ('ci', 'viewer', zeroblob(32), 1);"
+      "PRAGMA user_version = 1"));
+  old->reset();
   const auto store = opened();
-  const auto first = store->session_keys(kNow).value();
-  ASSERT_EQ(first.size(), 1U);
-  EXPECT_EQ(first[0].size(), 32U);
-  EXPECT_EQ(opened()->session_keys(kNow + hours(24)).value(), first);
-  const auto later = store->session_keys(kNow + hours(24 * 31)).value();
-  ASSERT_EQ(later.size(), 2U);
-  EXPECT_EQ(later[1], first[0]);
-  const auto last = store->session_keys(kNow + hours(24 * 150)).value();
-  EXPECT_EQ(last.size(), 1U);
-  EXPECT_THAT(later, testing::Not(testing::Contains(last[0])));
+  EXPECT_EQ(store->list()->at(0).name, "ci");
+  EXPECT_TRUE(store->end_session({.id = "one", .begun = kNow, .expires = kNow + hours(1)}, kNow));
 }
 
 TEST_F(Store, DamagedFileIsRefusedByName) {

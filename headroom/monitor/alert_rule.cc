@@ -129,13 +129,14 @@ void AlertWatch::enter(AlertState state, std::int64_t now) {
 
 std::optional<AlertChange> AlertWatch::see(std::int64_t now, std::optional<double> value) {
   // The wall clock may have been set back.
-  for (std::int64_t* when : {&memory_.since, &memory_.beyond_since, &memory_.wanted_since})
+  for (std::int64_t* when :
+       {&memory_.since, &memory_.beyond_since, &memory_.critical_since, &memory_.wanted_since})
     *when = std::min(*when, now);
   for (std::int64_t& when : memory_.flaps) when = std::min(when, now);
   std::erase_if(memory_.flaps, [now](std::int64_t at) { return at + kFlapTime < now; });
   if (!value && rule_->no_data == NoData::keep) {
     if (memory_.state == AlertState::firing) return std::nullopt;
-    memory_.beyond_since = 0;  // nobody knows whether it stayed beyond
+    memory_.beyond_since = memory_.critical_since = 0;  // nobody knows whether it stayed beyond
     enter(AlertState::no_data, now);
     return std::nullopt;
   }
@@ -145,11 +146,13 @@ std::optional<AlertChange> AlertWatch::see(std::int64_t now, std::optional<doubl
   const bool clear = value ? within_clear(*value) : !absent_is_bad;
   if (memory_.state == AlertState::firing) return see_firing(now, wanted, clear);
   if (wanted == Severity::none) {
-    memory_.beyond_since = 0;
+    memory_.beyond_since = memory_.critical_since = 0;
     enter(AlertState::ok, now);
     return std::nullopt;
   }
   if (memory_.beyond_since == 0) memory_.beyond_since = now;
+  if (wanted != Severity::critical) memory_.critical_since = 0;
+  if (wanted == Severity::critical && memory_.critical_since == 0) memory_.critical_since = now;
   memory_.severity = wanted;
   if (now - memory_.beyond_since < whole_seconds(rule_->hold)) {
     enter(AlertState::pending, now);
@@ -157,7 +160,11 @@ std::optional<AlertChange> AlertWatch::see(std::int64_t now, std::optional<doubl
   }
   enter(AlertState::firing, now);
   memory_.wanted = wanted;
-  memory_.wanted_since = now;
+  memory_.wanted_since = wanted == Severity::critical ? memory_.critical_since : now;
+  // A critical value that has not held is a warning as yet, where there is that threshold.
+  const bool held = now - memory_.wanted_since >= whole_seconds(rule_->hold);
+  if (wanted == Severity::critical && !held && rule_->warning >= 0)
+    memory_.severity = Severity::warning;
   memory_.flaps.push_back(now);
   memory_.began = now;
   return AlertChange::fired;
@@ -181,7 +188,7 @@ std::optional<AlertChange> AlertWatch::see_firing(std::int64_t now, Severity wan
     memory_.severity = wanted;
     return AlertChange::changed;
   }
-  memory_.beyond_since = 0;
+  memory_.beyond_since = memory_.critical_since = 0;
   enter(AlertState::ok, now);
   return AlertChange::resolved;
 }

@@ -4,7 +4,7 @@
 //
 //   ok -> pending    the value is beyond a threshold
 //   pending -> ok    it came back before `for` had passed: nobody is told
-//   pending -> firing  beyond it for all of `for`: fired
+//   pending -> firing  beyond it for all of `for`: fired, with the worst severity that has held for so long
 //   firing -> firing   another severity for all of `for` (worse), or for all of `keep_firing` (better): changed
 //   firing -> ok     within `clear` for all of `keep_firing`: resolved
 //
@@ -40,8 +40,9 @@ class AlertWatch {
   struct Memory {
     AlertState state = AlertState::ok;
     Severity severity = Severity::none;
-    std::int64_t since = 0;         // of the state
-    std::int64_t beyond_since = 0;  // beyond a threshold without a break; 0: it is not
+    std::int64_t since = 0;           // of the state
+    std::int64_t beyond_since = 0;    // beyond a threshold without a break; 0: it is not
+    std::int64_t critical_since = 0;  // the same, of the critical one
     Severity wanted = Severity::none;
     std::int64_t wanted_since = 0;
     std::int64_t began = 0;             // when it last fired

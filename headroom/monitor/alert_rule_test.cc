@@ -58,6 +58,23 @@ TEST(AlertRuleTest, AWarningThatGetsWorseChangesAndIsNotASecondAlert) {
       ElementsAre("fired warning", "changed critical", "changed warning", "resolved warning"));
 }
 
+TEST(AlertRuleTest, OnlyWhatHeldForAllOfForDecidesTheSeverity) {
+  EXPECT_THAT(told_of({{75, 55}, {90, 10}, {75, 120}, {10, 120}}),
+              ElementsAre("fired warning", "resolved warning"));
+  // Critical for 40 s when it fires: critical 20 s later.
+  EXPECT_THAT(told_of({{75, 25}, {90, 300}, {10, 120}}),
+              ElementsAre("fired warning", "changed critical", "resolved critical"));
+}
+
+TEST(AlertRuleTest, WithoutAWarningThereIsOnlyCritical) {
+  Story story;
+  story.rule.warning = -1;
+  for (const auto& [value, seconds_long] :
+       std::vector<std::pair<double, std::int64_t>>{{75, 100}, {90, 50}, {75, 5}, {90, 65}})
+    story.see(value, seconds_long);
+  EXPECT_THAT(story.told, ElementsAre("fired critical"));
+}
+
 TEST(AlertRuleTest, BetweenTheClearThresholdAndTheOthersItGoesOn) {
   Story story;
   story.rule.clear = 50;

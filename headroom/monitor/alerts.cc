@@ -11,11 +11,14 @@ namespace headroom::monitor {
 namespace {
 
 constexpr std::size_t kHistory = 1000;
-constexpr std::array<std::string_view, 1> kSchema{R"(
+constexpr std::array<std::string_view, 2> kSchema{R"(
 CREATE TABLE alerts(name TEXT PRIMARY KEY, state INTEGER NOT NULL, severity INTEGER NOT NULL, since INTEGER NOT NULL, beyond_since INTEGER NOT NULL,
   wanted INTEGER NOT NULL, wanted_since INTEGER NOT NULL, flaps TEXT NOT NULL, silenced_until INTEGER NOT NULL, told INTEGER NOT NULL, began INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE events(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, name TEXT NOT NULL, change INTEGER NOT NULL, severity INTEGER NOT NULL,
   value REAL, began INTEGER NOT NULL, summary TEXT NOT NULL, to_tell INTEGER NOT NULL);
+)",
+                                                  R"(
+ALTER TABLE alerts ADD COLUMN critical_since INTEGER NOT NULL DEFAULT 0;
 )"};
 
 // All curves of a range merged in time; counters and histograms in one, gauges each by itself.
@@ -176,7 +179,7 @@ std::vector<net::HealthReport> Alerts::health() const {
 Result<> Alerts::load() {
   auto all = database_->prepare(
       "SELECT name, state, severity, since, beyond_since, wanted, wanted_since, flaps, "
-      "silenced_until, told, began FROM alerts");
+      "silenced_until, told, began, critical_since FROM alerts");
   if (!all) return pass(all);
   for (;;) {
     auto row = all->step();
@@ -195,6 +198,7 @@ Result<> Alerts::load() {
     memory.wanted_since = all->column<std::int64_t>(6);
     memory.flaps = numbers(all->column<std::string_view>(7));
     memory.began = all->column<std::int64_t>(10);
+    memory.critical_since = all->column<std::int64_t>(11);
     (*found)->watch.remember(std::move(memory));
     (*found)->silenced_until = all->column<std::int64_t>(8);
     (*found)->told = all->column<bool>(9);
@@ -285,11 +289,11 @@ Result<> Alerts::store(const Watched& each) {
   const auto& memory = each.watch.memory();
   std::string flaps;
   for (const std::int64_t at : memory.flaps) flaps += std::to_string(at) + " ";
-  return database_->run("INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+  return database_->run("INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                         each.rule.name, static_cast<int>(memory.state),
                         static_cast<int>(memory.severity), memory.since, memory.beyond_since,
                         static_cast<int>(memory.wanted), memory.wanted_since, flaps,
-                        each.silenced_until, each.told, memory.began);
+                        each.silenced_until, each.told, memory.began, memory.critical_since);
 }
 
 Result<> Alerts::store_event(const Watched& each, std::int64_t now, AlertChange change, bool tell) {

@@ -144,7 +144,7 @@ net::Task<> Exporter::run_traces() {
 net::Task<bool> Exporter::send_batch(std::vector<link::Span> batch) {
   const std::uint64_t count = batch.size();
   const TimePoint until = Clock::now() + kPatience;
-  auto write = [this, &batch] { return otlp_traces(batch, sender_now()); };
+  auto write = [this, &batch] { return packed(otlp_traces(batch, sender_now())); };
   auto body = co_await means_.thread.run(means_.worker, std::move(write));
   if (!body) {
     lost_.add_shared(count);
@@ -177,10 +177,15 @@ net::Task<> Exporter::run_metrics() {
     auto slept = co_await net::sleep(group_, pause);
     if (!slept) co_return;
     pause = options_.interval;
-    auto write = [this] { return otlp_metrics(means_.registry, means_.own(), sender_now()); };
+    auto write = [this] {
+      std::vector<Body> all;
+      for (std::string& json : otlp_metrics(means_.registry, means_.own(), sender_now()))
+        all.push_back(packed(std::move(json)));
+      return all;
+    };
     auto bodies = co_await means_.thread.run(means_.worker, std::move(write));
     if (!bodies) continue;
-    for (std::string& body : *bodies) {
+    for (Body& body : *bodies) {
       const Answer answer = co_await call("/v1/metrics", std::move(body));
       count_call(kMetrics, answer.outcome);
       if (answer.outcome == Outcome::later) {
@@ -191,8 +196,16 @@ net::Task<> Exporter::run_metrics() {
   }
 }
 
-net::Task<Exporter::Answer> Exporter::call(std::string path, std::string body) {
-  http::Call what{.to = to_, .fields = fields_, .body = std::move(body)};
+Exporter::Body Exporter::packed(std::string json) {
+  std::string smaller;
+  if (!coders_.encode(coding::Coding::gzip, coding::Effort::live, json, smaller))
+    return {std::move(json), false};
+  return {std::move(smaller), true};
+}
+
+net::Task<Exporter::Answer> Exporter::call(std::string path, Body body) {
+  http::Call what{.to = to_, .fields = fields_, .body = std::move(body.bytes)};
+  if (body.gzipped) what.fields.emplace_back("Content-Encoding", "gzip");
   what.to.target += path;
   what.timeout = options_.timeout;
   auto answer = co_await http::call(group_, means_.resolver, tls_.get(), what);

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "headroom/coding/coders.h"
 #include "headroom/http/call.h"
 #include "headroom/link/spans.h"
 #include "headroom/monitor/options.h"
@@ -60,7 +61,13 @@ class Exporter {
   [[nodiscard]] net::Task<> run_traces();
   [[nodiscard]] net::Task<> run_metrics();
   [[nodiscard]] net::Task<bool> send_batch(std::vector<link::Span> batch);
-  [[nodiscard]] net::Task<Answer> call(std::string path, std::string body);
+  struct Body {
+    std::string bytes;
+    bool gzipped = false;
+  };
+  // On `thread`.
+  [[nodiscard]] Body packed(std::string json);
+  [[nodiscard]] net::Task<Answer> call(std::string path, Body body);
   [[nodiscard]] Answer judge(const Result<http::CallAnswer>& answer);
   [[nodiscard]] OtlpSender sender_now() const;
   void count_lost();
@@ -74,9 +81,10 @@ class Exporter {
   std::shared_ptr<const net::TlsClient> tls_;
   net::TaskGroup group_;
   std::optional<net::Event> wake_;  // ends on the worker, whose wheel it is linked in
-  bool finishing_ = false;  // the worker's
+  bool finishing_ = false;          // the worker's
   bool failing_ = false;
   std::uint64_t lost_told_ = 0;
+  coding::Coders coders_{{}};  // of `thread`
   std::binary_semaphore finished_{0};
   metrics::Counter& sent_;
   metrics::Counter& refused_;

@@ -1,9 +1,12 @@
 #include "headroom/monitor/options.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <set>
 
 #include "headroom/http/call.h"
+#include "headroom/monitor/alert_rule.h"
 
 namespace headroom::monitor {
 namespace {
@@ -28,14 +31,22 @@ config::Section<TrendOptions> trends_section() {
   return s;
 }
 
+bool plain_text(const std::string& text) {
+  return !text.empty() && std::ranges::none_of(text, [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  });
+}
+
 config::Section<AlertOptions> rule_section() {
   using config::Reload;
   using A = AlertOptions;
   config::Section<A> s("rules", "An alert; one of the name of a standard one replaces it.");
   s.required("name", &A::name, Reload::live, "What it is called.",
-             config::satisfying("that is not empty",
-                                [](const std::string& name) { return !name.empty(); }));
-  s.setting("summary", &A::summary, "", Reload::live, "What it means, for people.");
+             config::satisfying("that is not empty and has no control characters", plain_text));
+  s.setting("summary", &A::summary, "", Reload::live, "What it means, for people.",
+            config::satisfying("without control characters", [](const std::string& text) {
+              return text.empty() || plain_text(text);
+            }));
   s.required("metric", &A::metric, Reload::live, "The metric that is watched.");
   s.setting("figure", &A::figure, "mean", Reload::live,
             "What of it: a counter's `rate`, a gauge's `mean` or `max` (of the worst series), a "
@@ -74,7 +85,9 @@ config::Section<AlertOptions> rule_section() {
         return fail(Errc::invalid, "'windows': expected durations from 5s to 30d");
     }
     for (const std::string& label : rule.where) {
-      if (!label.contains(':')) return fail(Errc::invalid, "'where': expected label:value");
+      const auto colon = label.find(':');
+      if (colon == std::string::npos || colon == 0 || !plain_text(label))
+        return fail(Errc::invalid, "'where': expected label:value");
     }
     return {};
   });
@@ -163,6 +176,29 @@ config::Section<ObjectiveOptions> objectives_section() {
   return s;
 }
 
+// Each rule once, and what `off` and `depends_on` name among the rules written and the standard ones.
+Result<> check_names(const AlertingOptions& alerting) {
+  std::set<std::string_view> known;
+  for (const AlertOptions& rule : alerting.rules) {
+    if (!known.insert(rule.name).second)
+      return fail(Errc::invalid, "'rules': there are two of the name '" + rule.name + "'");
+  }
+  for (const AlertOptions& rule : standard_alerts()) known.insert(rule.name);
+  const auto unknown = [&](std::string_view where, const std::string& name) {
+    return fail(Errc::invalid, fmt::format("{}: there is no rule of the name '{}'; there are {}",
+                                           where, name, fmt::join(known, ", ")));
+  };
+  for (const std::string& name : alerting.off) {
+    if (!known.contains(name)) return unknown("'off'", name);
+  }
+  for (const AlertOptions& rule : alerting.rules) {
+    for (const std::string& name : rule.depends_on) {
+      if (!known.contains(name)) return unknown("rule '" + rule.name + "', 'depends_on'", name);
+    }
+  }
+  return {};
+}
+
 config::Section<AlertingOptions> alerting_section() {
   using config::Reload;
   using A = AlertingOptions;
@@ -173,22 +209,20 @@ config::Section<AlertingOptions> alerting_section() {
   s.setting("off", &A::off, "", Reload::live, "Standard rules that are not in force.");
   s.setting("interval", &A::interval, "5s", Reload::live, "How often rules are looked at.",
             config::between(1s, 5min));
-  s.setting("webhook", &A::webhook, "", Reload::live,
-            "Where alerts are sent, an http:// or https:// URL; empty: nowhere. What cannot be "
-            "sent is tried again for a day.");
+  // Whoever has Slack's URL may write to its channel.
+  s.secret("webhook", &A::webhook, "", Reload::live,
+           "Where alerts are sent, an http:// or https:// URL; empty: nowhere. What cannot be "
+           "sent is tried again for a day.");
   s.setting("shape", &A::shape, "alertmanager", Reload::live,
             "As Alertmanager's webhooks, or as Slack takes messages.");
   s.list("rules", &A::rules, alert_section(), Reload::live);
   s.check([](const A& alerting) -> Result<void> {
     auto address = http::call_address(alerting.webhook);
     if (!alerting.webhook.empty() && !address)
-      return fail(Errc::invalid, "'webhook': " + address.error().message);
-    std::set<std::string_view> names;
-    for (const AlertOptions& rule : alerting.rules) {
-      if (!names.insert(rule.name).second)
-        return fail(Errc::invalid, "'rules': there are two of the name '" + rule.name + "'");
-    }
-    return {};
+      return fail(Errc::invalid,
+                  "'webhook': expected an http:// or https:// URL without a user (it is a secret "
+                  "and not shown)");
+    return check_names(alerting);
   });
   return s;
 }

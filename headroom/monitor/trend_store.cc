@@ -94,14 +94,6 @@ Result<> TrendStore::load() {
   auto any = used->step();
   if (!any) return pass(any);
   if (*any) next_id_ = std::max(next_id_, used->column<SeriesId>(0) + 1);
-  for (std::size_t tier = 1; tier < kTiers.size(); ++tier) {
-    auto last = database_->prepare("SELECT max(key) FROM slots WHERE key >= ? AND key < ?");
-    if (!last) return pass(last);
-    auto row = last->bind(key_of(tier, 0), key_of(tier + 1, 0)).step();
-    if (!row) return pass(row);
-    if (const auto key = last->column<std::optional<std::int64_t>>(0))
-      done_[tier] = *key - key_of(tier, 0) + kTiers[tier].step;
-  }
   return {};
 }
 
@@ -147,12 +139,11 @@ Result<> TrendStore::write_series() {
   return {};
 }
 
-Result<> TrendStore::write(const std::map<std::int64_t, Slot>& slots, std::int64_t now) {
+Result<> TrendStore::write(const std::map<std::int64_t, Slot>& slots, std::int64_t now,
+                           Clock clock) {
   for (;;) {
-    const auto done_before = done_;
-    auto written = write_all(slots, now);
+    auto written = write_all(slots, now, clock);
     if (written) return written;
-    done_ = done_before;
     if (written.error().code != Errc::overloaded) return written;
     auto shorter = shorten();  // full: by our own limit, or the disk is
     if (!shorter) return pass(shorter);
@@ -160,22 +151,30 @@ Result<> TrendStore::write(const std::map<std::int64_t, Slot>& slots, std::int64
   }
 }
 
-Result<> TrendStore::write_all(const std::map<std::int64_t, Slot>& slots, std::int64_t now) {
+Result<> TrendStore::write_all(const std::map<std::int64_t, Slot>& slots, std::int64_t now,
+                               Clock clock) {
   auto transaction = sqlite::Transaction::begin(*database_);
   if (!transaction) return pass(transaction);
   if (auto told = write_series(); !told) return told;
   for (const auto& [at, slot] : slots) {
     if (auto stored = put_second(at, slot); !stored) return stored;
   }
-  if (auto pruned = prune(now); !pruned) return pruned;
-  for (std::size_t tier = 1; tier < kTiers.size(); ++tier) {
-    if (auto rolled = roll_up(tier, now); !rolled) return rolled;
+  if (clock == Clock::even) {
+    if (auto tidied = tidy(now); !tidied) return tidied;
   }
   auto committed = transaction->commit();
   if (!committed) return committed;
   changed_.clear();
   forgotten_.clear();
   return {};
+}
+
+// What goes for its age is in a coarser tier by then.
+Result<> TrendStore::tidy(std::int64_t now) {
+  for (std::size_t tier = 1; tier < kTiers.size(); ++tier) {
+    if (auto rolled = roll_up(tier, now); !rolled) return rolled;
+  }
+  return prune(now);
 }
 
 Result<> TrendStore::put(std::size_t tier, std::int64_t at, const Slot& slot) {
@@ -207,10 +206,22 @@ Result<std::optional<std::int64_t>> TrendStore::first_from(std::size_t tier, std
   return key ? std::optional(*key - key_of(tier, 0)) : std::nullopt;
 }
 
+Result<std::int64_t> TrendStore::rolled_up(std::size_t tier, std::int64_t now) {
+  if (tier == 0) return 0;
+  auto last = database_->prepare("SELECT max(key) FROM slots WHERE key >= ? AND key < ?");
+  if (!last) return pass(last);
+  auto row = last->bind(key_of(tier, 0), key_of(tier, now)).step();
+  if (!row) return pass(row);
+  const auto key = last->column<std::optional<std::int64_t>>(0);
+  return key ? *key - key_of(tier, 0) + kTiers[tier].step : 0;
+}
+
 Result<> TrendStore::roll_up(std::size_t tier, std::int64_t now) {
   const std::int64_t step = kTiers[tier].step;
+  auto done = rolled_up(tier, now);
+  if (!done) return pass(done);
   for (;;) {
-    auto next = first_from(tier - 1, done_[tier]);
+    auto next = first_from(tier - 1, *done);
     if (!next) return pass(next);
     if (!*next) return {};
     const std::int64_t at = floor_to(**next, step);
@@ -225,7 +236,7 @@ Result<> TrendStore::roll_up(std::size_t tier, std::int64_t now) {
         });
     if (!read_all) return read_all;
     if (auto stored = put(tier, at, all); !stored) return stored;
-    done_[tier] = at + step;
+    *done = at + step;
   }
 }
 

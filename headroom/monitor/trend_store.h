@@ -61,8 +61,10 @@ class TrendStore {
   [[nodiscard]] std::optional<SeriesId> id_of(const SeriesName& name, metrics::Kind kind,
                                               std::int64_t now);
 
-  // Stores slots of the finest tier by their second, rolls up what is over at `now`, removes what is too old.
-  [[nodiscard]] Result<> write(const std::map<std::int64_t, Slot>& slots, std::int64_t now);
+  // Stores slots of the finest tier by their second; by an even clock also rolls up what is over at `now` and removes what is too old.
+  enum class Clock : std::uint8_t { even, doubtful };
+  [[nodiscard]] Result<> write(const std::map<std::int64_t, Slot>& slots, std::int64_t now,
+                               Clock clock = Clock::even);
 
   // The series of a metric.
   [[nodiscard]] std::vector<Series> series_of(std::string_view metric) const;
@@ -72,8 +74,8 @@ class TrendStore {
       std::size_t tier, std::int64_t from, std::int64_t to,
       const std::function<Result<>(std::int64_t at, std::string_view bytes)>& take);
 
-  // Up to where a coarser tier is made; 0 for the finest.
-  [[nodiscard]] std::int64_t rolled_up(std::size_t tier) const { return done_[tier]; }
+  // Up to where a coarser tier is made, of what lies before `now` (a clock that was ahead may have left more); 0 for the finest.
+  [[nodiscard]] Result<std::int64_t> rolled_up(std::size_t tier, std::int64_t now);
 
   [[nodiscard]] std::size_t series_count() const { return series_.size(); }
   // Times that slots went early.
@@ -92,7 +94,9 @@ class TrendStore {
   [[nodiscard]] Result<> load();
   [[nodiscard]] bool forget_one(std::int64_t hour);
   [[nodiscard]] Result<> write_series();
-  [[nodiscard]] Result<> write_all(const std::map<std::int64_t, Slot>& slots, std::int64_t now);
+  [[nodiscard]] Result<> write_all(const std::map<std::int64_t, Slot>& slots, std::int64_t now,
+                                   Clock clock);
+  [[nodiscard]] Result<> tidy(std::int64_t now);
   [[nodiscard]] Result<> roll_up(std::size_t tier, std::int64_t now);
   [[nodiscard]] Result<> put_second(std::int64_t at, const Slot& slot);
   [[nodiscard]] Result<> put(std::size_t tier, std::int64_t at, const Slot& slot);
@@ -106,7 +110,6 @@ class TrendStore {
   SeriesId next_id_ = 1;
   std::set<SeriesName> changed_;  // series the file does not know so yet
   std::vector<SeriesId> forgotten_;
-  std::array<std::int64_t, kTiers.size()> done_{};  // up to where each tier is rolled up
   std::uint64_t shortened_ = 0;
 };
 

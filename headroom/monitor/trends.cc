@@ -183,6 +183,8 @@ void Trends::sample(std::int64_t now) {
     if (path_.empty()) return;
     if (auto opened = open(path_); !opened) return say(opened.error());
   }
+  const bool jumped = now < sampled_ || now > sampled_ + kLongestTick;
+  if (jumped) even_since_ = now;
   sampled_ = now;
   Slot slot = take_slot(now);
   const auto [at, fresh] = pending_.try_emplace(now);
@@ -195,7 +197,9 @@ void Trends::sample(std::int64_t now) {
 }
 
 void Trends::write(std::int64_t now) {
-  auto done = store_->write(pending_, now);
+  auto done = store_->write(
+      pending_, now,
+      now - even_since_ >= kBelieved ? TrendStore::Clock::even : TrendStore::Clock::doubtful);
   series_ = store_->series_count();
   bytes_ = store_->size().count;
   shortened_.add_shared(store_->shortened() - shortened_told_);
@@ -292,7 +296,9 @@ Result<TrendAnswer> Trends::query(const TrendQuery& query) {
                                return good;
                              });
     if (!read) return pass(read);
-    cursor = std::max(cursor, store_->rolled_up(finer));
+    auto border = store_->rolled_up(finer, query.to);
+    if (!border) return pass(border);
+    cursor = std::max(cursor, *border);
   }
   for (const auto& [at, slot] : pending_) {
     if (at < answer.from || at >= query.to) continue;

@@ -4,7 +4,8 @@
 // Borrows: the registry, and a function for the values beside it.
 // Worker and threads: sample(), query(), open() and close() on one thread, the server's trends thread, which may wait for the disk; health() from any.
 // Invariants: (1) a second is in the file ten seconds later, so a crash costs ten at most; (2) what the store refuses is kept up to kKept seconds
-//   and tried again; (3) a counter that goes backwards has begun anew.
+//   and tried again; (3) a counter that goes backwards has begun anew; (4) nothing is removed for its age, nor added up into coarser tiers, by a
+//   clock that has not gone evenly for kBelieved seconds: a wrong clock at the start, or one that jumps for a while, costs no history.
 // Limits: the store's; histograms of families that are not in `detail` are kept as one for all label values; queries of kMostPoints points, and kMostValues in all their curves.
 #pragma once
 
@@ -53,7 +54,9 @@ struct TrendAnswer {
 
 class Trends final : public net::Health {
  public:
-  static constexpr std::size_t kKept = 600;  // seconds kept while the store refuses
+  static constexpr std::size_t kKept = 600;         // seconds kept while the store refuses
+  static constexpr std::int64_t kBelieved = 600;    // seconds
+  static constexpr std::int64_t kLongestTick = 60;  // between two samples; what is more is a jump
   static constexpr std::int64_t kMostPoints = 11000;
   static constexpr std::size_t kMostValues = 400'000;  // points of all curves
 
@@ -98,7 +101,8 @@ class Trends final : public net::Health {
   std::unordered_map<std::string, Live> live_;
   std::map<std::int64_t, Slot> pending_;
   std::int64_t sampled_ = 0;
-  std::int64_t written_ = 0;  // the period of ten seconds last written
+  std::int64_t even_since_ = 0;  // since when the wall clock has gone evenly
+  std::int64_t written_ = 0;     // the period of ten seconds last written
   metrics::Counter& failures_;
   metrics::Counter& shortened_;
   std::uint64_t shortened_told_ = 0;

@@ -112,6 +112,40 @@ TEST_F(TrendsTest, NothingIsLostOrCountedTwiceByTiersAndRestarts) {
             3600);
 }
 
+TEST_F(TrendsTest, AClockThatIsWrongForAWhileCostsNoHistory) {
+  pass_seconds(4000, [&] { count(2); });
+  const auto whole = [&](std::int64_t step) {
+    return sum_of(ask({.metric = "test_things_total", .from = kBegin, .to = now, .step = step}));
+  };
+  const std::int64_t right = now;
+  for (const std::int64_t wrong : {std::int64_t{3} * 3600, std::int64_t{3650} * 86400}) {
+    now = right + wrong;
+    pass_seconds(120, [&] { count(2); });
+    now = right;
+  }
+  restart();
+  now = right + (std::int64_t{3650} * 86400);  // also at a start
+  pass_seconds(120, [&] { count(2); });
+  now = right;
+  EXPECT_EQ(whole(60), 8000);
+  pass_seconds(4000, [&] { count(2); });
+  EXPECT_EQ(whole(60), 16000);
+  EXPECT_EQ(whole(3600), 16000);
+}
+
+TEST_F(TrendsTest, AClockThatWasAheadForLongStopsNothing) {
+  pass_seconds(4000, [&] { count(2); });
+  const std::int64_t right = now;
+  now += 3 * 3600;
+  pass_seconds(1300, [&] { count(2); });  // believed after ten minutes
+  now = right;
+  pass_seconds(4000, [&] { count(2); });
+  const auto sum =
+      sum_of(ask({.metric = "test_things_total", .from = right, .to = now, .step = 60}));
+  EXPECT_GE(sum, 8000 - 120);  // but for a slot of a minute at either end
+  EXPECT_LE(sum, 8000 + 120);
+}
+
 TEST_F(TrendsTest, SeriesAreToldApartByTheLabelsAskedFor) {
   pass_seconds(2, [&] { count(1, "a"), count(2, "b"), count(4, "b", "5xx"); });
   TrendQuery query{.metric = "test_things_total", .from = kBegin, .to = now};

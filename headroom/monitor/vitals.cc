@@ -52,7 +52,7 @@ Verdict Vitals::ready() const {
     if (std::string reason = room->not_ready(); !reason.empty()) return {false, std::move(reason)};
   }
   for (const net::HealthReport& report : reports()) {
-    if (report.state == State::failed) return {false, report.component + ": " + report.reason};
+    if (report.state == State::failed) return {false, report.component + " has failed"};
   }
   return {};
 }

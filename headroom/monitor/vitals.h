@@ -19,7 +19,7 @@
 
 namespace headroom::monitor {
 
-// A question's answer: yes, or why not.
+// A question's answer: yes, or why not; fit for everybody, so without what a component says of itself (addresses, users): that is in reports().
 struct Verdict {
   bool yes = true;
   std::string reason;

@@ -43,7 +43,7 @@ TEST_F(VitalsTest, IsReadyWhenDegradedAndNotWhenFailed) {
   EXPECT_TRUE(vitals.ready().yes);
   edge.reports = {{"edge.app", State::failed, "0 of 2 servers"}};
   EXPECT_FALSE(vitals.ready().yes);
-  EXPECT_EQ(vitals.ready().reason, "edge.app: 0 of 2 servers");
+  EXPECT_EQ(vitals.ready().reason, "edge.app has failed");
   EXPECT_EQ(vitals.state(), State::failed);
   EXPECT_EQ(vitals.reports().front().component, "edge.app");
 }

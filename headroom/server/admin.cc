@@ -49,23 +49,9 @@ Reply metrics_text(const Sources& sources, const Call& call) {
   if (!sources.metrics_enabled())
     return error_reply(404, "not_found", "[monitor] enabled is false");
   const monitor::TextFormat format = monitor::format_for(call.accept);
-  auto own = sources.vitals.samples();
-  std::ranges::move(monitor::samples_of(monitor::read_process_use()), std::back_inserter(own));
-  if (sources.system)
-    std::ranges::move(monitor::samples_of(sources.system()), std::back_inserter(own));
-  if (sources.summary && sources.upstreams)
-    own.push_back(samples_of(ceilings_of(sources, sources.summary())));
-  if (const monitor::Alerts* alerts = sources.alerts ? sources.alerts() : nullptr) {
-    monitor::SampleFamily firing{&monitor::kAlertState, {}};
-    for (const monitor::AlertStatus& each : alerts->status())
-      firing.samples.push_back(
-          {{each.rule.name},
-           each.state == monitor::AlertState::firing ? static_cast<double>(each.severity) : 0});
-    own.push_back(std::move(firing));
-  }
   return {.status = 200,
           .content_type = std::string(monitor::content_type(format)),
-          .body = monitor::render(sources.registry, own, format),
+          .body = monitor::render(sources.registry, own_samples(sources), format),
           .fields = {}};
 }
 

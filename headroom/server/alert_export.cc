@@ -25,11 +25,21 @@ std::string window_text(Duration window) {
   return fmt::format("{}s", std::chrono::duration_cast<std::chrono::seconds>(window).count());
 }
 
+// A string of PromQL, between its quotes.
+std::string promql_text(std::string_view value) {
+  std::string out = "\"";
+  for (const char c : value) {
+    if (c == '\\' || c == '"') out += '\\';
+    out += c;
+  }
+  return out + '"';
+}
+
 std::string selector(const AlertOptions& rule, std::string_view metric, std::string_view end = "") {
   std::vector<std::string> labels;
   for (const std::string& label : rule.where) {
     const std::size_t colon = label.find(':');
-    labels.push_back(fmt::format("{}=\"{}\"", label.substr(0, colon), label.substr(colon + 1)));
+    labels.push_back(label.substr(0, colon) + "=" + promql_text(label.substr(colon + 1)));
   }
   return fmt::format("{}{}{}", metric, end,
                      labels.empty() ? "" : fmt::format("{{{}}}", fmt::join(labels, ",")));
@@ -107,6 +117,17 @@ std::string yaml_text(std::string_view text) {
   return out + "'";
 }
 
+// Prometheus takes an annotation for a template.
+std::string no_template(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const bool opens = text.substr(at).starts_with("{{");
+    out += opens ? R"({{ "{{" }})" : std::string(1, text[at]);
+    at += opens ? 1 : 0;
+  }
+  return out;
+}
+
 void append_rule(std::string& out, const AlertOptions& rule, std::string_view severity,
                  double threshold) {
   if (threshold < 0) return;
@@ -115,7 +136,7 @@ void append_rule(std::string& out, const AlertOptions& rule, std::string_view se
                      window_text(rule.hold));
   out += fmt::format(
       "        labels:\n          severity: {}\n        annotations:\n          summary: {}\n",
-      severity, yaml_text(rule.summary));
+      severity, yaml_text(no_template(rule.summary)));
 }
 
 struct Recorded {

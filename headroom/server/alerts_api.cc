@@ -214,7 +214,7 @@ Result<std::unique_ptr<AlertSender>> AlertSender::start(net::Worker& worker,
                                                         const monitor::AlertingOptions& options,
                                                         std::size_t workers) {
   auto to = http::call_address(options.webhook);
-  if (!to) return pass(to, "monitor.alerting.webhook");
+  if (!to) return fail(Errc::invalid, "monitor.alerting.webhook: no http:// or https:// URL");
   std::unique_ptr<AlertSender> sender(new AlertSender(worker, resolver, thread, alerts));
   sender->to_ = std::move(*to);
   sender->shape_ = options.shape;

@@ -130,6 +130,12 @@ std::optional<Reply> check_query(std::string_view query, std::string_view known)
   return std::nullopt;
 }
 
+Reply unauthorized(std::string_view reason) {
+  Reply reply = error_reply(401, "unauthorized", reason);
+  reply.fields = "WWW-Authenticate: Bearer realm=\"headroom\"\r\n";
+  return reply;
+}
+
 // The edge answers by any name its users call it.
 std::vector<std::string> own_name(std::string_view authority) {
   const std::size_t colon = authority.rfind(':');
@@ -388,22 +394,15 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   if (!state.access)
     return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
   const auto authorization = given(exchange.request(), Name::authorization);
-  if (authorization) {
-    if (auto refusal = check_patience(exchange)) return std::unexpected(std::move(*refusal));
-  }
   const auto cookies = given(exchange.request(), Name::cookie);
   const auto session = cookies ? auth::cookie_in(*cookies, auth::kSessionCookie) : std::nullopt;
-  const std::string address = to_string(exchange.client().address);
   auto who = state.access->identify({.authorization = authorization, .session = session},
                                     auth::wall_now());
   if (!who) {
-    if (authorization) state.logins.failed(address, Clock::now());
+    if (authorization) return std::unexpected(refuse_credential(exchange, who.error().message));
     refused(exchange, "credential");
-    Reply reply = error_reply(401, "unauthorized", who.error().message);
-    reply.fields = "WWW-Authenticate: Bearer realm=\"headroom\"\r\n";
-    return std::unexpected(std::move(reply));
+    return std::unexpected(unauthorized(who.error().message));
   }
-  if (authorization) state.logins.succeeded(address);
   if (!who->may(role)) {
     refused(exchange, "role");
     const Method asked = exchange.request().method;
@@ -415,11 +414,15 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   return std::move(*who);
 }
 
-// After too many failures an address waits.
-std::optional<Reply> Api::check_patience(const http::Exchange& exchange) {
-  const auto wait =
-      mine(exchange).logins.blocked_for(to_string(exchange.client().address), Clock::now());
-  if (!wait) return std::nullopt;
+Reply Api::refuse_credential(const http::Exchange& exchange, std::string_view reason) {
+  auth::LoginLimit& logins = mine(exchange).logins;
+  const std::string address = to_string(exchange.client().address);
+  const auto wait = logins.blocked_for(address, Clock::now());
+  if (!wait) {
+    logins.failed(address, Clock::now());
+    refused(exchange, "credential");
+    return unauthorized(reason);
+  }
   refused(exchange, "rate");
   Reply reply = error_reply(429, "too_many_failures", "too many bad credentials from this address");
   reply.fields = fmt::format("Retry-After: {:.0f}\r\n", std::ceil(seconds(*wait)));
@@ -431,33 +434,41 @@ std::expected<Api::Session, Reply> Api::open_session(http::Exchange& exchange,
   PerWorker& state = mine(exchange);
   if (!state.access)
     return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
-  if (auto refusal = check_patience(exchange)) return std::unexpected(std::move(*refusal));
-  const std::string address = to_string(exchange.client().address);
   auto who = state.access->identify_secret(token, auth::wall_now());
   if (!who) {
-    state.logins.failed(address, Clock::now());
-    refused(exchange, "credential");
     note_later(exchange, {}, 401);
-    return std::unexpected(error_reply(401, "unauthorized", who.error().message));
+    return std::unexpected(refuse_credential(exchange, who.error().message));
   }
-  state.logins.succeeded(address);
   auto cookie = state.access->open_session(*who, auth::wall_now(), kSessionLife);
   if (!cookie) return std::unexpected(error_reply(cookie.error()));
   note_later(exchange, *who, 201);
   return Session{std::move(*who), std::move(*cookie), kSessionLife};
 }
 
+net::Task<Result<>> Api::end_session(http::Exchange& exchange) {
+  const auto& access = mine(exchange).access;
+  const auto cookies = given(exchange.request(), Name::cookie);
+  const auto cookie = cookies ? auth::cookie_in(*cookies, auth::kSessionCookie) : std::nullopt;
+  if (!access || !cookie || !end_session_) co_return Result<>{};
+  const auth::WallTime now = auth::wall_now();
+  auto who = access->identify({.authorization = std::nullopt, .session = cookie}, now);
+  auto session = access->session_in(*cookie, now);
+  if (!session) co_return Result<>{};  // it has ended, or never was
+  auto end = [this, mark = std::move(*session)] { return end_session_(mark); };
+  auto ended = co_await control_.run(exchange.worker(), std::move(end));
+  if (!ended) co_return pass(ended);
+  if (*ended && who) note_later(exchange, *who, 200);
+  co_return std::move(*ended);
+}
+
 bool Api::is_operator(std::string_view token, const IpAddress& from, std::size_t worker) {
   PerWorker& state = *state_[worker];
-  const std::string address = to_string(from);
-  const TimePoint now = Clock::now();
-  if (!state.access || state.logins.blocked_for(address, now)) return false;
+  if (!state.access) return false;
+  // A signature costs a hundred times a token's hash, and here anybody may ask for it.
+  if (!auth::looks_like_token(token) && state.logins.blocked_for(to_string(from), Clock::now()))
+    return false;
   const auto who = state.access->identify_secret(token, auth::wall_now());
-  if (who) {
-    state.logins.succeeded(address);
-  } else {
-    state.logins.failed(address, now);
-  }
+  if (!who) state.logins.failed(to_string(from), Clock::now());
   return who && who->may(auth::Role::operator_);
 }
 

@@ -8,7 +8,7 @@
 //   at level debug); (4) errors are {"error": {"code", "message"}} and hold no secret; (5) a form of another site's page can send no body that is
 //   taken: bodies are JSON, but for methods that no form has.
 // Limits: bodies of kBodyLimit, or kBytesLimit where an endpoint takes any bytes, or what the endpoint says, of those kBytesInFlight at once on each worker;
-//   auth::LoginLimits failures of an address on each worker.
+//   auth::LoginLimits bad credentials of an address on each worker are told what is wrong; a good one is never held up.
 #pragma once
 
 #include <array>
@@ -128,6 +128,11 @@ class Api {
   };
   [[nodiscard]] std::expected<Session, http::Reply> open_session(http::Exchange& exchange,
                                                                  std::string_view token);
+  // Ends the session of the request's cookie, here and in every process of this state directory; no session is no error.
+  [[nodiscard]] net::Task<Result<>> end_session(http::Exchange& exchange);
+  // What end_session() does on the control thread, before the first request.
+  using EndSession = std::function<Result<>(const auth::SessionMark& session)>;
+  void end_sessions_by(EndSession end) { end_session_ = std::move(end); }
 
   // Whether an operator's token is shown by who is at that address, for doors other than ours; on the worker of that index. Counts failures as
   // for our own endpoints.
@@ -175,7 +180,9 @@ class Api {
                                                         Place place) const;
   [[nodiscard]] std::expected<auth::Identity, http::Reply> identify(http::Exchange& exchange,
                                                                     auth::Role role);
-  [[nodiscard]] std::optional<http::Reply> check_patience(const http::Exchange& exchange);
+  // What a bad credential is answered.
+  [[nodiscard]] http::Reply refuse_credential(const http::Exchange& exchange,
+                                              std::string_view reason);
   [[nodiscard]] std::optional<http::Reply> check_source(const http::Exchange& exchange, Place place,
                                                         Takes takes);
   [[nodiscard]] PerWorker& mine(const http::Exchange& exchange) {
@@ -193,6 +200,7 @@ class Api {
   net::Offload& control_;
   net::Offload* trends_ = &reading_;
   class Audit* audit_ = nullptr;
+  EndSession end_session_;
   std::vector<Endpoint> endpoints_;
   std::vector<std::unique_ptr<PerWorker>> state_;
   std::array<metrics::Counter*, 6> answered_{};  // by the status's first digit

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "headroom/monitor/metrics.h"
+#include "headroom/monitor/process.h"
+#include "headroom/monitor/prometheus.h"
 
 namespace headroom::server {
 namespace {
@@ -62,6 +64,24 @@ monitor::SampleFamily samples_of(const std::vector<Ceiling>& all) {
   for (const Ceiling& each : all)
     family.samples.push_back({{each.kind, each.resource}, each.ratio()});
   return family;
+}
+
+std::vector<monitor::SampleFamily> own_samples(const Sources& sources) {
+  auto own = sources.vitals.samples();
+  std::ranges::move(monitor::samples_of(monitor::read_process_use()), std::back_inserter(own));
+  if (sources.system)
+    std::ranges::move(monitor::samples_of(sources.system()), std::back_inserter(own));
+  if (sources.summary && sources.upstreams)
+    own.push_back(samples_of(ceilings_of(sources, sources.summary())));
+  if (const monitor::Alerts* alerts = sources.alerts ? sources.alerts() : nullptr) {
+    monitor::SampleFamily firing{&monitor::kAlertState, {}};
+    for (const monitor::AlertStatus& each : alerts->status())
+      firing.samples.push_back(
+          {{each.rule.name},
+           each.state == monitor::AlertState::firing ? static_cast<double>(each.severity) : 0});
+    own.push_back(std::move(firing));
+  }
+  return own;
 }
 
 }  // namespace headroom::server

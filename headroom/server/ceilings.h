@@ -28,4 +28,7 @@ struct Ceiling {
 // The same as `headroom_monitor_ceiling_ratio`.
 [[nodiscard]] monitor::SampleFamily samples_of(const std::vector<Ceiling>& all);
 
+// What no room's registry has: health, this process, the machine, ceilings, alerts.
+[[nodiscard]] std::vector<monitor::SampleFamily> own_samples(const Sources& sources);
+
 }  // namespace headroom::server

@@ -9,15 +9,10 @@
 #include <span>
 
 #include "headroom/auth/token_store.h"
-#include "headroom/cache/metrics.h"
 #include "headroom/config/values.h"
 #include "headroom/edge/edge.h"
-#include "headroom/edge/metrics.h"
-#include "headroom/limit/metrics.h"
 #include "headroom/limit/options.h"
 #include "headroom/limit/rules.h"
-#include "headroom/monitor/metrics.h"
-#include "headroom/realtime/metrics.h"
 #include "headroom/server/admin.h"
 #include "headroom/server/admin_door.h"
 #include "headroom/server/alerts_api.h"
@@ -27,8 +22,8 @@
 #include "headroom/server/cache_entries.h"
 #include "headroom/server/cdn_api.h"
 #include "headroom/server/database_api.h"
+#include "headroom/server/families.h"
 #include "headroom/server/live.h"
-#include "headroom/server/metrics.h"
 #include "headroom/server/objectives.h"
 #include "headroom/server/openapi.h"
 #include "headroom/server/options.h"
@@ -43,10 +38,8 @@
 #include "headroom/server/tokens.h"
 #include "headroom/server/trends_api.h"
 #include "headroom/server/warm_api.h"
-#include "headroom/sql/metrics.h"
 #include "headroom/sql/sql.h"
 #include "headroom/sqlite/database.h"
-#include "headroom/tasks/metrics.h"
 #include "headroom/tasks/options.h"
 
 namespace headroom::server {
@@ -120,8 +113,8 @@ std::string date_or_never(const std::optional<auth::WallTime>& when) {
   return when ? utc_text(*when) : "never";
 }
 
-// The endpoints without anything behind them, for their document.
-std::string openapi_document() {
+// The endpoints without anything behind them, for their documents.
+std::string of_endpoints(std::string (*document)(const std::vector<Endpoint>&)) {
   net::Workers workers(1);
   metrics::Registry registry(1);
   net::Offload pool("docs", 1);
@@ -147,7 +140,7 @@ std::string openapi_document() {
   add_objective_endpoints(api, sources);
   Live live(sources);
   live.add_endpoints(api);
-  return openapi(api.endpoints()) + "\n";
+  return document(api.endpoints()) + "\n";
 }
 
 std::string_view kind_name(metrics::Kind kind) {
@@ -177,14 +170,8 @@ std::string metrics_document() {
       "OpenMetrics where `Accept` asks for it. Times are in seconds, sizes in bytes. Counters "
       "begin at 0 with the process. A "
       "family has at most 1,000 series; further label values share one series labelled `_other`.\n";
-  append_families(out, "cache", cache::all_families());
-  append_families(out, "edge", edge::all_families());
-  append_families(out, "limit", limit::all_families());
-  append_families(out, "monitor", monitor::all_families());
-  append_families(out, "realtime", realtime::all_families());
-  append_families(out, "server", all_families());
-  append_families(out, "sql", sql::all_families());
-  append_families(out, "tasks", tasks::all_families());
+  for (const RoomFamilies& each : families_of_rooms())
+    append_families(out, each.room, each.families);
   return out;
 }
 
@@ -283,10 +270,13 @@ int print_docs(const std::string& what) {
   } else if (what == "schema") {
     text = schema().json_schema();
   } else if (what == "openapi") {
-    text = openapi_document();
+    text = of_endpoints(openapi);
+  } else if (what == "api") {
+    text = of_endpoints(api_page);
   } else {
-    return say(kBadUsage,
-               fmt::format("'{}': expected settings, config, metrics, schema or openapi", what));
+    return say(
+        kBadUsage,
+        fmt::format("'{}': expected settings, config, metrics, api, schema or openapi", what));
   }
   std::fwrite(text.data(), 1, text.size(), stdout);
   return 0;

@@ -74,9 +74,11 @@ net::Task<Reply> sign_in(Api& api, http::Exchange& exchange, const Call& call) {
   co_return reply;
 }
 
-net::Task<Reply> sign_out(http::Exchange& exchange) {
-  Reply reply = json_reply(R"({"status":"ok"})");
-  reply.fields = cookie("", 0, exchange);
+// The browser forgets its cookie in any case.
+net::Task<Reply> sign_out(Api& api, http::Exchange& exchange) {
+  auto ended = co_await api.end_session(exchange);
+  Reply reply = ended ? json_reply(R"({"status":"ok"})") : error_reply(ended.error());
+  reply.fields += cookie("", 0, exchange);
   co_return reply;
 }
 
@@ -111,14 +113,15 @@ void add_dashboard(Api& api, std::string_view first_page) {
            .task = [&api](http::Exchange& exchange, const Call& call) {
              return sign_in(api, exchange, call);
            }});
-  api.add({.method = Method::delete_,
-           .path = "/api/v1/session",
-           .role = Role::none,
-           .run = Run::waiting,
-           .tag = "dashboard",
-           .summary = "Signs out.",
-           .audited = false,
-           .task = [](http::Exchange& exchange, const Call&) { return sign_out(exchange); }});
+  api.add(
+      {.method = Method::delete_,
+       .path = "/api/v1/session",
+       .role = Role::none,
+       .run = Run::waiting,
+       .tag = "dashboard",
+       .summary = "Signs out: the session ends, whoever has its cookie.",
+       .audited = false,
+       .task = [&api](http::Exchange& exchange, const Call&) { return sign_out(api, exchange); }});
   api.add({.path = "/api/v1/session",
            .run = Run::here,
            .tag = "dashboard",

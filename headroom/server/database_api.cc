@@ -189,6 +189,33 @@ constexpr std::array kRows{
 
 }  // namespace
 
+void write_database_size(json::Writer& out, const Sources& sources) {
+  const Sql* sql = sources.sql ? sources.sql() : nullptr;
+  out.key("database").begin_object();
+  if (sql == nullptr) {
+    out.field("status", "not_configured");
+    for (const std::string_view name : {"collections", "size_bytes", "indexes"})
+      out.key(name).null();
+    return static_cast<void>(out.end_object());
+  }
+  const Answers sizes =
+      ask_all(*sql,
+              "SELECT pg_catalog.pg_database_size(pg_catalog.current_database()), "
+              "(SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_user_tables), "
+              "(SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_user_indexes)");
+  std::array<std::uint64_t, 3> sums{};
+  for (const auto& [database, row] : sizes.rows) {
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += number_at(row, i);
+  }
+  const std::array all{&sizes};
+  out.field("status", status_of(all))
+      .field("collections", sums[1])
+      .field("size_bytes", sums[0])
+      .field("indexes", sums[2]);
+  write_errors(out, all);
+  out.end_object();
+}
+
 void add_database_endpoints(Api& api, const Sources& sources) {
   for (const PathRow& row : kRows) {
     api.add({.path = std::string(row.path),

@@ -64,8 +64,8 @@ void write_ceilings(json::Writer& out, const std::vector<Ceiling>& all,
 }
 
 // The seeds' targets (their documents' response times) and those of the settings.
-void write_targets(json::Writer& out, monitor::Trends* trends, const Sources& sources) {
-  out.key("targets").begin_array();
+void write_objectives_met(json::Writer& out, monitor::Trends* trends, const Sources& sources) {
+  out.key("objectives").begin_array();
   const auto written =
       sources.objectives ? sources.objectives() : std::vector<monitor::ObjectiveOptions>{};
   if (trends != nullptr) write_objectives(out, objectives(*trends, written, unix_seconds()));
@@ -120,7 +120,7 @@ std::string Live::make() const {
   write_ceilings(out, ceilings_of(sources_, summary),
                  trends == nullptr ? std::map<std::string, double>{} : forecasts(*trends, now));
   if (trends != nullptr) write_explanations(out, sources_, *trends, now);
-  write_targets(out, trends, sources_);
+  write_objectives_met(out, trends, sources_);
   write_alerts(out, sources_.alerts ? sources_.alerts() : nullptr);
   write_changes(out);
   out.end_object();

@@ -291,9 +291,11 @@ class CommandLine {
 
   void add_docs() {
     CLI::App& command = *app_.add_subcommand("docs",
-                                             "Print generated documents: settings, config and "
-                                             "metrics (Markdown), schema (JSON Schema), openapi");
-    command.add_option("WHAT", file_, "settings, config, metrics, schema or openapi")->required();
+                                             "Print generated documents: settings, config, "
+                                             "metrics and api (Markdown), schema (JSON Schema), "
+                                             "openapi");
+    command.add_option("WHAT", file_, "settings, config, metrics, api, schema or openapi")
+        ->required();
     command.callback([this] { run_ = [this] { return print_docs(file_); }; });
   }
 

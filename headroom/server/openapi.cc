@@ -1,6 +1,7 @@
 #include "headroom/server/openapi.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <map>
 
@@ -111,6 +112,38 @@ std::string openapi(const std::vector<Endpoint>& endpoints) {
   out.field("type", "http").field("scheme", "bearer").end_object().end_object();
   out.end_object().end_object();
   return text;
+}
+
+std::string api_page(const std::vector<Endpoint>& endpoints) {
+  std::map<std::string_view, std::map<std::string, const Endpoint*>> by_tag;
+  for (const Endpoint& endpoint : endpoints) {
+    if (endpoint.path.starts_with("/dashboard/")) continue;  // files of a build
+    by_tag[endpoint.tag].emplace(
+        fmt::format("{} {}", public_path(endpoint.path), http::to_string(endpoint.method)),
+        &endpoint);
+  }
+  std::string out =
+      "# The admin API\n\n"
+      "Generated from the tables in the code; do not edit. Every path of the admin address, with "
+      "the role it needs "
+      "([auth.md](auth.md)); `edge`: also answered there with `[admin] on_edge`. `/openapi.json` "
+      "has the same with the "
+      "shapes of bodies. A query's names stand behind `?`, others are refused where there are "
+      "any.\n";
+  for (const auto& [tag, rows] : by_tag) {
+    out += fmt::format("\n## {}\n\n| method and path | who | |\n|---|---|---|\n", tag);
+    for (const auto& [key, endpoint] : rows) {
+      const auto names = text::split(endpoint->query, ' ');
+      out += fmt::format(
+          "| {} `{}{}` | {}{} | {} |\n", http::to_string(endpoint->method),
+          public_path(endpoint->path),
+          endpoint->query.empty() ? "" : fmt::format("?{}", fmt::join(names, "&")),
+          endpoint->role == auth::Role::none ? "public" : auth::to_string(endpoint->role),
+          endpoint->place == Place::admin_and_edge ? "; edge" : "", endpoint->summary);
+    }
+  }
+  out.pop_back();  // print_docs ends each document
+  return out;
 }
 
 }  // namespace headroom::server

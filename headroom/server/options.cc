@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 
 namespace headroom::server {
 namespace {
@@ -85,8 +86,8 @@ const config::Section<ServerOptions>& server_section() {
   static const auto section = [] {
     config::Section<ServerOptions> s("server", "The process.");
     s.setting("state_dir", &ServerOptions::state_dir, "", Reload::restart,
-              "Where tokens and other state are kept; empty: /var/lib/headroom for root, else "
-              "~/.local/state/headroom.",
+              "Where tokens and other state are kept; empty: systemd's $STATE_DIRECTORY, "
+              "/var/lib/headroom for root, else ~/.local/state/headroom.",
               config::satisfying("that starts with /", [](const std::string& path) {
                 return path.empty() || path.starts_with('/');
               }));
@@ -126,6 +127,9 @@ const config::Section<AdminOptions>& admin_section() {
 }
 
 std::string default_state_dir() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): before threads start
+  const char* given = std::getenv("STATE_DIRECTORY");  // systemd's, of StateDirectory=
+  if (given != nullptr && *given == '/' && std::strchr(given, ':') == nullptr) return given;
   if (::geteuid() == 0) return "/var/lib/headroom";
   const char* home = std::getenv("HOME");  // NOLINT(concurrency-mt-unsafe): before threads start
   if (home == nullptr || *home == '\0') {

@@ -76,7 +76,7 @@ Process::Process(const ServeRequest& request, SettingsPointer settings, AdminKey
   vitals_.add(sql_);
   vitals_.add(tokens_);
   if (const auto& trends = settings_->get<monitor::MonitorOptions>().trends; trends.enabled)
-    vitals_.add(trends_.emplace(registry_, [this] { return own_samples(); }, trends));
+    vitals_.add(trends_.emplace(registry_, [this] { return own_samples(sources_); }, trends));
   if (trends_) {
     alerts_.emplace(*trends_, settings_->get<monitor::MonitorOptions>().alerting);
     vitals_.add(*alerts_);
@@ -265,15 +265,6 @@ void Process::tick() {
     if (alerts_) alerts_->tick(unix_seconds());
     live_.refresh();
   });
-}
-
-// What no room's registry has: health, this process, the machine. On the trends thread.
-std::vector<monitor::SampleFamily> Process::own_samples() {
-  auto own = vitals_.samples();
-  std::ranges::move(monitor::samples_of(monitor::read_process_use()), std::back_inserter(own));
-  std::ranges::move(monitor::samples_of(system_.last()), std::back_inserter(own));
-  own.push_back(samples_of(ceilings_of(sources_, edge_.summary())));
-  return own;
 }
 
 }  // namespace headroom::server

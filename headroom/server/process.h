@@ -86,7 +86,6 @@ class Process {
   enum class End : std::uint8_t { shutdown, handed_over };
 
   [[nodiscard]] Sources sources();
-  [[nodiscard]] std::vector<monitor::SampleFamily> own_samples();
   [[nodiscard]] cache::Cache* open_cache();
   [[nodiscard]] Result<> take_possession();
   [[nodiscard]] Result<> start();

@@ -3,6 +3,7 @@
 #include "headroom/base/log.h"
 #include "headroom/server/alerts_api.h"
 #include "headroom/server/cache_api.h"
+#include "headroom/server/ceilings.h"
 #include "headroom/server/code_pages.h"
 #include "headroom/server/database_api.h"
 #include "headroom/server/process.h"
@@ -228,7 +229,7 @@ void Process::open_exporter(const monitor::OtlpOptions& options) {
                                         .thread = trending_,
                                         .spans = link_.spans,
                                         .registry = registry_,
-                                        .own = [this] { return own_samples(); },
+                                        .own = [this] { return own_samples(sources_); },
                                         .workers = workers_.size(),
                                         .version = std::string(kVersion)},
                                        options);

@@ -7,6 +7,7 @@
 #include "headroom/config/values.h"
 #include "headroom/json/writer.h"
 #include "headroom/monitor/process.h"
+#include "headroom/server/database_api.h"
 #include "headroom/server/report.h"
 #include "headroom/server/sql_api.h"
 
@@ -160,7 +161,7 @@ Reply acube_overview(const Sources& sources) {
   write_cache(out, sources, {"hit_rate", "total_requests", "size"});
   write_database(out, sources, "connection_pool",
                  {"response_time_ms", "max_pool_size", "min_pool_size"});
-  write_absent(out, "database", {"collections", "size_bytes", "indexes"});
+  write_database_size(out, sources);
   out.key("performance").begin_object();
   write_requests(out, sources, sources.summary());
   out.end_object().field("timestamp", utc_now()).end_object();

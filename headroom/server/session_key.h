@@ -1,8 +1,8 @@
-// headroom/server/session_key.h - what browsers' session cookies are signed with: as the settings say, or a key of this server's own, which its state
-// directory keeps so that a restart or a take-over forgets nobody.
+// headroom/server/session_key.h - what browsers' cookies are signed with, the dashboard's and those that follow a visitor's writes (their purposes
+// keep them apart): as the settings say, or a key of this server's own, which its state directory keeps so that a restart or a take-over forgets nobody.
 //
-// Worker and threads: main's. Invariants: (1) the file is for its owner alone and is made whole or not at all; (2) a key that cannot be read or kept
-// is replaced by one of this process alone, with a warning: browsers then only lose a minute's positions at its end.
+// Worker and threads: any but a worker's; two at once agree on one key. Invariants: (1) the file is for its owner alone and is made whole or not at all; (2) a key that cannot be read or kept
+// is replaced by one of this process alone, with a warning: browsers then sign in again after its end, and lose a minute's positions.
 #pragma once
 
 #include <filesystem>

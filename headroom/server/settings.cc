@@ -5,6 +5,7 @@
 #include "headroom/limit/options.h"
 #include "headroom/monitor/options.h"
 #include "headroom/realtime/options.h"
+#include "headroom/server/families.h"
 #include "headroom/server/options.h"
 #include "headroom/sql/options.h"
 #include "headroom/tasks/options.h"
@@ -36,6 +37,7 @@ const config::Schema& schema() {
     all.add(tasks::tasks_section());
     all.add(sql::sql_section());
     all.check(check_limited_routes);
+    all.check(check_watched_metrics);
     all.allow_variable("HEADROOM_CONFIG");
     all.allow_variable("HEADROOM_TOKEN");  // of headroom top
     return all;

@@ -5,15 +5,12 @@
 
 #include <array>
 #include <filesystem>
-#include <fstream>
 
 #include "headroom/base/log.h"
-#include "headroom/base/text.h"
+#include "headroom/server/session_key.h"
 
 namespace headroom::server {
 namespace {
-
-constexpr std::size_t kKeyDigits = 64;
 
 Result<std::shared_ptr<const auth::JwtVerifier>> verifier_of(const JwtSettings& jwt) {
   auth::JwtOptions options;
@@ -42,7 +39,9 @@ Result<AdminKeys> admin_keys(const AdminOptions& options) {
 }
 
 Tokens::Tokens(Api& api, std::filesystem::path file)
-    : api_(api), file_(std::move(file)), watch_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {}
+    : api_(api), file_(std::move(file)), watch_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+  api_.end_sessions_by([this](const auth::SessionMark& session) { return end_session(session); });
+}
 
 Tokens::~Tokens() {
   if (watch_ >= 0) ::close(watch_);
@@ -92,30 +91,23 @@ void Tokens::failed(const Error& error) {
   last_error_ = error.message;
 }
 
-// The key of sessions is kept, so that they live through a restart. Without it nobody can sign in, but tokens work.
-void Tokens::open_signer() {
-  const auto file = file_.parent_path() / "session.key";
-  std::string key;
-  std::ifstream(file) >> key;
-  if (key.size() < kKeyDigits) {
-    key = text::random_hex(kKeyDigits / 2);
-    std::ofstream out(file, std::ios::trunc);
-    std::error_code failed;
-    std::filesystem::permissions(
-        file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, failed);
-    out << key << "\n";
-    if (!out.flush())
-      log::warn("server", "{}: cannot be written: sessions end with this process", file.string());
-  }
-  auto signer = auth::Signer::make({key});
-  if (signer) signer_ = std::make_shared<const auth::Signer>(std::move(*signer));
-}
-
 void Tokens::give() {
   changed_ = false;
-  if (!signer_) open_signer();
+  if (!signer_) {
+    if (auto made = session_signer({}, file_.parent_path()); made)
+      signer_ = std::make_shared<const auth::Signer>(std::move(*made));
+  }
   auto table = table_ ? table_ : std::make_shared<const auth::TokenTable>(keys_.tokens);
-  api_.give_access(std::make_shared<const auth::Access>(std::move(table), keys_.verifier, signer_));
+  // Without the file nobody knows which sessions have ended: there are none.
+  api_.give_access(std::make_shared<const auth::Access>(std::move(table), keys_.verifier,
+                                                        table_ ? signer_ : nullptr));
+}
+
+Result<> Tokens::end_session(const auth::SessionMark& session) {
+  if (auto opened = open(); !opened) return opened;
+  if (auto ended = store_->end_session(session, auth::wall_now()); !ended) return ended;
+  refresh();
+  return {};
 }
 
 Result<auth::TokenStore*> Tokens::store() {

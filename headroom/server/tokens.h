@@ -43,6 +43,8 @@ class Tokens final : public net::Health {
   // Opens the file if need be and takes up what has changed in it.
   void refresh();
   [[nodiscard]] Result<auth::TokenStore*> store();
+  // That session is good no longer, for any worker, once this returns; for other processes once they have seen changes().
+  [[nodiscard]] Result<> end_session(const auth::SessionMark& session);
 
   // Readable once another process (`headroom token`) has written to the file; -1: it cannot be watched, and refresh() finds out in its time.
   [[nodiscard]] int changes() const { return watch_; }
@@ -55,7 +57,6 @@ class Tokens final : public net::Health {
   [[nodiscard]] Result<> open();
   void failed(const Error& error);
   void give();
-  void open_signer();
 
   Api& api_;
   const std::filesystem::path file_;

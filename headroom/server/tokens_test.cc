@@ -4,7 +4,11 @@
 #include <poll.h>
 #include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp is POSIX's
 
+#include <fstream>
+#include <thread>
+
 #include "headroom/server/fixture_test.h"
+#include "headroom/server/session_key.h"
 
 namespace headroom::server {
 namespace {
@@ -43,6 +47,35 @@ TEST_F(TokensTest, TellsAtOnceWhenAnotherProcessHasMadeAToken) {
   tokens.refresh();
   EXPECT_TRUE(served.ask("GET /api/v1/overview HTTP/1.1\r\nAuthorization: Bearer " + *made + "\r\n")
                   .starts_with("HTTP/1.1 200 "));
+}
+
+// The value comes back where the keys are the same.
+bool same_key(const Result<auth::Signer>& one, const Result<auth::Signer>& other) {
+  const auto later = auth::wall_now() + std::chrono::hours(1);
+  return other->open("test", *one->sign("test", "value", later), auth::wall_now()).has_value();
+}
+
+TEST_F(TokensTest, TheSessionKeyIsKeptAndReadWithALinesEndOrWithout) {
+  const auto made = session_signer({}, directory);
+  EXPECT_TRUE(same_key(made, session_signer({}, directory)));
+  std::ofstream(directory / "session.key", std::ios::app) << "\n";  // as earlier versions wrote it
+  EXPECT_TRUE(same_key(made, session_signer({}, directory)));
+  std::ofstream(directory / "session.key") << "cut";
+  const auto anew = session_signer({}, directory);
+  EXPECT_FALSE(same_key(made, anew));
+  EXPECT_TRUE(same_key(anew, session_signer({}, directory)));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), {}),
+            1);  // nothing is left beside
+}
+
+TEST_F(TokensTest, WhoMakesTheSessionKeyAtOnceAgreesOnOne) {
+  std::vector<std::optional<Result<auth::Signer>>> made(8);
+  {
+    std::vector<std::jthread> threads;
+    for (auto& each : made)
+      threads.emplace_back([&] { each.emplace(session_signer({}, directory)); });
+  }
+  for (const auto& each : made) EXPECT_TRUE(same_key(*made[0], *each));
 }
 
 }  // namespace

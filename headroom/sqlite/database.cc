@@ -63,12 +63,21 @@ Result<> make_private_parents(const std::filesystem::path& directory) {
   return {};
 }
 
+// What root makes beside a server of another user must stay that server's to open (-wal and -shm follow the file).
+void give_to_owner_of(const std::filesystem::path& directory, int fd) {
+  struct stat owner{};
+  if (::geteuid() != 0 || ::stat(directory.empty() ? "." : directory.c_str(), &owner) != 0) return;
+  if (owner.st_uid == 0 || (owner.st_mode & S_ISVTX) != 0) return;
+  [[maybe_unused]] const int given = ::fchown(fd, owner.st_uid, owner.st_gid);
+}
+
 // Creates the file if it is missing, so that its mode is right before SQLite writes to it (-wal and
 // -shm take its mode). O_EXCL: an existing file may be open in this process, and closing a second
 // descriptor of it would drop its locks.
 Result<> make_private_file(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
   if (fd >= 0) {
+    give_to_owner_of(path.parent_path(), fd);
     ::close(fd);
     return {};
   }

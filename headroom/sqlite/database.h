@@ -7,7 +7,8 @@
 //   two. Several processes may have the file open at once (`headroom token create` beside a running
 //   server): one writes at a time, readers never wait for a writer.
 // Invariants: (1) WAL with synchronous=FULL: what a commit answered {} for survives a power cut;
-//   (2) foreign keys are enforced; (3) nobody but the owner can read the file; (4) a file of a newer
+//   (2) foreign keys are enforced; (3) nobody but the owner can read the file, and what root makes
+//   belongs to the owner of its directory; (4) a file of a newer
 //   schema is never written to; (5) no descriptor of an existing database file is opened and closed
 //   beside SQLite's own: that would drop SQLite's locks (POSIX).
 // Limits: 64 cached statements; local file systems only (WAL needs shared memory); lock waits end

@@ -1,5 +1,6 @@
 """An OpenTelemetry collector's door for OTLP/HTTP in JSON, whose bodies are read by OpenTelemetry's own classes (npm)."""
 
+import gzip
 import json
 import pathlib
 import subprocess
@@ -24,6 +25,8 @@ class Collector:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers["Content-Encoding"] == "gzip":
+                    body = gzip.decompress(body)
                 collector.tries.append((time.monotonic(), self.path))
                 time.sleep(collector.delay)
                 if collector.status == 200:

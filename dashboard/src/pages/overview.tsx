@@ -30,7 +30,7 @@ export function Overview(props: PageProps) {
   const room = left(now)
   const minute = now.last_minute
   const why = now.explanations
-  const targets = now.objectives ?? now.targets ?? []
+  const targets = now.objectives ?? []
   return (
     <>
       <p class={`verdict ${well.state}`} role="status">{well.text}</p>
