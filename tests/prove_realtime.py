@@ -3,7 +3,7 @@
     tools/prove realtime [--inputs 100000] [--seed N]
 
 It holds when Headroom neither ends nor stops serving a client that was there all the time, gives back every connection, and keeps its memory.
-Run it with HEADROOM_BINARY of a sanitizer's build for what only that sees.
+Run it with HEADROOM_BINARY of a sanitizer's build, and HEADROOM_SANITIZED=1 (its memory is not its own), for what only that sees.
 """
 
 import argparse

@@ -217,6 +217,13 @@ class Questions(AppScenario):
         self.auth(server, "1.1", "private-other")
         self.assertEqual(len(self.app_server.heard("/ask")), 3)
 
+    def test_the_apps_addresses_which_may_hold_keys_are_shown_to_nobody(self):
+        server = self.begin(ASK.replace("{url}/ask", "{url}/ask?key=between-us"))
+        shown = server.api("GET", "/api/v1/config").text()
+        self.assertIn("realtime", shown)
+        for secret in ("between-us", "/hooks"):
+            self.assertNotIn(secret, shown)
+
     def test_the_hubs_questions_are_signed_and_nobody_else_says_who_a_user_is(self):
         server = self.begin(ASK.replace("[realtime.authorization]\n", '[realtime.authorization]\nsecret = "between-us"\n'))
         self.app_server.say = self.sign_all

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import unittest
 
 import websockets
@@ -50,7 +51,7 @@ history_ttl = "1h"
         seen = self.read_until(raw, b"headroom:missed")
         numbers = self.numbers(seen)
         self.assertEqual(numbers, list(range(len(numbers))))  # the oldest, all of them, in order
-        missed = int(seen.split(b'{\\"missed\\":')[1].split(b"}")[0])
+        missed = int(seen.split(b'\\"missed\\":')[1].split(b"}")[0])
         self.assertEqual(len(numbers) + missed, 1000)
         self.assertGreater(missed, 500)
         publish(server, "newest-a", "end", "x")  # and it goes on
@@ -133,7 +134,13 @@ class Slow(HubScenario):
             while b'"event":"end"' not in seen:
                 seen += raw.recv(1 << 20)
             got = seen.count(b'"event":"n"')
-            missed = sum(int(part.split(b"}")[0]) for part in seen.split(b'{\\"missed\\":')[1:])
+            missed = sum(int(part.split(b"}")[0]) for part in seen.split(b'\\"missed\\":')[1:])
+            told = seen.split(b'\\"position\\":\\"')[1:]
+            self.assertTrue(told)
+            for part in told:  # the position behind which it goes on: the first has the offset 1 and is number 0
+                stands = int(part.split(b'\\"')[0].split(b"-")[1])
+                following = re.search(rb'"event":"(?:n|end)"[^}]*"data":"(\d*)', part)
+                self.assertEqual(stands, int(following[1] or 1000))
             self.assertEqual(got + missed, 1000, (got, missed))
             self.assertGreater(missed, 500)
 

@@ -13,6 +13,8 @@ export interface Message {
   members?: { presence: { ids: string[]; hash: Record<string, unknown>; count: number } }
   /** Of `missed`. */
   messages?: number
+  /** Of `missed` and `paused`: where it stands. */
+  position?: string
 }
 
 export interface Options {

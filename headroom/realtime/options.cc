@@ -46,9 +46,8 @@ Section<AppOptions> app_section() {
   s.setting("subscription_count", &O::subscription_count, "false", Reload::live,
             "Whether subscribers are told, at most once a second, how many they are; not in "
             "presence channels.");
-  s.setting("webhook_url", &O::webhook_url, "", Reload::live,
-            "Where the app's server is told of what happens in its channels; empty: nowhere.",
-            kUrl);
+  s.secret("webhook_url", &O::webhook_url, "", Reload::live,
+           "Where the app's server is told of what happens in its channels; empty: nowhere.", kUrl);
   s.setting("webhooks", &O::webhooks, "channel_existence,presence,client_events,cache_channels",
             Reload::live, "What it is told of.");
   s.check([](const O& o) -> Result<void> {
@@ -97,11 +96,11 @@ Section<JwtOptions> jwt_section() {
 Section<AuthorizationOptions> authorization_section() {
   using O = AuthorizationOptions;
   Section<O> s("authorization", "Asking the app who may listen to what.");
-  s.setting("url", &O::url, "", Reload::restart,
-            "The app's endpoint, as the Pusher protocol has it: a form with socket_id and "
-            "channel_name; 200 is a yes. "
-            "With it, the plain faces ask for rooms that are not public. Empty: nobody is asked.",
-            kUrl);
+  s.secret("url", &O::url, "", Reload::restart,
+           "The app's endpoint, as the Pusher protocol has it: a form with socket_id and "
+           "channel_name; 200 is a yes. "
+           "With it, the plain faces ask for rooms that are not public. Empty: nobody is asked.",
+           kUrl);
   s.secret("secret", &O::secret, "", Reload::live,
            "Signs each question of the hub (Headroom-Signature), so that the app can believe its "
            "user_id; empty: no signature.");

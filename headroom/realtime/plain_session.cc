@@ -259,6 +259,7 @@ std::string PlainSession::missed(const Subscription& subscription, std::uint64_t
       .field("type", "missed")
       .field("channel", subscription.channel.name())
       .field("messages", messages)
+      .field("position", subscription.channel.reached(subscription).text())
       .end_object();
   return wrap(text, Wire::plain);
 }

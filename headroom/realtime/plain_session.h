@@ -9,7 +9,7 @@
 //   {"type": "ping"}                                                   {"type": "pong"}
 //   what is refused                                                    {"type": "error", "code", "message", "channel"?}
 //   messages                                                           {"type", "channel", "data", "offset", "priority", "user_id"?}
-//   for who is slow                                                    {"type": "missed", "channel", "messages"}
+//   for who is slow                                                    {"type": "missed", "channel", "messages", "position"}: it goes on behind that
 //                                                                      {"type": "paused", "channel", "position"}: subscribe again, since it
 //
 // Owns: who it is. Worker: the exchange's, as Session.

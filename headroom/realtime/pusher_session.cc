@@ -172,7 +172,11 @@ void PusherSession::unsubscribe(const json::Value& data) {
 
 std::string PusherSession::missed(const Subscription& subscription, std::uint64_t messages) {
   std::string data;
-  json::Writer(data).begin_object().field("missed", messages).end_object();
+  json::Writer(data)
+      .begin_object()
+      .field("position", subscription.channel.reached(subscription).text())
+      .field("missed", messages)
+      .end_object();
   return wrap(pusher::event("headroom:missed", subscription.channel.name(), data), Wire::pusher);
 }
 

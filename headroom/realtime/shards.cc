@@ -9,8 +9,8 @@
 namespace headroom::realtime {
 namespace {
 
-constexpr Duration kTelling =
-    5s;  // how long a take-over waits for the channels of the process before
+// How long a take-over waits for the channels of the process before.
+constexpr Duration kTelling = 5s;
 
 }  // namespace
 
@@ -65,20 +65,18 @@ void Shards::lead(int fd) {
                                               Relay::Role::leads,
                                               [told](bool all) { told->set_value(all); }));
     made = relays_.back().get();
+    // Before whatever it brings, and before forget().
+    for (const std::size_t worker : all())
+      post(worker, [made](Shard& shard) { shard.nodes.push_back(made); });
+    made->lead();
   });
-  each([made](Shard& shard) { shard.nodes.push_back(made); });
-  // It may be gone by then.
-  const auto on_it = [&](void (Relay::*work)()) {
-    workers_[0].run_and_wait([&] {
-      for (const auto& each : relays_) {
-        if (each.get() == made) ((*made).*work)();
-      }
-    });
-  };
-  on_it(&Relay::lead);
   if (told->get_future().wait_for(kTelling) == std::future_status::ready) return;
   log::warn("realtime", "the process before this one does not tell its channels");
-  on_it(&Relay::end);
+  workers_[0].run_and_wait([&] {
+    for (const auto& each : relays_) {
+      if (each.get() == made) each->end();  // it may be gone by now
+    }
+  });
 }
 
 void Shards::follow(Relay& leader) {

@@ -158,6 +158,7 @@ std::string StreamSession::missed(const Subscription& subscription, std::uint64_
       .field("type", "missed")
       .field("channel", subscription.channel.name())
       .field("messages", messages)
+      .field("position", subscription.channel.reached(subscription).text())
       .end_object();
   return wrap(text + (polls() ? "\n" : "\n\n"), ask_.wire);
 }
