@@ -300,7 +300,13 @@ class Board {
   [[nodiscard]] Result<> restore_batches_and_tracks();
   void note_cancelled(const std::string& jid, const std::string& wid);
   [[nodiscard]] Result<> sweep_one(StoredJob& found, Act act, const Now& now);
+  [[nodiscard]] Result<> make_room_for_queue(const std::string& name);
+  [[nodiscard]] Result<> make_room_for(const Job& job);
   [[nodiscard]] Result<Queue*> queue_for_push(const std::string& name);
+  // Of the board itself: a callback, the next of a chain, a slot of a schedule.
+  [[nodiscard]] Result<> push_own(Job job, const Now& now);
+  [[nodiscard]] Result<> take_up_lane(LaneId id);
+  void forget_cancelled(const std::string& jid);
   [[nodiscard]] Result<> stage_ready(Entry* entry, const Now& now);
   [[nodiscard]] Result<> promote(LaneId from, const Now& now);
   [[nodiscard]] Result<> reap_leases(const Now& now);

@@ -9,6 +9,8 @@
 
 namespace headroom::tasks {
 
+inline constexpr std::size_t kMostHeld = 16384;  // entries of a lane in memory
+
 // A job in memory: in the window of its lane, or leased.
 struct Entry {
   Job job;  // its body is empty while it is leased

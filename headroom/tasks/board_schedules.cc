@@ -113,7 +113,7 @@ Result<> Board::fire(Planned& planned, const Now& now) {
   const DueSlots due = due_slots(planned.schedule, planned.cron, now.wall);
   for (const WallTime slot : due.run) {
     auto job = job_of(planned.schedule, slot, now.wall);
-    auto pushed = job ? push(std::move(*job), now) : Result<>(pass(job));
+    auto pushed = job ? push_own(std::move(*job), now) : Result<>(pass(job));
     if (store_error_) return pushed;
     if (pushed) {
       ++after.runs;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "headroom/base/log.h"
 #include "headroom/json/json.h"
@@ -42,9 +43,9 @@ Result<> Board::load(const Now& now) {
   auto counts = store_.counts();
   if (!counts) return pass(counts);
   for (const LaneCount& count : *counts) {
-    if (!lanes_.contains(count.lane))
-      return fail(Errc::internal,
-                  fmt::format("jobs lie in lane {}, which no queue has", count.lane));
+    if (!lanes_.contains(count.lane)) {
+      if (auto taken = take_up_lane(count.lane); !taken) return taken;
+    }
     lane(count.lane).begin_spilled(count.jobs);
   }
   auto last = store_.last_seq();
@@ -68,9 +69,36 @@ Result<> Board::load(const Now& now) {
   if (auto restored = restore_leases(now); !restored) return restored;
   if (auto restored = restore_schedules(now); !restored) return restored;
   for (auto& [id, each] : lanes_) {
-    if (auto filled = refill(*each, 1); !filled) return filled;
+    // As many as fit: a word may come of what was leased before a crash, and that lay first.
+    while (each->spilled() > 0 && each->held() < kMostHeld &&
+           (each->held() == 0 || bytes_ < options_.memory_limit.count / 2)) {
+      if (auto filled = refill(*each, each->held() + 1); !filled) return filled;
+    }
   }
   return {};
+}
+
+// One whose queue has gone: its jobs say whose they are.
+Result<> Board::take_up_lane(LaneId id) {
+  auto page = store_.read(id, {std::numeric_limits<std::int64_t>::min(), 0}, 1);
+  if (!page) return pass(page);
+  next_lane_ = std::max(next_lane_, id + 1);
+  lanes_.emplace(id, std::make_unique<Lane>(id));
+  if (page->jobs.empty()) return {};
+  const std::string& name = page->jobs.front().job.queue;
+  log::warn("tasks", "jobs of queue '{}' lie in lane {}, which no queue has: it is taken up", name,
+            id);
+  auto& queue = queues_[name];
+  if (queue == nullptr) {
+    queue = std::make_unique<Queue>();
+    queue->name = name;
+    queue->common = {.lane = id, .stored = true};
+    return store_.put_queue({id, name, false});
+  }
+  const std::string line = fmt::format("\n\n{}", id);  // nobody's key
+  queue->shares.emplace(line, Share{.lane = id, .stored = true});
+  ++shares_;
+  return store_.put_share({id, name, line});
 }
 
 Result<> Board::restore_leases(const Now& now) {
@@ -206,6 +234,7 @@ Result<> Board::set_paused(const std::vector<std::string>& names, bool paused) {
   std::vector<std::string> wanted = names;
   if (std::ranges::find(names, "*") != names.end()) wanted = queue_names();
   for (const std::string& name : wanted) {
+    if (auto room = make_room_for_queue(name); !room) return room;
     auto queue = queue_for_push(name);
     if (!queue) return pass(queue);
     if (auto put = noted(store_.put_queue({(*queue)->common.lane, name, paused})); !put) return put;
