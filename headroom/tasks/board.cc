@@ -339,6 +339,7 @@ void Board::apply(Change& change, const Now& now) {
       moved->was_leased = change.late_ack_counts;
       moved->place = change.to;
       if (change.lost) ++moved->job.lost;
+      if (change.fresh) moved->job.lost = 0;
       moved->job.failed = moved->job.failed || change.failed;
       if (change.body) moved->job.body = std::move(*change.body);
       return settle_in(std::move(moved), now.wall);

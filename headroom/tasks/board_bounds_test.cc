@@ -100,6 +100,9 @@ TEST_F(BoardBoundsTest, QueuesInWhichNothingIsMakeRoomForOthers) {
   options_.queues_limit = 3;
   ASSERT_TRUE(push("aaaa", R"("queue":"one")").has_value());
   ASSERT_TRUE(push("bbbb", R"("queue":"two")").has_value());
+  ASSERT_TRUE(push("cccc", R"("queue":"three")").has_value());
+  EXPECT_EQ(take("", {"three"}), "cccc");
+  ASSERT_TRUE(ack("cccc").has_value());
   ASSERT_TRUE(write([](Board& b) { return b.set_paused({"three"}, true); }).has_value());
   EXPECT_EQ(take("", {"one"}), "aaaa");
   EXPECT_EQ(push("cccc", R"("queue":"four")").error().code,
@@ -107,12 +110,12 @@ TEST_F(BoardBoundsTest, QueuesInWhichNothingIsMakeRoomForOthers) {
   ASSERT_TRUE(ack("aaaa").has_value());
   EXPECT_TRUE(push("cccc", R"("queue":"four")").has_value());
   EXPECT_EQ(board().queue_names(), (std::vector<std::string>{"four", "three", "two"}));
-  EXPECT_EQ(status().pushed, 3U);
-  EXPECT_EQ(status().done, 1U);
+  EXPECT_EQ(status().pushed, 4U);
+  EXPECT_EQ(status().done, 2U);
   restart();
   EXPECT_EQ(board().queue_names(), (std::vector<std::string>{"four", "three", "two"}));
-  EXPECT_EQ(status().pushed, 3U);
-  EXPECT_EQ(status().done, 1U);
+  EXPECT_EQ(status().pushed, 4U);
+  EXPECT_EQ(status().done, 2U);
 }
 
 TEST_F(BoardBoundsTest, WhatWasCountedOfQueuesThatHaveGoneSinceIsKeptOverACrash) {
@@ -131,6 +134,12 @@ TEST_F(BoardBoundsTest, WhatWasCountedOfQueuesThatHaveGoneSinceIsKeptOverACrash)
 }
 
 TEST_F(BoardBoundsTest, AQueueThatIsTakenAwayIsGoneAlsoWhenItWasPaused) {
+  ASSERT_TRUE(push("aaaa", R"("queue":"one")").has_value());
+  EXPECT_EQ(take("", {"one"}), "aaaa");
+  ASSERT_TRUE(ack("aaaa").has_value());
+  EXPECT_EQ(write([](Board& b) { return b.set_paused({"one", "nobody"}, true); }).error().code,
+            Errc::not_found);
+  EXPECT_FALSE(status().queues.at(0).paused);
   ASSERT_TRUE(write([](Board& b) { return b.set_paused({"one"}, true); }).has_value());
   ASSERT_TRUE(push("bbbb", R"("queue":"two","custom":{"key":"shop"})").has_value());
   for (const std::string name : {"one", "two", "nobody"})
@@ -239,6 +248,44 @@ TEST_F(BoardBoundsTest, ANewJobWithTheNameOfACancelledOneIsNotCancelled) {
   EXPECT_EQ(take("w1"), "aaaa");
   EXPECT_TRUE(board().take_cancelled("w1").empty());
   EXPECT_TRUE(progress().has_value());
+}
+
+TEST_F(BoardBoundsTest, AJobThatSomebodyRetriesHasANewTrial) {
+  const auto dies = [this] {
+    connect("w2");
+    EXPECT_EQ(take("w2"), "aaaa");
+    board().disconnect("w2", now_);
+    pass_time(6s);
+  };
+  ASSERT_TRUE(push("aaaa").has_value());
+  dies();
+  dies();
+  ASSERT_EQ(status().dead, 1U);
+  for (const bool restarted : {false, true}) {
+    if (restarted) crash();
+    const Place place = board().whereabouts("the-job-aaaa", now_)->value().stored.place;
+    ASSERT_TRUE(write([&](Board& b) {
+                  return b.act_on("the-job-aaaa", place, Board::Act::requeue, now_);
+                }).has_value());
+    if (restarted) crash();
+    dies();
+    EXPECT_EQ(status().dead, 0U);
+    dies();
+    EXPECT_EQ(status().dead, 1U);
+  }
+}
+
+TEST_F(BoardBoundsTest, WhatRunsIsListedInPages) {
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
+  for (int i = 0; i < 10; ++i) take();
+  std::vector<std::uint64_t> seen;
+  for (std::uint64_t after = 0;;) {
+    const auto page = board().running(after, 3, now_);
+    if (page.empty()) break;
+    for (const auto& each : page) seen.push_back(each.stored.job.seq);
+    after = seen.back();
+  }
+  EXPECT_EQ(seen, (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
 }
 
 TEST_F(BoardBoundsTest, ASweepOfAQueuePassesOverWhatRuns) {

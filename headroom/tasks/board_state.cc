@@ -234,11 +234,15 @@ Result<> Board::set_paused(const std::vector<std::string>& names, bool paused) {
   std::vector<std::string> wanted = names;
   if (std::ranges::find(names, "*") != names.end()) wanted = queue_names();
   for (const std::string& name : wanted) {
-    if (auto room = make_room_for_queue(name); !room) return room;
-    auto queue = queue_for_push(name);
-    if (!queue) return pass(queue);
-    if (auto put = noted(store_.put_queue({(*queue)->common.lane, name, paused})); !put) return put;
-    staged_pauses_.emplace_back(*queue, paused);
+    if (paused && !queues_.contains(name))
+      return fail(Errc::not_found, fmt::format("there is no queue '{}'", name));
+  }
+  for (const std::string& name : wanted) {
+    const auto found = queues_.find(name);
+    if (found == queues_.end()) continue;  // nothing is paused there
+    Queue* queue = found->second.get();
+    if (auto put = noted(store_.put_queue({queue->common.lane, name, paused})); !put) return put;
+    staged_pauses_.emplace_back(queue, paused);
   }
   return {};
 }
@@ -336,33 +340,32 @@ std::vector<std::string> Board::queue_names() const {
 }
 
 double Board::latency_s(std::string_view queue, const Now& now) const {
-  double longest = 0;
+  Duration longest{};
   for (const LaneId id : lanes_of(queue)) {
-    if (const Entry* first = lanes_.at(id)->first(); first != nullptr)
-      longest = std::max(longest, waited_s(first->job, now));
+    if (Entry* first = lanes_.at(id)->first(); first != nullptr)
+      longest = std::max(longest, waited(*first, now));
   }
-  return longest;
+  return seconds(longest);
 }
 
-double Board::waited_s(const Job& job, const Now& now) {
-  if (job.body.empty()) return 0;
-  auto document = json::parse(job.body, {.bytes = Bytes{job.body.size()}, .depth = 64});
-  if (!document) return 0;
-  if (document->root().find("failure"))
-    return 0;  // what it waited before its last try is not known any more
+namespace {
+
+// When it was pushed, as its text says; nothing when it has been tried before: what it waited since is not known.
+std::optional<WallTime> pushed_at(const Job& job) {
+  const auto document = json::parse(job.body, {.bytes = Bytes{job.body.size()}, .depth = 64});
+  if (!document || document->root().find("failure")) return std::nullopt;
   const auto text = document->root().find("enqueued_at");
-  const auto since = text ? parse_time(text->string().value_or("")) : std::nullopt;
-  return since
-             ? std::max(0.0, static_cast<double>(now.wall - *since) / static_cast<double>(kSecond))
-             : 0;
+  return text ? parse_time(text->string().value_or("")) : std::nullopt;
 }
 
-// Of what was read from the store since it became ready its text tells, unless it has been tried before.
-Duration Board::waited(const Entry& entry, const Now& now) {
-  if (entry.ready != 0)
-    return std::chrono::microseconds(std::max<WallTime>(now.wall - entry.ready, 0));
-  return std::chrono::duration_cast<Duration>(
-      std::chrono::duration<double>(waited_s(entry.job, now)));
+}  // namespace
+
+// Of what was read from the store since it became ready its text tells, which is read once.
+Duration Board::waited(Entry& entry, const Now& now) {
+  if (entry.ready == 0 && !entry.job.body.empty())
+    entry.ready = pushed_at(entry.job).value_or(now.wall);
+  if (entry.ready == 0) return {};
+  return std::chrono::microseconds(std::max<WallTime>(now.wall - entry.ready, 0));
 }
 
 QueueTimes Board::times_of(std::string_view queue) const {

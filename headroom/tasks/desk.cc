@@ -165,11 +165,12 @@ net::Task<Result<Desk::Listing>> Desk::list(std::string_view set, std::string_vi
   limit = std::clamp<std::size_t>(limit, 1, kPage);
   if (set == "running") {
     auto ask = [&](Board& board, const Now& now) {
-      for (auto& found : board.running(limit, now))
+      for (auto& found : board.running(after.seq, limit, now))
         listing.jobs.push_back(view_of(std::move(found)));
     };
     Result<> looked = co_await look(ask);
     if (!looked) co_return pass(looked);
+    if (listing.jobs.size() == limit) listing.next = Key{0, listing.jobs.back().place.key.seq};
     co_return listing;
   }
   auto lanes = co_await lanes_of(set, queue);
