@@ -95,7 +95,9 @@ class Attacks(TaskScenario):
             jid = client.push(queue=queue)
             client.fetch(queue)
             client.ack(jid)
-        client.ask("QUEUE", "PAUSE " + " ".join(f"nobody-{number}" for number in range(10)))
+        with self.assertRaises(Refused):
+            client.ask("QUEUE", "PAUSE goes-on " + " ".join(f"nobody-{number}" for number in range(10)))
+        client.ask("QUEUE", "RESUME nobody-1")
         client.ask("QUEUE", "REMOVE *")
         self.assertEqual(client.info()["faktory"]["total_queues"], 0)
         self.goes_on()

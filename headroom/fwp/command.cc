@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "headroom/base/text.h"
+#include "headroom/json/raw.h"
 #include "headroom/json/reader.h"
 
 namespace headroom::fwp {
@@ -172,7 +173,7 @@ Result<Ack> parse_ack(std::string_view arguments) {
   in.required("jid", ack.jid);
   if (auto read = in.finish(); !read) return pass(read);
   if (const auto result = document->root().find("result"); result && !result->is_null())
-    ack.result = result->text();
+    ack.result = json::raw_member(arguments, "result");
   return ack;
 }
 

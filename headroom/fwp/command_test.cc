@@ -36,6 +36,13 @@ TEST(FwpCommand, AMemberOfAWrongTypeIsNamed) {
   EXPECT_NE(ack.error().message.find("jid"), std::string::npos) << ack.error().message;
 }
 
+TEST(FwpCommand, AResultStaysByteForByte) {
+  const auto ack = parse_ack(
+      R"({"jid":"12345678","result":{"n":123456789012345678901234567890, "p":19.90,"e":1.0}})");
+  ASSERT_TRUE(ack.has_value());
+  EXPECT_EQ(ack->result, R"({"n":123456789012345678901234567890, "p":19.90,"e":1.0})");
+}
+
 TEST(FwpCommand, AFailureIsCutToItsLimitsWithoutBreakingACharacter) {
   std::string message(999, 'x');
   message += "\xc3\xa4\xc3\xa4";

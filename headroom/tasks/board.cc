@@ -32,14 +32,17 @@ Result<> Board::noted(Result<> done) {
   return done;
 }
 
+// For what a client names. What comes back to a queue by itself is never refused one: it would be lost, or keep all else from its turn.
+Result<> Board::make_room_for_queue(const std::string& name) {
+  if (queues_.contains(name) || queues_.size() < options_.queues_limit) return {};
+  if (auto done = recycle_queues(); !done) return done;
+  if (queues_.size() < options_.queues_limit) return {};
+  return fail(Errc::overloaded,
+              fmt::format("there are {} queues already (tasks.queues_limit)", queues_.size()));
+}
+
 Result<Board::Queue*> Board::queue_for_push(const std::string& name) {
   const auto known = queues_.find(name);
-  if (known == queues_.end() && queues_.size() >= options_.queues_limit) {
-    if (auto done = recycle_queues(); !done) return pass(done);
-  }
-  if (known == queues_.end() && queues_.size() >= options_.queues_limit)
-    return fail(Errc::overloaded,
-                fmt::format("there are {} queues already (tasks.queues_limit)", queues_.size()));
   Queue* queue = known == queues_.end() ? nullptr : known->second.get();
   if (queue == nullptr) {
     auto made = std::make_unique<Queue>();
@@ -55,16 +58,29 @@ Result<Board::Queue*> Board::queue_for_push(const std::string& name) {
   return queue;
 }
 
-Result<> Board::push(Job job, const Now& now) { return stage_push(job, nullptr, now); }
+Result<> Board::push(Job job, const Now& now) {
+  if (auto room = make_room_for(job); !room) return room;
+  return stage_push(job, nullptr, now);
+}
 
-Result<> Board::offer(Job& job, const Now& now) { return stage_push(job, &job, now); }
+Result<> Board::push_own(Job job, const Now& now) { return stage_push(job, nullptr, now); }
+
+Result<> Board::offer(Job& job, const Now& now) {
+  if (auto room = make_room_for(job); !room) return room;
+  return stage_push(job, &job, now);
+}
+
+Result<> Board::make_room_for(const Job& job) {
+  if (auto room = make_room_for_queue(job.queue); !room) return room;
+  for (const std::string& behind : job.queues_behind) {
+    if (auto room = make_room_for_queue(behind); !room) return room;
+  }
+  return {};
+}
 
 Result<> Board::stage_push(Job& job, Job* lender, const Now& now) {
   auto ready = ready_place(job);
   if (!ready) return pass(ready);
-  for (const std::string& behind : job.queues_behind) {
-    if (auto made = queue_for_push(behind); !made) return pass(made);
-  }
   if (auto joins = check_batch(job); !joins) return joins;
   if (auto locked = stage_lock(job, now); !locked) return locked;
   job.seq = ++last_seq_;
@@ -158,7 +174,8 @@ Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const No
   if (late->job.chained) {
     if (auto pushed = push_next_in_chain(late, now); !pushed) return pushed;
   }
-  if (auto gone = stage_remove(late, Ending::done, now, result); !gone) return gone;
+  // Half of it must not be written.
+  if (auto gone = noted(stage_remove(late, Ending::done, now, result)); !gone) return gone;
   staged_.back().counts = Change::Counts::done;
   return {};
 }
@@ -177,7 +194,7 @@ Result<> Board::fail_job(std::string_view jid, std::string_view wid, const Failu
                          const Now& now) {
   Entry* entry = held_by(jid, wid);
   if (entry == nullptr) return fail(Errc::not_found, "Job not found");
-  return stage_failure(entry, failure, now);
+  return noted(stage_failure(entry, failure, now));
 }
 
 Result<> Board::stage_failure(Entry* entry, const Failure& failure, const Now& now) {
@@ -302,7 +319,9 @@ void Board::apply(Change& change, const Now& now) {
       of.count(&QueueTimes::run, elapsed(change.entry->leased_at, now.steady));
   }
   switch (change.kind) {
-    case Change::Kind::add: return settle_in(std::move(change.added), now.wall);
+    case Change::Kind::add:
+      forget_cancelled(change.added->job.jid);
+      return settle_in(std::move(change.added), now.wall);
     case Change::Kind::add_spilled:
       lane(change.from).uncount_spilled();
       return settle_in(std::move(change.added), now.wall);
@@ -320,6 +339,7 @@ void Board::apply(Change& change, const Now& now) {
       moved->was_leased = change.late_ack_counts;
       moved->place = change.to;
       if (change.lost) ++moved->job.lost;
+      if (change.fresh) moved->job.lost = 0;
       moved->job.failed = moved->job.failed || change.failed;
       if (change.body) moved->job.body = std::move(*change.body);
       return settle_in(std::move(moved), now.wall);
@@ -347,6 +367,7 @@ Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues
       if (entry->job.expires != 0 && entry->job.expires <= now.wall) {
         leave(entry);
         entry->dropped = true;
+        lane(entry->place.lane).lend();  // until it is removed from the store
         expired_.push_back(entry->job.seq);
         if (expired_.size() < kMostExpired) continue;
         news_.everywhere = true;  // the rest once these are removed

@@ -157,7 +157,7 @@ class Board {
                                     const Filter& filter, const Now& now,
                                     Running running = Running::passed_over);
 
-  // Of one job in memory; its text is not read. Errc::conflict: it is not there any more, or has been leased and shall not be removed.
+  // Of one job in memory, to be removed or requeued. Errc::conflict: it is not there any more, or has been leased and shall not be removed.
   static constexpr std::string_view kHasMoved = "the job has moved meanwhile; ask again";
   [[nodiscard]] bool holds(const Place& place) const { return entries_.contains(place.key.seq); }
   [[nodiscard]] Result<> act_on(std::string_view jid, const Place& place, Act act, const Now& now);
@@ -228,11 +228,12 @@ class Board {
   };
   [[nodiscard]] Result<Searched> search(std::string_view jid, std::uint64_t after,
                                         std::size_t rows) const;
-  [[nodiscard]] std::vector<Whereabouts> running(std::size_t limit, const Now& now) const;
+  // In the order of their numbers, behind `after`.
+  [[nodiscard]] std::vector<Whereabouts> running(std::uint64_t after, std::size_t limit,
+                                                 const Now& now) const;
   // Empty: none has been handed out.
   [[nodiscard]] QueueTimes times_of(std::string_view queue) const;
-  // Since when its first waiting job waits; 0: none does.
-  [[nodiscard]] static double waited_s(const Job& job, const Now& now);
+  // How long its first waiting job has waited; 0: none does.
   [[nodiscard]] double latency_s(std::string_view queue, const Now& now) const;
   // The queues in which jobs have become ready since the last call.
   struct News {
@@ -256,7 +257,7 @@ class Board {
   Entry* index(EntryPointer entry);
   void forget(Entry* entry);
   void settle_in(EntryPointer entry, WallTime ready);
-  [[nodiscard]] static Duration waited(const Entry& entry, const Now& now);
+  [[nodiscard]] static Duration waited(Entry& entry, const Now& now);
   void leave(Entry* entry);
   [[nodiscard]] Entry* held_by(std::string_view jid, std::string_view wid) const;
   [[nodiscard]] Lane& lane(LaneId id);
@@ -300,7 +301,13 @@ class Board {
   [[nodiscard]] Result<> restore_batches_and_tracks();
   void note_cancelled(const std::string& jid, const std::string& wid);
   [[nodiscard]] Result<> sweep_one(StoredJob& found, Act act, const Now& now);
+  [[nodiscard]] Result<> make_room_for_queue(const std::string& name);
+  [[nodiscard]] Result<> make_room_for(const Job& job);
   [[nodiscard]] Result<Queue*> queue_for_push(const std::string& name);
+  // Of the board itself: a callback, the next of a chain, a slot of a schedule.
+  [[nodiscard]] Result<> push_own(Job job, const Now& now);
+  [[nodiscard]] Result<> take_up_lane(LaneId id);
+  void forget_cancelled(const std::string& jid);
   [[nodiscard]] Result<> stage_ready(Entry* entry, const Now& now);
   [[nodiscard]] Result<> promote(LaneId from, const Now& now);
   [[nodiscard]] Result<> reap_leases(const Now& now);

@@ -57,10 +57,10 @@ Result<> Board::add_batch(Batch batch, const Now& now) {
   }
   for (const std::string& callback : {batch.on_complete, batch.on_success}) {
     if (callback.empty()) continue;
-    // Its queue is there from now on: a callback is never refused.
+    // Later it is never refused.
     auto job = callback_job(callback, batch, Callback::success, now.wall);
     if (!job) return pass(job);
-    if (auto queue = queue_for_push(job->queue); !queue) return pass(queue);
+    if (auto room = make_room_for_queue(job->queue); !room) return room;
   }
   if (around != nullptr) {
     ++around->incomplete_within;
@@ -150,7 +150,7 @@ Result<> Board::call_back(const Batch& batch, Callback which, const Now& now) {
   if (!job) return pass(job);
   if (!job->bid.empty() && !check_batch(*job))
     job->bid.clear();  // the batch that it was to join is over
-  return push(std::move(*job), now);
+  return push_own(std::move(*job), now);
 }
 
 Result<> Board::push_next_in_chain(Entry* entry, const Now& now) {
@@ -160,7 +160,7 @@ Result<> Board::push_next_in_chain(Entry* entry, const Now& now) {
       next_in_chain(*body, fmt::format("{:016x}{:08x}", random_.next(), entry->job.seq));
   auto job = text ? read_job(*text, now.wall, {.bytes = options_.job_limit})
                   : Result<Job>(fail(text.error().code, text.error().message));
-  const Result<> pushed = job ? push(std::move(*job), now) : Result<>(pass(job));
+  const Result<> pushed = job ? push_own(std::move(*job), now) : Result<>(pass(job));
   if (store_error_) return pushed;
   if (!pushed)
     log::warn("tasks", "the chain of job {} ends: {}", entry->job.jid, pushed.error().message);

@@ -100,6 +100,9 @@ TEST_F(BoardBoundsTest, QueuesInWhichNothingIsMakeRoomForOthers) {
   options_.queues_limit = 3;
   ASSERT_TRUE(push("aaaa", R"("queue":"one")").has_value());
   ASSERT_TRUE(push("bbbb", R"("queue":"two")").has_value());
+  ASSERT_TRUE(push("cccc", R"("queue":"three")").has_value());
+  EXPECT_EQ(take("", {"three"}), "cccc");
+  ASSERT_TRUE(ack("cccc").has_value());
   ASSERT_TRUE(write([](Board& b) { return b.set_paused({"three"}, true); }).has_value());
   EXPECT_EQ(take("", {"one"}), "aaaa");
   EXPECT_EQ(push("cccc", R"("queue":"four")").error().code,
@@ -107,12 +110,12 @@ TEST_F(BoardBoundsTest, QueuesInWhichNothingIsMakeRoomForOthers) {
   ASSERT_TRUE(ack("aaaa").has_value());
   EXPECT_TRUE(push("cccc", R"("queue":"four")").has_value());
   EXPECT_EQ(board().queue_names(), (std::vector<std::string>{"four", "three", "two"}));
-  EXPECT_EQ(status().pushed, 3U);
-  EXPECT_EQ(status().done, 1U);
+  EXPECT_EQ(status().pushed, 4U);
+  EXPECT_EQ(status().done, 2U);
   restart();
   EXPECT_EQ(board().queue_names(), (std::vector<std::string>{"four", "three", "two"}));
-  EXPECT_EQ(status().pushed, 3U);
-  EXPECT_EQ(status().done, 1U);
+  EXPECT_EQ(status().pushed, 4U);
+  EXPECT_EQ(status().done, 2U);
 }
 
 TEST_F(BoardBoundsTest, WhatWasCountedOfQueuesThatHaveGoneSinceIsKeptOverACrash) {
@@ -131,6 +134,12 @@ TEST_F(BoardBoundsTest, WhatWasCountedOfQueuesThatHaveGoneSinceIsKeptOverACrash)
 }
 
 TEST_F(BoardBoundsTest, AQueueThatIsTakenAwayIsGoneAlsoWhenItWasPaused) {
+  ASSERT_TRUE(push("aaaa", R"("queue":"one")").has_value());
+  EXPECT_EQ(take("", {"one"}), "aaaa");
+  ASSERT_TRUE(ack("aaaa").has_value());
+  EXPECT_EQ(write([](Board& b) { return b.set_paused({"one", "nobody"}, true); }).error().code,
+            Errc::not_found);
+  EXPECT_FALSE(status().queues.at(0).paused);
   ASSERT_TRUE(write([](Board& b) { return b.set_paused({"one"}, true); }).has_value());
   ASSERT_TRUE(push("bbbb", R"("queue":"two","custom":{"key":"shop"})").has_value());
   for (const std::string name : {"one", "two", "nobody"})
@@ -155,6 +164,128 @@ TEST_F(BoardBoundsTest, AQueueWhoseRemovalWasRolledBackIsThereAgainAfterARestart
   ASSERT_TRUE(push("bbbb", R"("queue":"one")").has_value());
   crash();
   EXPECT_EQ(take("", {"one"}), "bbbb");
+}
+
+TEST_F(BoardBoundsTest, WhatComesBackToItsQueueIsNeverRefusedOne) {
+  options_.queues_limit = 2;
+  ASSERT_TRUE(push("late", R"("queue":"later","at":"2026-11-21T12:01:00Z")").has_value());
+  ASSERT_TRUE(
+      push("link", R"("queue":"one","custom":{"chain":[{"jobtype":"B","args":[],"queue":"two"}]})")
+          .has_value());
+  auto batch = Batch::read(R"({"success":{"jobtype":"C","args":[],"queue":"called"}})", now_.wall);
+  batch->bid = "b-1";
+  ASSERT_TRUE(write([&](Board& b) { return b.remove_queue("later"); }).has_value());
+  ASSERT_TRUE(write([&](Board& b) { return b.add_batch(*batch, now_); }).has_value());
+  ASSERT_TRUE(push("part", R"("queue":"one","custom":{"bid":"b-1"})").has_value());
+  ASSERT_TRUE(write([&](Board& b) { return b.commit_batch("b-1", now_); }).has_value());
+  for (const std::string queue : {"two", "called", "later"})
+    ASSERT_TRUE(write([&](Board& b) { return b.remove_queue(queue); }).has_value());
+  ASSERT_TRUE(push("full", R"("queue":"other")").has_value());
+  EXPECT_EQ(push("none", R"("queue":"more")").error().code, Errc::overloaded);
+  EXPECT_EQ(take("", {"one"}), "link");
+  EXPECT_TRUE(ack("link").has_value());
+  EXPECT_EQ(take("", {"one"}), "part");
+  EXPECT_TRUE(ack("part").has_value());
+  pass_time(61s);
+  for (const std::string queue : {"two", "called", "later"}) {
+    const auto taken = board().take({queue}, "", now_);
+    EXPECT_TRUE(taken && *taken) << queue;
+  }
+}
+
+TEST_F(BoardBoundsTest, AQueueWithAnExpiredJobIsNotGivenUpBeforeTheJob) {
+  ASSERT_TRUE(push("aaaa", R"("queue":"one","custom":{"expires_in":1})").has_value());
+  now_.wall += 2 * kSecond;
+  EXPECT_EQ(take("", {"one"}), "");
+  ASSERT_TRUE(write([](Board& b) { return b.remove_queue("one"); }).has_value());
+  crash();
+  EXPECT_EQ(board().queue_names(), std::vector<std::string>{"one"});
+  EXPECT_EQ(take("", {"one"}), "");
+  upkeep();
+  ASSERT_TRUE(write([](Board& b) { return b.remove_queue("one"); }).has_value());
+  EXPECT_TRUE(board().queue_names().empty());
+}
+
+TEST_F(BoardBoundsTest, JobsOfAQueueThatIsNotThereAreTakenUp) {
+  for (const std::string jid : {"aaaa", "bbbb"}) {
+    ASSERT_TRUE(push(jid, R"("queue":"one")").has_value());
+    const LaneId lane = board().lanes_of("one").at(0);
+    ASSERT_TRUE(store_->remove_queue(lane).has_value());
+    if (jid == "bbbb") ASSERT_TRUE(store_->put_queue({lane + 10, "one", false}).has_value());
+    crash();
+    EXPECT_EQ(take("", {"one"}), jid);
+    ASSERT_TRUE(ack(jid).has_value());
+  }
+  crash();
+  EXPECT_EQ(waiting(), 0U);
+}
+
+TEST_F(BoardBoundsTest, AWordAfterACrashCountsThoughMoreUrgentJobsHaveCome) {
+  for (int i = 0; i < 700; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
+  for (int i = 0; i < 700; ++i) EXPECT_EQ(take("w1"), fmt::format("{:04}", i));
+  for (int i = 0; i < 600; ++i)
+    ASSERT_TRUE(push(fmt::format("urgent-{:04}", i), R"("priority":9)").has_value());
+  crash();
+  for (int i = 0; i < 700; ++i) ASSERT_TRUE(ack(fmt::format("{:04}", i), "w1").has_value());
+  EXPECT_EQ(waiting(), 600U);
+}
+
+TEST_F(BoardBoundsTest, ANewJobWithTheNameOfACancelledOneIsNotCancelled) {
+  connect("w1");
+  const std::string_view tracked = R"("custom":{"track":1})";
+  ASSERT_TRUE(push("aaaa", tracked).has_value());
+  EXPECT_EQ(take("w1"), "aaaa");
+  const Place place = board().whereabouts("the-job-aaaa", now_)->value().stored.place;
+  ASSERT_TRUE(write([&](Board& b) {
+                return b.act_on("the-job-aaaa", place, Board::Act::remove, now_);
+              }).has_value());
+  const auto progress = [&] {
+    return write(
+        [&](Board& b) { return b.note_progress({.jid = "the-job-aaaa", .percent = 5}, now_); });
+  };
+  EXPECT_EQ(progress().error().code, Errc::conflict);
+  ASSERT_TRUE(push("aaaa", tracked).has_value());
+  EXPECT_EQ(take("w1"), "aaaa");
+  EXPECT_TRUE(board().take_cancelled("w1").empty());
+  EXPECT_TRUE(progress().has_value());
+}
+
+TEST_F(BoardBoundsTest, AJobThatSomebodyRetriesHasANewTrial) {
+  const auto dies = [this] {
+    connect("w2");
+    EXPECT_EQ(take("w2"), "aaaa");
+    board().disconnect("w2", now_);
+    pass_time(6s);
+  };
+  ASSERT_TRUE(push("aaaa").has_value());
+  dies();
+  dies();
+  ASSERT_EQ(status().dead, 1U);
+  for (const bool restarted : {false, true}) {
+    if (restarted) crash();
+    const Place place = board().whereabouts("the-job-aaaa", now_)->value().stored.place;
+    ASSERT_TRUE(write([&](Board& b) {
+                  return b.act_on("the-job-aaaa", place, Board::Act::requeue, now_);
+                }).has_value());
+    if (restarted) crash();
+    dies();
+    EXPECT_EQ(status().dead, 0U);
+    dies();
+    EXPECT_EQ(status().dead, 1U);
+  }
+}
+
+TEST_F(BoardBoundsTest, WhatRunsIsListedInPages) {
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
+  for (int i = 0; i < 10; ++i) take();
+  std::vector<std::uint64_t> seen;
+  for (std::uint64_t after = 0;;) {
+    const auto page = board().running(after, 3, now_);
+    if (page.empty()) break;
+    for (const auto& each : page) seen.push_back(each.stored.job.seq);
+    after = seen.back();
+  }
+  EXPECT_EQ(seen, (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
 }
 
 TEST_F(BoardBoundsTest, ASweepOfAQueuePassesOverWhatRuns) {

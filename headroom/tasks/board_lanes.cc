@@ -8,8 +8,7 @@
 namespace headroom::tasks {
 namespace {
 
-constexpr std::size_t kMostHeld = 16384;  // entries of a lane in memory
-constexpr std::size_t kLeastHeld = 64;    // when memory is short
+constexpr std::size_t kLeastHeld = 64;  // when memory is short
 constexpr std::size_t kRefill = 512;
 constexpr std::size_t kLeastRead = 64U << 10U;  // bytes
 constexpr std::uint64_t kEntryBytes = 400;  // an entry without its text, and its places in the maps
@@ -60,6 +59,7 @@ void Board::settle_in(EntryPointer entry, WallTime ready) {
 // Out of its lane's window, or its lease; still indexed.
 void Board::leave(Entry* entry) {
   if (entry->leased) end_lease(entry);
+  if (std::exchange(entry->dropped, false)) lane(entry->place.lane).take_back();
   if (!entry->held) return;
   lane(entry->place.lane).let_go(entry->place.key);
   bytes_ -= bytes_of_entry(*entry);

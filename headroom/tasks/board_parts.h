@@ -9,6 +9,8 @@
 
 namespace headroom::tasks {
 
+inline constexpr std::size_t kMostHeld = 16384;  // entries of a lane in memory
+
 // A job in memory: in the window of its lane, or leased.
 struct Entry {
   Job job;  // its body is empty while it is leased
@@ -19,7 +21,7 @@ struct Entry {
   bool staged = false;         // a change of it waits for its commit
   bool dropped = false;        // expired; waits to be removed
   bool leased = false;
-  WallTime ready = 0;       // since when it waits in its queue; 0: its text says more
+  WallTime ready = 0;       // since when it waits in its queue; 0: not looked up yet
   bool was_leased = false;  // and came back without a word of its worker
   std::string wid;
   TimePoint leased_at{};
@@ -92,6 +94,7 @@ struct Board::Change {
   Counts counts = Counts::nothing;
   bool late_ack_counts = false;  // move: an acknowledgement may still come
   bool lost = false;             // move: one more worker died on it
+  bool fresh = false;            // move: the workers that died on it are forgotten
   bool failed = false;           // move: its batch counts it as failed
   bool cancelled = false;        // remove: its worker is to be told
 };

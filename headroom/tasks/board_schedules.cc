@@ -113,7 +113,7 @@ Result<> Board::fire(Planned& planned, const Now& now) {
   const DueSlots due = due_slots(planned.schedule, planned.cron, now.wall);
   for (const WallTime slot : due.run) {
     auto job = job_of(planned.schedule, slot, now.wall);
-    auto pushed = job ? push(std::move(*job), now) : Result<>(pass(job));
+    auto pushed = job ? push_own(std::move(*job), now) : Result<>(pass(job));
     if (store_error_) return pushed;
     if (pushed) {
       ++after.runs;
@@ -189,10 +189,16 @@ Result<Board::Searched> Board::search(std::string_view jid, std::uint64_t after,
   return searched;
 }
 
-std::vector<Board::Whereabouts> Board::running(std::size_t limit, const Now& now) const {
-  std::vector<Whereabouts> found;
+std::vector<Board::Whereabouts> Board::running(std::uint64_t after, std::size_t limit,
+                                               const Now& now) const {
+  std::vector<std::uint64_t> numbers;
   for (const auto& [end, seq] : lease_ends_) {
-    if (found.size() == limit) break;
+    if (seq > after) numbers.push_back(seq);
+  }
+  std::ranges::sort(numbers);
+  if (numbers.size() > limit) numbers.resize(limit);
+  std::vector<Whereabouts> found;
+  for (const std::uint64_t seq : numbers) {
     const Entry& entry = *entries_.at(seq);
     found.push_back(
         {{entry.job, entry.place}, entry.wid, true, seconds(elapsed(entry.leased_at, now.steady))});

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "headroom/base/log.h"
 #include "headroom/json/json.h"
@@ -42,9 +43,9 @@ Result<> Board::load(const Now& now) {
   auto counts = store_.counts();
   if (!counts) return pass(counts);
   for (const LaneCount& count : *counts) {
-    if (!lanes_.contains(count.lane))
-      return fail(Errc::internal,
-                  fmt::format("jobs lie in lane {}, which no queue has", count.lane));
+    if (!lanes_.contains(count.lane)) {
+      if (auto taken = take_up_lane(count.lane); !taken) return taken;
+    }
     lane(count.lane).begin_spilled(count.jobs);
   }
   auto last = store_.last_seq();
@@ -68,9 +69,36 @@ Result<> Board::load(const Now& now) {
   if (auto restored = restore_leases(now); !restored) return restored;
   if (auto restored = restore_schedules(now); !restored) return restored;
   for (auto& [id, each] : lanes_) {
-    if (auto filled = refill(*each, 1); !filled) return filled;
+    // As many as fit: a word may come of what was leased before a crash, and that lay first.
+    while (each->spilled() > 0 && each->held() < kMostHeld &&
+           (each->held() == 0 || bytes_ < options_.memory_limit.count / 2)) {
+      if (auto filled = refill(*each, each->held() + 1); !filled) return filled;
+    }
   }
   return {};
+}
+
+// One whose queue has gone: its jobs say whose they are.
+Result<> Board::take_up_lane(LaneId id) {
+  auto page = store_.read(id, {std::numeric_limits<std::int64_t>::min(), 0}, 1);
+  if (!page) return pass(page);
+  next_lane_ = std::max(next_lane_, id + 1);
+  lanes_.emplace(id, std::make_unique<Lane>(id));
+  if (page->jobs.empty()) return {};
+  const std::string& name = page->jobs.front().job.queue;
+  log::warn("tasks", "jobs of queue '{}' lie in lane {}, which no queue has: it is taken up", name,
+            id);
+  auto& queue = queues_[name];
+  if (queue == nullptr) {
+    queue = std::make_unique<Queue>();
+    queue->name = name;
+    queue->common = {.lane = id, .stored = true};
+    return store_.put_queue({id, name, false});
+  }
+  const std::string line = fmt::format("\n\n{}", id);  // nobody's key
+  queue->shares.emplace(line, Share{.lane = id, .stored = true});
+  ++shares_;
+  return store_.put_share({id, name, line});
 }
 
 Result<> Board::restore_leases(const Now& now) {
@@ -206,10 +234,15 @@ Result<> Board::set_paused(const std::vector<std::string>& names, bool paused) {
   std::vector<std::string> wanted = names;
   if (std::ranges::find(names, "*") != names.end()) wanted = queue_names();
   for (const std::string& name : wanted) {
-    auto queue = queue_for_push(name);
-    if (!queue) return pass(queue);
-    if (auto put = noted(store_.put_queue({(*queue)->common.lane, name, paused})); !put) return put;
-    staged_pauses_.emplace_back(*queue, paused);
+    if (paused && !queues_.contains(name))
+      return fail(Errc::not_found, fmt::format("there is no queue '{}'", name));
+  }
+  for (const std::string& name : wanted) {
+    const auto found = queues_.find(name);
+    if (found == queues_.end()) continue;  // nothing is paused there
+    Queue* queue = found->second.get();
+    if (auto put = noted(store_.put_queue({queue->common.lane, name, paused})); !put) return put;
+    staged_pauses_.emplace_back(queue, paused);
   }
   return {};
 }
@@ -307,33 +340,32 @@ std::vector<std::string> Board::queue_names() const {
 }
 
 double Board::latency_s(std::string_view queue, const Now& now) const {
-  double longest = 0;
+  Duration longest{};
   for (const LaneId id : lanes_of(queue)) {
-    if (const Entry* first = lanes_.at(id)->first(); first != nullptr)
-      longest = std::max(longest, waited_s(first->job, now));
+    if (Entry* first = lanes_.at(id)->first(); first != nullptr)
+      longest = std::max(longest, waited(*first, now));
   }
-  return longest;
+  return seconds(longest);
 }
 
-double Board::waited_s(const Job& job, const Now& now) {
-  if (job.body.empty()) return 0;
-  auto document = json::parse(job.body, {.bytes = Bytes{job.body.size()}, .depth = 64});
-  if (!document) return 0;
-  if (document->root().find("failure"))
-    return 0;  // what it waited before its last try is not known any more
+namespace {
+
+// When it was pushed, as its text says; nothing when it has been tried before: what it waited since is not known.
+std::optional<WallTime> pushed_at(const Job& job) {
+  const auto document = json::parse(job.body, {.bytes = Bytes{job.body.size()}, .depth = 64});
+  if (!document || document->root().find("failure")) return std::nullopt;
   const auto text = document->root().find("enqueued_at");
-  const auto since = text ? parse_time(text->string().value_or("")) : std::nullopt;
-  return since
-             ? std::max(0.0, static_cast<double>(now.wall - *since) / static_cast<double>(kSecond))
-             : 0;
+  return text ? parse_time(text->string().value_or("")) : std::nullopt;
 }
 
-// Of what was read from the store since it became ready its text tells, unless it has been tried before.
-Duration Board::waited(const Entry& entry, const Now& now) {
-  if (entry.ready != 0)
-    return std::chrono::microseconds(std::max<WallTime>(now.wall - entry.ready, 0));
-  return std::chrono::duration_cast<Duration>(
-      std::chrono::duration<double>(waited_s(entry.job, now)));
+}  // namespace
+
+// Of what was read from the store since it became ready its text tells, which is read once.
+Duration Board::waited(Entry& entry, const Now& now) {
+  if (entry.ready == 0 && !entry.job.body.empty())
+    entry.ready = pushed_at(entry.job).value_or(now.wall);
+  if (entry.ready == 0) return {};
+  return std::chrono::microseconds(std::max<WallTime>(now.wall - entry.ready, 0));
 }
 
 QueueTimes Board::times_of(std::string_view queue) const {

@@ -40,6 +40,11 @@ Result<> Board::act_on(std::string_view jid, const Place& place, Act act, const 
     return fail(Errc::conflict, std::string(kHasMoved));
   HR_ASSERT(act != Act::kill);  // that writes its text
   StoredJob stored{entry.job, entry.place};
+  if (act == Act::requeue) {  // its text may be written again
+    auto body = store_.body(place.key.seq);
+    if (!body) return noted(pass(body));
+    stored.job.body = std::move(*body);
+  }
   return sweep_one(stored, act, now);
 }
 
@@ -71,10 +76,18 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
         !tracked)
       return tracked;
   }
+  // Who died on it before counts no more: somebody gives it a new trial.
+  const bool fresh = act == Act::requeue && stored.job.lost > 0;
+  if (fresh) {
+    stored.job.lost = 0;
+    if (auto written = noted(store_.rewrite(stored.job)); !written) return written;
+  }
   if (entry != nullptr) {
     auto moved = stage_move(entry, *to);
-    if (moved) staged_.back().failed = stored.job.failed;
-    return moved;
+    if (!moved) return moved;
+    staged_.back().failed = stored.job.failed;
+    staged_.back().fresh = fresh;
+    return {};
   }
   if (act == Act::remove) {
     if (auto gone = noted(store_.remove(stored.place)); !gone) return gone;

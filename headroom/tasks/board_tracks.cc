@@ -121,6 +121,12 @@ void Board::note_cancelled(const std::string& jid, const std::string& wid) {
     worker->second->cancelled.push_back(jid);
 }
 
+// Another job comes with the name of one that was cancelled.
+void Board::forget_cancelled(const std::string& jid) {
+  if (cancelled_.erase(jid) == 0) return;
+  for (auto& [wid, worker] : workers_) std::erase(worker->cancelled, jid);
+}
+
 std::vector<std::string> Board::take_cancelled(std::string_view wid) {
   const auto worker = workers_.find(std::string(wid));
   return worker == workers_.end() ? std::vector<std::string>()

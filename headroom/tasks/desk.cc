@@ -165,20 +165,23 @@ net::Task<Result<Desk::Listing>> Desk::list(std::string_view set, std::string_vi
   limit = std::clamp<std::size_t>(limit, 1, kPage);
   if (set == "running") {
     auto ask = [&](Board& board, const Now& now) {
-      for (auto& found : board.running(limit, now))
+      for (auto& found : board.running(after.seq, limit, now))
         listing.jobs.push_back(view_of(std::move(found)));
     };
     Result<> looked = co_await look(ask);
     if (!looked) co_return pass(looked);
+    if (listing.jobs.size() == limit) listing.next = Key{0, listing.jobs.back().place.key.seq};
     co_return listing;
   }
   auto lanes = co_await lanes_of(set, queue);
   if (!lanes) co_return pass(lanes);
   bool more = false;
+  std::optional<Key> read_to;  // of the lines that have more, the one that was read least far
   for (const LaneId lane : *lanes) {
-    auto page = co_await page_of(lane, after, limit);
+    Key reached = after;
+    auto page = co_await page_of(lane, reached, limit);
     if (!page) co_return pass(page);
-    more = more || !page->end;
+    if (!page->end) read_to = read_to ? std::min(*read_to, reached) : reached;
     for (StoredJob& stored : page->jobs)
       listing.jobs.push_back({state_of(lane, false), std::move(stored.job), stored.place, "", 0});
     // What cannot be on this page any more is let go: a queue may have many lines.
@@ -186,12 +189,18 @@ net::Task<Result<Desk::Listing>> Desk::list(std::string_view set, std::string_vi
     more = more || listing.jobs.size() > limit;
     if (listing.jobs.size() > limit) listing.jobs.resize(limit);
   }
-  if (more && !listing.jobs.empty()) listing.next = listing.jobs.back().place.key;
+  if (read_to)
+    std::erase_if(listing.jobs, [&](const JobView& job) { return job.place.key > *read_to; });
+  if (more && listing.jobs.size() == limit) {
+    listing.next = listing.jobs.back().place.key;
+  } else {
+    listing.next = read_to;
+  }
   co_return listing;
 }
 
-// The next `limit` jobs of a lane that nobody works on, or all.
-net::Task<Result<StoredPage>> Desk::page_of(LaneId lane, Key after, std::size_t limit) {
+// The next `limit` jobs of a lane that nobody works on, or all; `after` becomes where it stopped.
+net::Task<Result<StoredPage>> Desk::page_of(LaneId lane, Key& after, std::size_t limit) {
   StoredPage page{.jobs = {}, .end = false};
   std::size_t bytes = 0;
   while (!page.end && page.jobs.size() < limit && bytes < Store::kPageBytes) {

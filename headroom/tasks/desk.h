@@ -107,7 +107,7 @@ class Desk {
  private:
   [[nodiscard]] net::Task<Result<std::vector<LaneId>>> lanes_of(std::string_view set,
                                                                 std::string_view queue);
-  [[nodiscard]] net::Task<Result<StoredPage>> page_of(LaneId lane, Key after, std::size_t limit);
+  [[nodiscard]] net::Task<Result<StoredPage>> page_of(LaneId lane, Key& after, std::size_t limit);
   [[nodiscard]] net::Task<Result<std::uint64_t>> sweep_lane(LaneId lane, Board::Act act,
                                                             const Board::Filter& filter);
   [[nodiscard]] net::Task<Result<JobView>> trace_of(std::string_view jid);

@@ -218,6 +218,32 @@ TEST_F(EngineTest, TheDeskFindsCancelsAndRetries) {
             Errc::not_found);
 }
 
+TEST_F(EngineTest, AListOverSeveralLinesLeavesNothingOut) {
+  const std::string filling(900'000, 'x');
+  std::vector<std::string> texts;
+  for (int i = 0; i < 12; ++i)
+    texts.push_back(fmt::format(
+        R"({{"jid":"the-job-{:03}","jobtype":"T","args":["{}"],"custom":{{"key":"{}"}}}})", i,
+        i < 8 ? filling : "", i == 6 || i > 8 ? "small" : "large"));
+  ASSERT_TRUE(
+      at_desk(*engine_, workers_[0], [&](Desk& desk) { return desk.enqueue(texts); }).has_value());
+  for (const std::size_t limit : {1U, 3U, 100U}) {
+    std::vector<std::string> seen;
+    std::optional<Key> after = Desk::kBegin;
+    while (after) {
+      const auto page = at_desk(*engine_, workers_[0], [&](Desk& desk) {
+        return desk.list("waiting", "default", *after, limit);
+      });
+      ASSERT_TRUE(page.has_value());
+      for (const JobView& job : page->jobs) seen.push_back(job.job.jid);
+      after = page->next;
+    }
+    std::vector<std::string> wanted;
+    for (int i = 0; i < 12; ++i) wanted.push_back(fmt::format("the-job-{:03}", i));
+    EXPECT_EQ(seen, wanted) << limit;
+  }
+}
+
 TEST_F(EngineTest, CancelledTogetherTheyShareTheirCommit) {
   constexpr int kJobs = 50;
   std::vector<std::string> texts;
