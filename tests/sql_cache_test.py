@@ -344,6 +344,65 @@ class Promises(Cached):
         self.warm(server, wire, "SELECT name FROM t.rooms WHERE id = 1")
 
 
+class Cancelled(Cached):
+    """Who waits for another's query is cancelled: what then comes of it is for no other statement."""
+
+    def setUp(self):
+        super().setUp()
+        self.direct("CREATE TABLE t.other (id int PRIMARY KEY, name text); INSERT INTO t.other SELECT n, 'other ' || n FROM generate_series(1, 10) n")
+        self.server = self.cached()
+        self.holder = Wire(("127.0.0.1", self.cluster.port), password=self.cluster.password)
+        self.addCleanup(self.holder.close)
+
+    def cancelled(self, turn, begin=None, leaves=False):
+        """(the waiting one, after it was cancelled; what both have asked)."""
+        filling, waiting = self.wire(self.server), self.wire(self.server)
+        self.warm(self.server, filling, "SELECT id FROM t.other WHERE id = 1")  # the stream is current
+        if begin:
+            waiting.query(begin)
+        sql = f"SELECT name, {turn} FROM t.rooms WHERE id = 1"
+        self.holder.query("BEGIN; LOCK TABLE t.rooms IN ACCESS EXCLUSIVE MODE")
+        for wire in (filling, waiting):
+            wire.send(b"Q", sql.encode() + b"\0")
+            time.sleep(0.1)
+        time.sleep(0.1 + turn * 0.013)
+        waiting.cancel()
+        if leaves:
+            filling.close()
+        time.sleep(0.01)
+        self.holder.query("ROLLBACK")
+        ended = waiting.until_ready()
+        if not leaves:
+            self.assertEqual(kinds(filling.until_ready()), "TDCZ")
+        return waiting, sql, ended
+
+    def test_the_next_query_has_its_own_answer(self):
+        for turn in range(4):
+            waiting, sql, _ended = self.cancelled(turn)
+            self.assertEqual(waiting.values("SELECT name FROM t.other WHERE id = 2"), ["other 2"])
+            self.assertEqual(self.wire(self.server).values(sql), ["room 1"])
+
+    def test_the_next_query_is_not_stored_for_the_one_that_was_cancelled(self):
+        for turn in range(6):
+            waiting, sql, _ended = self.cancelled(turn, leaves=True)
+            self.assertEqual(waiting.values("SELECT name, 9 FROM t.other WHERE id = 2"), ["other 2"])
+            for _ in range(3):
+                self.assertEqual(self.wire(self.server).values(sql), ["room 1"])
+
+    def test_the_next_write_is_executed(self):
+        for turn in range(6):
+            waiting, _sql, _ended = self.cancelled(turn)
+            self.assertEqual(kinds(waiting.query(f"UPDATE t.other SET name = 'turn {turn}' WHERE id = 3")), "CZ")
+            self.assertEqual(self.direct("SELECT name FROM t.other WHERE id = 3"), f"turn {turn}")
+
+    def test_in_a_transaction_it_is_answered_and_the_transaction_goes_on(self):
+        for turn in range(3):
+            waiting, _sql, ended = self.cancelled(turn, begin="BEGIN")
+            self.assertEqual((kinds(ended), ended[-1][1]), ("TDCZ", b"T"))
+            self.assertEqual(waiting.values("SELECT name FROM t.other WHERE id = 2"), ["other 2"])
+            self.assertEqual(waiting.query("COMMIT")[-1][1], b"I")
+
+
 class Told(Cached):
     def test_show_cache_the_api_and_the_metrics_agree(self):
         server = self.cached(**{"cache.max_result": "1KiB"})

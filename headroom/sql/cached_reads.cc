@@ -123,11 +123,7 @@ CachedReads::Look CachedReads::look() {
 }
 
 CachedReads::Look CachedReads::look_up(const Request& request) {
-  if (waited_) {
-    cache::Found found = std::move(*waited_);
-    waited_.reset();
-    return take_found(request, std::move(found));
-  }
+  std::optional<Waited> waited = std::exchange(waited_, {});
   const std::size_t worker = s_.worker().index();
   const TimePoint now = Clock::now();
   plan_ = plan_of(request.text);
@@ -142,14 +138,17 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
     return pass_by(Refusal::too_often, "its tables are written too often for it to pay");
   if (!results_.usable(stream_, now))
     return pass_by(Refusal::stream, "the stream of changes is not current");
-  counts_->worth.looked_up();
   std::string wanted(1, request.simple ? 'Q' : request.describes ? 'D' : 'E');
   wanted.append(request.text);
   if (!request.simple) wanted.append(1, '\0').append(request.types).append(request.values);
-  const std::string key = ResultCache::key(asker(), wanted);
+  std::string key = ResultCache::key(asker(), wanted);
+  if (waited && waited->key == key) return take_found(request, std::move(waited->found));
+  waited.reset();
+  counts_->worth.looked_up();
+  key_ = std::move(key);
   return take_found(request,
                     results_.cache().lookup(worker, {.space = cache::Space::sql,
-                                                     .key = key,
+                                                     .key = key_,
                                                      .now = now,
                                                      .refresh = cache::Refresh::when_stale}));
 }
@@ -202,20 +201,23 @@ net::Task<> CachedReads::wait() {
   s_.cancelled_ = false;
   s_.waiting_ = true;
   s_.state_since_ = Clock::now();
-  for (;;) {
+  std::optional<cache::Found> brought;
+  bool goes = false;
+  while (!brought && !goes) {
     auto found = co_await ticket.wait(s_.part_.group, Clock::now() + kLook);
-    if (found) {
-      waited_ = std::move(*found);
-      break;
-    }
-    const bool over = found.error().code != Errc::timeout || Clock::now() >= deadline;
-    if (over || s_.cancelled_ || s_.ended_ || s_.client_gone()) {
-      asked_ = true;  // by itself
-      break;
-    }
+    if (found) brought = std::move(*found);
+    goes = s_.ended_ || s_.client_gone();
+    if (!found && (found.error().code != Errc::timeout || Clock::now() >= deadline)) break;
+    if (s_.cancelled_) break;
   }
   s_.waiting_ = false;
-  if (std::exchange(s_.cancelled_, false))
+  // In a transaction its server goes on: there a cancel request comes too early to be of use.
+  const bool cancelled = std::exchange(s_.cancelled_, false) && !in_transaction();
+  if (goes || !brought || cancelled)
+    asked_ = true;  // by itself, if at all
+  else
+    waited_ = {.key = key_, .found = std::move(*brought)};
+  if (cancelled && !goes)
     s_.unserved({Errc::cancelled, "canceling statement due to user request"},
                 {.sqlstate = "57014"});
 }
@@ -358,6 +360,14 @@ void CachedReads::drop() {
     stream_.schema_changed();
   else if (effect_ == Plan::Effect::doubt)
     stream_.doubt();
+}
+
+void CachedReads::refused() {
+  lost();
+  ticket_ = {};
+  waited_.reset();
+  asked_ = false;
+  again_ = 0;
 }
 
 void CachedReads::lost() {

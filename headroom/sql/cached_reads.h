@@ -3,7 +3,7 @@
 // Owns: the lease of a result that is being read, or the place among those who wait for one; what the open transaction may have changed.
 // Worker: the session's; part of it, in its coroutine.
 // Invariants: (1) what a transaction may have changed is dropped, or doubted, before a byte that tells of its commit goes to the client; (2) only
-//   the whole answer of one request is stored, and given, outside of a transaction or in one of READ COMMITTED that has done nothing but read; (3) a request is looked up once, and then passed on as it came.
+//   the whole answer of one request is stored under that request's key, and given to that request, outside of a transaction or in one of READ COMMITTED that has done nothing but read; (3) a request is looked up once, and then passed on as it came.
 // Limits: kLongestWait for another's fill; [sql.cache] max_result.
 #pragma once
 
@@ -44,7 +44,11 @@ class CachedReads {
   // A statement goes to the server; nothing: of unknown text.
   void sent(std::optional<std::string_view> text);
   // It has been passed on, or refused: the next one is looked up again.
-  void passed() { asked_ = false; }
+  void passed() {
+    asked_ = false;
+    again_ = 0;
+    waited_.reset();
+  }
   // What goes to the client, at once or held for a moment: the beginning of a frame, and more of it.
   void record(char type, std::string_view bytes);
   void record_more(std::string_view bytes);
@@ -54,6 +58,8 @@ class CachedReads {
   void completed(std::string_view tag);
   void ready(pgwire::Status status);
   void lost();
+  // The request at hand gets an error of ours: nothing of it is for the next one.
+  void refused();
 
  private:
   // The frames of one request, as they lie in the session's buffer.
@@ -73,6 +79,11 @@ class CachedReads {
     TimePoint began{};
     bool failed = false;
     bool records = false;  // the frame at hand
+  };
+  // For that request alone.
+  struct Waited {
+    std::string key;
+    cache::Found found;
   };
   [[nodiscard]] std::optional<Request> find_request() const;
   [[nodiscard]] Look look_up(const Request& request);
@@ -99,7 +110,8 @@ class CachedReads {
   ShapeCounts* counts_ = nullptr;
   cache::Ticket ticket_;
   std::optional<Fill> fill_;
-  std::optional<cache::Found> waited_;  // what the ticket brought
+  std::string key_;               // of the last look-up
+  std::optional<Waited> waited_;  // what the ticket brought
 
   // Of the open transaction.
   std::vector<Oid> changes_;

@@ -475,7 +475,7 @@ void Session::unserved(const Error& error, const pgwire::Report& refusal) {
   }
   report.severity = "ERROR";
   part_.failed.at(reason)->add();
-  if (cached_) cached_->lost();
+  if (cached_) cached_->refused();
   pgwire::append_error(to_client(), report);
   refusing_ = true;
 }
