@@ -134,6 +134,20 @@ class Insight(SqlScenario):
             self.assertEqual(server.api("GET", f"{QUERIES}/{wrong}").status, 404)
             self.assertEqual(server.api("POST", f"{QUERIES}/{wrong}/explain").status, 404)
 
+    def test_redacted_samples_hold_sizes_and_no_value(self):
+        server = self.proxy(samples="redacted")
+        wire = self.wire(server)
+        wire.values("SELECT 'hunter2' || 4711")
+        self.exchange(wire, parse("", "SELECT $1::text, $2::text, 'hunter3' || $3::text"), (b"B", bind(values=("hunter4", "x"))[1][:-2].replace(b"\0\2\0\0\0\7", b"\0\3\0\0\0\7") + b"\xff\xff\xff\xff\0\0"), execute(), SYNC)
+        rows = self.queries(server)
+        samples = [server.api("GET", f"{QUERIES}/{rows[shape]['id']}").json()["sample"] for shape in ("SELECT ? || ?", "SELECT ? :: text, ? :: text, ? || ? :: text") if shape in rows]
+        self.assertEqual([(each["query"], each["parameters"]) for each in samples], [("SELECT ? || ?", []), ("SELECT ? :: text, ? :: text, ? || ? :: text", ["7 bytes", "1 byte", None])])
+        self.assertNotIn("hunter", json.dumps([rows, samples]))
+        # Its plan is the shape's.
+        wire.values("SELECT name FROM things WHERE id = 42")
+        status, plan = self.explain(server, "SELECT name FROM things WHERE id = ?")
+        self.assertEqual((status, plan["generic"]), (200, True), plan)
+
     def explain(self, server, query):
         answer = server.api("POST", f"{QUERIES}/{self.queries(server)[query]['id']}/explain")
         return answer.status, answer.json()

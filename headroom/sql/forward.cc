@@ -224,7 +224,8 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   const Effects effects = known && decision->leaves_nothing ? Effects() : effects_of(query);
   if (whole && !effects.deallocates.empty() && statements_.find(effects.deallocates) != nullptr) {
     // Its name on servers is another one; in a transaction that has failed the server says so.
-    if (outstanding() > 0) return false;
+    // What has no Sync yet may not be answered before it.
+    if (outstanding() > 0 && !unsynced_) return false;
     if (status_ == pgwire::Status::failed) {
       decision_.reset();
       expect(Kind::query);
@@ -267,7 +268,8 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
 // Null: it is no more.
 void Session::name_statement(const std::string& name, const StatementPointer& statement) {
   const StatementPointer before = statements_.put(name, statement);
-  if (attempt_) attempt_->changes.push_back({attempt_->sent.size(), name, before});
+  if (attempt_ && attempt_->whole)
+    attempt_->changes.push_back({attempt_->sent.size(), name, before});
 }
 
 // Answered here: it stays on the server, for others and for later.

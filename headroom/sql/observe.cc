@@ -6,6 +6,7 @@
 
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
+#include "headroom/sql/effects.h"
 #include "headroom/sql/session.h"
 
 namespace headroom::sql {
@@ -34,6 +35,31 @@ std::string_view values_of(std::string_view body) {
   return in.failed() ? std::string_view() : body.substr(begin, body.size() - in.left() - begin);
 }
 
+// The same, with "5 bytes" for each value; NULL stays.
+std::string sizes_of(std::string_view values) {
+  pgwire::Reader in(values);
+  (void)in.bytes(2U * in.u16());
+  const unsigned count = in.u16();
+  std::string made("\0\0", 2);
+  const auto append = [&made](std::uint32_t number, int bytes) {
+    for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8)
+      made.push_back(static_cast<char>(number >> shift));
+  };
+  append(count, 2);
+  for (unsigned left = count; left > 0 && !in.failed(); --left) {
+    const std::uint32_t size = in.u32();
+    if (size == 0xffffffff) {
+      append(size, 4);
+      continue;
+    }
+    (void)in.bytes(size);
+    const std::string said = std::to_string(size) + (size == 1 ? " byte" : " bytes");
+    append(static_cast<std::uint32_t>(said.size()), 4);
+    made += said;
+  }
+  return made;
+}
+
 }  // namespace
 
 Insight::Use Session::shape_for(std::uint64_t fingerprint, std::string_view query) {
@@ -59,9 +85,10 @@ void Session::take_sample(const Insight::Use& shape, const Decision* decision,
   }
   sampled_ = std::make_unique<Sampled>();
   sampled_->of = shape->id;
-  sampled_->sample.query = query;
+  const bool redacted = room_.options().samples == Samples::redacted;
+  sampled_->sample.query = redacted ? normalised(query) : std::string(query);
   sampled_->sample.types = types;
-  sampled_->sample.values = values;
+  sampled_->sample.values = redacted && !values.empty() ? sizes_of(values) : std::string(values);
   if (const auto path = wanted_.find("search_path"); path != wanted_.end())
     sampled_->sample.search_path = path->second;
 }

@@ -272,8 +272,9 @@ const Section<SqlOptions>& sql_section() {
     s.setting(
         "samples", &SqlOptions::samples, "none", Reload::restart,
         "values: of each shape of query its slowest statement of late is kept with its values, "
-        "in memory, for admins to look at and to be explained. none: no value of any query is "
-        "kept.");
+        "in memory, for admins to look at and to be explained. redacted: with literals blanked, "
+        "and "
+        "of each parameter no more than its size. none: no value of any query is kept.");
     s.setting("max_prepared", &SqlOptions::max_prepared, "1000", Reload::restart,
               "Prepared statements that a client may have.", between(1U, 100'000U));
     s.setting("max_prepared_bytes", &SqlOptions::max_prepared_bytes, "16MiB", Reload::restart,

@@ -27,9 +27,9 @@ inline constexpr std::array<config::Choice<Auth>, 3> kAuths{
 constexpr const auto& setting_choices(Auth /*of*/) { return kAuths; }
 
 // What is kept of the values in statements.
-enum class Samples : std::uint8_t { none, values };
-inline constexpr std::array<config::Choice<Samples>, 2> kSamples{
-    {{"none", Samples::none}, {"values", Samples::values}}};
+enum class Samples : std::uint8_t { none, redacted, values };
+inline constexpr std::array<config::Choice<Samples>, 3> kSamples{
+    {{"none", Samples::none}, {"redacted", Samples::redacted}, {"values", Samples::values}}};
 constexpr const auto& setting_choices(Samples /*of*/) { return kSamples; }
 
 // [[sql.databases]]

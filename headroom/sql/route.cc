@@ -293,6 +293,7 @@ void Session::record(std::string_view bytes) {
   } else {
     attempt_->sent = {};
     attempt_->ends.clear();
+    attempt_->changes = {};
   }
 }
 

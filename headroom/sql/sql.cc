@@ -274,7 +274,8 @@ Result<Sql::Explained> Sql::explain(std::uint64_t id) const {
     return each->database().name == shape->database && each->user() == shape->user;
   });
   if (its == accounts.end()) return fail(Errc::not_found, "its database is not known any more");
-  const auto kept = sample(id);
+  const bool whole = body_->room_.options().samples == Samples::values;
+  const auto kept = whole ? sample(id) : std::nullopt;
   if (!kept && shape->cut)
     return fail(
         Errc::conflict,
