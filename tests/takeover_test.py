@@ -1,5 +1,6 @@
 """`headroom serve --take-over`: a new process takes the doors of the running one; no request is lost."""
 
+import fcntl
 import os
 import pathlib
 import signal
@@ -146,6 +147,29 @@ class TakeOver(Scenario):
         self.assertEqual(get(old.admin, "/readyz").status, 200)
         after = self.successor(old, [app]).wait_ready()
         self.assertEqual(old.wait(), 0)
+        self.assertEqual(get(after.edge, "/").status, 200)
+
+    def test_an_old_one_that_dies_when_it_has_handed_all_over_stops_nobody(self):
+        self.state_dir.mkdir(mode=0o700, exist_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(str(self.state_dir / "control.sock"))
+            listening.listen()
+            old = os.fork()
+            if old == 0:  # hands its lock over, then is gone before the new one is ready
+                lock = os.open(self.state_dir, os.O_RDONLY | os.O_DIRECTORY)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                peer = listening.accept()[0]
+                peer.recv(1000)
+                socket.send_fds(peer, [b'{"lock":true}'], [lock])
+                peer.send(b'{"end":true}')
+                os._exit(0)
+        new = self.headroom([self.upstream()], arguments=["--take-over"], wait=False)
+        self.assertEqual(os.waitpid(old, 0)[1], 0)
+        new.wait_ready()
+        new.wait_for_line("the server that ran has died")
+        self.assertEqual(get(new.edge, "/").status, 200)
+        after = self.successor(new, [self.upstream()]).wait_ready()  # and it can be taken over itself
+        self.assertEqual(new.wait(), 0)
         self.assertEqual(get(after.edge, "/").status, 200)
 
     def test_alone_it_starts_as_usual_so_a_unit_can_always_pass_the_flag(self):

@@ -1,6 +1,8 @@
 #include "headroom/server/takeover.h"
 
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -37,6 +39,14 @@ Result<int> make_socket() {
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return fd;
+}
+
+// The process that listens, once connected.
+int open_process(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return -1;
+  return static_cast<int>(::syscall(SYS_pidfd_open, peer.pid, 0));  // close-on-exec by itself
 }
 
 Result<> check_peer(int fd) {
@@ -288,14 +298,17 @@ Result<std::optional<Takeover>> Takeover::begin(const StateDir& directory) {
     return std::unexpected(system_error((directory.path() / kName).string(), errno));
   }
   if (auto checked = check_peer(*made); !checked) return pass(checked, "take-over");
+  takeover.process_ = open_process(*made);
   if (auto sent = send_packet(*made, member("take_over", 1)); !sent) return pass(sent, "take-over");
   return std::optional(std::move(takeover));
 }
 
-Takeover::Takeover(Takeover&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+Takeover::Takeover(Takeover&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), process_(std::exchange(other.process_, -1)) {}
 
 Takeover::~Takeover() {
   if (fd_ >= 0) ::close(fd_);
+  if (process_ >= 0) ::close(process_);
 }
 
 Result<Handover> Takeover::receive() {
@@ -313,6 +326,19 @@ Result<Handover> Takeover::receive() {
 }
 
 Result<> Takeover::ready() {
+  auto yielded = wait_until_yielded();
+  if (yielded || !other_has_ended()) return yielded;
+  log::warn("server", "take-over: the server that ran has died; this one goes on alone");
+  return {};
+}
+
+// One that is just dying has a second for it.
+bool Takeover::other_has_ended() const {
+  pollfd watched{.fd = process_, .events = POLLIN, .revents = 0};
+  return process_ >= 0 && ::poll(&watched, 1, 1000) == 1;
+}
+
+Result<> Takeover::wait_until_yielded() {
   if (auto sent = send_packet(fd_, member("ready", true)); !sent) return pass(sent, "take-over");
   auto said = hear(fd_);
   if (!said) return pass(said, "take-over");

@@ -79,12 +79,16 @@ class Takeover {
   ~Takeover();
 
   [[nodiscard]] Result<Handover> receive();
-  // Tells the old server; comes back when it has stopped accepting.
+  // Tells the old server; comes back when it has stopped accepting, or has died: all that is its is here by now.
   [[nodiscard]] Result<> ready();
 
  private:
   explicit Takeover(int fd) : fd_(fd) {}
+  [[nodiscard]] Result<> wait_until_yielded();
+  [[nodiscard]] bool other_has_ended() const;
+
   int fd_;
+  int process_ = -1;  // the old server's, as pidfd_open(2) gives it
 };
 
 }  // namespace headroom::server
