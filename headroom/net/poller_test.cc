@@ -564,5 +564,30 @@ TEST_F(PollerTest, AnAbortedReadLeavesTheBufferWithoutMemory) {
   });
 }
 
+TEST_F(PollerTest, WhatIsFoundWhileTheQueueIsLongIsTold) {
+  run([](TaskGroup& group) -> Task<> {
+    Connected one(group);
+    std::optional<Result<std::size_t>> second;
+    auto reader = [&]() -> Task<> {
+      std::array<char, 64> bytes{};
+      const std::span<char> into(bytes);
+      EXPECT_EQ((co_await one.stream.read_some(into)).value_or(0), 1U);
+      second = co_await one.stream.read_some(into);  // waits for an edge
+    };
+    one.peer.send("a");
+    EXPECT_TRUE(group.spawn(reader));
+    co_await asio::post(group.worker().executor(), kToken);
+    co_await asio::post(group.worker().executor(), kToken);
+    // Of these the worker does some between two looks at its descriptors, and the telling stands behind all of them.
+    for (int i = 0; i < 10000; ++i) {
+      group.worker().post([&one, i] {
+        if (i == 0) one.peer.send("b");
+      });
+    }
+    co_await group.join();
+    EXPECT_EQ(second->value_or(0), 1U);
+  });
+}
+
 }  // namespace
 }  // namespace headroom::net
