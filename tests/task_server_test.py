@@ -231,6 +231,12 @@ class Passwords(TaskScenario):
             self.assertEqual(str(refused.exception), "ERR Invalid password")
         self.assertNotIn("secret", "\n".join(server.lines))
 
+    def test_a_door_that_is_open_to_the_network_without_a_password_is_warned_of(self):
+        warning = "anybody who reaches .* may push"
+        self.tasks(set={"tasks.listen": "0.0.0.0:0"}).wait_for_line(warning, timeout=5)
+        closed = self.tasks('[tasks]\npassword = "secret"\n', set={"tasks.listen": "0.0.0.0:0"}, state_dir=self.directory / "closed")
+        self.assertFalse([line for line in closed.lines if "anybody who reaches" in line])
+
     def test_connections_over_the_limit_are_closed_and_room_is_made_again(self):
         server = self.tasks("[tasks]\nconnections_limit = 2\n")
         first, second = self.client(server), self.client(server)

@@ -47,6 +47,7 @@ class FullDisk(SmallDisk, EdgeScenario):
         self.fill()
         server = self.serve(config=self.SETTINGS)
         self.assertNotIn("tasks", server.doors)
+        server.wait_for_line("the task server waits for its store: .*tasks.db: ", timeout=5)
         self.make_room()
         server.wait_for_line("^headroom: tasks listening", timeout=5)
         client = self.client(server)

@@ -393,7 +393,8 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
   std::size_t t = 0;
   std::size_t star = kNone;
   std::size_t star_took = 0;
-  while (t < text.size()) {
+  for (std::size_t steps = 0; t < text.size(); ++steps) {
+    if (steps == kMostGlobSteps) return false;
     if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
       t = text.find(plain_start(pattern.substr(p)), t);

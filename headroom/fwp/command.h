@@ -144,7 +144,8 @@ struct Member {
 };
 [[nodiscard]] Result<std::vector<Member>> members_of(std::string_view text);
 
-// Whether `text` matches a glob in the way of Redis. At worst pattern times text: the caller bounds the pattern.
+// Whether `text` matches a glob in the way of Redis; what takes more than kMostGlobSteps (some 20 ms) to tell does not.
+inline constexpr std::size_t kMostGlobSteps = 4'000'000;
 [[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view text);
 
 }  // namespace headroom::fwp

@@ -123,6 +123,13 @@ TEST(FwpCommand, GlobsMeanWhatTheSlowWayOfReadingThemMeans) {
   }
 }
 
+TEST(FwpCommand, AGlobThatTakesTooLongDoesNotMatch) {
+  const std::string text(1'000'000, 'a');
+  EXPECT_TRUE(glob_matches("*??????*a", text));
+  // A thousand times too long: this ends because it is given up.
+  EXPECT_FALSE(glob_matches("*" + std::string(200, '?') + "b*", std::string(100'000'000, 'a')));
+}
+
 TEST(FwpCommand, GlobsMatchAsInRedis) {
   EXPECT_TRUE(glob_matches("*", ""));
   EXPECT_TRUE(glob_matches("*user:5*", R"({"args":["user:5"]})"));

@@ -164,19 +164,43 @@ Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const No
        entry = entry->next_same) {
     if (entry->job.jid != jid || !entry->free()) continue;
     if (entry->leased && !may_speak(wid, entry->wid)) continue;
-    const bool returned =
-        entry->was_leased || (entry->job.seq <= boot_seq_ && entry->place.lane != kScheduled);
+    const bool returned = entry->was_leased || returned_.contains(entry->jid_hash) ||
+                          (entry->job.seq <= boot_seq_ && entry->place.lane != kScheduled);
     if (!entry->leased && (!returned || entry->place.lane == kDead)) continue;
     late = entry;
     if (entry->leased) break;
   }
-  if (late == nullptr) return {};
+  if (late == nullptr) return acknowledge_spilled(jid, now, result);
   if (late->job.chained) {
-    if (auto pushed = push_next_in_chain(late, now); !pushed) return pushed;
+    if (auto pushed = push_next_in_chain(late->job, now); !pushed) return pushed;
   }
   // Half of it must not be written.
   if (auto gone = noted(stage_remove(late, Ending::done, now, result)); !gone) return gone;
   staged_.back().counts = Change::Counts::done;
+  return {};
+}
+
+// Of a job that has come back, and lies on the disk alone.
+Result<> Board::acknowledge_spilled(std::string_view jid, const Now& now, std::string_view result) {
+  const auto known = returned_.find(hash64(jid));
+  if (known == returned_.end() || by_jid_.contains(hash64(jid))) return {};
+  const Place place = known->second;
+  if (place.lane == kDead || !lanes_.contains(place.lane)) return {};
+  auto page = store_.read(place.lane, {place.key.rank, place.key.seq - 1}, 1);
+  if (!page) return noted(pass(page));
+  if (page->jobs.empty() || page->jobs.front().place != place || page->jobs.front().job.jid != jid)
+    return {};
+  auto ended = std::make_unique<Entry>();
+  ended->job = std::move(page->jobs.front().job);
+  if (ended->job.chained) {
+    if (auto pushed = push_next_in_chain(ended->job, now); !pushed) return pushed;
+  }
+  if (auto gone = noted(store_.remove(place)); !gone) return gone;
+  if (auto done = noted(stage_end(ended->job, Ending::done, now, result)); !done) return done;
+  staged_.push_back({.kind = Change::Kind::remove_spilled,
+                     .added = std::move(ended),
+                     .from = place.lane,
+                     .counts = Change::Counts::done});
   return {};
 }
 
@@ -249,11 +273,12 @@ Board::Outcome Board::committed(const Now& now) {
     outcome.pushed += change.counts == Change::Counts::pushed ? 1 : 0;
     outcome.done += change.counts == Change::Counts::done ? 1 : 0;
     outcome.failed += change.counts == Change::Counts::failed ? 1 : 0;
-    if (change.counts == Change::Counts::done && change.entry->leased)
+    const bool leased = change.entry != nullptr && change.entry->leased;
+    if (change.counts == Change::Counts::done && leased)
       outcome.runs.push_back(elapsed(change.entry->leased_at, now.steady));
     const bool said =
         change.counts == Change::Counts::done || change.counts == Change::Counts::failed;
-    if (said && change.entry->leased)
+    if (said && leased)
       outcome.ended.push_back({change.entry->job.seq, change.entry->leased_at,
                                change.counts == Change::Counts::failed});
     apply(change, now);
@@ -315,7 +340,7 @@ void Board::apply(Change& change, const Now& now) {
     of.pushed += change.counts == Change::Counts::pushed ? 1 : 0;
     of.done += change.counts == Change::Counts::done ? 1 : 0;
     of.failed += change.counts == Change::Counts::failed ? 1 : 0;
-    if (change.counts == Change::Counts::done && change.entry->leased)
+    if (change.counts == Change::Counts::done && change.entry != nullptr && change.entry->leased)
       of.count(&QueueTimes::run, elapsed(change.entry->leased_at, now.steady));
   }
   switch (change.kind) {

@@ -256,9 +256,12 @@ class Board {
   // Entries.
   Entry* index(EntryPointer entry);
   void forget(Entry* entry);
+  void note_returned(const Entry& entry);
   void settle_in(EntryPointer entry, WallTime ready);
   [[nodiscard]] static Duration waited(Entry& entry, const Now& now);
   void leave(Entry* entry);
+  [[nodiscard]] Result<> acknowledge_spilled(std::string_view jid, const Now& now,
+                                             std::string_view result);
   [[nodiscard]] Entry* held_by(std::string_view jid, std::string_view wid) const;
   [[nodiscard]] Lane& lane(LaneId id);
   [[nodiscard]] Result<> refill(Lane& lane, std::size_t least);
@@ -290,7 +293,7 @@ class Board {
   [[nodiscard]] Result<> call_back(const Batch& batch, Callback which, const Now& now);
   [[nodiscard]] bool batches_are_due(const Now& now) const;
   [[nodiscard]] Result<> end_batches(const Now& now);
-  [[nodiscard]] Result<> push_next_in_chain(Entry* entry, const Now& now);
+  [[nodiscard]] Result<> push_next_in_chain(const Job& job, const Now& now);
   // Tracks.
   [[nodiscard]] Result<> stage_track(const Job& job, TrackState state, const Now& now,
                                      std::string_view result = {});
@@ -368,6 +371,8 @@ class Board {
   std::unordered_map<std::string, std::unique_ptr<Worker>> workers_;
   std::unordered_map<std::string, Lock> locks_;
   std::set<std::pair<TimePoint, std::uint64_t>> lease_ends_;
+  std::unordered_map<std::uint64_t, Place> returned_;  // by the jid's hash: see note_returned()
+  std::deque<std::uint64_t> returned_order_;
   std::vector<std::uint64_t> expired_;  // found by take(), to be removed
 
   std::map<std::string, Planned, std::less<>> schedules_;

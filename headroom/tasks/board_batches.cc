@@ -153,17 +153,16 @@ Result<> Board::call_back(const Batch& batch, Callback which, const Now& now) {
   return push_own(std::move(*job), now);
 }
 
-Result<> Board::push_next_in_chain(Entry* entry, const Now& now) {
-  auto body = store_.body(entry->job.seq);
+Result<> Board::push_next_in_chain(const Job& ended, const Now& now) {
+  auto body = store_.body(ended.seq);
   if (!body) return noted(pass(body));
-  const auto text =
-      next_in_chain(*body, fmt::format("{:016x}{:08x}", random_.next(), entry->job.seq));
+  const auto text = next_in_chain(*body, fmt::format("{:016x}{:08x}", random_.next(), ended.seq));
   auto job = text ? read_job(*text, now.wall, {.bytes = options_.job_limit})
                   : Result<Job>(fail(text.error().code, text.error().message));
   const Result<> pushed = job ? push_own(std::move(*job), now) : Result<>(pass(job));
   if (store_error_) return pushed;
   if (!pushed)
-    log::warn("tasks", "the chain of job {} ends: {}", entry->job.jid, pushed.error().message);
+    log::warn("tasks", "the chain of job {} ends: {}", ended.jid, pushed.error().message);
   return {};
 }
 

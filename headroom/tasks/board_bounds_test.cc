@@ -230,6 +230,40 @@ TEST_F(BoardBoundsTest, AWordAfterACrashCountsThoughMoreUrgentJobsHaveCome) {
   EXPECT_EQ(waiting(), 600U);
 }
 
+TEST_F(BoardBoundsTest, AWordAboutAJobThatCameBackBehindWhatIsInMemoryCounts) {
+  options_.memory_limit = Bytes{30'000};
+  connect("w1");
+  for (int i = 0; i < 150; ++i)
+    ASSERT_TRUE(push(fmt::format("{:04}", i), R"("priority":1)").has_value());
+  for (int i = 0; i < 150; ++i) EXPECT_EQ(take("w1"), fmt::format("{:04}", i));
+  for (int i = 0; i < 300; ++i)
+    ASSERT_TRUE(push(fmt::format("urgent-{:04}", i), R"("priority":9)").has_value());
+  board().disconnect("w1", now_);
+  pass_time(6s);
+  EXPECT_EQ(waiting(), 450U);
+  for (int i = 0; i < 150; ++i) {
+    ASSERT_TRUE(ack(fmt::format("{:04}", i), "w1").has_value());
+    ASSERT_TRUE(ack(fmt::format("{:04}", i), "w1").has_value());  // a second word changes nothing
+  }
+  EXPECT_EQ(waiting(), 300U);
+  EXPECT_EQ(status().done, 150U);
+  crash();
+  EXPECT_EQ(waiting(), 300U);
+  for (int i = 0; i < 300; ++i) EXPECT_EQ(take("w1"), fmt::format("urgent-{:04}", i));
+  EXPECT_EQ(take("w1"), "");
+}
+
+TEST_F(BoardBoundsTest, AWorkerThatBeginsAnewIsNotToldWhatItsOldSelfWas) {
+  connect("w1");
+  ASSERT_TRUE(board().order("w1", "terminate").has_value());
+  connect("w1");  // another connection of the same life
+  EXPECT_EQ(*board().beat("w1", "", 0, now_), "terminate");
+  board().disconnect("w1", now_);
+  board().disconnect("w1", now_);
+  connect("w1");
+  EXPECT_EQ(*board().beat("w1", "", 0, now_), "");
+}
+
 TEST_F(BoardBoundsTest, ANewJobWithTheNameOfACancelledOneIsNotCancelled) {
   connect("w1");
   const std::string_view tracked = R"("custom":{"track":1})";

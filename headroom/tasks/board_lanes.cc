@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kLeastHeld = 64;  // when memory is short
 constexpr std::size_t kRefill = 512;
+constexpr std::size_t kMostReturned = 100'000;  // that lie on the disk alone
 constexpr std::size_t kLeastRead = 64U << 10U;  // bytes
 constexpr std::uint64_t kEntryBytes = 400;  // an entry without its text, and its places in the maps
 
@@ -48,7 +49,10 @@ void Board::forget(Entry* entry) {
 void Board::settle_in(EntryPointer entry, WallTime ready) {
   Lane& to = lane(entry->place.lane);
   if (to.id() >= kFirstQueue) news_.queues.insert(entry->job.queue);
-  if (!to.reaches(entry->place.key)) return to.count_spilled();
+  if (!to.reaches(entry->place.key)) {
+    note_returned(*entry);
+    return to.count_spilled();
+  }
   Entry* added = index(std::move(entry));
   added->ready = ready;
   added->held = true;
@@ -107,12 +111,25 @@ void Board::spill(Lane& lane) {
   while (too_much()) {
     Entry* last = lane.spill_last();
     bytes_ -= bytes_of_entry(*last);
+    note_returned(*last);
     forget(last);
   }
 }
 
+// It leaves memory; a word of the worker that had it may still come.
+void Board::note_returned(const Entry& entry) {
+  if (!entry.was_leased) return;
+  const std::uint64_t name = hash64(entry.job.jid);
+  if (!returned_.insert_or_assign(name, entry.place).second) return;
+  returned_order_.push_back(name);
+  if (returned_order_.size() <= kMostReturned) return;
+  returned_.erase(returned_order_.front());
+  returned_order_.pop_front();
+}
+
 void Board::lease(Entry* entry, std::string_view wid, const Now& now, Throttles::Begun begun) {
   entry->leased = true;
+  if (!returned_.empty()) returned_.erase(entry->jid_hash);
   lane(entry->place.lane).lend();
   throttles_.begin(entry->job, now.steady, begun);
   entry->wid = wid;

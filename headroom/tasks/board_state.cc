@@ -256,6 +256,8 @@ void Board::connect(const WorkerIdentity& identity, const Now& now) {
   if (identity.wid.empty()) return;
   auto& worker = workers_[identity.wid];
   if (!worker) worker = std::make_unique<Worker>();
+  if (worker->connections == 0)
+    worker->state.clear();  // a new life of it: what was told was the old one's
   worker->identity = identity;
   worker->alone_since = kNever;
   if (worker->beat) worker->beat = now.steady;

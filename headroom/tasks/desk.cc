@@ -150,7 +150,9 @@ net::Task<Result<std::vector<LaneId>>> Desk::lanes_of(std::string_view set,
   if (set == "retrying") co_return std::vector{kRetries};
   if (set == "dead") co_return std::vector{kDead};
   if (set != "waiting")
-    co_return fail(Errc::invalid, "expected one of waiting, scheduled, retrying, dead");
+    co_return fail(
+        Errc::invalid,
+        "set: expected one of waiting, scheduled, retrying, dead; or running, to look at");
   std::vector<LaneId> lanes;
   auto ask = [&](Board& board, const Now&) { lanes = board.lanes_of(queue); };
   Result<> looked = co_await look(ask);

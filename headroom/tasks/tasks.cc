@@ -91,6 +91,12 @@ Result<> Tasks::open(const net::Endpoint& at, std::vector<int> inherited) {
   auto listener = net::Listener::open(at, workers_.size(), std::move(inherited));
   if (!listener) return pass(listener, "tasks");
   listener_ = std::make_unique<net::Listener>(std::move(*listener));
+  const bool asks = !options_.password.empty() || !options_.users.empty();
+  if (!asks && !at.ip().is_loopback())
+    log::warn("tasks",
+              "anybody who reaches {} may push, work and flush jobs: set tasks.password or "
+              "tasks.users, or listen on loopback",
+              listener_->endpoint().to_string());
   return {};
 }
 
@@ -104,8 +110,8 @@ Result<std::unique_ptr<Engine>> Tasks::open_engine(const std::filesystem::path& 
 
 Result<> Tasks::start(const std::filesystem::path& path) {
   auto engine = open_engine(path);
-  auto push = engine ? Push::make(**engine, workers_, resolver_, options_.push)
-                     : Result<std::unique_ptr<Push>>(pass(engine));
+  Result<std::unique_ptr<Push>> push;
+  if (engine) push = Push::make(**engine, workers_, resolver_, options_.push);
   if (engine && !push) engine = pass(push);
   {
     const std::lock_guard lock(trouble_mutex_);
