@@ -310,8 +310,8 @@ void Session::end_pins(bool idle) {
 // of which nothing has been sent in part.
 void Session::server_lost(const Error& why) {
   if (reads_on_replica()) cluster().failed(server_at_);
-  const bool again = attempt_ && attempt_->reads && !replanned_;
-  if ((reads_on_replica() || again) && may_retry()) {
+  const bool again = attempt_ && !replanned_ && (reads_on_replica() || attempt_->reads);
+  if (again && may_retry()) {
     account_->lost.at(worker().index()).add();
     log::info("sql", "{}/{}: a server was lost with a read, another one is asked: {}",
               account_->database().name, user_, why.message);

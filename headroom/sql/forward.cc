@@ -177,7 +177,8 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kSync:
       discarding_ = false;
       if (!copying_in_) expect(Kind::sync);  // a server that takes in a COPY ignores it
-      if (std::exchange(ends_pins_, false) || (attempt_ && attempt_->begins)) one_by_one_ = true;
+      if (std::exchange(ends_pins_, false) || (attempt_ && (attempt_->begins || attempt_->ends_failed)))
+        one_by_one_ = true;
       break;
     case from::kCopyDone:
     case from::kCopyFail:
@@ -240,13 +241,15 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   }
   if (attempt_) attempt_->text = query;
   if (cached_) cached_->sent(whole ? std::optional(query) : std::nullopt);
-  if (begins_an_exchange() && !cluster().alone() && only_reads(*decision)) watch(true);
+  if (begins_an_exchange() && !cluster().alone() && runs_again(*decision)) watch(true);
   Insight::Use shape = shape_for(known ? decision->fingerprint : fingerprint_of(query), query);
   take_sample(shape, decision.get(), whole ? query : std::string_view(), {}, {});
   if (decision->begins && reads_on_replica()) {
     one_by_one_ = true;
     begin_ = query;
   }
+  // Until the failed transaction has ended, what comes behind cannot be told from what is only refused in it.
+  if (decision->ends && reads_on_replica() && status_ == pgwire::Status::failed) one_by_one_ = true;
   note_write(*decision);
   decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
@@ -353,7 +356,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     unnamed_fingerprint_ = known ? unnamed_decision_->fingerprint : fingerprint_of(query);
     unnamed_effects_ = known && unnamed_decision_->leaves_nothing ? Effects() : effects_of(query);
     has_unnamed_ = unnamed_here_ = true;
-    if (begins_an_exchange() && !cluster().alone() && only_reads(*unnamed_decision_)) watch(true);
+    if (begins_an_exchange() && !cluster().alone() && runs_again(*unnamed_decision_)) watch(true);
     decision_.reset();
     expect(Kind::parse);
     if (query.size() == parse->query.size()) {
@@ -380,7 +383,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     in_.consume(frame.size);
     return true;
   }
-  if (begins_an_exchange() && !cluster().alone() && only_reads(*statement->decision)) watch(true);
+  if (begins_an_exchange() && !cluster().alone() && runs_again(*statement->decision)) watch(true);
   if (!cluster().alone() && decision_of(frame, body)->refused) statement->refused.store(true);
   decision_.reset();
   const std::string its_name(parse->name);
@@ -437,7 +440,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   if (known == nullptr) {
     if (name.empty()) {
       if (begins_an_exchange() && !cluster().alone() && has_unnamed_ && unnamed_decision_ &&
-          only_reads(*unnamed_decision_))
+          runs_again(*unnamed_decision_))
         watch(true);
       ensure_unnamed();
       note(unnamed_effects_);
@@ -459,7 +462,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   if (!cluster().alone())
     note_write(*statement->decision, statement->refused.load() ? Refused::yes : Refused::no);
   if (pins_ == 0 && begins_an_exchange())
-    watch(!cluster().alone() && !statement->refused.load() && only_reads(*statement->decision));
+    watch(!cluster().alone() && !statement->refused.load() && runs_again(*statement->decision));
   if (attempt_) attempt_->statement = statement;
   begin_by_bind(*statement->decision, statement->query);
   decision_.reset();
@@ -486,6 +489,8 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
 
 // Once it is executed, what comes next is of a transaction.
 void Session::begin_by_bind(const Decision& decision, std::string_view text) {
+  if (reads_on_replica() && decision.ends && status_ == pgwire::Status::failed)
+    attempt_->ends_failed = true;
   if (!decision.begins || !reads_on_replica()) return;
   attempt_->begins = true;
   begin_ = text;
