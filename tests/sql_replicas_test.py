@@ -402,6 +402,21 @@ class Replicas(SqlScenario):
         self.assertIn("25006", [error_of(body)[:5] for kind, body in answer if kind == b"E"])
         self.assertEqual([self.cluster.superuser(locks, node=node) for node in ("primary", "replica1", "replica2")], ["0", "0", "0"])
 
+    def test_a_pipeline_that_prepares_a_read_and_then_a_write_is_answered_in_full(self):
+        server = self.start()
+        wire = self.wire(server)
+        wire.query("CREATE TABLE IF NOT EXISTS batched (n int)")
+        for turn in range(10):
+            eventually(lambda: wire.values(WHERE)[0] in self.replica_ports)
+            wire.send_all(parse(f"r{turn}", f"SELECT {turn}"), (b"D", f"Sr{turn}\0".encode()), parse(f"w{turn}", f"INSERT INTO batched VALUES ({turn})"), (b"D", f"Sw{turn}\0".encode()), SYNC)
+            self.assertEqual(kinds(wire.until_ready()), "1tT1tnZ")
+            wire.send_all(bind(f"r{turn}"), execute(), bind(f"w{turn}"), execute(), SYNC)
+            self.assertEqual(kinds(wire.until_ready()), "2DC2CZ")
+            eventually(lambda: wire.values(WHERE)[0] in self.replica_ports)
+            wire.send_all(parse("", WHERE), parse(f"x{turn}", f"INSERT INTO batched VALUES ({turn} + 100)"), bind(f"x{turn}"), execute(), SYNC)
+            self.assertEqual(kinds(wire.until_ready()), "112CZ")
+        self.assertEqual(wire.values("SELECT count(*) FROM batched"), ["20"])
+
     def test_what_an_administrator_ends_on_a_replica_is_ended(self):
         server = self.start()
         wire = self.wire(server)

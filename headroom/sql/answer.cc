@@ -247,6 +247,7 @@ void Session::take_error(std::string_view body) {
     pop();
   }
   discarding_ = outstanding() == 0;
+  if (discarding_) one_by_one_ = false;  // what was to be waited for does not come
 }
 
 void Session::take_ready(pgwire::Status status) {
@@ -258,6 +259,7 @@ void Session::take_ready(pgwire::Status status) {
   statement_since_ = now;
   pop();
   if (own) {
+    if (leaving_) let_go();  // what the replica has answered of the exchange that goes on elsewhere
     if (leaving_ && failed_)
       refusing_ = true;  // to the end of the exchange that the client has not ended yet
     if (leaving_) failed_ = false;

@@ -1,6 +1,8 @@
 // What the client sends: looked at as far as need be, passed on as it came.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "headroom/base/assert.h"
 #include "headroom/sql/cached_reads.h"
 #include "headroom/sql/comment.h"
@@ -177,7 +179,8 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kSync:
       discarding_ = false;
       if (!copying_in_) expect(Kind::sync);  // a server that takes in a COPY ignores it
-      if (std::exchange(ends_pins_, false) || (attempt_ && (attempt_->begins || attempt_->ends_failed)))
+      if (std::exchange(ends_pins_, false) ||
+          (attempt_ && (attempt_->begins || attempt_->ends_failed)))
         one_by_one_ = true;
       break;
     case from::kCopyDone:
@@ -284,10 +287,10 @@ bool Session::close_statement(std::string_view name) {
   return true;
 }
 
-// What an error keeps the server from doing: from expected_[from] to the end of the exchange, the last first.
+// What an error keeps the server from doing: from expected_[from] to the Sync, the last first.
 void Session::undo_names(std::size_t from) {
   std::size_t end = from;
-  while (end < expected_.size() && !expected_[end].ends_by_ready()) ++end;
+  while (end < expected_.size() && expected_[end].kind != Kind::sync) ++end;
   while (end-- > from) {
     const Expected& each = expected_[end];
     if (each.name.empty() || !each.statement) continue;
@@ -367,6 +370,11 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     }
     return true;
   }
+  // Whether an earlier exchange has made or closed it is not known before that is answered.
+  const auto pending = std::ranges::find(expected_.begin() + static_cast<std::ptrdiff_t>(first_),
+                                         expected_.end(), parse->name, &Expected::name);
+  if (std::any_of(pending, expected_.end(), [](const Expected& e) { return e.kind == Kind::sync; }))
+    return false;
   if (const StatementPointer* known = statements_.find(parse->name)) {
     decision_.reset();
     // The server says what it thinks of a name that is there already.

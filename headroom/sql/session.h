@@ -63,9 +63,9 @@ struct Attempt {
   bool on_primary = false;
   bool reads =
       false;  // on the primary: nothing but plain reads, which may run once more if it is lost
-  bool begins = false;  // a transaction, in an exchange of the extended protocol
+  bool begins = false;       // a transaction, in an exchange of the extended protocol
   bool ends_failed = false;  // a transaction that has failed, in such an exchange
-  bool whole = true;    // sent is all there was
+  bool whole = true;         // sent is all there was
   bool answered = false;
   bool rows = false;   // among what is held, of one read
   bool bound = false;  // a portal is open
@@ -318,7 +318,8 @@ class Session {
   bool wants_replica_ = false;
   link::Position page_needs_;  // of a replica, for the read at hand; none: no page is made of it
   bool replanned_ = false;     // this exchange has been sent again already
-  std::optional<std::size_t> suspect_;  // has ended the connection with a read: is it going, or was only the read ended?
+  std::optional<std::size_t>
+      suspect_;  // has ended the connection with a read: is it going, or was only the read ended?
   bool stays_with_primary_ = false;  // for this exchange
   bool leaving_ = false;             // the replica, for what comes next
   bool one_by_one_ = false;          // what comes next waits until this exchange is answered
