@@ -37,6 +37,21 @@ class Prepared(SqlScenario):
             self.assertEqual(kinds(self.run_(wire, parse("", "SELECT 1/0"), bind(), execute(), parse("other", f"SELECT {turn}"), SYNC))[-2:], "EZ")
             self.assertEqual(kinds(self.run_(wire, bind("same"), execute(), close("same"), SYNC)), "2DC3Z")
 
+    def test_a_name_that_is_used_again_behind_an_error_is_the_second_one(self):
+        server = self.proxy(pool_size=2, pool_overflow=0)
+        wire = self.wire(server)
+        for turn in range(10):
+            name = f"s{turn}"
+            wire.send_all(execute("nothing"), parse(name, "SELECT 'a'"), SYNC, parse(name, "SELECT 'b'"), SYNC)
+            self.assertEqual([kinds(wire.until_ready()) for _ in range(2)], ["EZ", "1Z"])
+            answer = self.run_(wire, bind(name), execute(), SYNC)
+            self.assertEqual((kinds(answer), answer[1][1][6:]), ("2DCZ", b"b"))
+            # A query within an exchange that has failed is ignored up to the Sync, by the server and by us.
+            wire.send_all(parse("", "no statement"), (b"Q", b"DEALLOCATE ALL\0"), parse(name + "x", "SELECT 1"), SYNC)
+            self.assertEqual(kinds(wire.until_ready()), "EZ")
+            self.assertEqual(kinds(self.run_(wire, parse(name + "x", "SELECT 1"), SYNC)), "1Z")
+            self.assertEqual(kinds(self.run_(wire, bind(name), execute(), SYNC)), "2DCZ")
+
     def test_deallocate_in_a_transaction_that_has_failed_does_nothing(self):
         server = self.proxy(pool_size=1, pool_overflow=0)
         wire = self.wire(server)

@@ -344,6 +344,92 @@ class Replicas(SqlScenario):
         wire = self.wire(again)
         self.assertEqual({wire.values(f"SELECT {port} FROM plain")[0] for _ in range(20)}, {self.ports["primary"]})
 
+    def test_a_function_that_is_written_as_a_column_is_one(self):
+        self.cluster.superuser("""
+            CREATE TABLE bumped (n int); INSERT INTO bumped VALUES (0); GRANT ALL ON bumped TO booking;
+            CREATE FUNCTION raised(bumped) RETURNS int LANGUAGE sql VOLATILE AS 'UPDATE bumped SET n = n + 1 RETURNING n'""")
+        gate = self.gate()
+        server = self.proxy(port=gate.port, replicas=",".join(self.cluster.urls[name] for name in ("replica1", "replica2")))
+        self.ready(server)
+        wire = self.wire(server)
+        for node in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_pause()", node=node)
+        try:
+            turn = 0
+            for sql in ("SELECT bumped.raised FROM bumped", "SELECT (bumped).raised FROM bumped", "SELECT (b).raised FROM bumped b", "SELECT bumped.raised::text FROM bumped"):
+                for begin in ("BEGIN", ""):
+                    turn += 1
+                    for text in (begin, sql, "COMMIT" if begin else ""):
+                        self.assertNotIn("E", kinds(wire.query(text)))
+                    self.assertEqual(wire.values("SELECT n FROM bumped"), [str(turn)], sql)
+            # The primary is lost when it has done it, and before that is heard: in doubt, and not done twice.
+            gate.delay = 0.5
+            wire.send(b"Q", b"SELECT bumped.raised FROM bumped\0")
+            eventually(lambda: self.cluster.superuser("SELECT n FROM bumped") == str(turn + 1))
+            gate.delay = 0
+            gate.cut()
+            self.assertEqual(kinds(wire.until_ready()), "EZ")
+            self.assertEqual(self.cluster.superuser("SELECT n FROM bumped"), str(turn + 1))
+        finally:
+            for node in ("replica1", "replica2"):
+                self.cluster.superuser("SELECT pg_wal_replay_resume()", node=node)
+
+    def test_what_is_sent_behind_the_end_of_a_failed_transaction_is_looked_at_when_that_has_ended(self):
+        server = self.start()
+        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+        port = "(current_setting('port'))"
+        rollback = [parse("", "ROLLBACK"), bind(), execute()]
+        lock = [parse("", f"SELECT {port} FROM (SELECT pg_advisory_lock(4711)) x"), bind(), execute(), SYNC]
+        for first, then in (([(b"Q", b"ROLLBACK\0")], [(b"Q", f"SELECT {port} FROM (SELECT pg_advisory_lock(4711)) x\0".encode())]), ([*rollback, SYNC], lock),
+                            ([(b"Q", b"ROLLBACK\0")], lock), ([*rollback, SYNC], [(b"Q", f"SELECT {port} FROM (SELECT pg_advisory_lock(4711)) x\0".encode())])):
+            wire = self.wire(server)
+            wire.query("BEGIN READ ONLY")
+            self.assertIn(wire.values(WHERE)[0], self.replica_ports)
+            self.assertIn("E", kinds(wire.query("SELECT 1/(n-n) FROM (VALUES (1)) x(n)")))
+            wire.send_all(*first, *then)
+            self.assertEqual(wire.until_ready()[-1], (b"Z", b"I"))
+            answer = wire.until_ready()
+            self.assertEqual([body[6:].decode() for kind, body in answer if kind == b"D"], [self.ports["primary"]], answer)
+            self.assertEqual([self.cluster.superuser(locks, node=node) for node in ("primary", "replica1", "replica2")], ["1", "0", "0"])
+            wire.close()
+            eventually(lambda: self.cluster.superuser(locks) == "0")
+        # In one exchange with the end of it there is no server that could run it: it is refused, and nothing is locked.
+        wire = self.wire(server)
+        wire.query("BEGIN READ ONLY")
+        self.assertIn("E", kinds(wire.query("SELECT 1/(n-n) FROM (VALUES (1)) x(n)")))
+        wire.send_all(*rollback, *lock)
+        answer = wire.until_ready()
+        self.assertIn("25006", [error_of(body)[:5] for kind, body in answer if kind == b"E"])
+        self.assertEqual([self.cluster.superuser(locks, node=node) for node in ("primary", "replica1", "replica2")], ["0", "0", "0"])
+
+    def test_a_pipeline_that_prepares_a_read_and_then_a_write_is_answered_in_full(self):
+        server = self.start()
+        wire = self.wire(server)
+        wire.query("CREATE TABLE IF NOT EXISTS batched (n int)")
+        for turn in range(10):
+            eventually(lambda: wire.values(WHERE)[0] in self.replica_ports)
+            wire.send_all(parse(f"r{turn}", f"SELECT {turn}"), (b"D", f"Sr{turn}\0".encode()), parse(f"w{turn}", f"INSERT INTO batched VALUES ({turn})"), (b"D", f"Sw{turn}\0".encode()), SYNC)
+            self.assertEqual(kinds(wire.until_ready()), "1tT1tnZ")
+            wire.send_all(bind(f"r{turn}"), execute(), bind(f"w{turn}"), execute(), SYNC)
+            self.assertEqual(kinds(wire.until_ready()), "2DC2CZ")
+            eventually(lambda: wire.values(WHERE)[0] in self.replica_ports)
+            wire.send_all(parse("", WHERE), parse(f"x{turn}", f"INSERT INTO batched VALUES ({turn} + 100)"), bind(f"x{turn}"), execute(), SYNC)
+            self.assertEqual(kinds(wire.until_ready()), "112CZ")
+        self.assertEqual(wire.values("SELECT count(*) FROM batched"), ["20"])
+
+    def test_what_an_administrator_ends_on_a_replica_is_ended(self):
+        server = self.start()
+        wire = self.wire(server)
+        wire.send(b"Q", b"SELECT pg_sleep(20)\0")
+        running = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%sleep(20)%'"
+        where = eventually(lambda: next((node for node in ("replica1", "replica2") if self.cluster.superuser(running, node=node)), None))
+        self.cluster.superuser(f"SELECT pg_terminate_backend(({running}), 5000)", node=where)
+        answer = wire.until_ready()
+        self.assertEqual((kinds(answer), error_of(answer[0][1])[:5]), ("EZ", "57P01"))
+        for node in ("primary", "replica1", "replica2"):
+            self.assertEqual(self.cluster.superuser(running, node=node), "")
+        eventually(lambda: wire.values(WHERE)[0] in self.replica_ports)
+
     def test_a_query_that_is_wrong_is_said_once_where_nothing_is_newer_on_the_primary(self):
         server = self.start()
         wire = self.wire(server)

@@ -247,6 +247,7 @@ void Session::take_error(std::string_view body) {
     pop();
   }
   discarding_ = outstanding() == 0;
+  if (discarding_) one_by_one_ = false;  // what was to be waited for does not come
 }
 
 void Session::take_ready(pgwire::Status status) {
@@ -258,6 +259,7 @@ void Session::take_ready(pgwire::Status status) {
   statement_since_ = now;
   pop();
   if (own) {
+    if (leaving_) let_go();  // what the replica has answered of the exchange that goes on elsewhere
     if (leaving_ && failed_)
       refusing_ = true;  // to the end of the exchange that the client has not ended yet
     if (leaving_) failed_ = false;
@@ -310,8 +312,8 @@ void Session::end_pins(bool idle) {
 // of which nothing has been sent in part.
 void Session::server_lost(const Error& why) {
   if (reads_on_replica()) cluster().failed(server_at_);
-  const bool again = attempt_ && attempt_->reads && !replanned_;
-  if ((reads_on_replica() || again) && may_retry()) {
+  const bool again = attempt_ && !replanned_ && (reads_on_replica() || attempt_->reads);
+  if (again && may_retry()) {
     account_->lost.at(worker().index()).add();
     log::info("sql", "{}/{}: a server was lost with a read, another one is asked: {}",
               account_->database().name, user_, why.message);

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kEntry = 128;  // of a decision beside its names and its text
 
 std::size_t size_of(const Decision& decision) {
-  std::size_t bytes = sizeof decision;
+  std::size_t bytes = sizeof decision + decision.fields.capacity() * sizeof(std::uint64_t);
   for (const auto* names :
        {&decision.reads, &decision.writes, &decision.functions, &decision.applies}) {
     for (const ObjectName& each : *names)

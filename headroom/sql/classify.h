@@ -48,17 +48,18 @@ struct Decision {
   std::vector<ObjectName> functions{};  // called by name; what views and operators call is not seen
   std::vector<ObjectName>
       applies{};  // operators, and types that are cast to, as written: those of PostgreSQL's grammar are not listed
-  bool locks_rows = false;      // FOR UPDATE, FOR SHARE
-  bool writes_in_with = false;  // WITH x AS (INSERT ...)
-  bool into = false;            // SELECT INTO, CREATE TABLE AS
-  bool temporary = false;       // makes a temporary table
-  bool samples = false;         // TABLESAMPLE
-  bool clock = false;           // CURRENT_DATE and its kind, 'now'
-  bool identity = false;        // CURRENT_USER and its kind
-  bool explains = false;        // EXPLAIN of it
-  bool copies = false;          // COPY
-  bool begins = false;          // BEGIN, START TRANSACTION among them
-  bool ends = false;            // COMMIT, ROLLBACK, PREPARE TRANSACTION, COMMIT PREPARED among them
+  std::vector<std::uint64_t> fields{};  // hash64() of each name behind a point: a.b may be b(a)
+  bool locks_rows = false;              // FOR UPDATE, FOR SHARE
+  bool writes_in_with = false;          // WITH x AS (INSERT ...)
+  bool into = false;                    // SELECT INTO, CREATE TABLE AS
+  bool temporary = false;               // makes a temporary table
+  bool samples = false;                 // TABLESAMPLE
+  bool clock = false;                   // CURRENT_DATE and its kind, 'now'
+  bool identity = false;                // CURRENT_USER and its kind
+  bool explains = false;                // EXPLAIN of it
+  bool copies = false;                  // COPY
+  bool begins = false;                  // BEGIN, START TRANSACTION among them
+  bool ends = false;  // COMMIT, ROLLBACK, PREPARE TRANSACTION, COMMIT PREPARED among them
   bool local_state =
       false;  // reads what is a server's own: pg_stat_..., pg_locks, temporary tables, cursors
   bool hinted_primary = false;  // /* headroom:primary */

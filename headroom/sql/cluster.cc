@@ -15,7 +15,8 @@ constexpr Duration kAnswer = 1s;    // for a server's answer to its watch
 constexpr Duration kRetry = 200ms;  // between tries to reach it
 constexpr Duration kSamplesKept = 60s;
 constexpr Duration kFunctionsKept = 60s;
-constexpr std::uint64_t kPage = 8192;  // of the log
+constexpr Duration kFunctionsRest = 1s;  // between looks whether they have changed
+constexpr std::uint64_t kPage = 8192;    // of the log
 constexpr std::uint64_t kPageHeader = 24, kSegmentHeader = 40;
 
 // In recovery: how far it has replayed, and the timeline it follows. received_tli may be hidden, then the control file's will do.
@@ -25,6 +26,18 @@ CASE WHEN pg_catalog.pg_is_in_recovery() THEN GREATEST((SELECT received_tli FROM
   (SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()), (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()))
 ELSE ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::pg_catalog.bit(32)::pg_catalog.int4 END,
 (SELECT system_identifier FROM pg_catalog.pg_control_system()))";
+
+// Differs when what Functions::kQuery reads does; temporary relations, which come and go, do not count.
+constexpr std::string_view kCatalogueState =
+    R"(SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', number, newest), ',') FROM (
+SELECT pg_catalog.count(*) AS number, pg_catalog.max(xmin::pg_catalog.text::pg_catalog.int8) AS newest FROM pg_catalog.pg_proc
+UNION ALL SELECT pg_catalog.count(*), pg_catalog.max(xmin::pg_catalog.text::pg_catalog.int8) FROM pg_catalog.pg_operator
+UNION ALL SELECT pg_catalog.count(*), pg_catalog.max(xmin::pg_catalog.text::pg_catalog.int8) FROM pg_catalog.pg_cast
+UNION ALL SELECT pg_catalog.count(*), pg_catalog.max(xmin::pg_catalog.text::pg_catalog.int8) FROM pg_catalog.pg_policy
+UNION ALL SELECT pg_catalog.count(*), pg_catalog.max(xmin::pg_catalog.text::pg_catalog.int8) FROM pg_catalog.pg_constraint WHERE contypid <> 0
+UNION ALL SELECT pg_catalog.count(*), pg_catalog.max(r.xmin::pg_catalog.text::pg_catalog.int8) FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class WHERE c.relpersistence <> 't'
+UNION ALL SELECT pg_catalog.count(*), pg_catalog.max(xmin::pg_catalog.text::pg_catalog.int8) FROM pg_catalog.pg_class
+ WHERE relpersistence <> 't' AND (relkind IN ('S', 'v', 'm') OR relrowsecurity)) states)";
 
 std::optional<std::uint64_t> parse_lsn(std::string_view text) {
   const std::size_t slash = text.find('/');
@@ -99,6 +112,7 @@ net::Task<> Cluster::watch(std::size_t server) {
   One& one = *servers_[server];
   const postgres::Target& to = one.route.target;
   const postgres::Credentials who{.user = to.user, .password = to.password, .md5 = {}, .keys = {}};
+  postgres::Rows catalogue;  // as its functions were read
   while (!group_->stopped()) {
     const TimePoint deadline = Clock::now() + kAnswer;
     auto connection =
@@ -111,9 +125,20 @@ net::Task<> Cluster::watch(std::size_t server) {
         why = looked.error();
         break;
       }
-      if (server == primary() && (functions_as_of_ != schema_changes_.load() ||
-                                  Clock::now() - functions_read_ > kFunctionsKept))
-        co_await read_functions(**connection);
+      const Duration rested = Clock::now() - functions_read_;
+      if (server == primary() && rested > kFunctionsRest &&
+          (functions_as_of_ != schema_changes_.load() || rested > kFunctionsKept)) {
+        const std::uint64_t as_of = schema_changes_.load();
+        auto state = co_await postgres::ask(**connection, std::string(kCatalogueState),
+                                            Clock::now() + kAnswer);
+        if (state && *state == catalogue && functions_[0]) {
+          functions_as_of_ = as_of;
+          functions_read_ = Clock::now();
+        } else {
+          catalogue = state ? std::move(*state) : postgres::Rows();
+          co_await read_functions(**connection);
+        }
+      }
       (void)co_await net::sleep(*group_, options_.check);
     }
     if (group_->stopped()) break;

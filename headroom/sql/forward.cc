@@ -1,6 +1,8 @@
 // What the client sends: looked at as far as need be, passed on as it came.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "headroom/base/assert.h"
 #include "headroom/sql/cached_reads.h"
 #include "headroom/sql/comment.h"
@@ -177,7 +179,9 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kSync:
       discarding_ = false;
       if (!copying_in_) expect(Kind::sync);  // a server that takes in a COPY ignores it
-      if (std::exchange(ends_pins_, false) || (attempt_ && attempt_->begins)) one_by_one_ = true;
+      if (std::exchange(ends_pins_, false) ||
+          (attempt_ && (attempt_->begins || attempt_->ends_failed)))
+        one_by_one_ = true;
       break;
     case from::kCopyDone:
     case from::kCopyFail:
@@ -241,13 +245,15 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   }
   if (attempt_) attempt_->text = query;
   if (cached_) cached_->sent(whole ? std::optional(query) : std::nullopt);
-  if (begins_an_exchange() && !cluster().alone() && only_reads(*decision)) watch(true);
+  if (begins_an_exchange() && !cluster().alone() && runs_again(*decision)) watch(true);
   Insight::Use shape = shape_for(known ? decision->fingerprint : fingerprint_of(query), query);
   take_sample(shape, decision.get(), whole ? query : std::string_view(), {}, {});
   if (decision->begins && reads_on_replica()) {
     one_by_one_ = true;
     begin_ = query;
   }
+  // Until the failed transaction has ended, what comes behind cannot be told from what is only refused in it.
+  if (decision->ends && reads_on_replica() && status_ == pgwire::Status::failed) one_by_one_ = true;
   note_write(*decision);
   decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
@@ -282,10 +288,10 @@ bool Session::close_statement(std::string_view name) {
   return true;
 }
 
-// What an error keeps the server from doing: from expected_[from] to the end of the exchange, the last first.
+// What an error keeps the server from doing: from expected_[from] to the Sync, the last first.
 void Session::undo_names(std::size_t from) {
   std::size_t end = from;
-  while (end < expected_.size() && !expected_[end].ends_by_ready()) ++end;
+  while (end < expected_.size() && expected_[end].kind != Kind::sync) ++end;
   while (end-- > from) {
     const Expected& each = expected_[end];
     if (each.name.empty() || !each.statement) continue;
@@ -355,7 +361,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     unnamed_fingerprint_ = known ? unnamed_decision_->fingerprint : fingerprint_of(query);
     unnamed_effects_ = known && unnamed_decision_->leaves_nothing ? Effects() : effects_of(query);
     has_unnamed_ = unnamed_here_ = true;
-    if (begins_an_exchange() && !cluster().alone() && only_reads(*unnamed_decision_)) watch(true);
+    if (begins_an_exchange() && !cluster().alone() && runs_again(*unnamed_decision_)) watch(true);
     decision_.reset();
     expect(Kind::parse);
     if (query.size() == parse->query.size()) {
@@ -366,6 +372,11 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     }
     return true;
   }
+  // Whether an earlier exchange has made or closed it is not known before that is answered.
+  const auto pending = std::ranges::find(expected_.begin() + static_cast<std::ptrdiff_t>(first_),
+                                         expected_.end(), parse->name, &Expected::name);
+  if (std::any_of(pending, expected_.end(), [](const Expected& e) { return e.kind == Kind::sync; }))
+    return false;
   if (const StatementPointer* known = statements_.find(parse->name)) {
     decision_.reset();
     // The server says what it thinks of a name that is there already.
@@ -382,7 +393,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     in_.consume(frame.size);
     return true;
   }
-  if (begins_an_exchange() && !cluster().alone() && only_reads(*statement->decision)) watch(true);
+  if (begins_an_exchange() && !cluster().alone() && runs_again(*statement->decision)) watch(true);
   if (!cluster().alone() && decision_of(frame, body)->refused) statement->refused.store(true);
   decision_.reset();
   const std::string its_name(parse->name);
@@ -439,7 +450,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   if (known == nullptr) {
     if (name.empty()) {
       if (begins_an_exchange() && !cluster().alone() && has_unnamed_ && unnamed_decision_ &&
-          only_reads(*unnamed_decision_))
+          runs_again(*unnamed_decision_))
         watch(true);
       ensure_unnamed();
       note(unnamed_effects_);
@@ -461,7 +472,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   if (!cluster().alone())
     note_write(*statement->decision, statement->refused.load() ? Refused::yes : Refused::no);
   if (pins_ == 0 && begins_an_exchange())
-    watch(!cluster().alone() && !statement->refused.load() && only_reads(*statement->decision));
+    watch(!cluster().alone() && !statement->refused.load() && runs_again(*statement->decision));
   if (attempt_) attempt_->statement = statement;
   begin_by_bind(*statement->decision, statement->query);
   decision_.reset();
@@ -488,6 +499,8 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
 
 // Once it is executed, what comes next is of a transaction.
 void Session::begin_by_bind(const Decision& decision, std::string_view text) {
+  if (reads_on_replica() && decision.ends && status_ == pgwire::Status::failed)
+    attempt_->ends_failed = true;
   if (!decision.begins || !reads_on_replica()) return;
   attempt_->begins = true;
   begin_ = text;

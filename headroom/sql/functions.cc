@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "headroom/base/hash.h"
 #include "headroom/base/text.h"
 
 namespace headroom::sql {
@@ -18,45 +19,56 @@ WITH RECURSIVE f AS MATERIALIZED (SELECT p.oid, p.proname, (CASE
   WHEN p.proname IN ('pg_backend_pid', 'inet_server_addr', 'inet_server_port', 'pg_my_temp_schema', 'pg_is_other_temp_schema', 'pg_postmaster_start_time',
     'pg_conf_load_time', 'pg_trigger_depth', 'table_to_xml', 'schema_to_xml', 'database_to_xml') OR p.proname LIKE 'pg\_stat\_get%' OR p.proname LIKE 'pg\_cursor%'
     OR p.proname LIKE 'pg\_prepared\_%' THEN 'v'
-  ELSE p.provolatile END)::pg_catalog.text COLLATE pg_catalog."C" AS volatility
+  ELSE p.provolatile END)::pg_catalog.text COLLATE pg_catalog."C" AS volatility, n.nspname <> 'pg_catalog' AND p.provolatile <> 'i' AS unsure
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace),
 rules AS (SELECT r.oid, r.ev_class, r.ev_action::pg_catalog.text AS tree FROM pg_catalog.pg_rewrite r WHERE r.ev_type = '1' AND r.ev_class >= 16384),
 calls AS (SELECT ev_class AS what, tree, 'r' AS kind FROM rules
   UNION ALL SELECT polrelid, pg_catalog.concat(polqual::pg_catalog.text, polwithcheck::pg_catalog.text), 'r' FROM pg_catalog.pg_policy
   UNION ALL SELECT contypid, conbin::pg_catalog.text, 'd' FROM pg_catalog.pg_constraint WHERE contypid <> 0),
-bad AS MATERIALIZED (SELECT DISTINCT c.what, c.kind FROM calls c,
-  LATERAL pg_catalog.regexp_matches(c.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') m JOIN f ON f.oid = m[1]::pg_catalog.oid WHERE f.volatility = 'v'),
-relations AS (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relkind = 'S' OR (c.relkind = 'v' AND c.oid < 16384
+risks AS MATERIALIZED (SELECT oid, proname, CASE volatility WHEN 'v' THEN 'v' ELSE 'u' END COLLATE pg_catalog."C" AS risk FROM f WHERE volatility = 'v' OR unsure),
+bad AS MATERIALIZED (SELECT c.what, c.kind, pg_catalog.max(f.risk) AS risk FROM calls c,
+  LATERAL pg_catalog.regexp_matches(c.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') m JOIN risks f ON f.oid = m[1]::pg_catalog.oid GROUP BY 1, 2),
+relations AS (SELECT c.oid, 'v' COLLATE pg_catalog."C" AS risk FROM pg_catalog.pg_class c WHERE c.relkind = 'S' OR (c.relkind = 'v' AND c.oid < 16384
     AND c.relname ~ '^pg_(stat|locks|sequences|cursors|prepared_|replication_|settings|file_settings|hba_file|ident_file|shmem_|backend_memory)')
-  UNION SELECT what FROM bad WHERE kind = 'r'
-  UNION SELECT u.ev_class FROM relations, (SELECT rules.ev_class, d.refobjid FROM rules JOIN pg_catalog.pg_depend d ON d.objid = rules.oid
+  UNION SELECT what, risk FROM bad WHERE kind = 'r'
+  UNION SELECT u.ev_class, relations.risk FROM relations, (SELECT rules.ev_class, d.refobjid FROM rules JOIN pg_catalog.pg_depend d ON d.objid = rules.oid
     AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> rules.ev_class) u
     WHERE u.refobjid = relations.oid),
-casts AS (SELECT c.casttarget, c.castcontext FROM pg_catalog.pg_cast c JOIN f ON f.oid = c.castfunc WHERE f.volatility = 'v')
+casts AS (SELECT c.casttarget, c.castcontext, f.risk FROM pg_catalog.pg_cast c JOIN risks f ON f.oid = c.castfunc)
 (SELECT proname, pg_catalog.max(volatility) FROM f GROUP BY 1 LIMIT 9001)
-UNION ALL SELECT E'\n', pg_catalog.string_agg(DISTINCT c.relname::pg_catalog.text, E'\n') FROM pg_catalog.pg_class c JOIN relations ON relations.oid = c.oid
-UNION ALL SELECT E'\r', pg_catalog.string_agg(DISTINCT name::pg_catalog.text, E'\n') FROM (SELECT o.oprname AS name FROM pg_catalog.pg_operator o JOIN f ON f.oid = o.oprcode
-    WHERE f.volatility = 'v' UNION SELECT t.typname FROM pg_catalog.pg_type t WHERE t.oid IN (SELECT what FROM bad WHERE kind = 'd' UNION SELECT casttarget FROM casts)) applied
-UNION ALL SELECT E'\t', 't' WHERE EXISTS (SELECT FROM casts WHERE castcontext <> 'e'))";
+UNION ALL SELECT E'\nr' || risk, pg_catalog.string_agg(DISTINCT c.relname::pg_catalog.text, E'\n') FROM pg_catalog.pg_class c JOIN relations ON relations.oid = c.oid GROUP BY risk
+UNION ALL SELECT E'\na' || risk, pg_catalog.string_agg(DISTINCT name::pg_catalog.text, E'\n') FROM (SELECT o.oprname AS name, f.risk FROM pg_catalog.pg_operator o JOIN risks f ON f.oid = o.oprcode
+    UNION SELECT t.typname, k.risk FROM pg_catalog.pg_type t JOIN (SELECT what, risk FROM bad WHERE kind = 'd' UNION SELECT casttarget, risk FROM casts) k ON k.what = t.oid) applied GROUP BY risk
+UNION ALL SELECT E'\nc' || risk, pg_catalog.string_agg(DISTINCT proname::pg_catalog.text, E'\n') FROM risks
+  WHERE EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0] WHERE p.oid = risks.oid AND p.pronargs > 0
+    AND p.pronargs - p.pronargdefaults <= 1 AND t.typtype IN ('c', 'd', 'p')) GROUP BY risk
+UNION ALL SELECT E'\nfu', pg_catalog.string_agg(DISTINCT proname::pg_catalog.text, E'\n') FROM f WHERE unsure
+UNION ALL SELECT E'\ni' || risk, 't' FROM casts WHERE castcontext <> 'e' GROUP BY risk)";
 
+// A row of names is "\n", what they are, and 'v' or 'u': of what is volatile, or not known to do nothing.
 Functions::Functions(const postgres::Rows& rows) {
-  if (rows.size() > kMostFunctions + 3) return;
-  const auto add_names = [](Names& names, const std::string& lines) {
-    for (const std::string_view name : text::split(lines, '\n')) names.emplace(name);
-  };
+  if (rows.size() > kMostFunctions + 10) return;
   for (const auto& row : rows) {
     if (row.size() != 2 || !row[0] || !row[1]) continue;
-    const std::string& worst = *row[1];
-    if (*row[0] == "\n")
-      add_names(relations_, worst);
-    else if (*row[0] == "\r")
-      add_names(applied_, worst);
-    else if (*row[0] == "\t")
-      unwritten_casts_ = true;
-    else
-      by_name_[*row[0]] = worst == "i"   ? Volatility::immutable
-                          : worst == "s" ? Volatility::stable
-                                         : Volatility::is_volatile;
+    const std::string& name = *row[0];
+    const std::string& said = *row[1];
+    if (name.size() != 3 || name[0] != '\n') {
+      by_name_[name] = said == "i"   ? Volatility::immutable
+                       : said == "s" ? Volatility::stable
+                                     : Volatility::is_volatile;
+      continue;
+    }
+    // What is volatile is unsure as well.
+    for (Callers* callers : {&unsure_, &volatile_}) {
+      if (callers == &volatile_ && name[2] != 'v') continue;
+      if (name[1] == 'i') callers->unwritten_casts = true;
+      for (const std::string_view each : text::split(said, '\n')) {
+        if (name[1] == 'r') callers->relations.emplace(each);
+        if (name[1] == 'a') callers->applied.emplace(each);
+        if (name[1] == 'c') callers->fields.emplace(hash64(each));
+        if (name[1] == 'f') callers->functions.emplace(each);
+      }
+    }
   }
 }
 
@@ -65,15 +77,27 @@ Functions::Volatility Functions::of(std::string_view name) const {
   return found == by_name_.end() ? Volatility::is_volatile : found->second;
 }
 
-bool Functions::only_reads(const Decision& decision) const {
-  const auto is_one_of = [](const Names& names) {
+bool Functions::Callers::any_of(const Decision& decision) const {
+  const auto among = [](const Names& names) {
     return [&names](const ObjectName& each) { return names.contains(each.name); };
   };
-  return !unwritten_casts_ && std::ranges::none_of(decision.reads, is_one_of(relations_)) &&
-         std::ranges::none_of(decision.applies, is_one_of(applied_)) &&
+  return unwritten_casts || std::ranges::any_of(decision.functions, among(functions)) ||
+         std::ranges::any_of(decision.reads, among(relations)) ||
+         std::ranges::any_of(decision.applies, among(applied)) ||
+         (!fields.empty() && std::ranges::any_of(decision.fields, [this](std::uint64_t hash) {
+           return fields.contains(hash);
+         }));
+}
+
+bool Functions::only_reads(const Decision& decision) const {
+  return !volatile_.any_of(decision) &&
          std::ranges::all_of(decision.functions, [this](const ObjectName& each) {
            return of(each.name) != Volatility::is_volatile;
          });
+}
+
+bool Functions::runs_again(const Decision& decision) const {
+  return only_reads(decision) && !unsure_.any_of(decision);
 }
 
 }  // namespace headroom::sql

@@ -4,7 +4,9 @@
 // Invariants: (1) of functions of one name, in whatever schema, the most volatile one counts, as search_path may choose any; (2) what is
 //   not known is volatile; (3) volatile functions of PostgreSQL that only look (random, pg_sleep, sizes) count as stable, and stable ones that
 //   tell of one server (pg_backend_pid, statistics) as volatile; (4) so do sequences, whose copies are ahead, and views, row-level security policies,
-//   operators, casts and domains' checks that call what is volatile, views of such views among them; of casts that nobody writes each read may be one.
+//   operators, casts and domains' checks that call what is volatile, views of such views among them, and functions of one row that are written as its
+//   columns; of casts that nobody writes each read may be one; (5) what calls functions of users' own that are not immutable may do something all the
+//   same, as these may call others: it runs no second time.
 // Limits: kMostFunctions names; beyond that none is known.
 #pragma once
 
@@ -31,6 +33,8 @@ class Functions {
   [[nodiscard]] Volatility of(std::string_view name) const;
   // Whether a replica may run this plain read.
   [[nodiscard]] bool only_reads(const Decision& decision) const;
+  // Whether it may run once more where it is not known whether it has run.
+  [[nodiscard]] bool runs_again(const Decision& decision) const;
   [[nodiscard]] std::size_t size() const { return by_name_.size(); }
 
  private:
@@ -42,8 +46,14 @@ class Functions {
   };
   using Names = std::unordered_set<std::string, Hash, std::equal_to<>>;
   std::unordered_map<std::string, Volatility, Hash, std::equal_to<>> by_name_;
-  Names relations_, applied_;  // of invariant (4)
-  bool unwritten_casts_ = false;
+  // What calls something that does more than read, by name.
+  struct Callers {
+    Names functions, relations, applied;
+    std::unordered_set<std::uint64_t> fields;  // hash64() of the names
+    bool unwritten_casts = false;
+    [[nodiscard]] bool any_of(const Decision& decision) const;
+  };
+  Callers volatile_, unsure_;  // of invariants (4) and (5)
 };
 
 }  // namespace headroom::sql

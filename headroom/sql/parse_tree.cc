@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "headroom/base/hash.h"
 #include "headroom/sql/lexer.h"
 
 // The library's variables are one a thread, which PostgreSQL's headers do not know; they redefine printf and its kin, so they come last.
@@ -132,6 +133,21 @@ void applies(Walk& walk, const List* name) {
     add(walk, walk.decision.applies, schema, strVal(list_nth(name, parts - 1)));
 }
 
+// A function of one row may be written as its column.
+void takes_field(Walk& walk, const Node* name) {
+  if (!IsA(name, String) || walk.too_much) return;
+  const std::uint64_t hash = hash64(strVal(name));
+  for (const std::uint64_t known : walk.decision.fields) {
+    if (known == hash) return;
+    if (++walk.compared > kMostCompared) walk.too_much = true;
+  }
+  walk.decision.fields.push_back(hash);
+}
+void takes_fields(Walk& walk, const List* names, int first) {
+  for (int i = first; i < list_length(names); ++i)
+    takes_field(walk, static_cast<const Node*>(list_nth(names, i)));
+}
+
 bool visit(Node* node, void* context);
 bool descend(Walk& walk, Node* node) {
   return raw_expression_tree_walker(
@@ -205,6 +221,10 @@ bool visit_one(Walk& walk, Node* node) {
     case T_RangeVar: reads(walk, reinterpret_cast<RangeVar*>(node)); return false;
     case T_RangeTableSample: walk.decision.samples = true; break;
     case T_FuncCall: calls(walk, reinterpret_cast<FuncCall*>(node)); break;
+    case T_ColumnRef: takes_fields(walk, reinterpret_cast<ColumnRef*>(node)->fields, 1); break;
+    case T_A_Indirection:
+      takes_fields(walk, reinterpret_cast<A_Indirection*>(node)->indirection, 0);
+      break;
     case T_A_Expr: applies(walk, reinterpret_cast<A_Expr*>(node)->name); break;
     case T_TypeCast: {
       const TypeName* type = reinterpret_cast<TypeCast*>(node)->typeName;

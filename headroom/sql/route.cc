@@ -19,6 +19,7 @@ namespace from_server = pgwire::from_server;
 constexpr std::size_t kMostKept =
     64U << 10U;  // of what would have to be sent again, and of answers held
 constexpr Duration kLookAgain = 10ms;
+constexpr Duration kGoing = 200ms;  // within which a server that goes is heard to go
 
 // These say nothing that another server would not say as well.
 bool says_nothing(char type) {
@@ -45,6 +46,12 @@ bool Session::only_reads(const Decision& decision) const {
   if (!decision.plain_read()) return false;
   const Functions* known = account_->cluster().functions(part_.group.worker());
   return known != nullptr && known->only_reads(decision);
+}
+
+bool Session::runs_again(const Decision& decision) const {
+  if (!decision.plain_read()) return false;
+  const Functions* known = account_->cluster().functions(part_.group.worker());
+  return known != nullptr && known->runs_again(decision);
 }
 
 // Of a Query or a Parse. A message that is not whole may do anything, and what is long where there is only one server is not parsed for nothing.
@@ -113,6 +120,9 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
   };
   // Only its end is heard; what comes behind that in the same text is for the primary.
   if (status_ == pgwire::Status::failed) {
+    if (attempt_ && attempt_->ends_failed &&
+        (frame.type == from_client::kParse || frame.type == from_client::kBind))
+      return false;
     if (frame.type != from_client::kQuery || !whole) return true;
     const DecisionPointer decision = decision_of(frame, body);
     return decision->statements <= 1 || !decision->ends;
@@ -364,10 +374,20 @@ void Session::watch(bool reads) {
   attempt_->reads = reads;
 }
 
-// A server that ends or goes down says so.
-bool Session::lost_read(const pgwire::Report& report) const {
-  return attempt_->reads && !replanned_ && report.sqlstate.starts_with("57P0") &&
-         (report.severity == "FATAL" || report.severity == "PANIC");
+// Who has ended the connection of a read that is to run once more: an administrator, who wants it to end, or a server that goes, which its watch
+// then hears as well.
+net::Task<bool> Session::is_gone() {
+  const TimePoint until = Clock::now() + kGoing + 2 * room_.options().replica_check;
+  const std::size_t server = *suspect_;
+  suspect_.reset();
+  waiting_ = true;
+  while (cluster().answers(server) && Clock::now() < until && !cancelled_ && !ended_ &&
+         !client_gone()) {
+    auto woken = co_await event_.wait(Clock::now() + kLookAgain);
+    if (!woken && woken.error().code == Errc::cancelled) break;
+  }
+  waiting_ = false;
+  co_return !cluster().answers(server);
 }
 
 bool Session::may_retry() const {
@@ -384,7 +404,11 @@ bool Session::retries_after(std::string_view error) {
   if (status_ == pgwire::Status::failed) return false;
   if (in_replica_transaction() && report->sqlstate == "25006")
     return false;  // as the primary would
-  if (attempt_->on_primary && lost_read(*report)) {
+  const bool ends = report->severity == "FATAL" || report->severity == "PANIC";
+  if (ends && (replanned_ || (attempt_->on_primary && !attempt_->reads))) return false;
+  if (ends) {
+    if (reads_on_replica()) cluster().failed(server_at_);
+    if (report->sqlstate == "57P01") suspect_ = server_at_;
     retry(false);
     return true;
   }
@@ -404,9 +428,7 @@ bool Session::retries_after(std::string_view error) {
     if (attempt_->statement) attempt_->statement->refused.store(true);
     if (!text.empty()) part_.classifier.learn(text);
   }
-  const bool ends = report->severity == "FATAL" || report->severity == "PANIC";
-  if (ends) cluster().failed(server_at_);
-  retry(!ends);
+  retry(true);
   return true;
 }
 
@@ -443,7 +465,7 @@ void Session::retry(bool server_is_good) {
   if (in_transaction) resume_ = begin_;
   failed_ = discarding_ = copying_in_ = unnamed_here_ = unsynced_ = false;
   stays_with_primary_ = !lost;  // a replica may have it by now
-  replanned_ = replanned_ || lost;
+  replanned_ = replanned_ || !server_is_good;
   if (cached_) cached_->begins_again();
 }
 
@@ -470,7 +492,7 @@ void Session::servers_changed() {
       server_lost({Errc::unavailable, "another server has become the primary"});
     return event_.set();
   }
-  if (!reads_on_replica() || cluster().answers(server_at_) || !may_retry()) return;
+  if (!reads_on_replica() || cluster().answers(server_at_) || replanned_ || !may_retry()) return;
   log::info("sql", "{}/{}: a replica does not answer, the primary is asked",
             account_->database().name, user_);
   retry(false);

@@ -364,7 +364,7 @@ void Session::settle_in(std::unique_ptr<postgres::Server> server) {
 
 // An idle connection of this worker, if there is one.
 bool Session::acquire_now() {
-  if (!cluster().ready()) return false;
+  if (!cluster().ready() || suspect_) return false;
   if (wants_replica_) return take_replica_now();
   const std::size_t primary = cluster().primary();
   auto server = account_->pool(primary).take_now(worker());
@@ -378,6 +378,11 @@ bool Session::acquire_now() {
 net::Task<> Session::acquire() {
   wants_server_ = false;
   cancelled_ = false;
+  if (suspect_ && !co_await is_gone()) {
+    const pgwire::Report ended{.sqlstate = "57P01",
+                               .message = "the connection was ended by an administrator"};
+    co_return unserved({Errc::unavailable, ended.message}, ended);
+  }
   if (!cluster().ready()) {
     const bool known = co_await know_primary();
     if (!known) co_return;

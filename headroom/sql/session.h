@@ -63,8 +63,9 @@ struct Attempt {
   bool on_primary = false;
   bool reads =
       false;  // on the primary: nothing but plain reads, which may run once more if it is lost
-  bool begins = false;  // a transaction, in an exchange of the extended protocol
-  bool whole = true;    // sent is all there was
+  bool begins = false;       // a transaction, in an exchange of the extended protocol
+  bool ends_failed = false;  // a transaction that has failed, in such an exchange
+  bool whole = true;         // sent is all there was
   bool answered = false;
   bool rows = false;   // among what is held, of one read
   bool bound = false;  // a portal is open
@@ -202,6 +203,7 @@ class Session {
   [[nodiscard]] Cluster& cluster() { return account_->cluster(); }
   [[nodiscard]] postgres::Pool& pool_here() { return account_->pool(server_at_); }
   [[nodiscard]] bool only_reads(const Decision& decision) const;
+  [[nodiscard]] bool runs_again(const Decision& decision) const;
   [[nodiscard]] const DecisionPointer& decision_of(const pgwire::Frame& frame,
                                                    std::string_view body);
   [[nodiscard]] bool fits_replica(const pgwire::Frame& frame, std::string_view body);
@@ -225,7 +227,7 @@ class Session {
   [[nodiscard]] bool reads_on_replica() const { return attempt_ && !attempt_->on_primary; }
   void watch(bool reads);
   [[nodiscard]] bool begins_an_exchange() const;
-  [[nodiscard]] bool lost_read(const pgwire::Report& report) const;
+  [[nodiscard]] net::Task<bool> is_gone();
   void let_go();
   void flushed();
   void answered_on_replica();
@@ -316,6 +318,8 @@ class Session {
   bool wants_replica_ = false;
   link::Position page_needs_;  // of a replica, for the read at hand; none: no page is made of it
   bool replanned_ = false;     // this exchange has been sent again already
+  std::optional<std::size_t>
+      suspect_;  // has ended the connection with a read: is it going, or was only the read ended?
   bool stays_with_primary_ = false;  // for this exchange
   bool leaving_ = false;             // the replica, for what comes next
   bool one_by_one_ = false;          // what comes next waits until this exchange is answered

@@ -70,14 +70,12 @@ std::vector<std::string> Session::names() const {
 
 // Before it is sent: from now on this session's reads are for the primary, until it is known how far the log has come with it.
 void Session::note_write(const Decision& decision, Refused refused) {
+  if (attempt_ && attempt_->reads) attempt_->reads = runs_again(decision);
   const bool more = stays_with_primary_ || refused == Refused::yes;
   if (cluster().alone() || reads_on_replica() || (only_reads(decision) && !more)) return;
   if ((decision.its_class == Class::session || decision.its_class == Class::transaction) &&
-      decision.functions.empty()) {
-    if (attempt_) attempt_->reads = false;
+      decision.functions.empty())
     return;
-  }
-  if (attempt_) attempt_->reads = false;
   wrote_ = true;
   changed_schema_ = changed_schema_ || decision.its_class >= Class::schema;
   for (std::string& name : names()) {
