@@ -194,6 +194,7 @@ depends_on = ["errors"]
                            (rule + 'metric = "headroom_edge_all_errors_total"\nfigure = "p95"\n', "'headroom_edge_all_errors_total' is a counter, which has no p95"),
                            (rule + 'metric = "headroom_edge_requests_total"\nfigure = "rate"\nwhere = ["rout:a"]\n', "has no label 'rout'; it has route, class"),
                            (rule + 'metric = "headroom_edge_request_seconds"\ndepends_on = ["databse-down"]\n', "there is no rule of the name 'databse-down'"),
+                           (rule + 'metric = "headroom_edge_request_seconds"\ndepends_on = ["other"]\n' + rule.replace("mine", "other") + 'metric = "headroom_edge_request_seconds"\ndepends_on = ["mine"]\n', "leads back to the rule itself"),
                            ('[monitor.alerting]\noff = ["cpus"]\n', "there is no rule of the name 'cpus'"),
                            ('[[monitor.objectives]]\nname = "mine"\nmost = "1s"\nmetric = "headroom_edge_all_errors_total"\n', "is a counter"),
                            ('[monitor.alerting]\nwebhook = "ftp://me:HOOKPW@nowhere"\n', "expected an http:// or https:// URL")):

@@ -249,6 +249,14 @@ class Dashboard(Browsing):
         other = self.page(self.server.token("operator"))
         self.assertEqual(other.run("return (await fetch('/api/v1/audit')).status"), 403)
 
+    def test_who_comes_back_again_and_again_finds_plots_each_time(self):
+        self.load(1)
+        page = self.page(self.server.token("viewer"))
+        for _ in range(9):  # more than a browser has connections for one address
+            page.go("about:blank")
+            page.go(self.url + "/")
+            self.until(page, "document.querySelectorAll('.chart canvas').length >= 2", 10)
+
     def test_the_keyboard_is_enough(self):
         page = self.page(self.server.token("operator"))
         self.load(0.3)

@@ -139,6 +139,7 @@ class Kubernetes(Files):
         served = {name: {port["name"] for port in documents["Service", name]["spec"]["ports"]} for name in ("headroom", "headroom-internal")}
         self.assertEqual(served, {"headroom": {"http"}, "headroom-internal": {"admin", "postgres", "tasks"}}, "what is put in front of headroom publishes the edge alone")
         for text, why in (('[sql]\npostgres = "postgres://app:hunter2@db/app"\n', "HEADROOM_SQL_POSTGRES"), ('[tasks]\npassword = "hunter3"\n', "HEADROOM_TASKS_PASSWORD"),
+                          ('[monitor.alerting]\nwebhook = "https://hooks.example/hunter5"\n', "HEADROOM_MONITOR_ALERTING_WEBHOOK"),
                           ('[[admin.tokens]]\nname = "ci"\nrole = "viewer"\nsecret = "hr_hunter4"\n', "keep it out of the file")):
             done = run("export", "kubernetes", "--set", IMAGE, "--config", self.settings(text))
             self.assertEqual((done.returncode, done.stdout), (2, ""))

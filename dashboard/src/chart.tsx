@@ -1,5 +1,5 @@
 // A plot of metrics over time: history by range, refreshed as time goes on, with marks where something was changed.
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
 import { type Curve, history } from './api'
@@ -97,7 +97,7 @@ function options(width: number, labels: string[], show: (value: number | null) =
   const axis = { stroke: style('--muted'), grid: { stroke: style('--grid'), width: 1 }, ticks: { show: false }, font: '11px system-ui, sans-serif' }
   return {
     width, height: 170, cursor: { y: false }, legend: { live: true },
-    scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max((high ?? 0) * 1.1, 1e-6)] } },
+    scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high ? Math.max(high * 1.1, 1e-6) : 1] } },
     axes: [{ ...axis, space: 70, size: 26, values: times }, { ...axis, size: 62, ...(show === bytes ? { incrs: binary } : {}), values: (_, ticks) => ticks.map((tick) => show(tick)) }],
     series: [{ value: '{HH}:{mm}:{ss}' }, ...labels.map((label, i) => ({ label, stroke: style(colours[i % colours.length]), width: 1.5, points: { show: true, size: 3, filter: alone }, spanGaps: false, value: (_: uPlot, value: number | null) => show(value) }))],
     hooks: {
@@ -128,7 +128,7 @@ export function Chart(props: { label: string; lines: Line[]; by?: string; range:
     dark.addEventListener('change', turn)
     return () => dark.removeEventListener('change', turn)
   }, [])
-  useEffect(() => {
+  useLayoutEffect(() => {
     let ended = false
     let timer = 0
     shape.current = ''

@@ -1,5 +1,5 @@
 // The overview of each second: the first by a request, then over one stream for the whole page.
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useState } from 'preact/hooks'
 import { get } from './api'
 
 export interface Latency { mean: number; p50: number; p90: number; p95: number; p99: number }
@@ -35,22 +35,36 @@ function tell(now: Now) {
   listeners.forEach((listener) => listener(now))
 }
 
-export function begin() {
-  if (source) return
+// A browser has six connections for one address, and each stream holds one: only a page that somebody sees has a stream.
+let wanted = false
+function open() {
+  if (!wanted || source || document.hidden) return
   get<Now>('/api/v1/now').then(tell, () => {})
   source = new EventSource('/api/v1/live')
   source.onmessage = (event) => tell(JSON.parse(event.data))
   source.onerror = () => { get('/api/v1/session').catch(() => {}) } // a session that has ended is noticed here
 }
-export function end() {
+function shut() {
   source?.close()
   source = null
+}
+addEventListener('pagehide', shut)
+addEventListener('pageshow', open)
+document.addEventListener('visibilitychange', () => { if (document.hidden) shut(); else open() })
+
+export function begin() {
+  wanted = true
+  open()
+}
+export function end() {
+  wanted = false
+  shut()
   latest = null
 }
 
 export function useNow(): Now | null {
   const [now, set] = useState(latest)
-  useEffect(() => {
+  useLayoutEffect(() => {
     listeners.add(set)
     if (latest) set(latest) // what came since this was rendered
     return () => { listeners.delete(set) }

@@ -1,6 +1,6 @@
 // The dashboard: signing in, the frame around the pages, which page is shown.
 import { type ComponentType, render } from 'preact'
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useState } from 'preact/hooks'
 import { call, get, onSignedOut, post, type Who } from './api'
 import { begin, end, useNow } from './live'
 import { Badge } from './parts'
@@ -78,7 +78,7 @@ function Frame(props: { who: Who; out: () => void }) {
       <div class="body">
         <header class="top">
           <h1>{title}</h1>
-          {now && <Badge state={now.state}>{now.ready ? (now.state === 'ok' ? 'healthy' : now.state) : now.stage}</Badge>}
+          {now && <Badge state={now.state === 'ok' && firing > 0 ? 'degraded' : now.state}>{now.ready ? (now.state !== 'ok' ? now.state : firing > 0 ? 'alert' : 'healthy') : now.stage}</Badge>}
           <span class="space" />
           <label>Range <select value={range} onChange={(event) => setRange((event.target as HTMLSelectElement).value)}>{ranges.map(([value, text]) => <option value={value}>{text}</option>)}</select></label>
           <span class="who">{props.who.name} ({props.who.role})</span>
@@ -99,11 +99,12 @@ function App() {
     say(await call('DELETE', '/api/v1/session').then(() => '', (problem) => `The session could not be ended: ${(problem as Error).message}`))
     set(null)
   }
-  useEffect(() => {
+  // Before the browser paints what is not there yet: the first plot stands frames sooner.
+  useLayoutEffect(() => {
     onSignedOut(() => { end(); set(null) })
     get<Who>('/api/v1/session').then(set, () => set(null))
   }, [])
-  useEffect(() => { if (who) begin() }, [who])
+  useLayoutEffect(() => { if (who) begin() }, [who])
   if (who === undefined) return null
   if (who === null) return <SignIn signed={set} said={said} />
   return <Frame who={who} out={out} />

@@ -76,7 +76,7 @@ Result<Identity> Access::identify_secret(std::string_view token_or_jwt, WallTime
     return identity;
   }
   auto identity = tokens_->find(token_or_jwt, now);
-  if (!identity) return refuse("the token is not known, or no longer");
+  if (!identity) return refuse("the token is not known, or is no longer good");
   return std::move(*identity);
 }
 

@@ -143,7 +143,7 @@ Result<Identity> TokenStore::find(std::string_view plain, WallTime now) {
   auto entries = live_entries();
   if (!entries) return pass(entries);
   auto found = TokenTable(std::move(*entries)).find(plain, now);
-  if (!found) return fail(Errc::unauthorized, "the token is not known, or no longer");
+  if (!found) return fail(Errc::unauthorized, "the token is not known, or is no longer good");
   return std::move(*found);
 }
 

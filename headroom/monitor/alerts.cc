@@ -19,6 +19,7 @@ CREATE TABLE events(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, n
 )",
                                                   R"(
 ALTER TABLE alerts ADD COLUMN critical_since INTEGER NOT NULL DEFAULT 0;
+UPDATE alerts SET told = severity WHERE told;
 )"};
 
 // All curves of a range merged in time; counters and histograms in one, gauges each by itself.
@@ -158,7 +159,7 @@ void Alerts::adopt() {
 void Alerts::retire(Watched& each, std::int64_t now) {
   if (!database_) return;
   const bool fires = each.watch.state() == AlertState::firing;
-  if (fires) keep(each, now, AlertChange::resolved);
+  if (fires || each.told != Severity::none) keep(each, now, AlertChange::resolved);
   if (auto gone = database_->run("DELETE FROM alerts WHERE name = ?", each.rule.name); !gone)
     log::warn("monitor", "alert {}: {}", each.rule.name, gone.error().message);
 }
@@ -177,6 +178,13 @@ std::vector<net::HealthReport> Alerts::health() const {
 }
 
 Result<> Alerts::load() {
+  std::vector<std::unique_ptr<Watched>> gone;  // their rules were taken away meanwhile
+  if (auto read = load_rows(gone); !read) return read;
+  for (const auto& each : gone) retire(*each, last_tick_ > 0 ? last_tick_ : unix_seconds());
+  return {};
+}
+
+Result<> Alerts::load_rows(std::vector<std::unique_ptr<Watched>>& gone) {
   auto all = database_->prepare(
       "SELECT name, state, severity, since, beyond_since, wanted, wanted_since, flaps, "
       "silenced_until, told, began, critical_since FROM alerts");
@@ -188,7 +196,13 @@ Result<> Alerts::load() {
     const auto name = all->column<std::string>(0);
     const auto found =
         std::ranges::find_if(rules_, [&](const auto& each) { return each->rule.name == name; });
-    if (found == rules_.end()) continue;
+    if (found == rules_.end()) {
+      AlertOptions rule;
+      rule.name = name;
+      rule.summary = "Its rule is no longer there.";
+      gone.push_back(std::make_unique<Watched>(std::move(rule)));
+    }
+    Watched& each = found == rules_.end() ? *gone.back() : **found;
     AlertWatch::Memory memory;
     memory.state = static_cast<AlertState>(all->column<int>(1));
     memory.severity = static_cast<Severity>(all->column<int>(2));
@@ -199,9 +213,9 @@ Result<> Alerts::load() {
     memory.flaps = numbers(all->column<std::string_view>(7));
     memory.began = all->column<std::int64_t>(10);
     memory.critical_since = all->column<std::int64_t>(11);
-    (*found)->watch.remember(std::move(memory));
-    (*found)->silenced_until = all->column<std::int64_t>(8);
-    (*found)->told = all->column<bool>(9);
+    each.watch.remember(std::move(memory));
+    each.silenced_until = all->column<std::int64_t>(8);
+    each.told = static_cast<Severity>(all->column<int>(9));
   }
 }
 
@@ -246,12 +260,14 @@ void Alerts::look(Watched& each, std::int64_t now) {
   if (each.silenced_until != 0 && each.silenced_until <= now) each.silenced_until = 0;
   const bool quiet = each.silenced_until > now || !muted_by(each).empty();
   const bool fires = each.watch.state() == AlertState::firing;
-  const bool late = !quiet && fires && !each.told && !change;
-  const bool owed = !fires && each.told && !change;  // that it is over, which could not be written
-  if (late || owed) {
-    keep(each, now, late ? AlertChange::fired : AlertChange::resolved);
-  } else if (change || before != each.watch.state()) {
-    keep(each, now, change);
+  if (change) return keep(each, now, change);
+  if (fires && !quiet && each.told != each.watch.severity()) {
+    // What happened while nobody was to hear of it.
+    keep(each, now, each.told == Severity::none ? AlertChange::fired : AlertChange::changed);
+  } else if (!fires && each.told != Severity::none) {
+    keep(each, now, AlertChange::resolved);  // which could not be written
+  } else if (before != each.watch.state()) {
+    keep(each, now, std::nullopt);
   }
 }
 
@@ -259,9 +275,14 @@ void Alerts::look(Watched& each, std::int64_t now) {
 void Alerts::keep(Watched& each, std::int64_t now, std::optional<AlertChange> change) {
   const bool quiet = each.silenced_until > now || !muted_by(each).empty();
   const bool resolved = change == AlertChange::resolved;
-  const bool tell = change && (resolved ? each.told : !quiet);
-  const bool told_before = each.told;
-  if (change) each.told = resolved ? false : each.told || tell;
+  const bool tell = change && (resolved ? each.told != Severity::none : !quiet);
+  if (change == AlertChange::changed && tell && each.told == Severity::none)
+    change = AlertChange::fired;  // for who hears of it now
+  const Severity told_before = each.told;
+  if (resolved)
+    each.told = Severity::none;
+  else if (tell)
+    each.told = each.watch.severity();
   const auto written = [&]() -> Result<> {
     auto transaction = sqlite::Transaction::begin(*database_);
     if (!transaction) return pass(transaction);
@@ -289,11 +310,11 @@ Result<> Alerts::store(const Watched& each) {
   const auto& memory = each.watch.memory();
   std::string flaps;
   for (const std::int64_t at : memory.flaps) flaps += std::to_string(at) + " ";
-  return database_->run("INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-                        each.rule.name, static_cast<int>(memory.state),
-                        static_cast<int>(memory.severity), memory.since, memory.beyond_since,
-                        static_cast<int>(memory.wanted), memory.wanted_since, flaps,
-                        each.silenced_until, each.told, memory.began, memory.critical_since);
+  return database_->run(
+      "INSERT OR REPLACE INTO alerts VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", each.rule.name,
+      static_cast<int>(memory.state), static_cast<int>(memory.severity), memory.since,
+      memory.beyond_since, static_cast<int>(memory.wanted), memory.wanted_since, flaps,
+      each.silenced_until, static_cast<int>(each.told), memory.began, memory.critical_since);
 }
 
 Result<> Alerts::store_event(const Watched& each, std::int64_t now, AlertChange change, bool tell) {

@@ -78,11 +78,12 @@ class Alerts final : public net::Health {
     AlertWatch watch;
     std::optional<double> value;
     std::int64_t silenced_until = 0;
-    std::int64_t next = 0;  // when it is looked at again: long windows move slowly
-    bool told = false;      // somebody has been told that it fires
+    std::int64_t next = 0;           // when it is looked at again: long windows move slowly
+    Severity told = Severity::none;  // what it is as far as others know
     explicit Watched(AlertOptions given) : rule(std::move(given)), watch(rule) {}
   };
   [[nodiscard]] Result<> load();
+  [[nodiscard]] Result<> load_rows(std::vector<std::unique_ptr<Watched>>& gone);
   void adopt();
   void retire(Watched& each, std::int64_t now);
   [[nodiscard]] std::string muted_by(const Watched& each) const;

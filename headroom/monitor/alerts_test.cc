@@ -183,6 +183,43 @@ TEST_F(AlertsTest, ARestartKeepsWhatFiresAndIsToldOnce) {
   EXPECT_THAT(told(), ElementsAre("one fired", "one resolved"));
 }
 
+TEST_F(AlertsTest, WhatGotWorseWhileSilencedIsToldWhenTheSilenceEnds) {
+  AlertOptions two = rule("one", "a");
+  two.critical = 20;
+  begin({two});
+  a = 15;
+  pass_seconds(20);
+  EXPECT_THAT(told(), ElementsAre("one fired"));
+  ASSERT_TRUE(alerts->silence("one", now + 60));
+  a = 25;
+  pass_seconds(30);
+  EXPECT_EQ(status("one").severity, Severity::critical);
+  EXPECT_THAT(told(), ElementsAre("one fired"));
+  pass_seconds(40);
+  EXPECT_THAT(told(), ElementsAre("one fired", "one changed"));
+  EXPECT_EQ(alerts->outbox(10)->back().severity, Severity::critical);
+  pass_seconds(40);
+  EXPECT_EQ(told().size(), 2U);
+  a = 0;
+  pass_seconds(40);
+  EXPECT_EQ(told().back(), "one resolved");
+}
+
+TEST_F(AlertsTest, ARuleThatIsGoneAfterARestartIsResolvedForWhoWasTold) {
+  begin({rule("one", "a"), rule("muted", "b")});
+  a = b = 15;
+  ASSERT_TRUE(alerts->silence("muted", now + 3600));
+  pass_seconds(20);
+  EXPECT_THAT(told(), ElementsAre("one fired"));
+  alerts.reset();
+  begin({});
+  EXPECT_THAT(told(), ElementsAre("one fired", "one resolved"));
+  alerts.reset();
+  begin({rule("one", "a")});
+  pass_seconds(20);
+  EXPECT_THAT(told(), ElementsAre("one fired", "one resolved", "one fired"));
+}
+
 TEST_F(AlertsTest, NoDataIsAStateOfItsOwnWhereTheRuleSaysSo) {
   AlertOptions absent = rule("absent", "nowhere");
   absent.no_data = NoData::fire;

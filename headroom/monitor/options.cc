@@ -176,6 +176,26 @@ config::Section<ObjectiveOptions> objectives_section() {
   return s;
 }
 
+// Alerts that explain each other would mute each other for ever.
+Result<> check_circles(const std::vector<AlertOptions>& rules) {
+  for (const AlertOptions& first : rules) {
+    std::vector<std::string> next = first.depends_on;
+    std::set<std::string> seen;
+    while (!next.empty()) {
+      const std::string name = std::move(next.back());
+      next.pop_back();
+      if (name == first.name)
+        return fail(Errc::invalid, fmt::format("rule '{}', 'depends_on': it leads back to the rule "
+                                               "itself, so that each would mute the other",
+                                               first.name));
+      if (!seen.insert(name).second) continue;
+      const auto found = std::ranges::find(rules, name, &AlertOptions::name);
+      if (found != rules.end()) std::ranges::copy(found->depends_on, std::back_inserter(next));
+    }
+  }
+  return {};
+}
+
 // Each rule once, and what `off` and `depends_on` name among the rules written and the standard ones.
 Result<> check_names(const AlertingOptions& alerting) {
   std::set<std::string_view> known;
@@ -196,7 +216,7 @@ Result<> check_names(const AlertingOptions& alerting) {
       if (!known.contains(name)) return unknown("rule '" + rule.name + "', 'depends_on'", name);
     }
   }
-  return {};
+  return check_circles(alerts_in_force(alerting));
 }
 
 config::Section<AlertingOptions> alerting_section() {

@@ -253,7 +253,8 @@ net::Task<bool> AlertSender::send() {
   const bool taken = answer && answer->status / 100 == 2;
   const bool too_old = events.back().at + kTooOld < unix_seconds();
   if (!taken) {
-    log::warn("monitor", "{} alerts could not be sent{}: {}", events.size(),
+    log::warn("monitor", "{} could not be sent{}: {}",
+              events.size() == 1 ? "an alert" : fmt::format("{} alerts", events.size()),
               too_old ? " for a day, and are dropped" : ", trying again",
               answer ? fmt::format("status {}", answer->status) : answer.error().message);
     if (!too_old) co_return false;

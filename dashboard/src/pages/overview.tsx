@@ -29,6 +29,7 @@ export function Overview(props: PageProps) {
   const well = verdict(now)
   const room = left(now)
   const minute = now.last_minute
+  const asked = !!minute?.requests.total // without requests there is no time and no share of errors
   const why = now.explanations
   const targets = now.objectives ?? []
   return (
@@ -37,8 +38,8 @@ export function Overview(props: PageProps) {
       <Tiles>
         <Tile label="Headroom left" value={room.value} note={room.text} state={room.state} />
         <Tile label="Requests, last minute" value={`${short(minute?.requests.per_second)} /s`} note={`${number(minute?.requests.total)} requests; ${number(now.requests.in_flight)} in flight, ${count(now.connections, 'connection')}`} />
-        <Tile label="p99, last minute" value={ms(minute?.requests.latency_ms.p99)} note={why?.latency} />
-        <Tile label="Errors, last minute" value={percent(minute?.requests.error_rate, 2)} note={why?.errors} state={(minute?.requests.error_rate ?? 0) > 5 ? 'bad' : (minute?.requests.error_rate ?? 0) > 1 ? 'warn' : ''} />
+        <Tile label="p99, last minute" value={asked ? ms(minute?.requests.latency_ms.p99) : '–'} note={why?.latency} />
+        <Tile label="Errors, last minute" value={asked ? percent(minute?.requests.error_rate, 2) : '–'} note={why?.errors} state={(minute?.requests.error_rate ?? 0) > 5 ? 'bad' : (minute?.requests.error_rate ?? 0) > 1 ? 'warn' : ''} />
         <Tile label="Cache hits, last minute" value={percent(minute?.cache.hit_rate)} note={why?.cache} />
       </Tiles>
       <div class="grid">

@@ -84,7 +84,7 @@ export function Realtime(props: PageProps) {
         <Tiles>
           <Tile label="Connections" value={number(value.connections)} note={Object.entries(value.connections_by_face).filter(([, each]) => each).map(([face, each]) => `${number(each)} ${face}`).join(', ') || 'nobody is connected'} />
           <Tile label="Channels" value={number(value.channels)} note={count(value.subscriptions, 'subscription')} />
-          <Tile label="Delivery p99" value={ms(value.delivery.p99_ms)} note={`${number(value.delivered)} deliveries since the start; batches wait up to 100 ms by design`} />
+          <Tile label="Delivery p99" value={value.delivered ? ms(value.delivery.p99_ms) : '–'} note={`${number(value.delivered)} deliveries since the start; batches wait up to 100 ms by design`} />
           <Tile label="Slow readers" value={number(value.blocked)} note={`${count(sum(value.dropped), 'message')} dropped for them`} state={value.blocked > 0 ? 'warn' : ''} />
           {value.recoveries && <Tile label="Recovered" value={number(value.recoveries.recovered)} note={`reconnections got what they had missed; ${number(value.recoveries.lost)} could not`} />}
         </Tiles>

@@ -95,7 +95,7 @@ export function Tasks(props: PageProps) {
           <Tile label="Done" value={number(all.done)} note={`${number(all.pushed)} pushed since the store was made`} />
           <Tile label="Retrying" value={number(all.retrying)} note={`${number(all.failed)} failures; ${number(all.scheduled)} scheduled for later`} state={all.retrying > 0 ? 'warn' : ''} />
           <Tile label="Dead" value={number(all.dead)} note={all.dead ? 'all retries used up: look at their failures, retry or remove them' : 'none has used up its retries'} state={all.dead > 0 ? 'bad' : ''} />
-          <Tile label="Run time p95" value={ms(all.run_time.p95_s * 1000)} note={`mean ${ms(all.run_time.mean_s * 1000)}; they wait ${ms(all.wait_time.p95_s * 1000)} (p95) for a worker`} />
+          <Tile label="Run time p95" value={all.run_time.count ? ms(all.run_time.p95_s * 1000) : '–'} note={`mean ${ms(all.run_time.mean_s * 1000)}; they wait ${ms(all.wait_time.p95_s * 1000)} (p95) for a worker`} />
         </Tiles>
       )}
       <div class="grid">
