@@ -151,18 +151,23 @@ class TakeOver(Scenario):
 
     def test_an_old_one_that_dies_when_it_has_handed_all_over_stops_nobody(self):
         self.state_dir.mkdir(mode=0o700, exist_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listens, tell = os.pipe()
+        old = os.fork()
+        if old == 0:  # hands its lock over, then is gone before the new one is ready
+            listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             listening.bind(str(self.state_dir / "control.sock"))
             listening.listen()
-            old = os.fork()
-            if old == 0:  # hands its lock over, then is gone before the new one is ready
-                lock = os.open(self.state_dir, os.O_RDONLY | os.O_DIRECTORY)
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                peer = listening.accept()[0]
-                peer.recv(1000)
-                socket.send_fds(peer, [b'{"lock":true}'], [lock])
-                peer.send(b'{"end":true}')
-                os._exit(0)
+            os.write(tell, b".")
+            lock = os.open(self.state_dir, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            peer = listening.accept()[0]
+            peer.recv(1000)
+            socket.send_fds(peer, [b'{"lock":true}'], [lock])
+            peer.send(b'{"end":true}')
+            os._exit(0)
+        self.assertEqual(os.read(listens, 1), b".")
+        os.close(listens)
+        os.close(tell)
         new = self.headroom([self.upstream()], arguments=["--take-over"], wait=False)
         self.assertEqual(os.waitpid(old, 0)[1], 0)
         new.wait_ready()
