@@ -2,7 +2,8 @@
 //
 //   idle      opens and subscribes, says {"ready": ...} and waits for a line: the caller measures memory
 //   fanout    one channel: a message, and the next when all have it, for --duration
-//   personal  a channel for each: --rate messages a second over all, in turn; --rates 250,5000 one after the other, a line each
+//   personal  a channel for each, or --channels for all: --rate messages a second over all of them, in turn; --rates 250,5000 one after the
+//             other, a line each
 //   stalled   one channel at --rate: for a tenth of --duration all read, then of ten clients one takes nothing; a line after each, and one
 //             between them when those are full
 //
@@ -32,6 +33,7 @@ struct Plan {
   int pid = 0;
   std::size_t bytes = 256;
   double rate = 1000;
+  std::size_t channels = 0;  // 0: one for each
   double duration = 5;
   std::vector<double> rates{};
 };
@@ -160,22 +162,25 @@ class Pace {
 };
 
 void personal(Plan plan) {
-  const auto channel = [](std::size_t i) { return fmt::format("public-p{}", i); };
+  const std::size_t count = plan.channels == 0 ? plan.clients.connections : plan.channels;
+  const std::size_t listeners = plan.clients.connections / count;
+  const auto channel = [count](std::size_t i) { return fmt::format("public-p{}", i % count); };
   plan.clients.channel = channel;
   Clients clients(plan.clients);
   clients.open();
   std::vector<std::string> channels;
-  for (std::size_t i = 0; i < plan.clients.connections; ++i) channels.push_back(channel(i));
+  for (std::size_t i = 0; i < count; ++i) channels.push_back(channel(i));
   Pace pace(clients, plan, std::move(channels));
   if (plan.rates.empty()) plan.rates = {plan.rate};
   for (const double rate : plan.rates) {
     clients.received = 0;
-    (void)pace.wait_for(pace.run(rate, 1), 2);
+    (void)pace.wait_for(pace.run(rate, 1) * listeners, 2);
     reset(clients);
     Measured m;
     const double cpu = cpu_seconds(plan.pid);
     const TimePoint start = Clock::now();
-    m.published = m.expected = pace.run(rate, plan.duration);
+    m.published = pace.run(rate, plan.duration);
+    m.expected = m.published * listeners;
     m.seconds = headroom::seconds(Clock::now() - start);
     const bool all = pace.wait_for(m.expected, 10);
     m.cpu = cpu_seconds(plan.pid) - cpu;
@@ -237,6 +242,8 @@ int main(int argc, char** argv) {
       ->transform(CLI::CheckedTransformer(faces));
   app.add_option("--pid", plan.pid, "of the server, whose CPU time is read");
   app.add_option("--bytes", plan.bytes, "of a message's data");
+  app.add_option("--channels", plan.channels,
+                 "personal: so many for all, of which the connections are a multiple");
   app.add_option("--rate", plan.rate, "personal, stalled: messages a second");
   app.add_option("--rates", plan.rates, "personal: several, one after the other")->delimiter(',');
   app.add_option("--duration", plan.duration, "seconds");
