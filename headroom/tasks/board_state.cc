@@ -69,9 +69,10 @@ Result<> Board::load(const Now& now) {
   if (auto restored = restore_leases(now); !restored) return restored;
   if (auto restored = restore_schedules(now); !restored) return restored;
   for (auto& [id, each] : lanes_) {
-    // As many as fit: a word may come of what was leased before a crash, and that lay first.
+    // Of a queue as many as fit: a word may come of what was leased before a crash, and that lay first.
+    const bool queued = id >= kFirstQueue;
     while (each->spilled() > 0 && each->held() < kMostHeld &&
-           (each->held() == 0 || bytes_ < options_.memory_limit.count / 2)) {
+           (each->held() == 0 || (queued && bytes_ < options_.memory_limit.count / 2))) {
       if (auto filled = refill(*each, each->held() + 1); !filled) return filled;
     }
   }
