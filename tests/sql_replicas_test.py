@@ -322,6 +322,7 @@ class Replicas(SqlScenario):
             CREATE VIEW quietly AS SELECT quiet(n, n) AS n FROM plain; CREATE VIEW above AS SELECT n + 1 AS n FROM quietly; CREATE VIEW harmless AS SELECT n FROM plain;
             CREATE VIEW monitored AS SELECT count(*) AS n FROM pg_stat_activity;
             CREATE SEQUENCE viewed_n; CREATE VIEW numbers AS SELECT last_value AS n FROM viewed_n;
+            CREATE VIEW domained AS SELECT t::looked AS t FROM plain;
             CREATE TYPE pair AS (a int, b int); CREATE FUNCTION pair_of(t text) RETURNS pair LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN (1, 2)::pair; END';
             CREATE CAST (text AS pair) WITH FUNCTION pair_of(text);
             GRANT SELECT ON ALL TABLES IN SCHEMA public TO booking""")
@@ -331,7 +332,7 @@ class Replicas(SqlScenario):
         for sql in (f"SELECT {port} FROM plain", f"SELECT {port} FROM plain WHERE n + 1 = 2 AND t::text = 'a'", f"SELECT {port} FROM harmless"):
             eventually(lambda sql=sql: wire.values(sql)[0] in self.replica_ports, what=sql)
         for sql in (f"SELECT {port} WHERE 1 <+> 2 = 1", f"SELECT {port} FROM plain WHERE t::looked = 'a'", f"SELECT {port} FROM plain ORDER BY n OPERATOR(public.<+>) 1", f"SELECT {port} FROM guarded",
-                    f"SELECT {port} FROM quietly", f"SELECT {port} FROM above", f"SELECT {port} FROM monitored", f"SELECT {port} FROM numbers", f"SELECT {port} FROM plain WHERE ('x'::text)::pair IS NOT NULL"):
+                    f"SELECT {port} FROM quietly", f"SELECT {port} FROM above", f"SELECT {port} FROM domained", f"SELECT {port} FROM monitored", f"SELECT {port} FROM numbers", f"SELECT {port} FROM plain WHERE ('x'::text)::pair IS NOT NULL"):
             self.assertEqual({wire.values(sql)[0] for _ in range(4)}, {self.ports["primary"]}, sql)
         for name, wanted in (("in_hot_standby", "off"), ("transaction_read_only", "off")):
             self.assertEqual({wire.values(f"SELECT current_setting('{name}')")[0] for _ in range(6)}, {wanted})
