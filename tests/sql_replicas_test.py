@@ -1,5 +1,6 @@
 """Reads on replicas: which statements go there, what a client sees of it (nothing), and what becomes of it while servers come and go."""
 
+import pathlib
 import threading
 import unittest
 
@@ -417,6 +418,25 @@ class Replicas(SqlScenario):
             wire.send_all(parse("", WHERE), parse(f"x{turn}", f"INSERT INTO batched VALUES ({turn} + 100)"), bind(f"x{turn}"), execute(), SYNC)
             self.assertEqual(kinds(wire.until_ready()), "112CZ")
         self.assertEqual(wire.values("SELECT count(*) FROM batched"), ["20"])
+
+    def test_the_catalogue_is_read_again_only_when_it_has_changed(self):
+        server = self.start()
+        wire = self.wire(server)
+        self.cluster.superuser("CREATE PROCEDURE called() LANGUAGE sql AS 'SELECT 1'")
+        self.cluster.superuser("ALTER SYSTEM SET log_statement = 'all'")
+        self.addCleanup(lambda: (self.cluster.superuser("ALTER SYSTEM RESET log_statement"), self.cluster.superuser("SELECT pg_reload_conf()")))
+        self.cluster.superuser("SELECT pg_reload_conf()")
+        log = pathlib.Path(self.cluster.directory) / "primary.log"
+        looks, reads = (lambda text=text: log.read_text(errors="replace").count(text) for text in ("newest FROM pg_catalog.pg_proc", "WITH RECURSIVE f AS MATERIALIZED"))
+        wire.query("CALL called()")
+        eventually(lambda: reads() >= 1, what="the procedure is new")
+        before, looked = reads(), looks()
+        while looks() < looked + 3:  # what may have changed anything, over and over
+            for sql in ("CALL called()", "DO 'BEGIN END'", "CREATE TEMP TABLE IF NOT EXISTS passing (n int)", "CREATE TABLE IF NOT EXISTS passed (n int)"):
+                self.assertNotIn("E", kinds(wire.query(sql)))
+        self.assertEqual(reads(), before)
+        wire.query("CREATE FUNCTION fresh() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'")
+        eventually(lambda: reads() == before + 1, what="it is read again")
 
     def test_what_an_administrator_ends_on_a_replica_is_ended(self):
         server = self.start()
