@@ -1,5 +1,6 @@
 """Reads on replicas: which statements go there, what a client sees of it (nothing), and what becomes of it while servers come and go."""
 
+import pathlib
 import threading
 import unittest
 
@@ -322,6 +323,7 @@ class Replicas(SqlScenario):
             CREATE VIEW quietly AS SELECT quiet(n, n) AS n FROM plain; CREATE VIEW above AS SELECT n + 1 AS n FROM quietly; CREATE VIEW harmless AS SELECT n FROM plain;
             CREATE VIEW monitored AS SELECT count(*) AS n FROM pg_stat_activity;
             CREATE SEQUENCE viewed_n; CREATE VIEW numbers AS SELECT last_value AS n FROM viewed_n;
+            CREATE VIEW domained AS SELECT t::looked AS t FROM plain;
             CREATE TYPE pair AS (a int, b int); CREATE FUNCTION pair_of(t text) RETURNS pair LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN (1, 2)::pair; END';
             CREATE CAST (text AS pair) WITH FUNCTION pair_of(text);
             GRANT SELECT ON ALL TABLES IN SCHEMA public TO booking""")
@@ -331,7 +333,7 @@ class Replicas(SqlScenario):
         for sql in (f"SELECT {port} FROM plain", f"SELECT {port} FROM plain WHERE n + 1 = 2 AND t::text = 'a'", f"SELECT {port} FROM harmless"):
             eventually(lambda sql=sql: wire.values(sql)[0] in self.replica_ports, what=sql)
         for sql in (f"SELECT {port} WHERE 1 <+> 2 = 1", f"SELECT {port} FROM plain WHERE t::looked = 'a'", f"SELECT {port} FROM plain ORDER BY n OPERATOR(public.<+>) 1", f"SELECT {port} FROM guarded",
-                    f"SELECT {port} FROM quietly", f"SELECT {port} FROM above", f"SELECT {port} FROM monitored", f"SELECT {port} FROM numbers", f"SELECT {port} FROM plain WHERE ('x'::text)::pair IS NOT NULL"):
+                    f"SELECT {port} FROM quietly", f"SELECT {port} FROM above", f"SELECT {port} FROM domained", f"SELECT {port} FROM monitored", f"SELECT {port} FROM numbers", f"SELECT {port} FROM plain WHERE ('x'::text)::pair IS NOT NULL"):
             self.assertEqual({wire.values(sql)[0] for _ in range(4)}, {self.ports["primary"]}, sql)
         for name, wanted in (("in_hot_standby", "off"), ("transaction_read_only", "off")):
             self.assertEqual({wire.values(f"SELECT current_setting('{name}')")[0] for _ in range(6)}, {wanted})
@@ -416,6 +418,25 @@ class Replicas(SqlScenario):
             wire.send_all(parse("", WHERE), parse(f"x{turn}", f"INSERT INTO batched VALUES ({turn} + 100)"), bind(f"x{turn}"), execute(), SYNC)
             self.assertEqual(kinds(wire.until_ready()), "112CZ")
         self.assertEqual(wire.values("SELECT count(*) FROM batched"), ["20"])
+
+    def test_the_catalogue_is_read_again_only_when_it_has_changed(self):
+        server = self.start()
+        wire = self.wire(server)
+        self.cluster.superuser("CREATE PROCEDURE called() LANGUAGE sql AS 'SELECT 1'")
+        self.cluster.superuser("ALTER SYSTEM SET log_statement = 'all'")
+        self.addCleanup(lambda: (self.cluster.superuser("ALTER SYSTEM RESET log_statement"), self.cluster.superuser("SELECT pg_reload_conf()")))
+        self.cluster.superuser("SELECT pg_reload_conf()")
+        log = pathlib.Path(self.cluster.directory) / "primary.log"
+        looks, reads = (lambda text=text: log.read_text(errors="replace").count(text) for text in ("newest FROM pg_catalog.pg_proc", "WITH RECURSIVE f AS MATERIALIZED"))
+        wire.query("CALL called()")
+        eventually(lambda: reads() >= 1, what="the procedure is new")
+        before, looked = reads(), looks()
+        while looks() < looked + 3:  # what may have changed anything, over and over
+            for sql in ("CALL called()", "DO 'BEGIN END'", "CREATE TEMP TABLE IF NOT EXISTS passing (n int)", "CREATE TABLE IF NOT EXISTS passed (n int)"):
+                self.assertNotIn("E", kinds(wire.query(sql)))
+        self.assertEqual(reads(), before)
+        wire.query("CREATE FUNCTION fresh() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'")
+        eventually(lambda: reads() == before + 1, what="it is read again")
 
     def test_what_an_administrator_ends_on_a_replica_is_ended(self):
         server = self.start()

@@ -31,6 +31,7 @@ bad AS MATERIALIZED (SELECT c.what, c.kind, pg_catalog.max(f.risk) AS risk FROM 
 relations AS (SELECT c.oid, 'v' COLLATE pg_catalog."C" AS risk FROM pg_catalog.pg_class c WHERE c.relkind = 'S' OR (c.relkind = 'v' AND c.oid < 16384
     AND c.relname ~ '^pg_(stat|locks|sequences|cursors|prepared_|replication_|settings|file_settings|hba_file|ident_file|shmem_|backend_memory)')
   UNION SELECT what, risk FROM bad WHERE kind = 'r'
+  UNION SELECT c.what, d.risk FROM bad d JOIN calls c ON d.kind = 'd' AND c.kind = 'r' AND c.tree ~ pg_catalog.concat(':resulttype ', d.what, ' ')
   UNION SELECT u.ev_class, relations.risk FROM relations, (SELECT rules.ev_class, d.refobjid FROM rules JOIN pg_catalog.pg_depend d ON d.objid = rules.oid
     AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> rules.ev_class) u
     WHERE u.refobjid = relations.oid),
