@@ -486,21 +486,33 @@ net::Task<> Pool::open_one(net::Worker& worker) {
   if (made) give(worker, std::move(*made));
 }
 
+// Whether one may go and `least` stay: other workers decide at the same time. Who was told so says gone() when it has ended.
+bool Pool::may_go(std::size_t least) {
+  const std::scoped_lock lock(mutex_);
+  if (open_ <= least + going_) return false;
+  ++going_;
+  return true;
+}
+
+void Pool::gone() {
+  const std::scoped_lock lock(mutex_);
+  --going_;
+}
+
 void Pool::upkeep(net::Worker& worker) {
   Part& mine = part(worker);
   const TimePoint now = Clock::now();
-  std::size_t open = status().open;
   std::erase_if(mine.idle, [&](std::unique_ptr<Server>& server) {
     const Duration rested = elapsed(server->idle_since, now);
-    const bool surplus = is_wanted_elsewhere(now) ||
-                         (open > options_.size && rested >= kOverflowRest) ||
-                         (open > options_.min && rested >= options_.idle);
     const bool fit = !worn_out(*server, now) && server->stream->silent();
-    if (!surplus && fit) return false;
+    const bool stays = fit && !is_wanted_elsewhere(now);
+    const bool surplus = stays && ((rested >= kOverflowRest && may_go(options_.size)) ||
+                                   (rested >= options_.idle && may_go(options_.min)));
+    if (stays && !surplus) return false;
     idle_.fetch_sub(1, std::memory_order_relaxed);
-    --open;
     const Closing why = fit ? Closing::idle : reason_of(*server);
     end(worker, std::move(server), why);
+    if (surplus) gone();
     return true;
   });
   check_one(worker, now);
@@ -508,7 +520,7 @@ void Pool::upkeep(net::Worker& worker) {
     const PoolStatus its = status();
     watch_.use(its.open - std::min(its.open, its.idle), its.limit);
   }
-  if (worker.index() != 0 || options_.min <= open || paused_.load() || stopping_.load() ||
+  if (worker.index() != 0 || options_.min <= status().open || paused_.load() || stopping_.load() ||
       draining_.load())
     return;
   if (try_open() && !mine.group.spawn([this, &worker] { return open_one(worker); }))

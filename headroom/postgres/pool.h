@@ -138,6 +138,8 @@ class Pool {
                                                                 TimePoint deadline);
   [[nodiscard]] net::Task<bool> alive(Server& server);
   [[nodiscard]] net::Task<> open_one(net::Worker& worker);
+  [[nodiscard]] bool may_go(std::size_t least);
+  void gone();
   void check_one(net::Worker& worker, TimePoint now);
   [[nodiscard]] net::Task<> check(net::Worker& worker, std::unique_ptr<Server> server);
   [[nodiscard]] Credentials credentials() const;
@@ -157,7 +159,8 @@ class Pool {
 
   mutable std::mutex mutex_;
   std::deque<Place> queue_;
-  std::size_t open_ = 0;  // open, or being opened
+  std::size_t open_ = 0;   // open, or being opened
+  std::size_t going_ = 0;  // of these, surplus that is being closed
   std::string last_error_;
   std::string limited_by_;  // the limit that had no place, the last time
   std::atomic<std::size_t> waiting_{0};
