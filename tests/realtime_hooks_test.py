@@ -236,6 +236,9 @@ class Questions(AppScenario):
         body = urllib.parse.urlencode({"socket_id": "1.1", "channel_name": "private-ann", "user_id": "ann"}).encode()
         claimed = request(server.edge, "POST", "/broadcasting/auth", {"Content-Type": "application/x-www-form-urlencoded"}, body)
         self.assertEqual(claimed.status, 400)
+        for kind, text in (("Application/X-WWW-Form-Urlencoded", body), ("application/json", b'{"user_id":"ann"}'), ("application/json", b'{"user\\u005fid":"ann"}'), (None, body)):
+            fields = {"Content-Type": kind} if kind else {}
+            self.assertEqual(request(server.edge, "POST", "/broadcasting/auth", fields, text).status, 400, kind)
         self.assertEqual(len(self.app_server.heard("/ask")), 1)
 
     def test_a_no_is_not_remembered_and_who_asks_at_once_asks_once(self):
