@@ -9,9 +9,12 @@ import time
 import unittest
 import urllib.parse
 
+import websockets
+
 from harness.client import request
 from harness.edge import eventually, metric, reply
 from harness.hub import ID, KEY, SECRET, HubScenario, sign
+from harness.scenario import Scenario
 
 
 class App:
@@ -61,7 +64,8 @@ client_events = true
 webhook_url = "{url}/hooks"
 {hooks}
 """
-        return self.serve(app, config=text, **options)
+        self.again = lambda **more: self.serve(app, config=text, **more)
+        return self.again(**options)
 
 
 class Webhooks(AppScenario):
@@ -179,6 +183,39 @@ class Webhooks(AppScenario):
         eventually(lambda: metric(server, "headroom_realtime_webhook_events_total", outcome="dropped") >= 1, 20)
 
 
+class TakenOver(AppScenario):
+    _end = Scenario._end  # servers end in the midst of these
+
+    def test_through_a_take_over_the_app_is_told_only_of_who_has_left(self):
+        old = self.begin('drain = "2s"\n', set={"server.workers": 2})
+
+        async def stay(client):
+            with self.assertRaises(websockets.ConnectionClosed):
+                while True:
+                    await client.receive(30)
+
+        async def use():
+            loop = asyncio.get_running_loop()
+            async with self.connect(old) as ann, self.connect(old) as bob:
+                for client, user in ((ann, "ann"), (bob, "bob")):
+                    await client.subscribe("presence-room", {"user_id": user})
+                await bob.subscribe("bobs-own")
+                await loop.run_in_executor(None, lambda: eventually(lambda: len(self.app_server.events()) == 4))
+                new = await loop.run_in_executor(None, lambda: self.again(arguments=["--take-over"], set={"server.workers": 3}))
+                await asyncio.gather(stay(ann), stay(bob))
+            async with self.connect(new) as ann:
+                await ann.subscribe("presence-room", {"user_id": "ann"})
+                await loop.run_in_executor(None, lambda: self.assertEqual(old.wait(40), 0))
+                await loop.run_in_executor(None, lambda: eventually(lambda: len(self.app_server.events()) >= 6))
+                await asyncio.sleep(0.3)
+                self.assertEqual(sorted(map(json.dumps, self.app_server.events()[4:])), sorted(map(json.dumps, [
+                    {"name": "member_removed", "channel": "presence-room", "user_id": "bob"}, {"name": "channel_vacated", "channel": "bobs-own"}])))
+            return new
+
+        new = self.play(use())
+        self.assertEqual(new.stop(), 0)
+
+
 ASK = """
 [realtime.authorization]
 url = "{url}/ask"
@@ -236,6 +273,9 @@ class Questions(AppScenario):
         body = urllib.parse.urlencode({"socket_id": "1.1", "channel_name": "private-ann", "user_id": "ann"}).encode()
         claimed = request(server.edge, "POST", "/broadcasting/auth", {"Content-Type": "application/x-www-form-urlencoded"}, body)
         self.assertEqual(claimed.status, 400)
+        for kind, text in (("Application/X-WWW-Form-Urlencoded", body), ("application/json", b'{"user_id":"ann"}'), ("application/json", b'{"user\\u005fid":"ann"}'), (None, body)):
+            fields = {"Content-Type": kind} if kind else {}
+            self.assertEqual(request(server.edge, "POST", "/broadcasting/auth", fields, text).status, 400, kind)
         self.assertEqual(len(self.app_server.heard("/ask")), 1)
 
     def test_a_no_is_not_remembered_and_who_asks_at_once_asks_once(self):

@@ -3,6 +3,9 @@
 import asyncio
 import json
 import re
+import resource
+import select
+import threading
 import unittest
 
 import websockets
@@ -160,6 +163,47 @@ class Slow(HubScenario):
         numbers = [int(part[:6]) for part in seen.split(b'"data":"')[1:] if part[:6].isdigit()]
         self.assertEqual(numbers, list(range(500)))
         self.assertEqual(seen.count(b'"event":"alarm"'), 1)
+
+
+class Turns(HubScenario):
+    def test_a_busy_channel_of_many_holds_up_no_other_channel(self):
+        server = self.hub('[realtime]\nbatch_delay = "0ms"\ndistance_messages = 1000000\ndistance_bytes = "1GiB"\n', set={"server.workers": 1, "edge.max_connections": 4000})
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        look = select.epoll()
+        readers = {}
+        for _ in range(3000):
+            reader = stalled_reader(self, server, "big").socket
+            readers[reader.fileno()] = reader
+            look.register(reader.fileno(), select.EPOLLIN)
+        done = threading.Event()
+
+        def read():
+            while not done.is_set():
+                for number, _ in look.poll(0.05):
+                    readers[number].recv(1 << 16)
+
+        def flood():
+            """More than one in the time that a message to all takes."""
+            while not done.is_set():
+                publish(server, "big", "n", "x")
+
+        async def use():
+            async with self.connect(server) as small:
+                await small.subscribe("small")
+                threads = [threading.Thread(target=work) for work in (read, flood, flood)]
+                for thread in threads:
+                    thread.start()
+                try:
+                    await asyncio.sleep(1)
+                    for priority in ("critical", "normal"):
+                        await asyncio.get_running_loop().run_in_executor(None, lambda: publish(server, "small", "n", priority, priority=priority))
+                        self.assertEqual((await small.event("n", timeout=10))["data"], priority)
+                finally:
+                    done.set()
+                    for thread in threads:
+                        thread.join()
+
+        self.play(use())
 
 
 class Stalled(HubScenario):

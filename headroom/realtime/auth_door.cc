@@ -1,5 +1,6 @@
 #include "headroom/realtime/auth_door.h"
 
+#include "headroom/base/text.h"
 #include "headroom/http/exchange.h"
 #include "headroom/http/query.h"
 #include "headroom/json/json.h"
@@ -30,7 +31,14 @@ net::Task<Result<Asked>> read(http::Exchange& exchange) {
     if (piece->empty()) break;
     asked.body += *piece;
   }
-  if (!asked.content_type.starts_with("application/x-www-form-urlencoded")) co_return asked;
+  constexpr std::string_view kForm = "application/x-www-form-urlencoded";
+  const std::string_view type = std::string_view(asked.content_type).substr(0, kForm.size());
+  if (!text::equal_ignoring_case(type, kForm)) {
+    // Whatever the app reads it by: the name, as it is or by an escape of JSON.
+    if (asked.body.contains("user_id") || asked.body.contains("\\u"))
+      co_return fail(Errc::invalid, "user_id is the hub's to say");
+    co_return asked;
+  }
   const auto fields = http::query_fields(asked.body);
   if (fields && http::find_field(*fields, "user_id"))
     co_return fail(Errc::invalid, "user_id is the hub's to say");

@@ -1,6 +1,7 @@
 #include "headroom/realtime/channel.h"
 
 #include <algorithm>
+#include <limits>
 #include <unordered_set>
 
 #include "headroom/realtime/outlet.h"
@@ -141,9 +142,9 @@ void Channel::hasten_batches() {
     part_.write_ready();
 }
 
-// Something critical: nobody waits for a batch. Fresh ones are hastened as they are lined up, and those leaving come to it first when they
-// are written to next.
+// Something critical: nobody waits for a batch, or for other channels' turns. Those leaving come to it first when they are written to next.
 void Channel::hasten_all() {
+  (void)line_up(std::numeric_limits<std::size_t>::max());
   while (Subscription* const subscription = batching_.front()) {
     wait_in(leaving_, *subscription);
     subscription->outlet.hasten();

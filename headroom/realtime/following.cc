@@ -12,6 +12,8 @@ RelayLine home_line(const Home& h) {
   line.what.app = h.app;
   line.what.channel = h.name;
   for (std::size_t i = 0; i < kPriorities; ++i) line.dropped[i] = h.logs.of[i].dropped();
+  line.occupied = !h.listeners.empty();
+  line.members = h.roster.users();
   return line;
 }
 
@@ -33,18 +35,34 @@ void Homes::follow(Relay& leader) {
   std::string lines;
   for (const auto& [key, h] : homes_) {
     RelayLine line = home_line(*h);
-    std::string kept = kept_lines(*h);
-    if (lines.size() + kept.size() > most) {
-      kept.clear();
-      line.dropped.fill(h->head.offset);
-    }
-    lines += relay_line(line) + kept;
+    std::uint64_t bytes = lines.size();
+    for (const Log& log : h->logs.of) bytes += log.bytes_from(log.begin());
+    const bool fits = bytes <= most;
+    if (!fits) line.dropped.fill(h->head.offset);
+    lines += relay_line(line);
+    if (fits) lines += kept_lines(*h);
   }
   leader.tell(std::move(lines));
 }
 
 void Homes::order_alone() {
   leader_ = nullptr;
+  begin_epochs();
+}
+
+void Homes::tell_who_stayed_away() {
+  for (const auto& [key, h] : homes_) {
+    for (const std::string& user : std::exchange(h->were_members, {})) {
+      if (!h->roster.has(user) && tells(h->app, HookKind::presence))
+        shards_.hooks().note(h->app, member_event("member_removed", h->name, user));
+    }
+    if (std::exchange(h->was_occupied, false) && h->listeners.empty() &&
+        tells(h->app, HookKind::channel_existence))
+      shards_.hooks().note(h->app, vacated_event(h->name));
+  }
+}
+
+void Homes::begin_epochs() {
   for (const auto& [key, h] : homes_) h->head.epoch = worker_.random().next() | 1U;
 }
 
@@ -53,6 +71,8 @@ void Homes::adopt(const std::string& key, RelayLine line) {
   if (line.is == Is::home) {
     h.head = line.position;
     for (std::size_t i = 0; i < kPriorities; ++i) h.logs.of[i].begins_after(line.dropped[i]);
+    h.was_occupied = line.occupied;
+    h.were_members = {line.members.begin(), line.members.end()};
     return;
   }
   if (!h.rule.latest_by.empty()) line.what.key = key_in(line.what.data, h.rule.latest_by);

@@ -45,7 +45,8 @@ Home& Homes::home(const std::string& key, const std::string& app, const std::str
 void Homes::join(const std::string& key, const std::string& app, const std::string& name,
                  Listener from) {
   Home& h = home(key, app, name);
-  if (h.listeners.empty() && tells(app, HookKind::channel_existence))
+  const bool known = std::exchange(h.was_occupied, false) || leader_ != nullptr;
+  if (h.listeners.empty() && !known && tells(app, HookKind::channel_existence))
     shards_.hooks().note(app, occupied_event(name));
   std::erase_if(h.listeners, [&](const Listener& each) { return each.worker == from.worker; });
   h.listeners.push_back(from);
@@ -63,7 +64,8 @@ void Homes::leave(const std::string& key, Listener from) {
     return each.worker == from.worker && each.life == from.life;
   });
   h.count_changed = h.count_changed || gone > 0;
-  if (gone > 0 && h.listeners.empty() && tells(h.app, HookKind::channel_existence))
+  if (gone > 0 && h.listeners.empty() && leader_ == nullptr &&
+      tells(h.app, HookKind::channel_existence))
     shards_.hooks().note(h.app, vacated_event(h.name));
   end_if_empty(key);
 }
@@ -206,10 +208,11 @@ void Homes::tell_member(const std::string& key, Home& h, std::string event, cons
                    .form = Form::text,
                    .internal = true};
   const bool added = what.event.ends_with("added");
-  if (tells(h.app, HookKind::presence))
+  if (leader_ != nullptr) return;  // the other process says who is there
+  const bool known = h.were_members.erase(member.user_id) > 0 && added;
+  if (!known && tells(h.app, HookKind::presence))
     shards_.hooks().note(
         h.app, member_event(added ? "member_added" : "member_removed", h.name, member.user_id));
-  if (leader_ != nullptr) return;
   what.data = member_json(member, added);
   append(key, h, std::move(what));
 }

@@ -13,6 +13,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -62,6 +63,9 @@ struct Home {
         false;  // somebody has been given a list made meanwhile: it must be told, whatever comes
   };
   std::map<std::string, Change> changes;
+  // Of the process before this one, while it still drains: whom the app knows to be there.
+  bool was_occupied = false;
+  std::set<std::string> were_members;
 };
 
 class Homes {
@@ -85,6 +89,9 @@ class Homes {
   void follow(Relay& leader);
   // It is gone: this one orders again, in epochs of its own.
   void order_alone();
+  void begin_epochs();
+  // The other is gone: of its listeners and members who has not come over has left.
+  void tell_who_stayed_away();
   // A channel of the other's, before anything was published to it here; and what it keeps.
   void adopt(const std::string& key, RelayLine line);
   // A message that the other has ordered.

@@ -13,6 +13,7 @@ namespace headroom::realtime {
 namespace {
 
 constexpr unsigned kInTurn = 64;
+constexpr std::size_t kOfChannelInTurn = 16;
 constexpr Duration kSweep = 1s;
 constexpr Duration kSlice = 100ms;  // of a drain
 
@@ -159,21 +160,20 @@ void Part::add_fresh(Channel& channel) {
   if (fresh_.size() == 1) wake_.set();
 }
 
-// One channel after the other.
-std::size_t Part::line_up(std::size_t most) {
-  std::size_t done = 0;
-  while (done < most) {
-    Channel* const channel = fresh_.front();
-    if (channel == nullptr) break;
-    const std::size_t some = channel->line_up(most - done);
-    if (some < most - done) fresh_.remove(*channel);
-    done += some;
+// Some of each channel in turn, so that one that is always fresh again holds up none of the others.
+void Part::line_up(std::size_t most) {
+  for (std::size_t done = 0; done < most && !fresh_.empty();) {
+    Channel& channel = *fresh_.front();
+    const std::size_t some = std::min(kOfChannelInTurn, most - done);
+    const std::size_t lined = channel.line_up(some);
+    fresh_.remove(channel);
+    if (lined == some) fresh_.push_back(channel);
+    done += lined;
   }
-  return done;
 }
 
 void Part::write_ready() {
-  (void)line_up(std::numeric_limits<std::size_t>::max());
+  line_up(std::numeric_limits<std::size_t>::max());
   while (Outlet* const outlet = ready_.front()) outlet->write();
 }
 
@@ -193,8 +193,8 @@ net::Task<> Part::work() {
         reader.give_up();
       }
     }
-    (void)line_up(kInTurn);
-    for (unsigned i = 0; i < kInTurn && !ready_.empty(); ++i) {
+    line_up(kInTurn);
+    for (unsigned i = 0; i < 2 * kInTurn && !ready_.empty(); ++i) {
       Outlet& outlet = *ready_.front();
       if (const Outlet* const next = Line::after(outlet)) next->fetch_stream();
       outlet.write();

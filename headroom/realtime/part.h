@@ -121,7 +121,7 @@ class Part {
   };
 
   [[nodiscard]] Channel* find(const std::string& key, std::uint64_t life);
-  std::size_t line_up(std::size_t most);
+  void line_up(std::size_t most);
   void note_count(Channel& channel);
   void tell_counts();
   void tell_watchers();

@@ -70,6 +70,14 @@ void Relay::send(std::string line) {
   waiting_ += line;
 }
 
+void Relay::say_bye() {
+  if (role_ != Role::follows || ended_ || writing_) return;
+  const std::string last = std::exchange(waiting_, {}) + relay_line({.is = Is::bye});
+  net::Gather gather;
+  gather.add(last);
+  (void)stream_.write_now(gather);
+}
+
 void Relay::got_back(std::uint64_t number) {
   const auto at = forwarded_.find(number);
   if (at == forwarded_.end()) return;
@@ -90,6 +98,7 @@ bool Relay::take_as_leader(RelayLine line) {
     case Is::told:
       if (told_) std::exchange(told_, {})(true);
       return true;
+    case Is::bye: return bye_ = true;
     case Is::publish:
       cells_.relayed.add();
       shards_.part(worker_).publish(std::move(line.what));
@@ -148,8 +157,10 @@ void Relay::over() {
   stream_.abort(Errc::cancelled);
   wake_.set();
   if (told_) std::exchange(told_, {})(false);
+  if (role_ == Role::leads && !tasks_.stopped()) shards_.relay_ended(bye_);
   if (role_ == Role::follows && !tasks_.stopped()) {
-    log::warn("realtime", "the process that took over is gone: clients are told to come back");
+    log::warn("realtime",
+              "no longer connected to the process that took over: clients are told to come back");
     shards_.order_alone();
     for (auto& [number, what] : std::exchange(forwarded_, {}))
       shards_.part(worker_).publish(std::move(what));
@@ -166,7 +177,9 @@ net::Task<> Relay::write() {
     }
     const std::string lines = std::exchange(waiting_, {});
     stream_.expire_writes_at(Clock::now() + kPatience);
+    writing_ = true;
     auto written = co_await stream_.write(lines);
+    writing_ = false;
     if (!written) {
       stream_.abort(Errc::cancelled);
       co_return;

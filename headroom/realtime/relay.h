@@ -9,8 +9,9 @@
 // Worker: the first; forward(), told() and ordered() from any.
 // Invariants: (1) publications of one channel arrive in their order; (2) of a channel there is one order at any time: who followed and lost
 //   the other begins a new epoch, ends its connections before it delivers anything more, and publishes again what did not come back; (3) a
-//   relay that has ended is gone: take-overs that fail leave nothing; (4) a line that is none ends the relay.
-// Limits: 4 MiB waiting (beyond what it was told), and 4 MiB forwarded and not back: more ends the relay; lines of 4 MiB; kMostTold of
+//   relay that has ended is gone: take-overs that fail leave nothing; (4) a line that is none ends the relay; (5) who leads begins new epochs
+//   too when a relay ends without the other's last line: what was told or forwarded may not have come whole.
+// Limits: 64 MiB waiting (beyond what it was told), and 64 MiB forwarded and not back: more ends the relay; lines of 4 MiB; kMostTold of
 //   messages told, beyond which of the other channels the offset alone is, so that who comes back there after missing something is told
 //   so.
 #pragma once
@@ -33,7 +34,7 @@ class Shards;
 
 class Relay final : public Nodes {
  public:
-  static constexpr std::size_t kMostWaiting = 4U << 20U;
+  static constexpr std::size_t kMostWaiting = 64U << 20U;
   static constexpr std::size_t kMostTold = 64U << 20U;
   enum class Role : std::uint8_t {
     asked,    // the old process, until the new one leads
@@ -56,6 +57,8 @@ class Relay final : public Nodes {
   void tell(std::string lines);
   // On its worker.
   void end() { stream_.abort(Errc::cancelled); }
+  // The last line of who follows, its clients being gone, if it can be written at once.
+  void say_bye();
   [[nodiscard]] net::TaskGroup& tasks() { return tasks_; }
 
  private:
@@ -79,6 +82,8 @@ class Relay final : public Nodes {
   std::size_t forwarded_bytes_ = 0;
   std::uint64_t numbers_ = 0;
   std::size_t still_telling_ = 0;  // workers
+  bool writing_ = false;
+  bool bye_ = false;  // the other has said so
   std::atomic<bool> ended_{false};
   net::TaskGroup tasks_;
   net::Stream stream_;

@@ -10,8 +10,8 @@ namespace {
 
 using Is = RelayLine::Is;
 
-constexpr std::array<std::string_view, 7> kNames{"lead", "home",    "kept",   "last",
-                                                 "told", "publish", "ordered"};
+constexpr std::array<std::string_view, 8> kNames{"lead", "home",    "kept",    "last",
+                                                 "told", "publish", "ordered", "bye"};
 
 bool has_message(Is is) {
   return is == Is::kept || is == Is::last || is == Is::publish || is == Is::ordered;
@@ -58,6 +58,8 @@ std::string relay_line(const RelayLine& line) {
     out.field("at", static_cast<std::uint64_t>(line.at.time_since_epoch().count()));
   if (line.is == Is::home)
     out.field("dropped", line.dropped[0]).field("dropped_critical", line.dropped[1]);
+  if (line.occupied) out.field("occupied", true);
+  if (!line.members.empty()) out.field("members", line.members);
   out.end_object();
   text += '\n';
   return text;
@@ -86,6 +88,8 @@ Result<RelayLine> read_relay_line(std::string_view text) {
   in.optional("at", at);
   in.optional("dropped", line.dropped[0]);
   in.optional("dropped_critical", line.dropped[1]);
+  in.optional("occupied", line.occupied);
+  in.optional("members", line.members);
   in.allow_others();  // another version may say more
   if (auto read = in.finish(); !read) return pass(read);
   line.at = TimePoint(Duration(static_cast<std::int64_t>(at)));

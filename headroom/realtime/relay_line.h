@@ -1,11 +1,14 @@
 // headroom/realtime/relay_line.h - what the two processes of a take-over say to each other: each line a JSON object, named by "is".
 //
 //   new -> old   {"is": "lead"}                                        from now on this one orders
-//   old -> new   {"is": "home", "app", "channel", "epoch", "offset", "dropped", "dropped_critical"}   a channel, then what it keeps
+//   old -> new   {"is": "home", "app", "channel", "epoch", "offset", "dropped", "dropped_critical",
+//                "occupied"?: true, "members"?: [...]}                 a channel and who is there, then what it keeps
 //                {"is": "kept", message} ..., {"is": "last", message}?
 //                {"is": "told"}                                        that was all of them
 //                {"is": "publish", message, "number"}                  to be ordered
 //   new -> old   {"is": "ordered", message, "number"?}                 it has been; the number says that it was yours
+//
+//   old -> new   {"is": "bye"}                                         its clients are gone: the last line
 //
 //   a message: "app", "channel", "event", "data", "user_id"?, "except"?, "critical"?: true, "text"?: true, "once"?,
 //              and where it has its place "epoch", "offset", "at" (nanoseconds of the machine's monotonic clock)
@@ -16,6 +19,7 @@
 #include <array>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "headroom/base/error.h"
 #include "headroom/realtime/message.h"
@@ -25,11 +29,13 @@ namespace headroom::realtime {
 inline constexpr std::size_t kMostRelayLine = 4U << 20U;
 
 struct RelayLine {
-  enum class Is : std::uint8_t { lead, home, kept, last, told, publish, ordered };
+  enum class Is : std::uint8_t { lead, home, kept, last, told, publish, ordered, bye };
   Is is = Is::publish;
   Publication what{};  // of a home: app and channel
   Position position{};
   TimePoint at{};
+  bool occupied = false;               // of a home
+  std::vector<std::string> members{};  // of a presence channel
   std::array<std::uint64_t, kPriorities>
       dropped{};  // of a home: the newest offset that its logs no longer hold
 
@@ -38,6 +44,7 @@ struct RelayLine {
             .what = message.what(),
             .position = message.position(),
             .at = message.at(),
+            .members = {},
             .dropped = {}};
   }
 };

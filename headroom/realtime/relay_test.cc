@@ -25,7 +25,8 @@ Publication some() {
 
 TEST(RelayLineTest, EachComesOutAsItWentIn) {
   const Publication what = some();
-  for (const Is is : {Is::lead, Is::home, Is::kept, Is::last, Is::told, Is::publish, Is::ordered}) {
+  for (const Is is :
+       {Is::lead, Is::home, Is::kept, Is::last, Is::told, Is::publish, Is::ordered, Is::bye}) {
     const RelayLine line{
         .is = is, .what = what, .position = {~0ULL, 5}, .at = TimePoint(9s), .dropped = {4, 2}};
     const std::string text = relay_line(line);
@@ -33,7 +34,7 @@ TEST(RelayLineTest, EachComesOutAsItWentIn) {
     const auto got = read_relay_line(std::string_view(text).substr(0, text.size() - 1));
     ASSERT_TRUE(got.has_value()) << got.error().message;
     EXPECT_EQ(got->is, is);
-    if (is == Is::lead || is == Is::told) continue;
+    if (is == Is::lead || is == Is::told || is == Is::bye) continue;
     EXPECT_EQ(std::tie(got->what.app, got->what.channel), std::tie(what.app, what.channel));
     if (is != Is::publish) EXPECT_EQ(got->position, line.position);
     if (is == Is::home) {
@@ -197,7 +198,10 @@ TEST_F(RelayTest, ALineOutOfTurnEndsIt) {
   await_no_relay();
 }
 
-TEST_F(RelayTest, WhoLeadsGoesOnWhereTheOtherWasAndTellsWhatItOrders) {
+class LeadingTest : public RelayTest, public ::testing::WithParamInterface<bool> {};
+
+TEST_P(LeadingTest, WhoLeadsGoesOnWhereTheOtherWasAndTellsWhatItOrders) {
+  const bool said_bye = GetParam();
   std::array<int, 2> ends{};
   HR_ASSERT(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
   HR_ASSERT(::fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0);
@@ -236,11 +240,34 @@ TEST_F(RelayTest, WhoLeadsGoesOnWhereTheOtherWasAndTellsWhatItOrders) {
   publish("kept", "4");
   until(R"("offset":4)");
   EXPECT_THAT(ann.data(1), ElementsAre("4"));
+  const std::string bye = said_bye ? relay_line({.is = Is::bye}) : std::string();
+  HR_ASSERT(::write(ends[1], bye.data(), bye.size()) == static_cast<ssize_t>(bye.size()));
   ::close(ends[1]);
   await_no_relay();
+  settle();
+  EXPECT_EQ(home_of("kept")->head.epoch == 7, said_bye);  // else something may be missing
   publish("kept", "5");
   EXPECT_THAT(ann.data(1), ElementsAre("5"));
   EXPECT_FALSE(ann.ended());
+}
+
+INSTANTIATE_TEST_SUITE_P(Ends, LeadingTest, ::testing::Bool());
+
+TEST_F(RelayTest, WhatWasToldInPartProvesNothing) {
+  std::array<int, 2> ends{};
+  HR_ASSERT(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+  HR_ASSERT(::fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0);
+  RelayLine home{.is = Is::home, .position = {7, 9}};
+  home.what.app = "app";
+  home.what.channel = "kept";
+  const std::string text = relay_line(home) + relay_line(message(Is::kept, {7, 4}, "4"));
+  HR_ASSERT(::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+  ::shutdown(ends[1], SHUT_WR);
+  shards().lead(ends[0]);
+  Ear& ann = ear(1);
+  ann.subscribe("kept", Position{7, 4});
+  EXPECT_EQ(ann.how("kept").begun, Channel::Begun::lost);
+  ::close(ends[1]);
 }
 
 }  // namespace

@@ -28,6 +28,9 @@ Shards::Shards(net::Workers& workers, net::Resolver& resolver, metrics::Registry
 }
 
 Shards::~Shards() {
+  workers_[0].run_and_wait([&] {
+    for (const auto& relay : relays_) relay->say_bye();
+  });
   for (auto& shard : shards_) {
     shard->part.tasks().stop_and_join();
     shard->asker.tasks().stop_and_join();
@@ -70,13 +73,25 @@ void Shards::lead(int fd) {
       post(worker, [made](Shard& shard) { shard.nodes.push_back(made); });
     made->lead();
   });
-  if (told->get_future().wait_for(kTelling) == std::future_status::ready) return;
+  auto answer = told->get_future();
+  if (answer.wait_for(kTelling) == std::future_status::ready && answer.get()) return;
+  // What was told may not be whole, and nobody is served yet.
+  each([](Shard& shard) { shard.homes.begin_epochs(); });
   log::warn("realtime", "the process before this one does not tell its channels");
   workers_[0].run_and_wait([&] {
     for (const auto& each : relays_) {
       if (each.get() == made) each->end();  // it may be gone by now
     }
   });
+}
+
+void Shards::relay_ended(bool bye) {
+  for (const std::size_t worker : all()) {
+    post(worker, [bye](Shard& shard) {
+      if (!bye) shard.homes.begin_epochs();
+      shard.homes.tell_who_stayed_away();
+    });
+  }
 }
 
 void Shards::follow(Relay& leader) {

@@ -79,6 +79,8 @@ class Shards {
   // On the first worker.
   void follow(Relay& leader);
   void order_alone();
+  // The process before this one is gone; whether it said so.
+  void relay_ended(bool bye);
   // On the first worker: it has ended. Nobody tells it anything any more, then it goes.
   void forget(Relay& relay);
   [[nodiscard]] std::size_t relays() const { return relays_.size(); }  // on the first worker
