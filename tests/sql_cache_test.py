@@ -533,18 +533,17 @@ class Traps(Cached):
             self.assertEqual(wire.values("SELECT it FROM t.v"), [f"turn {turn}"])
             self.assertNotEqual(self.stream(server)["what"], flushes)
 
-    def test_what_sessions_begin_with_is_changed_and_nothing_is_cached_until_a_restart(self):
-        self.addCleanup(self.cluster.superuser, "ALTER ROLE booking RESET search_path; DROP SCHEMA IF EXISTS u CASCADE")
-        self.cluster.superuser("ALTER ROLE booking SET search_path = t")
+    def two_schemas(self):
         self.direct("DROP SCHEMA IF EXISTS u CASCADE; CREATE SCHEMA u; CREATE TABLE u.rooms (id int, name text); INSERT INTO u.rooms VALUES (1, 'other')")
-        server = self.cached()
-        sql = "SELECT name FROM rooms WHERE id = 1"
-        self.assertEqual(self.warm(server, self.wire(server), sql), ["room 1"])
-        self.cluster.superuser("ALTER ROLE booking SET search_path = u")
-        self.wire(server, database="headroom").query("RECONNECT")
+        self.addCleanup(self.cluster.superuser, "DROP SCHEMA IF EXISTS u CASCADE")
+
+    def moves(self, server, sql):
+        """Names mean the tables of u now: within a second or so; then nothing is stale, whoever writes, and results are kept again."""
         wire = self.wire(server)
-        eventually(lambda: wire.values(sql) == ["other"])
-        for turn in range(5):
+        eventually(lambda: wire.values(sql) == ["other"], 10)
+        for turn in range(6):
+            if turn >= 4:
+                self.warm(server, wire, sql, "FROM rooms WHERE id = ?")
             for _ in range(3):
                 wire.values(sql)
             if turn % 2:
@@ -552,11 +551,53 @@ class Traps(Cached):
             else:
                 wire.query(f"UPDATE rooms SET name = 'turn {turn}'")
             time.sleep(0.05)
-            self.assertEqual(wire.values(sql), [f"turn {turn}"])
-        self.refused(server, wire, sql, "ALTER ROLE")
-        server.kill()
+            for _ in range(3):
+                self.assertEqual(wire.values(sql), [f"turn {turn}"])
+        self.assertEqual(self.direct("SELECT name FROM u.rooms"), "turn 5")
+
+    def test_after_alter_role_or_database_names_mean_what_they_mean_to_new_connections(self):
+        self.two_schemas()
+        sql = "SELECT name FROM rooms WHERE id = 1"
+        for whose in ("ROLE booking", "DATABASE booking", "ROLE booking IN DATABASE booking"):
+            with self.subTest(whose):
+                self.direct("UPDATE u.rooms SET name = 'other'")
+                self.cluster.superuser(f"ALTER {whose} SET search_path = t")
+                self.addCleanup(self.cluster.superuser, f"ALTER {whose} RESET search_path")
+                server = self.cached()
+                wire = self.wire(server)
+                self.assertEqual(self.warm(server, wire, sql), ["room 1"])
+                self.cluster.superuser(f"ALTER {whose} SET search_path = u")
+                self.moves(server, sql)
+                self.cluster.superuser(f"ALTER {whose} RESET search_path")
+                eventually(lambda: b"42P01" in b"".join(body for kind, body in wire.query(sql) if kind == b"E"), 10)
+                server.kill()
+
+    def test_after_a_reload_of_the_configuration_too(self):
+        self.two_schemas()
+        sql = "SELECT name FROM rooms WHERE id = 1"
+        self.cluster.superuser("ALTER SYSTEM SET search_path = t")
+        self.cluster.superuser("SELECT pg_reload_conf()")
+        self.addCleanup(self.cluster.superuser, "SELECT pg_reload_conf()")
+        self.addCleanup(self.cluster.superuser, "ALTER SYSTEM RESET search_path")
         server = self.cached()
-        self.assertEqual(self.warm(server, self.wire(server), sql), ["turn 4"])
+        self.assertEqual(self.warm(server, self.wire(server), sql), ["room 1"])
+        self.cluster.superuser("ALTER SYSTEM SET search_path = u")
+        self.cluster.superuser("SELECT pg_reload_conf()")
+        time.sleep(1.2)
+        self.moves(server, sql)
+
+    def test_what_another_role_begins_with_is_no_matter(self):
+        self.cluster.superuser("CREATE ROLE stranger")
+        self.addCleanup(self.cluster.superuser, "DROP ROLE stranger")
+        server = self.cached()
+        wire = self.wire(server)
+        sql = "SELECT name FROM t.rooms WHERE id = 1"
+        self.warm(server, wire, sql)
+        backend = wire.values("SELECT pg_backend_pid()")
+        self.cluster.superuser("ALTER ROLE stranger SET work_mem = '8MB'")
+        time.sleep(0.2)
+        self.warm(server, wire, sql)
+        self.assertEqual(wire.values("SELECT pg_backend_pid()"), backend)
 
     def test_inherited_rows_drop_their_parents_results(self):
         server = self.cached()

@@ -63,13 +63,23 @@ void Account::set_welcome(const postgres::Settings& reported) {
   welcome_ = std::make_shared<const postgres::Settings>(reported);
 }
 
-void Account::set_defaults(const std::string& path, const std::string& isolation,
-                           const std::string& defaults) {
+void Account::set_defaults(const std::string& path, const std::string& isolation) {
   const std::scoped_lock lock(mutex_);
   if (welcome_) return;
   path_ = path;
-  defaults_ = defaults;
   reads_committed_ = isolation == "read committed";
+}
+
+std::string Account::path() const {
+  const std::scoped_lock lock(mutex_);
+  return path_;
+}
+
+void Account::begin_anew() {
+  for (const auto& pool : pools_) pool->reconnect();
+  const std::scoped_lock lock(mutex_);
+  welcome_.reset();
+  known_.clear();
 }
 
 std::optional<std::string> Account::reported_as(const std::string& name,

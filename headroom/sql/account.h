@@ -5,6 +5,7 @@
 // Limits: kMostKnown start-up settings whose canonical values are remembered.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -54,14 +55,13 @@ class Account {
   [[nodiscard]] std::optional<std::string> reported_as(const std::string& name,
                                                        const std::string& value) const;
   void remember(const std::string& name, const std::string& value, const std::string& reported);
-  // search_path of a session that has not set it; set once, before the first session has logged in.
-  [[nodiscard]] const std::string& path() const { return path_; }
+  // search_path of a session that has not set it, as it was at the last login that asked.
+  [[nodiscard]] std::string path() const;
   // Whether its transactions are READ COMMITTED unless they say otherwise.
   [[nodiscard]] bool reads_committed() const { return reads_committed_; }
-  // What the catalogue said of defaults then; where it says something else, its sessions do not begin alike any more.
-  [[nodiscard]] const std::string& defaults() const { return defaults_; }
-  void set_defaults(const std::string& path, const std::string& isolation,
-                    const std::string& defaults);
+  void set_defaults(const std::string& path, const std::string& isolation);
+  // What its sessions begin with has changed: connections are renewed as they become free, and the next login asks. Any thread.
+  void begin_anew();
 
   // Whether nobody uses it, for the limit of those who do.
   [[nodiscard]] bool sleeps() const;
@@ -89,8 +89,7 @@ class Account {
   std::shared_ptr<const postgres::Settings> welcome_;
   std::unordered_map<std::string, std::string> known_;
   std::string path_;
-  std::string defaults_;
-  bool reads_committed_ = false;
+  std::atomic<bool> reads_committed_{false};
   std::size_t clients_ = 0;
 };
 

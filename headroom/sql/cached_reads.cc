@@ -16,6 +16,7 @@ constexpr std::size_t kMostUnread = 64U << 10U;  // of answers that the client h
 constexpr Duration kLongestWait = 10s;
 constexpr Duration kLook = 100ms;  // at the client, while it waits
 constexpr unsigned kMostAgain = 3;
+constexpr Duration kReplicasHear = 10s;  // of ALTER ROLE, or they are taken out
 
 // The body of the frame that begins at `at`, if it is whole and of this type; moves behind it.
 std::optional<std::string_view> take(std::string_view bytes, std::size_t& at, char type) {
@@ -45,14 +46,39 @@ bool CachedReads::in_transaction() const { return s_.status_ != pgwire::Status::
 
 bool CachedReads::may_be_cached() const {
   if (!in_transaction()) return true;
-  return calm_ && s_.status_ == pgwire::Status::transaction && s_.account_->reads_committed() &&
+  return calm_ && s_.status_ == pgwire::Status::transaction && begins().reads_committed &&
          !s_.wanted_.contains("default_transaction_isolation");
 }
 
+const CachedReads::Begins& CachedReads::begins() const {
+  const std::uint64_t version = stream_.version();
+  if (version != 0 && begins_.version == version) return begins_;
+  const CataloguePointer catalogue = stream_.catalogue();
+  const auto value = [&](const char* name) {
+    return catalogue ? catalogue->begins_with(s_.user_, name) : nullptr;
+  };
+  const std::string* path = value("search_path");
+  const std::string* isolation = value("default_transaction_isolation");
+  const TimePoint since = catalogue ? catalogue->begin_alike_since(s_.user_) : TimePoint{};
+  begins_ = {.version = catalogue ? catalogue->version() : 0,
+             .path = path != nullptr ? *path : s_.account_->path(),
+             .known = path != nullptr || since == TimePoint{},
+             .reads_committed = isolation != nullptr ? *isolation == "read committed"
+                                                     : s_.account_->reads_committed(),
+             .since = since};
+  return begins_;
+}
+
+// A replica hears of it later.
+bool CachedReads::began_otherwise() const {
+  const Begins& its = begins();
+  if (!its.known) return true;
+  if (!s_.server_ || its.since == TimePoint{}) return false;
+  return s_.server_->born <= its.since + (s_.reads_on_replica() ? kReplicasHear : 0s);
+}
+
 Asker CachedReads::asker() const {
-  return {
-      s_.account_->database(), s_.user_, s_.wanted_, s_.account_->path(), s_.account_->defaults(),
-      s_.server_reads_alike_};
+  return {s_.account_->database(), s_.user_, s_.wanted_, begins().path, s_.server_reads_alike_};
 }
 
 // A Query; or Bind, Describe of the portal, Execute of all its rows and Sync, perhaps with the Parse of a statement without a name before them.
@@ -113,7 +139,8 @@ CachedReads::Look CachedReads::look() {
   if (ticket_) return Look::later;
   if (!asked_ && s_.outstanding() == 0) planned_ = false;
   if (asked_ || fill_ || s_.outstanding() > 0 || !may_be_cached() || s_.pins_ != 0 ||
-      s_.ready_ > 0 || !s_.to_server_.empty() || s_.touched_.any() || s_.attempt_)
+      s_.ready_ > 0 || !s_.to_server_.empty() || s_.touched_.any() || s_.attempt_ ||
+      began_otherwise())
     return Look::pass;
   if (s_.to_client_.size() + s_.back_ready_ > kMostUnread) return Look::later;
   const auto request = find_request();
@@ -128,6 +155,7 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
   const TimePoint now = Clock::now();
   plan_ = plan_of(request.text);
   planned_ = true;
+  planned_by_ = begins().version;
   shape_ = s_.shape_for(plan_->fingerprint, request.text);
   counts_ = &results_.counts(worker, asker(), *plan_, request.text);
   const Plan& plan = plan_->plan;
@@ -176,7 +204,7 @@ CachedReads::Look CachedReads::take_found(const Request& request, cache::Found f
       counts_->note(CacheEvent::miss, {});
       stream_.counts().note(worker, CacheEvent::miss);
       fill_.emplace(Fill{.lease = std::move(found.lease),
-                         .plan = plan_,
+                         .plan = planned_by_ == plan_->catalogue ? plan_ : nullptr,
                          .counts = counts_,
                          .began = Clock::now()});
       return Look::pass;
@@ -281,10 +309,13 @@ void CachedReads::sent(std::optional<std::string_view> text) {
     results_.tell_unknown(s_.request_.get());
     return;
   }
-  const bool planned = std::exchange(planned_, false) && plan_->is_of(stream_.version());
+  const bool planned = std::exchange(planned_, false) && plan_->is_of(stream_.version()) &&
+                       planned_by_ == plan_->catalogue;
   const KnownPlanPointer known = planned ? plan_ : plan_of(*text);
   effect_ = std::max(effect_, known->plan.effect);
-  const bool unknown = names_unknown_ || (known->renames && !known->single);
+  const bool otherwise = began_otherwise();
+  if (otherwise && fill_) fill_->failed = true;
+  const bool unknown = otherwise || names_unknown_ || (known->renames && !known->single);
   names_unknown_ = names_unknown_ || known->renames;
   if (unknown && known->plan.effect != Plan::Effect::none)
     effect_ = std::max(effect_, Plan::Effect::doubt);
@@ -392,7 +423,7 @@ void CachedReads::finish_fill(pgwire::Status status) {
   fill_.reset();
   const TimePoint now = Clock::now();
   const bool good = !fill.failed && !s_.failed_ && status == s_.status_ && !fill.bytes.empty() &&
-                    fill.plan->is_of(stream_.version());
+                    fill.plan && fill.plan->is_of(stream_.version());
   fill.counts->worth.filled(elapsed(fill.began, now));
   if (!fill.lease) return;
   if (!good) {

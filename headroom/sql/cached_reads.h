@@ -89,6 +89,17 @@ class CachedReads {
   [[nodiscard]] Look look_up(const Request& request);
   [[nodiscard]] Look take_found(const Request& request, cache::Found found);
   [[nodiscard]] Asker asker() const;
+  // What the session begins with, as the newest catalogue knows.
+  struct Begins {
+    std::uint64_t version = 0;
+    std::string path{};
+    bool known = true;  // the path
+    bool reads_committed = false;
+    TimePoint since{};  // by all server connections made after it
+  };
+  [[nodiscard]] const Begins& begins() const;
+  // The server connection at hand may be of before: what names mean there is not known.
+  [[nodiscard]] bool began_otherwise() const;
   [[nodiscard]] KnownPlanPointer plan_of(std::string_view text);
   [[nodiscard]] Look pass_by(Refusal reason, std::string_view why);
   void answer(const Request& request, const cache::ObjectRef& object);
@@ -105,7 +116,9 @@ class CachedReads {
   unsigned again_ = 0;
 
   KnownPlanPointer plan_;  // of the request at hand
-  bool planned_ = false;   // plan_ is that of the next statement that is sent
+  mutable Begins begins_;
+  std::uint64_t planned_by_ = 0;  // the version of begins() for plan_
+  bool planned_ = false;          // plan_ is that of the next statement that is sent
   Insight::Use shape_;
   ShapeCounts* counts_ = nullptr;
   cache::Ticket ticket_;

@@ -105,6 +105,13 @@ FROM pg_catalog.pg_proc GROUP BY 1, 2 ORDER BY 1, 2 OFFSET {} LIMIT {})";
 constexpr std::string_view kColumnFunctions = R"(
 SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0]
 WHERE p.oid >= 16384 AND p.pronargs - p.pronargdefaults <= 1 AND p.pronargs > 0 AND t.typtype = 'c' AND p.provolatile <> 'i' ORDER BY 1 OFFSET {} LIMIT {})";
+constexpr std::string_view kBeginnings = R"(
+SELECT coalesce(r.rolname, ''), c FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole, LATERAL unnest(s.setconfig) c
+WHERE (s.setrole = 0 OR r.oid IS NOT NULL) AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
+ORDER BY s.setdatabase <> 0, 1, 2 OFFSET {} LIMIT {})";
+constexpr std::string_view kSettings = R"(
+SELECT name, reset_val, CASE WHEN source = 'client' THEN 'l' WHEN source IN ('default', 'configuration file', 'command line', 'environment variable') THEN 'c' ELSE 'r' END
+FROM pg_catalog.pg_settings WHERE name IN ('search_path', 'default_transaction_isolation'))";
 constexpr std::string_view kOddOperators = R"(
 SELECT EXISTS (SELECT FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode WHERE o.oid >= 16384 AND p.provolatile <> 'i')
  OR EXISTS (SELECT FROM pg_catalog.pg_cast c JOIN pg_catalog.pg_proc p ON p.oid = c.castfunc WHERE c.oid >= 16384 AND p.provolatile <> 'i'))";
@@ -133,6 +140,59 @@ const Table* Catalogue::find(std::string_view schema, std::string_view name,
 const Function* Catalogue::function(std::string_view name) const {
   const auto found = functions_.find(std::string(name));
   return found == functions_.end() ? nullptr : &found->second;
+}
+
+const std::string* Catalogue::begins_with(const std::string& user,
+                                          const std::string& setting) const {
+  const auto in = [&setting](const std::map<std::string, std::string>& settings) {
+    const auto found = settings.find(setting);
+    return found == settings.end() ? nullptr : &found->second;
+  };
+  if (const std::string* fixed = in(of_all_logins_)) return fixed;
+  for (const std::string& role : {user, std::string()}) {
+    const auto found = beginnings_.find(role);
+    const std::string* value = found == beginnings_.end() ? nullptr : in(found->second.settings);
+    if (value != nullptr) return value;
+  }
+  return nullptr;
+}
+
+TimePoint Catalogue::begin_alike_since(const std::string& user) const {
+  TimePoint since{};
+  for (const std::string& role : {user, std::string()}) {
+    if (const auto found = beginnings_.find(role); found != beginnings_.end())
+      since = std::max(since, found->second.since);
+  }
+  return since;
+}
+
+bool Catalogue::begins_otherwise(const Catalogue& before, TimePoint now) {
+  bool any = false;
+  for (const auto& [role, its] : before.beginnings_)
+    (void)beginnings_[role];  // it may have none now
+  for (auto& [role, its] : beginnings_) {
+    const auto found = before.beginnings_.find(role);
+    const bool same = found == before.beginnings_.end() ? its.settings.empty()
+                                                        : found->second.settings == its.settings;
+    if (found != before.beginnings_.end()) its.since = found->second.since;
+    if (!same) its.since = now;
+    any = any || !same;
+  }
+  return any;
+}
+
+void CatalogueRows::add_setting(const Row& row) {
+  if (row.size() != 3 || !row[0] || !row[1]) return;
+  if (letter(row[2]) == 'l') made_->of_all_logins_[*row[0]] = *row[1];
+  if (letter(row[2]) == 'c') (void)made_->beginnings_[""].settings.try_emplace(*row[0], *row[1]);
+}
+
+void CatalogueRows::add_beginning(const Row& row) {
+  if (row.size() != 2 || !row[0] || !row[1]) return;
+  const std::size_t equals = row[1]->find('=');
+  if (equals == std::string::npos) return;
+  made_->beginnings_[*row[0]].settings[text::lowered(row[1]->substr(0, equals))] =
+      row[1]->substr(equals + 1);
 }
 
 void CatalogueRows::add_table(const Row& row) {
@@ -249,7 +309,7 @@ void CatalogueRows::finish(Oid oid, Entry& entry) {
   }
 }
 
-CataloguePointer CatalogueRows::make(std::uint64_t version, bool odd_operators) {
+std::shared_ptr<Catalogue> CatalogueRows::make(std::uint64_t version, bool odd_operators) {
   made_->version_ = version;
   made_->odd_operators_ = odd_operators;
   for (auto& [oid, entry] : entries_) finish(oid, entry);
@@ -257,8 +317,9 @@ CataloguePointer CatalogueRows::make(std::uint64_t version, bool odd_operators) 
 }
 
 // One transaction: all of it as of one moment.
-net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std::uint64_t version,
-                                                   TimePoint deadline) {
+net::Task<Result<std::shared_ptr<Catalogue>>> read_catalogue(postgres::Server& server,
+                                                             std::uint64_t version,
+                                                             TimePoint deadline) {
   CatalogueRows made;
   auto begun =
       co_await postgres::ask(server, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", deadline);
@@ -271,11 +332,11 @@ net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std
     if (rows->size() < kPage) break;
     last = oid_of(rows->back()[0]);
   }
-  for (const auto& [text, add] :
-       {std::pair{kEdges, &CatalogueRows::add_edge},
-        std::pair{kViewCalls, &CatalogueRows::add_call},
-        std::pair{kFunctions, &CatalogueRows::add_function},
-        std::pair{kColumnFunctions, &CatalogueRows::add_column_function}}) {
+  for (const auto& [text, add] : {std::pair{kEdges, &CatalogueRows::add_edge},
+                                  std::pair{kViewCalls, &CatalogueRows::add_call},
+                                  std::pair{kFunctions, &CatalogueRows::add_function},
+                                  std::pair{kColumnFunctions, &CatalogueRows::add_column_function},
+                                  std::pair{kBeginnings, &CatalogueRows::add_beginning}}) {
     for (std::size_t at = 0;; at += kPage) {
       std::string query = fmt::format(fmt::runtime(text), at, kPage);
       auto rows = co_await postgres::ask(server, std::move(query), deadline);
@@ -286,11 +347,11 @@ net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server, std
   }
   auto odd = co_await postgres::ask(server, std::string(kOddOperators), deadline);
   if (!odd) co_return pass(odd);
-  auto defaults = co_await postgres::ask(server, std::string(kDefaultsQuery), deadline);
-  if (!defaults) co_return pass(defaults);
+  auto settings = co_await postgres::ask(server, std::string(kSettings), deadline);
+  if (!settings) co_return pass(settings);
+  for (const auto& row : *settings) made.add_setting(row);
   auto ended = co_await postgres::ask(server, "COMMIT", deadline);
   if (!ended) co_return pass(ended);
-  made.set_defaults(defaults->empty() ? "" : defaults->front()[0].value_or(""));
   co_return made.make(version, odd->empty() || is_true(odd->front()[0]));
 }
 

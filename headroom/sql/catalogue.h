@@ -56,8 +56,13 @@ class Catalogue {
   [[nodiscard]] const std::vector<std::string>& column_functions() const {
     return column_functions_;
   }
-  // What kDefaultsQuery gave: another one, and new server connections begin with other settings.
-  [[nodiscard]] const std::string& defaults() const { return defaults_; }
+  // What a session of this user begins with, by ALTER ROLE and DATABASE ... SET or the server's configuration; null: not known here.
+  [[nodiscard]] const std::string* begins_with(const std::string& user,
+                                               const std::string& setting) const;
+  // Server connections that this user has made before may have begun with something else.
+  [[nodiscard]] TimePoint begin_alike_since(const std::string& user) const;
+  // Whether `before` says something else of anybody; what it says the same of stays as old as it was there.
+  [[nodiscard]] bool begins_otherwise(const Catalogue& before, TimePoint now);
   [[nodiscard]] std::size_t size() const { return tables_.size(); }
   [[nodiscard]] std::uint64_t version() const { return version_; }
 
@@ -66,24 +71,21 @@ class Catalogue {
   std::map<postgres::RelationName, Table> tables_;
   std::unordered_map<std::string, Function> functions_;
   std::vector<std::string> column_functions_;
-  std::string defaults_;
+  struct Beginning {
+    std::map<std::string, std::string> settings{};
+    TimePoint since{};
+  };
+  std::map<std::string, Beginning> beginnings_;       // by role; "": everybody's
+  std::map<std::string, std::string> of_all_logins_;  // by the URL itself, whatever roles say
   bool odd_operators_ = false;
   std::uint64_t version_ = 0;
 };
 using CataloguePointer = std::shared_ptr<const Catalogue>;
 
-// What sessions of this database begin with by ALTER ROLE and ALTER DATABASE ... SET: one text.
-inline constexpr std::string_view kDefaultsQuery =
-    "SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(s.setdatabase::text || ' ' || "
-    "s.setrole::text || ' ' || s.setconfig::text, ' ' ORDER BY s.setdatabase, s.setrole), '')) "
-    "FROM "
-    "pg_catalog.pg_db_role_setting s WHERE s.setdatabase = 0 OR s.setdatabase = (SELECT d.oid FROM "
-    "pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())";
-
 // Asks an idle server. Errc as postgres::ask().
-[[nodiscard]] net::Task<Result<CataloguePointer>> read_catalogue(postgres::Server& server,
-                                                                 std::uint64_t version,
-                                                                 TimePoint deadline);
+[[nodiscard]] net::Task<Result<std::shared_ptr<Catalogue>>> read_catalogue(postgres::Server& server,
+                                                                           std::uint64_t version,
+                                                                           TimePoint deadline);
 // Changes when tables, views, functions, triggers, policies, privileges or settings of roles do: for what leaves no trace in the log.
 [[nodiscard]] net::Task<Result<std::string>> read_fingerprint(postgres::Server& server,
                                                               TimePoint deadline);

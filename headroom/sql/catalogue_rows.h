@@ -27,9 +27,12 @@ class CatalogueRows {
   void add_function(const Row& row);
   // name: called with one row, as its columns are, and not immutable.
   void add_column_function(const Row& row);
+  // role ("": all), name=value; what counts more comes later.
+  void add_beginning(const Row& row);
+  // name, value, how the asking connection comes by it: 'l' by its login packet, 'c' by the configuration, else by a role or a database.
+  void add_setting(const Row& row);
   // Once.
-  void set_defaults(std::string text) { made_->defaults_ = std::move(text); }
-  [[nodiscard]] CataloguePointer make(std::uint64_t version, bool odd_operators);
+  [[nodiscard]] std::shared_ptr<Catalogue> make(std::uint64_t version, bool odd_operators);
 
  private:
   struct Entry {

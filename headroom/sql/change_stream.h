@@ -46,7 +46,8 @@ class ChangeStream {
 
   ChangeStream(net::Workers& workers, const postgres::Means& means, const Database& database,
                postgres::Credentials who, cache::Cache& cache, DatabaseCounts& counts,
-               link::TagsOut* tags_out, Duration behind, bool may_be_blind);
+               link::TagsOut* tags_out, Duration behind, bool may_be_blind,
+               std::function<void()> renew);
   ChangeStream(const ChangeStream&) = delete;
   ChangeStream& operator=(const ChangeStream&) = delete;
 
@@ -135,6 +136,7 @@ class ChangeStream {
   link::TagsOut* const tags_out_;  // what a CDN is to be told of; null: nobody is
   const Duration behind_;
   const bool may_be_blind_;
+  const std::function<void()> renew_;  // what sessions begin with has changed
   const std::string tag_;
   const std::string instance_;  // other nodes send heartbeats, too
   DropPositions positions_;     // used where there are replicas

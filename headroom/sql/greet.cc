@@ -2,12 +2,9 @@
 #include <fmt/format.h>
 #include <openssl/ssl.h>
 
-#include <algorithm>
-
 #include "headroom/auth/crypto.h"
 #include "headroom/base/log.h"
 #include "headroom/base/text.h"
-#include "headroom/sql/catalogue.h"
 #include "headroom/sql/session.h"
 #include "headroom/sql/values.h"
 
@@ -395,18 +392,15 @@ net::Task<bool> Session::try_settings(postgres::Settings& reported) {
     co_return co_await refuse("login", {.sqlstate = "08006", .message = cleared.error().message});
   }
   if (!account_->welcome()) {
-    auto path = co_await postgres::ask(
-        *server,
-        "SHOW search_path; SHOW default_transaction_isolation; " + std::string(kDefaultsQuery),
-        Clock::now() + room_.options().login_timeout);
-    if (!path || path->size() != 3 ||
-        std::ranges::any_of(*path, [](const auto& row) { return row.empty(); })) {
+    auto path =
+        co_await postgres::ask(*server, "SHOW search_path; SHOW default_transaction_isolation",
+                               Clock::now() + room_.options().login_timeout);
+    if (!path || path->size() != 2 || path->front().empty() || path->back().empty()) {
       pool.close(worker(), std::move(server));
       co_return co_await refuse("login",
                                 {.sqlstate = "08006", .message = "the server does not answer"});
     }
-    account_->set_defaults((*path)[0][0].value_or(""), (*path)[1][0].value_or(""),
-                           (*path)[2][0].value_or(""));
+    account_->set_defaults(path->front()[0].value_or(""), path->back()[0].value_or(""));
     account_->set_welcome(server->reported);
   }
   const auto base = account_->welcome();

@@ -75,13 +75,13 @@ ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, metrics::Re
 }
 
 void ResultCache::add(const postgres::Means& means, const Database& database,
-                      postgres::Credentials who) {
+                      postgres::Credentials who, std::function<void()> renew) {
   Followed& its = streams_[&database];
   its.counts = std::make_unique<DatabaseCounts>(registry_, database.name);
   its.stream =
       std::make_unique<ChangeStream>(workers_, means, database, std::move(who), cache_, *its.counts,
                                      link_ != nullptr ? &link_->tags_out : nullptr, options_.behind,
-                                     options_.blind_ttl > Duration::zero());
+                                     options_.blind_ttl > Duration::zero(), std::move(renew));
   const auto gauge = [&](const Family& family, auto read) {
     its.gauges.push_back(registry_.gauge(
         family, {database.name}, [&stream = *its.stream, read] { return read(stream.report()); }));
@@ -150,7 +150,7 @@ KnownPlanPointer ResultCache::plan(std::size_t worker, Classifier& classifier, C
   Part& part = *parts_[worker];
   std::string& name = part.name;
   name.assign(stream.tag()).append(1, '\0').append(path_of(asker)).append(1, '\0');
-  name.append(acts_as(asker)).append(1, '\0').append(asker.account_defaults).append(text);
+  name.append(acts_as(asker)).append(1, '\0').append(text);
   const auto found = part.plans.find(std::string_view(name));
   if (found != part.plans.end() && found->second->is_of(stream.version())) return found->second;
   auto made = std::make_shared<const KnownPlan>(make_plan(classifier, stream, asker, text));
@@ -214,15 +214,6 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
     known.plan.cacheable = known.plan.reads_known = known.plan.calm = false;
     known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
     known.plan.refuse(Refusal::function, "it may call a function as a column");
-  }
-  if (catalogue && catalogue->defaults() != asker.account_defaults) {
-    // Server connections are of either kind: which tables the names mean is not known.
-    if (!known.plan.changes.empty())
-      known.plan.effect = std::max(known.plan.effect, Plan::Effect::doubt);
-    known.plan.cacheable = known.plan.reads_known = known.plan.calm = false;
-    known.plan.refuse(Refusal::settings,
-                      "what sessions begin with was changed (ALTER ROLE or DATABASE ... SET): the "
-                      "proxy needs a restart");
   }
   if (!catalogue) {
     known.plan.cacheable = false;

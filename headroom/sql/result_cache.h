@@ -8,6 +8,7 @@
 // Limits: plans of kPlanBytes in all and kMostShapes shapes of queries a worker; results of max_result.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,8 +30,6 @@ struct Asker {
   const std::string& user;
   const postgres::Settings& settings;  // of the session, beside its account's
   const std::string& account_path;     // search_path without them
-  const std::string&
-      account_defaults;     // what the catalogue said of defaults, when the path was asked for
   bool reads_alike = true;  // the server reads texts as they are read here, but for these settings
 };
 
@@ -65,7 +64,9 @@ class ResultCache final : public link::Currency {
               const CacheOptions& options, link::Link* link);
 
   // Before the workers' first session, from main's thread.
-  void add(const postgres::Means& means, const Database& database, postgres::Credentials who);
+  // `renew`: called where sessions of the database begin otherwise than before.
+  void add(const postgres::Means& means, const Database& database, postgres::Credentials who,
+           std::function<void()> renew);
   void start();
   void stop();
 

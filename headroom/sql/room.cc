@@ -156,7 +156,12 @@ void Room::watch_changes() {
   for (const auto& [name, database] : databases_) {
     const postgres::Target& target = database.route.target;
     results->add(means_, database,
-                 {.user = target.user, .password = target.password, .md5 = {}, .keys = {}});
+                 {.user = target.user, .password = target.password, .md5 = {}, .keys = {}},
+                 [this, &its = database] {
+                   for (Account* account : accounts()) {
+                     if (&account->database() == &its) account->begin_anew();
+                   }
+                 });
   }
 }
 
