@@ -166,8 +166,8 @@ TimePoint Catalogue::begin_alike_since(const std::string& user) const {
   return since;
 }
 
-bool Catalogue::begins_otherwise(const Catalogue& before, TimePoint now) {
-  bool any = false;
+std::vector<std::string> Catalogue::begin_otherwise(const Catalogue& before, TimePoint now) {
+  std::vector<std::string> roles;
   for (const auto& [role, its] : before.beginnings_)
     (void)beginnings_[role];  // it may have none now
   for (auto& [role, its] : beginnings_) {
@@ -175,10 +175,11 @@ bool Catalogue::begins_otherwise(const Catalogue& before, TimePoint now) {
     const bool same = found == before.beginnings_.end() ? its.settings.empty()
                                                         : found->second.settings == its.settings;
     if (found != before.beginnings_.end()) its.since = found->second.since;
-    if (!same) its.since = now;
-    any = any || !same;
+    if (same) continue;
+    its.since = now;
+    roles.push_back(role);
   }
-  return any;
+  return roles;
 }
 
 void CatalogueRows::add_setting(const Row& row) {

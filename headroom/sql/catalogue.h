@@ -61,8 +61,8 @@ class Catalogue {
                                                const std::string& setting) const;
   // Server connections that this user has made before may have begun with something else.
   [[nodiscard]] TimePoint begin_alike_since(const std::string& user) const;
-  // Whether `before` says something else of anybody; what it says the same of stays as old as it was there.
-  [[nodiscard]] bool begins_otherwise(const Catalogue& before, TimePoint now);
+  // Of whom `before` says something else, by role ("": everybody); what it says the same of stays as old as it was there.
+  [[nodiscard]] std::vector<std::string> begin_otherwise(const Catalogue& before, TimePoint now);
   [[nodiscard]] std::size_t size() const { return tables_.size(); }
   [[nodiscard]] std::uint64_t version() const { return version_; }
 

@@ -45,7 +45,7 @@ Error malformed() { return {Errc::protocol, "the server does not answer what it 
 ChangeStream::ChangeStream(net::Workers& workers, const postgres::Means& means,
                            const Database& database, postgres::Credentials who, cache::Cache& cache,
                            DatabaseCounts& counts, link::TagsOut* tags_out, Duration behind,
-                           bool may_be_blind, std::function<void()> renew)
+                           bool may_be_blind, std::function<void(const std::string& role)> renew)
     : worker_(workers[0]),
       means_(means),
       database_(database),
@@ -510,15 +510,19 @@ Task<Result<>> ChangeStream::look_at_catalogue(postgres::Server& server) {
   auto read = co_await read_catalogue(server, version_.load() + 1, Clock::now() + kAnswer);
   if (!read) co_return pass(read, "reading the catalogue");
   fingerprint_ = std::move(*fingerprint);
-  const bool otherwise = catalogue_ && (*read)->begins_otherwise(*catalogue_, Clock::now());
+  std::vector<std::string> otherwise;
+  if (catalogue_) otherwise = (*read)->begin_otherwise(*catalogue_, Clock::now());
   {
     const std::scoped_lock lock(mutex_);
     catalogue_ = std::move(*read);
   }
   version_.fetch_add(1, std::memory_order_acq_rel);
   flush();
-  if (otherwise) {  // also for the connection that asks
-    renew_();
+  for (const std::string& role : otherwise) renew_(role);
+  const auto concerns = [this](const std::string& role) {
+    return role.empty() || role == who_.user;
+  };
+  if (std::ranges::any_of(otherwise, concerns)) {  // the connection that asks is renewed, too
     co_return fail(Errc::conflict,
                    "what sessions begin with has changed (ALTER ROLE, ALTER DATABASE, the "
                    "configuration)");

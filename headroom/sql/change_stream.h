@@ -47,7 +47,7 @@ class ChangeStream {
   ChangeStream(net::Workers& workers, const postgres::Means& means, const Database& database,
                postgres::Credentials who, cache::Cache& cache, DatabaseCounts& counts,
                link::TagsOut* tags_out, Duration behind, bool may_be_blind,
-               std::function<void()> renew);
+               std::function<void(const std::string& role)> renew);
   ChangeStream(const ChangeStream&) = delete;
   ChangeStream& operator=(const ChangeStream&) = delete;
 
@@ -136,7 +136,7 @@ class ChangeStream {
   link::TagsOut* const tags_out_;  // what a CDN is to be told of; null: nobody is
   const Duration behind_;
   const bool may_be_blind_;
-  const std::function<void()> renew_;  // what sessions begin with has changed
+  const std::function<void(const std::string&)> renew_;  // see ResultCache::add
   const std::string tag_;
   const std::string instance_;  // other nodes send heartbeats, too
   DropPositions positions_;     // used where there are replicas

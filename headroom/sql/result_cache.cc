@@ -75,7 +75,8 @@ ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, metrics::Re
 }
 
 void ResultCache::add(const postgres::Means& means, const Database& database,
-                      postgres::Credentials who, std::function<void()> renew) {
+                      postgres::Credentials who,
+                      std::function<void(const std::string& role)> renew) {
   Followed& its = streams_[&database];
   its.counts = std::make_unique<DatabaseCounts>(registry_, database.name);
   its.stream =

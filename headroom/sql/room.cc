@@ -157,9 +157,10 @@ void Room::watch_changes() {
     const postgres::Target& target = database.route.target;
     results->add(means_, database,
                  {.user = target.user, .password = target.password, .md5 = {}, .keys = {}},
-                 [this, &its = database] {
+                 [this, &its = database](const std::string& role) {
                    for (Account* account : accounts()) {
-                     if (&account->database() == &its) account->begin_anew();
+                     if (&account->database() == &its && (role.empty() || role == account->user()))
+                       account->begin_anew();
                    }
                  });
   }
