@@ -324,26 +324,35 @@ TEST(Source, DecidesByHostThenOriginThenBody) {
 TEST(LoginLimit, BlocksAfterTheLimitUntilTheWindowEnds) {
   LoginLimit limit({.failures = 3, .window = std::chrono::minutes(15)});
   const TimePoint begin{hours(1)};
-  for (int i = 0; i < 2; ++i) limit.failed("10.0.0.1", begin);
+  for (const char* token : {"a", "b"}) limit.failed("10.0.0.1", token, begin);
   EXPECT_EQ(limit.blocked_for("10.0.0.1", begin), std::nullopt);
-  limit.failed("10.0.0.1", begin + std::chrono::minutes(5));
+  limit.failed("10.0.0.1", "c", begin + std::chrono::minutes(5));
   EXPECT_EQ(limit.blocked_for("10.0.0.1", begin + std::chrono::minutes(5)),
             std::chrono::minutes(10));
   EXPECT_EQ(limit.blocked_for("10.0.0.2", begin), std::nullopt);
-  limit.failed("10.0.0.1", begin + std::chrono::minutes(14));
+  limit.failed("10.0.0.1", "d", begin + std::chrono::minutes(14));
   EXPECT_EQ(limit.blocked_for("10.0.0.1", begin + std::chrono::minutes(15)), std::nullopt);
-  limit.failed("10.0.0.1", begin + std::chrono::minutes(15));
+  limit.failed("10.0.0.1", "e", begin + std::chrono::minutes(15));
   EXPECT_EQ(limit.blocked_for("10.0.0.1", begin + std::chrono::minutes(15)), std::nullopt);
+}
+
+TEST(LoginLimit, TheSameBadCredentialAgainIsNoGuess) {
+  LoginLimit limit({.failures = 2});
+  const TimePoint now{hours(1)};
+  for (int i = 0; i < 100; ++i) limit.failed("10.0.0.1", "an old token in a script", now);
+  EXPECT_FALSE(limit.blocked_for("10.0.0.1", now));
+  limit.failed("10.0.0.1", "another", now);
+  EXPECT_TRUE(limit.blocked_for("10.0.0.1", now));
 }
 
 TEST(LoginLimit, MemoryIsBoundedWhoeverKnocks) {
   LoginLimit limit({.failures = 1, .max_addresses = 100});
   const TimePoint now{hours(1)};
-  for (int i = 0; i < 10000; ++i) limit.failed("host" + std::to_string(i), now + Duration(i));
+  for (int i = 0; i < 10000; ++i) limit.failed("host" + std::to_string(i), "x", now + Duration(i));
   EXPECT_EQ(limit.size(), 100U);
   EXPECT_TRUE(limit.blocked_for("host9999", now + Duration(10000)));
   EXPECT_FALSE(limit.blocked_for("host1", now + Duration(10000)));
-  limit.failed("last", now + hours(1));
+  limit.failed("last", "x", now + hours(1));
   EXPECT_EQ(limit.size(), 1U);
 }
 

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
+
+#include "headroom/base/hash.h"
 
 namespace headroom::auth {
 
@@ -28,21 +31,23 @@ std::optional<Duration> LoginLimit::blocked_for(std::string_view address, TimePo
   return left > Duration::zero() ? std::optional(left) : std::nullopt;
 }
 
-void LoginLimit::failed(std::string_view address, TimePoint now) {
+void LoginLimit::failed(std::string_view address, std::string_view credential, TimePoint now) {
+  const std::uint64_t hash = hash64(credential);
   while (!windows_.empty() && elapsed(windows_.front().began, now) >= limits_.window) {
     by_group_.erase(windows_.front().group);
     windows_.pop_front();
   }
   std::string group = address_group(address);
   if (const auto found = by_group_.find(group); found != by_group_.end()) {
-    ++found->second->failures;
+    Window& window = *found->second;
+    if (std::exchange(window.last, hash) != hash) ++window.failures;
     return;
   }
   if (windows_.size() >= limits_.max_addresses) {
     by_group_.erase(windows_.front().group);
     windows_.pop_front();
   }
-  windows_.push_back({.group = group, .began = now, .failures = 1});
+  windows_.push_back({.group = group, .began = now, .failures = 1, .last = hash});
   by_group_.emplace(std::move(group), std::prev(windows_.end()));
 }
 

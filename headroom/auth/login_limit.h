@@ -3,12 +3,13 @@
 // Owns: a count for each address that failed lately.
 // Worker and threads: one worker (that of the admin listener), or under its owner's care. Nothing blocks.
 // Invariants: (1) who shows a good credential is never held up by others of its address: only a bad one is refused sooner;
-//   (2) a block ends with its window, however often it is tried meanwhile.
+//   (2) a block ends with its window, however often it is tried meanwhile; (3) the same bad credential again is no further failure.
 // Limits: max_addresses; beyond them the one whose window began first is forgotten. An IPv6 /64 counts as one address.
 //   This slows guessing and keeps a log short; what makes guessing hopeless is the tokens' 256 bits.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <list>
 #include <optional>
 #include <string>
@@ -34,7 +35,7 @@ class LoginLimit {
   // How long bad credentials from this address must still wait to be told what is wrong (429 and Retry-After); nothing when
   // they need not.
   [[nodiscard]] std::optional<Duration> blocked_for(std::string_view address, TimePoint now) const;
-  void failed(std::string_view address, TimePoint now);
+  void failed(std::string_view address, std::string_view credential, TimePoint now);
   [[nodiscard]] std::size_t size() const { return by_group_.size(); }
 
  private:
@@ -42,6 +43,7 @@ class LoginLimit {
     std::string group;
     TimePoint began;
     unsigned failures = 0;
+    std::uint64_t last = 0;  // the hash of the last bad credential
   };
 
   LoginLimits limits_;

@@ -283,6 +283,11 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
     co_return std::move(found.error());
   }
   const Endpoint& endpoint = *found->endpoint;
+  if (endpoint.role != auth::Role::none) {
+    const auto authorization = given(head, Name::authorization);
+    const auto token = authorization ? auth::bearer_in(*authorization) : std::nullopt;
+    if (token) co_await look_for(exchange, *token);
+  }
   auto who = identify(exchange, endpoint.role);
   if (!who) co_return std::move(who.error());
 
@@ -391,7 +396,8 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   auto who = state.access->identify({.authorization = authorization, .session = session},
                                     auth::wall_now());
   if (!who) {
-    if (authorization) return std::unexpected(refuse_credential(exchange, who.error().message));
+    if (authorization)
+      return std::unexpected(refuse_credential(exchange, *authorization, who.error().message));
     refused(exchange, "credential");
     return std::unexpected(unauthorized(who.error().message));
   }
@@ -406,12 +412,13 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   return std::move(*who);
 }
 
-Reply Api::refuse_credential(const http::Exchange& exchange, std::string_view reason) {
+Reply Api::refuse_credential(const http::Exchange& exchange, std::string_view credential,
+                             std::string_view reason) {
   auth::LoginLimit& logins = mine(exchange).logins;
   const std::string address = to_string(exchange.client().address);
   const auto wait = logins.blocked_for(address, Clock::now());
   if (!wait) {
-    logins.failed(address, Clock::now());
+    logins.failed(address, credential, Clock::now());
     refused(exchange, "credential");
     return unauthorized(reason);
   }
@@ -429,12 +436,24 @@ std::expected<Api::Session, Reply> Api::open_session(http::Exchange& exchange,
   auto who = state.access->identify_secret(token, auth::wall_now());
   if (!who) {
     note_later(exchange, {}, 401);
-    return std::unexpected(refuse_credential(exchange, who.error().message));
+    return std::unexpected(refuse_credential(exchange, token, who.error().message));
   }
   auto cookie = state.access->open_session(*who, auth::wall_now(), kSessionLife);
   if (!cookie) return std::unexpected(error_reply(cookie.error()));
   note_later(exchange, *who, 201);
   return Session{std::move(*who), std::move(*cookie), kSessionLife};
+}
+
+net::Task<> Api::look_for(http::Exchange& exchange, std::string_view token) {
+  PerWorker& state = mine(exchange);
+  const TimePoint now = Clock::now();
+  if (!look_ || !state.access || !auth::digest_of_token(token) ||
+      elapsed(state.looked, now) < kLookEvery)
+    co_return;
+  if (state.access->identify_secret(token, auth::wall_now())) co_return;
+  state.looked = now;
+  auto look = [this] { return look_(), true; };
+  (void)co_await control_.run(exchange.worker(), std::move(look));
 }
 
 net::Task<Result<>> Api::end_session(http::Exchange& exchange) {
@@ -460,7 +479,7 @@ bool Api::is_operator(std::string_view token, const IpAddress& from, std::size_t
   if (!auth::looks_like_token(token) && state.logins.blocked_for(to_string(from), Clock::now()))
     return false;
   const auto who = state.access->identify_secret(token, auth::wall_now());
-  if (!who) state.logins.failed(to_string(from), Clock::now());
+  if (!who) state.logins.failed(to_string(from), token, Clock::now());
   return who && who->may(auth::Role::operator_);
 }
 

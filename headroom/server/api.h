@@ -130,6 +130,11 @@ class Api {
                                                                  std::string_view token);
   // Ends the session of the request's cookie, here and in every process of this state directory; no session is no error.
   [[nodiscard]] net::Task<Result<>> end_session(http::Exchange& exchange);
+  // For a token that nobody knows: looks whether it has been made a moment ago (at most once each kLookEvery on a worker).
+  [[nodiscard]] net::Task<> look_for(http::Exchange& exchange, std::string_view token);
+  static constexpr Duration kLookEvery = std::chrono::milliseconds(50);
+  // What look_for() does on the control thread, before the first request.
+  void look_by(std::function<void()> look) { look_ = std::move(look); }
   // What end_session() does on the control thread, before the first request.
   using EndSession = std::function<Result<>(const auth::SessionMark& session)>;
   void end_sessions_by(EndSession end) { end_session_ = std::move(end); }
@@ -159,6 +164,7 @@ class Api {
     std::shared_ptr<const auth::Access> access;
     std::shared_ptr<const std::vector<std::string>> hosts;
     auth::LoginLimit logins;
+    TimePoint looked{};           // when the file of tokens was looked at for an unknown one
     std::uint64_t in_flight = 0;  // bytes of bodies
   };
   struct Match;
@@ -182,7 +188,7 @@ class Api {
                                                                     auth::Role role);
   // What a bad credential is answered.
   [[nodiscard]] http::Reply refuse_credential(const http::Exchange& exchange,
-                                              std::string_view reason);
+                                              std::string_view credential, std::string_view reason);
   [[nodiscard]] std::optional<http::Reply> check_source(const http::Exchange& exchange, Place place,
                                                         Takes takes);
   [[nodiscard]] PerWorker& mine(const http::Exchange& exchange) {
@@ -198,6 +204,7 @@ class Api {
   net::Offload* trends_ = &reading_;
   class Audit* audit_ = nullptr;
   EndSession end_session_;
+  std::function<void()> look_;
   std::vector<Endpoint> endpoints_;
   std::vector<std::unique_ptr<PerWorker>> state_;
   std::array<metrics::Counter*, 6> answered_{};  // by the status's first digit

@@ -67,6 +67,7 @@ net::Task<Reply> sign_in(Api& api, http::Exchange& exchange, const Call& call) {
   json::Reader in(document->root());
   in.required("token", token);
   if (auto read = in.finish(); !read) co_return error_reply(read.error());
+  co_await api.look_for(exchange, token);
   auto session = api.open_session(exchange, token);
   if (!session) co_return std::move(session.error());
   Reply reply = who(session->who, 201);

@@ -40,6 +40,7 @@ Result<AdminKeys> admin_keys(const AdminOptions& options) {
 
 Tokens::Tokens(Api& api, std::filesystem::path file)
     : api_(api), file_(std::move(file)), watch_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+  api_.look_by([this] { refresh(); });
   api_.end_sessions_by([this](const auth::SessionMark& session) { return end_session(session); });
 }
 

@@ -49,6 +49,21 @@ TEST_F(TokensTest, TellsAtOnceWhenAnotherProcessHasMadeAToken) {
                   .starts_with("HTTP/1.1 200 "));
 }
 
+TEST_F(TokensTest, ATokenMadeAMomentAgoIsGoodAtOnceThoughItsAddressIsBlocked) {
+  Tokens tokens(served.api, tokens_path(directory));
+  tokens.configure({});
+  tokens.refresh();
+  const auto status = [&](const std::string& token) {
+    return served.ask("GET /api/v1/overview HTTP/1.1\r\nAuthorization: Bearer " + token + "\r\n")
+        .substr(9, 3);
+  };
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(status("hr_" + std::to_string(i)), "401");
+  EXPECT_EQ(status("hr_x"), "429");
+  auto other = auth::TokenStore::open(tokens_path(directory));
+  const auto made = (*other)->create({.name = "ci"}, auth::wall_now());
+  EXPECT_EQ(status(*made), "200");  // though nobody has called refresh()
+}
+
 // The value comes back where the keys are the same.
 bool same_key(const Result<auth::Signer>& one, const Result<auth::Signer>& other) {
   const auto later = auth::wall_now() + std::chrono::hours(1);
