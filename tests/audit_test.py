@@ -73,6 +73,17 @@ class AuditLog(EdgeScenario):
         eventually(lambda: noted() == [("", 401), ("olga", 201)], 20, what=noted)
         self.assertNotIn("wrong-wrong", str(self.entries(server)))
 
+    def test_a_flood_of_bad_sign_ins_is_noted_up_to_the_limit_of_its_address_alone(self):
+        server = self.begin()
+        admin = server.token("admin", "ada")
+        statuses = [server.api("POST", "/api/v1/session", {"token": f"wrong-{n}"}, token="", headers={"Content-Type": "application/json"}).status for n in range(200)]
+        self.assertEqual(set(statuses), {401, 429})
+        self.assertEqual(server.api("POST", "/api/v1/reload", token=admin).status, 200)
+        eventually(lambda: any(each["path"] == "/api/v1/reload" for each in self.entries(server)), 20)
+        noted = [each for each in self.entries(server, "?limit=1000") if each["path"] == "/api/v1/session"]
+        self.assertEqual(len(noted), statuses.count(401))
+        self.assertLess(len(noted), 100)
+
     def test_a_file_that_cannot_be_opened_stops_nobody_and_what_happened_meanwhile_is_written_later(self):
         self.state_dir.mkdir(mode=0o700)
         (self.state_dir / "audit.db").mkdir()

@@ -102,6 +102,18 @@ class Attacks(TaskScenario):
         self.assertEqual(client.info()["faktory"]["total_queues"], 0)
         self.goes_on()
 
+    def test_a_sweep_whose_list_came_out_empty_takes_nothing(self):
+        for _ in range(3):
+            self.other.push()
+        answer = self.server.api("POST", "/api/v1/tasks/sweep", {"act": "remove", "set": "waiting", "jids": []})
+        self.assertEqual((answer.status, answer.json()["matched"]), (200, 0))
+        for member in ("jobtype", "pattern"):
+            answer = self.server.api("POST", "/api/v1/tasks/sweep", {"act": "remove", "set": "waiting", member: ""})
+            self.assertEqual(answer.status, 400)
+            self.assertIn("leave it out for any", answer.text())
+        self.assertEqual(len(self.server.api("GET", "/api/v1/tasks?set=waiting").json()["jobs"]), 3)
+        self.goes_on()
+
     def test_what_runs_is_not_waiting(self):
         jid = self.other.push()
         self.other.fetch()

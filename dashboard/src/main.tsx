@@ -39,7 +39,7 @@ function SignIn(props: { signed: (who: Who) => void; said: string }) {
         <label for="token">Token</label>
         <input id="token" name="token" type="password" autocomplete="off" autofocus required />
         <button class="primary" type="submit">Sign in</button>
-        <p class="note">Made by <code>headroom token create --name you --role viewer</code></p>
+        <p class="note">Made by <code>headroom token create <span>--name you</span> <span>--role viewer</span></code></p>
         {error && <p class="bad-text" role="alert">{error}</p>}
       </form>
     </main>

@@ -102,7 +102,7 @@ struct Mutate {
   enum class Target : std::uint8_t { scheduled, retries, dead };
   Act act{};
   Target target{};
-  std::vector<std::string> jids;
+  std::optional<std::vector<std::string>> jids;  // an empty list names no job
   std::string jobtype;
   std::string pattern;  // a glob over the job's JSON: * ? [a-z] and \ before any of them
 };

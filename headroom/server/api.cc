@@ -443,8 +443,9 @@ std::expected<Api::Session, Reply> Api::open_session(http::Exchange& exchange,
     return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
   auto who = state.access->identify_secret(token, auth::wall_now());
   if (!who) {
-    note_later(exchange, {}, 401);
-    return std::unexpected(refuse_credential(exchange, token, who.error().message));
+    Reply refusal = refuse_credential(exchange, token, who.error().message);
+    if (refusal.status == 401) note_later(exchange, {}, 401);  // a flood of them is not noted
+    return std::unexpected(std::move(refusal));
   }
   auto cookie = state.access->open_session(*who, auth::wall_now(), kSessionLife);
   if (!cookie) return std::unexpected(error_reply(cookie.error()));

@@ -111,20 +111,26 @@ net::Task<Reply> sweep(Desk& desk, const Call& call) {
   std::string act;
   std::string set;
   std::string queue = "default";
+  std::optional<std::string> jobtype;
+  std::optional<std::string> pattern;
   tasks::JobFilter::Words words;
   json::Reader in(document->root());
   in.required("act", act);
   in.required("set", set);
   in.optional("queue", queue);
   in.optional("jids", words.jids);
-  in.optional("jobtype", words.jobtype);
-  in.optional("pattern", words.pattern);
+  in.optional("jobtype", jobtype);
+  in.optional("pattern", pattern);
+  if (jobtype && jobtype->empty()) in.refuse("jobtype", "empty; leave it out for any");
+  if (pattern && pattern->empty()) in.refuse("pattern", "empty; leave it out for any");
   if (act != "requeue" && act != "kill" && act != "remove")
     in.refuse("act", "expected requeue, kill or remove");
   if (auto read = in.finish(); !read) co_return error_reply(read.error());
   const auto wanted = act == "requeue" ? tasks::Board::Act::requeue
                       : act == "kill"  ? tasks::Board::Act::kill
                                        : tasks::Board::Act::remove;
+  words.jobtype = std::move(jobtype).value_or("");
+  words.pattern = std::move(pattern).value_or("");
   const auto fits =
       tasks::JobFilter::make(std::move(words), tasks::JobFilter::Names::with_the_rest);
   if (!fits) co_return error_reply(fits.error());

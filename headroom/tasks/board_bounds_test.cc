@@ -460,9 +460,15 @@ TEST(JobFilter, NamesPatternsAndTypesHaveTheirLimits) {
   const auto fits = [&](JobFilter::Words words, Names names) {
     return (*JobFilter::make(std::move(words), names))(job);
   };
-  EXPECT_TRUE(fits({.jids = {"job-0", "job-1"}, .jobtype = "Other"}, Names::alone));
-  EXPECT_FALSE(fits({.jids = {"job-0", "job-1"}, .jobtype = "Other"}, Names::with_the_rest));
+  EXPECT_TRUE(
+      fits({.jids = std::vector<std::string>{"job-0", "job-1"}, .jobtype = "Other"}, Names::alone));
+  EXPECT_FALSE(fits({.jids = std::vector<std::string>{"job-0", "job-1"}, .jobtype = "Other"},
+                    Names::with_the_rest));
   EXPECT_TRUE(fits({.jobtype = "Mail", .pattern = "*some*"}, Names::alone));
+  // A list that came out empty names no job, and not all.
+  EXPECT_FALSE(fits({.jids = std::vector<std::string>{}}, Names::alone));
+  EXPECT_FALSE(fits({.jids = std::vector<std::string>{}}, Names::with_the_rest));
+  EXPECT_TRUE(fits({}, Names::alone));
   EXPECT_FALSE(fits({.jobtype = "Mail", .pattern = "some*"}, Names::alone));
 }
 

@@ -4,6 +4,7 @@
 // Limits: kMostJids names; patterns of kPatternLimit bytes.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -20,9 +21,9 @@ class JobFilter {
   static constexpr std::size_t kPatternLimit = 256;
 
   struct Words {
-    std::vector<std::string> jids{};  // empty: of any name
-    std::string jobtype{};            // empty: any
-    std::string pattern{};            // empty: any
+    std::optional<std::vector<std::string>> jids{};  // none: of any name; empty: of no name
+    std::string jobtype{};                           // empty: any
+    std::string pattern{};                           // empty: any
   };
   // Names given go before all else, as clients of Faktory expect, or must fit with the rest.
   enum class Names : std::uint8_t { alone, with_the_rest };
@@ -32,7 +33,7 @@ class JobFilter {
   [[nodiscard]] bool operator()(const Job& job) const;
 
  private:
-  std::unordered_set<std::string> jids_;
+  std::optional<std::unordered_set<std::string>> jids_;
   std::string jobtype_;
   std::string pattern_;
   Names names_ = Names::with_the_rest;

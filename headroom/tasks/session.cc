@@ -121,8 +121,13 @@ net::Task<bool> Session::greet() {
     co_return false;
   }
   if (asks) {
-    const bool fits = co_await password_fits(*hello, salt, rounds);
+    const Result<bool> fits = co_await password_fits(*hello, salt, rounds);
     if (!fits) {
+      fwp::append_error(out_, "ERR", "Too many log in at once, try again");
+      (void)co_await write();
+      co_return false;
+    }
+    if (!*fits) {
       cells_.refused_password();
       fwp::append_error(out_, "ERR", "Invalid password");
       (void)co_await write();
@@ -142,15 +147,17 @@ net::Task<bool> Session::greet() {
   co_return co_await write();
 }
 
-net::Task<bool> Session::password_fits(const fwp::Hello& hello, std::string salt,
-                                       std::uint32_t rounds) {
+// Errc::overloaded: nobody has looked at it.
+net::Task<Result<bool>> Session::password_fits(const fwp::Hello& hello, std::string salt,
+                                               std::uint32_t rounds) {
   const std::string& password = password_of(shared_.options, hello.username);
   if (password.empty()) co_return false;
   auto work = [password, salt = std::move(salt), rounds] {
     return expected_hash(password, salt, rounds);
   };
   const auto wanted = co_await shared_.hashing.run(worker_, std::move(work));
-  co_return wanted&& auth::constant_time_equal(*wanted, hello.pwdhash);
+  if (!wanted) co_return pass(wanted);
+  co_return auth::constant_time_equal(*wanted, hello.pwdhash);
 }
 
 net::Task<std::optional<std::string_view>> Session::read_line() {

@@ -69,8 +69,8 @@ class Session {
 
  private:
   [[nodiscard]] net::Task<bool> greet();
-  [[nodiscard]] net::Task<bool> password_fits(const fwp::Hello& hello, std::string salt,
-                                              std::uint32_t rounds);
+  [[nodiscard]] net::Task<Result<bool>> password_fits(const fwp::Hello& hello, std::string salt,
+                                                      std::uint32_t rounds);
   // The next line without its end; it lies in the buffer until finish_line(). Nothing at the end of the connection.
   [[nodiscard]] net::Task<std::optional<std::string_view>> read_line();
   void finish_line();
