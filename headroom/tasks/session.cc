@@ -155,7 +155,7 @@ net::Task<Result<bool>> Session::password_fits(const fwp::Hello& hello, std::str
   auto work = [password, salt = std::move(salt), rounds] {
     return expected_hash(password, salt, rounds);
   };
-  const auto wanted = co_await shared_.hashing.run(worker_, std::move(work));
+  auto wanted = co_await shared_.hashing.run(worker_, std::move(work));
   if (!wanted) co_return pass(wanted);
   co_return auth::constant_time_equal(*wanted, hello.pwdhash);
 }
