@@ -504,7 +504,7 @@ class Replicas(SqlScenario):
             # None left: the primary.
             self.cluster.command("stop", "replica1", "replica2")
             eventually(lambda: sum(row["usable"] == "yes" for row in self.show(server, "REPLICAS")) == 0)
-            self.assertEqual(eventually(lambda: self.wire(server).values(WHERE)), [self.ports["primary"]])
+            self.assertEqual(self.wire(server).values(WHERE), [self.ports["primary"]])
         finally:
             stop.set()
             for thread in threads:
