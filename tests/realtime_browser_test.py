@@ -38,10 +38,15 @@ class Module(HubScenario):
         super().setUp()
         self.browser = Browser(self.directory)
         self.addCleanup(self.browser.stop)
-        self.app = self.answers(lambda request: reply(200, MODULE.read_bytes() if request.target == "/headroom.js" else b"<title>page</title>",
+        self.unsure = 0  # how often the app does not say who may listen
+        self.app = self.answers(lambda request: self.say() if request.target == "/ask" else reply(200, MODULE.read_bytes() if request.target == "/headroom.js" else b"<title>page</title>",
                                                       ["Content-Type: " + ("text/javascript" if request.target == "/headroom.js" else "text/html"), "Cache-Control: no-store"]))
         self.port = free_port()
         self.server = self.begin()
+
+    def say(self):
+        self.unsure -= 1
+        return reply(503 if self.unsure >= 0 else 200, b"{}")
 
     def begin(self, **options):
         return self.hub(CONFIG, app=self.app, set={"server.workers": 2, "edge.listen": f"127.0.0.1:{self.port}", **options.pop("set", {})}, **options)
@@ -120,6 +125,15 @@ class Module(HubScenario):
             hub.subscribe('kept', message => message.type === 'n' && got.push(message.data))""")
         self.until(page, "hub.state === 'connected' && hub.channels.get('kept').epoch")
         self.assertEqual(page.run("return hub.transports[hub.way]"), "poll")
+        self.publish([1])
+        self.until(page, "got.length === 1")
+
+    def test_a_page_asks_again_where_the_app_did_not_say_who_may_listen(self):
+        self.server.stop()
+        self.unsure = 3
+        self.server = self.begin(set={"realtime.authorization.url": self.app.url + "/ask"})
+        page = self.page("ann", "['socket']")  # which waits until it is subscribed
+        self.assertLess(self.unsure, 0)
         self.publish([1])
         self.until(page, "got.length === 1")
 

@@ -144,6 +144,40 @@ class Ends(HubScenario):
         self.assertEqual(old.wait(40), 0)
         self.assertEqual(new.stop(), 0)
 
+    def test_who_comes_to_a_channel_in_the_old_process_goes_on_with_it_in_the_new_one(self):
+        kept = '[realtime]\ndrain = "10s"\n' + Recovery.CONFIG
+        old = self.hub(kept, set={"server.workers": 2})
+
+        async def use():
+            loop = asyncio.get_running_loop()
+            connections = [self.connect(old) for _ in range(8)]
+            clients = [await connection.__aenter__() for connection in connections]
+            new = await loop.run_in_executor(None, lambda: self.hub(kept, arguments=["--take-over"], set={"server.workers": 3}))
+            for i in range(3):
+                publish(new, "kept-late", "n", str(i))
+            for client in clients:  # some are told to come back at once
+                try:
+                    joined = await client.subscribe("kept-late")
+                    publish(new, "kept-late", "n", "3")
+                    last = await client.event("n")
+                    break
+                except websockets.ConnectionClosed:
+                    continue
+            self.assertEqual(last["data"], "3")
+            epoch, offset = last["id"].split("-")
+            self.assertEqual(joined["position"], f"{epoch}-{int(offset) - 1}")
+            publish(new, "kept-late", "n", "4")
+            async with self.connect(new) as client:
+                self.assertIs((await client.subscribe("kept-late", resume_after=joined["position"]))["recovered"], True)
+                self.assertEqual([(await client.event("n"))["data"] for _ in range(2)], ["3", "4"])
+            for connection in connections:
+                await connection.__aexit__(None, None, None)
+            return new
+
+        new = self.play(use())
+        self.assertEqual(old.wait(40), 0)
+        self.assertEqual(new.stop(), 0)
+
     def test_over_tls_all_is_the_same(self):
         cert, key = str(self.directory / "cert.pem"), str(self.directory / "key.pem")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost",

@@ -11,7 +11,7 @@ import unittest
 import websockets
 
 from harness.client import request
-from harness.edge import chunk, eventually, reply
+from harness.edge import chunk, eventually, metric, reply
 from harness.hub import ID, KEY, HubScenario, call, publish, sign, signed
 from realtime_hooks_test import AppScenario
 from realtime_plain_test import CONFIG, SECRET, Plain, token
@@ -226,7 +226,7 @@ history_ttl = "10m"
         eventually(lambda: len(server.api("GET", "/api/v1/realtime/channels?prefix=made-up&limit=1000").json()["channels"]) == 0, 20)
 
 
-class Questions(AppScenario):
+class Questions(AppScenario, PlainScenario):
     ASK = """
 [realtime.authorization]
 url = "{url}/ask"
@@ -326,34 +326,77 @@ secret = "{SECRET}"
         answer = revoke_while(lambda: request(server.edge, "GET", f"/_headroom/realtime/poll?channels=other&token={jwt}"))
         self.assertEqual(answer.status, 401, answer.text())
 
-    def test_one_address_does_not_take_all_the_questions(self):
-        server = self.begin(self.ASK.rstrip() + '\npath = "/ask"\nquestions_per_address = 3\n')
-        busy = threading.Semaphore(0)
+    def ask(self, server, name, source="127.0.0.1"):
+        connection = http.client.HTTPConnection(*server.edge, timeout=30, source_address=(source, 0))
+        connection.request("POST", "/ask", f"socket_id=1.1&channel_name=private-{name}", {"Content-Type": "application/x-www-form-urlencoded"})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, answer.headers.get("Retry-After"), text
+
+    def test_the_others_of_an_address_wait_their_turn_and_all_are_answered(self):
+        server = self.begin(self.ASK.rstrip() + '\npath = "/ask"\nquestions_per_address = 3\ntimeout = "30s"\n', set={"server.workers": 3})
+        busy, go, lock = threading.Semaphore(0), threading.Event(), threading.Lock()
+        at_once, most = [], []
+
+        def say(fields):
+            with lock:
+                if fields["channel_name"] != "private-other":
+                    at_once.append(1)
+                    most.append(len(at_once))
+            busy.release()
+            go.wait(30)
+            with lock:
+                if fields["channel_name"] != "private-other":
+                    at_once.pop()
+            return 403, {}
+        self.app_server.say = say
+        with concurrent.futures.ThreadPoolExecutor(13) as pool:
+            held = [pool.submit(self.ask, server, i) for i in range(12)]
+            for _ in range(3):
+                self.assertTrue(busy.acquire(timeout=20))
+            other = pool.submit(self.ask, server, "other", "127.0.0.2")
+            self.assertTrue(busy.acquire(timeout=20))  # another address waits for none of them
+            go.set()
+            self.assertEqual([each.result()[0] for each in [*held, other]], [403] * 13)
+        self.assertEqual((len(most), max(most)), (12, 3))
+        self.assertEqual(self.ask(server, "later")[0], 403)
+
+    def test_who_waits_too_long_for_a_turn_is_told_to_come_back(self):
+        server = self.begin(self.ASK.rstrip() + '\npath = "/ask"\nquestions_per_address = 1\ntimeout = "1s"\n')
         go = threading.Event()
 
         def say(fields):
-            busy.release()
-            go.wait(10)
+            go.wait(30)
             return 403, {}
         self.app_server.say = say
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda i: self.ask(server, i), range(6)))
+        self.assertEqual([(status, after) for status, after, _ in answers], [(503, "1")] * 6)
+        overloaded = sum('"overloaded"' in text for _, _, text in answers)
+        self.assertGreaterEqual(overloaded, 4)  # at most two had a turn within the second
+        self.assertEqual(metric(server, "headroom_realtime_questions_total", outcome="refused"), overloaded)
+        poll = request(server.edge, "GET", "/_headroom/realtime/poll?channels=room", timeout=30)
+        self.assertEqual((poll.status, poll.field("Retry-After")), (503, "1"))  # no answer is not a no
+        go.set()
+        self.assertEqual(self.ask(server, "later")[0], 403)  # and it recovers
 
-        def ask(name, source="127.0.0.1"):
-            connection = http.client.HTTPConnection(*server.edge, timeout=20, source_address=(source, 0))
-            connection.request("POST", "/ask", f"socket_id=1.1&channel_name=private-{name}", {"Content-Type": "application/x-www-form-urlencoded"})
-            answer = connection.getresponse()
-            answer.read()
-            connection.close()
-            return answer.status
-        with concurrent.futures.ThreadPoolExecutor(5) as pool:
-            held = [pool.submit(ask, i) for i in range(3)]
-            for _ in range(3):
-                self.assertTrue(busy.acquire(timeout=10))
-            self.assertEqual(ask("fourth"), 503)
-            other = pool.submit(ask, "other", "127.0.0.2")
-            self.assertTrue(busy.acquire(timeout=10))
-            go.set()
-            self.assertEqual([each.result() for each in [*held, other]], [403] * 4)
-        self.assertEqual(ask("fifth"), 403)  # and it recovers
+    def test_everybody_behind_one_address_is_let_in(self):
+        server = self.begin(self.ASK.rstrip() + "\nquestions_per_address = 4\n" + self.JWT, set={"server.workers": 2})
+        users = 40
+
+        async def join(name):
+            async with self.socket(server, name) as socket:
+                await socket.send(json.dumps({"type": "subscribe", "channel": "office"}))
+                while True:
+                    message = json.loads(await asyncio.wait_for(socket.recv(), 30))
+                    if message.get("channel") == "office":
+                        return message["type"]
+
+        async def use():
+            self.assertEqual(await asyncio.gather(*(join(f"user{i}") for i in range(users))), ["subscribed"] * users)
+        self.app_server.say = lambda fields: (200, {})
+        self.play(use())
 
     def test_a_webhook_whose_answer_never_ends_holds_up_none_behind_it(self):
         calls = []
@@ -456,6 +499,15 @@ class Looking(PlainScenario):
             self.assertEqual(answer.status, status)
         self.assertEqual(server.api("GET", "/api/v1/realtime/watch").status, 400)
         self.assertEqual(server.api("GET", "/api/v1/realtime/channels?limit=0").status, 400)
+
+    def test_the_audit_log_says_who_ended_whose_connections_and_not_what_was_published(self):
+        server = self.hub(CONFIG)
+        self.notice(server, type="n", data=1, users=["ann"])
+        for what in ("disconnect", "revoke"):
+            self.assertEqual(server.api("POST", f"/api/v1/realtime/users/ann/{what}").status, 200)
+            path = f"/api/v1/realtime/users/ann/{what}"
+            eventually(lambda: server.api("GET", "/api/v1/audit").json()["entries"][0]["path"] == path, 20)
+        self.assertNotIn("publish", server.api("GET", "/api/v1/audit").text())
 
     def test_the_statistics_tell_refusals_and_recoveries_by_cause(self):
         server = self.hub(CONFIG)

@@ -100,9 +100,10 @@ class Channels(HubScenario):
                 self.assertEqual(json.loads(joined["data"])["presence"]["ids"], ["7", "ann"])
                 added = await a.event("pusher_internal:member_added")
                 self.assertEqual(json.loads(added["data"]), {"user_id": "7"})
-                async with self.connect(server) as again:  # a second connection of the same user changes nothing
-                    joined = await again.subscribe("presence-room", {"user_id": "7", "user_info": "other"})
-                    self.assertEqual(json.loads(joined["data"])["presence"]["count"], 2)
+                for same in ("7", 7.0):  # a second connection of the same user changes nothing
+                    async with self.connect(server) as again:
+                        joined = await again.subscribe("presence-room", {"user_id": same, "user_info": "other"})
+                        self.assertEqual(json.loads(joined["data"])["presence"]["count"], 2)
                 self.assertIsNone(await a.silence())
                 users = json.loads(call(server, "GET", "channels/presence-room/users").text())
                 self.assertEqual(users, {"users": [{"id": "7"}, {"id": "ann"}]})

@@ -1,14 +1,14 @@
-// The hub's browser module: subscribe, publish, presence; comes back by itself, goes on where it was cut, falls back from a WebSocket to
-// Server-Sent Events to long-poll. No dependency. docs/realtime.md says what the messages are.
+// The hub's browser module: comes back by itself, goes on where it was cut, falls back from a WebSocket to Server-Sent Events to long-poll.
+// docs/realtime.md says what the messages are.
 //
 //   const hub = new Headroom({ token: async () => jwt })          // token: a text, a function, or nothing
 //   const stop = hub.subscribe('orders', message => show(message.type, message.data))
 //   hub.publish('orders', 'wave', { hand: 'left' })
 //   hub.onstate = (state, detail) => ...                          // 'connecting', 'connected', 'waiting', 'failing' (after `attempts`), 'closed'
 //
-// Handlers get {type, channel, data, offset, priority, user_id?}; besides the app's types: 'subscribed' (with members, in a presence channel),
-// 'presence_joined', 'presence_left', 'missed', 'paused', 'error', and 'lost': what came while away cannot be had; load the state anew.
-// A message is given once. Without a WebSocket there is no publishing, and own channels ('user:...', 'broadcast') must be subscribed to.
+// Handlers get {type, channel, data, offset, priority, user_id?}, each once; besides the app's types: 'subscribed' (with members, in a presence
+// channel), 'presence_joined', 'presence_left', 'missed', 'paused', 'error', and 'lost': what came while away cannot be had; load the state anew.
+// Without a WebSocket there is no publishing, and own channels ('user:...', 'broadcast') must be subscribed to.
 
 const SILENCE = 40000 // ms after which a quiet socket is asked for a sign of life; and closed after a quarter of it more
 
@@ -47,10 +47,10 @@ export class Headroom {
     this.tell('closed')
   }
 
-  // --- from here on the module's own ---
+  // --- the module's own ---
 
   channel(name) {
-    if (!this.channels.has(name)) this.channels.set(name, { handlers: new Set(), seen: new Set(), offset: 0 })
+    if (!this.channels.has(name)) this.channels.set(name, { handlers: new Set(), seen: new Set(), offset: 0, asked: 0 })
     return this.channels.get(name)
   }
 
@@ -64,7 +64,9 @@ export class Headroom {
   }
 
   ask(name) {
-    const { epoch, offset } = this.channel(name)
+    const channel = this.channel(name)
+    const { epoch, offset } = channel
+    channel.asked++
     this.say({ type: 'subscribe', channel: name, ...(epoch && { since: `${epoch}-${offset}` }) })
   }
 
@@ -97,7 +99,7 @@ export class Headroom {
       this.end()
       if (run.opened) this.way = 0
       else if (++this.failures % 2 === 0 && !this.proven) this.way = (this.way + 1) % this.transports.length
-      const wait = Math.min(this.cap, this.base * 2 ** this.failures) * (0.5 + Math.random() / 2)
+      const wait = this.wait(this.failures)
       this.tell(this.failures >= this.attempts ? 'failing' : 'waiting', wait)
       this.timer = setTimeout(() => this.connect(), wait)
     })
@@ -107,6 +109,10 @@ export class Headroom {
     } catch {
       failed()
     }
+  }
+
+  wait(times) {
+    return Math.min(this.cap, this.base * 2 ** times) * (0.5 + Math.random() / 2)
   }
 
   socket_url() {
@@ -133,7 +139,12 @@ export class Headroom {
     }
     const channel = this.channels.get(message.channel)
     if (!channel) return
+    if (message.type === 'error' && channel.asked && /^(over|unav|time)/.test(message.code)) {
+      const run = this.run // not the app's no
+      setTimeout(() => this.run === run && this.channels.get(message.channel) === channel && this.ask(message.channel), this.wait(channel.asked))
+    }
     if (message.type === 'subscribed') {
+      channel.asked = 0
       const [epoch, offset] = message.position.split('-')
       const lost = message.recovered === false || (channel.epoch && channel.epoch !== epoch)
       if (!channel.epoch || lost) Object.assign(channel, { epoch, offset: +offset, seen: new Set() })

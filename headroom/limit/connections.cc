@@ -5,15 +5,12 @@
 #include "headroom/base/hash.h"
 
 namespace headroom::limit {
-namespace {
 
-std::uint64_t key_of(const IpAddress& address) {
+std::uint64_t Connections::key_of(const IpAddress& address) {
   const auto bytes = address.bytes();
   const std::size_t counted = address.is_v4() ? bytes.size() : 8;
   return hash64({reinterpret_cast<const char*>(bytes.data()), counted});
 }
-
-}  // namespace
 
 Connections::Ticket& Connections::Ticket::operator=(Ticket&& other) noexcept {
   if (this != &other) {

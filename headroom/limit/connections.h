@@ -34,6 +34,8 @@ class Connections {
 
   Connections() = default;
   void set_limits(std::uint64_t most, std::uint64_t most_per_address);
+  // What an address counts as.
+  [[nodiscard]] static std::uint64_t key_of(const IpAddress& address);
   // An empty ticket: over a limit.
   [[nodiscard]] Ticket admit(const IpAddress& address);
   // Of a subject that the caller names by a hash.

@@ -7,6 +7,7 @@
 #include "headroom/auth/timed_signature.h"
 #include "headroom/base/text.h"
 #include "headroom/json/json.h"
+#include "headroom/limit/connections.h"
 #include "headroom/realtime/metrics.h"
 #include "headroom/realtime/shards.h"
 
@@ -73,6 +74,10 @@ Answer read(http::CallAnswer&& said) {
   return answer;
 }
 
+std::unexpected<Error> too_many() {
+  return fail(Errc::overloaded, "too many questions to the app wait; come back later");
+}
+
 }  // namespace
 
 Credentials credentials_in(const http::RequestHead& head) {
@@ -86,12 +91,15 @@ Credentials credentials_in(const http::RequestHead& head) {
   return all;
 }
 
-Asker::Asker(net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry, Gate& gate)
-    : resolver_(resolver),
-      gate_(gate),
+Asker::Asker(Shards& shards, net::Worker& worker, net::Resolver& resolver,
+             metrics::Registry& registry)
+    : shards_(shards),
+      worker_(worker),
+      resolver_(resolver),
       calls_(registry.counter(kQuestions, {"asked"}).at(worker.index())),
       spared_(registry.counter(kQuestions, {"spared"}).at(worker.index())),
       failed_(registry.counter(kQuestions, {"failed"}).at(worker.index())),
+      refused_(registry.counter(kQuestions, {"refused"}).at(worker.index())),
       tasks_(worker) {}
 
 net::Task<Result<Answer>> Asker::ask(Shards& shards, net::TaskGroup& group,
@@ -144,32 +152,56 @@ void Asker::take(const std::string& key, Waiting who) {
     spared_.add();
     return who.tell(at->second.answer);
   }
-  const auto refuse = [&] {
-    who.tell(fail(Errc::overloaded, "too many questions to the app are under way"));
-  };
-  if (waiting_ >= kMostWaiting) return refuse();
+  if (waiting_ >= kMostWaiting) {
+    refused_.add();
+    return who.tell(too_many());
+  }
   if (const auto at = asked_.find(key); at != asked_.end()) {
     spared_.add();
     ++waiting_;
     at->second.waiting.push_back(std::move(who));
     return;
   }
-  Gate::Ticket place = gate_.enter_question(who.question.from);
-  if (asked_.size() >= kMostAsked || !place) return refuse();
-  // It may be answered before spawn() returns.
-  auto begin = [this, key, settings = who.settings, question = who.question] {
-    return call(key, settings, question);
-  };
   ++waiting_;
   Asked& asked = asked_[key];
   asked.waiting.push_back(std::move(who));
-  asked.place = std::move(place);
-  if (!tasks_.spawn(std::move(begin)))
-    settle(key, fail(Errc::cancelled, "the server stops"), Duration::zero());
+  await_turn(key, asked.waiting.front());
 }
 
-net::Task<> Asker::call(std::string key, std::shared_ptr<const Settings> settings,
-                        Question question) {
+// At the worker that has the address.
+void Asker::await_turn(const std::string& key, const Waiting& who) {
+  const AuthorizationOptions& options = who.settings->options.authorization;
+  const std::uint64_t address = limit::Connections::key_of(who.question.from);
+  shards_.post(address % shards_.size(), [this, key, address, most = options.questions_per_address,
+                                          patience = options.timeout](Shard& shard) {
+    shard.turns.take(address, most, Clock::now(), patience, [this, key, address](bool granted) {
+      worker_.post([this, key, address, granted] { begin(key, address, granted); });
+    });
+  });
+}
+
+void Asker::end_turn(std::uint64_t address) {
+  shards_.post(address % shards_.size(),
+               [address](Shard& shard) { shard.turns.end(address, Clock::now()); });
+}
+
+void Asker::begin(const std::string& key, std::uint64_t address, bool granted) {
+  if (!granted) {
+    refused_.add();
+    return settle(key, too_many(), Duration::zero());
+  }
+  // It may be answered before spawn() returns.
+  const Waiting& first = asked_.at(key).waiting.front();
+  if (tasks_.spawn([this, key, address, settings = first.settings, question = first.question] {
+        return call(key, address, settings, question);
+      }))
+    return;
+  end_turn(address);
+  settle(key, fail(Errc::cancelled, "the server stops"), Duration::zero());
+}
+
+net::Task<> Asker::call(std::string key, std::uint64_t address,
+                        std::shared_ptr<const Settings> settings, Question question) {
   calls_.add();
   http::Call what{.to = *settings->authorization};
   what.fields = question.credentials;
@@ -181,6 +213,7 @@ net::Task<> Asker::call(std::string key, std::shared_ptr<const Settings> setting
                              auth::timed_signature(secret, what.body, unix_seconds()));
   what.timeout = settings->options.authorization.timeout;
   auto said = co_await http::call(tasks_, resolver_, settings->tls.get(), what);
+  end_turn(address);
   Result<Answer> answer = fail(Errc::unavailable, "the app did not answer well");
   if (!said) answer = pass(said);
   if (said && said->whole && said->status < 500) answer = read(std::move(*said));

@@ -10,11 +10,12 @@
 // That is what the Pusher protocol's clients ask for a private channel, so one endpoint of the app serves all faces. When everybody comes back
 // at once, the app hears a question once: so a storm of reconnects is none of questions.
 //
-// Owns: what is remembered, the questions under way and their connections. Borrows: the resolver, the Gate.
+// Owns: what is remembered, the questions under way and their connections. Borrows: the resolver, the shards.
 // Worker: one; each worker has an Asker, and a question belongs to the one that its session and channel hash to. ask() is for any worker.
 // Invariants: (1) only a yes is remembered, for `remember` at most, under a hash of all that the client showed and the channel; (2) an answer
 //   that holds more than `auth` and `channel_data` (a shared secret) is the asker's alone; (3) no answer is a no.
-// Limits: kMostRemembered answers; kMostAsked questions under way, questions_per_address of them of one address, and kMostWaiting who wait, beyond which the answer is Errc::overloaded; `timeout`.
+// Limits: kMostRemembered answers; kMostAsked questions under way on all workers, questions_per_address of them of one address: the others wait
+//   their turn (turns.h), `timeout` at most; kMostWaiting who wait, beyond which the answer is Errc::overloaded; `timeout` for the app.
 #pragma once
 
 #include <functional>
@@ -27,7 +28,6 @@
 #include "headroom/base/metrics.h"
 #include "headroom/http/call.h"
 #include "headroom/net/task_group.h"
-#include "headroom/realtime/gate.h"
 #include "headroom/realtime/settings.h"
 
 namespace headroom::realtime {
@@ -64,7 +64,7 @@ class Asker {
   // Of one client; who asks for it sees to that.
   static constexpr std::size_t kAskedAtOnce = 4;
 
-  Asker(net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry, Gate& gate);
+  Asker(Shards& shards, net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry);
   Asker(const Asker&) = delete;
   Asker& operator=(const Asker&) = delete;
 
@@ -92,23 +92,27 @@ class Asker {
     std::function<void(Result<Answer>)> tell;
   };
   struct Asked {
-    std::vector<Waiting> waiting;  // the first is whose question is under way
-    Gate::Ticket place{};
+    std::vector<Waiting> waiting;  // the first is whose question is under way, or waits its turn
   };
   struct Known {
     Answer answer;
     TimePoint until{};
   };
   void take(const std::string& key, Waiting who);
+  void await_turn(const std::string& key, const Waiting& who);
+  void begin(const std::string& key, std::uint64_t address, bool granted);
+  void end_turn(std::uint64_t address);
   void settle(const std::string& key, const Result<Answer>& answer, Duration remember);
-  [[nodiscard]] net::Task<> call(std::string key, std::shared_ptr<const Settings> settings,
-                                 Question question);
+  [[nodiscard]] net::Task<> call(std::string key, std::uint64_t address,
+                                 std::shared_ptr<const Settings> settings, Question question);
 
+  Shards& shards_;
+  net::Worker& worker_;
   net::Resolver& resolver_;
-  Gate& gate_;
   metrics::Cell& calls_;
   metrics::Cell& spared_;
   metrics::Cell& failed_;
+  metrics::Cell& refused_;
   std::unordered_map<std::string, Known> known_;
   std::map<std::string, Asked> asked_;  // by key
   std::size_t waiting_ = 0;

@@ -107,9 +107,21 @@ net::Task<> AuthDoor::serve(http::Exchange& exchange) {
     co_return;
   }
   reply.status = answer ? answer->status : 503;
-  reply.body = answer ? std::move(answer->body)
-                      : R"({"error":{"code":"unavailable","message":"the app does not say"}})";
   reply.fields = "Cache-Control: no-store\r\n";
+  if (answer) {
+    reply.body = std::move(answer->body);
+  } else {
+    const bool refused = answer.error().code == Errc::overloaded;
+    json::Writer(reply.body)
+        .begin_object()
+        .key("error")
+        .begin_object()
+        .field("code", refused ? "overloaded" : "unavailable")
+        .field("message", refused ? answer.error().message : "the app does not answer")
+        .end_object()
+        .end_object();
+    reply.fields += "Retry-After: 1\r\n";
+  }
   (void)co_await exchange.reply(reply);
 }
 

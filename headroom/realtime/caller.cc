@@ -18,11 +18,7 @@ std::vector<std::string> names_at(const json::Value& claims, const std::string& 
   const auto claim = path.empty() ? std::nullopt : auth::claim_at(claims, path);
   if (!claim) return names;
   const auto take = [&](const json::Value& value) {
-    // A number that is not exactly one (beyond 64 bits) would be others' too.
-    const bool exact = value.integer() || value.natural();
-    std::string name = value.kind() != json::Kind::number ? std::string(value.string().value_or(""))
-                       : exact                            ? value.text()
-                                                          : std::string();
+    std::string name = name_in(value);
     if (!name.empty() && name.size() <= kNameBytes && names.size() < kMostNames)
       names.push_back(std::move(name));
   };
@@ -47,6 +43,17 @@ bool is_below(std::string_view location, std::string_view above) {
 }
 
 }  // namespace
+
+std::string name_in(const json::Value& value) {
+  if (const auto text = value.string()) return std::string(*text);
+  if (value.kind() != json::Kind::number) return {};
+  constexpr std::int64_t kExact =
+      1LL << 53U;  // beyond it a number with a fraction or an exponent may be another
+  std::string digits = value.text();
+  if (digits.find_first_not_of("-0123456789") == std::string::npos) return digits;
+  const auto number = value.integer();
+  return number && std::abs(*number) <= kExact ? std::to_string(*number) : std::string();
+}
 
 Result<Caller> caller_of(const Settings& settings, std::string_view token, auth::WallTime now) {
   if (!settings.verifier) return fail(Errc::unauthorized, "no keys are configured (realtime.jwt)");

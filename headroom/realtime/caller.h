@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "headroom/auth/identity.h"
+#include "headroom/json/json.h"
 #include "headroom/realtime/settings.h"
 
 namespace headroom::realtime {
@@ -39,6 +40,10 @@ struct Caller {
 // Errc::unauthorized: no keys are configured, or the token does not hold.
 [[nodiscard]] Result<Caller> caller_of(const Settings& settings, std::string_view token,
                                        auth::WallTime now);
+
+// A name in JSON: a text, or a whole number by its digits (1.0 is 1, as JavaScript reads it); "" for all else. A number of more than 64 bits is
+// none: it would be others' too.
+[[nodiscard]] std::string name_in(const json::Value& value);
 
 // Letters, digits and -_.:/@=,;# up to 200.
 [[nodiscard]] bool is_plain_channel(std::string_view name);

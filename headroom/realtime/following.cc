@@ -48,6 +48,31 @@ void Homes::follow(Relay& leader) {
 void Homes::order_alone() {
   leader_ = nullptr;
   begin_epochs();
+  std::vector<std::string> awaited;
+  for (const auto& [key, h] : homes_) {
+    if (h->awaiting) awaited.push_back(key);
+  }
+  for (const std::string& key : awaited) placed(key);
+}
+
+void Homes::tell_place(const std::string& key, const RelayLine& asked, Relay& asker) {
+  const Home& h = home(key, asked.what.app, asked.what.channel);
+  RelayLine line = home_line(h);
+  line.occupied = false;  // who is there is not asked
+  line.members = {};
+  const std::string whole = relay_line(line) + kept_lines(h);
+  line.dropped.fill(h.head.offset);
+  RelayLine end{.is = Is::here};
+  end.what.app = h.app;
+  end.what.channel = h.name;
+  asker.tell_place(whole, relay_line(line), relay_line(end));
+}
+
+void Homes::placed(const std::string& key) {
+  Home* const h = find(key);
+  if (h == nullptr || !h->awaiting) return;
+  const auto waited = std::exchange(h->awaiting, nullptr);
+  for (auto& work : *waited) work();  // it may end the home
 }
 
 void Homes::tell_who_stayed_away() {
@@ -68,6 +93,7 @@ void Homes::begin_epochs() {
 
 void Homes::adopt(const std::string& key, RelayLine line) {
   Home& h = home(key, line.what.app, line.what.channel);
+  if (leader_ != nullptr && !h.awaiting) return;  // it goes on with what it knows
   if (line.is == Is::home) {
     h.head = line.position;
     for (std::size_t i = 0; i < kPriorities; ++i) h.logs.of[i].begins_after(line.dropped[i]);
@@ -88,11 +114,11 @@ void Homes::adopt(const std::string& key, RelayLine line) {
 }
 
 void Homes::ordered(const std::string& key, RelayLine line) {
-  const auto at = homes_.find(key);
-  if (at == homes_.end()) return;  // nobody listens here
-  Home& h = *at->second;
-  if (line.position.epoch !=
-      h.head.epoch) {  // one that has begun here since, and has ordered nothing
+  Home* const there = find(key);
+  if (there == nullptr || there->awaiting)
+    return;  // nobody listens here; or it is told with its place
+  Home& h = *there;
+  if (line.position.epoch != h.head.epoch) {  // the other has begun a new one
     for (Log& log : h.logs.of) log.begins_after(line.position.offset - 1);
   }
   put(key, h, std::move(line.what), line.position);

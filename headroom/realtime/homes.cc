@@ -26,6 +26,7 @@ bool is_kept(const Home& home, TimePoint now) {
   const Duration ttl = home.head.offset > 0 ? home.rule.history_ttl
                                             : std::min<Duration>(home.rule.history_ttl, kEmptyKept);
   if (home.rule.history > 0 && now < home.used + ttl) return true;
+  if (home.awaiting) return true;
   const bool logged =
       std::ranges::any_of(home.logs.of, [](const Log& log) { return !log.empty(); });
   return logged || home.last || home.roster.size() > 0 || !home.listeners.empty();
@@ -42,9 +43,20 @@ Home& Homes::home(const std::string& key, const std::string& app, const std::str
   return *slot;
 }
 
+Home* Homes::find(const std::string& key) {
+  const auto at = homes_.find(key);
+  return at == homes_.end() ? nullptr : at->second.get();
+}
+
 void Homes::join(const std::string& key, const std::string& app, const std::string& name,
                  Listener from) {
+  const bool is_new = find(key) == nullptr;
   Home& h = home(key, app, name);
+  if (is_new && leader_ != nullptr) {
+    h.awaiting = std::make_unique<std::vector<std::move_only_function<void()>>>();
+    leader_->ask_place(app, name);
+  }
+  if (waits(h, [this, key, app, name, from] { join(key, app, name, from); })) return;
   const bool known = std::exchange(h.was_occupied, false) || leader_ != nullptr;
   if (h.listeners.empty() && !known && tells(app, HookKind::channel_existence))
     shards_.hooks().note(app, occupied_event(name));
@@ -56,10 +68,10 @@ void Homes::join(const std::string& key, const std::string& app, const std::stri
 }
 
 void Homes::leave(const std::string& key, Listener from) {
-  const auto at = homes_.find(key);
-  if (at == homes_.end()) return;
-  at->second->used = Clock::now();
-  Home& h = *at->second;
+  Home* const there = find(key);
+  if (there == nullptr || waits(*there, [this, key, from] { leave(key, from); })) return;
+  Home& h = *there;
+  h.used = Clock::now();
   const std::size_t gone = std::erase_if(h.listeners, [&](const Listener& each) {
     return each.worker == from.worker && each.life == from.life;
   });
@@ -71,12 +83,12 @@ void Homes::leave(const std::string& key, Listener from) {
 }
 
 void Homes::count(const std::string& key, Listener from) {
-  const auto at = homes_.find(key);
-  if (at == homes_.end()) return;
-  for (Listener& each : at->second->listeners) {
+  Home* const h = find(key);
+  if (h == nullptr || waits(*h, [this, key, from] { count(key, from); })) return;
+  for (Listener& each : h->listeners) {
     if (each.worker != from.worker || each.life != from.life) continue;
     each.subscriptions = from.subscriptions;
-    at->second->count_changed = true;
+    h->count_changed = true;
   }
 }
 
@@ -126,8 +138,7 @@ void Homes::end_if_empty(const std::string& key) {
 }
 
 void Homes::publish(const std::string& key, Publication what) {
-  const auto at = homes_.find(key);
-  Home* h = at == homes_.end() ? nullptr : at->second.get();
+  Home* h = find(key);
   if (!what.relayed && what.event.starts_with("client-") && what.except != 0 &&
       tells(what.app, HookKind::client_events))
     shards_.hooks().note(what.app, client_event(what));
@@ -219,9 +230,12 @@ void Homes::tell_member(const std::string& key, Home& h, std::string event, cons
 
 void Homes::enter(const std::string& key, Listener from, SocketId socket, std::uint64_t turn,
                   const Member& member) {
-  const auto at = homes_.find(key);
-  if (at == homes_.end()) return;
-  Home& h = *at->second;
+  Home* const there = find(key);
+  if (there == nullptr || waits(*there, [this, key, from, socket, turn, member] {
+        enter(key, from, socket, turn, member);
+      }))
+    return;
+  Home& h = *there;
   const Roster::Entered entered =
       h.roster.enter(member, socket, shards_.part(worker_).options().presence_members);
   if (entered == Roster::Entered::first) note_change(key, h, member, socket, true);
@@ -233,10 +247,10 @@ void Homes::enter(const std::string& key, Listener from, SocketId socket, std::u
 }
 
 void Homes::exit(const std::string& key, SocketId socket, const std::string& user_id) {
-  const auto at = homes_.find(key);
-  if (at == homes_.end()) return;
-  if (at->second->roster.leave(user_id, socket))
-    note_change(key, *at->second, {user_id, {}}, socket, false);
+  Home* const h = find(key);
+  if (h == nullptr || waits(*h, [this, key, socket, user_id] { exit(key, socket, user_id); }))
+    return;
+  if (h->roster.leave(user_id, socket)) note_change(key, *h, {user_id, {}}, socket, false);
   end_if_empty(key);
 }
 

@@ -7,10 +7,12 @@
 //   belongs to a life before is not taken for this one's; (3) a home ends when nobody listens and nothing is kept (with a history: history_ttl after that, so that an empty one can be
 //   gone on with); the next one is another epoch; (4) presence messages stand in the log at the moment when the roster changed; beyond presence_batch members within a
 //   second of it, and of who came and went meanwhile nothing is told; (5) while another process orders (follow()) nothing gets an offset
-//   here, so presence messages are left out; while another follows, no home ends.
+//   here, so presence messages are left out, and of a channel that is none here yet the other is asked where it stands before anybody is
+//   let in; while another follows, no home ends.
 // Limits: history and history_ttl of the channel's rule; presence_members.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -66,6 +68,8 @@ struct Home {
   // Of the process before this one, while it still drains: whom the app knows to be there.
   bool was_occupied = false;
   std::set<std::string> were_members;
+  // What Parts have asked of it, until the process that orders it has said where it stands; null: that is known.
+  std::unique_ptr<std::vector<std::move_only_function<void()>>> awaiting;
 };
 
 class Homes {
@@ -94,6 +98,9 @@ class Homes {
   void tell_who_stayed_away();
   // A channel of the other's, before anything was published to it here; and what it keeps.
   void adopt(const std::string& key, RelayLine line);
+  // Of who leads: where a channel stands, and what it keeps. Of who follows: that was all of it.
+  void tell_place(const std::string& key, const RelayLine& asked, Relay& asker);
+  void placed(const std::string& key);
   // A message that the other has ordered.
   void ordered(const std::string& key, RelayLine line);
 
@@ -112,6 +119,13 @@ class Homes {
   using Told = std::vector<std::pair<std::string, MessagePtr>>;
 
   [[nodiscard]] Home& home(const std::string& key, const std::string& app, const std::string& name);
+  [[nodiscard]] Home* find(const std::string& key);
+  // Whether that must wait until it is known where the channel stands.
+  template <class F>
+  [[nodiscard]] static bool waits(const Home& home, F work) {
+    if (home.awaiting) home.awaiting->push_back(std::move(work));
+    return home.awaiting != nullptr;
+  }
   void append(const std::string& key, Home& home, Publication what);
   void put(const std::string& key, Home& home, Publication what, Position position);
   void unheard(Publication what);

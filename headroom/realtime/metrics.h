@@ -71,7 +71,7 @@ inline constexpr Family kQuestions{
     "headroom_realtime_questions_total",
     Kind::counter,
     "Questions who may listen, by outcome: asked (of the app), spared (remembered, or asked "
-    "already), failed (the app did not answer).",
+    "already), failed (the app did not answer), refused (too many wait).",
     {"outcome"}};
 
 inline constexpr Family kRelayed{

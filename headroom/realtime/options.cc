@@ -114,9 +114,9 @@ Section<AuthorizationOptions> authorization_section() {
             between(0s, 600s));
   s.setting("timeout", &O::timeout, "5s", Reload::live, "How long the app may take to answer.",
             between(10ms, 60s));
-  s.setting("questions_per_address", &O::questions_per_address, "0", Reload::live,
+  s.setting("questions_per_address", &O::questions_per_address, "100", Reload::live,
             "Questions under way at once for clients of one address (IPv6: one /64), of a thousand "
-            "in all; more are refused, so mind who shares an address; 0: any number.");
+            "in all; the others of it wait their turn, timeout at most; 0: any number.");
   s.check([](const O& o) -> Result<void> {
     if (o.url.empty() && !o.path.empty()) return fail(Errc::invalid, "path needs url");
     return {};

@@ -245,6 +245,7 @@ void Part::sweep() {
     outlet->look_at_distance();
   shards_.homes(worker_).upkeep(now);
   shards_.asker(worker_).upkeep(now);
+  shards_.turns(worker_).upkeep(now);
   sweeper_.set(Clock::now() + kSweep);
 }
 

@@ -117,9 +117,10 @@ net::Task<> allow(http::Exchange& exchange) {
   (void)co_await exchange.reply(reply);
 }
 
-// Of the channels in the query those that the app allows: few questions at once, as of a WebSocket.
-net::Task<std::set<std::string>> ask_app(http::Exchange& exchange, Part& part, const Caller& caller,
-                                         const http::QueryFields& query) {
+// Of the channels in the query those that the app allows: few questions at once, as of a WebSocket. An error: it did not say.
+net::Task<Result<std::set<std::string>>> ask_app(http::Exchange& exchange, Part& part,
+                                                 const Caller& caller,
+                                                 const http::QueryFields& query) {
   std::set<std::string> allowed;
   const auto settings = part.settings();
   const auto channels = list_of(query, "channels");
@@ -137,10 +138,11 @@ net::Task<std::set<std::string>> ask_app(http::Exchange& exchange, Part& part, c
                            wanted[i], caller.name, exchange.client().address});
     auto answers =
         co_await Asker::ask_all(part.shards(), exchange.group(), settings, std::move(questions));
-    if (!answers) break;  // the server stops
+    if (!answers) co_return pass(answers);
     for (std::size_t i = from; i < end; ++i) {
-      const auto& answer = (*answers)[i - from];
-      if (answer && answer->allowed) allowed.insert(wanted[i]);
+      auto& answer = (*answers)[i - from];
+      if (!answer) co_return pass(answer);
+      if (answer->allowed) allowed.insert(wanted[i]);
     }
   }
   co_return allowed;
@@ -227,14 +229,18 @@ net::Task<> PlainDoor::stream(http::Exchange& exchange, Caller caller, Wire wire
     co_return co_await refuse(exchange, 405, "method_not_allowed", "GET by HTTP/1.1",
                               "Allow: GET\r\n");
   auto query = http::query_fields(head.query);
-  std::set<std::string> allowed;
+  Result<std::set<std::string>> allowed;
   if (query) allowed = co_await ask_app(exchange, part, caller, *query);
+  if (!allowed)
+    co_return co_await refuse(exchange, 503, to_string(allowed.error().code),
+                              "who may listen is not known; come back later",
+                              "Retry-After: 1\r\n" + cors_of(head));
   // Asking took a while.
   const bool expired = caller.expires && *caller.expires <= auth::wall_now();
   if (expired || (caller.known() && part.revocations().is_revoked(caller)))
     co_return co_await refuse(exchange, 401, "unauthorized", "the token no longer holds",
                               cors_of(head));
-  auto ask = query ? read_ask(head, *query, wire, caller, part.options(), allowed)
+  auto ask = query ? read_ask(head, *query, wire, caller, part.options(), *allowed)
                    : Result<StreamAsk>(pass(query));
   if (!ask) {
     const bool forbidden = ask.error().code == Errc::unauthorized;

@@ -208,9 +208,12 @@ net::Task<> PlainSession::await_answer(Part& part, std::shared_ptr<Asking> askin
 void PlainSession::answered(Asking& asking, const Result<Answer>& answer) {
   std::erase_if(asking_, [&](const auto& each) { return each.get() == &asking; });
   ask_next();
-  if (!answer)
-    return refuse(to_string(answer.error().code), "the app does not say who may listen",
+  if (!answer) {
+    const bool asked = answer.error().code != Errc::overloaded;
+    return refuse(to_string(answer.error().code),
+                  asked ? "the app does not say who may listen" : answer.error().message,
                   asking.channel);
+  }
   std::unique_ptr<Member> member;
   bool known = caller_.known() || !is_presence(asking.channel);
   if (is_presence(asking.channel) && !answer->channel_data.empty()) {

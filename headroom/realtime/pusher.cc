@@ -11,6 +11,7 @@
 #include "headroom/base/text.h"
 #include "headroom/json/json.h"
 #include "headroom/json/writer.h"
+#include "headroom/realtime/caller.h"
 
 namespace headroom::realtime::pusher {
 namespace {
@@ -86,11 +87,7 @@ Result<Member> member_of(std::string_view channel_data, const RealtimeOptions& o
   const auto id = document->root().find("user_id");
   if (!id) return fail(Errc::invalid, "channel_data has no user_id");
   Member member;
-  // A number and the text of that number are one user.
-  const bool exact = id->integer() || id->natural();  // beyond 64 bits two numbers could be one
-  member.user_id = id->kind() != json::Kind::number ? std::string(id->string().value_or(""))
-                   : exact                          ? id->text()
-                                                    : std::string();
+  member.user_id = name_in(*id);  // a number and the text of that number are one user
   if (member.user_id.empty() || member.user_id.size() > kUserIdLimit)
     return fail(Errc::invalid, "user_id must be a text of 1 to 128 bytes, or a whole number");
   if (const auto info = document->root().find("user_info")) member.info = info->text();

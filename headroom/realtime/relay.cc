@@ -60,6 +60,21 @@ void Relay::tell(std::string lines) {
   });
 }
 
+void Relay::ask_place(const std::string& app, const std::string& channel) {
+  RelayLine line{.is = Is::where};
+  line.what.app = app;
+  line.what.channel = channel;
+  worker_.post([this, text = relay_line(line)]() mutable { send(std::move(text)); });
+}
+
+void Relay::tell_place(std::string whole, std::string without_messages, std::string end) {
+  worker_.post(
+      [this, whole = std::move(whole), bare = std::move(without_messages), end = std::move(end)] {
+        const bool fits = waiting_.size() + whole.size() <= kMostWaiting / 2;
+        send((fits ? whole : bare) + end);
+      });
+}
+
 void Relay::send(std::string line) {
   if (ended_) return;
   if (waiting_.size() + line.size() > most_waiting_) {
@@ -85,14 +100,22 @@ void Relay::got_back(std::uint64_t number) {
   forwarded_.erase(at);
 }
 
+void Relay::adopt(RelayLine line) {
+  std::string key = channel_key(line.what.app, line.what.channel);
+  shards_.post_home(key, [key, line = std::move(line)](Shard& shard) mutable {
+    shard.homes.adopt(key, std::move(line));
+  });
+}
+
 bool Relay::take_as_leader(RelayLine line) {
   std::string key = channel_key(line.what.app, line.what.channel);
   switch (line.is) {
     case Is::home:
     case Is::kept:
-    case Is::last:
-      shards_.post_home(key, [key, line = std::move(line)](Shard& shard) mutable {
-        shard.homes.adopt(key, std::move(line));
+    case Is::last: adopt(std::move(line)); return true;
+    case Is::where:
+      shards_.post_home(key, [this, key, line = std::move(line)](Shard& shard) {
+        shard.homes.tell_place(key, line, *this);
       });
       return true;
     case Is::told:
@@ -115,14 +138,27 @@ bool Relay::take(RelayLine line) {
     shards_.follow(*this);
     return true;
   }
-  if (role_ != Role::follows || line.is != Is::ordered) return false;
-  cells_.relayed.add();
-  got_back(line.what.number);
+  return role_ == Role::follows && take_as_follower(std::move(line));
+}
+
+bool Relay::take_as_follower(RelayLine line) {
   std::string key = channel_key(line.what.app, line.what.channel);
-  shards_.post_home(key, [key, line = std::move(line)](Shard& shard) mutable {
-    shard.homes.ordered(key, std::move(line));
-  });
-  return true;
+  switch (line.is) {
+    case Is::home:
+    case Is::kept:
+    case Is::last: adopt(std::move(line)); return true;
+    case Is::here:
+      shards_.post_home(key, [key](Shard& shard) { shard.homes.placed(key); });
+      return true;
+    case Is::ordered:
+      cells_.relayed.add();
+      got_back(line.what.number);
+      shards_.post_home(key, [key, line = std::move(line)](Shard& shard) mutable {
+        shard.homes.ordered(key, std::move(line));
+      });
+      return true;
+    default: return false;
+  }
 }
 
 // False: a line that is none.

@@ -6,7 +6,7 @@
 // before it has been told all.
 //
 // Owns: the socket, lines that wait, in the one that follows what it has forwarded and not got back. Borrows: the shards.
-// Worker: the first; forward(), told() and ordered() from any.
+// Worker: the first; forward(), tell(), ordered() and the places from any.
 // Invariants: (1) publications of one channel arrive in their order; (2) of a channel there is one order at any time: who followed and lost
 //   the other begins a new epoch, ends its connections before it delivers anything more, and publishes again what did not come back; (3) a
 //   relay that has ended is gone: take-overs that fail leave nothing; (4) a line that is none ends the relay; (5) who leads begins new epochs
@@ -55,6 +55,9 @@ class Relay final : public Nodes {
   void forward(Publication what);
   // Of who follows: lines of a worker's channels, all there are.
   void tell(std::string lines);
+  // Of who follows, from any worker: where a channel stands that it does not know. Of who leads: that, with what it keeps if there is room.
+  void ask_place(const std::string& app, const std::string& channel);
+  void tell_place(std::string whole, std::string without_messages, std::string end);
   // On its worker.
   void end() { stream_.abort(Errc::cancelled); }
   // The last line of who follows, its clients being gone, if it can be written at once.
@@ -66,6 +69,8 @@ class Relay final : public Nodes {
   [[nodiscard]] bool take_lines(std::string& waiting);
   [[nodiscard]] bool take(RelayLine line);
   [[nodiscard]] bool take_as_leader(RelayLine line);
+  [[nodiscard]] bool take_as_follower(RelayLine line);
+  void adopt(RelayLine line);
   void got_back(std::uint64_t number);
   void over();
   [[nodiscard]] net::Task<> read();

@@ -10,11 +10,14 @@ namespace {
 
 using Is = RelayLine::Is;
 
-constexpr std::array<std::string_view, 8> kNames{"lead", "home",    "kept",    "last",
-                                                 "told", "publish", "ordered", "bye"};
+constexpr std::array<std::string_view, 10> kNames{"lead",    "home",    "kept", "last",  "told",
+                                                  "publish", "ordered", "bye",  "where", "here"};
 
 bool has_message(Is is) {
   return is == Is::kept || is == Is::last || is == Is::publish || is == Is::ordered;
+}
+bool has_channel(Is is) {
+  return has_message(is) || is == Is::home || is == Is::where || is == Is::here;
 }
 bool has_place(Is is) { return is != Is::publish && (is == Is::home || has_message(is)); }
 
@@ -49,8 +52,7 @@ std::string relay_line(const RelayLine& line) {
   std::string text;
   json::Writer out(text);
   out.begin_object().field("is", kNames[static_cast<std::size_t>(line.is)]);
-  if (has_message(line.is) || line.is == Is::home)
-    out.field("app", line.what.app).field("channel", line.what.channel);
+  if (has_channel(line.is)) out.field("app", line.what.app).field("channel", line.what.channel);
   if (has_message(line.is)) write_message(out, line.what);
   if (has_place(line.is))
     out.field("epoch", line.position.epoch).field("offset", line.position.offset);
@@ -76,7 +78,7 @@ Result<RelayLine> read_relay_line(std::string_view text) {
   const auto named = std::ranges::find(kNames, is);
   if (named == kNames.end()) return fail(Errc::invalid, "a line that is nothing known");
   line.is = static_cast<Is>(named - kNames.begin());
-  if (has_message(line.is) || line.is == Is::home) {
+  if (has_channel(line.is)) {
     in.required("app", line.what.app);
     in.required("channel", line.what.channel);
   }

@@ -8,6 +8,10 @@
 //                {"is": "publish", message, "number"}                  to be ordered
 //   new -> old   {"is": "ordered", message, "number"?}                 it has been; the number says that it was yours
 //
+//   old -> new   {"is": "where", "app", "channel"}                     a channel that it does not know: where does it stand?
+//   new -> old   {"is": "home", ...}, {"is": "kept", message} ..., {"is": "last", message}?
+//                {"is": "here", "app", "channel"}                      that was all of it
+//
 //   old -> new   {"is": "bye"}                                         its clients are gone: the last line
 //
 //   a message: "app", "channel", "event", "data", "user_id"?, "except"?, "critical"?: true, "text"?: true, "once"?,
@@ -29,7 +33,7 @@ namespace headroom::realtime {
 inline constexpr std::size_t kMostRelayLine = 4U << 20U;
 
 struct RelayLine {
-  enum class Is : std::uint8_t { lead, home, kept, last, told, publish, ordered, bye };
+  enum class Is : std::uint8_t { lead, home, kept, last, told, publish, ordered, bye, where, here };
   Is is = Is::publish;
   Publication what{};  // of a home: app and channel
   Position position{};

@@ -25,8 +25,8 @@ Publication some() {
 
 TEST(RelayLineTest, EachComesOutAsItWentIn) {
   const Publication what = some();
-  for (const Is is :
-       {Is::lead, Is::home, Is::kept, Is::last, Is::told, Is::publish, Is::ordered, Is::bye}) {
+  for (const Is is : {Is::lead, Is::home, Is::kept, Is::last, Is::told, Is::publish, Is::ordered,
+                      Is::bye, Is::where, Is::here}) {
     const RelayLine line{
         .is = is, .what = what, .position = {~0ULL, 5}, .at = TimePoint(9s), .dropped = {4, 2}};
     const std::string text = relay_line(line);
@@ -36,6 +36,7 @@ TEST(RelayLineTest, EachComesOutAsItWentIn) {
     EXPECT_EQ(got->is, is);
     if (is == Is::lead || is == Is::told || is == Is::bye) continue;
     EXPECT_EQ(std::tie(got->what.app, got->what.channel), std::tie(what.app, what.channel));
+    if (is == Is::where || is == Is::here) continue;
     if (is != Is::publish) EXPECT_EQ(got->position, line.position);
     if (is == Is::home) {
       EXPECT_EQ(got->dropped, line.dropped);
@@ -167,6 +168,80 @@ TEST_F(RelayTest, WhoFollowsTellsItsChannelsAndDeliversWhatTheOtherOrders) {
   EXPECT_THAT(bob.data(2), ElementsAre("3", "4"));
 }
 
+RelayLine about(Is is, Position position = {}, std::uint64_t dropped = 0) {
+  RelayLine line{.is = is, .position = position, .dropped = {dropped, 0}};
+  line.what.app = "app";
+  line.what.channel = "kept";
+  return line;
+}
+
+TEST_F(RelayTest, WhoFollowsAsksWhereAChannelStandsBeforeItLetsAnybodyIn) {
+  Ear& ann = ear(1);
+  Ear& bob = ear(2);
+  be_taken_over();
+  say({.is = Is::lead});
+  ASSERT_EQ(hear(Is::told).back().is, Is::told);
+  std::thread other([&] {
+    const auto asked = hear(Is::where);
+    ASSERT_EQ(asked.size(), 1U);
+    EXPECT_EQ(asked[0].what.channel, "kept");
+    say(message(Is::ordered, {7, 4}, "4"));  // before the answer: it is in it
+    say(about(Is::home, {7, 4}, 2));
+    say(message(Is::kept, {7, 3}, "3"));
+    say(message(Is::kept, {7, 4}, "4"));
+    say(about(Is::here));
+    say(message(Is::ordered, {7, 5}, "5"));
+  });
+  ann.subscribe("kept", Position{7, 3});
+  other.join();
+  EXPECT_EQ(ann.how("kept").position, (Position{7, 4}));
+  EXPECT_EQ(ann.how("kept").begun, Channel::Begun::recovered);
+  EXPECT_THAT(ann.data(2), ElementsAre("4", "5"));
+  bob.subscribe("kept", Position{7, 1});  // that is known now
+  EXPECT_EQ(bob.how("kept").begun, Channel::Begun::lost);
+}
+
+TEST_F(RelayTest, MembersOfAChannelThatIsAskedAboutComeInWithItsPlace) {
+  Ear& ann = ear(1);
+  be_taken_over();
+  say({.is = Is::lead});
+  ASSERT_EQ(hear(Is::told).back().is, Is::told);
+  std::thread other([&] {
+    ASSERT_EQ(hear(Is::where).size(), 1U);
+    RelayLine home = about(Is::home, {7, 4});
+    home.what.channel = "presence-room";
+    say(home);
+    home.is = Is::here;
+    say(home);
+  });
+  ann.subscribe("presence-room", {}, "ann");
+  other.join();
+  EXPECT_EQ(ann.how("presence-room").position, (Position{7, 4}));
+  EXPECT_THAT(*ann.how("presence-room").members, ::testing::HasSubstr("ann"));
+}
+
+TEST_F(RelayTest, WhereNobodySaysWhereAChannelStandsItBeginsHere) {
+  Ear& ann = ear(1);
+  be_taken_over();
+  say({.is = Is::lead});
+  ASSERT_EQ(hear(Is::told).back().is, Is::told);
+  std::thread other([&] {
+    ASSERT_EQ(hear(Is::where).size(), 1U);
+    say(about(Is::home, {7, 4}));
+    hang_up();
+  });
+  ann.subscribe("kept", Position{7, 4});
+  other.join();
+  await_no_relay();
+  settle();
+  EXPECT_EQ(ann.how("kept").begun, Channel::Begun::lost);
+  EXPECT_NE(home_of("kept")->head.epoch, 7U);
+  Ear& bob = ear(2);
+  bob.subscribe("kept");
+  publish("kept", "1");
+  EXPECT_THAT(bob.data(1), ElementsAre("1"));
+}
+
 TEST_F(RelayTest, WhoLosesTheOneItFollowedBeginsAnewAndLosesNothingThatWaited) {
   Ear& ann = ear(1);
   ann.subscribe("kept");
@@ -240,6 +315,16 @@ TEST_P(LeadingTest, WhoLeadsGoesOnWhereTheOtherWasAndTellsWhatItOrders) {
   publish("kept", "4");
   until(R"("offset":4)");
   EXPECT_THAT(ann.data(1), ElementsAre("4"));
+  heard.clear();
+  RelayLine where = about(Is::where);
+  for (const char* channel : {"kept", "unheard-of"}) {
+    where.what.channel = channel;
+    const std::string text = relay_line(where);
+    HR_ASSERT(::write(ends[1], text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+  }
+  until(R"("is":"home","app":"app","channel":"kept","epoch":7,"offset":4)");
+  until(R"("is":"here","app":"app","channel":"unheard-of")");
+  EXPECT_NE(heard.find(fmt::format("{}", home_of("unheard-of")->head.epoch)), std::string::npos);
   const std::string bye = said_bye ? relay_line({.is = Is::bye}) : std::string();
   HR_ASSERT(::write(ends[1], bye.data(), bye.size()) == static_cast<ssize_t>(bye.size()));
   ::close(ends[1]);

@@ -21,7 +21,7 @@ Shards::Shards(net::Workers& workers, net::Resolver& resolver, metrics::Registry
   shards_.resize(workers.size());
   workers_.each([&](net::Worker& worker) {
     shards_[worker.index()] =
-        std::make_unique<Shard>(*this, worker, resolver, registry, gate_, settings);
+        std::make_unique<Shard>(*this, worker, resolver, registry, workers_.size(), settings);
   });
   hooks_ = std::make_unique<Hooks>(*this, workers[0], resolver, registry);
   each([](Shard& shard) { shard.part.start(); });

@@ -11,6 +11,7 @@
 // Limits: those of its parts; max_connections over all of them.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -24,22 +25,25 @@
 #include "headroom/realtime/hooks.h"
 #include "headroom/realtime/part.h"
 #include "headroom/realtime/relay.h"
+#include "headroom/realtime/turns.h"
 #include "headroom/realtime/watches.h"
 
 namespace headroom::realtime {
 
 struct Shard {
   Shard(Shards& shards, net::Worker& worker, net::Resolver& resolver, metrics::Registry& registry,
-        Gate& gate, std::shared_ptr<const Settings> settings)
+        std::size_t workers, std::shared_ptr<const Settings> settings)
       : cells(registry, worker.index()),
         part(shards, worker, cells, std::move(settings)),
         homes(shards, worker, cells),
-        asker(worker, resolver, registry, gate) {}
+        asker(shards, worker, resolver, registry),
+        turns(std::max<std::size_t>(1, Asker::kMostAsked / workers)) {}
 
   Cells cells;
   Part part;
   Homes homes;
   Asker asker;
+  Turns turns;
   Watches watches;
   std::vector<Nodes*> nodes;  // the same on every worker
 };
@@ -63,6 +67,7 @@ class Shards {
   [[nodiscard]] Homes& homes(const net::Worker& worker) { return shards_[worker.index()]->homes; }
 
   [[nodiscard]] Asker& asker(const net::Worker& worker) { return shards_[worker.index()]->asker; }
+  [[nodiscard]] Turns& turns(const net::Worker& worker) { return shards_[worker.index()]->turns; }
   [[nodiscard]] Hooks& hooks() { return *hooks_; }
   void tell_nodes(const net::Worker& worker, const Message& message) {
     for (Nodes* const node : shards_[worker.index()]->nodes) node->ordered(message);

@@ -207,6 +207,7 @@ struct Row {
   std::string_view fields;  // null in a GET's answer when there is no hub
   Reply (*show)(const Statistics& all, double uptime_seconds);
   net::Task<Reply> (*change)(Hub& hub, http::Exchange& x, const Call& call);
+  bool audited = false;  // messages are the app's own data; whose connections end is not
 };
 
 const std::array kRows{
@@ -234,7 +235,8 @@ const std::array kRows{
         {},
         {},
         nullptr,
-        disconnect},
+        disconnect,
+        true},
     Row{Method::post,
         "/api/v1/realtime/users/{user}/revoke",
         false,
@@ -243,7 +245,8 @@ const std::array kRows{
         {},
         {},
         nullptr,
-        revoke},
+        revoke,
+        true},
     Row{Method::get,
         "/api/v1/ws/status",
         true,
@@ -306,7 +309,7 @@ void add_realtime_endpoints(Api& api, const Sources& sources) {
          .summary = row.summary,
          .request_schema = row.schema,
          .place = row.seed ? Place::admin_and_edge : Place::admin,
-         .audited = false,
+         .audited = row.audited,
          .task = [&row, &sources](http::Exchange& exchange, const Call& call) -> net::Task<Reply> {
            return answer(row, sources, exchange, call);
          }});
