@@ -49,6 +49,8 @@ class TaskApi(TaskScenario):
         self.assertEqual(len([jid for jid in said["jids"] if jid]), 20)
         self.assertEqual([(error["index"], error["code"]) for error in said["errors"]], [(20, "invalid")])
         self.api("POST", "", {"jobtype": "A"}, 400)
+        none = self.api("POST", "", {"jobs": [{"jobtype": "A"}, {"args": []}]}, 400)
+        self.assertEqual((none["jids"], len(none["errors"]), none["error"]["code"]), (["", ""], 2, "invalid"))
         self.api("POST", "", [1], 400)
         seen, cursor = [], ""
         while cursor is not None:

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import signal
 import threading
 import time
 import unittest
@@ -87,6 +88,38 @@ class Attacks(TaskScenario):
         worker.close()
         eventually(lambda: self.other.waiting() == 1)
         self.assertEqual(self.other.fetch()["jid"], second)
+
+    def test_a_pause_of_the_server_is_no_workers_death(self):
+        workers = [self.client(self.server, wid=f"busy-{n}") for n in range(8)]
+        for worker in workers:
+            worker.push()
+            worker.fetch()
+        beats = [0] * len(workers)
+        ends = threading.Event()
+
+        def beat(n):
+            while not ends.is_set():
+                workers[n].beat()
+                beats[n] += 1
+                ends.wait(0.05)
+
+        threads = [threading.Thread(target=beat, args=(n,)) for n in range(len(workers))]
+        for thread in threads:
+            thread.start()
+        self.addCleanup(ends.set)
+        eventually(lambda: min(beats) > 2)
+        self.server.process.send_signal(signal.SIGSTOP)
+        time.sleep(3)  # three times worker_timeout
+        self.server.process.send_signal(signal.SIGCONT)
+        paused = list(beats)
+        eventually(lambda: all(now > before + 5 for now, before in zip(beats, paused)))
+        ends.set()
+        for thread in threads:
+            thread.join()
+        sets = self.other.info()["faktory"]["sets"]
+        self.assertEqual((sets["working"], sets["dead"], self.other.waiting()), (len(workers), 0, 0))
+        self.server.wait_for_line("stood still for", timeout=5)
+        eventually(lambda: self.other.waiting() == len(workers))  # now they are silent
 
     def test_names_of_queues_do_not_fill_the_server(self):
         client = self.client(self.server)

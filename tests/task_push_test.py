@@ -1,10 +1,12 @@
 """Jobs that are POSTed to a URL: signed, acknowledged by 2xx, tried again as the server asks, and never sent where they must not go."""
 
+import contextlib
 import datetime
 import hashlib
 import hmac
 import http.server
 import json
+import socket
 import ssl
 import subprocess
 import sys
@@ -263,6 +265,63 @@ class Push(TaskScenario):
         eventually(lambda: self.job(jid).status == 404)
         self.assertGreaterEqual(len(app.requests), 2)
         self.assertEqual({job["jid"] for job in app.jobs()}, {jid})
+
+    def held(self):
+        """An app that answers once `free` is set."""
+        free = threading.Event()
+        self.addCleanup(free.set)
+        return self.app(lambda job, request: (200, {"Waited": str(free.wait(30))})), free
+
+    def test_an_end_of_the_server_lets_what_it_delivers_end(self):
+        app, free = self.held()
+        client = self.start(f"http://127.0.0.1:{app.port}/", more="at_once = 1")
+        self._config = (self.directory / "headroom.toml").read_text().split("\n", 2)[2]
+        first, second = client.push(queue="web"), client.push(queue="web")
+        eventually(lambda: len(app.requests) == 1)
+        self.server.process.terminate()
+        self.server.wait_for_line("1 push deliver", timeout=20)
+        free.set()
+        self.assertEqual(self.server.process.wait(20), 0)
+        self.has_ended(self.server)
+        self.server = self.tasks(self._config)
+        eventually(lambda: self.job(second).status == 404)
+        self.assertEqual([job["jid"] for job in app.jobs()], [first, second])
+
+    def test_a_take_over_lets_what_the_old_server_delivers_end(self):
+        app, free = self.held()
+        client = self.start(f"http://127.0.0.1:{app.port}/", more="at_once = 1")
+        config = '[edge]\nenabled = false\n' + (self.directory / "headroom.toml").read_text().split("\n", 2)[2]
+        first, second = client.push(queue="web"), client.push(queue="web")
+        eventually(lambda: len(app.requests) == 1)
+        old = self.server
+        same = {f"{section}.listen": "%s:%d" % old.doors[section] for section in ("tasks", "admin")}
+        new = self.serve(config=config, arguments=["--take-over"], set=same, wait=False)
+        old.wait_for_line("1 push deliver", timeout=20)
+        free.set()
+        new.wait_ready()
+        self.assertEqual(old.process.wait(20), 0)
+        self.has_ended(old)
+        self.server = new
+        eventually(lambda: self.job(second).status == 404)
+        self.assertEqual([job["jid"] for job in app.jobs()], [first, second])
+
+    def test_an_app_that_only_says_wait_is_a_failure(self):
+        def serve(listening):
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = listening.accept()[0]
+                    with connection, contextlib.suppress(OSError):
+                        while True:
+                            connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
+
+        listening = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        self.addCleanup(lambda: (listening.shutdown(socket.SHUT_RDWR), listening.close(), thread.join()))
+        client = self.start(f"http://127.0.0.1:{listening.getsockname()[1]}/")
+        jid = client.push(queue="web", retry=0 - 1)
+        eventually(lambda: self.job(jid).json()["state"] == "dead")
+        self.assertIn("over and over", self.job(jid).json()["job"]["failure"]["message"])
 
     def test_wrong_settings_are_refused_without_showing_the_secret(self):
         for wrong, word in (('url = "ftp://x/"', "http"), ('url = "https://user:pw@x/"', "user data"), ('url = "https://x/"\nallow = ["300.1.1.1"]', "allow"), ("", "url")):

@@ -7,7 +7,7 @@ import socket
 import threading
 import unittest
 
-from harness import eventually
+from harness import eventually, run
 from harness.faktory import Faktory, Refused
 from harness.tasks import TaskScenario
 
@@ -69,6 +69,25 @@ class PushFetchAcknowledge(TaskScenario):
 
 
 class Crash(TaskScenario):
+    def test_an_answered_acknowledgement_counts_whatever_was_pushed_before_the_job(self):
+        self._config = '[tasks]\nfetch_wait = "50ms"\nmemory_limit = "1MiB"\n'
+        server = self.tasks(self._config)
+        worker = self.client(server, wid="worker-1")
+        jids = [worker.push(custom={"key": f"key-{n % 3}"}) for n in range(30)]
+        for _ in jids:
+            worker.fetch()
+        for begin in range(0, 18_000, 1000):
+            worker.ask("PUSHB", [{"jid": f"urgent-{begin + n:06}", "jobtype": "T", "args": [], "priority": 9, "custom": {"key": f"key-{n % 3}"}} for n in range(1000)])
+        server = self.kill_and_start(server)
+        workers = [self.client(server, wid="worker-1") for _ in jids]
+        for worker, jid in zip(workers, jids):
+            worker.send("ACK", {"jid": jid})
+        self.assertEqual([worker.answer() for worker in workers], ["OK"] * len(jids))
+        self.assertEqual(workers[0].ack("nobody-has-it"), "OK")
+        self.assertEqual(workers[0].waiting(), 18_000)
+        self.assertEqual(server.api("GET", f"/api/v1/tasks/jobs/{jids[0]}").status, 404)
+        self.assertEqual(server.api("GET", "/api/v1/tasks/jobs/urgent-017999").json()["state"], "waiting")
+
     def test_a_kill_loses_no_pushed_job_and_repeats_no_acknowledged_one(self):
         self._config = '[tasks]\nfetch_wait = "50ms"\n'
         server = self.tasks(self._config)
@@ -231,9 +250,26 @@ class Passwords(TaskScenario):
             self.assertEqual(str(refused.exception), "ERR Invalid password")
         self.assertNotIn("secret", "\n".join(server.lines))
 
+    def test_who_floods_the_door_with_wrong_passwords_keeps_nobody_else_out(self):
+        server = self.tasks('[tasks]\npassword = "secret"\n')
+        flood = [self.client(server, hello=False) for _ in range(600)]
+        for client in flood:
+            client.send("HELLO", {"v": 2, "pwdhash": "0" * 64})
+        self.client(server, password="secret", source="127.0.0.2").push()
+        answers = set()
+        for client in flood:
+            with self.assertRaises(Refused) as refused:
+                client.answer()
+            answers.add(str(refused.exception))
+        self.assertEqual(answers, {"ERR Invalid password", "ERR Too many log in at once, try again"})
+        self.client(server, password="secret").push()
+
     def test_a_door_that_is_open_to_the_network_without_a_password_is_warned_of(self):
         warning = "anybody who reaches .* may push"
         self.tasks(set={"tasks.listen": "0.0.0.0:0"}).wait_for_line(warning, timeout=5)
+        checked = run("check", self.settings("[edge]\nenabled = false\n"), env={"HEADROOM_TASKS_LISTEN": "0.0.0.0:0"})
+        self.assertEqual(checked.returncode, 0)
+        self.assertRegex(checked.stderr, "tasks.listen: warning: " + warning)
         closed = self.tasks('[tasks]\npassword = "secret"\n', set={"tasks.listen": "0.0.0.0:0"}, state_dir=self.directory / "closed")
         self.assertFalse([line for line in closed.lines if "anybody who reaches" in line])
 

@@ -41,6 +41,7 @@
 #include "headroom/sql/sql.h"
 #include "headroom/sqlite/database.h"
 #include "headroom/tasks/options.h"
+#include "headroom/tasks/tasks.h"
 
 namespace headroom::server {
 namespace {
@@ -200,6 +201,12 @@ int check_settings(const SettingsRequest& request) {
   auto settings = load_settings(request);
   if (!settings) return say(settings.error());
   if (auto good = try_settings(**settings); !good) return say(kBadUsage, good.error().message);
+  // Whoever only checks shall read what the start would say.
+  const auto& jobs = (*settings)->get<tasks::TasksOptions>();
+  const auto at = endpoint_of(jobs.listen);
+  const auto warning =
+      jobs.enabled && at ? tasks::warning_of_open_door(jobs, *at) : std::optional<std::string>();
+  if (warning) fmt::print(stderr, "{}: tasks.listen: warning: {}\n", request.file, *warning);
   fmt::print("{}: fine\n", request.file);
   return 0;
 }

@@ -1,5 +1,6 @@
 #include <poll.h>
 
+#include <algorithm>
 #include <csignal>
 #include <thread>
 
@@ -11,6 +12,7 @@ namespace headroom::server {
 namespace {
 
 constexpr Duration kLook = 20ms;      // how often a drain looks whether all is done
+constexpr Duration kDeliver = 8s;     // for push deliveries: the new server waits kPatience
 constexpr Duration kLastExport = 2s;  // for the last spans
 
 }  // namespace
@@ -121,7 +123,15 @@ void Process::drain(End end) {
   if (sql_runs_)
     sql_.stop_accepting(end == End::handed_over ? sql::Sql::Sockets::handed_over
                                                 : sql::Sql::Sockets::closed);
+  if (tasks_) tasks_->deliver_no_more();
+  if (const std::size_t left = tasks_ ? tasks_->delivering() : 0; left > 0)
+    log::info("server", "{} push deliveries are let end", left);
   if (end == End::handed_over) {
+    // The job store stays here, and serves, until what was begun can be written down.
+    for (const TimePoint due = Clock::now() + std::min(kDeliver, options.shutdown_timeout);
+         tasks_ && !haste && tasks_->delivering() > 0 && Clock::now() < due;) {
+      haste = hasty_wait(kLook);
+    }
     if (admin_) admin_->stop_accepting(doors);
     if (tasks_)
       tasks_->stop(tasks::Tasks::Sockets::handed_over);  // the new one opens the job store
@@ -133,7 +143,8 @@ void Process::drain(End end) {
   if (edge_runs_) edge_.drain();
   if (sql_runs_) sql_.drain();
   const auto open = [this] {
-    return (edge_runs_ ? edge_.open() : 0) + (sql_runs_ ? sql_.open() : 0);
+    return (edge_runs_ ? edge_.open() : 0) + (sql_runs_ ? sql_.open() : 0) +
+           (tasks_ ? tasks_->delivering() : 0);
   };
   for (const TimePoint due = Clock::now() + options.shutdown_timeout;
        !haste && open() > 0 && Clock::now() < due;) {

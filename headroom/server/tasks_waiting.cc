@@ -46,8 +46,18 @@ Reply enqueued_reply(const tasks::Enqueued& pushed, bool many) {
     }
     out.end_array();
   }
+  const bool none = pushed.refusals.size() == pushed.jids.size() && !pushed.jids.empty();
+  if (none) {
+    const Error& first = pushed.refusals.front().second;
+    out.key("error")
+        .begin_object()
+        .field("code", to_string(first.code))
+        .field("message", "no job was accepted: " + first.message)
+        .end_object();
+  }
   out.end_object();
-  return json_reply(std::move(body), 201);
+  return json_reply(std::move(body),
+                    none ? error_reply(pushed.refusals.front().second).status : 201);
 }
 
 struct Texts {

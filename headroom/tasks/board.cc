@@ -12,6 +12,7 @@ namespace headroom::tasks {
 namespace {
 
 constexpr std::size_t kMostExpired = 1000;  // put aside before they are removed
+constexpr WallTime kRoomWait = 10 * kSecond;
 
 }  // namespace
 
@@ -32,10 +33,12 @@ Result<> Board::noted(Result<> done) {
   return done;
 }
 
-// For what a client names. What comes back to a queue by itself is never refused one: it would be lost, or keep all else from its turn.
+// Looked for once in a transaction.
 Result<> Board::make_room_for_queue(const std::string& name) {
   if (queues_.contains(name) || queues_.size() < options_.queues_limit) return {};
-  if (auto done = recycle_queues(); !done) return done;
+  if (!std::exchange(recycled_, true)) {
+    if (auto done = recycle_queues(); !done) return done;
+  }
   if (queues_.size() < options_.queues_limit) return {};
   return fail(Errc::overloaded,
               fmt::format("there are {} queues already (tasks.queues_limit)", queues_.size()));
@@ -63,7 +66,25 @@ Result<> Board::push(Job job, const Now& now) {
   return stage_push(job, nullptr, now);
 }
 
-Result<> Board::push_own(Job job, const Now& now) { return stage_push(job, nullptr, now); }
+Result<> Board::push_own(Job job, const Now& now) {
+  auto room = has_room_for(job.queue);
+  if (!room) return pass(room);
+  if (!*room) job.at = std::max(job.at, now.wall + kRoomWait);
+  return stage_push(job, nullptr, now);
+}
+
+// What comes back to a queue by itself is never refused one: it would be lost. It waits among the scheduled ones.
+Result<bool> Board::has_room_for(const std::string& queue) {
+  auto room = make_room_for_queue(queue);
+  if (!room && store_error_) return pass(room);
+  return room.has_value();
+}
+
+Result<Place> Board::place_in_time(const Job& job, const Now& now) {
+  auto room = has_room_for(job.queue);
+  if (!room) return pass(room);
+  return *room ? ready_place(job) : Place{kScheduled, {now.wall + kRoomWait, job.seq}};
+}
 
 Result<> Board::offer(Job& job, const Now& now) {
   if (auto room = make_room_for(job); !room) return room;
@@ -79,13 +100,16 @@ Result<> Board::make_room_for(const Job& job) {
 }
 
 Result<> Board::stage_push(Job& job, Job* lender, const Now& now) {
-  auto ready = ready_place(job);
+  // One for later that its client has pushed has its queue now: that is what may be refused.
+  const bool later = job.at > now.wall;
+  Result<Place> ready;
+  if (!later || queues_.size() < options_.queues_limit) ready = ready_place(job);
   if (!ready) return pass(ready);
   if (auto joins = check_batch(job); !joins) return joins;
   if (auto locked = stage_lock(job, now); !locked) return locked;
   job.seq = ++last_seq_;
-  const Place place = job.at > now.wall ? Place{kScheduled, {job.at, job.seq}}
-                                        : Place{ready->lane, {-job.priority, job.seq}};
+  const Place place =
+      later ? Place{kScheduled, {job.at, job.seq}} : Place{ready->lane, {-job.priority, job.seq}};
   if (auto added = noted(store_.add(job, place)); !added) return added;
   if (auto joined = join_batch(job, now); !joined) return joined;
   if (auto tracked = stage_track(job, TrackState::enqueued, now); !tracked) return tracked;
@@ -140,7 +164,7 @@ Result<> Board::stage_remove(Entry* entry, Ending ending, const Now& now, std::s
 
 Result<> Board::stage_move(Entry* entry, const Place& to) {
   if (entry->place != to) {
-    if (auto moved = noted(store_.move(entry->place, to)); !moved) return moved;
+    if (auto moved = noted(store_.move(entry->job.jid, entry->place, to)); !moved) return moved;
   }
   entry->staged = true;
   staged_.push_back({.kind = Change::Kind::move, .entry = entry, .to = to});
@@ -170,7 +194,12 @@ Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const No
     late = entry;
     if (entry->leased) break;
   }
-  if (late == nullptr) return acknowledge_spilled(jid, now, result);
+  if (late == nullptr) {
+    const auto known = returned_.find(hash64(jid));
+    if (known == returned_.end() || in_memory(jid)) return {};
+    auto done = acknowledge_spilled(jid, known->second, now, result);
+    return !done && done.error().code == Errc::conflict && !store_error_ ? Result<>{} : done;
+  }
   if (late->job.chained) {
     if (auto pushed = push_next_in_chain(late->job, now); !pushed) return pushed;
   }
@@ -180,18 +209,42 @@ Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const No
   return {};
 }
 
-// Of a job that has come back, and lies on the disk alone.
-Result<> Board::acknowledge_spilled(std::string_view jid, const Now& now, std::string_view result) {
-  const auto known = returned_.find(hash64(jid));
-  if (known == returned_.end() || by_jid_.contains(hash64(jid))) return {};
-  const Place place = known->second;
-  if (place.lane == kDead || !lanes_.contains(place.lane)) return {};
+bool Board::in_memory(std::string_view jid) const {
+  const auto chain = by_jid_.find(hash64(jid));
+  for (const Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr;
+       entry = entry->next_same) {
+    if (entry->job.jid == jid) return true;
+  }
+  return false;
+}
+
+bool Board::may_be_older(std::string_view jid) const {
+  return older_on_disk_ && !in_memory(jid) && !returned_.contains(hash64(jid));
+}
+
+Result<> Board::acknowledge_at(std::string_view jid, const Place& place, std::string_view wid,
+                               const Now& now, std::string_view result) {
+  return in_memory(jid) ? acknowledge(jid, wid, now, result)
+                        : acknowledge_spilled(jid, place, now, result);
+}
+
+Result<std::optional<StoredJob>> Board::job_at(std::string_view jid, const Place& place) const {
   auto page = store_.read(place.lane, {place.key.rank, place.key.seq - 1}, 1);
-  if (!page) return noted(pass(page));
+  if (!page) return pass(page);
   if (page->jobs.empty() || page->jobs.front().place != place || page->jobs.front().job.jid != jid)
-    return {};
+    return std::nullopt;
+  return std::move(page->jobs.front());
+}
+
+// Of a job that has come back, and lies on the disk alone.
+Result<> Board::acknowledge_spilled(std::string_view jid, const Place& place, const Now& now,
+                                    std::string_view result) {
+  auto found = job_at(jid, place);
+  if (!found) return noted(pass(found));
+  if (!*found || place.lane == kDead || !lanes_.contains(place.lane))
+    return fail(Errc::conflict, std::string(kHasMoved));
   auto ended = std::make_unique<Entry>();
-  ended->job = std::move(page->jobs.front().job);
+  ended->job = std::move((*found)->job);
   if (ended->job.chained) {
     if (auto pushed = push_next_in_chain(ended->job, now); !pushed) return pushed;
   }
@@ -328,6 +381,7 @@ void Board::rolled_back() {
   staged_batches_.clear();
   staged_tracks_.clear();
   staged_clear_ = false;
+  recycled_ = false;
   store_error_.reset();
 }
 
@@ -342,6 +396,8 @@ void Board::apply(Change& change, const Now& now) {
     of.failed += change.counts == Change::Counts::failed ? 1 : 0;
     if (change.counts == Change::Counts::done && change.entry != nullptr && change.entry->leased)
       of.count(&QueueTimes::run, elapsed(change.entry->leased_at, now.steady));
+  } else if (change.counts == Change::Counts::pushed) {
+    ++removed_.pushed;
   }
   switch (change.kind) {
     case Change::Kind::add:
@@ -412,18 +468,20 @@ Result<std::optional<Leased>> Board::take(const std::vector<std::string>& queues
       Leased leased{entry->job.seq, std::move(entry->job.body), wait};
       entry->job.body.clear();
       lease(entry, wid, now);
+      leased.begun = entry->leased_at;
+      leased.end = entry->lease_end;
       return leased;
     }
   }
   return std::nullopt;
 }
 
-void Board::give_back(std::uint64_t seq) {
-  const auto found = entries_.find(seq);
-  if (found == entries_.end() || !found->second->leased || found->second->staged) return;
-  leave(found->second.get());
-  auto entry = std::move(found->second);
-  forget(entry.get());
+void Board::give_back(const Lease& lease) {
+  Entry* leased = entry_of(lease);
+  if (leased == nullptr || leased->staged) return;
+  leave(leased);
+  auto entry = std::move(entries_.at(lease.seq));
+  forget(leased);
   Lane& to = lane(entry->place.lane);
   const WallTime ready = entry->ready;
   settle_in(std::move(entry), ready);

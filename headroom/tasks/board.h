@@ -50,10 +50,20 @@ struct WorkerIdentity {
   bool own = false;  // a pool of this process: nobody's to quiet
 };
 
+// One lease among all: a job may be leased many times.
+struct Lease {
+  std::uint64_t seq = 0;
+  TimePoint begun{};
+  bool operator==(const Lease&) const = default;
+};
+
 struct Leased {
   std::uint64_t seq = 0;
   std::string body;
   Duration waited{};  // since it was ready
+  TimePoint begun{};
+  TimePoint end{};
+  [[nodiscard]] Lease lease() const { return {seq, begun}; }
 };
 
 // How long the jobs of a queue waited and ran, since the start.
@@ -112,6 +122,13 @@ class Board {
   // Of a job that nobody has: nothing, as if it had been done already. `result`, JSON, is kept of a tracked job.
   [[nodiscard]] Result<> acknowledge(std::string_view jid, std::string_view wid, const Now& now,
                                      std::string_view result = {});
+  // Whether that is for acknowledge_at(): nothing of this name is in memory, but a process before this one may have leased a job that lies on
+  // the disk alone now.
+  [[nodiscard]] bool may_be_older(std::string_view jid) const;
+  // Of a job that Engine::locate() found on the disk. Errc::conflict: it is there no more.
+  [[nodiscard]] Result<> acknowledge_at(std::string_view jid, const Place& place,
+                                        std::string_view wid, const Now& now,
+                                        std::string_view result = {});
   // Errc::not_found when it is not leased to this worker.
   [[nodiscard]] Result<> fail_job(std::string_view jid, std::string_view wid,
                                   const Failure& failure, const Now& now);
@@ -182,8 +199,12 @@ class Board {
   // Leases the first job of the first queue that has one. A worker that is quiet gets none.
   [[nodiscard]] Result<std::optional<Leased>> take(const std::vector<std::string>& queues,
                                                    std::string_view wid, const Now& now);
-  // A leased job whose worker never heard of it.
-  void give_back(std::uint64_t seq);
+  // A leased job whose worker never heard of it. Of a lease that is over: nothing.
+  void give_back(const Lease& lease);
+  // It lasts until then at least. Of one that is over: nothing.
+  void lengthen(const Lease& lease, TimePoint end);
+  // All have stood still for so long, and nobody could say a word: that time counts neither against workers nor against leases.
+  void excuse(Duration pause);
   void connect(const WorkerIdentity& identity, const Now& now);
   void disconnect(std::string_view wid, const Now& now);
   // It fetches nothing now, whatever waits.
@@ -220,14 +241,9 @@ class Board {
   };
   [[nodiscard]] Result<std::optional<Whereabouts>> whereabouts(std::string_view jid,
                                                                const Now& now);
-  // One step of looking for a job in the store: at most `rows` behind the number `after`.
-  struct Searched {
-    std::optional<StoredJob> job{};
-    std::uint64_t looked_to = 0;
-    bool end = false;
-  };
-  [[nodiscard]] Result<Searched> search(std::string_view jid, std::uint64_t after,
-                                        std::size_t rows) const;
+  // A job that is known to lie there, if it still does.
+  [[nodiscard]] Result<std::optional<StoredJob>> job_at(std::string_view jid,
+                                                        const Place& place) const;
   // In the order of their numbers, behind `after`.
   [[nodiscard]] std::vector<Whereabouts> running(std::uint64_t after, std::size_t limit,
                                                  const Now& now) const;
@@ -244,6 +260,10 @@ class Board {
   [[nodiscard]] News take_news(const Now& now);
   // Until when nothing changes by itself.
   [[nodiscard]] TimePoint next_due(const Now& now) const;
+  // Jobs up to it may have been leased by a process before this one.
+  [[nodiscard]] std::uint64_t boot_seq() const { return boot_seq_; }
+  // The store was gone through: none of them waits any more.
+  void note_none_older() { older_on_disk_ = false; }
 
  private:
   struct Queue;
@@ -260,8 +280,9 @@ class Board {
   void settle_in(EntryPointer entry, WallTime ready);
   [[nodiscard]] static Duration waited(Entry& entry, const Now& now);
   void leave(Entry* entry);
-  [[nodiscard]] Result<> acknowledge_spilled(std::string_view jid, const Now& now,
-                                             std::string_view result);
+  [[nodiscard]] bool in_memory(std::string_view jid) const;
+  [[nodiscard]] Result<> acknowledge_spilled(std::string_view jid, const Place& place,
+                                             const Now& now, std::string_view result);
   [[nodiscard]] Entry* held_by(std::string_view jid, std::string_view wid) const;
   [[nodiscard]] Lane& lane(LaneId id);
   [[nodiscard]] Result<> refill(Lane& lane, std::size_t least);
@@ -270,6 +291,8 @@ class Board {
   void lease(Entry* entry, std::string_view wid, const Now& now,
              Throttles::Begun begun = Throttles::Begun::now);
   void end_lease(Entry* entry);
+  [[nodiscard]] Entry* entry_of(const Lease& lease) const;
+  void move_lease_end(Entry* entry, TimePoint end);
   // Staging.
   [[nodiscard]] Result<> noted(Result<> done);
   enum class Ending : std::uint8_t { done, dropped };
@@ -309,6 +332,9 @@ class Board {
   [[nodiscard]] Result<Queue*> queue_for_push(const std::string& name);
   // Of the board itself: a callback, the next of a chain, a slot of a schedule.
   [[nodiscard]] Result<> push_own(Job job, const Now& now);
+  [[nodiscard]] Result<bool> has_room_for(const std::string& queue);
+  // Where a job goes whose time has come: to its queue, or to be looked at again once there may be room for one.
+  [[nodiscard]] Result<Place> place_in_time(const Job& job, const Now& now);
   [[nodiscard]] Result<> take_up_lane(LaneId id);
   void forget_cancelled(const std::string& jid);
   [[nodiscard]] Result<> stage_ready(Entry* entry, const Now& now);
@@ -326,6 +352,7 @@ class Board {
   [[nodiscard]] bool ages_count(const Now& now) const;
   void watch_clock(const Now& now);
   [[nodiscard]] bool is_dead(const Worker& worker, const Now& now) const;
+  void bury_former(Worker& worker, const Now& now);
   [[nodiscard]] Result<> restore_leases(const Now& now);
   [[nodiscard]] Result<> restore_lease(const Note& note, const Now& now);
   void restore_totals(std::string_view text);
@@ -361,6 +388,7 @@ class Board {
   } removed_;  // by queues that are gone
   std::uint64_t last_seq_ = 0;
   std::uint64_t boot_seq_ = 0;  // jobs up to it may have been leased by a process before this one
+  bool older_on_disk_ = false;  // some of them may lie on the disk alone
   std::uint64_t bytes_ = 0;     // of entries
   News news_;
 
@@ -369,6 +397,7 @@ class Board {
   std::unordered_map<LaneId, std::unique_ptr<Lane>> lanes_;
   std::unordered_map<std::string, std::unique_ptr<Queue>> queues_;
   std::unordered_map<std::string, std::unique_ptr<Worker>> workers_;
+  std::uint64_t former_ = 0;  // workers whose name another process took
   std::unordered_map<std::string, Lock> locks_;
   std::set<std::pair<TimePoint, std::uint64_t>> lease_ends_;
   std::unordered_map<std::uint64_t, Place> returned_;  // by the jid's hash: see note_returned()
@@ -396,6 +425,7 @@ class Board {
   std::vector<Share*> staged_shares_;
   std::unordered_set<LaneId> staged_lanes_;  // given to a job in this transaction
   bool staged_clear_ = false;
+  bool recycled_ = false;  // queues that nobody uses were looked for
   bool staged_rates_ = false;
   std::optional<Error> store_error_;
 };

@@ -1,6 +1,11 @@
 // What must end, make room or be told apart, found by people who tried to break the board.
+#include <map>
+#include <set>
+
+#include "headroom/sqlite/database.h"
 #include "headroom/tasks/board_fixture_test.h"
 #include "headroom/tasks/filter.h"
+#include "headroom/tasks/searches.h"
 
 namespace headroom::tasks {
 namespace {
@@ -166,7 +171,7 @@ TEST_F(BoardBoundsTest, AQueueWhoseRemovalWasRolledBackIsThereAgainAfterARestart
   EXPECT_EQ(take("", {"one"}), "bbbb");
 }
 
-TEST_F(BoardBoundsTest, WhatComesBackToItsQueueIsNeverRefusedOne) {
+TEST_F(BoardBoundsTest, WhatComesBackToItsQueueIsNeverLostForWantOfOne) {
   options_.queues_limit = 2;
   ASSERT_TRUE(push("late", R"("queue":"later","at":"2026-11-21T12:01:00Z")").has_value());
   ASSERT_TRUE(
@@ -187,10 +192,19 @@ TEST_F(BoardBoundsTest, WhatComesBackToItsQueueIsNeverRefusedOne) {
   EXPECT_EQ(take("", {"one"}), "part");
   EXPECT_TRUE(ack("part").has_value());
   pass_time(61s);
-  for (const std::string queue : {"two", "called", "later"}) {
-    const auto taken = board().take({queue}, "", now_);
-    EXPECT_TRUE(taken && *taken) << queue;
+  std::set<std::string> came;
+  for (int i = 0; i < 3; ++i) {
+    for (const std::string& jid : {take("", {"two"}), take("", {"called"}), take("", {"later"})}) {
+      if (jid.empty()) continue;
+      came.insert(last_.body.substr(last_.body.find("jobtype"), 12));
+      const auto document = json::parse(last_.body);
+      ASSERT_TRUE(write([&](Board& b) {
+                    return b.acknowledge(*document->root().find("jid")->string(), "", now_);
+                  }).has_value());
+    }
+    pass_time(11s);
   }
+  EXPECT_EQ(came.size(), 3U);
 }
 
 TEST_F(BoardBoundsTest, AQueueWithAnExpiredJobIsNotGivenUpBeforeTheJob) {
@@ -218,6 +232,32 @@ TEST_F(BoardBoundsTest, JobsOfAQueueThatIsNotThereAreTakenUp) {
   }
   crash();
   EXPECT_EQ(waiting(), 0U);
+}
+
+TEST_F(BoardBoundsTest, AfterACrashOfWhatLiesOnTheDiskAloneTheDiskIsAsked) {
+  options_.memory_limit = Bytes{30'000};
+  for (int i = 0; i < 700; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(take("w1"), fmt::format("{:04}", i));
+  for (int i = 0; i < 600; ++i)
+    ASSERT_TRUE(push(fmt::format("urgent-{:04}", i), R"("priority":9)").has_value());
+  EXPECT_FALSE(board().may_be_older("the-job-nobody"));
+  crash();
+  ASSERT_TRUE(board().may_be_older("the-job-0003"));
+  const Place place{board().lanes_of("default").at(0), {-5, 4}};
+  const auto ack_at = [&](const Place& at) {
+    return write([&](Board& b) { return b.acknowledge_at("the-job-0003", at, "w1", now_); });
+  };
+  EXPECT_EQ(ack_at({place.lane, {-5, 5}}).error().code, Errc::conflict);
+  EXPECT_EQ(waiting(), 1300U);
+  EXPECT_TRUE(ack_at(place).has_value());
+  EXPECT_EQ(waiting(), 1299U);
+  EXPECT_EQ(ack_at(place).error().code, Errc::conflict);
+  board().note_none_older();
+  EXPECT_FALSE(board().may_be_older("the-job-0003"));
+  std::set<std::string> rest;
+  for (std::string jid; !(jid = take()).empty();) rest.insert(jid);
+  EXPECT_EQ(rest.size(), 1299U);
+  EXPECT_FALSE(rest.contains("0003"));
 }
 
 TEST_F(BoardBoundsTest, AWordAfterACrashCountsThoughMoreUrgentJobsHaveCome) {
@@ -547,27 +587,84 @@ TEST_F(BoardBoundsTest, AJobThatWasLentComesBackWhenItCouldNotBeWritten) {
   EXPECT_EQ(last_.body, body);
 }
 
-TEST_F(BoardBoundsTest, AJobIsFoundByItsNameWhereverItLies) {
-  options_.memory_limit = Bytes{30'000};
-  for (int i = 0; i < 300; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
-  ASSERT_TRUE(push("later", R"("at":"2099-01-01T00:00:00Z","priority":9)").has_value());
-  const auto search = [&](std::string_view jid) {
-    std::uint64_t after = 0;
-    int steps = 0;
-    for (;;) {
-      const auto found = board().search(fmt::format("the-job-{}", jid), after, 50);
-      HR_ASSERT(found.has_value());
-      ++steps;
-      if (found->job || found->end) return std::pair(found->job, steps);
-      after = found->looked_to;
+class SearchesTest : public BoardTest {
+ protected:
+  // Looks for all of them together; where they were found, and in how many steps.
+  using Places = std::map<std::string, std::optional<Place>>;
+  int look_for(const std::vector<std::string>& jids, Places& places,
+               const Searches::Sought& like = {}) {
+    Searches searches(*faults_);
+    for (const std::string& jid : jids) {
+      Searches::Sought sought = like;
+      sought.jid = "the-job-" + jid;
+      searches.add(sought, [&places, jid](Result<std::optional<Place>> found) {
+        HR_ASSERT(found.has_value());
+        places[jid] = *found;
+      });
     }
+    int steps = 0;
+    for (; !searches.empty(); ++steps) searches.step();
+    return steps;
+  }
+  void push_many(int count) {
+    ASSERT_TRUE(write([&](Board& b) -> Result<> {
+                  for (int i = 0; i < count; ++i) {
+                    auto pushed = b.push(*read_job(text(fmt::format("{:05}", i)), now_.wall), now_);
+                    if (!pushed) return pushed;
+                  }
+                  return {};
+                }).has_value());
+  }
+};
+
+TEST_F(SearchesTest, AJobIsFoundByItsNameWhereverItLies) {
+  options_.memory_limit = Bytes{30'000};
+  constexpr int kJobs = 3 * static_cast<int>(Searches::kStep);
+  push_many(kJobs);
+  ASSERT_TRUE(push("later", R"("at":"2099-01-01T00:00:00Z","priority":9)").has_value());
+  Places places;
+  EXPECT_EQ(look_for({"14000", "later", "nobody"}, places), 4);  // all of it, once
+  EXPECT_EQ(places["14000"], (Place{board().lanes_of("default").at(0), {-5, 14001}}));
+  EXPECT_EQ(places["later"]->lane, kScheduled);
+  EXPECT_FALSE(places["nobody"].has_value());
+  EXPECT_TRUE(*board().job_at("the-job-14000", *places["14000"]));
+  EXPECT_FALSE(*board().job_at("the-job-14001", *places["14000"]));
+  EXPECT_EQ(look_for({"later"}, places, {.jid = {}, .waiting = true}), 4);
+  EXPECT_FALSE(places["later"].has_value());
+  look_for({"14000"}, places, {.jid = {}, .up_to = 14000});
+  EXPECT_FALSE(places["14000"].has_value());
+}
+
+TEST_F(SearchesTest, WhoComesLaterIsToldAfterOneRoundFromThere) {
+  push_many(3 * static_cast<int>(Searches::kStep) - 1);
+  Searches searches(*faults_);
+  std::vector<std::string> told;
+  const auto look = [&](const std::string& jid) {
+    searches.add({.jid = "the-job-" + jid}, [&told, jid](Result<std::optional<Place>> found) {
+      told.push_back(jid + (*found ? " found" : " not found"));
+    });
   };
-  const auto [far, steps] = search("0280");
-  ASSERT_TRUE(far.has_value());
-  EXPECT_EQ(far->place, (Place{board().lanes_of("default").at(0), {-5, 281}}));
-  EXPECT_EQ(steps, 6);
-  EXPECT_EQ(search("later").first->place.lane, kScheduled);
-  EXPECT_FALSE(search("nobody").first.has_value());
+  look("nobody");
+  searches.step();
+  look("00003");  // is behind
+  look("neither");
+  for (int i = 0; i < 2; ++i) searches.step();
+  EXPECT_EQ(told, std::vector<std::string>{"nobody not found"});
+  EXPECT_EQ(searches.take_first_seq(), 1U);
+  searches.step();
+  EXPECT_EQ(told.back(), "neither not found");
+  EXPECT_EQ(told.at(1), "00003 found");
+  EXPECT_TRUE(searches.empty());
+}
+
+TEST_F(SearchesTest, WhatWasPlacedBeforePlacesHadTagsIsFoundToo) {
+  push_many(10);
+  auto file = sqlite::Database::open(directory_ / "tasks.db");
+  ASSERT_TRUE((*file)->execute("UPDATE places SET tag = 0").has_value());
+  Places places;
+  look_for({"00007", "nobody"}, places);
+  EXPECT_TRUE(places["00007"].has_value());
+  EXPECT_FALSE(places["nobody"].has_value());
 }
 
 }  // namespace

@@ -31,8 +31,8 @@ class FailingStore final : public Store {
   [[nodiscard]] Result<> add(const Job& job, const Place& place) override {
     return fails ? broken() : behind_.add(job, place);
   }
-  [[nodiscard]] Result<> move(const Place& from, const Place& to) override {
-    return fails ? broken() : behind_.move(from, to);
+  [[nodiscard]] Result<> move(std::string_view jid, const Place& from, const Place& to) override {
+    return fails ? broken() : behind_.move(jid, from, to);
   }
   [[nodiscard]] Result<> rewrite(const Job& job) override {
     return fails ? broken() : behind_.rewrite(job);
@@ -84,13 +84,9 @@ class FailingStore final : public Store {
     return behind_.read(lane, after, limit, bytes);
   }
   [[nodiscard]] Result<std::string> body(std::uint64_t seq) override { return behind_.body(seq); }
-  [[nodiscard]] Result<Search> search(std::string_view jid, std::uint64_t after,
-                                      std::size_t rows) override {
-    return behind_.search(jid, after, rows);
-  }
-  [[nodiscard]] Result<Job> job(std::uint64_t seq) override { return behind_.job(seq); }
-  [[nodiscard]] Result<std::optional<Place>> find_in(LaneId lane, std::uint64_t seq) override {
-    return behind_.find_in(lane, seq);
+  [[nodiscard]] Result<Search> search(const std::unordered_set<std::string>& jids,
+                                      const Place& after, std::size_t rows) override {
+    return behind_.search(jids, after, rows);
   }
 
  private:

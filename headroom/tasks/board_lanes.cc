@@ -154,6 +154,37 @@ void Board::lease(Entry* entry, std::string_view wid, const Now& now, Throttles:
   }
 }
 
+Entry* Board::entry_of(const Lease& lease) const {
+  const auto found = entries_.find(lease.seq);
+  if (found == entries_.end()) return nullptr;
+  Entry* entry = found->second.get();
+  return entry->leased && entry->leased_at == lease.begun ? entry : nullptr;
+}
+
+void Board::move_lease_end(Entry* entry, TimePoint end) {
+  lease_ends_.erase({entry->lease_end, entry->job.seq});
+  entry->lease_end = end;
+  lease_ends_.emplace(end, entry->job.seq);
+}
+
+void Board::lengthen(const Lease& lease, TimePoint end) {
+  if (Entry* entry = entry_of(lease); entry != nullptr && entry->lease_end < end)
+    move_lease_end(entry, end);
+}
+
+void Board::excuse(Duration pause) {
+  std::set<std::pair<TimePoint, std::uint64_t>> ends;
+  for (const auto& [end, seq] : lease_ends_) {
+    entries_.at(seq)->lease_end = end + pause;
+    ends.emplace_hint(ends.end(), end + pause, seq);
+  }
+  lease_ends_ = std::move(ends);
+  for (auto& [wid, worker] : workers_) {
+    if (worker->beat) *worker->beat += pause;
+    if (worker->alone_since != kNever) worker->alone_since += pause;
+  }
+}
+
 void Board::end_lease(Entry* entry) {
   entry->leased = false;
   lane(entry->place.lane).take_back();

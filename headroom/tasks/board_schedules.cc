@@ -94,8 +94,11 @@ Result<> Board::bring_back(const Planned& planned, const Now& now) {
   return {};
 }
 
+// After a long absence there may be much to catch up: what is left over has its turn in the next round.
 Result<> Board::fire_schedules(const Now& now) {
+  const TimePoint until = Clock::now() + kSweepTime;
   for (auto& [name, planned] : schedules_) {
+    if (Clock::now() >= until) return {};
     if (is_ahead(planned, now) && !staged_schedules_.contains(name)) {
       if (auto done = bring_back(planned, now); !done) return done;
     }
@@ -159,34 +162,6 @@ Result<std::optional<Board::Whereabouts>> Board::whereabouts(std::string_view ji
     return found;
   }
   return std::nullopt;
-}
-
-Result<Board::Searched> Board::search(std::string_view jid, std::uint64_t after,
-                                      std::size_t rows) const {
-  const auto found = store_.search(jid, after, rows);
-  if (!found) return fail(found.error().code, found.error().message);
-  Searched searched{.job = {}, .looked_to = found->looked_to, .end = found->end};
-  if (found->seq == 0) return searched;
-  searched.looked_to = found->seq;
-  auto job = store_.job(found->seq);
-  if (!job) return pass(job);
-  // In its queue, most likely: there its place is known.
-  for (const LaneId lane : lanes_of(job->queue)) {
-    const Place place{lane, {-job->priority, found->seq}};
-    auto page = store_.read(lane, {place.key.rank, found->seq - 1}, 1);
-    if (!page) return pass(page);
-    if (page->jobs.empty() || page->jobs.front().place != place) continue;
-    searched.job = std::move(page->jobs.front());
-    return searched;
-  }
-  for (const LaneId lane : {kScheduled, kRetries, kDead}) {
-    auto place = store_.find_in(lane, found->seq);
-    if (!place) return pass(place);
-    if (!*place) continue;
-    searched.job = StoredJob{std::move(*job), **place};
-    break;
-  }
-  return searched;
 }
 
 std::vector<Board::Whereabouts> Board::running(std::uint64_t after, std::size_t limit,

@@ -75,6 +75,7 @@ Result<> Board::load(const Now& now) {
            (each->held() == 0 || (queued && bytes_ < options_.memory_limit.count / 2))) {
       if (auto filled = refill(*each, each->held() + 1); !filled) return filled;
     }
+    older_on_disk_ = older_on_disk_ || each->spilled() > 0;
   }
   return {};
 }
@@ -152,9 +153,7 @@ Result<> Board::restore_lease(const Note& note, const Now& now) {
     workers_.emplace(wid, std::move(worker));
   }
   lease(entry, wid, now, Throttles::Begun::before);
-  lease_ends_.erase({entry->lease_end, entry->job.seq});
-  entry->lease_end = now.steady + std::chrono::milliseconds(std::max<std::int64_t>(left_ms, 0));
-  lease_ends_.emplace(entry->lease_end, entry->job.seq);
+  move_lease_end(entry, now.steady + std::chrono::milliseconds(std::max<std::int64_t>(left_ms, 0)));
   return {};
 }
 
@@ -257,12 +256,31 @@ void Board::connect(const WorkerIdentity& identity, const Now& now) {
   if (identity.wid.empty()) return;
   auto& worker = workers_[identity.wid];
   if (!worker) worker = std::make_unique<Worker>();
-  if (worker->connections == 0)
+  if (worker->connections == 0) {
     worker->state.clear();  // a new life of it: what was told was the old one's
+    const WorkerIdentity& before = worker->identity;
+    const bool known = before.pid != 0 || !before.hostname.empty();
+    if (known && (before.pid != identity.pid || before.hostname != identity.hostname))
+      bury_former(*worker, now);
+  }
   worker->identity = identity;
   worker->alone_since = kNever;
   if (worker->beat) worker->beat = now.steady;
   ++worker->connections;
+}
+
+// Another process has the name now: what the one before still held returns at once.
+void Board::bury_former(Worker& worker, const Now& now) {
+  if (worker.running.empty()) return;
+  const std::string name = fmt::format("{} (former {})", worker.identity.wid, ++former_);
+  auto former = std::make_unique<Worker>();
+  former->identity = worker.identity;
+  former->identity.wid = name;
+  former->alone_since = now.steady;
+  former->running = std::exchange(worker.running, {});
+  for (const std::uint64_t seq : former->running) entries_.at(seq)->wid = name;
+  worker.beat.reset();
+  workers_.emplace(name, std::move(former));
 }
 
 void Board::disconnect(std::string_view wid, const Now& now) {

@@ -55,7 +55,7 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
   if (entry != nullptr && !entry->free()) return {};
   if (entry != nullptr && entry->leased && act != Act::remove) return {};
   Result<Place> to = Place{kDead, {now.wall, stored.job.seq}};
-  if (act == Act::requeue) to = ready_place(stored.job);
+  if (act == Act::requeue) to = place_in_time(stored.job, now);
   if (!to) return pass(to);
   if (act == Act::remove && entry != nullptr) {
     if (auto gone = stage_remove(entry, Ending::dropped, now); !gone) return gone;
@@ -96,7 +96,7 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
     return {};
   }
   if (stored.place == *to) return {};
-  if (auto moved = noted(store_.move(stored.place, *to)); !moved) return moved;
+  if (auto moved = noted(store_.move(stored.job.jid, stored.place, *to)); !moved) return moved;
   auto added = std::make_unique<Entry>();
   added->job = std::move(stored.job);
   added->place = *to;

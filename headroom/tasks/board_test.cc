@@ -358,7 +358,7 @@ TEST_F(BoardTest, AJobThatItsWorkerNeverHeardOfGoesBackToItsPlace) {
   ASSERT_TRUE(push("aaaa").has_value());
   ASSERT_TRUE(push("bbbb").has_value());
   EXPECT_EQ(take("w1"), "aaaa");
-  board().give_back(last_.seq);
+  board().give_back(last_.lease());
   EXPECT_EQ(take("w2"), "aaaa");
   EXPECT_EQ(status().running, 1U);
 }

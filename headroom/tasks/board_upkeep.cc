@@ -136,7 +136,7 @@ Result<> Board::promote(LaneId from, const Now& now) {
 
 // Into its queue.
 Result<> Board::stage_ready(Entry* entry, const Now& now) {
-  auto to = ready_place(entry->job);
+  auto to = place_in_time(entry->job, now);
   if (!to) return pass(to);
   if (auto tracked = stage_track(entry->job, TrackState::enqueued, now); !tracked) return tracked;
   return stage_move(entry, *to);

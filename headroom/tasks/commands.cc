@@ -6,6 +6,7 @@
 
 #include "headroom/fwp/reply.h"
 #include "headroom/json/writer.h"
+#include "headroom/tasks/acknowledging.h"
 #include "headroom/tasks/filter.h"
 #include "headroom/tasks/session.h"
 
@@ -196,7 +197,7 @@ net::Task<> Session::fetch(std::string_view text) {
   } else if (!*taken) {
     out_ += fwp::kNull;
   } else {
-    fetched_ = (*taken)->seq;
+    fetched_ = (*taken)->lease();
     fwp::append_bulk(out_, (*taken)->body);
   }
 }
@@ -211,10 +212,8 @@ net::Task<> Session::acknowledge(std::string_view text) {
     refuse({Errc::invalid, "the result is longer than tasks.result_limit"});
     co_return;
   }
-  auto change = [this, &said](Board& board, const Now& now) {
-    return board.acknowledge(said->jid, wid_, now, said->result);
-  };
-  const Result<> done = co_await shared_.engine.write(worker_, std::move(change));
+  const Acknowledgement word{said->jid, wid_, said->result};
+  const Result<> done = co_await tasks::acknowledge(shared_.engine, worker_, word);
   accept_or_refuse(done);
 }
 

@@ -79,19 +79,19 @@ net::Task<Result<JobView>> Desk::find(std::string_view jid) {
     view.track = std::move(track);
     co_return view;
   }
-  std::uint64_t after = 0;
-  for (bool end = false; !end;) {
-    if (group_.stopped()) co_return fail(Errc::cancelled, "the search was ended");
-    Result<Board::Searched> searched;
-    auto step = [&](Board& board, const Now&) { searched = board.search(jid, after, kSearchStep); };
-    looked = co_await look(step);
+  for (;;) {
+    Searches::Sought sought{.jid = std::string(jid)};
+    auto place = co_await engine_.locate(worker_, std::move(sought));
+    if (!place) co_return pass(place);
+    if (!*place) break;
+    Result<std::optional<StoredJob>> stored;
+    auto there = [&](Board& board, const Now&) { stored = board.job_at(jid, **place); };
+    looked = co_await look(there);
     if (!looked) co_return pass(looked);
-    if (!searched) co_return pass(searched);
-    if (searched->job)
-      co_return JobView{state_of(searched->job->place.lane, false), std::move(searched->job->job),
-                        searched->job->place, "", 0};
-    after = searched->looked_to;
-    end = searched->end;
+    if (!stored) co_return pass(stored);
+    if (*stored)
+      co_return JobView{state_of((*place)->lane, false), std::move((*stored)->job), **place, "", 0};
+    if (group_.stopped()) co_return fail(Errc::cancelled, "the search was ended");
   }
   co_return co_await trace_of(jid);
 }

@@ -52,7 +52,6 @@ class Desk {
  public:
   static constexpr std::size_t kPage = 1000;
   static constexpr std::size_t kStep = 500;
-  static constexpr std::size_t kSearchStep = 20'000;
 
   Desk(Engine& engine, net::TaskGroup& group)
       : engine_(engine), group_(group), worker_(group.worker()) {}

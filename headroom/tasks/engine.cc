@@ -13,6 +13,8 @@ namespace {
 
 constexpr Duration kAfterFailure = 1s;
 constexpr Duration kComplainEvery = 10s;
+constexpr Duration kPause = 500ms;    // so late is no ordinary delay
+constexpr Duration kSlowDisk = 600s;  // a round that is slow again within this is no pause
 
 std::uint64_t fresh_seed() {
   return hash64(std::to_string(wall_now()),
@@ -26,6 +28,7 @@ Engine::Engine(net::Workers& workers, metrics::Registry& registry, std::unique_p
     : workers_(workers),
       options_(options),
       store_(std::move(store)),
+      searches_(*store_),
       leaving_(workers.size()),
       traced_(spans),
       answers_(workers.size()),
@@ -163,6 +166,13 @@ net::Task<Result<Track>> Engine::outcome(net::Worker& worker, std::string jid, T
   co_return std::move(request.track);
 }
 
+net::Task<Engine::Located> Engine::locate(net::Worker& worker, Searches::Sought sought) {
+  Request request{.kind = Kind::locate, .sought = std::move(sought)};
+  co_await ask(worker, request);
+  if (!request.result) co_return pass(request.result);
+  co_return request.place;
+}
+
 void Engine::tell(Look look) {
   const std::lock_guard lock(mutex_);
   if (!running_ || ending_) return;
@@ -188,31 +198,55 @@ Result<> Engine::run_read(Look look) {
   return std::move(request.result);
 }
 
+// Whether this process has stood still (SIGSTOP, a machine that was moved): workers went on, and what they said lies in the sockets. That time must
+// count neither as their silence nor against their leases.
+void Engine::look_for_pause(TimePoint expected) {
+  const TimePoint now = Clock::now();
+  const TimePoint before = std::exchange(looked_at_, now);
+  if (before == TimePoint{} || now <= std::max(expected, before) + kPause) return;
+  log::warn("tasks", "stood still for {} ms: workers and leases have that much more time",
+            std::chrono::duration_cast<std::chrono::milliseconds>(now - before).count());
+  board_->excuse(now - before);
+}
+
+// What was slow may be the disk: that is slow again and again.
+void Engine::look_after_round() {
+  const TimePoint began = looked_at_;
+  const bool slow = began != TimePoint{} && Clock::now() > began + kPause;
+  const bool again = slow_at_ != TimePoint{} && began < slow_at_ + kSlowDisk;
+  if (slow) slow_at_ = began;
+  if (slow && !again) return look_for_pause(began);
+  looked_at_ = Clock::now();
+}
+
 void Engine::run() {
   std::vector<Request*> batch;
   std::vector<Look> told;
   for (bool ending = false; !ending;) {
+    look_after_round();
     const Now now = Now::real();
-    TimePoint due = std::max(board_->next_due(now), upkeep_from_);
+    TimePoint due = searches_.empty() ? std::max(board_->next_due(now), upkeep_from_) : now.steady;
     for (const Request* waiter : waiters_) due = std::min(due, waiter->until);
     for (const auto& [jid, waiter] : awaited_) due = std::min(due, waiter->until);
     {
       std::unique_lock lock(mutex_);
       arrived_.wait_until(lock, due, [&] {
         return !inbox_.empty() || !told_.empty() || ending_ ||
-               (no_waiting_ && (!waiters_.empty() || !awaited_.empty()));
+               (no_waiting_ && (!waiters_.empty() || !awaited_.empty() || !searches_.empty()));
       });
       batch.swap(inbox_);
       told.swap(told_);
       ending = ending_;
       if (ending) running_ = false;  // what is submitted from now on is refused
     }
+    look_for_pause(due);
     round(batch, told);
     batch.clear();
     told.clear();
   }
   no_waiting_ = true;
   end_waiters(Now::real());
+  search();
   flush();
   const Now now = Now::real();
   auto begun = store_->begin();
@@ -252,6 +286,7 @@ void Engine::round(std::span<Request* const> batch, std::vector<Look>& told) {
   serve_outcomes(now);
   end_waiters(now);
   flush();
+  search();
   refresh_status(now);
 }
 
@@ -304,6 +339,8 @@ void Engine::look_and_fetch(std::span<Request* const> batch, const Now& now) {
       waiters_.push_back(request);
     } else if (request->kind == Kind::outcome && !try_outcome(request, now)) {
       awaited_.emplace(request->wid, request);
+    } else if (request->kind == Kind::locate) {
+      locate(request);
     }
   }
 }
@@ -356,6 +393,30 @@ void Engine::serve_outcomes(const Now& now) {
     for (auto at = begin; at != end;)
       at = try_outcome(at->second, now) ? awaited_.erase(at) : std::next(at);
   }
+}
+
+void Engine::locate(Request* request) {
+  searches_.add(std::move(request->sought), [this, request](Located found) {
+    if (found) {
+      request->place = *found;
+    } else {
+      request->result = pass(found);
+    }
+    answer(request);
+  });
+}
+
+// One step a round: others have their turn between.
+void Engine::search() {
+  if (searches_.empty()) return;
+  if (no_waiting_) {
+    searches_.end({Errc::cancelled, "the search was ended"});
+  } else {
+    searches_.step();
+  }
+  const auto first = searches_.take_first_seq();
+  if (first && (*first == 0 || *first > board_->boot_seq())) board_->note_none_older();
+  flush();
 }
 
 void Engine::end_waiters(const Now& now) {

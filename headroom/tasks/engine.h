@@ -32,6 +32,7 @@
 #include "headroom/base/metrics.h"
 #include "headroom/net/worker.h"
 #include "headroom/tasks/board.h"
+#include "headroom/tasks/searches.h"
 #include "headroom/tasks/traced.h"
 
 namespace headroom::tasks {
@@ -70,6 +71,9 @@ class Engine {
   // or not any more.
   [[nodiscard]] net::Task<Result<Track>> outcome(net::Worker& worker, std::string jid,
                                                  TimePoint until);
+  // Where a job lies in the store, if it does; what is in memory is found by Board::whereabouts(). Errc::cancelled: the engine ends.
+  using Located = Result<std::optional<Place>>;
+  [[nodiscard]] net::Task<Located> locate(net::Worker& worker, Searches::Sought sought);
   // Without an answer.
   void tell(Look look);
 
@@ -89,7 +93,7 @@ class Engine {
   [[nodiscard]] std::optional<std::string> trouble() const;
 
  private:
-  enum class Kind : std::uint8_t { read, fetch, write, alone, outcome };
+  enum class Kind : std::uint8_t { read, fetch, write, alone, outcome, locate };
 
   // In the frame of who waits for it.
   struct Request {
@@ -102,6 +106,8 @@ class Engine {
     TimePoint until{};
     std::optional<Leased> job{};
     Track track{};
+    Searches::Sought sought{};
+    std::optional<Place> place{};
     Result<> result{};
     std::move_only_function<void()> resume{};
   };
@@ -113,6 +119,8 @@ class Engine {
   void hand_over(std::span<Request* const> requests);
   void refuse(Request* request, Errc code, std::string_view why);
   void run();
+  void look_for_pause(TimePoint expected);
+  void look_after_round();
   void round(std::span<Request* const> batch, std::vector<Look>& told);
   void look_and_fetch(std::span<Request* const> batch, const Now& now);
   void write_batch(std::span<Request* const> writes, bool upkeep, const Now& now);
@@ -123,6 +131,8 @@ class Engine {
   void end_waiters(const Now& now);
   bool try_outcome(Request* request, const Now& now);
   void serve_outcomes(const Now& now);
+  void locate(Request* request);
+  void search();
   void answer(Request* request);
   static void resume(Request* request);
   void flush();
@@ -135,6 +145,7 @@ class Engine {
   const TasksOptions options_;
   std::unique_ptr<Store> store_;
   std::optional<Board> board_;
+  Searches searches_;  // the engine's thread
   std::thread thread_;
 
   std::mutex mutex_;  // the one way from workers to this thread
@@ -151,6 +162,8 @@ class Engine {
   std::unordered_multimap<std::string, Request*> awaited_;  // by jid; the engine's thread
   std::vector<std::vector<Request*>> answers_;              // by worker
   TimePoint upkeep_from_{};                                 // not before
+  TimePoint looked_at_{};                                   // the clock, last
+  TimePoint slow_at_{};                                     // when a round was found slow, last
   TimePoint next_complaint_{};
   std::atomic<std::size_t> waiting_{0};
   metrics::Counter& commits_;

@@ -71,8 +71,7 @@ Section<PushOptions> push_section() {
   s.setting("at_once", &PushOptions::at_once, "10", Reload::restart, "Requests at once.",
             between(1, 1000));
   s.setting("timeout", &PushOptions::timeout, "30s", Reload::restart,
-            "How long a request may take; the job's reserve_for must be longer.",
-            between(10ms, 3600s));
+            "How long a request may take; the job's lease lasts as long.", between(10ms, 3600s));
   s.setting("allow", &PushOptions::allow, "", Reload::restart,
             "Networks that may be reached although they are not public, such as 127.0.0.1 or "
             "10.0.0.0/8.");

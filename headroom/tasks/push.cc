@@ -15,9 +15,12 @@
 namespace headroom::tasks {
 namespace {
 
+constexpr Duration kLeaseRest =
+    30s;  // beyond the timeout: for the look-up before and the acknowledgement behind
 constexpr Duration kAnswerPause = 2s;  // between two pieces of an answer that is no 2xx
 constexpr WallTime kLongestWait = 86'400 * kSecond;
 constexpr std::size_t kMostAddresses = 3;
+constexpr int kMostInterim = 10;     // answers of 1xx before the one that counts
 constexpr std::size_t kShown = 200;  // of an answer's body, in the job's failure
 
 const std::vector<Cidr>& not_public() {
@@ -171,10 +174,14 @@ net::Task<Result<>> Push::deliver(Target& target, Work& work) {
   if (!sent) co_return pass(sent, target.url.authority);
   const http::HeadLimits limits;
   const http::BodyPace pace{.idle = kAnswerPause, .until = deadline};
-  do {
+  for (int interim = 0;; ++interim) {
     auto head = co_await connection.read_head(limits, pace);
     if (!head) co_return pass(head, target.url.authority);
-  } while (connection.head().status < 200);
+    if (connection.head().status >= 200) break;
+    if (interim == kMostInterim)
+      co_return fail(Errc::protocol, fmt::format("{} answers {} over and over",
+                                                 target.url.authority, connection.head().status));
+  }
   const std::uint16_t status = connection.head().status;
   for (const http::Field& field : connection.head().fields) {
     if (field.id == http::Name::retry_after) work.retry_at(retry_time(field.value, wall_now()));
@@ -211,7 +218,8 @@ Result<std::unique_ptr<Push>> Push::make(Engine& engine, net::Workers& workers,
     target->runner = std::make_unique<Runner>(engine, workers,
                                               RunnerOptions{.name = "push-" + options.queue,
                                                             .queues = {options.queue},
-                                                            .at_once = options.at_once});
+                                                            .at_once = options.at_once,
+                                                            .lease = options.timeout + kLeaseRest});
     target->runner->on("*", [its = target.get()](Work& work) { return deliver(*its, work); });
     made->targets_.push_back(std::move(target));
   }
@@ -222,6 +230,16 @@ Push::~Push() { stop(); }
 
 void Push::start() {
   for (const auto& target : targets_) target->runner->start();
+}
+
+void Push::fetch_no_more() {
+  for (const auto& target : targets_) target->runner->fetch_no_more();
+}
+
+std::size_t Push::running() const {
+  std::size_t running = 0;
+  for (const auto& target : targets_) running += target->runner->running();
+  return running;
 }
 
 void Push::stop() {

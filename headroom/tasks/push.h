@@ -59,6 +59,9 @@ class Push {
   ~Push();
 
   void start();
+  // Runner::fetch_no_more(), running() of all targets.
+  void fetch_no_more();
+  [[nodiscard]] std::size_t running() const;
   void stop();
 
  private:

@@ -122,12 +122,16 @@ void Runner::stop() {
 
 net::Task<> Runner::fetch_and_run(Part& part) {
   net::Worker& worker = part.group.worker();
-  while (!part.group.stopped()) {
+  while (fetches_ && !part.group.stopped()) {
     const TimePoint until = Clock::now() + kFetchWait;
     auto taken = co_await engine_.fetch(worker, options_.queues, wid_, until);
-    if (taken && *taken) {
+    if (taken && *taken && !fetches_) {
+      give_back((*taken)->lease());
+    } else if (taken && *taken) {
       Leased leased = std::move(**taken);
+      ++running_;
       co_await run(part, std::move(leased));
+      --running_;
     } else if (!taken || Clock::now() < until) {
       (void)co_await net::sleep(part.group, kPause);
     }
@@ -135,6 +139,9 @@ net::Task<> Runner::fetch_and_run(Part& part) {
 }
 
 net::Task<> Runner::run(Part& part, Leased leased) {
+  if (const TimePoint end = leased.begun + options_.lease; leased.end < end)
+    engine_.tell(
+        [lease = leased.lease(), end](Board& board, const Now&) { board.lengthen(lease, end); });
   Work work(engine_, part.group.worker(), std::move(leased));
   const auto place = part.works.insert(part.works.end(), &work);
   if (part.group.stopped()) work.group_.stop();
@@ -160,7 +167,7 @@ net::Task<Result<>> Runner::call(Work& work) {
 net::Task<> Runner::settle(Part& part, Work& work, Result<> outcome) {
   if (work.cancelled_) co_return;
   if (!outcome && part.group.stopped()) {
-    engine_.tell([seq = work.leased_.seq](Board& board, const Now&) { board.give_back(seq); });
+    give_back(work.leased_.lease());
     co_return;
   }
   Failure failure;
@@ -177,6 +184,10 @@ net::Task<> Runner::settle(Part& part, Work& work, Result<> outcome) {
     const Result<> waited = co_await net::sleep(part.group, 1s);
     if (!waited) co_return;
   }
+}
+
+void Runner::give_back(const Lease& lease) {
+  engine_.tell([lease](Board& board, const Now&) { board.give_back(lease); });
 }
 
 // Keeps the leases, and hears of jobs that were cancelled.

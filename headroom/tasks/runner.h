@@ -10,7 +10,8 @@
 // Owns: its tasks. Borrows: the engine, the workers.
 // Worker and threads: made, started and stopped from main's thread; handlers run on the workers, `at_once` of them in all.
 // Invariants: (1) a handler's error is the job's failure, its {} the acknowledgement, on disk before the next fetch; (2) a job that was
-//   cancelled, and every job at stop(), has its group stopped: its waits answer Errc::cancelled; what stop() cut short goes back to its place.
+//   cancelled, and every job at stop(), has its group stopped: its waits answer Errc::cancelled; what stop() cut short goes back to its place;
+//   (3) a lease lasts as long as RunnerOptions::lease.
 // Limits: RunnerOptions::at_once.
 #pragma once
 
@@ -85,6 +86,7 @@ struct RunnerOptions {
   std::string name = "headroom";
   std::vector<std::string> queues{"default"};
   std::size_t at_once = 10;
+  Duration lease{};  // of a job at least, whatever its reserve_for
 };
 
 class Runner {
@@ -99,7 +101,11 @@ class Runner {
   // Before start(). "*": of every type that has none of its own.
   void on(std::string jobtype, Handler handler);
   void start();
-  // After Engine::stop_waiting(), or it takes up to a second.
+  // From now on it takes no further job; what runs goes on.
+  void fetch_no_more() { fetches_ = false; }
+  // Jobs in handlers' hands, or on their way from there to the disk.
+  [[nodiscard]] std::size_t running() const { return running_; }
+  // Cuts off what still runs. After Engine::stop_waiting(), or it takes up to a second.
   void stop();
 
   [[nodiscard]] const std::string& wid() const { return wid_; }
@@ -113,11 +119,14 @@ class Runner {
   [[nodiscard]] net::Task<> settle(Part& part, Work& work, Result<> outcome);
   [[nodiscard]] net::Task<> beat(Part& part);
   void cancel(const std::string& jid);
+  void give_back(const Lease& lease);
 
   Engine& engine_;
   net::Workers& workers_;
   const RunnerOptions options_;
   const std::string wid_;
+  std::atomic<bool> fetches_{true};
+  std::atomic<std::size_t> running_{0};
   std::map<std::string, Handler, std::less<>> handlers_;
   std::vector<std::unique_ptr<Part>> parts_;  // by worker
 };

@@ -93,6 +93,62 @@ TEST_F(RunnerTest, JobsOfTheLibraryAreRunOnceEachOnAllWorkersAtOnce) {
   EXPECT_FALSE(put({{.jobtype = ""}})[0].has_value());
 }
 
+TEST_F(RunnerTest, ALeaseLastsAsLongAsTheRunnerSaysWhateverTheJobSays) {
+  Runner runner(*engine_, workers_, {.lease = 3600s});
+  std::atomic<bool> begun = false;
+  std::atomic<bool> may_end = false;
+  runner.on("*", [&](Work& work) -> net::Task<Result<>> {
+    begun = true;
+    while (!may_end) (void)co_await net::sleep(work.group(), 5ms);
+    co_return Result<>{};
+  });
+  runner.start();
+  const std::string text = R"({"jid":"short-lease-1","jobtype":"T","args":[],"reserve_for":60})";
+  ASSERT_TRUE(engine_
+                  ->run_write([&](Board& board, const Now& now) {
+                    return board.push(*read_job(text, now.wall), now);
+                  })
+                  .has_value());
+  eventually([&] { return begun.load(); });
+  // What time would bring in half an hour, but for the heartbeats that will have come.
+  ASSERT_TRUE(engine_
+                  ->run_write([&](Board& board, const Now& now) {
+                    const Now later{now.steady + 1800s, now.wall};
+                    (void)board.beat(runner.wid(), "", 0, later);
+                    return board.upkeep(later);
+                  })
+                  .has_value());
+  EXPECT_EQ(status().running, 1U);
+  EXPECT_EQ(status().retries, 0U);
+  may_end = true;
+  eventually([&] { return status().done == 1; });
+  engine_->stop_waiting();
+}
+
+TEST_F(RunnerTest, WhatRunsEndsInPeaceOnceNothingMoreIsTaken) {
+  Runner runner(*engine_, workers_, {.at_once = 2});
+  std::atomic<int> begun = 0;
+  std::atomic<bool> may_end = false;
+  runner.on("*", [&](Work& work) -> net::Task<Result<>> {
+    ++begun;
+    while (!may_end) (void)co_await net::sleep(work.group(), 5ms);
+    co_return Result<>{};
+  });
+  runner.start();
+  for (const auto& answer : put(std::vector<NewJob>(5, NewJob{.jobtype = "T"})))
+    EXPECT_TRUE(answer.has_value());
+  eventually([&] { return begun == 2; });
+  runner.fetch_no_more();
+  EXPECT_EQ(runner.running(), 2U);
+  may_end = true;
+  eventually([&] { return runner.running() == 0; });
+  EXPECT_EQ(status().done, 2U);
+  EXPECT_EQ(status().running, 0U);
+  EXPECT_EQ(begun, 2);
+  engine_->stop_waiting();
+  runner.stop();
+}
+
 TEST_F(RunnerTest, AFailureAnExceptionAndAMissingHandlerAreTheJobsFailure) {
   Runner runner(*engine_, workers_, {});
   runner.on("Fails", [](Work& work) -> net::Task<Result<>> {

@@ -16,8 +16,6 @@ namespace {
 constexpr std::size_t kNameLimit = 200;
 constexpr std::uint32_t kMostJitter = 86400;
 constexpr std::uint32_t kMostCatchUp = 1000;
-constexpr std::size_t kLongAbsence =
-    20'000;  // missed slots after which only the last day is looked at: it has more than may be caught up
 
 constexpr std::array<std::string_view, 3> kCatchUps{"skip", "once", "all"};
 constexpr std::array<std::string_view, 2> kGaps{"skip", "shift"};
@@ -98,18 +96,45 @@ std::string Schedule::text() const {
   return text;
 }
 
+namespace {
+
+// The last slot in (after, until]. Whether a stretch has one is asked of next() alone, so it is halved, from its end first: slots are mostly near.
+std::optional<WallTime> last_slot(const Cron& cron, WallTime after, WallTime until) {
+  const auto has_slot = [&](WallTime from) {
+    const auto slot = cron.next(from);
+    return slot && *slot <= until;
+  };
+  WallTime from = until;
+  for (WallTime step = kSecond; from > after; step *= 4) {
+    from = std::max(after, from - step);
+    if (has_slot(from)) break;
+  }
+  if (from < after || !has_slot(from)) return std::nullopt;
+  WallTime none = until;  // there is a slot behind `from`, none behind this
+  while (none - from > kSecond) {
+    const WallTime middle = from + (none - from) / 2;
+    (has_slot(middle) ? from : none) = middle;
+  }
+  auto slot = cron.next(from);
+  for (auto later = cron.next(*slot); later && *later <= until; later = cron.next(*later))
+    slot = later;
+  return slot;
+}
+
+}  // namespace
+
 DueSlots due_slots(const Schedule& schedule, const Cron& cron, WallTime now) {
   DueSlots due{.run = {}, .last = schedule.last};
   const std::size_t most =
       schedule.catch_up == CatchUp::all ? std::max<std::size_t>(schedule.catch_up_limit, 1) : 1;
-  std::size_t looked_at = 0;
-  for (auto slot = cron.next(schedule.last); slot && *slot <= now; slot = cron.next(*slot)) {
-    if (++looked_at == kLongAbsence) slot = std::max(*slot, now - 86400 * kSecond);
-    due.last = *slot;
-    if (schedule.catch_up == CatchUp::skip && now - *slot > Schedule::kOnTime) continue;
-    if (due.run.size() == most) due.run.erase(due.run.begin());  // the latest count
+  // The latest count: from the last one backwards.
+  auto slot = last_slot(cron, schedule.last, now);
+  if (slot) due.last = *slot;
+  for (; slot && due.run.size() < most; slot = last_slot(cron, schedule.last, *slot - 1)) {
+    if (schedule.catch_up == CatchUp::skip && now - *slot > Schedule::kOnTime) break;
     due.run.push_back(*slot);
   }
+  std::ranges::reverse(due.run);
   return due;
 }
 

@@ -1,5 +1,6 @@
 #include "headroom/tasks/schedule.h"
 
+#include "headroom/base/hash.h"
 #include "headroom/tasks/board_fixture_test.h"
 
 namespace headroom::tasks {
@@ -154,6 +155,56 @@ TEST_F(SchedulesTest, AUniqueJobIsNotMadeTwice) {
   EXPECT_EQ(slots(), Slots{"13:00:00"});
   pass_time(3600s);
   EXPECT_EQ(slots(), Slots{"15:00:00"});
+}
+
+// As it was always meant: slot by slot from the last one.
+DueSlots walked(const Schedule& of, const Cron& cron, WallTime now) {
+  DueSlots due{.run = {}, .last = of.last};
+  const std::size_t most =
+      of.catch_up == CatchUp::all ? std::max<std::size_t>(of.catch_up_limit, 1) : 1;
+  for (auto slot = cron.next(of.last); slot && *slot <= now; slot = cron.next(*slot)) {
+    due.last = *slot;
+    if (of.catch_up == CatchUp::skip && now - *slot > Schedule::kOnTime) continue;
+    if (due.run.size() == most) due.run.erase(due.run.begin());
+    due.run.push_back(*slot);
+  }
+  return due;
+}
+
+TEST(Schedule, TheSlotsThatAreDueAreTheSameAsWhenAllAreWalked) {
+  Random random(11);
+  const WallTime begin = *parse_time("2026-10-20T00:00:00Z");  // clocks go back on the 25th
+  for (const char* cron : {"*/20 * 2 * * *", "30 2 * * *", "0 * * * *", "* 2 25 * *", "0 0 1 * *",
+                           "15,45 1-3 * 10 sun"}) {
+    for (const char* more : {R"("catch_up":"skip")", R"("catch_up":"once")",
+                             R"("catch_up":"all","catch_up_limit":5,"fold":"both")",
+                             R"("catch_up":"all","catch_up_limit":0)"}) {
+      Schedule one = schedule(fmt::format(R"("zone":"Europe/Berlin",{})", more), cron);
+      const Cron parsed = *one.parsed();
+      for (int i = 0; i < 8; ++i) {
+        const WallTime days = i % 2 == 0 ? 1 : 7;
+        one.last = begin + static_cast<WallTime>(random.below(7 * 86400)) * kSecond;
+        const WallTime now =
+            one.last +
+            static_cast<WallTime>(random.below(static_cast<std::uint64_t>(days * 86400 * kSecond)));
+        const DueSlots due = due_slots(one, parsed, now);
+        const DueSlots wanted = walked(one, parsed, now);
+        ASSERT_EQ(due.run, wanted.run) << cron << ' ' << more << ' ' << format_time(one.last);
+        ASSERT_EQ(due.last, wanted.last) << cron << ' ' << more << ' ' << format_time(one.last);
+      }
+    }
+  }
+}
+
+TEST(Schedule, AfterYearsTheLatestSlotsAreFoundWithoutGoingThroughAll) {
+  Schedule one =
+      schedule(R"("zone":"Europe/Berlin","catch_up":"all","catch_up_limit":1000)", "* * * * * *");
+  one.last = *parse_time("2017-11-21T12:00:00Z");
+  const WallTime now = *parse_time("2026-11-21T12:00:00.5Z");
+  const DueSlots due = due_slots(one, *one.parsed(), now);  // of 284 million
+  ASSERT_EQ(due.run.size(), 1000U);
+  EXPECT_EQ(due.run.front(), now / kSecond * kSecond - 999 * kSecond);
+  EXPECT_EQ(due.last, due.run.back());
 }
 
 }  // namespace

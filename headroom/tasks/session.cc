@@ -59,12 +59,13 @@ SessionCells::SessionCells(metrics::Registry& registry, std::size_t worker)
 }
 
 Session::Session(const SessionShared& shared, SessionCells& cells, net::TaskGroup& group, int fd,
-                 int family)
+                 const net::Endpoint& peer)
     : shared_(shared),
       cells_(cells),
       group_(group),
       worker_(group.worker()),
-      stream_(group, fd, family),
+      peer_(peer.ip()),
+      stream_(group, fd, peer.family()),
       in_(worker_.buffers()) {}
 
 net::Task<> Session::run() {
@@ -86,7 +87,7 @@ net::Task<> Session::run() {
     if (!written) break;
   }
   if (fetched_)
-    shared_.engine.tell([seq = *fetched_](Board& board, const Now&) { board.give_back(seq); });
+    shared_.engine.tell([lease = *fetched_](Board& board, const Now&) { board.give_back(lease); });
   if (!wid_.empty())
     shared_.engine.tell([wid = wid_](Board& board, const Now& now) { board.disconnect(wid, now); });
 }
@@ -152,6 +153,8 @@ net::Task<Result<bool>> Session::password_fits(const fwp::Hello& hello, std::str
                                                std::uint32_t rounds) {
   const std::string& password = password_of(shared_.options, hello.username);
   if (password.empty()) co_return false;
+  const limit::Connections::Ticket ticket = shared_.logging_in.admit(peer_);
+  if (!ticket) co_return fail(Errc::overloaded, "too many log in from this address");
   auto work = [password, salt = std::move(salt), rounds] {
     return expected_hash(password, salt, rounds);
   };

@@ -5,7 +5,7 @@
 // Invariants: (1) nothing is read from who has not said HELLO with the right password; (2) answers come in the order of the commands; (3) a job
 //   whose answer could not be written goes back at once; (4) the worker of a connection is told of its end; (5) waiting for a command holds no
 //   buffer.
-// Limits: kHelloTime and kHelloLimit for the HELLO, kLineTime for the rest of a line that has begun, kWriteTime for an answer; line_limit.
+// Limits: kLogInsOfAddress passwords of one address looked at or waiting for it; kHelloTime and kHelloLimit for the HELLO, kLineTime for the rest of a line that has begun, kWriteTime for an answer; line_limit.
 #pragma once
 
 #include <array>
@@ -15,7 +15,9 @@
 #include <string>
 #include <string_view>
 
+#include "headroom/base/address.h"
 #include "headroom/fwp/command.h"
+#include "headroom/limit/connections.h"
 #include "headroom/net/offload.h"
 #include "headroom/net/stream.h"
 #include "headroom/net/tls.h"
@@ -28,7 +30,8 @@ namespace headroom::tasks {
 struct SessionShared {
   Engine& engine;
   const TasksOptions& options;
-  net::Offload& hashing;  // passwords take thousands of rounds
+  net::Offload& hashing;           // passwords take thousands of rounds
+  limit::Connections& logging_in;  // whose passwords wait for that
   std::shared_ptr<const net::TlsServer> tls;
   WallTime started = 0;
   metrics::Registry& registry;
@@ -60,11 +63,13 @@ class Session {
  public:
   static constexpr Duration kHelloTime = 2s;
   static constexpr std::size_t kHelloLimit = 8192;
+  static constexpr std::size_t kLogIns = 10'000;
+  static constexpr std::size_t kLogInsOfAddress = 100;
   static constexpr Duration kLineTime = 30s;
   static constexpr Duration kWriteTime = 30s;
 
   Session(const SessionShared& shared, SessionCells& cells, net::TaskGroup& group, int fd,
-          int family);
+          const net::Endpoint& peer);
   [[nodiscard]] net::Task<> run();
 
  private:
@@ -99,12 +104,13 @@ class Session {
   SessionCells& cells_;
   net::TaskGroup& group_;
   net::Worker& worker_;
+  const IpAddress peer_;
   net::Stream stream_;
   net::Buffer in_;
   std::size_t line_bytes_ = 0;  // of the line in `in_`, with its end
   std::string out_;
   std::string wid_;
-  std::optional<std::uint64_t> fetched_;  // its answer is not written yet
+  std::optional<Lease> fetched_;  // its answer is not written yet
   bool greeted_ = false;
   bool refused_ = false;  // the command of now
 };

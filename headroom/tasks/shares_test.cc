@@ -108,7 +108,7 @@ TEST_F(ThrottleTest, EveryWayInWhichAJobEndsMakesRoom) {
   board().disconnect("w", now_);
   pass_time(options_.worker_grace + 1s);
   EXPECT_EQ(take(), "3");
-  board().give_back(last_.seq);
+  board().give_back(last_.lease());
   EXPECT_EQ(take(), "3");
   ASSERT_TRUE(write([](Board& b) { return b.clear(); }).has_value());
   ASSERT_TRUE(push("6").has_value());

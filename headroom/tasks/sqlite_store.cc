@@ -7,7 +7,7 @@
 namespace headroom::tasks {
 namespace {
 
-constexpr std::array<std::string_view, 2> kSchema{R"(
+constexpr std::array<std::string_view, 3> kSchema{R"(
 CREATE TABLE jobs(
   seq INTEGER PRIMARY KEY, jid TEXT NOT NULL, queue TEXT NOT NULL, priority INTEGER NOT NULL, reserve INTEGER NOT NULL,
   expires INTEGER NOT NULL, lost INTEGER NOT NULL, unique_key TEXT NOT NULL, unique_until INTEGER NOT NULL, body TEXT NOT NULL);
@@ -23,6 +23,9 @@ ALTER TABLE jobs ADD COLUMN bid TEXT NOT NULL DEFAULT '';
 ALTER TABLE jobs ADD COLUMN called_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE jobs ADD COLUMN flags INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE shares(lane INTEGER PRIMARY KEY, queue TEXT NOT NULL, share TEXT NOT NULL, UNIQUE(queue, share));
+)",
+                                                  R"(
+ALTER TABLE places ADD COLUMN tag INTEGER NOT NULL DEFAULT 0;
 )"};
 
 constexpr int kCopyWithin = 1000;  // pages
@@ -53,6 +56,11 @@ void set_flags(Job& job, std::uint32_t flags) {
 
 // SQLite's whole numbers are signed.
 std::int64_t number(std::uint64_t seq) { return static_cast<std::int64_t>(seq); }
+
+// Of a job's name, in its place; 0: it was placed before there were tags.
+std::uint32_t tag_of(std::string_view jid) {
+  return static_cast<std::uint32_t>(hash64(jid) >> 33U) | 1U;
+}
 
 // A row of SqliteStore::read().
 StoredJob stored_in(const sqlite::Statement& row, LaneId lane) {
@@ -128,9 +136,9 @@ Result<> SqliteStore::commit() {
 
 void SqliteStore::roll_back() { transaction_.reset(); }
 
-Result<> SqliteStore::place(const Place& place) {
-  return database_->run("INSERT INTO places(lane, rank, seq) VALUES (?, ?, ?)", place.lane,
-                        place.key.rank, number(place.key.seq));
+Result<> SqliteStore::place(std::string_view jid, const Place& place) {
+  return database_->run("INSERT INTO places(lane, rank, seq, tag) VALUES (?, ?, ?, ?)", place.lane,
+                        place.key.rank, number(place.key.seq), tag_of(jid));
 }
 
 Result<> SqliteStore::unplace(const Place& place) {
@@ -147,12 +155,12 @@ Result<> SqliteStore::add(const Job& job, const Place& at) {
       job.unique_key, static_cast<int>(job.unique_until), job.body, job.jobtype, job.key, job.bid,
       job.called_by, flags_of(job));
   if (!added) return added;
-  return place(at);
+  return place(job.jid, at);
 }
 
-Result<> SqliteStore::move(const Place& from, const Place& to) {
+Result<> SqliteStore::move(std::string_view jid, const Place& from, const Place& to) {
   if (auto gone = unplace(from); !gone) return gone;
-  return place(to);
+  return place(jid, to);
 }
 
 Result<> SqliteStore::rewrite(const Job& job) {
@@ -322,45 +330,39 @@ Result<std::string> SqliteStore::body(std::uint64_t seq) {
   return std::move(*body);
 }
 
-Result<Store::Search> SqliteStore::search(std::string_view jid, std::uint64_t after,
-                                          std::size_t rows) {
-  Search search{.seq = 0, .looked_to = after, .end = true};
-  const auto take = [&](const sqlite::Statement& row) {
-    search.seq = row.column<std::optional<std::uint64_t>>(0).value_or(0);
-    search.looked_to = row.column<std::optional<std::uint64_t>>(1).value_or(after);
-    search.end = row.column<std::uint64_t>(2) < rows;
-  };
-  auto done = each(*database_,
-                   "SELECT min(CASE WHEN jid = ? THEN seq END), max(seq), count(*) FROM "
-                   "(SELECT seq, jid FROM jobs WHERE seq > ? ORDER BY seq LIMIT ?)",
-                   take, jid, number(after), static_cast<std::int64_t>(rows));
-  if (!done) return pass(done);
+Result<Store::Search> SqliteStore::search(const std::unordered_set<std::string>& jids,
+                                          const Place& after, std::size_t rows) {
+  std::unordered_set<std::uint32_t> tags{0};
+  for (const std::string& jid : jids) tags.insert(tag_of(jid));
+  auto places = database_->prepare(
+      "SELECT lane, rank, seq, tag FROM places WHERE (lane, rank, seq) > (?, ?, ?) "
+      "ORDER BY lane, rank, seq LIMIT ?");
+  if (!places) return pass(places);
+  places->bind(after.lane, after.key.rank, number(after.key.seq), static_cast<std::int64_t>(rows));
+  Search search{.found = {}, .looked_to = after};
+  std::vector<Place> likely;
+  for (std::size_t looked_at = 0;; ++looked_at) {
+    auto row = places->step();
+    if (!row) return pass(row);
+    search.end = !*row && looked_at < rows;
+    if (!*row) break;
+    const Place place{places->column<LaneId>(0),
+                      {places->column<std::int64_t>(1), places->column<std::uint64_t>(2)}};
+    search.looked_to = place;
+    const bool waits = place.lane >= kFirstQueue || place.lane == kRetries;
+    if (waits && (search.first_seq == 0 || place.key.seq < search.first_seq))
+      search.first_seq = place.key.seq;
+    if (tags.contains(places->column<std::uint32_t>(3))) likely.push_back(place);
+  }
+  for (const Place& place : likely) {
+    const auto take = [&](const sqlite::Statement& row) {
+      std::string jid = row.column<std::string>(0);
+      if (jids.contains(jid)) search.found.push_back({std::move(jid), place});
+    };
+    auto done = each(*database_, "SELECT jid FROM jobs WHERE seq = ?", take, number(place.key.seq));
+    if (!done) return pass(done);
+  }
   return search;
-}
-
-Result<Job> SqliteStore::job(std::uint64_t seq) {
-  std::optional<Job> job;
-  auto done = each(
-      *database_,
-      "SELECT 0, seq, jid, queue, priority, reserve, expires, lost, unique_key, unique_until, "
-      "body, "
-      "jobtype, share, bid, called_by, flags FROM jobs WHERE seq = ?",
-      [&](const sqlite::Statement& row) { job = stored_in(row, 0).job; }, number(seq));
-  if (!done) return pass(done);
-  if (!job) return fail(Errc::not_found, "no such job");
-  return std::move(*job);
-}
-
-Result<std::optional<Place>> SqliteStore::find_in(LaneId lane, std::uint64_t seq) {
-  std::optional<Place> place;
-  auto done = each(
-      *database_, "SELECT rank FROM places WHERE lane = ? AND seq = ? LIMIT 1",
-      [&](const sqlite::Statement& row) {
-        place = Place{lane, {row.column<std::int64_t>(0), seq}};
-      },
-      lane, number(seq));
-  if (!done) return pass(done);
-  return place;
 }
 
 }  // namespace headroom::tasks

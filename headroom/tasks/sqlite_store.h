@@ -1,7 +1,8 @@
 // headroom/tasks/sqlite_store.h - the embedded store: one SQLite file.
 //
 // Two tables: `jobs` by number, written at its end and never sorted anew, and `places`, small rows in the order of lanes. So a job that moves
-// from a set to its queue rewrites twenty bytes, and a restart counts lanes without reading a job.
+// from a set to its queue rewrites twenty bytes, and a restart counts lanes without reading a job. A place has a tag of its job's name too: a job
+// is found by name by going through these rows. An index by name would cost each push and each acknowledgement a page somewhere else.
 //
 // Owns: the database. Threads: one (store.h). Invariants and limits: those of sqlite::Database; the log is copied into the file every
 // 10,000 pages, which keeps the slowest commits 3.6 times shorter than SQLite's own 1,000.
@@ -28,7 +29,7 @@ class SqliteStore final : public Store {
   [[nodiscard]] Result<> commit() override;
   void roll_back() override;
   [[nodiscard]] Result<> add(const Job& job, const Place& place) override;
-  [[nodiscard]] Result<> move(const Place& from, const Place& to) override;
+  [[nodiscard]] Result<> move(std::string_view jid, const Place& from, const Place& to) override;
   [[nodiscard]] Result<> rewrite(const Job& job) override;
   [[nodiscard]] Result<> remove(const Place& place) override;
   [[nodiscard]] Result<> put_queue(const StoredQueue& queue) override;
@@ -52,16 +53,14 @@ class SqliteStore final : public Store {
   [[nodiscard]] Result<StoredPage> read(LaneId lane, const Key& after, std::size_t limit,
                                         std::size_t bytes) override;
   [[nodiscard]] Result<std::string> body(std::uint64_t seq) override;
-  [[nodiscard]] Result<Search> search(std::string_view jid, std::uint64_t after,
-                                      std::size_t rows) override;
-  [[nodiscard]] Result<Job> job(std::uint64_t seq) override;
-  [[nodiscard]] Result<std::optional<Place>> find_in(LaneId lane, std::uint64_t seq) override;
+  [[nodiscard]] Result<Search> search(const std::unordered_set<std::string>& jids,
+                                      const Place& after, std::size_t rows) override;
 
  private:
   SqliteStore(std::unique_ptr<sqlite::Database> database,
               std::unique_ptr<sqlite::Checkpointer> checkpointer)
       : database_(std::move(database)), checkpointer_(std::move(checkpointer)) {}
-  [[nodiscard]] Result<> place(const Place& place);
+  [[nodiscard]] Result<> place(std::string_view jid, const Place& place);
   [[nodiscard]] Result<> unplace(const Place& place);
 
   std::unique_ptr<sqlite::Database> database_;

@@ -12,9 +12,11 @@
 
 #include <compare>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "headroom/base/error.h"
@@ -37,8 +39,9 @@ struct Key {
 struct Place {
   LaneId lane = 0;
   Key key;
-  bool operator==(const Place&) const = default;
+  auto operator<=>(const Place&) const = default;
 };
+inline constexpr Place kBeforeAll{0, {std::numeric_limits<std::int64_t>::min(), 0}};
 
 struct StoredJob {
   Job job;
@@ -90,7 +93,7 @@ class Store {
   virtual void roll_back() = 0;
 
   [[nodiscard]] virtual Result<> add(const Job& job, const Place& place) = 0;
-  [[nodiscard]] virtual Result<> move(const Place& from, const Place& to) = 0;
+  [[nodiscard]] virtual Result<> move(std::string_view jid, const Place& from, const Place& to) = 0;
   // Its text and facts have changed.
   [[nodiscard]] virtual Result<> rewrite(const Job& job) = 0;
   [[nodiscard]] virtual Result<> remove(const Place& place) = 0;
@@ -124,18 +127,21 @@ class Store {
     return read(lane, after, limit, kPageBytes);
   }
   [[nodiscard]] virtual Result<std::string> body(std::uint64_t seq) = 0;
-  // Looks for a job by its name among the next `rows` behind `after`, in the order of their numbers, without reading their texts.
+  // Looks for jobs by their names among the next `rows` places behind `after`, in the order of lanes, ranks and numbers, without reading
+  // what else is known of them.
+  struct Found {
+    std::string jid;
+    Place place;
+  };
   struct Search {
-    std::uint64_t seq = 0;  // 0: not among these
-    std::uint64_t looked_to = 0;
+    std::vector<Found> found;
+    Place looked_to;
+    std::uint64_t first_seq =
+        0;  // the lowest number among those that wait in a queue or for another try; 0: none does
     bool end = false;
   };
-  [[nodiscard]] virtual Result<Search> search(std::string_view jid, std::uint64_t after,
-                                              std::size_t rows) = 0;
-  // A job without its place; Errc::not_found.
-  [[nodiscard]] virtual Result<Job> job(std::uint64_t seq) = 0;
-  // Its place in a lane, if it lies there. Reads the lane's places up to it.
-  [[nodiscard]] virtual Result<std::optional<Place>> find_in(LaneId lane, std::uint64_t seq) = 0;
+  [[nodiscard]] virtual Result<Search> search(const std::unordered_set<std::string>& jids,
+                                              const Place& after, std::size_t rows) = 0;
 };
 
 }  // namespace headroom::tasks

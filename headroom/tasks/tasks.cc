@@ -1,5 +1,6 @@
 #include "headroom/tasks/tasks.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -17,7 +18,8 @@ namespace headroom::tasks {
 // What the door's connections share; made by start().
 struct Tasks::Shared {
   std::shared_ptr<const net::TlsServer> tls;
-  net::Offload hashing{"passwords", 1};
+  net::Offload hashing{"passwords", 1, Session::kLogIns};
+  limit::Connections logging_in;
   std::unique_ptr<SessionShared> sessions;
   std::atomic<std::uint32_t> open{0};
   std::atomic<std::uint64_t> commands{0};
@@ -54,10 +56,10 @@ class Tasks::Part {
       ::close(accepted.fd);
       return;
     }
-    auto task = [this, fd = accepted.fd, family = accepted.peer.family()]() -> net::Task<> {
+    auto task = [this, fd = accepted.fd, peer = accepted.peer]() -> net::Task<> {
       shared_.open.fetch_add(1, std::memory_order_relaxed);
       {
-        Session session(*shared_.sessions, cells, connections, fd, family);
+        Session session(*shared_.sessions, cells, connections, fd, peer);
         co_await session.run();
       }
       shared_.open.fetch_sub(1, std::memory_order_relaxed);
@@ -69,13 +71,25 @@ class Tasks::Part {
   const TasksOptions& options_;
 };
 
+std::optional<std::string> warning_of_open_door(const TasksOptions& options,
+                                                const net::Endpoint& at) {
+  const bool asks = !options.password.empty() || !options.users.empty();
+  if (asks || at.ip().is_loopback()) return std::nullopt;
+  return fmt::format(
+      "anybody who reaches {} may push, work and flush jobs: set tasks.password or tasks.users, or "
+      "listen on loopback",
+      at.to_string());
+}
+
 Tasks::Tasks(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
              const TasksOptions& options)
     : workers_(workers),
       resolver_(resolver),
       registry_(registry),
       options_(options),
-      shared_(std::make_unique<Shared>()) {}
+      shared_(std::make_unique<Shared>()) {
+  shared_->logging_in.set_limits(Session::kLogIns, Session::kLogInsOfAddress);
+}
 
 Tasks::~Tasks() { stop(); }
 
@@ -91,12 +105,8 @@ Result<> Tasks::open(const net::Endpoint& at, std::vector<int> inherited) {
   auto listener = net::Listener::open(at, workers_.size(), std::move(inherited));
   if (!listener) return pass(listener, "tasks");
   listener_ = std::make_unique<net::Listener>(std::move(*listener));
-  const bool asks = !options_.password.empty() || !options_.users.empty();
-  if (!asks && !at.ip().is_loopback())
-    log::warn("tasks",
-              "anybody who reaches {} may push, work and flush jobs: set tasks.password or "
-              "tasks.users, or listen on loopback",
-              listener_->endpoint().to_string());
+  if (const auto warning = warning_of_open_door(options_, listener_->endpoint()))
+    log::warn("tasks", "{}", *warning);
   return {};
 }
 
@@ -121,13 +131,15 @@ Result<> Tasks::start(const std::filesystem::path& path) {
   if (!engine) return pass(engine);
   engine_ = std::move(*engine);
   push_ = std::move(*push);
-  shared_->sessions = std::make_unique<SessionShared>(SessionShared{.engine = *engine_,
-                                                                    .options = options_,
-                                                                    .hashing = shared_->hashing,
-                                                                    .tls = shared_->tls,
-                                                                    .started = wall_now(),
-                                                                    .registry = registry_,
-                                                                    .commands = shared_->commands});
+  shared_->sessions =
+      std::make_unique<SessionShared>(SessionShared{.engine = *engine_,
+                                                    .options = options_,
+                                                    .hashing = shared_->hashing,
+                                                    .logging_in = shared_->logging_in,
+                                                    .tls = shared_->tls,
+                                                    .started = wall_now(),
+                                                    .registry = registry_,
+                                                    .commands = shared_->commands});
   make_gauges();
   parts_.resize(workers_.size());
   workers_.each([this](net::Worker& worker) {
@@ -149,6 +161,12 @@ std::string Tasks::address() const { return listener_ ? listener_->endpoint().to
 std::span<const int> Tasks::sockets() const {
   return listener_ ? listener_->sockets() : std::span<const int>{};
 }
+
+void Tasks::deliver_no_more() {
+  if (push_) push_->fetch_no_more();
+}
+
+std::size_t Tasks::delivering() const { return push_ ? push_->running() : 0; }
 
 void Tasks::stop(Sockets sockets) {
   for (auto& part : parts_) part->accepting.stop_and_join();

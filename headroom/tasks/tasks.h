@@ -27,6 +27,10 @@
 
 namespace headroom::tasks {
 
+// What is to be said of a door that is open to more than this machine and asks for no password.
+[[nodiscard]] std::optional<std::string> warning_of_open_door(const TasksOptions& options,
+                                                              const net::Endpoint& at);
+
 class Tasks final : public net::Health {
  public:
   Tasks(net::Workers& workers, net::Resolver& resolver, metrics::Registry& registry,
@@ -50,6 +54,9 @@ class Tasks final : public net::Health {
   [[nodiscard]] std::string address() const;
   [[nodiscard]] std::span<const int> sockets() const;
 
+  // No further job is delivered by push from now on; how many still are. Before stop(), which cuts them off.
+  void deliver_no_more();
+  [[nodiscard]] std::size_t delivering() const;
   // Ends the connections, writes leases down and closes the store. With `handed_over` the sockets stay another process's.
   enum class Sockets : std::uint8_t { closed, handed_over };
   void stop(Sockets sockets = Sockets::closed);

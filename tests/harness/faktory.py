@@ -14,8 +14,8 @@ class Refused(Exception):
 
 
 class Faktory:
-    def __init__(self, address, wid=None, password=None, username=None, hello=True, tls=None, timeout=PATIENCE):
-        self.socket = socket.create_connection(address, timeout=timeout)
+    def __init__(self, address, wid=None, password=None, username=None, hello=True, tls=None, timeout=PATIENCE, source=None):
+        self.socket = socket.create_connection(address, timeout=timeout, source_address=(source, 0) if source else None)
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.file = self.socket.makefile("rb")
