@@ -1,6 +1,7 @@
 """bench/sql --cache: hot reads answered from Headroom's cache of results, beside PostgreSQL alone, Headroom without its cache and pgpool-II's memory cache.
 
-pgbench on core 1 asks for 1,000 hot rows; what answers, proxy and PostgreSQL alike, is pinned to core 0: so the figure is CPU of all that serves for each read.
+pgbench on core 1 asks for 1,000 hot rows; what answers, proxy and PostgreSQL alike, is pinned to core 0. "us" is the CPU of all that serves, for each read, without its logins;
+where pgbench's core gives out first, transactions a second say less than it does.
 A share of writes, 0, 1 and 10 %, goes through what is measured, all to the one table that is read: so each cache has to drop all it keeps at each of them.
 """
 
@@ -54,10 +55,29 @@ class Pgpool:
         harness.stop(self.process)
 
 
+def postmaster(server):
+    return int((pathlib.Path(server.directory) / "primary" / "postmaster.pid").read_text().split()[0])
+
+
+def children(pid):
+    return map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def tree_seconds(pid):
+    """CPU seconds of a process, of its children and of those that have ended."""
+
+    def fields(pid, count):
+        try:
+            return sum(map(int, pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11 : 11 + count]))
+        except FileNotFoundError:  # it has just ended
+            return 0
+
+    return (fields(pid, 4) + sum(fields(child, 2) for child in children(pid))) / harness.TICK
+
+
 def move_server(server, core):
     """Every process of the cluster, also those to come: they inherit it from the postmaster."""
-    postmaster = int((pathlib.Path(server.directory) / "primary" / "postmaster.pid").read_text().split()[0])
-    for pid in [postmaster, *map(int, (pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()))]:
+    for pid in [postmaster(server), *children(postmaster(server))]:
         os.sched_setaffinity(pid, {core})
 
 
@@ -75,12 +95,20 @@ def run(server, given, start_headroom, start_proxy, pgbench, patience):
         proxy = {"direct": lambda: None, "proxy": start_proxy, "headroom": start_headroom, "pgpool": lambda: Pgpool(server)}[name]()
         url = proxy.url() if proxy else server.url
         words = ["-M", "simple", "-f", f"{read}@{1000 - writes}", *(["-f", f"{write}@{writes}"] if writes else [])]
+        serving = [postmaster(server), *([proxy.process.pid] if proxy else [])]
+
+        def measured(duration):
+            others = sum(harness.core_seconds(harness.PROXY_CORE))
+            before = sum(map(tree_seconds, serving))
+            count, tps, latency, _ = pgbench(url, words, given.cache_clients, duration)
+            used = sum(map(tree_seconds, serving)) - before
+            return count, tps, latency, used, sum(harness.core_seconds(harness.PROXY_CORE)) - others - used
+
         try:
             pgbench(url, words, given.cache_clients, max(1, given.seconds // 2))
-            before = sum(harness.core_seconds(harness.PROXY_CORE))
-            count, tps, latency = pgbench(url, words, given.cache_clients, given.seconds)
-            used = sum(harness.core_seconds(harness.PROXY_CORE)) - before
-            return {"name": name, "us": 1e6 * used / count, "tps": tps, "latency_ms": latency}
+            asked_once, _, _, logins, _ = measured(None)
+            count, tps, latency, used, noise = measured(given.seconds)
+            return {"name": name, "us": 1e6 * (used - logins) / (count - asked_once), "tps": tps, "latency_ms": latency, "noise": max(0.0, noise) / given.seconds}
         finally:
             if proxy:
                 proxy.stop()
@@ -90,8 +118,8 @@ def run(server, given, start_headroom, start_proxy, pgbench, patience):
         taken = {name: [] for name in names}
         for number in range(given.rounds):
             for name in names if number % 2 == 0 else names[::-1]:
-                taken[name].append(patience.measure(lambda name=name: round_of(name, writes)) if given.patience else round_of(name, writes))
-        row = {"writes_per_1000": writes, "clients": given.cache_clients, "rounds": taken}
+                taken[name].append(patience.measure(lambda name=name: round_of(name, writes)))
+        row = {"writes_per_1000": writes, "clients": given.cache_clients, "noise": max(r["noise"] for runs in taken.values() for r in runs), "rounds": taken}
         for other in ("direct", "proxy", "pgpool"):
             row[f"tps_ratio_{other}"] = median(h["tps"] / o["tps"] for h, o in zip(taken["headroom"], taken[other]))
             row[f"work_per_cpu_ratio_{other}"] = median(o["us"] / h["us"] for h, o in zip(taken["headroom"], taken[other]))

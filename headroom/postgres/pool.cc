@@ -16,7 +16,9 @@ constexpr Duration kRetry = 250ms;      // between tries to connect, while a ser
 constexpr Duration kPing = 5s;          // for an answer to a sign of life
 constexpr Duration kCheckEvery = 10s;   // an idle connection is asked for a sign of life
 constexpr Duration kTurn = 200ms;       // then a connection's place may be another pool's
-constexpr Duration kLook = 20ms;        // at a limit that others share
+constexpr Duration kLook = 20ms;        // at a limit that others share, by who waits longest
+constexpr std::uint64_t kNear = 8;      // places of the queue that look as often
+constexpr std::uint64_t kRarest = 25;   // times as rarely those far behind
 constexpr Duration kOverflowRest = 1s;  // how long a connection beyond `size` stays idle
 
 // What may be better in a moment: the server starts, stops or is full.
@@ -158,6 +160,14 @@ bool Pool::claim(std::uint64_t ticket) {
   return true;
 }
 
+// Most of two thousand who wait need not look: by then they are nearer, or have been served.
+Duration Pool::next_look(std::uint64_t ticket) const {
+  const std::scoped_lock lock(mutex_);
+  if (queue_.empty() || ticket <= queue_.front().ticket) return kLook;
+  const std::uint64_t rarely = 1 + (ticket - queue_.front().ticket) / kNear;
+  return kLook * static_cast<int>(std::min(rarely, kRarest));
+}
+
 bool Pool::is_wanted_elsewhere(TimePoint now) const {
   return std::ranges::any_of(limits_, [&](const auto& each) { return each->is_wanted(this, now); });
 }
@@ -211,7 +221,8 @@ net::Task<Result<std::unique_ptr<Server>>> Pool::wait_for(net::Worker& worker, n
   waits_.fetch_add(1, std::memory_order_relaxed);
   nudge(worker);
   while (!waiter.delivered) {
-    const TimePoint look = limits_.empty() ? deadline : std::min(deadline, Clock::now() + kLook);
+    const TimePoint look =
+        limits_.empty() ? deadline : std::min(deadline, Clock::now() + next_look(ticket));
     auto woken = co_await event.wait(look);
     if (waiter.delivered) break;
     if (!limits_.empty() && claim(ticket)) break;

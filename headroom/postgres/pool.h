@@ -117,6 +117,7 @@ class Pool {
   [[nodiscard]] bool take_right();
   void drop_right();
   [[nodiscard]] bool claim(std::uint64_t ticket);
+  [[nodiscard]] Duration next_look(std::uint64_t ticket) const;
   [[nodiscard]] bool is_wanted_elsewhere(TimePoint now) const;
   [[nodiscard]] bool enqueue(std::uint64_t ticket, std::size_t worker, bool& may_open);
   void dequeue(net::Worker& worker, std::uint64_t ticket, Waiter& waiter);
