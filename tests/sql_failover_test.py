@@ -252,8 +252,7 @@ class Fencing(SqlScenario):
         server.wait_for_line(f"127.0.0.1:{old} runs on as a primary on timeline 1, but the cluster is on timeline 2")
         # What was open on the old one is broken off there.
         for wire in (open_there, pinned):
-            self.assertEqual([error_of(body)[:5] for kind, body in wire.query("COMMIT") if kind == b"E"], ["08006"])
-            self.assertEqual(wire.read(), (None, b""))
+            self.assertEqual([kind and error_of(body)[:5] for kind, body in wire.until_ready()], ["08006", None])
         for number in range(50):
             writer.values(f"INSERT INTO fenced VALUES ({number})")
         self.assertEqual((self.numbers("primary"), self.numbers("replica1")), (set(), set(range(50))))
@@ -265,7 +264,7 @@ class Fencing(SqlScenario):
         with self.assertRaisesRegex(LookupError, "^08001"):
             self.wire(server).values("INSERT INTO fenced VALUES (100)")
         self.cluster.command("start", "replica1")
-        eventually(lambda: self.wire(server).values("INSERT INTO fenced VALUES (101)") == [], timeout=20)
+        eventually(lambda: kinds(self.wire(server).query("INSERT INTO fenced VALUES (101)")) == "CZ", timeout=60)
         self.assertEqual(self.numbers("primary"), set())
         # A proxy that has just started does not know either, and asks first.
         second = self.proxy(replicas=self.cluster.urls["replica1"], **{"cache.auto": "false"})
@@ -273,7 +272,7 @@ class Fencing(SqlScenario):
         self.assertEqual((self.numbers("primary"), self.numbers("replica1")), (set(), {*range(50), 101, 102}))
         # It comes back as a replica, and is read from.
         self.rejoin("primary", "replica1")
-        eventually(lambda: self.roles(server) == {old: "replica", new: "primary"}, timeout=20)
+        eventually(lambda: self.roles(server) == {old: "replica", new: "primary"}, timeout=60)
         server.wait_for_line(f"127.0.0.1:{old} is no longer fenced")
         eventually(lambda: self.wire(server).values(WHERE) == [old])
         self.assertEqual(eventually(lambda: self.numbers("primary")), {*range(50), 101, 102})

@@ -1,6 +1,7 @@
 """The SQL proxy in transaction mode: many clients on few server connections, which is who they were and what they said before."""
 
 import contextlib
+import socket
 import subprocess
 import threading
 import time
@@ -112,11 +113,52 @@ class Pooling(SqlScenario):
 
     def test_what_was_sent_before_a_polite_goodbye_is_done(self):
         server = self.proxy(pool_size=1, pool_overflow=0)
-        self.wire(server).query("CREATE TABLE IF NOT EXISTS goodbye (n int); TRUNCATE goodbye")
+        first = self.wire(server)
+        first.query("CREATE TABLE IF NOT EXISTS goodbye (n int); TRUNCATE goodbye")
+        inserted = lambda: {int(n) for n in self.wire(server).values("SELECT n FROM goodbye")}
+        insert = lambda n: (b"Q", b"INSERT INTO goodbye SELECT %d FROM pg_sleep(0.1)\0" % n)
         polite = self.wire(server)
-        polite.send_all((b"Q", b"INSERT INTO goodbye SELECT 1 FROM pg_sleep(0.3)\0"), (b"X", b""))
+        polite.send_all(insert(1), (b"X", b""))
         polite.close()
-        self.assertEqual(eventually(lambda: self.wire(server).values("SELECT count(*) FROM goodbye")), ["1"])
+        eventually(lambda: inserted() == {1}, what="it is done")
+        # Also where it waits for a connection, for what was sent before it, or for a server that takes it all.
+        first.query("BEGIN")
+        waits = self.wire(server)
+        waits.send_all(insert(2), (b"X", b""))
+        eventually(lambda: self.show(server, "POOLS")[0]["cl_waiting"] == "1", what="it waits")
+        waits.close()
+        self.assertEqual(kinds(first.query("COMMIT")), "CZ")
+        eventually(lambda: inserted() == {1, 2}, what="it is done once there is a connection")
+        large = b"INSERT INTO goodbye SELECT 5 FROM (SELECT '" + b"x" * 3_000_000 + b"') x\0"
+        one_by_one = self.wire(server)
+        one_by_one.send_all((b"Q", b"SELECT pg_advisory_unlock_all(), pg_sleep(0.1)\0"), insert(3), insert(4), (b"Q", large), (b"X", b""))
+        one_by_one.sock.shutdown(socket.SHUT_WR)
+        self.assertEqual([kinds(one_by_one.until_ready()) for _ in range(5)], ["TDCZ", "CZ", "CZ", "CZ", ""])
+        self.assertEqual(inserted(), {1, 2, 3, 4, 5})
+        # Nobody takes its answer, and that does not stop what comes behind.
+        loud = self.wire(server)
+        loud.send_all((b"Q", b"SELECT repeat('x', 1000) FROM generate_series(1, 50000)\0"), insert(6), (b"X", b""))
+        loud.close()
+        eventually(lambda: inserted() == {1, 2, 3, 4, 5, 6}, what="it is done behind an answer that nobody takes")
+        eventually(lambda: {row["state"] for row in self.show(server, "CLIENTS") if row["database"] == "booking"} == {"idle"}, what="none of them is left")
+
+    def test_what_has_no_sync_is_undone_when_its_client_goes(self):
+        server = self.proxy(pool_size=1, pool_overflow=0)
+        first = self.wire(server)
+        first.query("CREATE TABLE IF NOT EXISTS undone (n int); TRUNCATE undone")
+        backend = first.values("SELECT pg_backend_pid()")
+        for goodbye in ([], [(b"X", b"")]):
+            for begin in ([], [parse("", "BEGIN"), bind(), execute()]):
+                with self.subTest(goodbye=goodbye, begin=begin):
+                    gone = self.wire(server)
+                    gone.send_all(*begin, parse("", "INSERT INTO undone VALUES (1)"), bind(), execute(), FLUSH)
+                    while gone.read() != (b"C", b"INSERT 0 1\0"):
+                        pass
+                    if goodbye:
+                        gone.send_all(*goodbye)
+                    gone.close()
+                    self.assertEqual(first.values("SELECT n FROM undone"), [])
+        self.assertEqual(first.values("SELECT pg_backend_pid()"), backend)
 
     def test_session_mode_keeps_one_connection_and_cleans_it_behind_each_client(self):
         server = self.proxy(mode="session", pool_size=1, pool_overflow=0)

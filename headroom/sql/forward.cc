@@ -107,8 +107,9 @@ void Session::note(const Effects& effects) {
 bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
   if (refusing_) return take_refused(frame);
   if (frame.type == from::kTerminate) {
-    client_said_bye_ = ended_ = true;
-    return true;
+    if (server_ && (ready_ > 0 || !to_server_.empty() || (outstanding() > 0 && !unsynced_)))
+      return false;  // what was sent before it is done first
+    return ended_ = true;
   }
   if (cached_) {
     const CachedReads::Look look = cached_->look();
@@ -203,10 +204,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
 
 // After an error of ours: what belongs to the same exchange is ignored, as a server would.
 bool Session::take_refused(const pgwire::Frame& frame) {
-  if (frame.type == from::kTerminate) {
-    client_said_bye_ = ended_ = true;
-    return true;
-  }
+  if (frame.type == from::kTerminate) return ended_ = true;
   decision_.reset();
   const bool ends =
       frame.type == from::kQuery || frame.type == from::kSync || frame.type == from::kFunctionCall;

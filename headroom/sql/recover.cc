@@ -42,6 +42,20 @@ net::Task<Result<pgwire::Status>> read_owed(postgres::Server& server, net::Worke
   co_return status;
 }
 
+// Ends an exchange without its Sync, as a server does whose client goes: by a Sync alone it would be committed.
+const std::string& undone() {
+  static const std::string kMessages = [] {
+    namespace from_client = pgwire::from_client;
+    std::string out;
+    pgwire::append_parse(out, "", "ROLLBACK", std::string_view("\0\0", 2));
+    pgwire::Message(out, from_client::kBind).text("").text("").u16(0).u16(0).u16(0);
+    pgwire::Message(out, from_client::kExecute).text("").u32(0);
+    pgwire::append_empty(out, from_client::kSync);
+    return out;
+  }();
+  return kMessages;
+}
+
 }  // namespace
 
 // Only what is whole can be put right: a frame half sent to the server, or a COPY, leaves nothing to do but to close it.
@@ -64,18 +78,16 @@ void Session::abandon(Cancel cancel) {
     return pool.give(worker(), std::move(server_));
   postgres::Server& server = *server_;
   if (open_ended) {
-    std::string sync;
-    pgwire::append_empty(sync, pgwire::from_client::kSync);
     net::Gather data;
-    data.add(sync);
+    data.add(undone());
     const auto sent = server.stream->try_write(data);
     if (!sent || !*sent) return pool.close(worker(), std::move(server_));
     ++owed;
   }
   auto work = [&pool, &its_worker = worker(), begun = std::string(back_.data().substr(back_ready_)),
                skip = back_left_ + back_drop_left_, owed,
-               cancels = cancel == Cancel::yes && outstanding() > 0 && !client_said_bye_,
-               status = status_, untouched, held = std::move(server_)]() mutable {
+               cancels = cancel == Cancel::yes && outstanding() > 0, status = status_, untouched,
+               held = std::move(server_)]() mutable {
     return recover(pool, its_worker, std::move(held),
                    {std::move(begun), skip, owed, cancels, status, untouched});
   };

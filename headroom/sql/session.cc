@@ -181,13 +181,13 @@ bool Session::idle() const {
 // Reads once, when there is room for what comes.
 bool Session::pull_client() {
   process_client();
-  const bool full = (server_ && (ready_ > 0 || !to_server_.empty())) ||
+  const bool full = (server_ && (ready_ > 0 || !to_server_.empty())) || client_closed_ ||
                     outstanding() >= kMostOutstanding || to_client_.size() > kMostUnread ||
                     in_.size() > kMostAhead || (cancels_ > 0 && outstanding() == 0);
   if (full || ended_ || wants_server_ || client_ended_ || !client_.may_read()) return false;
   auto read = client_.try_read(in_.space());
   if (!read || (*read && **read == 0)) {
-    client_ended_ = true;
+    lose_client();
     return true;
   }
   if (!*read) return false;
@@ -240,7 +240,9 @@ bool Session::push_client() {
   const std::size_t before = data.left();
   auto written = client_.try_write(data);
   if (!written) {
-    client_ended_ = true;
+    lose_client();
+    to_client_.clear();
+    back_.consume(std::exchange(back_ready_, 0));
     return true;
   }
   consume(to_client_, back_, back_ready_, before - data.left());
@@ -451,11 +453,38 @@ void Session::note_wait() {
   received_ = std::min(received_, state_since_);
 }
 
-// Whether the client has closed its connection; what it has sent stays unread.
+// The client's stream has ended. With a Terminate behind what it has sent it has not given that up: it is done first, as a server would.
+void Session::lose_client() {
+  while (!client_closed_ && in_.size() <= kMostAhead) {
+    const auto read = client_.try_read(in_.space());
+    if (!read || !*read || **read == 0) break;
+    in_.commit(**read);
+  }
+  client_closed_ = true;
+  client_ended_ = !bye_waits();
+}
+
+// Whether a Terminate lies in what has come and was not looked at yet.
+bool Session::bye_waits() const {
+  std::string_view left = in_.data().substr(ready_);
+  std::uint64_t skip = in_left_ + drop_left_;
+  while (left.size() > skip) {
+    left.remove_prefix(skip);
+    pgwire::Frame frame;
+    if (pgwire::find_frame(left, frame) != pgwire::Found::frame) return false;
+    if (frame.type == pgwire::from_client::kTerminate) return true;
+    skip = frame.size;
+  }
+  return false;
+}
+
+// Whether the client has closed its connection without a goodbye; what it has sent stays unread.
 bool Session::client_gone() {
   char byte = 0;
   const ssize_t bytes = ::recv(client_.native(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return bytes == 0 || (bytes < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+  const bool closed =
+      bytes == 0 || (bytes < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+  return closed && !bye_waits();
 }
 
 // The query at hand gets an error instead of a server; the client may go on.

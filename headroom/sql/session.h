@@ -141,6 +141,8 @@ class Session {
   void deadline_passed();
   [[nodiscard]] bool idle() const;
   [[nodiscard]] bool client_gone();
+  [[nodiscard]] bool bye_waits() const;
+  void lose_client();
   void fatal(std::string_view sqlstate, std::string_view message);
   void unserved(const Error& error, const pgwire::Report& refusal);
   [[nodiscard]] net::Task<> say_goodbye();
@@ -353,8 +355,8 @@ class Session {
   bool refusing_ = false;  // the client's messages are ours to ignore until the next Sync
   bool refused_is_query_ = false;
   bool ended_ = false;
-  bool client_ended_ = false;     // its stream
-  bool client_said_bye_ = false;  // what it sent before is to be done
+  bool client_closed_ = false;  // its stream: nothing more comes from it
+  bool client_ended_ = false;   // and nothing of what came is to be done any more
   bool fatal_seen_ = false;
   bool failed_ = false;  // an error since the last ReadyForQuery
   bool own_work_ = false;
