@@ -10,7 +10,8 @@ file(GLOB hr_pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/*.md)
 hr_package_files(${hr_documents} ${hr_pages} ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md)
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${hr_documents} RENAME copyright COMPONENT package EXCLUDE_FROM_ALL)
 hr_package_files(/etc/headroom ${hr_deploy}/headroom.toml)
-install(FILES ${hr_deploy}/debian/headroom.default DESTINATION /etc/default RENAME headroom COMPONENT package EXCLUDE_FROM_ALL)
+install(FILES ${hr_deploy}/debian/headroom.default DESTINATION /etc/default RENAME headroom PERMISSIONS OWNER_READ OWNER_WRITE
+  COMPONENT package EXCLUDE_FROM_ALL)  # it may hold secrets; whose mode an admin changes, dpkg keeps
 # One text, two names: an instance takes over from the other.
 hr_package_files(/lib/systemd/system ${hr_deploy}/systemd/headroom.service)
 install(FILES ${hr_deploy}/systemd/headroom.service DESTINATION /lib/systemd/system RENAME headroom@.service COMPONENT package

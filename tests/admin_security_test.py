@@ -179,6 +179,32 @@ class AdminSecurity(Scenario):
         self.assertEqual(self.ask("GET", "/api/v1/overview", jwt(claims, algorithm="none")).status, 401)
         self.assertNotIn(SECRET, self.ask("GET", "/api/v1/config", jwt(claims)).text())
 
+    def watching(self, path, **headers):
+        """A stream that has begun; its connection."""
+        connection = Connection(self.server.admin, timeout=30)
+        self.addCleanup(connection.close)
+        connection.send(("GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" % path + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n").encode())
+        self.assertIn(b"200 OK", connection._until(b"\r\n\r\n"))
+        return connection
+
+    def test_a_stream_ends_when_who_reads_it_may_no_longer(self):
+        self.start()
+        admin = self.server.token("admin", "ada")
+        spy = self.server.token("admin", "spy")
+        for path in ("/api/v1/live", "/api/v1/realtime/watch?channel=*"):
+            by_token = self.watching(path, Authorization=f"Bearer {spy}")
+            cookie = self.ask("POST", "/api/v1/session", body={"token": admin}).field("Set-Cookie").split(";")[0]
+            by_session = self.watching(path, Cookie=cookie)
+            goes_on = self.watching(path, Authorization=f"Bearer {admin}")
+            self.assertEqual(self.ask("DELETE", "/api/v1/tokens/spy", admin).status, 200)
+            self.assertTrue(by_token.read_all().endswith(b"0\r\n\r\n"))  # whole; else the time is up
+            self.assertEqual(self.ask("DELETE", "/api/v1/session", Cookie=cookie).status, 200)
+            self.assertTrue(by_session.read_all().endswith(b"0\r\n\r\n"))
+            spy = self.server.token("admin", "spy")
+            goes_on.socket.settimeout(3)
+            with self.assertRaises(TimeoutError):
+                goes_on.read_all()
+
     def test_a_configured_token_is_honoured(self):
         digest = hashlib.sha256(b"hr_anything").hexdigest()
         made = self.headroom([]).token("viewer")

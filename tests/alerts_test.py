@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import sqlite3
 import subprocess
 import threading
 import time
@@ -163,6 +164,48 @@ depends_on = ["errors"]
         wrong = config.replace(other.url, "ftp://nowhere")
         self.reload(server, wrong)
         self.assertTrue(any("webhook" in line and "nothing changed" in line for line in server.lines), server.lines[-5:])
+
+    def test_what_fires_before_there_is_a_webhook_is_told_once_there_is_one(self):
+        server = self.begin()
+        config = (self.directory / "headroom.toml").read_text()
+        self.reload(server, config.replace(f'webhook = "{self.receiver.url}"', 'webhook = ""'))
+        self.status = 500
+        self.until(server, "firing")
+        self.assertEqual(self.receiver.bodies, [])
+        self.reload(server, config)
+        eventually(lambda: (self.ask(server, 0.1), self.receiver.alerts("errors"))[1], 20, 0.1)
+        self.assertEqual(self.receiver.alerts("errors"), [("firing", "critical")])
+
+    def test_alerts_that_are_turned_off_are_resolved_for_who_was_told(self):
+        for over in ("a reload", "a restart"):
+            with self.subTest(over):
+                self.receiver.bodies.clear()
+                self.status = 500
+                server = self.begin()
+                self.until(server, "firing")
+                eventually(lambda: (self.ask(server, 0.1), self.receiver.alerts("errors"))[1], 20, 0.1)
+                off = (self.directory / "headroom.toml").read_text().replace("standard = false", "standard = false\nenabled = false")
+                if over == "a reload":
+                    self.reload(server, off)
+                else:
+                    self.assertEqual(server.stop(), 0)
+                    server = self.serve(self.app, config=off)
+                eventually(lambda: len(self.receiver.alerts("errors")) == 2, 20, 0.1)
+                self.assertEqual(self.receiver.alerts("errors")[1][0], "resolved")
+                self.assertEqual(server.stop(), 0)
+
+    def test_what_nobody_took_for_a_day_is_dropped_and_the_rest_is_told(self):
+        server = self.begin()
+        self.assertEqual(server.stop(), 0)
+        now = int(time.time())
+        with sqlite3.connect(self.state_dir / "alerts.db") as file:
+            for name, at in (("old", now - 90000), ("young", now - 60)):
+                file.execute("INSERT INTO events(at, name, change, severity, value, began, summary, to_tell) VALUES (?, ?, 0, 2, 1, ?, 'x', 1)", (at, name, at))
+        file.close()
+        server = self.begin()
+        eventually(lambda: self.receiver.alerts("young"), 20, 0.1)
+        self.assertEqual(self.receiver.alerts("old"), [])
+        self.assertTrue(any("1 alert could not be sent for a day" in line for line in server.lines))
 
     def test_a_file_of_alerts_that_cannot_be_opened_is_tried_again_and_then_all_is_told(self):
         self.state_dir.mkdir(mode=0o700)

@@ -1,6 +1,8 @@
 """The audit log: who changed what from where with which result, over restarts, for admins alone, without a secret; a disk that refuses loses nothing."""
 
 import signal
+import socket
+import sqlite3
 import unittest
 
 from harness.client import get
@@ -83,6 +85,46 @@ class AuditLog(EdgeScenario):
         noted = [each for each in self.entries(server, "?limit=1000") if each["path"] == "/api/v1/session"]
         self.assertEqual(len(noted), statuses.count(401))
         self.assertLess(len(noted), 100)
+
+    def test_what_comes_in_while_the_disk_hangs_is_bounded_counted_and_pushes_no_change_out(self):
+        server = self.begin()
+        viewer = server.token("viewer", "victor")
+        self.assertEqual(server.api("POST", "/api/v1/reload").status, 200)
+        held = sqlite3.connect(self.state_dir / "audit.db", isolation_level=None)
+        self.addCleanup(held.close)
+        held.execute("BEGIN IMMEDIATE")  # a writer that does not end
+        sent = 1500
+        self.flood(server, sent)
+        server.signal(signal.SIGHUP)  # the control thread hangs: it is not forgotten
+        self.flood(server, sent, first=sent)
+        self.assertEqual(server.api("POST", "/api/v1/reload", token=viewer).status, 403)
+        held.execute("ROLLBACK")
+
+        def noted():
+            entries = [entry for page in self.pages(server) for entry in page]
+            return {"SIGHUP", "victor", "headroom"} <= {each["who"] for each in entries} and entries
+        entries = eventually(noted, 40, 0.3)  # and it recovers
+        self.assertEqual({each["who"]: each["status"] for each in entries if each["who"] in ("SIGHUP", "victor")}, {"SIGHUP": 200, "victor": 403})
+        lost = sum(int(each["path"].split()[0]) for each in entries if each["who"] == "headroom")
+        self.assertGreater(lost, 2 * sent - 2001)  # a thousand wait, a thousand are being written
+        self.assertIn(f"headroom_server_audit_lost_total {lost}", get(server.admin, "/metrics").text())
+
+    def flood(self, server, number, first=0):
+        """Bad sign-ins, each of another address so that none is beyond its limit."""
+        for at in range(first, first + number):
+            with socket.create_connection(server.admin, timeout=20, source_address=(f"127.{1 + at // 62500}.{at // 250 % 250}.{1 + at % 250}", 0)) as connection:
+                body = b'{"token":"wrong-%d"}' % at
+                connection.sendall(b"POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+                self.assertTrue(connection.recv(100).startswith(b"HTTP/1.1 401"))
+
+    def pages(self, server):
+        before = ""
+        while True:
+            page = server.api("GET", f"/api/v1/audit?limit=1000{before}").json()
+            yield page["entries"]
+            if len(page["entries"]) < 1000:
+                return
+            before = f"&before={page['next']}"
 
     def test_a_file_that_cannot_be_opened_stops_nobody_and_what_happened_meanwhile_is_written_later(self):
         self.state_dir.mkdir(mode=0o700)

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import pathlib
+import sqlite3
 import subprocess
 import time
 import unittest
@@ -137,6 +138,26 @@ class Dashboard(Browsing):
         page.run("[...document.querySelectorAll('button')].find(b => b.textContent === 'Sign out').click()")
         self.until(page, "document.querySelector('#token')")
         self.assertEqual(page.run("return (await fetch('/api/v1/overview')).status"), 401)
+
+    def test_a_session_that_cannot_be_ended_is_said_to_go_on_and_can_be_ended_later(self):
+        page = self.page(self.server.token("viewer"))
+        held = sqlite3.connect(self.state_dir / "tokens.db", isolation_level=None)
+        self.addCleanup(held.close)
+        held.execute("BEGIN IMMEDIATE")  # as a disk that hangs
+        sign_out = "[...document.querySelectorAll('button')].find(b => b.textContent === 'Sign out').click()"
+        page.run(sign_out)
+        self.until(page, "document.querySelector('[role=alert]')?.textContent.includes('still signed in')", 40)
+        self.assertEqual(page.run("return (await fetch('/api/v1/overview')).status"), 200)
+        held.execute("ROLLBACK")
+        page.run(sign_out)
+        self.until(page, "document.querySelector('#token')")  # and it recovers
+        self.assertEqual(page.run("return (await fetch('/api/v1/overview')).status"), 401)
+
+    def test_a_token_that_is_revoked_ends_the_page_that_is_open(self):
+        page = self.page(self.server.token("viewer", "victor"))
+        self.until(page, "document.querySelector('.verdict')")
+        self.assertEqual(self.server.api("DELETE", "/api/v1/tokens/victor").status, 200)
+        self.until(page, "document.querySelector('#token')")
 
     def test_signing_out_ends_the_session_for_whoever_has_its_cookie_in_every_process(self):
         def cookie():

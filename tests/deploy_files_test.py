@@ -108,6 +108,24 @@ class Kubernetes(Files):
         self.assertNotIn(("HorizontalPodAutoscaler", "app"), fixed)
         self.assertEqual(fixed["Deployment", "app"]["spec"]["replicas"], 4)
 
+    def test_a_url_that_is_a_secret_goes_into_no_config_map_and_is_shown_to_nobody(self):
+        app = '[[realtime.apps]]\nid = "a"\nkey = "k"\nsecret = "s"\n'
+        for name, text in (("tasks.push[0].url", '[[tasks.push]]\nqueue = "web"\nurl = "https://h.example/x?key=URLKEY"\n'),
+                           ("monitor.alerting.webhook", '[monitor.alerting]\nwebhook = "https://h.example/URLKEY"\n'),
+                           ("realtime.authorization.url", app + '[realtime.authorization]\nurl = "https://h.example/?key=URLKEY"\n'),
+                           ("realtime.apps[0].webhook_url", app + 'webhook_url = "https://h.example/?key=URLKEY"\n')):
+            with self.subTest(name):
+                path = self.settings(text)
+                done = run("export", "kubernetes", "--set", IMAGE, "--config", path)
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertIn(f"{name} holds a secret", done.stderr)
+                self.assertNotIn("URLKEY", done.stderr)
+                server = self.headroom([self.upstream()], config=path)
+                shown = server.api("GET", "/api/v1/config").text()
+                self.assertIn(name, shown)
+                self.assertNotIn("URLKEY", shown + "".join(server.lines))
+                self.assertEqual(server.stop(), 0)
+
     def test_settings_follow_the_file_as_a_config_map_and_the_rest_as_variables(self):
         path = self.settings('# "quoted": {and} more\n[edge]\nbody_limit = "1MiB"\n\n[server]\ndrain_delay = "20s"\nshutdown_timeout = "40s"\n')
         documents = self.export("--config", path, "--set", "cache.memory_limit=1GiB", env={"NGINX_RATE_LIMIT": "100r/s", "HEADROOM_EDGE_TRUSTED_PROXIES": "10.0.0.0/8,::1"})

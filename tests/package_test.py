@@ -81,7 +81,19 @@ exec chroot {machine}/merged /bin/bash -ec '
   $as headroom token create --name first --role admin --config /etc/headroom/headroom.toml
   timeout -s TERM 3 $as headroom serve --config /etc/headroom/headroom.toml --take-over \\
     --set admin.listen=127.0.0.1:0 --set tasks.listen=127.0.0.1:0 2>&1 || test $? = 124
+  enabled=/etc/systemd/system/multi-user.target.wants/headroom.service
+  test -e $enabled
+  chmod 0640 /etc/default/headroom; chgrp adm /etc/default/headroom
   dpkg --force-depends -i /headroom.deb   # again: an upgrade
+  stat -c "%U:%G %a" /etc/default/headroom | grep -qx "root:adm 640"; test -e $enabled
+  rm /etc/default/headroom                # the unit needs none
+  dpkg --force-depends -i /headroom.deb; test ! -e /etc/default/headroom
+  dpkg -r headroom; dpkg --force-depends -i /headroom.deb
+  test -e $enabled; test ! -L /etc/systemd/system/headroom.service
+  systemctl disable headroom.service      # by an admin: it stays so
+  dpkg --force-depends -i /headroom.deb; test ! -e $enabled
+  dpkg -r headroom; dpkg --force-depends -i /headroom.deb; test ! -e $enabled
+  echo "the service is as it was left"
   echo "# mine" >>/etc/headroom/headroom.toml
   dpkg -r headroom; test -e /var/lib/headroom/tokens.db; grep -q mine /etc/headroom/headroom.toml
   dpkg -P headroom; test ! -e /var/lib/headroom; test ! -e /etc/headroom/headroom.toml; test ! -e /usr/bin/headroom
@@ -100,6 +112,7 @@ exec chroot {machine}/merged /bin/bash -ec '
         self.assertIn("root:root 600 /etc/default/headroom", said)
         self.assertRegex(said, r"(?m)^hr_[A-Za-z0-9_-]{48}$")
         self.assertIn("headroom: admin listening on 127.0.0.1:", said)
+        self.assertIn("the service is as it was left", done.stdout)
         self.assertIn("purged", done.stdout)
 
 

@@ -329,6 +329,7 @@ class Push(TaskScenario):
             self.assertEqual(done.returncode, 2, wrong)
             self.assertIn(word, done.stderr)
             self.assertNotIn(SECRET, done.stderr)
+            self.assertNotIn("user:pw", done.stderr)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ class Top(Scenario):
         token = server.token("viewer")
         with Load(server.edge, connections=2) as load:
             load.wait_for(50)
+        eventually(lambda: server.api("GET", "/api/v1/now").json()["last_minute"]["requests"]["total"] >= 50, 20, 0.1)  # sampled each second
         done = self.once(server, env={"HEADROOM_TOKEN": token})
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertLessEqual(max(map(len, done.stdout.splitlines())), 80)

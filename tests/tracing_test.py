@@ -237,19 +237,40 @@ class TracedThings(EdgeScenario):
         self.addCleanup(worker.close)
         self.assertEqual(worker.fetch()["jid"], "job-00001")
         worker.ack("job-00001")
-        eventually(lambda: len(collector.spans_seen()) >= 5, 20, 0.1)
+        eventually(lambda: len(collector.spans_seen()) >= 6, 20, 0.1)
         spans = collector.spans()
         self.assertEqual({span["traceId"] for span in spans}, {spans[0]["traceId"]})
         by_name = {span["name"]: span for span in spans}
-        self.assertEqual(set(by_name), {"GET pages", "GET", "cache", "SELECT", "process Mail"})
-        self.assertEqual({name: span["kind"] for name, span in by_name.items()}, {"GET pages": 2, "GET": 3, "cache": 1, "SELECT": 3, "process Mail": 5})
+        self.assertEqual(set(by_name), {"GET pages", "GET", "cache", "SELECT", "push Mail", "process Mail"})
+        self.assertEqual({name: span["kind"] for name, span in by_name.items()}, {"GET pages": 2, "GET": 3, "cache": 1, "SELECT": 3, "push Mail": 4, "process Mail": 5})
         attempt = by_name["GET"]["spanId"]
-        self.assertEqual((by_name["SELECT"]["parentSpanId"], by_name["process Mail"]["parentSpanId"]), (attempt, attempt))
+        for name in ("SELECT", "push Mail", "process Mail"):
+            self.assertEqual(by_name[name]["parentSpanId"], attempt, name)
+        self.assertEqual([(link["traceId"], link["spanId"]) for link in by_name["process Mail"]["links"]], [(spans[0]["traceId"], by_name["push Mail"]["spanId"])])
         query = attributes(by_name["SELECT"])
         self.assertEqual((query["db.system.name"], query["headroom.sql.answered_by"]), ("postgresql", "primary"))
         self.assertNotIn("a literal", json.dumps(spans))
         job = attributes(by_name["process Mail"])
         self.assertEqual((job["messaging.message.id"], job["messaging.destination.name"]), ("job-00001", "default"))
+        self.assertEqual(attributes(by_name["push Mail"])["messaging.operation.type"], "send")
+
+    def test_each_way_to_push_a_job_is_a_span_and_a_refused_one_has_failed(self):
+        collector = Collector()
+        self.addCleanup(collector.stop)
+        server = self.serve(self.answers(lambda request: reply(200, b"x")), config=CONFIG % (collector.url, 1))
+        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+        def job(jid, kind, **custom):
+            return {"jid": jid, "jobtype": kind, "args": [], "custom": {"traceparent": parent, **custom}}
+        client = Faktory(server.doors["tasks"])
+        self.addCleanup(client.close)
+        refused = client.ask("PUSHB", json.dumps([job("job-0000a", "Many"), job("job-0000b", "NotSampled", traceparent=parent[:-1] + "0"), job("job-0000c", "Once", unique_for=60),
+                                                  job("job-0000d", "Once", unique_for=60)]))
+        self.assertEqual(list(json.loads(refused)), ["job-0000d"])
+        self.assertEqual(server.api("POST", "/api/v1/tasks", job("job-0000e", "ByHttp")).status, 201)
+        eventually(lambda: len(collector.spans_seen()) >= 4, 20, 0.1)
+        spans = sorted((attributes(span)["messaging.message.id"], span["kind"], span["status"].get("code", 0)) for span in collector.spans())
+        self.assertEqual(spans, [("job-0000a", 4, 0), ("job-0000c", 4, 0), ("job-0000d", 4, 2), ("job-0000e", 4, 0)])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ export async function call<T = unknown>(method: string, path: string, body?: unk
   let value: any = null
   try { value = text ? JSON.parse(text) : null } catch { /* an error page of somebody between */ }
   if (answer.ok) return value as T
-  if (answer.status === 401 && path !== '/api/v1/session') signedOut()
+  if (answer.status === 401 && !(path === '/api/v1/session' && method === 'POST')) signedOut()
   throw new Refused(answer.status, value?.error?.message ?? `the answer was ${answer.status}`)
 }
 export const get = <T = any>(path: string) => call<T>('GET', path)

@@ -25,8 +25,8 @@ const pages: [string, string, ComponentType<PageProps>][] = [
 ]
 const ranges = [['10m', '10 minutes'], ['1h', '1 hour'], ['6h', '6 hours'], ['2d', '2 days'], ['30d', '30 days']]
 
-function SignIn(props: { signed: (who: Who) => void; said: string }) {
-  const [error, fail] = useState(props.said)
+function SignIn(props: { signed: (who: Who) => void }) {
+  const [error, fail] = useState('')
   const submit = async (event: SubmitEvent) => {
     event.preventDefault()
     const token = String(new FormData(event.target as HTMLFormElement).get('token') ?? '').trim()
@@ -57,7 +57,7 @@ function useHash() {
   return hash
 }
 
-function Frame(props: { who: Who; out: () => void }) {
+function Frame(props: { who: Who; out: () => void; said: string }) {
   const hash = useHash()
   const now = useNow()
   const [range, setRange] = useState('10m')
@@ -84,6 +84,7 @@ function Frame(props: { who: Who; out: () => void }) {
           <span class="who">{props.who.name} ({props.who.role})</span>
           <button onClick={props.out}>Sign out</button>
         </header>
+        {props.said && <p class="verdict bad" role="alert">{props.said}</p>}
         <main id="main" tabIndex={-1}><Page who={props.who} range={range} /></main>
         <footer>{now ? `Headroom ${now.version}` : 'Headroom'}</footer>
       </div>
@@ -95,19 +96,22 @@ function App() {
   const [who, set] = useState<Who | null | undefined>(undefined)
   const [said, say] = useState('')
   const out = async () => {
-    end()
-    say(await call('DELETE', '/api/v1/session').then(() => '', (problem) => `The session could not be ended: ${(problem as Error).message}`))
-    set(null)
+    try {
+      await call('DELETE', '/api/v1/session')
+      end()
+      say('')
+      set(null)
+    } catch (problem) { say(`You are still signed in, here and wherever this session is used: it could not be ended (${(problem as Error).message}). Try again.`) }
   }
   // Before the browser paints what is not there yet: the first plot stands frames sooner.
   useLayoutEffect(() => {
-    onSignedOut(() => { end(); set(null) })
+    onSignedOut(() => { end(); say(''); set(null) })
     get<Who>('/api/v1/session').then(set, () => set(null))
   }, [])
   useLayoutEffect(() => { if (who) begin() }, [who])
   if (who === undefined) return null
-  if (who === null) return <SignIn signed={set} said={said} />
-  return <Frame who={who} out={out} />
+  if (who === null) return <SignIn signed={set} />
+  return <Frame who={who} out={out} said={said} />
 }
 
 render(<App />, document.getElementById('app')!)

@@ -34,6 +34,14 @@ WallTime date(std::uint64_t number) {
   return WallTime(std::chrono::seconds(static_cast<std::int64_t>(number)));
 }
 
+// Whose sessions are counted together: a token's by its id, a JWT's by the name.
+std::string owner_of(std::string_view proof) {
+  if (take_word(proof) == kOfToken) return std::string(proof);
+  take_word(proof);  // the verifier
+  take_word(proof);  // the role
+  return fmt::format("{} {}", kOfJwt, proof);
+}
+
 }  // namespace
 
 std::optional<std::string_view> cookie_in(std::string_view header, std::string_view name) {
@@ -94,7 +102,8 @@ Result<Access::Session> Access::open_cookie(std::string_view cookie, WallTime no
   const auto begun = text::to_u64(take_word(text));
   const auto expires = text::to_u64(take_word(text));
   if (id.empty() || !begun || !expires) return refuse("the session is not of a known form");
-  Session session{{std::string(id), date(*begun), date(*expires)}, std::string(text)};
+  Session session{{std::string(id), date(*begun), date(*expires), owner_of(text)},
+                  std::string(text)};
   if (tokens_->ended(session.mark)) return refuse("the session has ended: sign in again");
   return session;
 }
@@ -130,6 +139,7 @@ Result<std::string> Access::open_session(const Identity& identity, WallTime now,
   if (identity.role == Role::none) return refuse("no session for an identity without a role");
   const bool of_jwt = identity.token_id.empty();
   if (of_jwt && !verifier_) return refuse("no session for a JWT that nothing verifies");
+  life = std::min(life, kMaxSessionLife);
   const WallTime expires = identity.expires ? std::min(*identity.expires, now + life) : now + life;
   const std::string proof = of_jwt ? fmt::format("{} {} {} {}", kOfJwt, verifier_->fingerprint(),
                                                  to_string(identity.role), identity.name)

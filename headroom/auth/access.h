@@ -47,7 +47,7 @@ class Access {
   [[nodiscard]] Result<Identity> identify(const Credentials& credentials, WallTime now) const;
 
   // What a login form does with the token it was given, and the value for kSessionCookie (HttpOnly, SameSite=Strict,
-  // Path=/). The session lasts `life`, or until what proved the identity ends. Errc::unavailable without a signer.
+  // Path=/). The session lasts `life` (kMaxSessionLife at most), or until what proved the identity ends. Errc::unavailable without a signer.
   [[nodiscard]] Result<Identity> identify_secret(std::string_view token_or_jwt, WallTime now) const;
   [[nodiscard]] Result<std::string> open_session(const Identity& identity, WallTime now,
                                                  std::chrono::seconds life) const;

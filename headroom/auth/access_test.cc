@@ -145,13 +145,32 @@ TEST_F(AccessTest, AnEndedSessionIsNoSessionAndOthersOfTheTokenGoOn) {
   const auto mark = access.session_in(*one, kNow);
   ASSERT_TRUE(mark);
   EXPECT_EQ(mark->expires, kNow + hours(12));
-  const Access after(
-      std::make_shared<const TokenTable>(std::vector<TokenEntry>{entry()},
-                                         EndedSessions{.ids = {mark->id}, .all_until = {}}),
-      verifier_, signer_);
+  const Access after(std::make_shared<const TokenTable>(std::vector<TokenEntry>{entry()},
+                                                        EndedSessions{.ids = {mark->id}}),
+                     verifier_, signer_);
   EXPECT_FALSE(by_cookie(after, *one));
   EXPECT_FALSE(after.session_in(*one, kNow));
   EXPECT_TRUE(by_cookie(after, *two));
+}
+
+TEST_F(AccessTest, ASessionsOwnerIsItsTokenOrWhomTheJwtNames) {
+  const Access access = this->access({entry()});
+  const auto owner = [&](const Identity& who) {
+    return access.session_in(*access.open_session(who, kNow, hours(12)), kNow)->owner;
+  };
+  const auto ci = access.identify_secret(token_, kNow);
+  EXPECT_EQ(owner(*ci), ci->token_id);
+  EXPECT_EQ(owner(*ci), owner(*ci));
+  const auto ann = access.identify_secret(
+      jwt(R"({"sub":"ann lee","role":"super_admin","exp":1800000100})"), kNow);
+  EXPECT_EQ(owner(*ann), "jwt ann lee");
+}
+
+TEST_F(AccessTest, NoSessionLastsLongerThanItsEndIsKnown) {
+  const Access access = this->access({entry()});
+  const auto cookie = access.open_session(*access.identify_secret(token_, kNow), kNow, hours(1000));
+  EXPECT_TRUE(by_cookie(access, *cookie, kNow + kMaxSessionLife - seconds(1)));
+  EXPECT_FALSE(by_cookie(access, *cookie, kNow + kMaxSessionLife));
 }
 
 TEST_F(AccessTest, IdentityWithoutARoleGetsNoSession) {

@@ -11,7 +11,7 @@
 namespace headroom::auth {
 namespace {
 
-constexpr std::array<std::string_view, 2> kSchema{
+constexpr std::array<std::string_view, 3> kSchema{
     R"(CREATE TABLE tokens(
          id        INTEGER PRIMARY KEY,
          name      TEXT NOT NULL,
@@ -30,8 +30,12 @@ constexpr std::array<std::string_view, 2> kSchema{
     R"(DROP TABLE session_keys;
        CREATE TABLE ended_sessions(
          id    TEXT PRIMARY KEY NOT NULL,
-         until INTEGER NOT NULL) STRICT)"};
+         until INTEGER NOT NULL) STRICT)",
+    // Of "* " and an owner: all of that owner that began by `begun_until`.
+    R"(ALTER TABLE ended_sessions ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+       ALTER TABLE ended_sessions ADD COLUMN begun_until INTEGER NOT NULL DEFAULT 0)"};
 constexpr std::string_view kAllSessions = "*";
+constexpr std::string_view kAllOfOwner = "* ";  // ids hold no '*'
 
 constexpr std::chrono::seconds kUsesSavedEvery{60};
 
@@ -211,24 +215,47 @@ Result<> TokenStore::end_session(const SessionMark& session, WallTime now) {
                                  kAllSessions, number(now));
       !gone)
     return gone;
-  auto count = database_->prepare("SELECT count(*) FROM ended_sessions WHERE id <> ?");
+  auto count = database_->prepare("SELECT count(*) FROM ended_sessions");
   if (!count) return pass(count);
-  if (auto read = count->bind(kAllSessions).step(); !read) return pass(read);
-  const bool all = count->column<std::size_t>(0) >= kMaxEndedSessions;
-  if (all) {
-    log::warn("auth", "{} sessions have ended before their time: all end now", kMaxEndedSessions);
-    if (auto gone = database_->run("DELETE FROM ended_sessions"); !gone) return gone;
+  if (auto read = count->step(); !read) return pass(read);
+  if (count->column<std::size_t>(0) >= kMaxEndedSessions) {
+    if (auto room = make_room(now); !room) return room;
   }
-  auto ended = database_->run("INSERT OR REPLACE INTO ended_sessions(id, until) VALUES (?, ?)",
-                              all ? kAllSessions : std::string_view(session.id),
-                              number(all ? now : session.expires));
+  auto ended =
+      database_->run("INSERT OR REPLACE INTO ended_sessions(id, until, owner) VALUES (?, ?, ?)",
+                     session.id, number(session.expires), session.owner);
   if (!ended) return ended;
   changed_here_ = true;
   return transaction->commit();
 }
 
+// Ends all of the owner of whom the most have ended.
+Result<> TokenStore::make_room(WallTime now) {
+  auto row = database_->prepare(
+      "SELECT owner, count(*) FROM ended_sessions GROUP BY owner ORDER BY count(*) DESC LIMIT 1");
+  if (!row) return pass(row);
+  if (auto read = row->step(); !read) return pass(read);
+  const auto owner = row->column<std::string>(0);
+  const auto ended = row->column<std::size_t>(1);
+  if (owner.empty() || ended <= 1) return end_all(now);  // "": of before owners were written down
+  log::warn("auth", "{} sessions of one token or JWT ended before their time: all of it end now",
+            ended);
+  if (auto gone = database_->run("DELETE FROM ended_sessions WHERE owner = ?", owner); !gone)
+    return gone;
+  return database_->run(
+      "INSERT INTO ended_sessions(id, until, owner, begun_until) VALUES (?, ?, ?, ?)",
+      fmt::format("{}{}", kAllOfOwner, owner), number(now + kMaxSessionLife), owner, number(now));
+}
+
+Result<> TokenStore::end_all(WallTime now) {
+  log::warn("auth", "{} sessions have ended before their time: all end now", kMaxEndedSessions);
+  if (auto gone = database_->run("DELETE FROM ended_sessions"); !gone) return gone;
+  return database_->run("INSERT INTO ended_sessions(id, until) VALUES (?, ?)", kAllSessions,
+                        number(now));
+}
+
 Result<EndedSessions> TokenStore::ended_sessions() {
-  auto row = database_->prepare("SELECT id, until FROM ended_sessions");
+  auto row = database_->prepare("SELECT id, until, owner, begun_until FROM ended_sessions");
   if (!row) return pass(row);
   EndedSessions ended;
   for (;;) {
@@ -238,6 +265,9 @@ Result<EndedSessions> TokenStore::ended_sessions() {
     auto id = row->column<std::string>(0);
     if (id == kAllSessions) {
       ended.all_until = WallTime(std::chrono::seconds(row->column<std::int64_t>(1)));
+    } else if (id.starts_with(kAllOfOwner)) {
+      ended.owners.emplace(row->column<std::string>(2),
+                           WallTime(std::chrono::seconds(row->column<std::int64_t>(3))));
     } else {
       ended.ids.insert(std::move(id));
     }

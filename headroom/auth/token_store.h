@@ -86,6 +86,9 @@ class TokenStore {
   [[nodiscard]] Result<std::vector<TokenEntry>> live_entries();
   [[nodiscard]] Result<> save_uses();
   [[nodiscard]] Result<EndedSessions> ended_sessions();
+  // In the transaction of end_session().
+  [[nodiscard]] Result<> make_room(WallTime now);
+  [[nodiscard]] Result<> end_all(WallTime now);
 
   std::unique_ptr<sqlite::Database> database_;
   std::vector<TokenEntry> configured_;

@@ -1,5 +1,6 @@
 #include "headroom/auth/token.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -311,10 +312,35 @@ TEST_F(Store, AnEndedSessionIsSoInEveryProcessUntilItsCookieHasExpired) {
   EXPECT_TRUE(table->ended(other));
 }
 
+TEST_F(Store, WhoSignsOutTooOftenEndsAllOfTheirOwnSessionsAndNobodyElses) {
+  const auto server = opened();
+  const auto mark = [](std::string id, std::string owner, WallTime begun) {
+    return SessionMark{std::move(id), begun, kNow + hours(12), std::move(owner)};
+  };
+  const SessionMark ended = mark("e", "ada", kNow);
+  const SessionMark open = mark("o", "ada", kNow);
+  ASSERT_TRUE(server->end_session(ended, kNow + seconds(1)));
+  for (std::size_t i = 0; i < kMaxEndedSessions + 5; ++i)
+    ASSERT_TRUE(
+        server->end_session(mark("s" + std::to_string(i), "victor", kNow), kNow + seconds(5)));
+  const auto table = server->poll(kNow).value();
+  EXPECT_TRUE(table->ended(ended));
+  EXPECT_FALSE(table->ended(open));
+  EXPECT_TRUE(table->ended(mark("s0", "victor", kNow)));
+  EXPECT_TRUE(table->ended(mark("never signed out of", "victor", kNow + seconds(5))));
+  EXPECT_FALSE(table->ended(mark("after it", "victor", kNow + seconds(6))));
+  // Also once those that were told apart have expired.
+  ASSERT_TRUE(server->end_session(mark("x", "ann", kNow), kNow + hours(11)));
+  EXPECT_TRUE(server->poll(kNow).value()->ended(mark("late", "victor", kNow + seconds(5))));
+}
+
 TEST_F(Store, WhereTooManySessionsEndAllDo) {
   const auto server = opened();
   const auto mark = [](std::size_t i, WallTime begun) {
-    return SessionMark{.id = "s" + std::to_string(i), .begun = begun, .expires = kNow + hours(12)};
+    return SessionMark{.id = "s" + std::to_string(i),
+                       .begun = begun,
+                       .expires = kNow + hours(12),
+                       .owner = "owner" + std::to_string(i)};
   };
   for (std::size_t i = 0; i <= kMaxEndedSessions; ++i)
     ASSERT_TRUE(server->end_session(mark(i, kNow), kNow + seconds(5)));
@@ -340,6 +366,26 @@ TEST_F(Store, AFileOfTheFirstSchemaIsBroughtUpAndItsTokensStay) {
   const auto store = opened();
   EXPECT_EQ(store->list()->at(0).name, "ci");
   EXPECT_TRUE(store->end_session({.id = "one", .begun = kNow, .expires = kNow + hours(1)}, kNow));
+}
+
+TEST_F(Store, SessionsThatEndedBeforeOwnersWereWrittenDownStayEnded) {
+  fs::create_directories(directory_);
+  auto old = sqlite::Database::open(file());
+  ASSERT_TRUE(old);
+  ASSERT_TRUE((*old)->execute(fmt::format(
+      "CREATE TABLE tokens(id INTEGER PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, digest "
+      "BLOB NOT NULL UNIQUE, created INTEGER NOT NULL, expires INTEGER, revoked INTEGER, "
+      "last_used INTEGER) STRICT; CREATE TABLE ended_sessions(id TEXT PRIMARY KEY NOT NULL, until "
+      "INTEGER NOT NULL) STRICT; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+      "WHERE i < {}) INSERT INTO ended_sessions SELECT 'old' || i, {} FROM n; PRAGMA user_version "
+      "= 2",
+      kMaxEndedSessions, (kNow + hours(12)).time_since_epoch().count())));
+  old->reset();
+  const auto store = opened();
+  const SessionMark first{"old1", kNow, kNow + hours(12), "ada"};
+  EXPECT_TRUE(store->poll(kNow).value()->ended(first));
+  ASSERT_TRUE(store->end_session({"new", kNow, kNow + hours(12), "ada"}, kNow + seconds(1)));
+  EXPECT_TRUE(store->poll(kNow).value()->ended(first));
 }
 
 TEST_F(Store, DamagedFileIsRefusedByName) {

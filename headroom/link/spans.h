@@ -36,6 +36,8 @@ struct Span {
   Trace trace{};
   std::uint64_t id = 0;
   std::uint64_t parent = 0;  // 0: it is the trace's first
+  std::uint64_t cause =
+      0;  // a span of the same trace that is no parent, but made this happen; 0: none
   Kind kind = Kind::internal;
   std::string name{};
   TimePoint began{};

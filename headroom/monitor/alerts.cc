@@ -1,6 +1,8 @@
 #include "headroom/monitor/alerts.h"
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 #include <utility>
 
 #include "headroom/base/log.h"
@@ -152,16 +154,31 @@ void Alerts::adopt() {
     }
     rules_.push_back(std::move(made));
   }
-  for (const auto& gone : before) retire(*gone, last_tick_);
+  std::ranges::move(before, std::back_inserter(gone_));
+  retire_gone(last_tick_);
+}
+
+void Alerts::retire_gone(std::int64_t now) {
+  std::erase_if(gone_, [&](const auto& each) { return retire(*each, now); });
 }
 
 // Who was told that it fires hears that it does no longer.
-void Alerts::retire(Watched& each, std::int64_t now) {
-  if (!database_) return;
+bool Alerts::retire(Watched& each, std::int64_t now) {
+  if (!database_) return true;  // its row is found once the file is opened
   const bool fires = each.watch.state() == AlertState::firing;
-  if (fires || each.told != Severity::none) keep(each, now, AlertChange::resolved);
-  if (auto gone = database_->run("DELETE FROM alerts WHERE name = ?", each.rule.name); !gone)
-    log::warn("monitor", "alert {}: {}", each.rule.name, gone.error().message);
+  if (fires || each.told != Severity::none) {
+    keep(each, now, AlertChange::resolved);
+    if (each.unwritten) return false;
+    each.watch.remember({});
+  }
+  auto gone = database_->run("DELETE FROM alerts WHERE name = ?", each.rule.name);
+  if (!gone) failed(gone.error());
+  return gone.has_value();
+}
+
+void Alerts::failed(const Error& error) {
+  if (!failing_.exchange(true))
+    log::error("monitor", "alerts cannot be written, trying again: {}", error.message);
 }
 
 void Alerts::configure(const AlertingOptions& options) {
@@ -180,7 +197,8 @@ std::vector<net::HealthReport> Alerts::health() const {
 Result<> Alerts::load() {
   std::vector<std::unique_ptr<Watched>> gone;  // their rules were taken away meanwhile
   if (auto read = load_rows(gone); !read) return read;
-  for (const auto& each : gone) retire(*each, last_tick_ > 0 ? last_tick_ : unix_seconds());
+  std::ranges::move(gone, std::back_inserter(gone_));
+  retire_gone(last_tick_ > 0 ? last_tick_ : unix_seconds());
   return {};
 }
 
@@ -224,7 +242,7 @@ void Alerts::tick(std::int64_t now) {
     next_ = 0;
     for (const auto& each : rules_) each->next = 0;
   }
-  if (now < next_ || path_.empty() || !options_.enabled) return;
+  if (now < next_ || path_.empty()) return;
   const auto interval = std::max<std::int64_t>(
       1, std::chrono::duration_cast<std::chrono::seconds>(options_.interval).count());
   next_ = now + interval;
@@ -233,13 +251,19 @@ void Alerts::tick(std::int64_t now) {
     if (!open(path_)) return;  // it has been said
     log::info("monitor", "alerts are kept again");
   }
+  retire_gone(now);
   for (const auto& each : rules_) {
-    if (now < each->next) continue;
+    if (now < each->next && !each->unwritten) continue;
     const Duration longest = *std::ranges::max_element(each->rule.windows);
     each->next =
         now +
         std::max(interval, std::chrono::duration_cast<std::chrono::seconds>(longest).count() / 60);
     look(*each, now);
+  }
+  if (failing_ && gone_.empty() &&
+      std::ranges::none_of(rules_, [](const auto& each) { return each->unwritten; })) {
+    failing_ = false;
+    log::info("monitor", "alerts are written again");
   }
   publish();
 }
@@ -256,9 +280,10 @@ std::string Alerts::muted_by(const Watched& each) const {
 void Alerts::look(Watched& each, std::int64_t now) {
   const auto before = each.watch.state();
   each.value = value_of(each.rule, trends_, now);
-  const auto change = each.watch.see(now, each.value);
+  auto change = each.watch.see(now, each.value);
+  if (!change) change = each.unwritten_change;
   if (each.silenced_until != 0 && each.silenced_until <= now) each.silenced_until = 0;
-  const bool quiet = each.silenced_until > now || !muted_by(each).empty();
+  const bool quiet = nobody_hears_of(each, now);
   const bool fires = each.watch.state() == AlertState::firing;
   if (change) return keep(each, now, change);
   if (fires && !quiet && each.told != each.watch.severity()) {
@@ -266,16 +291,20 @@ void Alerts::look(Watched& each, std::int64_t now) {
     keep(each, now, each.told == Severity::none ? AlertChange::fired : AlertChange::changed);
   } else if (!fires && each.told != Severity::none) {
     keep(each, now, AlertChange::resolved);  // which could not be written
-  } else if (before != each.watch.state()) {
+  } else if (before != each.watch.state() || each.unwritten) {
     keep(each, now, std::nullopt);
   }
 }
 
+bool Alerts::nobody_hears_of(const Watched& each, std::int64_t now) const {
+  return options_.webhook.empty() || each.silenced_until > now || !muted_by(each).empty();
+}
+
 // Into the file first.
 void Alerts::keep(Watched& each, std::int64_t now, std::optional<AlertChange> change) {
-  const bool quiet = each.silenced_until > now || !muted_by(each).empty();
   const bool resolved = change == AlertChange::resolved;
-  const bool tell = change && (resolved ? each.told != Severity::none : !quiet);
+  const bool tell =
+      change && (resolved ? each.told != Severity::none : !nobody_hears_of(each, now));
   if (change == AlertChange::changed && tell && each.told == Severity::none)
     change = AlertChange::fired;  // for who hears of it now
   const Severity told_before = each.told;
@@ -292,13 +321,12 @@ void Alerts::keep(Watched& each, std::int64_t now, std::optional<AlertChange> ch
     }
     return transaction->commit();
   }();
+  each.unwritten = !written;
+  each.unwritten_change = written ? std::nullopt : change;
   if (!written) {
     each.told = told_before;  // it is told when it can be written
-    if (!failing_.exchange(true))
-      log::error("monitor", "alerts cannot be written: {}", written.error().message);
-    return;
+    return failed(written.error());
   }
-  failing_ = false;
   if (change)
     log::change(
         log::Level::warn, "monitor", "alert",
@@ -349,8 +377,9 @@ Result<> Alerts::silence(std::string_view name, std::int64_t until) {
       std::ranges::find_if(rules_, [&](const auto& each) { return each->rule.name == name; });
   if (found == rules_.end()) return fail(Errc::not_found, "no alert of that name");
   if (!database_) return fail(Errc::unavailable, "alerts are not kept now");
-  (*found)->silenced_until = until;
+  const std::int64_t before = std::exchange((*found)->silenced_until, until);
   auto stored = store(**found);
+  if (!stored) (*found)->silenced_until = before;  // who is told of an error silenced nothing
   publish();
   return stored;
 }

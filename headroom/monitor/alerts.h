@@ -4,7 +4,8 @@
 // Worker and threads: all on the trends thread, but status(), enabled() and health(), which any thread may ask.
 // Invariants: (1) what has fired is in the file before anybody is told, so a restart neither fires again nor forgets to resolve; (2) an alert that a
 //   firing one of its depends_on explains, or that is silenced, is watched and kept in the history, but told to nobody; if it still fires when
-//   that ends, it is told then; (3) what is to be told stays in the outbox until somebody says that it was.
+//   that ends, or once there is a webhook, it is told then, and nothing that was not told is told to be over; (3) what is to be told stays in the outbox until somebody says that it was; (4) what the file
+//   could not take is written with the next tick that it can.
 // Limits: 1000 lines of history; an outbox of 1000, the oldest go first.
 #pragma once
 
@@ -80,12 +81,18 @@ class Alerts final : public net::Health {
     std::int64_t silenced_until = 0;
     std::int64_t next = 0;           // when it is looked at again: long windows move slowly
     Severity told = Severity::none;  // what it is as far as others know
+    bool unwritten = false;          // the file could not take it: again with the next tick
+    std::optional<AlertChange> unwritten_change{};
     explicit Watched(AlertOptions given) : rule(std::move(given)), watch(rule) {}
   };
   [[nodiscard]] Result<> load();
   [[nodiscard]] Result<> load_rows(std::vector<std::unique_ptr<Watched>>& gone);
   void adopt();
-  void retire(Watched& each, std::int64_t now);
+  // False: it could not be written, and is to be tried again.
+  [[nodiscard]] bool retire(Watched& each, std::int64_t now);
+  void retire_gone(std::int64_t now);
+  void failed(const Error& error);
+  [[nodiscard]] bool nobody_hears_of(const Watched& each, std::int64_t now) const;
   [[nodiscard]] std::string muted_by(const Watched& each) const;
   void look(Watched& each, std::int64_t now);
   void keep(Watched& each, std::int64_t now, std::optional<AlertChange> change);
@@ -99,6 +106,7 @@ class Alerts final : public net::Health {
   std::atomic<bool> enabled_;
   std::filesystem::path path_;
   std::vector<std::unique_ptr<Watched>> rules_;
+  std::vector<std::unique_ptr<Watched>> gone_;  // their rules are no more, the file has them yet
   std::unique_ptr<sqlite::Database> database_;
   std::int64_t next_ = 0;
   std::int64_t last_tick_ = 0;

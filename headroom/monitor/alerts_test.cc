@@ -232,5 +232,125 @@ TEST_F(AlertsTest, NoDataIsAStateOfItsOwnWhereTheRuleSaysSo) {
   EXPECT_EQ(status("well").state, AlertState::ok);
 }
 
+TEST_F(AlertsTest, WhatFiredWithoutAWebhookIsToldOnceThereIsOne) {
+  options.webhook = "";
+  begin({rule("a", "a")});
+  a = 20;
+  pass_seconds(10);
+  EXPECT_EQ(status("a").state, AlertState::firing);
+  EXPECT_THAT(told(), IsEmpty());
+  options.webhook = "http://127.0.0.1:1/";
+  alerts->configure(options);
+  pass_seconds(5);
+  EXPECT_THAT(told(), ElementsAre("a fired"));
+}
+
+TEST_F(AlertsTest, WhatWasNeverToldIsNotToldToBeOver) {
+  options.webhook = "";
+  begin({rule("a", "a")});
+  a = 20;
+  pass_seconds(10);
+  a = 0;
+  pass_seconds(20);
+  EXPECT_EQ(status("a").state, AlertState::ok);
+  options.webhook = "http://127.0.0.1:1/";
+  alerts->configure(options);
+  pass_seconds(5);
+  EXPECT_THAT(told(), IsEmpty());
+  EXPECT_EQ(alerts->history(10)->size(), 2U);  // fired, resolved
+}
+
+TEST_F(AlertsTest, TurnedOffOverARestartWhatWasToldIsResolved) {
+  begin({rule("a", "a")});
+  a = 20;
+  pass_seconds(10);
+  EXPECT_THAT(told(), ElementsAre("a fired"));
+  options.enabled = false;
+  begin({rule("a", "a")});
+  EXPECT_THAT(told(), ElementsAre("a fired", "a resolved"));
+}
+
+// A file that takes nothing, as on a full disk, until it is let go.
+struct Refusing {
+  explicit Refusing(const fs::path& path) : file(*sqlite::Database::open(path)) {
+    for (const char* what : {"INSERT ON alerts", "INSERT ON events", "DELETE ON alerts"})
+      EXPECT_TRUE(file->execute("CREATE TRIGGER \"" + std::string(what) + "\" BEFORE " + what +
+                                " BEGIN SELECT RAISE(FAIL, 'the disk is full'); END"));
+  }
+  Refusing(const Refusing&) = delete;
+  Refusing& operator=(const Refusing&) = delete;
+  ~Refusing() {
+    for (const char* what : {"INSERT ON alerts", "INSERT ON events", "DELETE ON alerts"})
+      EXPECT_TRUE(file->execute("DROP TRIGGER \"" + std::string(what) + "\""));
+  }
+  std::unique_ptr<sqlite::Database> file;
+};
+
+TEST_F(AlertsTest, AStateThatCouldNotBeWrittenIsWrittenAtTheNextTickAndAllIsWellAgain) {
+  options.rules = {rule("a", "a")};
+  options.rules[0].hold = 60s;
+  begin(options.rules);
+  pass_seconds(2);
+  {
+    const Refusing full(file);
+    a = 20;
+    pass_seconds(5);
+    EXPECT_EQ(status("a").state, AlertState::pending);
+    EXPECT_EQ(alerts->health().size(), 1U);
+  }
+  pass_seconds(1);
+  EXPECT_TRUE(alerts->health().empty());  // and it recovers, though nothing changes
+  begin(options.rules);                   // also over a restart
+  EXPECT_EQ(status("a").state, AlertState::pending);
+}
+
+TEST_F(AlertsTest, WhatFiredWhileTheFileTookNothingIsInTheHistoryAndToldOnce) {
+  begin({rule("a", "a")});
+  pass_seconds(2);
+  {
+    const Refusing full(file);
+    a = 20;
+    pass_seconds(10);
+    EXPECT_EQ(status("a").state, AlertState::firing);
+    EXPECT_THAT(told(), IsEmpty());
+  }
+  pass_seconds(5);
+  EXPECT_THAT(told(), ElementsAre("a fired"));
+  EXPECT_EQ(alerts->history(10)->size(), 1U);
+}
+
+TEST_F(AlertsTest, ARuleTakenAwayWhileTheFileTakesNothingIsResolvedOnceItDoes) {
+  begin({rule("a", "a")});
+  a = 20;
+  pass_seconds(10);
+  {
+    const Refusing full(file);
+    options.rules = {};
+    alerts->configure(options);
+    pass_seconds(2);
+    EXPECT_THAT(told(), ElementsAre("a fired"));
+    EXPECT_EQ(alerts->health().size(), 1U);
+  }
+  pass_seconds(2);
+  EXPECT_THAT(told(), ElementsAre("a fired", "a resolved"));
+  EXPECT_TRUE(alerts->health().empty());
+}
+
+TEST_F(AlertsTest, ASilenceThatCouldNotBeWrittenIsNotInForce) {
+  begin({rule("a", "a")});
+  pass_seconds(2);
+  {
+    const Refusing full(file);
+    EXPECT_FALSE(alerts->silence("a", now + 100));
+  }
+  EXPECT_EQ(status("a").silenced_until, 0);
+  EXPECT_TRUE(alerts->silence("a", now + 100));
+  {
+    const Refusing full(file);
+    EXPECT_FALSE(alerts->silence("a", 0));
+  }
+  EXPECT_EQ(status("a").silenced_until, now + 100);
+}
+
 }  // namespace
 }  // namespace headroom::monitor

@@ -68,7 +68,12 @@ void write_span(json::Writer& out, const link::Span& span, const OtlpSender& sen
   out.key("attributes").begin_array();
   for (const auto& [name, value] : span.attributes)
     std::visit([&](const auto& held) { attribute(out, name, held); }, value);
-  out.end_array().key("status").begin_object();
+  out.end_array();
+  if (span.cause != 0) {
+    out.key("links").begin_array().begin_object().field("traceId", to_string(span.trace));
+    out.field("spanId", link::span_text(span.cause)).end_object().end_array();
+  }
+  out.key("status").begin_object();
   if (span.failed) out.field("code", kError);
   out.end_object().end_object();
 }

@@ -205,6 +205,7 @@ TEST_F(OffloadTest, TooMuchWaitingWorkIsRefusedAndWhatWasAcceptedIsRun) {
     EXPECT_TRUE(offload.submit([&] { ++done; }));
     EXPECT_TRUE(offload.submit([&] { ++done; }));
     EXPECT_FALSE(offload.submit([&] { ++done; }));
+    offload.submit_always([&] { ++done; });
     run([&](TaskGroup& group) -> Task<> {
       auto work = [] { return 1; };
       auto refused = co_await offload.run(group.worker(), work);
@@ -212,7 +213,7 @@ TEST_F(OffloadTest, TooMuchWaitingWorkIsRefusedAndWhatWasAcceptedIsRun) {
     });
     release.count_down();
   }
-  EXPECT_EQ(done, 3);
+  EXPECT_EQ(done, 4);
 }
 
 // --- streams ---

@@ -31,6 +31,14 @@ bool Offload::submit(std::move_only_function<void()> work) {
   return true;
 }
 
+void Offload::submit_always(std::move_only_function<void()> work) {
+  {
+    const std::scoped_lock lock(mutex_);
+    queue_.push_back(std::move(work));
+  }
+  arrived_.notify_one();
+}
+
 void Offload::work() {
   for (;;) {
     std::unique_lock lock(mutex_);

@@ -2,7 +2,7 @@
 //
 // Owns: its threads and the queue. Worker: run() is awaited on a worker and resumes there; submit() is for any thread.
 // Invariants: (1) what was accepted is run, also during the destructor; (2) results come back by the worker's queue.
-// Limits: `queue_limit` pieces of work waiting, beyond which run() answers Errc::overloaded.
+// Limits: `queue_limit` pieces of work waiting, beyond which run() answers Errc::overloaded and submit() false; submit_always() knows none.
 #pragma once
 
 #include <condition_variable>
@@ -27,6 +27,8 @@ class Offload {
   ~Offload();
 
   [[nodiscard]] bool submit(std::move_only_function<void()> work);
+  // Beyond the limit too: for what must not be lost. The caller sees to it that little of it waits.
+  void submit_always(std::move_only_function<void()> work);
 
   // Runs `work()` on a thread of the pool; answers what it returns. Waits for it even when the group stops: the work may use the caller's
   // frame.

@@ -144,6 +144,10 @@ std::string slack_body(std::span<const AlertEvent> events) {
   return body;
 }
 
+std::string number_of_alerts(std::size_t number) {
+  return number == 1 ? "1 alert" : fmt::format("{} alerts", number);
+}
+
 }  // namespace
 
 void write_alerts(json::Writer& out, const Alerts* alerts) {
@@ -240,8 +244,22 @@ net::Task<> AlertSender::run() {
   }
 }
 
+// An event that nobody took for a day is none any more.
+Result<std::vector<AlertEvent>> AlertSender::fresh_events() {
+  auto waiting = alerts_.outbox(kMostInCall);
+  if (!waiting) return waiting;
+  const auto stale = std::ranges::find_if(
+      *waiting, [now = unix_seconds()](auto& each) { return each.at + kTooOld >= now; });
+  if (stale == waiting->begin()) return waiting;
+  log::warn("monitor", "{} could not be sent for a day and will not be",
+            number_of_alerts(static_cast<std::size_t>(stale - waiting->begin())));
+  if (auto dropped = alerts_.told(std::prev(stale)->id); !dropped) return pass(dropped);
+  waiting->erase(waiting->begin(), stale);
+  return waiting;
+}
+
 net::Task<bool> AlertSender::send() {
-  auto read = [this] { return alerts_.outbox(kMostInCall); };
+  auto read = [this] { return fresh_events(); };
   auto waiting = co_await thread_.run(group_.worker(), std::move(read));
   if (!waiting || !*waiting || (*waiting)->empty()) co_return true;
   const std::vector<AlertEvent> events = std::move(**waiting);
@@ -250,14 +268,10 @@ net::Task<bool> AlertSender::send() {
                   .fields = {{"Content-Type", "application/json"}},
                   .body = webhook_body(events, shape_)};
   auto answer = co_await http::call(group_, resolver_, tls_.get(), what);
-  const bool taken = answer && answer->status / 100 == 2;
-  const bool too_old = events.back().at + kTooOld < unix_seconds();
-  if (!taken) {
-    log::warn("monitor", "{} could not be sent{}: {}",
-              events.size() == 1 ? "an alert" : fmt::format("{} alerts", events.size()),
-              too_old ? " for a day, and are dropped" : ", trying again",
+  if (!answer || answer->status / 100 != 2) {
+    log::warn("monitor", "{} could not be sent, trying again: {}", number_of_alerts(events.size()),
               answer ? fmt::format("status {}", answer->status) : answer.error().message);
-    if (!too_old) co_return false;
+    co_return false;
   }
   auto done = [this, last] { return alerts_.told(last); };
   (void)co_await thread_.run(group_.worker(), std::move(done));

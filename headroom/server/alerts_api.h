@@ -42,6 +42,8 @@ class AlertSender {
               monitor::Alerts& alerts)
       : resolver_(resolver), thread_(thread), alerts_(alerts), group_(worker) {}
   [[nodiscard]] net::Task<> run();
+  // What is to be sent, on the alerts' thread.
+  [[nodiscard]] Result<std::vector<monitor::AlertEvent>> fresh_events();
   // False: to be tried again.
   [[nodiscard]] net::Task<bool> send();
 

@@ -299,6 +299,9 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
   call.accept = head.value_of(Name::accept);
   call.accept_encoding = head.value_of(Name::accept_encoding);
   call.who = std::move(*who);
+  const bool stranger = place == Place::admin_and_edge && endpoint.for_strangers &&
+                        !shows(exchange, auth::Role::viewer);
+  const auto& handler = stranger ? endpoint.for_strangers : endpoint.answer;
   const bool noted = audit_ != nullptr && endpoint.audited && endpoint.method != Method::get;
   AuditEntry entry = noted ? entry_of(exchange, call.who) : AuditEntry{};
   const std::string what =
@@ -313,8 +316,9 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
         : error_reply(body.error());
   }
   call.body = std::move(*body);
-  if (endpoint.run == Run::here) co_return endpoint.answer(call);
+  if (endpoint.run == Run::here) co_return handler(call);
   if (endpoint.run == Run::waiting) {
+    call.still_allowed = allowance(exchange, endpoint.role);
     Reply reply = co_await endpoint.task(exchange, call);
     entry.status = reply.status;
     if (noted) note_later(std::move(entry));
@@ -326,7 +330,7 @@ net::Task<Reply> Api::answer(http::Exchange& exchange, Place place) {
                        : endpoint.run == Run::trends ? *trends_
                                                      : reading_;
   auto work = [&] {
-    Reply answered = endpoint.answer(call);
+    Reply answered = handler(call);
     entry.status = answered.status;
     if (noted) audit_->note(std::move(entry));
     return answered;
@@ -420,6 +424,23 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
   return std::move(*who);
 }
 
+// Keeps the credential, as the head may be gone by then.
+std::function<bool()> Api::allowance(const http::Exchange& exchange, auth::Role role) {
+  const auto kept = [](std::optional<std::string_view> text) {
+    return text ? std::optional<std::string>(*text) : std::nullopt;
+  };
+  const auto cookies = given(exchange.request(), Name::cookie);
+  return
+      [&state = mine(exchange), role,
+       authorization = kept(given(exchange.request(), Name::authorization)),
+       session = kept(cookies ? auth::cookie_in(*cookies, auth::kSessionCookie) : std::nullopt)] {
+        if (role == auth::Role::none) return true;
+        const auto who = state.access->identify(
+            {.authorization = authorization, .session = session}, auth::wall_now());
+        return who && who->may(role);
+      };
+}
+
 Reply Api::refuse_credential(const http::Exchange& exchange, std::string_view credential,
                              std::string_view reason) {
   auth::LoginLimit& logins = mine(exchange).logins;
@@ -431,7 +452,10 @@ Reply Api::refuse_credential(const http::Exchange& exchange, std::string_view cr
     return unauthorized(reason);
   }
   refused(exchange, "rate");
-  Reply reply = error_reply(429, "too_many_failures", "too many bad credentials from this address");
+  Reply reply =
+      error_reply(429, "too_many_failures",
+                  "this token is not good; what is wrong with it is not told, as too many bad "
+                  "ones came from this address");
   reply.fields = fmt::format("Retry-After: {:.0f}\r\n", std::ceil(seconds(*wait)));
   return reply;
 }
@@ -482,6 +506,17 @@ net::Task<Result<>> Api::end_session(http::Exchange& exchange) {
 }
 
 bool Api::is_operator(std::string_view token, const IpAddress& from, std::size_t worker) {
+  return has_role(token, from, worker, auth::Role::operator_);
+}
+
+bool Api::shows(const http::Exchange& exchange, auth::Role role) {
+  const auto authorization = given(exchange.request(), Name::authorization);
+  const auto token = authorization ? auth::bearer_in(*authorization) : std::nullopt;
+  return token && has_role(*token, exchange.client().address, exchange.worker().index(), role);
+}
+
+bool Api::has_role(std::string_view token, const IpAddress& from, std::size_t worker,
+                   auth::Role role) {
   PerWorker& state = *state_[worker];
   if (!state.access) return false;
   // A signature costs a hundred times a token's hash, and here anybody may ask for it.
@@ -489,7 +524,7 @@ bool Api::is_operator(std::string_view token, const IpAddress& from, std::size_t
     return false;
   const auto who = state.access->identify_secret(token, auth::wall_now());
   if (!who) state.logins.failed(to_string(from), token, Clock::now());
-  return who && who->may(auth::Role::operator_);
+  return who && who->may(role);
 }
 
 net::Task<Result<std::string>> Api::read_body(http::Exchange& exchange, const Endpoint& endpoint,
@@ -519,8 +554,9 @@ void Api::note_later(http::Exchange& exchange, const auth::Identity& who, unsign
 }
 
 void Api::note_later(AuditEntry entry) {
-  (void)control_.submit(
-      [audit = audit_, noted = std::move(entry)]() mutable { audit->note(std::move(noted)); });
+  // Where the control thread takes no more, it is written with the next tick.
+  if (audit_->note_later(std::move(entry)) == Audit::Write::ask_for_it)
+    (void)control_.submit([audit = audit_] { audit->write_waiting(); });
 }
 
 void Api::refused(const http::Exchange& exchange, std::string_view reason) {

@@ -42,6 +42,8 @@ struct Call {
   std::string accept;
   std::string accept_encoding{};
   auth::Identity who;  // Role::none where none is needed
+  // With Run::waiting, for what goes on for long: whether who asked may still ask so. On the request's worker.
+  std::function<bool()> still_allowed{};
 
   [[nodiscard]] std::string_view parameter(std::string_view name) const;
   // The decoded value of a query's `name=value`, or "".
@@ -80,6 +82,8 @@ struct Endpoint {
   bool audited = true;           // where it changes something; false: the app's own data
   std::uint64_t body_limit = 0;  // 0: the Api's
   std::function<http::Reply(const Call&)> answer{};
+  // With Role::none: what the edge answers who shows no viewer's token; empty: the same.
+  std::function<http::Reply(const Call&)> for_strangers{};
   std::function<net::Task<http::Reply>(http::Exchange&, const Call&)>
       task{};  // instead, with Run::waiting
 };
@@ -186,6 +190,10 @@ class Api {
                                                         Place place) const;
   [[nodiscard]] std::expected<auth::Identity, http::Reply> identify(http::Exchange& exchange,
                                                                     auth::Role role);
+  [[nodiscard]] std::function<bool()> allowance(const http::Exchange& exchange, auth::Role role);
+  [[nodiscard]] bool shows(const http::Exchange& exchange, auth::Role role);
+  [[nodiscard]] bool has_role(std::string_view token, const IpAddress& address, std::size_t worker,
+                              auth::Role role);
   // What a bad credential is answered.
   [[nodiscard]] http::Reply refuse_credential(const http::Exchange& exchange,
                                               std::string_view credential, std::string_view reason);

@@ -1,8 +1,13 @@
 #include "headroom/server/audit.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <limits>
 #include <string_view>
+#include <utility>
 
 #include "headroom/base/clock.h"
 #include "headroom/base/log.h"
@@ -11,12 +16,29 @@
 namespace headroom::server {
 namespace {
 
-constexpr std::array<std::string_view, 1> kSchema{R"(
+constexpr std::array<std::string_view, 2> kSchema{
+    R"(
 CREATE TABLE entries(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, role TEXT NOT NULL, source TEXT NOT NULL,
   method TEXT NOT NULL, path TEXT NOT NULL, status INTEGER NOT NULL);
 CREATE INDEX refused ON entries(id) WHERE status >= 400;
 CREATE INDEX done ON entries(id) WHERE status < 400;
+)",
+    R"(
+DROP INDEX done;
+CREATE INDEX done ON entries(id) WHERE status < 400 AND path <> '/api/v1/session';
+CREATE INDEX sign_ins ON entries(id) WHERE status < 400 AND path = '/api/v1/session';
 )"};
+
+// A kind of entries, kept by itself: as the indexes have them, so that the oldest is found at once.
+struct KindRow {
+  std::string_view condition;
+  std::int64_t most;
+};
+constexpr std::array kKindRows{
+    KindRow{"status < 400 AND path <> '/api/v1/session'", Audit::kDone},
+    KindRow{"status < 400 AND path = '/api/v1/session'", Audit::kSignIns},
+    KindRow{"status >= 400", Audit::kRefused},
+};
 
 std::string bounded(std::string text) {
   if (text.size() > Audit::kLongest) text.resize(Audit::kLongest);
@@ -24,15 +46,22 @@ std::string bounded(std::string text) {
 }
 
 Result<> trim(sqlite::Database& database) {
-  auto done = database.run(
-      "DELETE FROM entries WHERE status < 400 AND id <= (SELECT id FROM entries WHERE status < 400 "
-      "ORDER BY id DESC LIMIT 1 OFFSET ?)",
-      Audit::kDone);
-  if (!done) return done;
+  for (const KindRow& kind : kKindRows) {
+    auto done = database.run(
+        fmt::format("DELETE FROM entries WHERE {0} AND id <= (SELECT id FROM entries WHERE {0} "
+                    "ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                    kind.condition),
+        kind.most);
+    if (!done) return done;
+  }
+  return {};
+}
+
+Result<> insert(sqlite::Database& database, const AuditEntry& entry) {
   return database.run(
-      "DELETE FROM entries WHERE status >= 400 AND id <= (SELECT id FROM entries WHERE status >= "
-      "400 ORDER BY id DESC LIMIT 1 OFFSET ?)",
-      Audit::kRefused);
+      "INSERT INTO entries(at, who, role, source, method, path, status) VALUES (?,?,?,?,?,?,?)",
+      entry.at, entry.who, entry.role, entry.from, entry.method, entry.path,
+      static_cast<std::int64_t>(entry.status));
 }
 
 }  // namespace
@@ -50,55 +79,93 @@ Result<> Audit::open() {
   return {};
 }
 
+std::size_t Audit::kind_of(const AuditEntry& entry) {
+  if (entry.status >= 400) return 2;
+  return entry.path == "/api/v1/session" ? 1 : 0;
+}
+
 void Audit::note(AuditEntry entry) {
+  (void)note_later(std::move(entry));
+  write_waiting();
+}
+
+Audit::Write Audit::note_later(AuditEntry entry) {
   if (entry.at == 0) entry.at = unix_seconds();
   for (std::string* text : {&entry.who, &entry.role, &entry.from, &entry.method, &entry.path})
     *text = bounded(std::move(*text));
-  const std::scoped_lock lock(mutex_);
+  const std::size_t kind = kind_of(entry);
+  const std::scoped_lock lock(waiting_mutex_);
+  if (waiting_of_[kind] >= kWaiting) drop_oldest(kind);
   waiting_.push_back(std::move(entry));
-  if (waiting_.size() > kWaiting) {
-    waiting_.pop_front();
-    ++lost_;
+  ++waiting_of_[kind];
+  return std::exchange(write_asked_, true) ? Write::is_asked_for : Write::ask_for_it;
+}
+
+void Audit::drop_oldest(std::size_t kind) {
+  waiting_.erase(std::ranges::find(waiting_, kind, kind_of));
+  --waiting_of_[kind];
+  ++lost_unsaid_;
+  lost_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Audit::write_waiting() {
+  const std::scoped_lock one_writer(file_mutex_);
+  std::deque<AuditEntry> entries;
+  std::uint64_t lost = 0;
+  {
+    const std::scoped_lock lock(waiting_mutex_);
+    write_asked_ = false;
+    entries.swap(waiting_);
+    waiting_of_ = {};
+    lost = std::exchange(lost_unsaid_, 0);
   }
-  write_or_say();
-}
-
-void Audit::retry() {
-  if (!failing_.load(std::memory_order_relaxed)) return;
-  const std::scoped_lock lock(mutex_);
-  if (!waiting_.empty()) write_or_say();
-}
-
-void Audit::write_or_say() {
-  const auto written = write();
-  if (written) {
-    waiting_.clear();
-    if (failing_.exchange(false))
-      log::info("server", "the audit log is written again ({} entries were lost)", lost_);
+  if (entries.empty() && lost == 0) return;
+  if (const auto written = write(entries, lost); !written) {
+    put_back(std::move(entries), lost);
+    if (!failing_.exchange(true))
+      log::error("server", "the audit log cannot be written, trying again: {}",
+                 written.error().message);
     return;
   }
-  if (!failing_.exchange(true))
-    log::error("server", "the audit log cannot be written, trying again: {}",
-               written.error().message);
+  if (failing_.exchange(false)) log::info("server", "the audit log is written again");
+  if (lost > 0) log::warn("server", "{} entries of the audit log were lost: too many waited", lost);
 }
 
-Result<> Audit::write() {
+// In front of what has come meanwhile; beyond the limit the oldest are lost.
+void Audit::put_back(std::deque<AuditEntry> entries, std::uint64_t lost) {
+  const std::scoped_lock lock(waiting_mutex_);
+  lost_unsaid_ += lost;
+  waiting_.insert(waiting_.begin(), std::move_iterator(entries.begin()),
+                  std::move_iterator(entries.end()));
+  waiting_of_ = {};
+  for (const AuditEntry& each : waiting_) ++waiting_of_[kind_of(each)];
+  for (std::size_t kind = 0; kind < kKinds; ++kind) {
+    while (waiting_of_[kind] > kWaiting) drop_oldest(kind);
+  }
+}
+
+Result<> Audit::write(const std::deque<AuditEntry>& entries, std::uint64_t lost) {
   if (auto opened = open(); !opened) return opened;
   auto transaction = sqlite::Transaction::begin(*database_);
   if (!transaction) return pass(transaction);
-  for (const AuditEntry& each : waiting_) {
-    auto stored = database_->run(
-        "INSERT INTO entries(at, who, role, source, method, path, status) VALUES (?,?,?,?,?,?,?)",
-        each.at, each.who, each.role, each.from, each.method, each.path,
-        static_cast<std::int64_t>(each.status));
-    if (!stored) return stored;
+  for (const AuditEntry& each : entries) {
+    if (auto stored = insert(*database_, each); !stored) return stored;
+  }
+  if (lost > 0) {
+    const AuditEntry said{
+        .at = unix_seconds(),
+        .who = "headroom",
+        .path = fmt::format("{} lost",
+                            lost == 1 ? "1 entry was" : fmt::format("{} entries were", lost)),
+        .status = 500};
+    if (auto stored = insert(*database_, said); !stored) return stored;
   }
   if (auto trimmed = trim(*database_); !trimmed) return trimmed;
   return transaction->commit();
 }
 
 Result<std::vector<AuditEntry>> Audit::newest(std::size_t most, std::int64_t before) {
-  const std::scoped_lock lock(mutex_);
+  const std::scoped_lock lock(file_mutex_);
   if (auto opened = open(); !opened) return fail(Errc::unavailable, opened.error().message);
   auto rows = database_->prepare(
       "SELECT id, at, who, role, source, method, path, status FROM entries WHERE id < ? ORDER BY "

@@ -1,13 +1,15 @@
 // headroom/server/audit.h - who changed what over the admin API, with which result: kept in state_dir/audit.db.
 //
-// Owns: the file, and what could not be written yet. Worker and threads: any thread that may wait for the disk, never a worker; one lock, as several
-//   threads change things.
-// Invariants: (1) an entry is on disk before the answer to what it tells of is sent, unless the disk refuses: then it waits here and is tried again
-//   with the next one and each second; (2) no body, query, token or password is ever part of an entry; (3) what was refused or failed never pushes out
-//   what was done.
-// Limits: kDone entries of what was done and kRefused of what was not, the oldest go first; kWaiting wait for the disk; texts of kLongest bytes.
+// Owns: the file, and what is not written yet. Worker and threads: note_later() from any thread, also a worker; all else from threads that may wait
+//   for the disk. One lock of what waits, held for no longer than it takes to add to it, and one of the file.
+// Invariants: (1) what note() was given is on disk when it returns, unless the disk refuses: then it waits here and is tried again with the next
+//   one and each second; all that waits is written in one transaction; (2) no body, query, token or password is ever part of an entry; (3) neither
+//   what was refused or failed nor who signs in and out, however often, pushes out what was done; (4) what is lost is counted and said, in the log and here.
+// Limits: of each kind, what was done (kDone), sign-ins and sign-outs (kSignIns) and what was not done (kRefused), the oldest go first; kWaiting of
+//   each kind wait; texts of kLongest bytes.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -36,6 +38,7 @@ struct AuditEntry {
 class Audit final : public net::Health {
  public:
   static constexpr std::int64_t kDone = 10'000;
+  static constexpr std::int64_t kSignIns = 1'000;
   static constexpr std::int64_t kRefused = 1'000;
   static constexpr std::size_t kWaiting = 1'000;
   static constexpr std::size_t kLongest = 300;
@@ -43,23 +46,35 @@ class Audit final : public net::Health {
   explicit Audit(std::filesystem::path file) : file_(std::move(file)) {}
 
   void note(AuditEntry entry);
+  // Waits for no disk. Somebody must call write_waiting() soon: `ask_for_it` says that nobody has been asked to yet.
+  enum class Write : std::uint8_t { ask_for_it, is_asked_for };
+  [[nodiscard]] Write note_later(AuditEntry entry);
   // Writes what waits, if anything does.
-  void retry();
+  void write_waiting();
   // The newest first; `before` an id, 0: from the newest on.
   [[nodiscard]] Result<std::vector<AuditEntry>> newest(std::size_t most, std::int64_t before = 0);
+  // Since the start.
+  [[nodiscard]] std::uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
 
   [[nodiscard]] std::vector<net::HealthReport> health() const override;
 
  private:
+  static constexpr std::size_t kKinds = 3;
+  [[nodiscard]] static std::size_t kind_of(const AuditEntry& entry);
   [[nodiscard]] Result<> open();
-  [[nodiscard]] Result<> write();
-  void write_or_say();
+  [[nodiscard]] Result<> write(const std::deque<AuditEntry>& entries, std::uint64_t lost);
+  void put_back(std::deque<AuditEntry> entries, std::uint64_t lost);
+  void drop_oldest(std::size_t kind);
 
   const std::filesystem::path file_;
-  std::mutex mutex_;
+  std::mutex file_mutex_;  // of database_; taken before waiting_mutex_
   std::unique_ptr<sqlite::Database> database_;
+  std::mutex waiting_mutex_;  // of what stands below
   std::deque<AuditEntry> waiting_;
-  std::uint64_t lost_ = 0;
+  std::array<std::size_t, kKinds> waiting_of_{};  // by kind
+  std::uint64_t lost_unsaid_ = 0;
+  bool write_asked_ = false;
+  std::atomic<std::uint64_t> lost_{0};
   std::atomic<bool> failing_{false};
 };
 

@@ -52,6 +52,81 @@ TEST_F(AuditFile, WhatWasRefusedIsBoundedByItselfAndPushesNothingOut) {
   EXPECT_EQ(all.back().path, "/done");
 }
 
+TEST_F(AuditFile, WhoSignsInAndOutForeverPushesOutNothingElse) {
+  Audit audit(audit_path(directory));
+  audit.note(entry("/done"));
+  audit.note(entry("/refused", 403));
+  for (std::int64_t i = 0; i < 3 * Audit::kSignIns; ++i) {
+    (void)audit.note_later(entry("/api/v1/session", i % 2 == 0 ? 201 : 200));
+    if (i % 500 == 0) audit.write_waiting();
+  }
+  audit.write_waiting();
+  const auto all = *audit.newest(100'000);
+  EXPECT_EQ(all.size(), static_cast<std::size_t>(Audit::kSignIns + 2));
+  EXPECT_EQ(all.back().path, "/done");
+  EXPECT_EQ(audit.lost(), 0U);
+}
+
+TEST_F(AuditFile, WhatIsNotedLaterIsWrittenAtOnceWithAllThatWaitsAndAskedForOnce) {
+  Audit audit(audit_path(directory));
+  EXPECT_EQ(audit.note_later(entry("/1")), Audit::Write::ask_for_it);
+  EXPECT_EQ(audit.note_later(entry("/2")), Audit::Write::is_asked_for);
+  EXPECT_FALSE(std::filesystem::exists(audit_path(directory)));  // no disk was waited for
+  audit.write_waiting();
+  EXPECT_THAT(paths(audit, 9), testing::ElementsAre("/2", "/1"));
+  EXPECT_EQ(audit.note_later(entry("/3")), Audit::Write::ask_for_it);
+  audit.note(entry("/4"));
+  EXPECT_THAT(paths(audit, 9), testing::ElementsAre("/4", "/3", "/2", "/1"));
+}
+
+TEST_F(AuditFile, WhatIsLostIsCountedAndSaidInTheLogItselfAndRefusalsDisplaceNoChange) {
+  Audit audit(audit_path(directory));
+  (void)audit.note_later(entry("/done"));
+  for (std::size_t i = 0; i < Audit::kWaiting + 7; ++i)
+    (void)audit.note_later(entry("/refused", 401));
+  EXPECT_EQ(audit.lost(), 7U);
+  audit.write_waiting();
+  const auto all = *audit.newest(100'000);
+  EXPECT_EQ(all.back().path, "/done");
+  EXPECT_EQ(all.front().path, "7 entries were lost");
+}
+
+TEST_F(AuditFile, OfWhatWaitsForTheDiskEachKindIsBoundedAndTheOldestGo) {
+  const auto place = directory / "not-yet";
+  {
+    std::ofstream(place) << "a file where a directory must be";
+  }
+  Audit audit(audit_path(place));
+  audit.note(entry("/first"));
+  for (std::size_t i = 0; i < Audit::kWaiting; ++i) {
+    (void)audit.note_later(entry("/" + std::to_string(i)));
+    if (i % 100 == 0) audit.write_waiting();  // fails, and puts back
+  }
+  EXPECT_EQ(audit.lost(), 1U);
+  std::filesystem::remove(place);
+  audit.write_waiting();
+  const auto all = *audit.newest(100'000);
+  EXPECT_EQ(all.size(), Audit::kWaiting + 1);
+  EXPECT_EQ(all.front().path, "1 entry was lost");
+  EXPECT_EQ(all.back().path, "/0");
+}
+
+TEST_F(AuditFile, AFileOfTheFirstSchemaIsBroughtUp) {
+  auto old = sqlite::Database::open(audit_path(directory));
+  ASSERT_TRUE(old);
+  ASSERT_TRUE((*old)->execute(
+      "CREATE TABLE entries(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT "
+      "NOT NULL, role TEXT NOT NULL, source TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT "
+      "NULL, status INTEGER NOT NULL); CREATE INDEX refused ON entries(id) WHERE status >= 400;"
+      "CREATE INDEX done ON entries(id) WHERE status < 400; INSERT INTO entries(at, who, role, "
+      "source, method, path, status) VALUES (1, 'ann', '', '', '', '/old', 200); PRAGMA "
+      "user_version = 1"));
+  old->reset();
+  Audit audit(audit_path(directory));
+  audit.note(entry("/new"));
+  EXPECT_THAT(paths(audit, 9), testing::ElementsAre("/new", "/old"));
+}
+
 TEST_F(AuditFile, WhatTheDiskRefusesWaitsAndIsWrittenLater) {
   const auto place = directory / "not-yet";
   {
@@ -62,7 +137,7 @@ TEST_F(AuditFile, WhatTheDiskRefusesWaitsAndIsWrittenLater) {
   EXPECT_EQ(audit.health().size(), 1U);
   EXPECT_FALSE(audit.newest(1));
   std::filesystem::remove(place);
-  audit.retry();
+  audit.write_waiting();
   EXPECT_TRUE(audit.health().empty());  // and it recovers
   audit.note(entry("/2"));
   EXPECT_THAT(paths(audit, 9), testing::ElementsAre("/2", "/1"));

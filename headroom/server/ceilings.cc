@@ -7,6 +7,8 @@
 #include "headroom/monitor/metrics.h"
 #include "headroom/monitor/process.h"
 #include "headroom/monitor/prometheus.h"
+#include "headroom/server/audit.h"
+#include "headroom/server/metrics.h"
 
 namespace headroom::server {
 namespace {
@@ -81,6 +83,8 @@ std::vector<monitor::SampleFamily> own_samples(const Sources& sources) {
            each.state == monitor::AlertState::firing ? static_cast<double>(each.severity) : 0});
     own.push_back(std::move(firing));
   }
+  if (const Audit* audit = sources.audit ? sources.audit() : nullptr)
+    own.push_back({&kAuditLost, {{{}, static_cast<double>(audit->lost())}}});
   return own;
 }
 

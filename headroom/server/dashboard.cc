@@ -75,10 +75,11 @@ net::Task<Reply> sign_in(Api& api, http::Exchange& exchange, const Call& call) {
   co_return reply;
 }
 
-// The browser forgets its cookie in any case.
+// The browser keeps the cookie of a session that could not be ended, so that it can be tried again.
 net::Task<Reply> sign_out(Api& api, http::Exchange& exchange) {
   auto ended = co_await api.end_session(exchange);
-  Reply reply = ended ? json_reply(R"({"status":"ok"})") : error_reply(ended.error());
+  if (!ended) co_return error_reply(ended.error());
+  Reply reply = json_reply(R"({"status":"ok"})");
   reply.fields += cookie("", 0, exchange);
   co_return reply;
 }

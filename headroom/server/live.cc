@@ -134,7 +134,7 @@ void Live::refresh() {
   text_ = std::move(made);
 }
 
-net::Task<Reply> Live::stream(http::Exchange& exchange) {
+net::Task<Reply> Live::stream(http::Exchange& exchange, const Call& call) {
   struct Watching {
     explicit Watching(std::atomic<unsigned>& all) : watchers(all), place(all.fetch_add(1)) {}
     Watching(const Watching&) = delete;
@@ -154,7 +154,12 @@ net::Task<Reply> Live::stream(http::Exchange& exchange) {
   std::shared_ptr<const std::string> sent;
   std::string piece = "retry: 2000\n\n";
   const TimePoint end = Clock::now() + kStreamLife;
+  TimePoint ask_again = Clock::now() + kEvery;
   while (Clock::now() < end) {
+    if (Clock::now() >= ask_again) {
+      if (!call.still_allowed()) break;
+      ask_again = Clock::now() + kEvery;
+    }
     std::shared_ptr<const std::string> newest;
     {
       const std::scoped_lock lock(mutex_);
@@ -186,7 +191,9 @@ void Live::add_endpoints(Api& api) {
            .tag = "overview",
            .summary = "The same each second, as Server-Sent Events.",
            .content_type = "text/event-stream",
-           .task = [this](http::Exchange& exchange, const Call&) { return stream(exchange); }});
+           .task = [this](http::Exchange& exchange, const Call& call) {
+             return stream(exchange, call);
+           }});
   api.add({.path = "/api/v1/logs",
            .role = auth::Role::operator_,
            .tag = "overview",

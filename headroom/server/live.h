@@ -2,8 +2,8 @@
 //
 // Owns: the text of the last second, made once for all who watch, and only while somebody does. Borrows: `sources`.
 // Worker and threads: refresh() on the trends thread after each sample; the endpoints' tasks on a worker take a share of the text.
-// Invariants: (1) a watcher who reads slowly misses seconds, never sees old ones late; (2) a stream ends after kStreamLife, so that who may watch is
-//   asked again.
+// Invariants: (1) a watcher who reads slowly misses seconds, never sees old ones late; (2) a stream ends within a second once who watches may no
+//   longer (their token is revoked, they sign out), and after kStreamLife.
 // Limits: kWatchers streams.
 #pragma once
 
@@ -28,7 +28,7 @@ class Live {
 
  private:
   [[nodiscard]] std::string make() const;
-  [[nodiscard]] net::Task<http::Reply> stream(http::Exchange& exchange);
+  [[nodiscard]] net::Task<http::Reply> stream(http::Exchange& exchange, const Call& call);
 
   const Sources& sources_;
   std::atomic<unsigned> watchers_{0};

@@ -18,7 +18,14 @@ inline constexpr metrics::Family kRefused{
     "Admin requests refused before they were handled, by reason.",
     {"reason"}};
 
-inline constexpr std::array<const metrics::Family*, 2> kFamilies{&kRequests, &kRefused};
+inline constexpr metrics::Family kAuditLost{
+    "headroom_server_audit_lost_total",
+    metrics::Kind::counter,
+    "Entries of the audit log that were lost, as too many waited for the disk.",
+    {}};
+
+inline constexpr std::array<const metrics::Family*, 3> kFamilies{&kRequests, &kRefused,
+                                                                 &kAuditLost};
 [[nodiscard]] constexpr std::span<const metrics::Family* const> all_families() { return kFamilies; }
 
 }  // namespace headroom::server

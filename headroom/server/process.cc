@@ -213,11 +213,7 @@ Process::End Process::wait() {
     ::poll(watched.data(), watched.size(), static_cast<int>(time.count()));
     while (const auto number = next_signal()) {
       if (*number != SIGHUP) return End::shutdown;
-      (void)control_.submit([this] {
-        auto done = reload();
-        if (!done) log::error("server", "reload: nothing changed: {}", done.error().message);
-        audit_.note({.who = "SIGHUP", .path = "reload", .status = done ? 200U : 400U});
-      });
+      ask_control(reload_asked_, &Process::reload_by_signal);
     }
     if (watched[2].revents != 0) {
       auto heard = control_door_->heard();
@@ -229,7 +225,7 @@ Process::End Process::wait() {
       hand_over();
     }
     if (watched[3].revents != 0 && tokens_.changed())
-      (void)control_.submit([this] { tokens_.refresh(); });
+      ask_control(refresh_asked_, &Process::refresh_tokens);
     if (Clock::now() < next_tick) continue;
     tick();
     next_tick = Clock::now() + kTick;
@@ -242,13 +238,25 @@ std::optional<int> Process::next_signal() {
   return static_cast<int>(info.ssi_signo);
 }
 
+void Process::ask_control(std::atomic<bool>& asked, void (Process::*act)()) {
+  if (asked.exchange(true)) return;
+  control_.submit_always([this, &asked, act] {
+    asked = false;  // what changes from here on is for the next
+    (this->*act)();
+  });
+}
+
+void Process::reload_by_signal() {
+  auto done = reload();
+  if (!done) log::error("server", "reload: nothing changed: {}", done.error().message);
+  audit_.note({.who = "SIGHUP", .path = "reload", .status = done ? 200U : 400U});
+}
+
 void Process::tick() {
   if (vitals_.stage() == monitor::Stage::serving) start_tasks();
   if (edge_runs_) edge_.upkeep(Clock::now());
-  (void)control_.submit([this] {
-    tokens_.refresh();
-    audit_.retry();
-  });
+  ask_control(refresh_asked_, &Process::refresh_tokens);
+  ask_control(audit_asked_, &Process::write_audit);
   (void)reading_.submit([this] {
     const edge::Summary summary = edge_.summary();
     rates_.sample(Clock::now(), {summary.requests, summary.errors});

@@ -58,20 +58,16 @@ std::shared_ptr<const Options> part_of(const SettingsPointer& settings) {
   return {settings, &settings->get<Options>()};
 }
 
-// Runs `work` on a pool's thread and waits for it; from main's thread.
+// Runs `work` on a pool's thread, however much waits there, and waits for it; from main's thread.
 template <class F>
 auto run_on(net::Offload& pool, F work) {
   std::optional<std::invoke_result_t<F>> answer;
   std::latch done(1);
-  const bool accepted = pool.submit([&] {
+  pool.submit_always([&] {
     answer = work();
     done.count_down();
   });
-  if (!accepted) {
-    answer = work();
-  } else {
-    done.wait();
-  }
+  done.wait();
   return std::move(*answer);
 }
 
@@ -106,6 +102,11 @@ class Process {
   void announce() const;
   [[nodiscard]] End wait();
   void tick();
+  // On the control thread, however much waits there; once where it is asked for again before that.
+  void ask_control(std::atomic<bool>& asked, void (Process::*act)());
+  void reload_by_signal();
+  void refresh_tokens() { tokens_.refresh(); }
+  void write_audit() { audit_.write_waiting(); }
   void hand_over();
   void finish(End end);
   void drain(End end);
@@ -159,6 +160,9 @@ class Process {
   std::optional<Takeover> takeover_;
   Handover handover_;
   std::atomic<bool> metrics_enabled_;
+  std::atomic<bool> reload_asked_{false};
+  std::atomic<bool> refresh_asked_{false};
+  std::atomic<bool> audit_asked_{false};
   bool trends_closed_ = false;  // the control thread's
   bool edge_runs_ = false;
   bool sql_runs_ = false;

@@ -165,7 +165,7 @@ void Process::finish(End end) {
   if (edge_runs_) edge_.stop();
   if (sql_runs_) sql_.stop();
   if (admin_) admin_->stop();
-  run_on(control_, [] { return true; });  // what was submitted has run
+  run_on(control_, [this] { return audit_.write_waiting(), true; });  // and what was submitted
   run_on(reading_, [] { return true; });
   run_on(trending_, [] { return true; });
   if (exporter_) exporter_->finish(kLastExport);

@@ -1,3 +1,4 @@
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "headroom/base/log.h"
@@ -18,15 +19,25 @@
 
 namespace headroom::server {
 
+namespace {
+
+// For threads whose work can wait: where processors are short, who serves comes first.
+constexpr int kBehind = 10;
+void stand_back() { (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kBehind); }
+
+}  // namespace
+
 Result<> Process::start() {
+  reading_.submit_always(stand_back);
+  trending_.submit_always(stand_back);
   tokens_.configure(std::move(keys_));
   std::latch tokens_loaded(1);
-  const bool loading = control_.submit([&] {
+  control_.submit_always([&] {
     tokens_.refresh();
     tokens_loaded.count_down();
   });
   auto edge_opened = open_edge();
-  if (loading) tokens_loaded.wait();
+  tokens_loaded.wait();
   if (!edge_opened) return edge_opened;
   if (auto opened = open_tasks(); !opened) return opened;
   if (auto opened = open_sql(); !opened) return opened;
@@ -203,10 +214,10 @@ void Process::open_trends() {
   open_alert_sender(settings_->get<monitor::MonitorOptions>().alerting);
 }
 
-// Instead of the one before.
+// Instead of the one before. Also where alerts are off: who was told that one fires hears that it does no longer.
 void Process::open_alert_sender(const monitor::AlertingOptions& options) {
   alert_sender_.reset();
-  if (!options.enabled || options.webhook.empty()) return;
+  if (options.webhook.empty()) return;
   auto sender =
       AlertSender::start(workers_[0], resolver_, trending_, *alerts_, options, workers_.size());
   if (!sender) return log::error("server", "alerts: {}", sender.error().message);

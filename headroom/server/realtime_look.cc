@@ -18,6 +18,7 @@ using realtime::Sight;
 
 constexpr Duration kStreamLife = std::chrono::minutes(15);
 constexpr Duration kTurn = 100ms;
+constexpr Duration kAskAgain = 1s;
 constexpr Duration kBeat = 10s;  // a line to a client that may have gone
 constexpr std::size_t kShownInTurn = 10;
 constexpr std::size_t kMostChannels = 1000;
@@ -80,10 +81,17 @@ void append_skipped(std::string& out, std::uint64_t skipped) {
   out += "\n\n";
 }
 
-net::Task<> tell(http::Exchange& x, Look& look) {
+// Until who looks may no longer: asked each second.
+net::Task<> tell(http::Exchange& x, const Call& call, Look& look) {
   std::string piece = "retry: 2000\n\n:\n\n";
   const TimePoint end = Clock::now() + kStreamLife;
+  TimePoint ask_again = Clock::now() + kAskAgain;
+  TimePoint beat = Clock::now() + kBeat;
   while (Clock::now() < end) {
+    if (Clock::now() >= ask_again) {
+      if (!call.still_allowed()) break;
+      ask_again = Clock::now() + kAskAgain;
+    }
     if (!piece.empty()) {
       auto sent = co_await x.send(piece, http::Exchange::Last::no);
       if (!sent) co_return;
@@ -91,11 +99,12 @@ net::Task<> tell(http::Exchange& x, Look& look) {
       auto slept = co_await net::sleep(x.group(), kTurn);
       if (!slept) break;
     }
-    auto come = co_await look.wait(Clock::now() + kBeat);
+    auto come = co_await look.wait(ask_again);
     if (!come && come.error().code != Errc::timeout) break;
     append_skipped(piece, look.skipped());
     for (const Sight& sight : look.take(kShownInTurn)) append_event(piece, sight);
-    if (piece.empty() && !come) piece = ":\n\n";
+    if (piece.empty() && Clock::now() >= beat) piece = ":\n\n";
+    if (!piece.empty()) beat = Clock::now() + kBeat;
   }
   (void)co_await x.send("", http::Exchange::Last::yes);
 }
@@ -116,7 +125,7 @@ net::Task<Reply> watch(const Sources& sources, http::Exchange& x, const Call& ca
   x.head() +=
       "Content-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Content-Type-Options: "
       "nosniff\r\nX-Accel-Buffering: no\r\n";
-  co_await tell(x, *look);
+  co_await tell(x, call, *look);
   co_return Reply{};
 }
 

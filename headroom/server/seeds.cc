@@ -5,6 +5,7 @@
 #include <array>
 
 #include "headroom/config/values.h"
+#include "headroom/json/json.h"
 #include "headroom/json/writer.h"
 #include "headroom/monitor/process.h"
 #include "headroom/server/database_api.h"
@@ -340,6 +341,19 @@ Reply fastnext_deep(const Sources& sources) {
   return json_reply(std::move(body), state == State::failed ? 503 : 200);
 }
 
+// What the whole internet may know of a health path's answer.
+Reply status_alone(const Reply& whole) {
+  const auto document = json::parse(whole.body);
+  const auto status = document ? document->root().find("status") : std::nullopt;
+  std::string body;
+  json::Writer out(body);
+  out.begin_object()
+      .field("status", status ? status->string().value_or("") : "")
+      .field("timestamp", utc_now())
+      .end_object();
+  return json_reply(std::move(body), whole.status);
+}
+
 // --- paths whose engine has no room yet ---
 
 constexpr std::array<std::string_view, 3> kAbsent{
@@ -385,13 +399,16 @@ const std::vector<SeedRow>& seed_rows() {
 
 void add_seed_endpoints(Api& api, const Sources& sources) {
   for (const SeedRow& row : seed_rows()) {
-    api.add({.path = row.path,
-             .role = row.role,
-             .run = row.run,
-             .tag = "seeds",
-             .summary = row.summary,
-             .place = Place::admin_and_edge,
-             .answer = [&](const Call&) { return row.answer(sources); }});
+    Endpoint made{.path = row.path,
+                  .role = row.role,
+                  .run = row.run,
+                  .tag = "seeds",
+                  .summary = row.summary,
+                  .place = Place::admin_and_edge,
+                  .answer = [&](const Call&) { return row.answer(sources); }};
+    if (row.role == Role::none)
+      made.for_strangers = [&](const Call&) { return status_alone(row.answer(sources)); };
+    api.add(std::move(made));
   }
   for (const std::string_view path : kAbsent) {
     api.add({.method = Method::post,

@@ -75,13 +75,10 @@ Result<std::string> token_of(const TopFlags& flags) {
 Result<std::optional<json::Document>> part(AdminClient& client, const std::string& path) {
   auto answer = client.get(path);
   if (!answer) return pass(answer);
-  if (answer->status == 401)
+  if (answer->status == 401 || answer->status == 429)  // 429: bad, as many before it
     return fail(Errc::unauthorized, fmt::format("the token is not accepted: {}", kTokenAdvice));
   if (answer->status == 403)
     return fail(Errc::unauthorized, "the token's role may not read the overview");
-  if (answer->status == 429)
-    return fail(Errc::unauthorized,
-                "too many wrong tokens came from this address; wait 15 minutes");
   if (answer->status == 404) return std::optional<json::Document>();
   if (answer->status != 200)
     return fail(Errc::unavailable, fmt::format("{} answered {}", path, answer->status));

@@ -179,18 +179,27 @@ class Page {
     }
   }
 
+  // Of the last minute, as the advice below them is; without trends of all the time since the start.
   void requests() {
-    const auto all = at(now_.overview, "requests");
-    const double errors = number(all, "error_rate");
-    add(errors >= 1 ? Mood::warning : Mood::plain,
-        fmt::format("requests  {}/s  in flight {}  connections {}  errors {:.2f} %",
-                    count(number(all, "per_second")), count(number(all, "in_flight")),
-                    count(number(now_.overview, "connections")), errors));
-    const auto latency = at(all, "latency_ms");
+    const auto ever = at(now_.overview, "requests");
+    const auto minute = at(now_.now, "last_minute.requests");
+    const bool recent = has_number(minute, "total");
+    const bool any = !recent || number(minute, "total") > 0;
+    const auto figures = recent ? minute : ever;
+    const std::string_view since = recent ? "" : " since the start";
+    const double errors = number(figures, "error_rate");
+    add(any && errors >= 1 ? Mood::warning : Mood::plain,
+        fmt::format("requests  {}/s  in flight {}  connections {}  errors {}",
+                    count(number(ever, "per_second")), count(number(ever, "in_flight")),
+                    count(number(now_.overview, "connections")),
+                    any ? fmt::format("{:.2f} %{}", errors, since) : "-"));
+    const auto latency = at(figures, "latency_ms");
     add(Mood::plain,
-        fmt::format("latency   mean {:.1f} ms  p50 {:.1f}  p90 {:.1f}  p95 {:.1f}  p99 {:.1f}",
-                    number(latency, "mean"), number(latency, "p50"), number(latency, "p90"),
-                    number(latency, "p95"), number(latency, "p99")));
+        any ? fmt::format(
+                  "latency   mean {:.1f} ms  p50 {:.1f}  p90 {:.1f}  p95 {:.1f}  p99 {:.1f}{}",
+                  number(latency, "mean"), number(latency, "p50"), number(latency, "p90"),
+                  number(latency, "p95"), number(latency, "p99"), since)
+            : "latency   -");
     if (const std::string why = words(now_.now, "explanations.latency"); !why.empty())
       add(Mood::plain, fmt::format("          {}", why));
   }

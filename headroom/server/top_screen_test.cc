@@ -50,9 +50,24 @@ TEST(TopScreen, NumbersAreShortAndWhatIsNotWellComesFirst) {
             "headroom 0.1.0  127.0.0.1:9090  serving, degraded  up 1 d 2 h  2 workers");
   EXPECT_EQ(lines[0].mood, Mood::warning);
   EXPECT_EQ(lines[1].text, "  tokens degraded: the disk?is full?[31m");
-  EXPECT_EQ(lines[3].text, "requests  12.3k/s  in flight 3  connections 1.0M  errors 1.50 %");
+  EXPECT_EQ(lines[3].text,
+            "requests  12.3k/s  in flight 3  connections 1.0M  errors 1.50 % since the start");
   EXPECT_EQ(lines[5].text, "process   cpu 0 %  memory 1.0 GiB  threads 9  descriptors 900 of 1.0k");
   EXPECT_EQ(lines[5].mood, Mood::warning);
+}
+
+TEST(TopScreen, FiguresAreOfTheLastMinuteAndNoneWhereNothingHasEnded) {
+  TopSample now = sample(R"({"routes":[]})");
+  now.now = parsed(
+      R"({"last_minute":{"requests":{"total":60,"error_rate":0.5,"latency_ms":{"mean":7,"p50":6,"p90":8,"p95":9,"p99":10}}}})");
+  std::string text = text_of(top_lines(now, nullptr, "127.0.0.1:9090", 120));
+  EXPECT_NE(
+      text.find("errors 0.50 %\nlatency   mean 7.0 ms  p50 6.0  p90 8.0  p95 9.0  p99 10.0\n"),
+      std::string::npos)
+      << text;
+  now.now = parsed(R"({"last_minute":{"requests":{"total":0,"error_rate":0,"latency_ms":{}}}})");
+  text = text_of(top_lines(now, nullptr, "127.0.0.1:9090", 120));
+  EXPECT_NE(text.find("errors -\nlatency   -\n"), std::string::npos) << text;
 }
 
 TEST(TopScreen, WhatGivesOutFirstAndWhatFiresStandAboveTheRest) {

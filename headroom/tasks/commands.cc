@@ -138,8 +138,10 @@ net::Task<> Session::push(std::string_view text) {
     refuse(job.error());
     co_return;
   }
+  Pushing pushing(shared_.engine.spans(), *job, Clock::now());
   auto change = [&job](Board& board, const Now& now) { return board.offer(*job, now); };
   const Result<> done = co_await shared_.engine.write(worker_, std::move(change));
+  pushing.ended(done.has_value(), Clock::now());
   accept_or_refuse(done);
 }
 
@@ -161,6 +163,11 @@ net::Task<> Session::push_many(std::string_view text) {
     }
   }
   const std::size_t unread = refusals.size();
+  std::vector<Pushing> traced;
+  for (const Job& job : jobs) {
+    if (Pushing each(shared_.engine.spans(), job, Clock::now()); each)
+      traced.push_back(std::move(each));
+  }
   auto change = [&](Board& board, const Now& now) -> Result<> {
     refusals.resize(unread);  // it may be run again
     for (Job& job : jobs) {
@@ -171,6 +178,11 @@ net::Task<> Session::push_many(std::string_view text) {
     return {};
   };
   const Result<> done = co_await shared_.engine.write(worker_, std::move(change));
+  for (Pushing& each : traced) {
+    const bool refused = std::ranges::any_of(
+        refusals, [&](const auto& refusal) { return refusal.first == each.jid(); });
+    each.ended(done && !refused, Clock::now());
+  }
   if (!done) {
     refuse(done.error());
     co_return;

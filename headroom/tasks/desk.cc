@@ -25,11 +25,13 @@ JobView view_of(Board::Whereabouts found) {
 
 }  // namespace
 
-Enqueueing::Enqueueing(const std::vector<std::string>& texts, Bytes limit) {
+Enqueueing::Enqueueing(const std::vector<std::string>& texts, Bytes limit, link::Spans* spans) {
+  const TimePoint began = Clock::now();
   done_.jids.resize(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
     auto job = read_job(with_jid(texts[i], text::random_hex(12)), wall_now(), {.bytes = limit});
     if (job) {
+      if (Pushing pushing(spans, *job, began); pushing) traced_.emplace_back(i, std::move(pushing));
       jobs_.emplace_back(i, std::move(*job));
     } else {
       done_.refusals.emplace_back(i, job.error());
@@ -50,6 +52,11 @@ Result<> Enqueueing::write(Board& board, const Now& now) {
   return {};
 }
 
+void Enqueueing::ended(bool written) {
+  for (auto& [index, pushing] : traced_)
+    pushing.ended(written && !done_.jids[index].empty(), Clock::now());
+}
+
 template <class F>
 net::Task<Result<>> Desk::look(F look) {
   Engine::Look asked = std::move(look);
@@ -57,9 +64,10 @@ net::Task<Result<>> Desk::look(F look) {
 }
 
 net::Task<Result<Enqueued>> Desk::enqueue(const std::vector<std::string>& texts) {
-  Enqueueing jobs(texts, engine_.job_limit());
+  Enqueueing jobs(texts, engine_.job_limit(), engine_.spans());
   auto change = [&jobs](Board& board, const Now& now) { return jobs.write(board, now); };
   Result<> written = co_await engine_.write(worker_, std::move(change));
+  jobs.ended(written.has_value());
   if (!written) co_return pass(written);
   co_return jobs.done();
 }

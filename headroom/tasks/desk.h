@@ -38,13 +38,17 @@ struct Enqueued {
 // Jobs as texts, to be written as one change: all, or those that can be. It must stay where it is until that change is answered.
 class Enqueueing {
  public:
-  Enqueueing(const std::vector<std::string>& texts, Bytes limit);
+  // `spans`: where those of traced jobs go; may be null.
+  Enqueueing(const std::vector<std::string>& texts, Bytes limit, link::Spans* spans);
   [[nodiscard]] Result<> write(Board& board, const Now& now);
+  // The change is on disk, or is not.
+  void ended(bool written);
   [[nodiscard]] const Enqueued& done() const { return done_; }
 
  private:
   Enqueued done_;
   std::vector<std::pair<std::size_t, Job>> jobs_;
+  std::vector<std::pair<std::size_t, Pushing>> traced_;
   std::size_t unread_ = 0;
 };
 

@@ -87,6 +87,8 @@ class Engine {
   [[nodiscard]] bool ends() const { return no_waiting_; }
   // As the board was at most a second ago.
   [[nodiscard]] BoardStatus last_status() const;
+  // Where spans of traced jobs go; null: nowhere.
+  [[nodiscard]] link::Spans* spans() const { return traced_.spans(); }
   [[nodiscard]] metrics::HistogramValues run_times() const { return run_time_.values(); }
   [[nodiscard]] metrics::HistogramValues wait_times() const { return wait_time_.values(); }
   // Why the store cannot be written to now, if so.

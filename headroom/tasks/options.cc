@@ -65,7 +65,8 @@ Section<PushOptions> push_section() {
   Section<PushOptions> s(
       "push", "A queue whose jobs are POSTed to a URL instead of being fetched; 2xx acknowledges.");
   s.required("queue", &PushOptions::queue, Reload::restart, "The queue.");
-  s.required("url", &PushOptions::url, Reload::restart, "Where to: https://app.example/jobs.");
+  s.secret("url", &PushOptions::url, "", Reload::restart,
+           "Where to: https://app.example/jobs. Required.");
   s.secret("secret", &PushOptions::secret, "", Reload::restart,
            "Signs each request (Headroom-Signature: HMAC-SHA256); empty: none is signed.");
   s.setting("at_once", &PushOptions::at_once, "10", Reload::restart, "Requests at once.",

@@ -60,7 +60,7 @@ Result<IpAddress> address_of(const net::Endpoint& endpoint) {
 Result<PushUrl> parse_push_url(const std::string& text) {
   const auto parsed = boost::urls::parse_uri(text);
   const auto wrong = [&](std::string_view why) {
-    return fail(Errc::invalid, fmt::format("'{}' {}; expected https://host/path", text, why));
+    return fail(Errc::invalid, fmt::format("the url {}; expected https://host/path", why));
   };
   if (!parsed) return wrong("is no URL");
   if (parsed->scheme() != "https" && parsed->scheme() != "http")
