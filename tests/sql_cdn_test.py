@@ -88,13 +88,15 @@ class Tables(Fronted):
         first = self.psql("UPDATE posts SET title = 'old' WHERE id = 1 RETURNING title")
         self.assertEqual(first, "old")
         eventually(lambda: self.get("/posts").body == b"old")
+        eventually(lambda: self.purged() and self.status(self.server)["waiting"] == 0, what="the first write has been told")
+        self.calls.clear()
         wrote = threading.Event()
 
         def between(target):
             if target == "/posts?slow" and not wrote.is_set():
                 wrote.set()
                 self.psql("UPDATE posts SET title = 'new' WHERE id = 1")
-                eventually(lambda: self.purged(), what="the write has been told")
+                eventually(lambda: self.purged(), what="the second has been told")
 
         self.between = between
         self.assertEqual(self.get("/posts").body, b"old")
