@@ -329,10 +329,10 @@ secret = "{SECRET}"
     def ask(self, server, name, source="127.0.0.1"):
         return self.asking(server, name, source)()
 
-    def asking(self, server, name, source):
+    def asking(self, server, name, source, more=""):
         """Asks; its result gives the answer."""
         connection = http.client.HTTPConnection(*server.edge, timeout=30, source_address=(source, 0))
-        connection.request("POST", "/ask", f"socket_id=1.1&channel_name=private-{name}", {"Content-Type": "application/x-www-form-urlencoded"})
+        connection.request("POST", "/ask", f"socket_id=1.1&channel_name=private-{name}{more}", {"Content-Type": "application/x-www-form-urlencoded"})
 
         def answer():
             got = connection.getresponse()
@@ -368,6 +368,23 @@ secret = "{SECRET}"
             self.assertEqual([each.result()[0] for each in [*held, other]], [403] * 13)
         self.assertEqual((len(most), max(most)), (12, 3))
         self.assertEqual(self.ask(server, "later")[0], 403)
+
+    def test_what_has_other_fields_waits_its_turn_too(self):
+        server = self.begin(self.ASK.rstrip() + '\npath = "/ask"\nquestions_per_address = 2\ntimeout = "30s"\n')
+        lock, at_once, most = threading.Lock(), [], []
+
+        def say(fields):
+            with lock:
+                at_once.append(1)
+                most.append(len(at_once))
+            time.sleep(0.05)
+            with lock:
+                at_once.pop()
+            return 200, {}
+        self.app_server.say = say
+        asked = [self.asking(server, i, "127.0.0.1", "&csrf=1") for i in range(20)]
+        self.assertEqual([each()[0] for each in asked], [200] * 20)
+        self.assertEqual((len(most), max(most)), (20, 2))
 
     def test_who_waits_too_long_for_a_turn_is_told_to_come_back(self):
         server = self.begin(self.ASK.rstrip() + '\npath = "/ask"\nquestions_per_address = 1\ntimeout = "1s"\n')

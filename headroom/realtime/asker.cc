@@ -265,16 +265,49 @@ void Asker::settle(const std::string& key, const Result<Answer>& answer, Duratio
   }
 }
 
+net::Task<Result<>> Asker::own_turn(net::TaskGroup& group, std::uint64_t address,
+                                    const AuthorizationOptions& options) {
+  struct Told {
+    bool granted = false;
+    net::Event* done = nullptr;  // null: nobody waits any more
+  };
+  net::Event done(group);
+  auto told = std::make_shared<Told>();  // of this worker
+  told->done = &done;
+  auto tell = [this, told, address](bool granted) {
+    worker_.post([this, told, address, granted] {
+      if (told->done == nullptr) return granted ? end_turn(address) : void();
+      told->granted = granted;
+      told->done->set();
+    });
+  };
+  shards_.post(address % shards_.size(), [address, tell, most = options.questions_per_address,
+                                          patience = options.timeout](Shard& shard) {
+    shard.turns.take(address, most, Clock::now(), patience, tell);
+  });
+  auto waited = co_await done.wait();
+  told->done = nullptr;
+  if (!waited && told->granted) end_turn(address);
+  if (!waited) co_return pass(waited);
+  if (told->granted) co_return Result<>{};
+  refused_.add();
+  co_return too_many();
+}
+
 net::Task<Result<Answer>> Asker::pass_on(net::TaskGroup& group,
                                          std::shared_ptr<const Settings> settings,
                                          Credentials credentials, std::string content_type,
-                                         std::string body) {
+                                         std::string body, IpAddress from) {
+  const std::uint64_t address = limit::Connections::key_of(from);
+  auto turn = co_await own_turn(group, address, settings->options.authorization);
+  if (!turn) co_return pass(turn);
   http::Call what{.to = *settings->authorization};
   what.fields = std::move(credentials);
   if (!content_type.empty()) what.fields.emplace_back("Content-Type", std::move(content_type));
   what.body = std::move(body);
   what.timeout = settings->options.authorization.timeout;
   auto said = co_await http::call(group, resolver_, settings->tls.get(), what);
+  end_turn(address);
   if (!said) co_return pass(said);
   if (!said->whole) co_return fail(Errc::unavailable, "the app's answer is cut or too large");
   Answer answer;

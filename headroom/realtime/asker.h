@@ -78,11 +78,11 @@ class Asker {
   [[nodiscard]] static net::Task<Result<std::vector<Result<Answer>>>> ask_all(
       Shards& shards, net::TaskGroup& group, std::shared_ptr<const Settings> settings,
       std::vector<Question> questions);
-  // Anything else that a client asks there: to the app, and back. On the group's worker.
+  // Anything else that a client asks there: to the app, and back, in the turn of its address. On the group's worker.
   [[nodiscard]] net::Task<Result<Answer>> pass_on(net::TaskGroup& group,
                                                   std::shared_ptr<const Settings> settings,
                                                   Credentials credentials, std::string content_type,
-                                                  std::string body);
+                                                  std::string body, IpAddress from);
   void upkeep(TimePoint now);
   [[nodiscard]] net::TaskGroup& tasks() { return tasks_; }
 
@@ -109,6 +109,9 @@ class Asker {
   void take_turn(const std::string& key, std::uint64_t number, std::uint64_t address);
   void miss_turn(const std::string& key, std::uint64_t number, std::uint64_t address);
   void end_turn(std::uint64_t address);
+  // Until an address has its turn, which end_turn() ends. Errc::overloaded, cancelled.
+  [[nodiscard]] net::Task<Result<>> own_turn(net::TaskGroup& group, std::uint64_t address,
+                                             const AuthorizationOptions& options);
   void settle(const std::string& key, const Result<Answer>& answer, Duration remember);
   [[nodiscard]] net::Task<> call(std::string key, std::uint64_t address,
                                  std::shared_ptr<const Settings> settings, Question question);

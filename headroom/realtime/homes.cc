@@ -52,7 +52,7 @@ void Homes::join(const std::string& key, const std::string& app, const std::stri
                  Listener from) {
   const bool is_new = find(key) == nullptr;
   Home& h = home(key, app, name);
-  if (is_new && leader_ != nullptr) {
+  if (is_new && leader_ != nullptr && leader_->tells_places()) {
     h.awaiting = std::make_unique<std::vector<std::move_only_function<void()>>>();
     leader_->ask_place(app, name);
   }
