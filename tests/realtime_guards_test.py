@@ -327,12 +327,19 @@ secret = "{SECRET}"
         self.assertEqual(answer.status, 401, answer.text())
 
     def ask(self, server, name, source="127.0.0.1"):
+        return self.asking(server, name, source)()
+
+    def asking(self, server, name, source, more=""):
+        """Asks; its result gives the answer."""
         connection = http.client.HTTPConnection(*server.edge, timeout=30, source_address=(source, 0))
-        connection.request("POST", "/ask", f"socket_id=1.1&channel_name=private-{name}", {"Content-Type": "application/x-www-form-urlencoded"})
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        return answer.status, answer.headers.get("Retry-After"), text
+        connection.request("POST", "/ask", f"socket_id=1.1&channel_name=private-{name}{more}", {"Content-Type": "application/x-www-form-urlencoded"})
+
+        def answer():
+            got = connection.getresponse()
+            text = got.read().decode()
+            connection.close()
+            return got.status, got.headers.get("Retry-After"), text
+        return answer
 
     def test_the_others_of_an_address_wait_their_turn_and_all_are_answered(self):
         server = self.begin(self.ASK.rstrip() + '\npath = "/ask"\nquestions_per_address = 3\ntimeout = "30s"\n', set={"server.workers": 3})
@@ -362,6 +369,23 @@ secret = "{SECRET}"
         self.assertEqual((len(most), max(most)), (12, 3))
         self.assertEqual(self.ask(server, "later")[0], 403)
 
+    def test_what_has_other_fields_waits_its_turn_too(self):
+        server = self.begin(self.ASK.rstrip() + '\npath = "/ask"\nquestions_per_address = 2\ntimeout = "30s"\n')
+        lock, at_once, most = threading.Lock(), [], []
+
+        def say(fields):
+            with lock:
+                at_once.append(1)
+                most.append(len(at_once))
+            time.sleep(0.05)
+            with lock:
+                at_once.pop()
+            return 200, {}
+        self.app_server.say = say
+        asked = [self.asking(server, i, "127.0.0.1", "&csrf=1") for i in range(20)]
+        self.assertEqual([each()[0] for each in asked], [200] * 20)
+        self.assertEqual((len(most), max(most)), (20, 2))
+
     def test_who_waits_too_long_for_a_turn_is_told_to_come_back(self):
         server = self.begin(self.ASK.rstrip() + '\npath = "/ask"\nquestions_per_address = 1\ntimeout = "1s"\n')
         go = threading.Event()
@@ -378,8 +402,52 @@ secret = "{SECRET}"
         self.assertEqual(metric(server, "headroom_realtime_questions_total", outcome="refused"), overloaded)
         poll = request(server.edge, "GET", "/_headroom/realtime/poll?channels=room", timeout=30)
         self.assertEqual((poll.status, poll.field("Retry-After")), (503, "1"))  # no answer is not a no
+        self.assertIn("'room'", poll.text())
         go.set()
         self.assertEqual(self.ask(server, "later")[0], 403)  # and it recovers
+
+    def test_who_asks_the_same_waits_in_no_other_addresss_line(self):
+        server = self.begin(self.ASK.rstrip() + '\npath = "/ask"\nquestions_per_address = 1\ntimeout = "20s"\n', set={"server.workers": 1})
+        busy, go = threading.Semaphore(0), threading.Event()
+
+        def say(fields):
+            if fields["channel_name"] == "private-junk":
+                busy.release()
+                go.wait(30)
+            return 403, {}
+        self.app_server.say = say
+        junk = self.asking(server, "junk", "127.0.0.2")
+        self.assertTrue(busy.acquire(timeout=20))
+        first = self.asking(server, "news", "127.0.0.2")  # waits behind its own
+        self.assertEqual(request(server.edge, "GET", "/").status, 200)  # the worker has come to it
+        self.assertEqual(self.ask(server, "news", "127.0.0.3")[0], 403)
+        self.assertEqual(first()[0], 403)  # the same answer
+        go.set()
+        self.assertEqual(junk()[0], 403)
+
+    def test_a_server_that_stops_while_many_wait_their_turn_ends_well(self):
+        server = self.begin(self.ASK.rstrip() + '\nquestions_per_address = 1\ntimeout = "60s"\n', set={"server.workers": 2, "realtime.drain": "100ms"})
+        asked, go = threading.Event(), threading.Event()
+
+        def say(fields):
+            asked.set()
+            go.wait(60)
+            return 403, {}
+        self.app_server.say = say
+        self.addCleanup(go.set)
+
+        async def use():
+            sockets = [self.socket(server) for _ in range(50)]
+            for i, each in enumerate(sockets):
+                socket = await each.__aenter__()
+                for k in range(4):
+                    await socket.send(json.dumps({"type": "subscribe", "channel": f"room-{i}-{k}"}))
+                await socket.send('{"type": "ping"}')
+                while json.loads(await asyncio.wait_for(socket.recv(), 20))["type"] != "pong":
+                    pass
+            self.assertTrue(await self.away(lambda: asked.wait(20)))
+            self.assertEqual(await self.away(lambda: server.stop(60)), 0)
+        self.play(use())
 
     def test_everybody_behind_one_address_is_let_in(self):
         server = self.begin(self.ASK.rstrip() + "\nquestions_per_address = 4\n" + self.JWT, set={"server.workers": 2})

@@ -107,6 +107,10 @@ class Channels(HubScenario):
                 self.assertIsNone(await a.silence())
                 users = json.loads(call(server, "GET", "channels/presence-room/users").text())
                 self.assertEqual(users, {"users": [{"id": "7"}, {"id": "ann"}]})
+                for other in (9007199254740993.0, 1.5, 99999999999999999999):  # another's, once read
+                    async with self.connect(server) as again:
+                        await again.subscribe("presence-room", {"user_id": other}, wait=False)
+                        await again.event("pusher:subscription_error")
                 await b.send("pusher:unsubscribe", {"channel": "presence-room"})
                 removed = await a.event("pusher_internal:member_removed")
                 self.assertEqual(json.loads(removed["data"]), {"user_id": "7"})

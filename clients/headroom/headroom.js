@@ -139,7 +139,7 @@ export class Headroom {
     }
     const channel = this.channels.get(message.channel)
     if (!channel) return
-    if (message.type === 'error' && channel.asked && /^(over|unav|time)/.test(message.code)) {
+    if (message.type === 'error' && this.socket && channel.asked && /^(over|unav|time)/.test(message.code)) {
       const run = this.run // not the app's no
       setTimeout(() => this.run === run && this.channels.get(message.channel) === channel && this.ask(message.channel), this.wait(channel.asked))
     }

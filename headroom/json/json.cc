@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <boost/container/small_vector.hpp>
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
@@ -31,7 +33,7 @@ class Builder {
   static constexpr std::size_t max_key_size = static_cast<std::size_t>(-1);
   static constexpr std::size_t max_string_size = static_cast<std::size_t>(-1);
 
-  Builder() { stack_.reset(); }
+  Builder() : stack_({}, memory_.data(), memory_.size()) { stack_.reset(); }
   bj::value release() { return stack_.release(); }
   [[nodiscard]] const std::optional<std::string>& repeated_key() const { return repeated_key_; }
 
@@ -59,7 +61,7 @@ class Builder {
   bool on_key(bj::string_view part, std::size_t, bj::error_code& error) {
     key_.append(part.data(), part.size());
     stack_.push_key(part);
-    if (!keys_.insert(hash64(key_, open_objects_.back())).second) {
+    if (!is_new(hash64(key_, open_objects_.back()))) {
       repeated_key_ = key_;
       error = bj::error::syntax;
       return false;
@@ -100,12 +102,27 @@ class Builder {
   bool on_comment(bj::string_view, bj::error_code&) { return true; }
 
  private:
+  // Most texts have few names: those take no memory.
+  bool is_new(std::uint64_t key) {
+    if (few_ < first_.size()) {
+      const auto end = first_.begin() + static_cast<std::ptrdiff_t>(few_);
+      if (std::find(first_.begin(), end, key) != end) return false;
+      first_[few_++] = key;
+      return true;
+    }
+    return std::ranges::find(first_, key) == first_.end() && keys_.insert(key).second;
+  }
+
+  std::array<unsigned char, 1024> memory_;
   bj::value_stack stack_;
   std::string key_;
   std::optional<std::string> repeated_key_;
   std::uint64_t objects_ = 0;
-  std::vector<std::uint64_t> open_objects_;
-  std::unordered_set<std::uint64_t> keys_;  // hash of each name, seeded with its object's number
+  boost::container::small_vector<std::uint64_t, 16> open_objects_;
+  // The hash of each name, seeded with its object's number.
+  std::array<std::uint64_t, 16> first_;
+  std::size_t few_ = 0;
+  std::unordered_set<std::uint64_t> keys_;  // beyond those
 };
 
 std::string place_of(std::string_view text, std::size_t at) {

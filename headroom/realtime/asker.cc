@@ -156,27 +156,30 @@ void Asker::take(const std::string& key, Waiting who) {
     refused_.add();
     return who.tell(too_many());
   }
-  if (const auto at = asked_.find(key); at != asked_.end()) {
+  Asked& asked = asked_[key];
+  if (asked.waiting.empty()) {
+    asked.number = ++numbers_;
+  } else {
     spared_.add();
-    ++waiting_;
-    at->second.waiting.push_back(std::move(who));
-    return;
   }
   ++waiting_;
-  Asked& asked = asked_[key];
   asked.waiting.push_back(std::move(who));
-  await_turn(key, asked.waiting.front());
+  if (!asked.begun) await_turn(key, asked, asked.waiting.back());
 }
 
 // At the worker that has the address.
-void Asker::await_turn(const std::string& key, const Waiting& who) {
+void Asker::await_turn(const std::string& key, Asked& asked, const Waiting& who) {
   const AuthorizationOptions& options = who.settings->options.authorization;
   const std::uint64_t address = limit::Connections::key_of(who.question.from);
-  shards_.post(address % shards_.size(), [this, key, address, most = options.questions_per_address,
-                                          patience = options.timeout](Shard& shard) {
-    shard.turns.take(address, most, Clock::now(), patience, [this, key, address](bool granted) {
-      worker_.post([this, key, address, granted] { begin(key, address, granted); });
+  if (!asked.addresses.insert(address).second) return;
+  auto tell = [this, key, number = asked.number, address](bool granted) {
+    worker_.post([this, key, number, address, granted] {
+      granted ? take_turn(key, number, address) : miss_turn(key, number, address);
     });
+  };
+  shards_.post(address % shards_.size(), [address, tell, most = options.questions_per_address,
+                                          patience = options.timeout](Shard& shard) {
+    shard.turns.take(address, most, Clock::now(), patience, tell);
   });
 }
 
@@ -185,19 +188,41 @@ void Asker::end_turn(std::uint64_t address) {
                [address](Shard& shard) { shard.turns.end(address, Clock::now()); });
 }
 
-void Asker::begin(const std::string& key, std::uint64_t address, bool granted) {
-  if (!granted) {
-    refused_.add();
-    return settle(key, too_many(), Duration::zero());
-  }
+void Asker::take_turn(const std::string& key, std::uint64_t number, std::uint64_t address) {
+  const auto at = asked_.find(key);
+  const bool wanted = at != asked_.end() && at->second.number == number && !at->second.begun;
+  if (!wanted) return end_turn(address);  // another address had its turn before
+  Asked& asked = at->second;
+  asked.begun = true;
+  const auto own = std::ranges::find_if(asked.waiting, [address](const Waiting& each) {
+    return limit::Connections::key_of(each.question.from) == address;
+  });
+  std::swap(asked.waiting.front(), *own);
+  const Waiting& first = asked.waiting.front();
   // It may be answered before spawn() returns.
-  const Waiting& first = asked_.at(key).waiting.front();
   if (tasks_.spawn([this, key, address, settings = first.settings, question = first.question] {
         return call(key, address, settings, question);
       }))
     return;
   end_turn(address);
   settle(key, fail(Errc::cancelled, "the server stops"), Duration::zero());
+}
+
+void Asker::miss_turn(const std::string& key, std::uint64_t number, std::uint64_t address) {
+  const auto at = asked_.find(key);
+  if (at == asked_.end() || at->second.number != number || at->second.begun) return;
+  std::vector<Waiting>& waiting = at->second.waiting;
+  const auto late = std::partition(waiting.begin(), waiting.end(), [address](const Waiting& each) {
+    return limit::Connections::key_of(each.question.from) != address;
+  });
+  for (auto each = late; each != waiting.end(); ++each) {
+    refused_.add();
+    --waiting_;
+    each->tell(too_many());
+  }
+  waiting.erase(late, waiting.end());
+  at->second.addresses.erase(address);
+  if (waiting.empty()) asked_.erase(at);
 }
 
 net::Task<> Asker::call(std::string key, std::uint64_t address,
@@ -240,16 +265,49 @@ void Asker::settle(const std::string& key, const Result<Answer>& answer, Duratio
   }
 }
 
+net::Task<Result<>> Asker::own_turn(net::TaskGroup& group, std::uint64_t address,
+                                    const AuthorizationOptions& options) {
+  struct Told {
+    bool granted = false;
+    net::Event* done = nullptr;  // null: nobody waits any more
+  };
+  net::Event done(group);
+  auto told = std::make_shared<Told>();  // of this worker
+  told->done = &done;
+  auto tell = [this, told, address](bool granted) {
+    worker_.post([this, told, address, granted] {
+      if (told->done == nullptr) return granted ? end_turn(address) : void();
+      told->granted = granted;
+      told->done->set();
+    });
+  };
+  shards_.post(address % shards_.size(), [address, tell, most = options.questions_per_address,
+                                          patience = options.timeout](Shard& shard) {
+    shard.turns.take(address, most, Clock::now(), patience, tell);
+  });
+  auto waited = co_await done.wait();
+  told->done = nullptr;
+  if (!waited && told->granted) end_turn(address);
+  if (!waited) co_return pass(waited);
+  if (told->granted) co_return Result<>{};
+  refused_.add();
+  co_return too_many();
+}
+
 net::Task<Result<Answer>> Asker::pass_on(net::TaskGroup& group,
                                          std::shared_ptr<const Settings> settings,
                                          Credentials credentials, std::string content_type,
-                                         std::string body) {
+                                         std::string body, IpAddress from) {
+  const std::uint64_t address = limit::Connections::key_of(from);
+  auto turn = co_await own_turn(group, address, settings->options.authorization);
+  if (!turn) co_return pass(turn);
   http::Call what{.to = *settings->authorization};
   what.fields = std::move(credentials);
   if (!content_type.empty()) what.fields.emplace_back("Content-Type", std::move(content_type));
   what.body = std::move(body);
   what.timeout = settings->options.authorization.timeout;
   auto said = co_await http::call(group, resolver_, settings->tls.get(), what);
+  end_turn(address);
   if (!said) co_return pass(said);
   if (!said->whole) co_return fail(Errc::unavailable, "the app's answer is cut or too large");
   Answer answer;

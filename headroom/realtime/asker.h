@@ -13,7 +13,8 @@
 // Owns: what is remembered, the questions under way and their connections. Borrows: the resolver, the shards.
 // Worker: one; each worker has an Asker, and a question belongs to the one that its session and channel hash to. ask() is for any worker.
 // Invariants: (1) only a yes is remembered, for `remember` at most, under a hash of all that the client showed and the channel; (2) an answer
-//   that holds more than `auth` and `channel_data` (a shared secret) is the asker's alone; (3) no answer is a no.
+//   that holds more than `auth` and `channel_data` (a shared secret) is the asker's alone; (3) no answer is a no; (4) a
+//   question has its turn when the first of the addresses that ask it has, and those of an address that has waited too long are told so.
 // Limits: kMostRemembered answers; kMostAsked questions under way on all workers, questions_per_address of them of one address: the others wait
 //   their turn (turns.h), `timeout` at most; kMostWaiting who wait, beyond which the answer is Errc::overloaded; `timeout` for the app.
 #pragma once
@@ -21,6 +22,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -76,11 +78,11 @@ class Asker {
   [[nodiscard]] static net::Task<Result<std::vector<Result<Answer>>>> ask_all(
       Shards& shards, net::TaskGroup& group, std::shared_ptr<const Settings> settings,
       std::vector<Question> questions);
-  // Anything else that a client asks there: to the app, and back. On the group's worker.
+  // Anything else that a client asks there: to the app, and back, in the turn of its address. On the group's worker.
   [[nodiscard]] net::Task<Result<Answer>> pass_on(net::TaskGroup& group,
                                                   std::shared_ptr<const Settings> settings,
                                                   Credentials credentials, std::string content_type,
-                                                  std::string body);
+                                                  std::string body, IpAddress from);
   void upkeep(TimePoint now);
   [[nodiscard]] net::TaskGroup& tasks() { return tasks_; }
 
@@ -92,16 +94,24 @@ class Asker {
     std::function<void(Result<Answer>)> tell;
   };
   struct Asked {
-    std::vector<Waiting> waiting;  // the first is whose question is under way, or waits its turn
+    std::vector<Waiting> waiting;  // the first is whose question is under way
+    std::uint64_t number = 0;      // so that a turn for an earlier one is not taken for one to this
+    bool begun = false;
+    std::set<std::uint64_t> addresses;  // that wait their turn for it
   };
   struct Known {
     Answer answer;
     TimePoint until{};
   };
   void take(const std::string& key, Waiting who);
-  void await_turn(const std::string& key, const Waiting& who);
-  void begin(const std::string& key, std::uint64_t address, bool granted);
+  void await_turn(const std::string& key, Asked& asked, const Waiting& who);
+  // The address has its turn for the question of that number, or has waited too long.
+  void take_turn(const std::string& key, std::uint64_t number, std::uint64_t address);
+  void miss_turn(const std::string& key, std::uint64_t number, std::uint64_t address);
   void end_turn(std::uint64_t address);
+  // Until an address has its turn, which end_turn() ends. Errc::overloaded, cancelled.
+  [[nodiscard]] net::Task<Result<>> own_turn(net::TaskGroup& group, std::uint64_t address,
+                                             const AuthorizationOptions& options);
   void settle(const std::string& key, const Result<Answer>& answer, Duration remember);
   [[nodiscard]] net::Task<> call(std::string key, std::uint64_t address,
                                  std::shared_ptr<const Settings> settings, Question question);
@@ -116,6 +126,7 @@ class Asker {
   std::unordered_map<std::string, Known> known_;
   std::map<std::string, Asked> asked_;  // by key
   std::size_t waiting_ = 0;
+  std::uint64_t numbers_ = 0;
   net::TaskGroup tasks_;
 };
 

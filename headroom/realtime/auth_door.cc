@@ -94,13 +94,13 @@ net::Task<> AuthDoor::serve(http::Exchange& exchange) {
     answer = co_await Asker::ask(shards_, exchange.group(), settings, asked->question);
   } else {
     answer = co_await asker.pass_on(exchange.group(), settings, asked->question.credentials,
-                                    asked->content_type, asked->body);
+                                    asked->content_type, asked->body, asked->question.from);
   }
   if (answer && answer->shared && answer->allowed) {
     answer->body = signed_anew(*settings, asked->question, *answer);
     if (answer->body.empty())
       answer = co_await asker.pass_on(exchange.group(), settings, asked->question.credentials,
-                                      asked->content_type, asked->body);
+                                      asked->content_type, asked->body, asked->question.from);
   }
   if (!answer && answer.error().code == Errc::cancelled) {
     exchange.hijack();

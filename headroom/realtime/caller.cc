@@ -48,11 +48,11 @@ std::string name_in(const json::Value& value) {
   if (const auto text = value.string()) return std::string(*text);
   if (value.kind() != json::Kind::number) return {};
   constexpr std::int64_t kExact =
-      1LL << 53U;  // beyond it a number with a fraction or an exponent may be another
+      1LL << 53U;  // from it on a number with a fraction or an exponent may be another
   std::string digits = value.text();
   if (digits.find_first_not_of("-0123456789") == std::string::npos) return digits;
   const auto number = value.integer();
-  return number && std::abs(*number) <= kExact ? std::to_string(*number) : std::string();
+  return number && std::abs(*number) < kExact ? std::to_string(*number) : std::string();
 }
 
 Result<Caller> caller_of(const Settings& settings, std::string_view token, auth::WallTime now) {

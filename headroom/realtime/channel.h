@@ -14,12 +14,14 @@
 #pragma once
 
 #include <array>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "headroom/base/hash.h"
 #include "headroom/realtime/list.h"
 #include "headroom/realtime/log.h"
 #include "headroom/realtime/options.h"
@@ -29,6 +31,14 @@ namespace headroom::realtime {
 class Channel;
 class Outlet;
 class Part;
+
+// By channel_key().
+struct ChannelHash {
+  using is_avalanching = void;
+  std::size_t operator()(std::string_view key) const { return hash64(key); }
+};
+template <class T>
+using ByChannel = boost::unordered_flat_map<std::string, T, ChannelHash>;
 
 // Who a subscriber of a presence channel is.
 struct Member {

@@ -42,6 +42,19 @@ TEST_F(ChannelTest, SubscribersOnAllWorkersGetTheSameInTheSameOrder) {
   for (Ear* each : all) EXPECT_EQ(each->data(20), numbers(0, 20));
 }
 
+TEST_F(ChannelTest, AnExceptionInAWriteEndsThatConnectionAlone) {
+  Ear& ann = ear();
+  Ear& bob = ear();
+  Ear& eve = ear();
+  for (Ear* each : {&ann, &bob, &eve}) each->subscribe("news");
+  bob.throws();
+  publish_numbers("news", 0, 3);
+  EXPECT_EQ(ann.data(3), numbers(0, 3));
+  EXPECT_EQ(eve.data(3), numbers(0, 3));
+  EXPECT_TRUE(bob.was_cut());
+  EXPECT_FALSE(ann.was_cut());
+}
+
 TEST_F(ChannelTest, WhoLeavesGetsNothingMoreAndTheHomeEnds) {
   Ear& ann = ear();
   ann.subscribe("news");

@@ -121,7 +121,7 @@ void Homes::ordered(const std::string& key, RelayLine line) {
   if (line.position.epoch != h.head.epoch) {  // the other has begun a new one
     for (Log& log : h.logs.of) log.begins_after(line.position.offset - 1);
   }
-  put(key, h, std::move(line.what), line.position);
+  put(h, std::move(line.what), line.position);
 }
 
 }  // namespace headroom::realtime

@@ -52,7 +52,7 @@ void Homes::join(const std::string& key, const std::string& app, const std::stri
                  Listener from) {
   const bool is_new = find(key) == nullptr;
   Home& h = home(key, app, name);
-  if (is_new && leader_ != nullptr) {
+  if (is_new && leader_ != nullptr && leader_->tells_places()) {
     h.awaiting = std::make_unique<std::vector<std::move_only_function<void()>>>();
     leader_->ask_place(app, name);
   }
@@ -63,8 +63,8 @@ void Homes::join(const std::string& key, const std::string& app, const std::stri
   std::erase_if(h.listeners, [&](const Listener& each) { return each.worker == from.worker; });
   h.listeners.push_back(from);
   flush(from.worker);
-  shards_.post(from.worker, [key, life = from.life, head = h.head, logs = h.logs, last = h.last](
-                                Shard& shard) { shard.part.joined(key, life, head, logs, last); });
+  shards_.post(from.worker, [life = from.life, head = h.head, logs = h.logs, last = h.last](
+                                Shard& shard) { shard.part.joined(life, head, logs, last); });
 }
 
 void Homes::leave(const std::string& key, Listener from) {
@@ -92,7 +92,7 @@ void Homes::count(const std::string& key, Listener from) {
   }
 }
 
-void Homes::tell_count(const std::string& key, Home& h) {
+void Homes::tell_count(Home& h) {
   h.count_changed = false;
   std::uint64_t sum = 0;
   for (const Listener& each : h.listeners) sum += each.subscriptions;
@@ -103,17 +103,15 @@ void Homes::tell_count(const std::string& key, Home& h) {
     shards_.hooks().note(h.app, count_event(h.name, sum));
   if (!app->second->options.subscription_count) return;
   for (const Listener& each : h.listeners)
-    shards_.post(each.worker, [key, life = each.life, sum](Shard& shard) {
-      shard.part.tell_count(key, life, sum);
-    });
+    shards_.post(each.worker,
+                 [life = each.life, sum](Shard& shard) { shard.part.tell_count(life, sum); });
 }
 
-void Homes::note_change(const std::string& key, Home& h, const Member& member, SocketId socket,
-                        bool joined) {
+void Homes::note_change(Home& h, const Member& member, SocketId socket, bool joined) {
   const std::string_view event =
       joined ? "pusher_internal:member_added" : "pusher_internal:member_removed";
   if (h.roster.size() <= shards_.part(worker_).options().presence_batch && h.changes.empty())
-    return tell_member(key, h, std::string(event), member, joined ? socket : 0);
+    return tell_member(h, std::string(event), member, joined ? socket : 0);
   const auto at = h.changes.find(member.user_id);
   if (at == h.changes.end()) {
     h.changes[member.user_id] = {joined, member, joined ? socket : 0};
@@ -124,9 +122,9 @@ void Homes::note_change(const std::string& key, Home& h, const Member& member, S
   }
 }
 
-void Homes::tell_changes(const std::string& key, Home& h) {
+void Homes::tell_changes(Home& h) {
   for (const auto& [user, change] : std::exchange(h.changes, {}))
-    tell_member(key, h,
+    tell_member(h,
                 change.joined ? "pusher_internal:member_added" : "pusher_internal:member_removed",
                 change.member, change.socket);
 }
@@ -149,7 +147,7 @@ void Homes::publish(const std::string& key, Publication what) {
     if (!keeps) return unheard(std::move(what));
     h = &home(key, what.app, what.channel);
   }
-  append(key, *h, std::move(what));
+  append(*h, std::move(what));
 }
 
 void Homes::unheard(Publication what) {
@@ -165,11 +163,11 @@ void Homes::show(const MessagePtr& message) {
   }
 }
 
-void Homes::append(const std::string& key, Home& h, Publication what) {
-  put(key, h, std::move(what), {h.head.epoch, h.head.offset + 1});
+void Homes::append(Home& h, Publication what) {
+  put(h, std::move(what), {h.head.epoch, h.head.offset + 1});
 }
 
-void Homes::put(const std::string& key, Home& h, Publication what, Position position) {
+void Homes::put(Home& h, Publication what, Position position) {
   h.head = position;
   h.used = Clock::now();
   const Priority priority = what.priority;
@@ -180,29 +178,44 @@ void Homes::put(const std::string& key, Home& h, Publication what, Position posi
   cells_.published[static_cast<std::size_t>(priority)]->add();
   if (is_cache(h.name) && !internal) h.last = message;
   Log& log = h.logs[priority];
-  log.append(message);
-  log.keep(h.rule.history, shards_.part(worker_).options().distance_bytes.count);
+  if (h.rule.history > 0) {
+    log.append(message);
+    log.keep(h.rule.history, shards_.part(worker_).options().distance_bytes.count);
+  } else {
+    log.begins_after(h.head.offset);
+  }
   if (!taps_.empty()) show(message);
-  for (const Listener& listener : h.listeners) queue(listener.worker, key, message);
+  for (const Listener& listener : h.listeners) queue(listener, message);
   if (!internal) shards_.tell_nodes(worker_, *message);
 }
 
-void Homes::queue(std::size_t worker, const std::string& key, const MessagePtr& message) {
+void Homes::queue(const Listener& whom, const MessagePtr& message) {
   queued_.resize(shards_.size());
-  queued_[worker].emplace_back(key, message);
+  queued_[whom.worker].emplace_back(whom.life, message);
   if (std::exchange(flushing_, true)) return;
   worker_.post([this] { flush_all(); });
 }
 
 void Homes::flush_all() {
   flushing_ = false;
+  deliver_here();
   for (std::size_t worker = 0; worker < queued_.size(); ++worker) flush(worker);
+}
+
+// Behind what was posted to this worker before, as this itself was posted.
+void Homes::deliver_here() {
+  constexpr std::size_t kKept = 4096;
+  std::swap(delivering_, queued_[worker_.index()]);
+  Part& part = shards_.part(worker_);
+  for (const auto& [life, message] : delivering_) part.appended(life, message);
+  delivering_.clear();
+  if (delivering_.capacity() > kKept) delivering_ = {};
 }
 
 void Homes::flush(std::size_t worker) {
   if (worker >= queued_.size() || queued_[worker].empty()) return;
   shards_.post(worker, [told = std::exchange(queued_[worker], {})](Shard& shard) {
-    for (const auto& [key, message] : told) shard.part.appended(key, message);
+    for (const auto& [life, message] : told) shard.part.appended(life, message);
   });
 }
 
@@ -210,8 +223,7 @@ bool Homes::tells(const std::string& app, HookKind kind) const {
   return Hooks::wants(*shards_.part(worker_).settings(), app, kind);
 }
 
-void Homes::tell_member(const std::string& key, Home& h, std::string event, const Member& member,
-                        SocketId except) {
+void Homes::tell_member(Home& h, std::string event, const Member& member, SocketId except) {
   Publication what{.app = h.app,
                    .channel = h.name,
                    .event = std::move(event),
@@ -225,7 +237,7 @@ void Homes::tell_member(const std::string& key, Home& h, std::string event, cons
     shards_.hooks().note(
         h.app, member_event(added ? "member_added" : "member_removed", h.name, member.user_id));
   what.data = member_json(member, added);
-  append(key, h, std::move(what));
+  append(h, std::move(what));
 }
 
 void Homes::enter(const std::string& key, Listener from, SocketId socket, std::uint64_t turn,
@@ -238,19 +250,20 @@ void Homes::enter(const std::string& key, Listener from, SocketId socket, std::u
   Home& h = *there;
   const Roster::Entered entered =
       h.roster.enter(member, socket, shards_.part(worker_).options().presence_members);
-  if (entered == Roster::Entered::first) note_change(key, h, member, socket, true);
+  if (entered == Roster::Entered::first) note_change(h, member, socket, true);
   Bits members = entered == Roster::Entered::full ? nullptr : h.roster.snapshot();
   for (auto& [user, change] : h.changes) change.seen = true;
   flush(from.worker);
-  shards_.post(from.worker, [key, life = from.life, turn, members = std::move(members)](
-                                Shard& shard) { shard.part.entered(key, life, turn, members); });
+  shards_.post(from.worker, [life = from.life, turn, members = std::move(members)](Shard& shard) {
+    shard.part.entered(life, turn, members);
+  });
 }
 
 void Homes::exit(const std::string& key, SocketId socket, const std::string& user_id) {
   Home* const h = find(key);
   if (h == nullptr || waits(*h, [this, key, socket, user_id] { exit(key, socket, user_id); }))
     return;
-  if (h->roster.leave(user_id, socket)) note_change(key, *h, {user_id, {}}, socket, false);
+  if (h->roster.leave(user_id, socket)) note_change(*h, {user_id, {}}, socket, false);
   end_if_empty(key);
 }
 
@@ -258,8 +271,8 @@ void Homes::upkeep(TimePoint now) {
   std::vector<std::string> empty;
   for (const auto& [key, h] : homes_) {
     for (Log& log : h->logs.of) log.drop_before(now - h->rule.history_ttl);
-    if (h->count_changed) tell_count(key, *h);
-    if (!h->changes.empty()) tell_changes(key, *h);
+    if (h->count_changed) tell_count(*h);
+    if (!h->changes.empty()) tell_changes(*h);
     if (h->last && h->last->at() < now - kRemembered) h->last.reset();
     if (!shards_.has_nodes(worker_) && !is_kept(*h, now)) empty.push_back(key);
   }

@@ -111,12 +111,10 @@ class Homes {
   }
   // Every second: what has grown old.
   void upkeep(TimePoint now);
-  [[nodiscard]] const std::unordered_map<std::string, std::unique_ptr<Home>>& all() const {
-    return homes_;
-  }
+  [[nodiscard]] const ByChannel<std::unique_ptr<Home>>& all() const { return homes_; }
 
  private:
-  using Told = std::vector<std::pair<std::string, MessagePtr>>;
+  using Told = std::vector<std::pair<std::uint64_t, MessagePtr>>;  // to which life
 
   [[nodiscard]] Home& home(const std::string& key, const std::string& app, const std::string& name);
   [[nodiscard]] Home* find(const std::string& key);
@@ -126,30 +124,30 @@ class Homes {
     if (home.awaiting) home.awaiting->push_back(std::move(work));
     return home.awaiting != nullptr;
   }
-  void append(const std::string& key, Home& home, Publication what);
-  void put(const std::string& key, Home& home, Publication what, Position position);
+  void append(Home& home, Publication what);
+  void put(Home& home, Publication what, Position position);
   void unheard(Publication what);
   void show(const MessagePtr& message);
-  void tell_member(const std::string& key, Home& home, std::string event, const Member& member,
-                   SocketId except);
+  void tell_member(Home& home, std::string event, const Member& member, SocketId except);
   // Whether the app has a webhook for it.
   [[nodiscard]] bool tells(const std::string& app, HookKind kind) const;
   // Messages of one turn go to a worker together.
-  void queue(std::size_t worker, const std::string& key, const MessagePtr& message);
+  void queue(const Listener& whom, const MessagePtr& message);
   void flush(std::size_t worker);
   void flush_all();
+  void deliver_here();
   void end_if_empty(const std::string& key);
-  void tell_count(const std::string& key, Home& home);
+  void tell_count(Home& home);
   // At once, or in a large channel with the next second.
-  void note_change(const std::string& key, Home& home, const Member& member, SocketId socket,
-                   bool joined);
-  void tell_changes(const std::string& key, Home& home);
+  void note_change(Home& home, const Member& member, SocketId socket, bool joined);
+  void tell_changes(Home& home);
 
   Shards& shards_;
   net::Worker& worker_;
   Cells& cells_;
-  std::unordered_map<std::string, std::unique_ptr<Home>> homes_;
+  ByChannel<std::unique_ptr<Home>> homes_;
   std::vector<Told> queued_;
+  Told delivering_;  // to this worker itself; kept for its memory
   bool flushing_ = false;
   Relay* leader_ = nullptr;  // while this process follows
   std::vector<std::shared_ptr<Tap>> taps_;

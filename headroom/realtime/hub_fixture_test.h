@@ -71,6 +71,15 @@ class Ear final : public Outlet::Owner {
     return is;
   }
   [[nodiscard]] bool ended() const { return ended_; }
+  // From now on its writes meet an exception.
+  void throws() { throws_ = true; }
+  // Whether the hub has cut its connection.
+  [[nodiscard]] bool was_cut() {
+    bool cut = false;
+    std::array<char, 1> piece{};
+    on_worker([&] { cut = !stream_->try_read(piece).has_value(); });
+    return cut;
+  }
   [[nodiscard]] Outlet& outlet() { return *outlet_; }
 
   // The next lines that came, waited for; fewer when nothing more comes.
@@ -115,6 +124,10 @@ class Ear final : public Outlet::Owner {
   std::string paused(const Subscription&, Position position) override {
     return "{\"type\":\"paused\",\"data\":\"paused " + std::to_string(position.offset) + "\"}\n";
   }
+  std::string mark() override {
+    if (throws_) throw std::bad_alloc();
+    return {};
+  }
   bool is_user(std::string_view, std::string_view) const override { return false; }
   void end(End) override {
     ended_ = true;
@@ -149,6 +162,7 @@ class Ear final : public Outlet::Owner {
   std::map<std::string, Opened> opened_;
   std::map<std::string, bool> refused_;
   std::atomic<bool> ended_{false};
+  std::atomic<bool> throws_{false};
   std::string read_;
 };
 

@@ -35,7 +35,6 @@ Outlet::Outlet(Part& part, net::Stream& stream, Owner& owner, Wire wire)
       owner_(owner),
       id_(part.next_socket()),
       batch_(part.worker().wheel(), *this),
-      writing_(part.worker(), 1),
       wire_(wire) {
   keep_kernel_short(stream.native());
   part_.outlets().push_back(*this);
@@ -267,6 +266,7 @@ void Outlet::write() {
   chunk.clear();
   state_ = ended_ ? State::blocked : State::quiet;
   lagged_ = false;
+  if (!is_writing()) writing_.reset();
   if (ended_ || held_) return;
   settle_all();
   owner_.written();
@@ -287,8 +287,19 @@ void Outlet::wait_to_write() {
   part_.blocked().push_back(*this);
   for (Subscription* s = pending_.front(); s != nullptr; s = decltype(pending_)::after(*s))
     s->channel.hasten(*s);
-  if (writing_.running() == 0 && !writing_.spawn([this] { return go_on(); }))
+  if (!writing_) writing_ = std::make_unique<net::TaskGroup>(part_.worker(), 1);
+  if (writing_->running() == 0 && !writing_->spawn([this] { return go_on(); }))
     stream_.abort(Errc::cancelled);
+}
+
+net::Task<> Outlet::join() {
+  if (writing_) co_await writing_->join();
+}
+
+void Outlet::give_up() {
+  part_.chunk().clear();
+  state_ = State::blocked;  // for good: the session is about to end
+  stream_.abort(Errc::internal);
 }
 
 // While the connection takes no more: waits until it does.

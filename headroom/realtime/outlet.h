@@ -80,6 +80,8 @@ class Outlet {
   // What it waits for: nothing, the end of its batch, its turn to be written to (Part's list), or the connection.
   enum class State : std::uint8_t { quiet, batching, ready, blocked };
   [[nodiscard]] State state() const { return state_; }
+  // Whether a drain has come to it before; from now on it has.
+  [[nodiscard]] bool begin_draining() { return std::exchange(draining_, true); }
 
   // Bytes of its own, before all messages that are not under way yet.
   void send(Bits bytes);
@@ -111,10 +113,11 @@ class Outlet {
   // Closes those that are too far behind where their channels say so.
   void look_at_distance();
   // Until a write that waits has ended; abort the stream first.
-  [[nodiscard]] net::Task<> join() { return writing_.join(); }
-  [[nodiscard]] bool is_writing() const { return writing_.running() > 0; }
+  [[nodiscard]] net::Task<> join();
+  [[nodiscard]] bool is_writing() const { return writing_ && writing_->running() > 0; }
+  // Something went wrong in write() that is no error of the peer's: its connection ends.
+  void give_up();
 
-  bool draining = false;
   Hook<Outlet> in_part;  // all of them
   Hook<Outlet> in_line;  // ready, or blocked
 
@@ -166,11 +169,12 @@ class Outlet {
   std::unique_ptr<Rest> rest_;  // of a write that was cut
   TimePoint written_{};         // the last time
   Batch batch_;
-  net::TaskGroup writing_;
+  std::unique_ptr<net::TaskGroup> writing_;  // once it was blocked
   const Wire wire_;
   bool held_ = false;
   bool lagged_ = false;  // it took nothing for a while, and has not had all since
   bool ended_ = false;   // the last frame is among the answers, or written
+  bool draining_ = false;
   State state_ = State::quiet;
 };
 

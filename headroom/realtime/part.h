@@ -2,8 +2,8 @@
 //
 // Owns: the channels, the lists of outlets that are ready or blocked, scratch memory for writes. Borrows: the outlets (their sessions').
 // Worker: one. It asks the homes of its channels (homes.h) by Shards::post(), and hears from them by joined(), appended(), entered().
-// Invariants: (1) a channel is here while somebody listens to it here; (2) reads and writes happen in turns of 64 connections, then
-//   descriptors have theirs; (3) a blocked connection is looked at once a second, and costs nothing else.
+// Invariants: (1) a channel is here while somebody listens to it here; (2) reads happen in turns of 64 connections, writes in turns of two
+//   milliseconds, then descriptors have theirs; (3) a blocked connection is looked at once a second, and costs nothing else.
 // Limits: RealtimeOptions.
 #pragma once
 
@@ -61,6 +61,8 @@ class Part {
                                                         std::unique_ptr<Position> since,
                                                         std::unique_ptr<Member> member);
   void unsubscribe(std::unique_ptr<Subscription> subscription);
+  // Where nobody listens to it here: null.
+  [[nodiscard]] const Channel* find(std::string_view app, std::string_view channel) const;
   void publish(Publication what);
   // A connection signs in as a user, or no longer is; and wants to know who of the others is online (watches.h).
   void sign_in(const std::string& app, const std::string& user, SocketId socket);
@@ -87,14 +89,13 @@ class Part {
   [[nodiscard]] Chunk& chunk() { return chunk_; }
 
   // --- from homes ---
-  void joined(const std::string& key, std::uint64_t life, Position head, const Logs& logs,
-              const MessagePtr& last);
-  void appended(const std::string& key, const MessagePtr& message);
+  void joined(std::uint64_t life, Position head, const Logs& logs, const MessagePtr& last);
+  void appended(std::uint64_t life, const MessagePtr& message);
   // `members` null: the channel is full.
-  void entered(const std::string& key, std::uint64_t life, std::uint64_t turn, const Bits& members);
+  void entered(std::uint64_t life, std::uint64_t turn, const Bits& members);
 
   void watched(SocketId socket, const std::string& user, bool online);
-  void tell_count(const std::string& key, std::uint64_t life, std::uint64_t subscriptions);
+  void tell_count(std::uint64_t life, std::uint64_t subscriptions);
 
   // --- for the hub ---
   void start();
@@ -105,9 +106,7 @@ class Part {
   // The same at once, before anything more is delivered to them.
   void end_all_now();
   [[nodiscard]] net::TaskGroup& tasks() { return tasks_; }
-  [[nodiscard]] const std::unordered_map<std::string, std::unique_ptr<Channel>>& channels() const {
-    return channels_;
-  }
+  [[nodiscard]] const ByChannel<std::unique_ptr<Channel>>& channels() const { return channels_; }
 
  private:
   // Every second.
@@ -120,8 +119,11 @@ class Part {
     Part& part_;
   };
 
-  [[nodiscard]] Channel* find(const std::string& key, std::uint64_t life);
+  [[nodiscard]] Channel* find(std::uint64_t life) const;
+  [[nodiscard]] std::uint64_t next_life();
   void line_up(std::size_t most);
+  void write_some();
+  void write(Outlet& outlet);
   void note_count(Channel& channel);
   void tell_counts();
   void tell_watchers();
@@ -135,7 +137,9 @@ class Part {
   Cells& cells_;
   std::shared_ptr<const Settings> settings_;
   List<Channel, &Channel::in_fresh> fresh_;  // before the channels, which leave it
-  std::unordered_map<std::string, std::unique_ptr<Channel>> channels_;
+  ByChannel<std::unique_ptr<Channel>> channels_;
+  std::vector<Channel*> by_slot_;  // a life's lower half is its channel's place here
+  std::vector<std::uint32_t> free_slots_;
   std::vector<std::string> counted_;  // channels whose number of subscribers has changed
   std::unordered_map<SocketId, Outlet*> watching_;
   std::map<SocketId, Presences> news_;  // for those who watch, gathered in one turn

@@ -72,10 +72,15 @@ std::vector<std::string> list_of(const http::QueryFields& query, std::string_vie
   return all;
 }
 
-// What is asked for, or why it is not given.
+// What the app said of the channels that it was asked about.
+struct Said {
+  std::set<std::string> allowed;
+  std::set<std::string> unsure;  // it has not answered
+};
+
+// What is asked for, or why it is not given. Errc::unavailable: that is not known of one.
 Result<StreamAsk> read_ask(const http::RequestHead& head, const http::QueryFields& query, Wire wire,
-                           const Caller& caller, const RealtimeOptions& options,
-                           const std::set<std::string>& allowed) {
+                           const Caller& caller, const RealtimeOptions& options, const Said& said) {
   StreamAsk ask{wire, list_of(query, "channels"), {}};
   if (ask.channels.empty() || ask.channels.size() > options.max_channels_per_connection)
     return fail(Errc::invalid, "channels: from one to the limit, separated by commas");
@@ -88,9 +93,13 @@ Result<StreamAsk> read_ask(const http::RequestHead& head, const http::QueryField
     const bool presence_of_nobody = is_presence(channel) && !caller.known();
     const Listening may = may_listen(options, caller, channel);
     if (presence_of_nobody || may == Listening::no ||
-        (may == Listening::ask && !allowed.contains(channel)))
+        (may == Listening::ask && !said.allowed.contains(channel) &&
+         !said.unsure.contains(channel)))
       return fail(Errc::unauthorized, "'" + channel + "' is not open to you");
   }
+  if (!said.unsure.empty())
+    return fail(Errc::unavailable,
+                "the app does not say who may listen to '" + *said.unsure.begin() + "'");
   std::string since(http::find_field(query, "since").value_or(""));
   if (const auto* last = head.find("Last-Event-ID"); last != nullptr) since = last->value;
   const auto texts = text::split(since, ',');
@@ -117,14 +126,13 @@ net::Task<> allow(http::Exchange& exchange) {
   (void)co_await exchange.reply(reply);
 }
 
-// Of the channels in the query those that the app allows: few questions at once, as of a WebSocket. An error: it did not say.
-net::Task<Result<std::set<std::string>>> ask_app(http::Exchange& exchange, Part& part,
-                                                 const Caller& caller,
-                                                 const http::QueryFields& query) {
-  std::set<std::string> allowed;
+// Of the channels in the query what the app says: few questions at once, as of a WebSocket. Errc::cancelled.
+net::Task<Result<Said>> ask_app(http::Exchange& exchange, Part& part, const Caller& caller,
+                                const http::QueryFields& query) {
+  Said said;
   const auto settings = part.settings();
   const auto channels = list_of(query, "channels");
-  if (channels.size() > part.options().max_channels_per_connection) co_return allowed;
+  if (channels.size() > part.options().max_channels_per_connection) co_return said;
   std::vector<std::string> wanted;
   for (const std::string& channel : channels) {
     if (is_plain_channel(channel) && may_listen(part.options(), caller, channel) == Listening::ask)
@@ -140,12 +148,12 @@ net::Task<Result<std::set<std::string>>> ask_app(http::Exchange& exchange, Part&
         co_await Asker::ask_all(part.shards(), exchange.group(), settings, std::move(questions));
     if (!answers) co_return pass(answers);
     for (std::size_t i = from; i < end; ++i) {
-      auto& answer = (*answers)[i - from];
-      if (!answer) co_return pass(answer);
-      if (answer->allowed) allowed.insert(wanted[i]);
+      const auto& answer = (*answers)[i - from];
+      if (!answer) said.unsure.insert(wanted[i]);
+      if (answer && answer->allowed) said.allowed.insert(wanted[i]);
     }
   }
-  co_return allowed;
+  co_return said;
 }
 
 }  // namespace
@@ -229,26 +237,25 @@ net::Task<> PlainDoor::stream(http::Exchange& exchange, Caller caller, Wire wire
     co_return co_await refuse(exchange, 405, "method_not_allowed", "GET by HTTP/1.1",
                               "Allow: GET\r\n");
   auto query = http::query_fields(head.query);
-  Result<std::set<std::string>> allowed;
-  if (query) allowed = co_await ask_app(exchange, part, caller, *query);
-  if (!allowed)
-    co_return co_await refuse(exchange, 503, to_string(allowed.error().code),
-                              "who may listen is not known; come back later",
-                              "Retry-After: 1\r\n" + cors_of(head));
+  Result<Said> said;
+  if (query) said = co_await ask_app(exchange, part, caller, *query);
+  if (!said) co_return exchange.hijack();  // the server stops
   // Asking took a while.
   const bool expired = caller.expires && *caller.expires <= auth::wall_now();
   if (expired || (caller.known() && part.revocations().is_revoked(caller)))
     co_return co_await refuse(exchange, 401, "unauthorized", "the token no longer holds",
                               cors_of(head));
-  auto ask = query ? read_ask(head, *query, wire, caller, part.options(), *allowed)
+  auto ask = query ? read_ask(head, *query, wire, caller, part.options(), *said)
                    : Result<StreamAsk>(pass(query));
   if (!ask) {
-    const bool forbidden = ask.error().code == Errc::unauthorized;
-    co_return co_await refuse(exchange,
-                              !forbidden       ? 400
-                              : caller.known() ? 403
-                                               : 401,
-                              to_string(ask.error().code), ask.error().message, cors_of(head));
+    const Errc code = ask.error().code;
+    const unsigned status = code == Errc::unavailable    ? 503
+                            : code != Errc::unauthorized ? 400
+                            : caller.known()             ? 403
+                                                         : 401;
+    const std::string later = status == 503 ? "Retry-After: 1\r\n" : "";
+    co_return co_await refuse(exchange, status, to_string(code), ask.error().message,
+                              later + cors_of(head));
   }
   Gate::Ticket of_user;
   if (caller.known()) {

@@ -165,7 +165,7 @@ void PlainSession::subscribe(const json::Value& message) {
   if (!may_subscribe())
     return refuse("overloaded", "too many subscriptions in a short time", channel);
   if (!has_room() || asking_.size() >= part().options().max_channels_per_connection)
-    return refuse("overloaded", "too many channels on one connection", channel);
+    return refuse("limit", "too many channels on one connection", channel);
   std::unique_ptr<Position> since;
   if (const std::string text = text_member(message, "since"); !text.empty())
     since = std::make_unique<Position>(Position::parse(text).value_or(Position{}));
@@ -244,7 +244,7 @@ void PlainSession::opened(Subscription& subscription, const Opened& how) {
 }
 
 void PlainSession::not_opened(Subscription& subscription, const Error& why) {
-  refuse(to_string(why.code), why.message, subscription.channel.name());
+  refuse("limit", why.message, subscription.channel.name());
   remove(subscription);
 }
 

@@ -7,7 +7,8 @@
 //   {"type": "unsubscribe", "channel": "..."}                          {"type": "unsubscribed", "channel"}
 //   {"type": "publish", "channel", "event", "data", "ack"?: false}     {"type": "published", "channel"}, unless ack is false
 //   {"type": "ping"}                                                   {"type": "pong"}
-//   what is refused                                                    {"type": "error", "code", "message", "channel"?}
+//   what is refused                                                    {"type": "error", "code", "message", "channel"?}: overloaded, unavailable
+//                                                                      and timeout pass (ask again); limit, invalid and unauthorized do not
 //   messages                                                           {"type", "channel", "data", "offset", "priority", "user_id"?}
 //   for who is slow                                                    {"type": "missed", "channel", "messages", "position"}: it goes on behind that
 //                                                                      {"type": "paused", "channel", "position"}: subscribe again, since it

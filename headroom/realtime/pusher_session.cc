@@ -76,8 +76,8 @@ void PusherSession::take(std::string_view text) {
 Result<std::unique_ptr<Member>> PusherSession::authorise(const std::string& channel,
                                                          const json::Value& data) {
   if (channel.starts_with(pusher::kUserChannel)) {
-    const bool own = !user_id_.empty() &&
-                     std::string_view(channel).substr(pusher::kUserChannel.size()) == user_id_;
+    const bool own =
+        user_ && std::string_view(channel).substr(pusher::kUserChannel.size()) == user_->id;
     if (own) return nullptr;
     return fail(Errc::unauthorized, "not signed in as this user");
   }
@@ -187,7 +187,7 @@ std::string PusherSession::paused(const Subscription& subscription, Position pos
 }
 
 bool PusherSession::is_user(std::string_view app, std::string_view user) const {
-  return app == app_->options.id && user == user_id_ && !user_id_.empty();
+  return app == app_->options.id && user_ && user == user_->id;
 }
 
 void PusherSession::sign_in(const json::Value& data) {
@@ -209,28 +209,27 @@ void PusherSession::sign_in(const json::Value& data) {
     return close(kUnauthorized, "the sign-in is not valid");
   if (!claim(app_->options.id, id))
     return close(kOverQuota, "this user has all the connections it may");
-  if (user_id_ != id) leave_user_channel();
+  if (user_id() != id) leave_user_channel();
   sign_out();  // as another, perhaps
-  user_id_ = id;
   std::string answer;
   json::Writer(answer).begin_object().field("user_data", user_data).end_object();
   send_text(pusher::event("pusher:signin_success", {}, answer));
-  part().sign_in(app_->options.id, user_id_, outlet().id());
+  part().sign_in(app_->options.id, id, outlet().id());
   for (const std::string& user : watchlist) part().watch(app_->options.id, user, outlet());
-  watchlist_ = std::move(watchlist);
+  user_ = std::make_unique<User>(id, std::move(watchlist));
 }
 
 // What is sent to a user goes to nobody else.
 void PusherSession::leave_user_channel() {
-  if (const Subscription* const own = find(std::string(pusher::kUserChannel) + user_id_))
+  if (const Subscription* const own = find(std::string(pusher::kUserChannel).append(user_id())))
     remove(*own);
 }
 
 void PusherSession::sign_out() {
-  if (user_id_.empty()) return;
-  part().sign_out(app_->options.id, user_id_, outlet().id());
-  part().unwatch(app_->options.id, std::exchange(watchlist_, {}), outlet());
-  user_id_ = {};
+  const std::unique_ptr<User> left = std::exchange(user_, nullptr);
+  if (!left) return;
+  part().sign_out(app_->options.id, left->id, outlet().id());
+  part().unwatch(app_->options.id, left->watchlist, outlet());
 }
 
 // What a secret has opened, it no longer does once it is another.

@@ -28,7 +28,9 @@ class PusherSession final : public Session {
                 std::shared_ptr<const App> app, Gate::Ticket in_hub, Counted in_app);
 
   [[nodiscard]] const std::string& app_id() const { return app_->options.id; }
-  [[nodiscard]] const std::string& user_id() const { return user_id_; }
+  [[nodiscard]] std::string_view user_id() const {
+    return user_ ? std::string_view(user_->id) : std::string_view();
+  }
 
  private:
   void greet() override;
@@ -58,8 +60,11 @@ class PusherSession final : public Session {
 
   std::shared_ptr<const App> app_;  // as the settings have it now
   const Counted in_app_;
-  std::string user_id_;                 // signed in as
-  std::vector<std::string> watchlist_;  // users it wants to know of
+  struct User {
+    std::string id;
+    std::vector<std::string> watchlist;  // users it wants to know of
+  };
+  std::unique_ptr<User> user_;  // signed in as
 };
 
 }  // namespace headroom::realtime

@@ -28,7 +28,7 @@ Relay::Relay(Shards& shards, net::Worker& worker, Cells& cells, int fd, Role rol
   HR_ASSERT(tasks_.spawn([this] { return write(); }));
 }
 
-void Relay::lead() { send(relay_line({.is = Is::lead})); }
+void Relay::lead() { send(relay_line({.is = Is::lead, .places = true})); }
 
 void Relay::ordered(const Message& message) {
   if (ended_.load(std::memory_order_relaxed)) return;
@@ -134,6 +134,7 @@ bool Relay::take(RelayLine line) {
   if (role_ == Role::leads) return take_as_leader(std::move(line));
   if (role_ == Role::asked && line.is == Is::lead) {
     role_ = Role::follows;
+    tells_places_ = line.places;
     still_telling_ = shards_.size();
     shards_.follow(*this);
     return true;

@@ -51,7 +51,9 @@ class Relay final : public Nodes {
   // Of who leads, on its worker: says so. Homes tell it what they order by then.
   void lead();
   void ordered(const Message& message) override;
-  // Of who follows: to be ordered.
+  // Of who follows: whether the other may be asked where a channel stands (one of an earlier version may not).
+  [[nodiscard]] bool tells_places() const { return tells_places_; }
+  // To be ordered.
   void forward(Publication what);
   // Of who follows: lines of a worker's channels, all there are.
   void tell(std::string lines);
@@ -88,7 +90,8 @@ class Relay final : public Nodes {
   std::uint64_t numbers_ = 0;
   std::size_t still_telling_ = 0;  // workers
   bool writing_ = false;
-  bool bye_ = false;  // the other has said so
+  bool tells_places_ = false;  // before follow()
+  bool bye_ = false;           // the other has said so
   std::atomic<bool> ended_{false};
   net::TaskGroup tasks_;
   net::Stream stream_;

@@ -60,6 +60,7 @@ std::string relay_line(const RelayLine& line) {
     out.field("at", static_cast<std::uint64_t>(line.at.time_since_epoch().count()));
   if (line.is == Is::home)
     out.field("dropped", line.dropped[0]).field("dropped_critical", line.dropped[1]);
+  if (line.places) out.field("places", true);
   if (line.occupied) out.field("occupied", true);
   if (!line.members.empty()) out.field("members", line.members);
   out.end_object();
@@ -90,6 +91,7 @@ Result<RelayLine> read_relay_line(std::string_view text) {
   in.optional("at", at);
   in.optional("dropped", line.dropped[0]);
   in.optional("dropped_critical", line.dropped[1]);
+  in.optional("places", line.places);
   in.optional("occupied", line.occupied);
   in.optional("members", line.members);
   in.allow_others();  // another version may say more

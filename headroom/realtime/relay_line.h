@@ -1,6 +1,6 @@
 // headroom/realtime/relay_line.h - what the two processes of a take-over say to each other: each line a JSON object, named by "is".
 //
-//   new -> old   {"is": "lead"}                                        from now on this one orders
+//   new -> old   {"is": "lead", "places"?: true}                       from now on this one orders; it answers "where"
 //   old -> new   {"is": "home", "app", "channel", "epoch", "offset", "dropped", "dropped_critical",
 //                "occupied"?: true, "members"?: [...]}                 a channel and who is there, then what it keeps
 //                {"is": "kept", message} ..., {"is": "last", message}?
@@ -38,7 +38,8 @@ struct RelayLine {
   Publication what{};  // of a home: app and channel
   Position position{};
   TimePoint at{};
-  bool occupied = false;               // of a home
+  bool occupied = false;  // of a home
+  bool places = false;    // of who leads: whether it may be asked where a channel stands
   std::vector<std::string> members{};  // of a presence channel
   std::array<std::uint64_t, kPriorities>
       dropped{};  // of a home: the newest offset that its logs no longer hold

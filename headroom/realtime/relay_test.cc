@@ -179,7 +179,7 @@ TEST_F(RelayTest, WhoFollowsAsksWhereAChannelStandsBeforeItLetsAnybodyIn) {
   Ear& ann = ear(1);
   Ear& bob = ear(2);
   be_taken_over();
-  say({.is = Is::lead});
+  say({.is = Is::lead, .places = true});
   ASSERT_EQ(hear(Is::told).back().is, Is::told);
   std::thread other([&] {
     const auto asked = hear(Is::where);
@@ -204,7 +204,7 @@ TEST_F(RelayTest, WhoFollowsAsksWhereAChannelStandsBeforeItLetsAnybodyIn) {
 TEST_F(RelayTest, MembersOfAChannelThatIsAskedAboutComeInWithItsPlace) {
   Ear& ann = ear(1);
   be_taken_over();
-  say({.is = Is::lead});
+  say({.is = Is::lead, .places = true});
   ASSERT_EQ(hear(Is::told).back().is, Is::told);
   std::thread other([&] {
     ASSERT_EQ(hear(Is::where).size(), 1U);
@@ -223,7 +223,7 @@ TEST_F(RelayTest, MembersOfAChannelThatIsAskedAboutComeInWithItsPlace) {
 TEST_F(RelayTest, WhereNobodySaysWhereAChannelStandsItBeginsHere) {
   Ear& ann = ear(1);
   be_taken_over();
-  say({.is = Is::lead});
+  say({.is = Is::lead, .places = true});
   ASSERT_EQ(hear(Is::told).back().is, Is::told);
   std::thread other([&] {
     ASSERT_EQ(hear(Is::where).size(), 1U);
@@ -240,6 +240,17 @@ TEST_F(RelayTest, WhereNobodySaysWhereAChannelStandsItBeginsHere) {
   bob.subscribe("kept");
   publish("kept", "1");
   EXPECT_THAT(bob.data(1), ElementsAre("1"));
+}
+
+TEST_F(RelayTest, OneOfAnEarlierVersionIsNotAskedWhereAChannelStands) {
+  Ear& ann = ear(1);
+  be_taken_over();
+  say({.is = Is::lead});
+  ASSERT_EQ(hear(Is::told).back().is, Is::told);
+  ann.subscribe("kept", Position{7, 4});
+  EXPECT_EQ(ann.how("kept").begun, Channel::Begun::lost);
+  say(message(Is::ordered, {7, 5}, "5"));
+  EXPECT_THAT(ann.data(1), ElementsAre("5"));
 }
 
 TEST_F(RelayTest, WhoLosesTheOneItFollowedBeginsAnewAndLosesNothingThatWaited) {

@@ -84,7 +84,7 @@ void Session::end_all() {
 
 void Session::give_up_subscriptions() {
   farewell();
-  for (auto& subscription : std::exchange(subscriptions_, {}))
+  for (auto& [channel, subscription] : std::exchange(subscriptions_, {}))
     part_.unsubscribe(std::move(subscription));
   if (outlet_.state() == Outlet::State::ready)
     outlet_.write();  // last words, if the connection takes them
@@ -188,27 +188,34 @@ bool Session::may(Count& count, const config::Rate& rate) {
 
 std::vector<std::string> Session::channels() const {
   std::vector<std::string> names;
-  for (const auto& each : subscriptions_) names.push_back(each->channel.name());
+  for (const auto& [channel, subscription] : subscriptions_) names.push_back(channel->name());
   return names;
 }
 
+Session::Subscriptions::const_iterator Session::place_of(const Channel* channel) const {
+  return std::ranges::lower_bound(subscriptions_, channel, std::less{},
+                                  &Subscriptions::value_type::first);
+}
+
 Subscription* Session::find(std::string_view channel) const {
-  const auto at = std::ranges::find_if(
-      subscriptions_, [&](const auto& each) { return each->channel.name() == channel; });
-  return at == subscriptions_.end() ? nullptr : at->get();
+  if (subscriptions_.empty()) return nullptr;
+  const Channel* const there = part_.find(subscriptions_.front().first->app(), channel);
+  const auto at = place_of(there);
+  return at == subscriptions_.end() || at->first != there ? nullptr : at->second.get();
 }
 
 void Session::add(const std::string& app, const std::string& channel, Access access,
                   std::unique_ptr<Position> since, std::unique_ptr<Member> member) {
   part_.cells().subscriptions[static_cast<std::size_t>(access)]->add();
-  subscriptions_.push_back(
-      part_.subscribe(outlet_, app, channel, std::move(since), std::move(member)));
+  auto subscription = part_.subscribe(outlet_, app, channel, std::move(since), std::move(member));
+  const Channel* const there = &subscription->channel;
+  subscriptions_.emplace(place_of(there), there, std::move(subscription));
 }
 
 void Session::remove(const Subscription& subscription) {
   const auto at =
-      std::ranges::find(subscriptions_, &subscription, [](const auto& each) { return each.get(); });
-  auto owned = std::move(*at);
+      subscriptions_.begin() + (place_of(&subscription.channel) - subscriptions_.cbegin());
+  auto owned = std::move(at->second);
   subscriptions_.erase(at);
   part_.unsubscribe(std::move(owned));
 }

@@ -72,6 +72,10 @@ class Session : public http::Onward, public Reader, public Outlet::Owner {
   [[nodiscard]] Outlet& outlet() { return outlet_; }
 
  private:
+  // By their channels' addresses, so that one of thousands is found soon.
+  using Subscriptions = std::vector<std::pair<const Channel*, std::unique_ptr<Subscription>>>;
+  // Where that channel's is, or would be.
+  [[nodiscard]] Subscriptions::const_iterator place_of(const Channel* channel) const;
   // lingering: nothing more is taken or written, until the peer has closed too.
   enum class Stage : std::uint8_t { open, closing, closed, lingering };
 
@@ -94,7 +98,7 @@ class Session : public http::Onward, public Reader, public Outlet::Owner {
   net::Buffer in_;
   Outlet outlet_;
   websocket::Decoder decoder_;
-  std::vector<std::unique_ptr<Subscription>> subscriptions_;
+  Subscriptions subscriptions_;
   const Gate::Ticket place_;
   Gate::Ticket user_;
   // What may_send() and may_subscribe() count with, while they count.

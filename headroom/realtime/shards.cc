@@ -31,6 +31,9 @@ Shards::~Shards() {
   workers_[0].run_and_wait([&] {
     for (const auto& relay : relays_) relay->say_bye();
   });
+  each([](Shard& shard) {
+    shard.turns.stop();
+  });  // else each place that comes free goes to the next
   for (auto& shard : shards_) {
     shard->part.tasks().stop_and_join();
     shard->asker.tasks().stop_and_join();

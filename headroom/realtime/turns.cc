@@ -6,6 +6,7 @@ namespace headroom::realtime {
 
 void Turns::take(std::uint64_t address, std::uint64_t most_of_address, TimePoint now,
                  Duration patience, Tell tell) {
+  if (stopped_) return;
   Line& line = lines_[address];
   line.most = most_of_address;
   if (waiting_ >= kMostWaiting || line.waiting.size() >= kMostWaiting / 2) return tell(false);
@@ -16,6 +17,7 @@ void Turns::take(std::uint64_t address, std::uint64_t most_of_address, TimePoint
 }
 
 void Turns::end(std::uint64_t address, TimePoint now) {
+  if (stopped_) return;
   const auto at = lines_.find(address);
   HR_ASSERT((at != lines_.end() && at->second.under_way > 0));
   --at->second.under_way;
@@ -61,6 +63,12 @@ void Turns::drop_late(Line& line, TimePoint now, std::vector<Tell>& late) {
     line.waiting.pop_front();
     --waiting_;
   }
+}
+
+void Turns::stop() {
+  stopped_ = true;
+  lines_.clear();
+  turns_.clear();
 }
 
 void Turns::upkeep(TimePoint now) {

@@ -3,7 +3,7 @@
 //
 // Owns: the lines of the addresses that hash to its worker. Worker: one.
 // Invariants: (1) of one address at most `most_of_address` are under way; (2) a place that comes free goes to the address that has waited
-//   longest for a turn, and within it to the first that came; (3) each that take() was given is told once.
+//   longest for a turn, and within it to the first that came; (3) each that take() was given is told once, unless stop() comes first.
 // Limits: as many under way as it was made with; kMostWaiting who wait, half of them of one address; each for its patience.
 #pragma once
 
@@ -32,6 +32,8 @@ class Turns {
             Tell tell);
   void end(std::uint64_t address, TimePoint now);
   void upkeep(TimePoint now);
+  // Nobody is told anything any more.
+  void stop();
 
  private:
   struct Waiting {
@@ -49,6 +51,7 @@ class Turns {
   void drop_late(Line& line, TimePoint now, std::vector<Tell>& late);
 
   const std::size_t most_;
+  bool stopped_ = false;
   std::size_t under_way_ = 0;
   std::size_t waiting_ = 0;
   std::unordered_map<std::uint64_t, Line> lines_;

@@ -91,6 +91,16 @@ TEST_F(TurnsTest, OneAddressTakesHalfOfTheWaitingPlacesAtMost) {
   EXPECT_THAT(what_was_said(), ElementsAre("c"));  // and it recovers
 }
 
+TEST_F(TurnsTest, WhenItStopsPlacesGoToNobody) {
+  for (const char* name : {"a1", "a2", "a3"}) take(1, name);
+  (void)what_was_said();
+  turns.stop();
+  turns.end(1, now);
+  take(2, "b1");
+  turns.upkeep(now + 9s);
+  EXPECT_THAT(what_was_said(), IsEmpty());
+}
+
 TEST_F(TurnsTest, ALimitThatIsLoweredHoldsForWhoWaits) {
   for (const char* name : {"a1", "a2", "a3"}) take(1, name, 2);
   take(1, "a4", 1);
