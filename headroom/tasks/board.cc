@@ -12,7 +12,6 @@ namespace headroom::tasks {
 namespace {
 
 constexpr std::size_t kMostExpired = 1000;  // put aside before they are removed
-constexpr WallTime kRoomWait = 10 * kSecond;
 
 }  // namespace
 
@@ -33,7 +32,7 @@ Result<> Board::noted(Result<> done) {
   return done;
 }
 
-// Looked for once in a transaction.
+// For what a client names. Room is looked for once in a transaction.
 Result<> Board::make_room_for_queue(const std::string& name) {
   if (queues_.contains(name) || queues_.size() < options_.queues_limit) return {};
   if (!std::exchange(recycled_, true)) {
@@ -66,25 +65,8 @@ Result<> Board::push(Job job, const Now& now) {
   return stage_push(job, nullptr, now);
 }
 
-Result<> Board::push_own(Job job, const Now& now) {
-  auto room = has_room_for(job.queue);
-  if (!room) return pass(room);
-  if (!*room) job.at = std::max(job.at, now.wall + kRoomWait);
-  return stage_push(job, nullptr, now);
-}
-
-// What comes back to a queue by itself is never refused one: it would be lost. It waits among the scheduled ones.
-Result<bool> Board::has_room_for(const std::string& queue) {
-  auto room = make_room_for_queue(queue);
-  if (!room && store_error_) return pass(room);
-  return room.has_value();
-}
-
-Result<Place> Board::place_in_time(const Job& job, const Now& now) {
-  auto room = has_room_for(job.queue);
-  if (!room) return pass(room);
-  return *room ? ready_place(job) : Place{kScheduled, {now.wall + kRoomWait, job.seq}};
-}
+// What comes back to a queue by itself is never refused one: it would be lost, or keep all else from its turn.
+Result<> Board::push_own(Job job, const Now& now) { return stage_push(job, nullptr, now); }
 
 Result<> Board::offer(Job& job, const Now& now) {
   if (auto room = make_room_for(job); !room) return room;
@@ -100,16 +82,13 @@ Result<> Board::make_room_for(const Job& job) {
 }
 
 Result<> Board::stage_push(Job& job, Job* lender, const Now& now) {
-  // One for later that its client has pushed has its queue now: that is what may be refused.
-  const bool later = job.at > now.wall;
-  Result<Place> ready;
-  if (!later || queues_.size() < options_.queues_limit) ready = ready_place(job);
+  auto ready = ready_place(job);
   if (!ready) return pass(ready);
   if (auto joins = check_batch(job); !joins) return joins;
   if (auto locked = stage_lock(job, now); !locked) return locked;
   job.seq = ++last_seq_;
-  const Place place =
-      later ? Place{kScheduled, {job.at, job.seq}} : Place{ready->lane, {-job.priority, job.seq}};
+  const Place place = job.at > now.wall ? Place{kScheduled, {job.at, job.seq}}
+                                        : Place{ready->lane, {-job.priority, job.seq}};
   if (auto added = noted(store_.add(job, place)); !added) return added;
   if (auto joined = join_batch(job, now); !joined) return joined;
   if (auto tracked = stage_track(job, TrackState::enqueued, now); !tracked) return tracked;
@@ -186,6 +165,8 @@ Board::Outcome Board::committed(const Now& now) {
     tracks_.clear();
     ended_tracks_.clear();
     expired_.clear();
+    expected_.clear();
+    expected_known_ = true;
     bytes_ = 0;
   }
   for (Change& change : staged_) {
@@ -267,23 +248,31 @@ void Board::apply(Change& change, const Now& now) {
   }
   switch (change.kind) {
     case Change::Kind::add:
+      expect(change.added->place.lane, name, 1);
       forget_cancelled(change.added->job.jid);
       return settle_in(std::move(change.added), now.wall);
     case Change::Kind::add_spilled:
+      expect(change.from, name, -1);
+      expect(change.added->place.lane, name, 1);
       lane(change.from).uncount_spilled();
       return settle_in(std::move(change.added), now.wall);
-    case Change::Kind::remove_spilled: return lane(change.from).uncount_spilled();
+    case Change::Kind::remove_spilled:
+      expect(change.from, name, -1);
+      return lane(change.from).uncount_spilled();
     case Change::Kind::remove:
+      expect(change.entry->place.lane, name, -1);
       if (change.cancelled) note_cancelled(change.entry->job.jid, change.entry->wid);
       leave(change.entry);
       return forget(change.entry);
     case Change::Kind::move: {
       Entry* entry = change.entry;
+      expect(entry->place.lane, name, -1);
+      expect(change.to.lane, name, 1);
       leave(entry);
       auto moved = std::move(entries_.at(entry->job.seq));
       forget(entry);
       moved->staged = false;
-      moved->was_leased = change.late_ack_counts;
+      moved->was_leased = change.late_ack_counts.value_or(moved->was_leased);
       moved->place = change.to;
       if (change.lost) ++moved->job.lost;
       if (change.fresh) moved->job.lost = 0;

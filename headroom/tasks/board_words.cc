@@ -11,52 +11,50 @@ bool may_speak(std::string_view wid, std::string_view holder) {
 
 }  // namespace
 
-Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const Now& now,
-                            std::string_view result) {
+Entry* Board::spoken_of(std::string_view jid, std::string_view wid) const {
   const auto chain = by_jid_.find(hash64(jid));
   Entry* late = nullptr;
   for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr;
        entry = entry->next_same) {
     if (entry->job.jid != jid || !entry->free()) continue;
     if (entry->leased && !may_speak(wid, entry->wid)) continue;
-    const bool returned = entry->was_leased || returned_.contains(entry->jid_hash) ||
-                          (entry->job.seq <= boot_seq_ && entry->place.lane != kScheduled);
+    const bool returned =
+        entry->was_leased || (entry->job.seq <= boot_seq_ && entry->place.lane != kScheduled);
     if (!entry->leased && (!returned || entry->place.lane == kDead)) continue;
     late = entry;
     if (entry->leased) break;
   }
-  if (late == nullptr) {
+  return late;
+}
+
+Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const Now& now,
+                            std::string_view result) {
+  Entry* meant = spoken_of(jid, wid);
+  if (meant == nullptr) {
     const auto known = returned_.find(hash64(jid));
-    if (known == returned_.end() || in_memory(jid)) return {};
+    if (known == returned_.end() || entries_.contains(known->second.key.seq)) return {};
     auto done = acknowledge_spilled(jid, known->second, now, result);
     return !done && done.error().code == Errc::conflict && !store_error_ ? Result<>{} : done;
   }
-  if (late->job.chained) {
-    if (auto pushed = push_next_in_chain(late->job, now); !pushed) return pushed;
+  if (meant->job.chained) {
+    if (auto pushed = push_next_in_chain(meant->job, now); !pushed) return pushed;
   }
   // Half of it must not be written.
-  if (auto gone = noted(stage_remove(late, Ending::done, now, result)); !gone) return gone;
+  if (auto gone = noted(stage_remove(meant, Ending::done, now, result)); !gone) return gone;
   staged_.back().counts = Change::Counts::done;
   return {};
 }
 
-bool Board::in_memory(std::string_view jid) const {
-  const auto chain = by_jid_.find(hash64(jid));
-  for (const Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr;
-       entry = entry->next_same) {
-    if (entry->job.jid == jid) return true;
-  }
-  return false;
-}
-
-bool Board::may_be_older(std::string_view jid) const {
-  return older_on_disk_ && !in_memory(jid) && !returned_.contains(hash64(jid));
+bool Board::may_be_older(std::string_view jid, std::string_view wid) const {
+  return older_on_disk_ && spoken_of(jid, wid) == nullptr && !returned_.contains(hash64(jid));
 }
 
 Result<> Board::acknowledge_at(std::string_view jid, const Place& place, std::string_view wid,
                                const Now& now, std::string_view result) {
-  return in_memory(jid) ? acknowledge(jid, wid, now, result)
-                        : acknowledge_spilled(jid, place, now, result);
+  // In memory by now, perhaps leased to another.
+  if (entries_.contains(place.key.seq) || spoken_of(jid, wid) != nullptr)
+    return acknowledge(jid, wid, now, result);
+  return acknowledge_spilled(jid, place, now, result);
 }
 
 Result<std::optional<StoredJob>> Board::job_at(std::string_view jid, const Place& place) const {
@@ -133,6 +131,7 @@ Result<> Board::stage_failure(Entry* entry, const Failure& failure, const Now& n
   staged_.back().body = std::move(verdict.body);
   staged_.back().counts = Change::Counts::failed;
   staged_.back().failed = true;
+  staged_.back().late_ack_counts = false;  // its worker has said its word
   return {};
 }
 
