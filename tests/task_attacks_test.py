@@ -1,5 +1,6 @@
 """What a hostile or careless client of the task server can do to others: nothing but be refused; then the work goes on."""
 
+import datetime
 import pathlib
 import re
 import signal
@@ -134,6 +135,18 @@ class Attacks(TaskScenario):
         client.ask("QUEUE", "REMOVE *")
         self.assertEqual(client.info()["faktory"]["total_queues"], 0)
         self.goes_on()
+
+    def test_a_scheduled_job_has_its_queue_whatever_others_fill_up(self):
+        due = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
+        jid = self.other.push(queue="mine", at=due.isoformat())
+        with self.assertRaises(Refused) as refused:
+            for number in range(21):
+                self.other.push(queue=f"filled-{number}")
+        self.assertIn("queues_limit", str(refused.exception))
+        eventually(lambda: self.other.waiting("mine") == 1)
+        self.assertEqual(self.other.fetch("mine")["jid"], jid)
+        self.other.ack(jid)
+        eventually(lambda: self.other.push(queue="goes-on"))  # there is room again
 
     def test_a_sweep_whose_list_came_out_empty_takes_nothing(self):
         for _ in range(3):

@@ -11,8 +11,8 @@
 namespace headroom::server {
 namespace {
 
-constexpr Duration kLook = 20ms;      // how often a drain looks whether all is done
-constexpr Duration kDeliver = 8s;     // for push deliveries: the new server waits kPatience
+constexpr Duration kLook = 20ms;   // how often a drain looks whether all is done
+constexpr Duration kDeliver = 3s;  // for push deliveries: of the kPatience that the new server has
 constexpr Duration kLastExport = 2s;  // for the last spans
 
 }  // namespace

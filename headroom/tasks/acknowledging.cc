@@ -11,7 +11,7 @@ net::Task<Result<>> acknowledge(Engine& engine, net::Worker& worker, Acknowledge
   bool older = false;
   std::uint64_t boot_seq = 0;
   auto change = [&](Board& board, const Now& now) -> Result<> {
-    older = board.may_be_older(said.jid);
+    older = board.may_be_older(said.jid, said.wid);
     boot_seq = board.boot_seq();
     return older ? Result<>{} : board.acknowledge(said.jid, said.wid, now, said.result);
   };

@@ -1,4 +1,4 @@
-// The requests: push, acknowledge, fail, take. board_lanes.cc keeps the entries, board_upkeep.cc what time brings, board_state.cc the rest.
+// The requests: push and take. board_words.cc has what workers say of their jobs, board_lanes.cc keeps the entries, board_upkeep.cc what time brings, board_state.cc the rest.
 #include "headroom/tasks/board.h"
 
 #include <fmt/format.h>
@@ -12,7 +12,6 @@ namespace headroom::tasks {
 namespace {
 
 constexpr std::size_t kMostExpired = 1000;  // put aside before they are removed
-constexpr WallTime kRoomWait = 10 * kSecond;
 
 }  // namespace
 
@@ -33,7 +32,7 @@ Result<> Board::noted(Result<> done) {
   return done;
 }
 
-// Looked for once in a transaction.
+// For what a client names. Room is looked for once in a transaction.
 Result<> Board::make_room_for_queue(const std::string& name) {
   if (queues_.contains(name) || queues_.size() < options_.queues_limit) return {};
   if (!std::exchange(recycled_, true)) {
@@ -66,25 +65,8 @@ Result<> Board::push(Job job, const Now& now) {
   return stage_push(job, nullptr, now);
 }
 
-Result<> Board::push_own(Job job, const Now& now) {
-  auto room = has_room_for(job.queue);
-  if (!room) return pass(room);
-  if (!*room) job.at = std::max(job.at, now.wall + kRoomWait);
-  return stage_push(job, nullptr, now);
-}
-
-// What comes back to a queue by itself is never refused one: it would be lost. It waits among the scheduled ones.
-Result<bool> Board::has_room_for(const std::string& queue) {
-  auto room = make_room_for_queue(queue);
-  if (!room && store_error_) return pass(room);
-  return room.has_value();
-}
-
-Result<Place> Board::place_in_time(const Job& job, const Now& now) {
-  auto room = has_room_for(job.queue);
-  if (!room) return pass(room);
-  return *room ? ready_place(job) : Place{kScheduled, {now.wall + kRoomWait, job.seq}};
-}
+// What comes back to a queue by itself is never refused one: it would be lost, or keep all else from its turn.
+Result<> Board::push_own(Job job, const Now& now) { return stage_push(job, nullptr, now); }
 
 Result<> Board::offer(Job& job, const Now& now) {
   if (auto room = make_room_for(job); !room) return room;
@@ -100,16 +82,13 @@ Result<> Board::make_room_for(const Job& job) {
 }
 
 Result<> Board::stage_push(Job& job, Job* lender, const Now& now) {
-  // One for later that its client has pushed has its queue now: that is what may be refused.
-  const bool later = job.at > now.wall;
-  Result<Place> ready;
-  if (!later || queues_.size() < options_.queues_limit) ready = ready_place(job);
+  auto ready = ready_place(job);
   if (!ready) return pass(ready);
   if (auto joins = check_batch(job); !joins) return joins;
   if (auto locked = stage_lock(job, now); !locked) return locked;
   job.seq = ++last_seq_;
-  const Place place =
-      later ? Place{kScheduled, {job.at, job.seq}} : Place{ready->lane, {-job.priority, job.seq}};
+  const Place place = job.at > now.wall ? Place{kScheduled, {job.at, job.seq}}
+                                        : Place{ready->lane, {-job.priority, job.seq}};
   if (auto added = noted(store_.add(job, place)); !added) return added;
   if (auto joined = join_batch(job, now); !joined) return joined;
   if (auto tracked = stage_track(job, TrackState::enqueued, now); !tracked) return tracked;
@@ -171,140 +150,6 @@ Result<> Board::stage_move(Entry* entry, const Place& to) {
   return {};
 }
 
-namespace {
-
-// Whether a word from `wid` about a lease of `holder` counts. Who gives no name is believed.
-bool may_speak(std::string_view wid, std::string_view holder) {
-  return wid.empty() || holder.empty() || wid == holder;
-}
-
-}  // namespace
-
-Result<> Board::acknowledge(std::string_view jid, std::string_view wid, const Now& now,
-                            std::string_view result) {
-  const auto chain = by_jid_.find(hash64(jid));
-  Entry* late = nullptr;
-  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr;
-       entry = entry->next_same) {
-    if (entry->job.jid != jid || !entry->free()) continue;
-    if (entry->leased && !may_speak(wid, entry->wid)) continue;
-    const bool returned = entry->was_leased || returned_.contains(entry->jid_hash) ||
-                          (entry->job.seq <= boot_seq_ && entry->place.lane != kScheduled);
-    if (!entry->leased && (!returned || entry->place.lane == kDead)) continue;
-    late = entry;
-    if (entry->leased) break;
-  }
-  if (late == nullptr) {
-    const auto known = returned_.find(hash64(jid));
-    if (known == returned_.end() || in_memory(jid)) return {};
-    auto done = acknowledge_spilled(jid, known->second, now, result);
-    return !done && done.error().code == Errc::conflict && !store_error_ ? Result<>{} : done;
-  }
-  if (late->job.chained) {
-    if (auto pushed = push_next_in_chain(late->job, now); !pushed) return pushed;
-  }
-  // Half of it must not be written.
-  if (auto gone = noted(stage_remove(late, Ending::done, now, result)); !gone) return gone;
-  staged_.back().counts = Change::Counts::done;
-  return {};
-}
-
-bool Board::in_memory(std::string_view jid) const {
-  const auto chain = by_jid_.find(hash64(jid));
-  for (const Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr;
-       entry = entry->next_same) {
-    if (entry->job.jid == jid) return true;
-  }
-  return false;
-}
-
-bool Board::may_be_older(std::string_view jid) const {
-  return older_on_disk_ && !in_memory(jid) && !returned_.contains(hash64(jid));
-}
-
-Result<> Board::acknowledge_at(std::string_view jid, const Place& place, std::string_view wid,
-                               const Now& now, std::string_view result) {
-  return in_memory(jid) ? acknowledge(jid, wid, now, result)
-                        : acknowledge_spilled(jid, place, now, result);
-}
-
-Result<std::optional<StoredJob>> Board::job_at(std::string_view jid, const Place& place) const {
-  auto page = store_.read(place.lane, {place.key.rank, place.key.seq - 1}, 1);
-  if (!page) return pass(page);
-  if (page->jobs.empty() || page->jobs.front().place != place || page->jobs.front().job.jid != jid)
-    return std::nullopt;
-  return std::move(page->jobs.front());
-}
-
-// Of a job that has come back, and lies on the disk alone.
-Result<> Board::acknowledge_spilled(std::string_view jid, const Place& place, const Now& now,
-                                    std::string_view result) {
-  auto found = job_at(jid, place);
-  if (!found) return noted(pass(found));
-  if (!*found || place.lane == kDead || !lanes_.contains(place.lane))
-    return fail(Errc::conflict, std::string(kHasMoved));
-  auto ended = std::make_unique<Entry>();
-  ended->job = std::move((*found)->job);
-  if (ended->job.chained) {
-    if (auto pushed = push_next_in_chain(ended->job, now); !pushed) return pushed;
-  }
-  if (auto gone = noted(store_.remove(place)); !gone) return gone;
-  if (auto done = noted(stage_end(ended->job, Ending::done, now, result)); !done) return done;
-  staged_.push_back({.kind = Change::Kind::remove_spilled,
-                     .added = std::move(ended),
-                     .from = place.lane,
-                     .counts = Change::Counts::done});
-  return {};
-}
-
-Entry* Board::held_by(std::string_view jid, std::string_view wid) const {
-  const auto chain = by_jid_.find(hash64(jid));
-  for (Entry* entry = chain == by_jid_.end() ? nullptr : chain->second; entry != nullptr;
-       entry = entry->next_same) {
-    if (entry->job.jid == jid && entry->free() && entry->leased && may_speak(wid, entry->wid))
-      return entry;
-  }
-  return nullptr;
-}
-
-Result<> Board::fail_job(std::string_view jid, std::string_view wid, const Failure& failure,
-                         const Now& now) {
-  Entry* entry = held_by(jid, wid);
-  if (entry == nullptr) return fail(Errc::not_found, "Job not found");
-  return noted(stage_failure(entry, failure, now));
-}
-
-Result<> Board::stage_failure(Entry* entry, const Failure& failure, const Now& now) {
-  auto body = store_.body(entry->job.seq);
-  if (!body) return noted(pass(body));
-  Job changed = entry->job;
-  changed.body = std::move(*body);
-  Verdict verdict = judge(changed, failure, now.wall, backoffs_, random_);
-  if (verdict.next == Verdict::Next::discarded) {
-    if (auto gone = stage_remove(entry, Ending::dropped, now); !gone) return gone;
-    staged_.back().counts = Change::Counts::failed;
-    return {};
-  }
-  changed.body = verdict.body;
-  if (auto counted = count_in_batch(entry->job, Ending::dropped, now); !counted) return counted;
-  changed.failed = true;
-  if (auto written = noted(store_.rewrite(changed)); !written) return written;
-  const bool dead = verdict.next == Verdict::Next::dead;
-  if (auto tracked = stage_track(changed, dead ? TrackState::dead : TrackState::failed, now);
-      !tracked)
-    return tracked;
-  if (dead) {
-    if (auto unlocked = stage_unlock(entry->job); !unlocked) return unlocked;
-  }
-  const Place to = dead ? Place{kDead, {now.wall, entry->job.seq}}
-                        : Place{kRetries, {verdict.at, entry->job.seq}};
-  if (auto moved = stage_move(entry, to); !moved) return moved;
-  staged_.back().body = std::move(verdict.body);
-  staged_.back().counts = Change::Counts::failed;
-  staged_.back().failed = true;
-  return {};
-}
-
 Board::Outcome Board::committed(const Now& now) {
   Outcome outcome;
   if (staged_clear_) {
@@ -320,6 +165,8 @@ Board::Outcome Board::committed(const Now& now) {
     tracks_.clear();
     ended_tracks_.clear();
     expired_.clear();
+    expected_.clear();
+    expected_known_ = true;
     bytes_ = 0;
   }
   for (Change& change : staged_) {
@@ -401,23 +248,31 @@ void Board::apply(Change& change, const Now& now) {
   }
   switch (change.kind) {
     case Change::Kind::add:
+      expect(change.added->place.lane, name, 1);
       forget_cancelled(change.added->job.jid);
       return settle_in(std::move(change.added), now.wall);
     case Change::Kind::add_spilled:
+      expect(change.from, name, -1);
+      expect(change.added->place.lane, name, 1);
       lane(change.from).uncount_spilled();
       return settle_in(std::move(change.added), now.wall);
-    case Change::Kind::remove_spilled: return lane(change.from).uncount_spilled();
+    case Change::Kind::remove_spilled:
+      expect(change.from, name, -1);
+      return lane(change.from).uncount_spilled();
     case Change::Kind::remove:
+      expect(change.entry->place.lane, name, -1);
       if (change.cancelled) note_cancelled(change.entry->job.jid, change.entry->wid);
       leave(change.entry);
       return forget(change.entry);
     case Change::Kind::move: {
       Entry* entry = change.entry;
+      expect(entry->place.lane, name, -1);
+      expect(change.to.lane, name, 1);
       leave(entry);
       auto moved = std::move(entries_.at(entry->job.seq));
       forget(entry);
       moved->staged = false;
-      moved->was_leased = change.late_ack_counts;
+      moved->was_leased = change.late_ack_counts.value_or(moved->was_leased);
       moved->place = change.to;
       if (change.lost) ++moved->job.lost;
       if (change.fresh) moved->job.lost = 0;

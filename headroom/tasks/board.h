@@ -122,9 +122,9 @@ class Board {
   // Of a job that nobody has: nothing, as if it had been done already. `result`, JSON, is kept of a tracked job.
   [[nodiscard]] Result<> acknowledge(std::string_view jid, std::string_view wid, const Now& now,
                                      std::string_view result = {});
-  // Whether that is for acknowledge_at(): nothing of this name is in memory, but a process before this one may have leased a job that lies on
-  // the disk alone now.
-  [[nodiscard]] bool may_be_older(std::string_view jid) const;
+  // Whether that is for acknowledge_at(): the word is about nothing in memory, but a process before this one may have leased a job of this name
+  // that lies on the disk alone now.
+  [[nodiscard]] bool may_be_older(std::string_view jid, std::string_view wid) const;
   // Of a job that Engine::locate() found on the disk. Errc::conflict: it is there no more.
   [[nodiscard]] Result<> acknowledge_at(std::string_view jid, const Place& place,
                                         std::string_view wid, const Now& now,
@@ -133,7 +133,7 @@ class Board {
   [[nodiscard]] Result<> fail_job(std::string_view jid, std::string_view wid,
                                   const Failure& failure, const Now& now);
   [[nodiscard]] Result<> set_paused(const std::vector<std::string>& queues, bool paused);
-  // One in which nothing waits, nothing runs and to which nothing may come back; paused or not. Others stay.
+  // One in which nothing waits, nothing runs and to which no scheduled or retrying job may come back; paused or not. Others stay.
   [[nodiscard]] Result<> remove_queue(const std::string& name);
   [[nodiscard]] Result<> clear();
   // New, with a bid of its own. Errc::not_found: the batch around it; invalid: that one is over, or too deep.
@@ -277,10 +277,12 @@ class Board {
   Entry* index(EntryPointer entry);
   void forget(Entry* entry);
   void note_returned(const Entry& entry);
+  [[nodiscard]] bool has_returned(std::string_view jid, const Place& place) const;
   void settle_in(EntryPointer entry, WallTime ready);
   [[nodiscard]] static Duration waited(Entry& entry, const Now& now);
   void leave(Entry* entry);
-  [[nodiscard]] bool in_memory(std::string_view jid) const;
+  // The job in memory that a worker's word is about: leased to it, or come back from a lease; null: none.
+  [[nodiscard]] Entry* spoken_of(std::string_view jid, std::string_view wid) const;
   [[nodiscard]] Result<> acknowledge_spilled(std::string_view jid, const Place& place,
                                              const Now& now, std::string_view result);
   [[nodiscard]] Entry* held_by(std::string_view jid, std::string_view wid) const;
@@ -332,9 +334,6 @@ class Board {
   [[nodiscard]] Result<Queue*> queue_for_push(const std::string& name);
   // Of the board itself: a callback, the next of a chain, a slot of a schedule.
   [[nodiscard]] Result<> push_own(Job job, const Now& now);
-  [[nodiscard]] Result<bool> has_room_for(const std::string& queue);
-  // Where a job goes whose time has come: to its queue, or to be looked at again once there may be room for one.
-  [[nodiscard]] Result<Place> place_in_time(const Job& job, const Now& now);
   [[nodiscard]] Result<> take_up_lane(LaneId id);
   void forget_cancelled(const std::string& jid);
   [[nodiscard]] Result<> stage_ready(Entry* entry, const Now& now);
@@ -366,6 +365,8 @@ class Board {
   [[nodiscard]] bool unused(const Queue& queue) const;
   [[nodiscard]] Result<> drop_queue(const std::string& name);
   [[nodiscard]] Result<> recycle_queues();
+  void expect(LaneId lane, const std::string& queue, int change);
+  [[nodiscard]] Result<> count_expected();
   // Whose turn it is.
   struct Choice {
     Entry* entry = nullptr;
@@ -396,6 +397,9 @@ class Board {
   std::unordered_map<std::uint64_t, Entry*> by_jid_;         // by the jid's hash, chained
   std::unordered_map<LaneId, std::unique_ptr<Lane>> lanes_;
   std::unordered_map<std::string, std::unique_ptr<Queue>> queues_;
+  // By queue: its scheduled and retrying jobs, for which it is kept.
+  std::unordered_map<std::string, std::uint64_t> expected_;
+  bool expected_known_ = false;
   std::unordered_map<std::string, std::unique_ptr<Worker>> workers_;
   std::uint64_t former_ = 0;  // workers whose name another process took
   std::unordered_map<std::string, Lock> locks_;

@@ -69,6 +69,9 @@ class FailingStore final : public Store {
   }
   [[nodiscard]] Result<> clear() override { return fails ? broken() : behind_.clear(); }
   [[nodiscard]] Result<std::vector<LaneCount>> counts() override { return behind_.counts(); }
+  [[nodiscard]] Result<std::vector<QueueCount>> counts_by_queue(LaneId lane) override {
+    return behind_.counts_by_queue(lane);
+  }
   [[nodiscard]] Result<std::uint64_t> last_seq() override { return behind_.last_seq(); }
   [[nodiscard]] Result<std::vector<StoredQueue>> queues() override { return behind_.queues(); }
   [[nodiscard]] Result<std::vector<StoredShare>> shares() override { return behind_.shares(); }

@@ -93,6 +93,8 @@ Result<> Board::refill(Lane& lane, std::size_t least) {
       entry->job = std::move(stored.job);
       entry->place = stored.place;
       Entry* added = index(std::move(entry));
+      if (has_returned(added->job.jid, added->place))
+        added->was_leased = returned_.erase(added->jid_hash) > 0;
       added->held = true;
       bytes_ += bytes_of_entry(*added);
       lane.refill(added->place.key, added);
@@ -125,6 +127,12 @@ void Board::note_returned(const Entry& entry) {
   if (returned_order_.size() <= kMostReturned) return;
   returned_.erase(returned_order_.front());
   returned_order_.pop_front();
+}
+
+// Whether the job that lies there has come back from a lease.
+bool Board::has_returned(std::string_view jid, const Place& place) const {
+  const auto known = returned_.find(hash64(jid));
+  return known != returned_.end() && known->second == place;
 }
 
 void Board::lease(Entry* entry, std::string_view wid, const Now& now, Throttles::Begun begun) {

@@ -1,4 +1,6 @@
 // Whose lease it is: of a job that was leased before, of a process that took another's name, of all while everything stood still.
+#include <set>
+
 #include "headroom/tasks/board_fixture_test.h"
 
 namespace headroom::tasks {
@@ -87,32 +89,101 @@ TEST_F(BoardLivesTest, AProcessThatConnectsAgainKeepsItsJobs) {
   EXPECT_EQ(status().running, 1U);
 }
 
-TEST_F(BoardLivesTest, QueuesAreNotMoreThanTheirLimitWhateverComesBack) {
-  options_.queues_limit = 3;
-  constexpr int kQueues = 10;
-  for (int i = 0; i < kQueues; ++i)
-    ASSERT_TRUE(push(fmt::format("{:04}", i),
-                     fmt::format(R"("queue":"q-{}","at":"2026-11-21T12:01:00Z")", i))
-                    .has_value());
-  pass_time(61s);
-  EXPECT_EQ(board().queue_names().size(), 3U);
-  EXPECT_EQ(status().scheduled, 7U);
-  // Others are not kept from their turn.
-  const std::string known = board().queue_names().at(0);
-  ASSERT_TRUE(
-      push("last", fmt::format(R"("queue":"{}","at":"2026-11-21T12:01:05Z")", known)).has_value());
-  pass_time(5s);
-  EXPECT_EQ(waiting(), 4U);
-  std::set<std::string> done;
-  for (int round = 0; round < 10; ++round) {
-    EXPECT_LE(board().queue_names().size(), 3U);
-    for (std::string jid; !(jid = take("", board().queue_names())).empty();) {
-      ASSERT_TRUE(ack(jid).has_value());
-      done.insert(jid);
+TEST_F(BoardLivesTest, ALateAcknowledgementCountsAlsoOnceTheJobWaitsInItsQueueAgain) {
+  for (const bool spilled : {false, true}) {
+    if (spilled) options_.memory_limit = Bytes{30'000};
+    if (spilled) crash();
+    std::vector<std::string> jids;
+    for (int i = 0; i < 150; ++i) jids.push_back(fmt::format("{}-{:04}", spilled, i));
+    for (const std::string& jid : jids)
+      ASSERT_TRUE(push(jid, R"("reserve_for":60,"priority":1)").has_value());
+    for (const std::string& jid : jids) EXPECT_EQ(take("w1"), jid);
+    for (int i = 0; i < 150; ++i)
+      ASSERT_TRUE(push(fmt::format("urgent-{}-{:04}", spilled, i), R"("priority":9)").has_value());
+    pass_time(61s);
+    EXPECT_EQ(status().retries, jids.size());
+    pass_time(100s);
+    for (int i = 0; i < 20; ++i) upkeep();
+    EXPECT_EQ(status().retries, 0U);
+    const std::uint64_t done = status().done;
+    for (const std::string& jid : jids) ASSERT_TRUE(ack(jid, "w1").has_value());
+    EXPECT_EQ(status().done, done + jids.size());
+    for (std::string jid; !(jid = take("w2")).empty();) {
+      EXPECT_TRUE(jid.starts_with("urgent")) << jid;
+      ASSERT_TRUE(ack(jid, "w2").has_value());
     }
-    pass_time(11s);
   }
-  EXPECT_EQ(done.size(), kQueues + 1U);
+}
+
+TEST_F(BoardLivesTest, AWordAfterACrashIsNotTakenForOneAboutANewJobOfThatName) {
+  options_.memory_limit = Bytes{30'000};
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(take("w1"), fmt::format("{:04}", i));
+  for (int i = 0; i < 600; ++i)
+    ASSERT_TRUE(push(fmt::format("urgent-{:04}", i), R"("priority":9)").has_value());
+  crash();
+  ASSERT_TRUE(push("0003", R"("priority":200)").has_value());
+  EXPECT_TRUE(board().may_be_older("the-job-0003", "w1"));
+  const Place old{board().lanes_of("default").at(0), {-5, 4}};
+  ASSERT_TRUE(write([&](Board& b) {
+                return b.acknowledge_at("the-job-0003", old, "w1", now_);
+              }).has_value());
+  EXPECT_EQ(status().done, 1U);
+  EXPECT_EQ(take("w2"), "0003");  // the new one
+  EXPECT_EQ(last_.seq, 606U);
+  std::set<std::string> rest;
+  for (std::string jid; !(jid = take("w2")).empty();) rest.insert(jid);
+  EXPECT_EQ(rest.size(), 604U);
+  EXPECT_FALSE(rest.contains("0003"));
+  // Leased to another by now.
+  const Place leased{old.lane, {-5, 1}};
+  ASSERT_TRUE(write([&](Board& b) {
+                return b.acknowledge_at("the-job-0000", leased, "w1", now_);
+              }).has_value());
+  EXPECT_EQ(status().done, 1U);
+  EXPECT_TRUE(ack("0000", "w2").has_value());
+  EXPECT_EQ(status().done, 2U);
+}
+
+TEST_F(BoardLivesTest, AQueueIsKeptForItsScheduledAndRetryingJobsAndAnotherIsRefused) {
+  options_.queues_limit = 3;
+  ASSERT_TRUE(push("late", R"("queue":"mine","at":"2026-11-21T12:01:00Z")").has_value());
+  ASSERT_TRUE(push("tried", R"("queue":"yours")").has_value());
+  EXPECT_EQ(take("", {"yours"}), "tried");
+  ASSERT_TRUE(fail_it("tried").has_value());
+  for (const bool restarted : {false, true}) {
+    if (restarted) crash();
+    ASSERT_TRUE(push("aaaa", R"("queue":"a")").has_value());
+    EXPECT_EQ(push("bbbb", R"("queue":"b")").error().code, Errc::overloaded);
+    EXPECT_EQ(take("", {"a"}), "aaaa");
+    ASSERT_TRUE(ack("aaaa").has_value());
+    ASSERT_TRUE(write([](Board& b) { return b.remove_queue("mine"); }).has_value());
+    EXPECT_EQ(board().queue_names().size(), 3U);
+  }
+  pass_time(61s);
+  EXPECT_EQ(take("", {"mine"}), "late");
+  ASSERT_TRUE(ack("late").has_value());
+  EXPECT_EQ(take("", {"yours"}), "tried");
+  ASSERT_TRUE(ack("tried").has_value());
+  for (const char* queue : {"b", "c", "d"})
+    ASSERT_TRUE(push("more", fmt::format(R"("queue":"{}")", queue)).has_value()) << queue;
+}
+
+TEST_F(BoardLivesTest, WhatNoQueueIsKeptForIsCountedAsJobsComeAndGo) {
+  options_.queues_limit = 2;
+  const std::string_view later = R"("queue":"mine","at":"2026-11-21T12:01:00Z")";
+  for (const char* jid : {"aaaa", "bbbb"}) ASSERT_TRUE(push(jid, later).has_value());
+  ASSERT_TRUE(push("full", R"("queue":"other")").has_value());
+  const auto refused = [&] { return !push("more", R"("queue":"more")").has_value(); };
+  EXPECT_TRUE(refused());
+  for (const Board::Act act : {Board::Act::kill, Board::Act::remove}) {
+    EXPECT_TRUE(refused());
+    ASSERT_TRUE(write([&](Board& b) -> Result<> {
+                  auto done = b.sweep(kScheduled, {0, 0}, 1, act, {}, now_);
+                  return done ? Result<>{} : pass(done);
+                }).has_value());
+  }
+  EXPECT_FALSE(refused());
 }
 
 }  // namespace

@@ -92,11 +92,12 @@ struct Board::Change {
   LaneId from = 0;                    // remove_spilled
   std::optional<std::string> body{};  // a new one
   Counts counts = Counts::nothing;
-  bool late_ack_counts = false;  // move: an acknowledgement may still come
-  bool lost = false;             // move: one more worker died on it
-  bool fresh = false;            // move: the workers that died on it are forgotten
-  bool failed = false;           // move: its batch counts it as failed
-  bool cancelled = false;        // remove: its worker is to be told
+  std::optional<bool>
+      late_ack_counts{};   // move: whether an acknowledgement may still come; else as it was
+  bool lost = false;       // move: one more worker died on it
+  bool fresh = false;      // move: the workers that died on it are forgotten
+  bool failed = false;     // move: its batch counts it as failed
+  bool cancelled = false;  // remove: its worker is to be told
 };
 
 }  // namespace headroom::tasks

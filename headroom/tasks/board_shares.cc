@@ -61,6 +61,7 @@ bool Board::unused(const Queue& queue) const {
     return lanes_.at(share.lane)->unused() && !staged_lanes_.contains(share.lane) &&
            std::ranges::find(staged_shares_, &share) == staged_shares_.end();
   };
+  if (!expected_known_ || expected_.contains(queue.name)) return false;
   return idle(queue.common) && std::ranges::all_of(queue.shares | std::views::values, idle) &&
          std::ranges::find(staged_pauses_, &queue, &std::pair<Queue*, bool>::first) ==
              staged_pauses_.end();
@@ -81,6 +82,28 @@ Result<> Board::drop_queue(const std::string& name) {
   removed_.done += queue.done;
   removed_.failed += queue.failed;
   queues_.erase(at);
+  return {};
+}
+
+void Board::expect(LaneId lane, const std::string& queue, int change) {
+  if (lane != kScheduled && lane != kRetries) return;
+  if (change > 0) {
+    ++expected_[queue];
+  } else if (const auto found = expected_.find(queue);
+             found != expected_.end() && --found->second == 0) {
+    expected_.erase(found);
+  }
+}
+
+// Between transactions. Reads each of these jobs: of many it is put off until a queue is to be given up for want of room.
+Result<> Board::count_expected() {
+  expected_.clear();
+  for (const LaneId id : {kScheduled, kRetries}) {
+    auto counts = store_.counts_by_queue(id);
+    if (!counts) return pass(counts);
+    for (const auto& [queue, jobs] : *counts) expected_[queue] += jobs;
+  }
+  expected_known_ = true;
   return {};
 }
 

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kLeaseNote = "lease/";
 constexpr std::string_view kTotalsNote = "totals";
+constexpr std::size_t kCountedAtOnce = 20'000;  // scheduled and retrying jobs
 
 }  // namespace
 
@@ -47,6 +48,9 @@ Result<> Board::load(const Now& now) {
       if (auto taken = take_up_lane(count.lane); !taken) return taken;
     }
     lane(count.lane).begin_spilled(count.jobs);
+  }
+  if (lane(kScheduled).size() + lane(kRetries).size() <= kCountedAtOnce) {
+    if (auto counted = count_expected(); !counted) return counted;
   }
   auto last = store_.last_seq();
   if (!last) return pass(last);

@@ -55,7 +55,7 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
   if (entry != nullptr && !entry->free()) return {};
   if (entry != nullptr && entry->leased && act != Act::remove) return {};
   Result<Place> to = Place{kDead, {now.wall, stored.job.seq}};
-  if (act == Act::requeue) to = place_in_time(stored.job, now);
+  if (act == Act::requeue) to = ready_place(stored.job);
   if (!to) return pass(to);
   if (act == Act::remove && entry != nullptr) {
     if (auto gone = stage_remove(entry, Ending::dropped, now); !gone) return gone;
@@ -92,7 +92,11 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
   if (act == Act::remove) {
     if (auto gone = noted(store_.remove(stored.place)); !gone) return gone;
     if (auto ended = stage_end(stored.job, Ending::dropped, now); !ended) return ended;
-    staged_.push_back({.kind = Change::Kind::remove_spilled, .from = stored.place.lane});
+    auto removed = std::make_unique<Entry>();
+    removed->job = std::move(stored.job);
+    staged_.push_back({.kind = Change::Kind::remove_spilled,
+                       .added = std::move(removed),
+                       .from = stored.place.lane});
     return {};
   }
   if (stored.place == *to) return {};
@@ -100,6 +104,7 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
   auto added = std::make_unique<Entry>();
   added->job = std::move(stored.job);
   added->place = *to;
+  added->was_leased = has_returned(added->job.jid, stored.place);
   staged_.push_back(
       {.kind = Change::Kind::add_spilled, .added = std::move(added), .from = stored.place.lane});
   return {};

@@ -42,6 +42,7 @@ Result<> Board::prepare(const Now& now) {
   for (const LaneId id : {kScheduled, kRetries, kDead}) {
     if (auto filled = refill(lane(id), 1); !filled) return filled;
   }
+  if (!expected_known_ && queues_.size() >= options_.queues_limit) return count_expected();
   return {};
 }
 
@@ -136,7 +137,7 @@ Result<> Board::promote(LaneId from, const Now& now) {
 
 // Into its queue.
 Result<> Board::stage_ready(Entry* entry, const Now& now) {
-  auto to = place_in_time(entry->job, now);
+  auto to = ready_place(entry->job);
   if (!to) return pass(to);
   if (auto tracked = stage_track(entry->job, TrackState::enqueued, now); !tracked) return tracked;
   return stage_move(entry, *to);

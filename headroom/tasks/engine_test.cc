@@ -269,5 +269,42 @@ TEST_F(EngineTest, CancelledTogetherTheyShareTheirCommit) {
   EXPECT_LE(commits.total() - before, 3U);
 }
 
+TEST_F(EngineTest, WhoLooksForAJobIsAnsweredAlsoWhenTheEngineEnds) {
+  auto many = [](Board& board, const Now& now) -> Result<> {
+    for (int n = 0; n < 30'000; ++n) {
+      auto pushed = board.push(job(fmt::format("many-{:06}", n)), now);
+      if (!pushed) return pushed;
+    }
+    return {};
+  };
+  ASSERT_TRUE(engine_->run_write(many).has_value());
+  std::atomic<int> found{0};
+  std::atomic<int> not_found{0};
+  std::atomic<int> ended{0};
+  const auto body = [&](net::TaskGroup& group) -> net::Task<> {
+    for (const char* jid : {"many-029999", "many-020001", "nobody"}) {
+      auto look = [&, jid]() -> net::Task<> {
+        Searches::Sought sought{.jid = jid};
+        const auto place = co_await engine_->locate(group.worker(), std::move(sought));
+        if (!place) {
+          EXPECT_EQ(place.error().code, Errc::cancelled);
+          ++ended;
+        } else {
+          *place ? ++found : ++not_found;
+        }
+      };
+      HR_ASSERT(group.spawn(std::move(look)));
+    }
+    co_return;
+  };
+  run(body);
+  EXPECT_EQ(found, 2);
+  EXPECT_EQ(not_found, 1);
+  engine_->stop_waiting();
+  run(body);
+  EXPECT_EQ(found + not_found + ended, 6);
+  EXPECT_GE(ended, 1);
+}
+
 }  // namespace
 }  // namespace headroom::tasks

@@ -153,12 +153,10 @@ net::Task<Result<bool>> Session::password_fits(const fwp::Hello& hello, std::str
                                                std::uint32_t rounds) {
   const std::string& password = password_of(shared_.options, hello.username);
   if (password.empty()) co_return false;
-  const limit::Connections::Ticket ticket = shared_.logging_in.admit(peer_);
-  if (!ticket) co_return fail(Errc::overloaded, "too many log in from this address");
   auto work = [password, salt = std::move(salt), rounds] {
     return expected_hash(password, salt, rounds);
   };
-  auto wanted = co_await shared_.hashing.run(worker_, std::move(work));
+  auto wanted = co_await shared_.log_ins.run(worker_, peer_, std::move(work));
   if (!wanted) co_return pass(wanted);
   co_return auth::constant_time_equal(*wanted, hello.pwdhash);
 }

@@ -5,7 +5,7 @@
 // Invariants: (1) nothing is read from who has not said HELLO with the right password; (2) answers come in the order of the commands; (3) a job
 //   whose answer could not be written goes back at once; (4) the worker of a connection is told of its end; (5) waiting for a command holds no
 //   buffer.
-// Limits: kLogInsOfAddress passwords of one address looked at or waiting for it; kHelloTime and kHelloLimit for the HELLO, kLineTime for the rest of a line that has begun, kWriteTime for an answer; line_limit.
+// Limits: those of LogIns; kHelloTime and kHelloLimit for the HELLO, kLineTime for the rest of a line that has begun, kWriteTime for an answer; line_limit.
 #pragma once
 
 #include <array>
@@ -17,11 +17,10 @@
 
 #include "headroom/base/address.h"
 #include "headroom/fwp/command.h"
-#include "headroom/limit/connections.h"
-#include "headroom/net/offload.h"
 #include "headroom/net/stream.h"
 #include "headroom/net/tls.h"
 #include "headroom/tasks/engine.h"
+#include "headroom/tasks/log_ins.h"
 #include "headroom/tasks/metrics.h"
 
 namespace headroom::tasks {
@@ -30,8 +29,7 @@ namespace headroom::tasks {
 struct SessionShared {
   Engine& engine;
   const TasksOptions& options;
-  net::Offload& hashing;           // passwords take thousands of rounds
-  limit::Connections& logging_in;  // whose passwords wait for that
+  LogIns& log_ins;
   std::shared_ptr<const net::TlsServer> tls;
   WallTime started = 0;
   metrics::Registry& registry;
@@ -63,8 +61,6 @@ class Session {
  public:
   static constexpr Duration kHelloTime = 2s;
   static constexpr std::size_t kHelloLimit = 8192;
-  static constexpr std::size_t kLogIns = 10'000;
-  static constexpr std::size_t kLogInsOfAddress = 100;
   static constexpr Duration kLineTime = 30s;
   static constexpr Duration kWriteTime = 30s;
 

@@ -221,6 +221,20 @@ Result<std::vector<LaneCount>> SqliteStore::counts() {
   return counts;
 }
 
+Result<std::vector<Store::QueueCount>> SqliteStore::counts_by_queue(LaneId lane) {
+  std::vector<QueueCount> counts;
+  auto done = each(
+      *database_,
+      "SELECT j.queue, count(*) FROM places p CROSS JOIN jobs j ON j.seq = p.seq WHERE p.lane = ? "
+      "GROUP BY j.queue",
+      [&](const sqlite::Statement& row) {
+        counts.push_back({row.column<std::string>(0), row.column<std::uint64_t>(1)});
+      },
+      lane);
+  if (!done) return pass(done);
+  return counts;
+}
+
 Result<std::uint64_t> SqliteStore::last_seq() {
   std::uint64_t last = 0;
   auto done = each(*database_, "SELECT max(seq) FROM jobs", [&](const sqlite::Statement& row) {

@@ -111,6 +111,12 @@ class Store {
   [[nodiscard]] virtual Result<> clear() = 0;
 
   [[nodiscard]] virtual Result<std::vector<LaneCount>> counts() = 0;
+  // The jobs of a lane, by the queue they name.
+  struct QueueCount {
+    std::string queue;
+    std::uint64_t jobs = 0;
+  };
+  [[nodiscard]] virtual Result<std::vector<QueueCount>> counts_by_queue(LaneId lane) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> last_seq() = 0;
   [[nodiscard]] virtual Result<std::vector<StoredQueue>> queues() = 0;
   [[nodiscard]] virtual Result<std::vector<StoredShare>> shares() = 0;

@@ -7,7 +7,6 @@
 
 #include "headroom/base/assert.h"
 #include "headroom/base/log.h"
-#include "headroom/net/offload.h"
 #include "headroom/net/tls.h"
 #include "headroom/tasks/metrics.h"
 #include "headroom/tasks/session.h"
@@ -18,8 +17,7 @@ namespace headroom::tasks {
 // What the door's connections share; made by start().
 struct Tasks::Shared {
   std::shared_ptr<const net::TlsServer> tls;
-  net::Offload hashing{"passwords", 1, Session::kLogIns};
-  limit::Connections logging_in;
+  LogIns log_ins;
   std::unique_ptr<SessionShared> sessions;
   std::atomic<std::uint32_t> open{0};
   std::atomic<std::uint64_t> commands{0};
@@ -87,9 +85,7 @@ Tasks::Tasks(net::Workers& workers, net::Resolver& resolver, metrics::Registry& 
       resolver_(resolver),
       registry_(registry),
       options_(options),
-      shared_(std::make_unique<Shared>()) {
-  shared_->logging_in.set_limits(Session::kLogIns, Session::kLogInsOfAddress);
-}
+      shared_(std::make_unique<Shared>()) {}
 
 Tasks::~Tasks() { stop(); }
 
@@ -131,15 +127,13 @@ Result<> Tasks::start(const std::filesystem::path& path) {
   if (!engine) return pass(engine);
   engine_ = std::move(*engine);
   push_ = std::move(*push);
-  shared_->sessions =
-      std::make_unique<SessionShared>(SessionShared{.engine = *engine_,
-                                                    .options = options_,
-                                                    .hashing = shared_->hashing,
-                                                    .logging_in = shared_->logging_in,
-                                                    .tls = shared_->tls,
-                                                    .started = wall_now(),
-                                                    .registry = registry_,
-                                                    .commands = shared_->commands});
+  shared_->sessions = std::make_unique<SessionShared>(SessionShared{.engine = *engine_,
+                                                                    .options = options_,
+                                                                    .log_ins = shared_->log_ins,
+                                                                    .tls = shared_->tls,
+                                                                    .started = wall_now(),
+                                                                    .registry = registry_,
+                                                                    .commands = shared_->commands});
   make_gauges();
   parts_.resize(workers_.size());
   workers_.each([this](net::Worker& worker) {
