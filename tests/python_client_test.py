@@ -124,6 +124,58 @@ class PythonClient(SqlScenario):
     def test_django(self):
         self.check(DJANGO, "django_number")
 
+    def test_psycopg2_does_all_it_did_before_and_ties_what_it_is_given_as_text(self):
+        code = f"""
+            import io, os
+            import psycopg2, psycopg2.extras
+            from psycopg2 import sql
+            import headroom_trace
+
+            headroom_trace.current.set({TRACE!r}.format(7))
+            connection = psycopg2.connect(os.environ["DSN"])
+            cursor = connection.cursor()
+            cursor.execute("CREATE TEMPORARY TABLE given (n int, t text)")
+            cursor.executemany("INSERT INTO given VALUES (%s, %s) -- many", [(1, "a%"), (2, "b")])
+            cursor.executemany(sql.SQL("INSERT INTO {{}} VALUES (%(n)s, %(t)s)").format(sql.Identifier("given")), [{{"n": 3, "t": "c"}}])
+            assert cursor.query.decode().startswith('INSERT INTO "given" VALUES (3, ')
+            psycopg2.extras.execute_values(cursor, "INSERT INTO given VALUES %s", [(4, "d"), (5, "e")])
+            psycopg2.extras.execute_batch(cursor, "INSERT INTO given VALUES (%s, %s)", [(6, "f"), (7, "g")])
+            cursor.copy_expert("COPY given FROM STDIN", io.StringIO("8\\th\\n"))
+            cursor.copy_expert(sql=sql.SQL("COPY given (n) FROM STDIN WITH CSV"), file=io.StringIO("9\\n"), size=100)
+            out = io.StringIO()
+            cursor.copy_expert("COPY (SELECT t FROM given WHERE n < 3 ORDER BY n) TO STDOUT", out)
+            assert out.getvalue() == "a%\\nb\\n", out.getvalue()
+            cursor.copy_from(io.StringIO("10\\tj\\n"), "given")
+            out = io.StringIO()
+            cursor.copy_to(out, "given", columns=["n"])
+            assert out.getvalue().split() == [str(n) for n in range(1, 11)], out.getvalue()
+            assert cursor.callproc("upper", ["x"]) == ["x"] and cursor.fetchall() == [("X",)]
+            assert cursor.mogrify("SELECT %s", (1,)) == b"SELECT 1"
+            with connection.cursor("rows") as named, connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as dicts:
+                named.itersize = 3
+                named.execute("SELECT n FROM given ORDER BY n")
+                assert [row[0] for row in named] == list(range(1, 11))
+                dicts.execute("SELECT count(*) AS dict_rows FROM given")
+                assert dicts.fetchone() == {{"dict_rows": 10}}
+            connection.commit()
+        """
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=self.directory, env={**os.environ, "PYTHONPATH": str(CLIENT), "DSN": self.cluster.urls["primary"]},
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        eventually(lambda: "COMMIT" in self.log().rpartition("dict_rows")[2], what=lambda: self.log()[-2000:])
+        statements = [each for each in re.split(r"\n(?=\S)", self.log()) if re.search(r"given|upper\(|rows\b|dict_rows", each)]
+        trace = f"/*traceparent='{TRACE.format(7)}'*/"
+
+        def tied(words):
+            found = [each for each in statements if words in each]
+            self.assertTrue(found, words)
+            return {trace in each for each in found}
+
+        for words in ("TEMPORARY TABLE given", "-- many", 'INTO "given"', "(4,'d')", "(7, 'g')", "COPY given FROM STDIN", "COPY given (n) FROM STDIN", "SELECT t FROM given", 'DECLARE "rows"', "dict_rows"):
+            self.assertEqual(tied(words), {True}, words)
+        for words in ("upper(", 'COPY "given"'):  # its own words: they count for every page
+            self.assertEqual(tied(words), {False}, words)
+
     def test_asyncpg_ties_transactions_and_keeps_its_prepared_statements(self):
         code = f"""
             import asyncio, os

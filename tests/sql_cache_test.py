@@ -187,6 +187,27 @@ class Hits(Cached):
             wire.values(sql)
             self.assertEqual(self.line(server, sql)["state"], why)
 
+    def test_a_result_lives_to_its_ttl_and_a_count_to_its_own(self):
+        """Nothing is written: what has to be asked for again while its neighbour of the same table stays has come to the end of its time."""
+        queries = {"result": "SELECT name FROM t.rooms", "count": "SELECT count (*) FROM t.rooms"}
+        for short, long in (("result", "count"), ("count", "result")):
+            server = self.cached(**{"cache.ttl": "1s" if short == "result" else "1h", "cache.count_ttl": "1s" if short == "count" else "1h"})
+            wire = self.wire(server)
+            for sql in queries.values():
+                self.warm(server, wire, sql)
+
+            def asked_for(kind):
+                wire.values(queries[kind])
+                return int(self.line(server, queries[kind])["misses"])
+
+            def runs_out():
+                """In one look: the one was dropped, the other was not."""
+                before = {kind: asked_for(kind) for kind in queries}
+                eventually(lambda: asked_for(short) > before[short], what=f"the {short} is asked for again")
+                return asked_for(long) == before[long]
+
+            eventually(runs_out, what=f"the {short} runs out and the {long} stays")
+
     def test_it_is_off_unless_it_is_asked_for(self):
         server = self.proxy()
         self.assertEqual(self.wire(server).values("SELECT name FROM t.rooms WHERE id = 1"), ["room 1"])

@@ -2,8 +2,9 @@
 
 Put this folder on PYTHONPATH: `PYTHONPATH=clients/python uvicorn app.main:app`; sitecustomize.py then calls install(). Or call it first thing yourself.
 
-Web frameworks: Starlette and FastAPI (ASGI), Flask and Django (WSGI). Drivers: psycopg2 (a comment behind each statement), asyncpg (a comment behind the BEGIN
-of a transaction: behind each statement it would defeat prepared statements). Headroom's SQL proxy cuts the comment off; any other server ignores it.
+Web frameworks: Starlette and FastAPI (ASGI), Flask and Django (WSGI). Drivers: psycopg2 (a comment behind each statement, but for those which it writes by itself:
+callproc, copy_from, copy_to and what commits; they count for every page of that moment), asyncpg (a comment behind the BEGIN of a transaction: behind each
+statement it would defeat prepared statements). Headroom's SQL proxy cuts the comment off; any other server ignores it.
 """
 
 import contextvars
@@ -76,6 +77,12 @@ def _psycopg2(module):
             class Traced(base):
                 def execute(self, query, vars=None):
                     return super().execute(commented(self, query), vars)
+
+                def executemany(self, query, vars_list):
+                    return super().executemany(commented(self, query), vars_list)
+
+                def copy_expert(self, sql, file, *more, **named):
+                    return super().copy_expert(commented(self, sql), file, *more, **named)
 
             Traced.__name__ = base.__name__
             classes[base] = Traced

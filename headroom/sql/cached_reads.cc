@@ -87,7 +87,7 @@ std::optional<CachedReads::Request> CachedReads::find_request() const {
   Request made;
   const auto cut = [&made](std::string_view text) {
     const TrailingComment found = cut_comment(text);
-    made.text = found.cut ? found.text : text;
+    made.text = found.text;
     made.traceparent = found.traceparent;
   };
   std::size_t at = 0;

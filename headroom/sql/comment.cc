@@ -26,19 +26,20 @@ bool is_key(std::string_view text) {
 
 TrailingComment cut_comment(std::string_view text) {
   std::string_view rest = without_end(text, " \t\r\n\f\v;");
-  if (!rest.ends_with("*/")) return {};
+  TrailingComment found{.text = text};
+  if (!rest.ends_with("*/")) return found;
   const std::size_t begin = rest.rfind("/*");
-  if (begin == std::string_view::npos || rest.size() - begin > kLongestComment) return {};
+  if (begin == std::string_view::npos || rest.size() - begin > kLongestComment) return found;
   std::string_view inside = rest.substr(begin + 2, rest.size() - begin - 4);
-  if (inside.find("*/") != std::string_view::npos) return {};
+  if (inside.find("*/") != std::string_view::npos) return found;
   const std::size_t first = inside.find_first_not_of(kSpace);
   inside = without_end(first == std::string_view::npos ? std::string_view() : inside.substr(first),
                        kSpace);
   const std::size_t equals = inside.find("='");
   if (equals == std::string_view::npos || !is_key(inside.substr(0, equals)) ||
       !inside.ends_with('\''))
-    return {};
-  TrailingComment found{.cut = true, .text = without_end(rest.substr(0, begin), kSpace)};
+    return found;
+  found.text = without_end(rest.substr(0, begin), kSpace);
   constexpr std::string_view kKey = "traceparent='";
   for (std::size_t at = inside.find(kKey); at != std::string_view::npos;
        at = inside.find(kKey, at + 1)) {
@@ -51,10 +52,7 @@ TrailingComment cut_comment(std::string_view text) {
   return found;
 }
 
-std::string_view without_comment(std::string_view text) {
-  const TrailingComment found = cut_comment(text);
-  return found.cut ? found.text : text;
-}
+std::string_view without_comment(std::string_view text) { return cut_comment(text).text; }
 
 bool begins_transaction(std::string_view text) {
   const Token first = Lexer(text).next();

@@ -10,8 +10,7 @@
 namespace headroom::sql {
 
 struct TrailingComment {
-  bool cut = false;
-  std::string_view text{};         // before it
+  std::string_view text{};         // before it; all, where there is none
   std::string_view traceparent{};  // "" if it has none
 };
 // SELECT 1 /*action='x',traceparent='00-...-01'*/; (https://google.github.io/sqlcommenter/spec)

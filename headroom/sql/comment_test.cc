@@ -5,6 +5,22 @@
 namespace headroom::sql {
 namespace {
 
+TEST(TrailingComment, IsCutOffAndTellsItsTraceparent) {
+  const TrailingComment found = cut_comment("SELECT 1 \n/*a='b',traceparent='00-1-2-01'*/ ; ");
+  EXPECT_EQ(found.text, "SELECT 1");
+  EXPECT_EQ(found.traceparent, "00-1-2-01");
+}
+
+TEST(TrailingComment, OfAnotherKindStaysAsItIs) {
+  for (const char* text :
+       {"", "SELECT 1", "SELECT 1 /* why */", "/*a='b'*/ SELECT 1 ;", "*/", "/*/",
+        "SELECT 1 /*a='b'*/ -- x", "SELECT 1 /*a='b*/'*/", "SELECT '/*a=''b'"}) {
+    EXPECT_EQ(cut_comment(text).text, text);
+    EXPECT_EQ(cut_comment(text).traceparent, "") << text;
+    EXPECT_EQ(without_comment(text), text);
+  }
+}
+
 TEST(BeginMode, WhatATransactionIsSaidToBeIsRead) {
   for (const char* text :
        {"BEGIN READ ONLY", "begin work read only;", "START TRANSACTION READ ONLY ;",

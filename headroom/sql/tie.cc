@@ -24,7 +24,7 @@ void Session::tie(const pgwire::Frame& frame, std::string_view body) {
     query = parse->query;
   }
   const TrailingComment found = cut_comment(query);
-  const auto context = found.cut ? link::parse_trace_context(found.traceparent) : std::nullopt;
+  const auto context = link::parse_trace_context(found.traceparent);
   if (!context) return;
   request_ = room_.link.requests.find(context->trace, Clock::now());
   follow_trace(*context);
