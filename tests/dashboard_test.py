@@ -210,9 +210,11 @@ class Dashboard(Browsing):
             const real = window.fetch
             window.fetch = (path, init) => String(path).includes('headroom_edge_all_requests_total')
               ? Promise.resolve(new Response(JSON.stringify({ metric: 'x', kind: 'counter', from: 1700000000, step: 3, points: 6, series: [{ labels: {}, rate: [null, 5, null, 9, 7, null] }] })))
+              : String(path).includes('headroom_edge_all_errors_total')
+              ? Promise.resolve(new Response(JSON.stringify({ metric: 'x', kind: 'counter', from: 1700000000, step: 3, points: 6, series: [{ labels: {}, rate: [null, null, null, null, null, null] }] })))
               : real(path, init)""")
         self.show(page, "overview")
-        self.until(page, "[...document.querySelectorAll('[role=img]')].some(each => each.getAttribute('aria-label').includes('requests: 7 now'))")
+        self.until(page, "[...document.querySelectorAll('[role=img]')].some(each => each.getAttribute('aria-label').includes('requests: 7 now; errors: 0 now'))")
 
     def jobs(self, *names):
         """Dead ones."""
