@@ -201,9 +201,19 @@ class AdminSecurity(Scenario):
             self.assertEqual(self.ask("DELETE", "/api/v1/session", Cookie=cookie).status, 200)
             self.assertTrue(by_session.read_all().endswith(b"0\r\n\r\n"))
             spy = self.server.token("admin", "spy")
-            goes_on.socket.settimeout(3)
-            with self.assertRaises(TimeoutError):
+            goes_on.socket.setblocking(False)
+            with self.assertRaises(BlockingIOError):  # all that has come is read, and it has not ended
                 goes_on.read_all()
+
+    def test_who_waits_for_a_jobs_result_gets_none_once_their_token_is_revoked(self):
+        self.start()
+        admin, spy = self.server.token("admin"), self.server.token("viewer", "spy")
+        jid = self.ask("POST", "/api/v1/tasks", admin, {"jobtype": "Sum", "args": [], "custom": {"track": 1}}).json()["jid"]
+        with Connection(self.server.admin, timeout=70) as waiting:
+            waiting.send((f"GET /api/v1/tasks/jobs/{jid}/result?wait=60s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {spy}\r\n\r\n").encode())
+            self.assertEqual(self.ask("GET", f"/api/v1/tasks/jobs/{jid}/result?wait=1s", admin).status, 202)  # by now the other one waits too
+            self.assertEqual(self.ask("DELETE", "/api/v1/tokens/spy", admin).status, 200)
+            self.assertEqual(waiting.answer().status, 401)
 
     def test_a_configured_token_is_honoured(self):
         digest = hashlib.sha256(b"hr_anything").hexdigest()

@@ -5,7 +5,7 @@ import socket
 import sqlite3
 import unittest
 
-from harness.client import get
+from harness.client import Connection, get
 from harness.edge import EdgeScenario, eventually, reply
 from harness.scenario import Scenario
 
@@ -85,6 +85,17 @@ class AuditLog(EdgeScenario):
         noted = [each for each in self.entries(server, "?limit=1000") if each["path"] == "/api/v1/session"]
         self.assertEqual(len(noted), statuses.count(401))
         self.assertLess(len(noted), 100)
+
+    def test_the_same_bad_token_again_and_again_is_noted_once_and_pushes_no_refusal_out(self):
+        server = self.begin()
+        self.assertEqual(server.api("POST", "/api/v1/reload", token=server.token("viewer", "victor")).status, 403)
+        with Connection(server.admin) as stranger:
+            for _ in range(1300):
+                self.assertEqual(stranger.request("POST", "/api/v1/session", body={"token": "wrong"}).status, 401)
+        server.api("POST", "/api/v1/reload")
+        entries = [entry for page in self.pages(server) for entry in page]
+        self.assertEqual([each["status"] for each in entries if each["who"] == "victor"], [403])
+        self.assertEqual(sum(each["path"] == "/api/v1/session" for each in entries), 1)
 
     def test_what_comes_in_while_the_disk_hangs_is_bounded_counted_and_pushes_no_change_out(self):
         server = self.begin()

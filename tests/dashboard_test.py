@@ -203,6 +203,19 @@ class Dashboard(Browsing):
             self.show(page, "overview")
             self.until(page, f"document.body.innerText.includes('gives a server no new requests (app {address})') && document.body.innerText.includes('drops what has one of the tags (news)')")
 
+    def test_a_plot_falls_to_no_0_at_its_end_where_nothing_has_been_measured_yet(self):
+        page = self.page(self.server.token("viewer"))
+        self.show(page, "system")
+        page.run("""
+            const real = window.fetch
+            window.fetch = (path, init) => String(path).includes('headroom_edge_all_requests_total')
+              ? Promise.resolve(new Response(JSON.stringify({ metric: 'x', kind: 'counter', from: 1700000000, step: 3, points: 6, series: [{ labels: {}, rate: [null, 5, null, 9, 7, null] }] })))
+              : String(path).includes('headroom_edge_all_errors_total')
+              ? Promise.resolve(new Response(JSON.stringify({ metric: 'x', kind: 'counter', from: 1700000000, step: 3, points: 6, series: [{ labels: {}, rate: [null, null, null, null, null, null] }] })))
+              : real(path, init)""")
+        self.show(page, "overview")
+        self.until(page, "[...document.querySelectorAll('[role=img]')].some(each => each.getAttribute('aria-label').includes('requests: 7 now; errors: 0 now'))")
+
     def jobs(self, *names):
         """Dead ones."""
         with Faktory(self.server.doors["tasks"], wid="dashboard-test") as worker:

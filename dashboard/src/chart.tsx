@@ -22,7 +22,10 @@ function cropped(times: number[], measured: Column[], columns: Column[], labels:
   const end = times[times.length - 1]
   let from = Math.max(0, first - 1)
   while (from > 0 && end - times[from] < leastSpan) from--
-  return { times: times.slice(from), columns: columns.map((column) => column.slice(from)), labels }
+  // Nor is what has not been measured yet: the newest step has only begun.
+  const nobody = measured.every((column) => column[times.length - 1] == null)
+  const known = (column: Column) => column.map((value, at) => (at < first - 1 || (at === column.length - 1 && nobody) ? null : value))
+  return { times: times.slice(from), columns: columns.map((column) => known(column).slice(from)), labels }
 }
 const scaled = (values: Column | undefined, times: number[], line: Line): Column => {
   const none = line.figure === 'rate' ? 0 : null // nobody came: a rate is 0, a time is not known

@@ -31,7 +31,7 @@ std::optional<Duration> LoginLimit::blocked_for(std::string_view address, TimePo
   return left > Duration::zero() ? std::optional(left) : std::nullopt;
 }
 
-void LoginLimit::failed(std::string_view address, std::string_view credential, TimePoint now) {
+bool LoginLimit::failed(std::string_view address, std::string_view credential, TimePoint now) {
   const std::uint64_t hash = hash64(credential);
   while (!windows_.empty() && elapsed(windows_.front().began, now) >= limits_.window) {
     by_group_.erase(windows_.front().group);
@@ -40,8 +40,9 @@ void LoginLimit::failed(std::string_view address, std::string_view credential, T
   std::string group = address_group(address);
   if (const auto found = by_group_.find(group); found != by_group_.end()) {
     Window& window = *found->second;
-    if (std::exchange(window.last, hash) != hash) ++window.failures;
-    return;
+    if (std::exchange(window.last, hash) == hash) return false;
+    ++window.failures;
+    return true;
   }
   if (windows_.size() >= limits_.max_addresses) {
     by_group_.erase(windows_.front().group);
@@ -49,6 +50,7 @@ void LoginLimit::failed(std::string_view address, std::string_view credential, T
   }
   windows_.push_back({.group = group, .began = now, .failures = 1, .last = hash});
   by_group_.emplace(std::move(group), std::prev(windows_.end()));
+  return true;
 }
 
 }  // namespace headroom::auth

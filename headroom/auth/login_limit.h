@@ -35,7 +35,8 @@ class LoginLimit {
   // How long bad credentials from this address must still wait to be told what is wrong (429 and Retry-After); nothing when
   // they need not.
   [[nodiscard]] std::optional<Duration> blocked_for(std::string_view address, TimePoint now) const;
-  void failed(std::string_view address, std::string_view credential, TimePoint now);
+  // Whether it was counted: the same credential again is not.
+  bool failed(std::string_view address, std::string_view credential, TimePoint now);
   [[nodiscard]] std::size_t size() const { return by_group_.size(); }
 
  private:

@@ -6,6 +6,11 @@
 #include "headroom/http/writer.h"
 
 namespace headroom::http {
+namespace {
+
+constexpr std::size_t kReplyPiece = 64U << 10U;  // then the worker's others have a turn
+
+}  // namespace
 
 Exchange::Exchange(net::TaskGroup& group, net::Stream& stream, net::Buffer& in, Peer peer,
                    DateText& date)
@@ -171,7 +176,13 @@ net::Task<Result<>> Exchange::reply(const Reply& reply) {
   if (!bodiless) head.field(Name::content_type, reply.content_type);
   head.field(Name::date, date_.now());
   out_ += reply.fields;
-  co_return co_await send(reply.body, Last::yes);
+  std::string_view rest = reply.body;
+  for (; rest.size() > kReplyPiece; rest.remove_prefix(kReplyPiece)) {
+    auto sent = co_await send(rest.substr(0, kReplyPiece), Last::no);
+    if (!sent) co_return sent;
+    co_await worker().yield();
+  }
+  co_return co_await send(rest, Last::yes);
 }
 
 std::string_view DateText::now() {

@@ -409,7 +409,8 @@ std::expected<auth::Identity, Reply> Api::identify(http::Exchange& exchange, aut
                                     auth::wall_now());
   if (!who) {
     if (authorization)
-      return std::unexpected(refuse_credential(exchange, *authorization, who.error().message));
+      return std::unexpected(
+          refuse_credential(exchange, *authorization, who.error().message).reply);
     refused(exchange, "credential");
     return std::unexpected(unauthorized(who.error().message));
   }
@@ -441,15 +442,15 @@ std::function<bool()> Api::allowance(const http::Exchange& exchange, auth::Role 
       };
 }
 
-Reply Api::refuse_credential(const http::Exchange& exchange, std::string_view credential,
-                             std::string_view reason) {
+Api::Refusal Api::refuse_credential(const http::Exchange& exchange, std::string_view credential,
+                                    std::string_view reason) {
   auth::LoginLimit& logins = mine(exchange).logins;
   const std::string address = to_string(exchange.client().address);
   const auto wait = logins.blocked_for(address, Clock::now());
   if (!wait) {
-    logins.failed(address, credential, Clock::now());
+    const bool counted = logins.failed(address, credential, Clock::now());
     refused(exchange, "credential");
-    return unauthorized(reason);
+    return {unauthorized(reason), counted};
   }
   refused(exchange, "rate");
   Reply reply =
@@ -457,7 +458,7 @@ Reply Api::refuse_credential(const http::Exchange& exchange, std::string_view cr
                   "this token is not good; what is wrong with it is not told, as too many bad "
                   "ones came from this address");
   reply.fields = fmt::format("Retry-After: {:.0f}\r\n", std::ceil(seconds(*wait)));
-  return reply;
+  return {std::move(reply)};
 }
 
 std::expected<Api::Session, Reply> Api::open_session(http::Exchange& exchange,
@@ -467,9 +468,9 @@ std::expected<Api::Session, Reply> Api::open_session(http::Exchange& exchange,
     return std::unexpected(error_reply(503, "unavailable", "the tokens are not loaded"));
   auto who = state.access->identify_secret(token, auth::wall_now());
   if (!who) {
-    Reply refusal = refuse_credential(exchange, token, who.error().message);
-    if (refusal.status == 401) note_later(exchange, {}, 401);  // a flood of them is not noted
-    return std::unexpected(std::move(refusal));
+    Refusal refusal = refuse_credential(exchange, token, who.error().message);
+    if (refusal.counted) note_later(exchange, {}, 401);  // a flood of them is not noted
+    return std::unexpected(std::move(refusal.reply));
   }
   auto cookie = state.access->open_session(*who, auth::wall_now(), kSessionLife);
   if (!cookie) return std::unexpected(error_reply(cookie.error()));

@@ -195,8 +195,12 @@ class Api {
   [[nodiscard]] bool has_role(std::string_view token, const IpAddress& address, std::size_t worker,
                               auth::Role role);
   // What a bad credential is answered.
-  [[nodiscard]] http::Reply refuse_credential(const http::Exchange& exchange,
-                                              std::string_view credential, std::string_view reason);
+  struct Refusal {
+    http::Reply reply;
+    bool counted = false;  // as a failure of its address
+  };
+  [[nodiscard]] Refusal refuse_credential(const http::Exchange& exchange,
+                                          std::string_view credential, std::string_view reason);
   [[nodiscard]] std::optional<http::Reply> check_source(const http::Exchange& exchange, Place place,
                                                         Takes takes);
   [[nodiscard]] PerWorker& mine(const http::Exchange& exchange) {

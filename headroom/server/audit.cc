@@ -27,6 +27,9 @@ CREATE INDEX done ON entries(id) WHERE status < 400;
 DROP INDEX done;
 CREATE INDEX done ON entries(id) WHERE status < 400 AND path <> '/api/v1/session';
 CREATE INDEX sign_ins ON entries(id) WHERE status < 400 AND path = '/api/v1/session';
+DROP INDEX refused;
+CREATE INDEX refused ON entries(id) WHERE status >= 400 AND path <> '/api/v1/session';
+CREATE INDEX failed_sign_ins ON entries(id) WHERE status >= 400 AND path = '/api/v1/session';
 )"};
 
 // A kind of entries, kept by itself: as the indexes have them, so that the oldest is found at once.
@@ -37,7 +40,8 @@ struct KindRow {
 constexpr std::array kKindRows{
     KindRow{"status < 400 AND path <> '/api/v1/session'", Audit::kDone},
     KindRow{"status < 400 AND path = '/api/v1/session'", Audit::kSignIns},
-    KindRow{"status >= 400", Audit::kRefused},
+    KindRow{"status >= 400 AND path <> '/api/v1/session'", Audit::kRefused},
+    KindRow{"status >= 400 AND path = '/api/v1/session'", Audit::kSignIns},
 };
 
 std::string bounded(std::string text) {
@@ -80,8 +84,8 @@ Result<> Audit::open() {
 }
 
 std::size_t Audit::kind_of(const AuditEntry& entry) {
-  if (entry.status >= 400) return 2;
-  return entry.path == "/api/v1/session" ? 1 : 0;
+  const std::size_t of_session = entry.path == "/api/v1/session" ? 1 : 0;
+  return entry.status >= 400 ? 2 + of_session : of_session;
 }
 
 void Audit::note(AuditEntry entry) {

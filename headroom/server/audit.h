@@ -4,8 +4,9 @@
 //   for the disk. One lock of what waits, held for no longer than it takes to add to it, and one of the file.
 // Invariants: (1) what note() was given is on disk when it returns, unless the disk refuses: then it waits here and is tried again with the next
 //   one and each second; all that waits is written in one transaction; (2) no body, query, token or password is ever part of an entry; (3) neither
-//   what was refused or failed nor who signs in and out, however often, pushes out what was done; (4) what is lost is counted and said, in the log and here.
-// Limits: of each kind, what was done (kDone), sign-ins and sign-outs (kSignIns) and what was not done (kRefused), the oldest go first; kWaiting of
+//   what was refused or failed nor who signs in and out, however often, pushes out what was done, nor who fails to sign in what others were refused; (4) what is lost is counted and said, in the log and here.
+// Limits: of each kind, what was done (kDone), sign-ins and sign-outs, sign-ins that failed (kSignIns each) and what else was not done (kRefused), the
+//   oldest go first; kWaiting of
 //   each kind wait; texts of kLongest bytes.
 #pragma once
 
@@ -59,7 +60,7 @@ class Audit final : public net::Health {
   [[nodiscard]] std::vector<net::HealthReport> health() const override;
 
  private:
-  static constexpr std::size_t kKinds = 3;
+  static constexpr std::size_t kKinds = 4;
   [[nodiscard]] static std::size_t kind_of(const AuditEntry& entry);
   [[nodiscard]] Result<> open();
   [[nodiscard]] Result<> write(const std::deque<AuditEntry>& entries, std::uint64_t lost);

@@ -67,6 +67,20 @@ TEST_F(AuditFile, WhoSignsInAndOutForeverPushesOutNothingElse) {
   EXPECT_EQ(audit.lost(), 0U);
 }
 
+TEST_F(AuditFile, WhoFailsToSignInForeverPushesOutNoRefusal) {
+  Audit audit(audit_path(directory));
+  audit.note(entry("/refused", 403));
+  audit.note(entry("/api/v1/session", 201));
+  for (std::int64_t i = 0; i < 3 * Audit::kSignIns; ++i) {
+    (void)audit.note_later(entry("/api/v1/session", 401));
+    if (i % 500 == 0) audit.write_waiting();
+  }
+  audit.write_waiting();
+  const auto all = *audit.newest(100'000);
+  EXPECT_EQ(all.size(), static_cast<std::size_t>(Audit::kSignIns + 2));
+  EXPECT_EQ(all.back().path, "/refused");
+}
+
 TEST_F(AuditFile, WhatIsNotedLaterIsWrittenAtOnceWithAllThatWaitsAndAskedForOnce) {
   Audit audit(audit_path(directory));
   EXPECT_EQ(audit.note_later(entry("/1")), Audit::Write::ask_for_it);

@@ -92,7 +92,7 @@ class Manifests {
     if (!refusals_.empty())
       return fail(Errc::invalid, fmt::format("{}", fmt::join(refusals_, "\n")));
     space();
-    if (file_) config_map();
+    if (file_ && secrets_of_file_.empty()) config_map();
     headroom();
     app();
     if (options().auto_scaling) autoscaler();
@@ -144,12 +144,7 @@ class Manifests {
         entry.path.starts_with("server.kubernetes."))
       return;
     if (entry.origin.kind == Kind::file) {
-      if (hides_something(entry))
-        refusals_.push_back(fmt::format("{}: {} holds a secret, and a ConfigMap hides nothing: {}",
-                                        entry.origin.where, entry.path,
-                                        entry.path.contains('[')
-                                            ? "keep it out of the file that is exported"
-                                            : "give it by " + variable_of(entry.path)));
+      if (hides_something(entry)) secrets_of_file_.push_back(entry.path);
       return;
     }
     const std::string variable = variable_of(entry.path);
@@ -180,9 +175,26 @@ class Manifests {
   void space() {
     out_ += fmt::format(
         "# Written by `headroom export kubernetes`; kubectl apply -f FILE. docs/operations.md "
-        "tells more.\n"
+        "tells more.\n{}"
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {}\n",
+        secrets_of_file_.empty()
+            ? ""
+            : fmt::format("# The settings file holds secrets ({}), so it is not in here. Before:\n"
+                          "#   kubectl create secret generic headroom -n NAMESPACE "
+                          "--from-file=headroom.toml=FILE\n",
+                          fmt::join(secrets_of_file_, ", ")),
         quoted(options().name_space));
+  }
+
+  // A file with a secret in it is written nowhere: the pod takes it from the Secret that the operator makes.
+  [[nodiscard]] std::string settings_volume() const {
+    if (!file_) return {};
+    return fmt::format(
+        "            - {{ name: settings, mountPath: /etc/headroom, readOnly: true }}\n"
+        "      volumes:\n        - {{ name: settings, {} }}\n",
+        secrets_of_file_.empty() ? "configMap: { name: headroom }"
+                                 : "secret: { secretName: headroom, items: [{ key: headroom.toml, "
+                                   "path: headroom.toml }] }");
   }
 
   void config_map() {
@@ -275,11 +287,7 @@ kind: StatefulSet
 )",
         metadata("headroom"), grace, quoted(options().image),
         file_ ? ", --config, /etc/headroom/headroom.toml" : "", environment_, container_ports,
-        quoted(options().cpu), memory, 2 * memory,
-        file_ ? "            - { name: settings, mountPath: /etc/headroom, readOnly: true }\n      "
-                "volumes:\n        - { name: settings, configMap: { name: headroom } }\n"
-              : "",
-        quoted(options().storage));
+        quoted(options().cpu), memory, 2 * memory, settings_volume(), quoted(options().storage));
   }
 
   void app() {
@@ -369,6 +377,7 @@ kind: PodDisruptionBudget
   const std::optional<config::Document>& file_;
   std::vector<std::string> fixed_;
   std::vector<std::string> refusals_;
+  std::vector<std::string> secrets_of_file_;  // settings
   std::vector<Port> ports_;
   std::string environment_;
   Duration drain_{};

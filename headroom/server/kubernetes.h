@@ -1,10 +1,10 @@
 // headroom/server/kubernetes.h - `headroom export kubernetes`: the settings as manifests for kubectl apply.
 //
 // What: a namespace; Headroom as one replica with its state on a volume (its state is not shared between nodes yet); the app as a Deployment
-//   behind a Service, scaled by a HorizontalPodAutoscaler, with a disruption budget. The settings file becomes a ConfigMap, what comes from
-//   the environment or flags becomes variables of the pod.
+//   behind a Service, scaled by a HorizontalPodAutoscaler, with a disruption budget. The settings file becomes a ConfigMap, or, where it holds
+//   a secret, is taken from the Secret "headroom"; what comes from the environment or flags becomes variables of the pod.
 // Owns: nothing. Worker and threads: main's.
-// Invariants: (1) no secret is written: a secret in the file is refused, one of the environment becomes a reference to the Secret "headroom";
+// Invariants: (1) no secret is written: a file with one and a secret of the environment become references to the Secret "headroom";
 //   (2) what a user's setting says stands in quotes: it cannot become another part of a manifest.
 #pragma once
 

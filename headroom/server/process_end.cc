@@ -136,8 +136,11 @@ void Process::drain(End end) {
     if (tasks_)
       tasks_->stop(tasks::Tasks::Sockets::handed_over);  // the new one opens the job store
     close_trends();                                      // the new one goes on with them
-    control_door_->yield();
-    log::info("server", "take-over: the new server accepts; ending what is open");
+    if (auto yielded = control_door_->yield(); !yielded)
+      log::error("server", "take-over: the new server has gone, and nobody accepts any more: {}",
+                 yielded.error().message);
+    else
+      log::info("server", "take-over: the new server accepts; ending what is open");
   }
   if (hub_ && edge_runs_) hub_->drain();
   if (edge_runs_) edge_.drain();

@@ -31,11 +31,11 @@ sockaddr_un address_of(const std::string& path) {
   return address;
 }
 
-Result<int> make_socket() {
+Result<int> make_socket(Duration patience_of_it = kPatience) {
   const int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (fd < 0) return std::unexpected(system_error("control socket", errno));
-  const timeval patience{
-      .tv_sec = std::chrono::duration_cast<std::chrono::seconds>(kPatience).count(), .tv_usec = 0};
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(patience_of_it).count();
+  const timeval patience{.tv_sec = us / 1'000'000, .tv_usec = us % 1'000'000};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return fd;
@@ -280,16 +280,15 @@ Result<bool> TakeoverDoor::heard() {
   return said->ready;
 }
 
-void TakeoverDoor::yield() {
+Result<> TakeoverDoor::yield() {
   ::close(std::exchange(listening_, -1));  // the name is the new server's
-  if (auto sent = send_packet(peer_, member("yielded", true)); !sent) {
-    log::warn("server", "take-over: {}", sent.error().message);
-  }
+  auto sent = send_packet(peer_, member("yielded", true));
   hang_up();
+  return sent;
 }
 
-Result<std::optional<Takeover>> Takeover::begin(const StateDir& directory) {
-  auto made = make_socket();
+Result<std::optional<Takeover>> Takeover::begin(const StateDir& directory, Duration patience) {
+  auto made = make_socket(patience);
   if (!made) return pass(made);
   Takeover takeover(*made);
   const sockaddr_un address = address_of(directory.short_path(kName));
@@ -340,6 +339,16 @@ bool Takeover::other_has_ended() const {
 
 Result<> Takeover::wait_until_yielded() {
   if (auto sent = send_packet(fd_, member("ready", true)); !sent) return pass(sent, "take-over");
+  // From here on it accepts no more: whatever it has to end and to write down, who gave up now would leave nobody serving.
+  std::array<pollfd, 2> watched{{{.fd = fd_, .events = POLLIN, .revents = 0},
+                                 {.fd = process_, .events = POLLIN, .revents = 0}}};
+  constexpr auto kTellEvery = std::chrono::duration_cast<std::chrono::milliseconds>(kPatience);
+  int ready = 0;
+  while ((ready = ::poll(watched.data(), watched.size(), static_cast<int>(kTellEvery.count()))) <=
+         0) {
+    if (ready < 0 && errno != EINTR) return std::unexpected(system_error("take-over", errno));
+    if (ready == 0) log::warn("server", "take-over: the server that ran still ends what it began");
+  }
   auto said = hear(fd_);
   if (!said) return pass(said, "take-over");
   if (!said->yielded) return fail(Errc::protocol, "take-over: the running server did not yield");

@@ -14,7 +14,8 @@
 // Invariants: (1) only a process of the same user is answered (SO_PEERCRED); (2) until "ready" the old one has changed nothing: if the new
 //   one fails, it goes on; (3) the sockets' queues live as long as either process holds them, so no connection in them is lost; (4) a
 //   leftover of a crash is replaced: who holds the directory's lock owns the name.
-// Limits: one conversation at a time, kPatience for each step, 64 KiB a packet.
+// Limits: one conversation at a time, 64 KiB a packet, kPatience for each step but the last: once it is ready, the new one waits for the old one's
+//   word as long as that lives.
 #pragma once
 
 #include <optional>
@@ -57,8 +58,8 @@ class TakeoverDoor {
   [[nodiscard]] Result<> hand_over(const Handover& what);
   // When talking() is readable: true when the new server is ready, an error when it has gone (this one goes on).
   [[nodiscard]] Result<bool> heard();
-  // The new server accepts alone from now on. Gives the socket's name to it too.
-  void yield();
+  // The new server accepts alone from now on. Gives the socket's name to it too. An error: it has gone.
+  [[nodiscard]] Result<> yield();
 
  private:
   TakeoverDoor(std::string path, int listening) : path_(std::move(path)), listening_(listening) {}
@@ -73,7 +74,8 @@ class TakeoverDoor {
 class Takeover {
  public:
   // Nothing when no server runs on this directory.
-  [[nodiscard]] static Result<std::optional<Takeover>> begin(const StateDir& directory);
+  [[nodiscard]] static Result<std::optional<Takeover>> begin(const StateDir& directory,
+                                                             Duration patience = kPatience);
   Takeover(Takeover&& other) noexcept;
   Takeover& operator=(Takeover&&) = delete;
   ~Takeover();

@@ -32,8 +32,9 @@ struct TakeoverTest : testing::Test {
     return {name, made.endpoint().to_string(), {made.sockets().begin(), made.sockets().end()}};
   }
   // The new server's first steps, with the old one answering.
-  Result<Handover> take(const Handover& what, std::optional<Takeover>& begun) {
-    auto started = Takeover::begin(new_dir);
+  Result<Handover> take(const Handover& what, std::optional<Takeover>& begun,
+                        Duration patience = kPatience) {
+    auto started = Takeover::begin(new_dir, patience);
     if (!started || !*started) return fail(Errc::unavailable, "not begun");
     begun.emplace(std::move(**started));
     if (auto given = door.hand_over(what); !given) return pass(given);
@@ -75,13 +76,39 @@ TEST_F(TakeoverTest, EndsWhenTheOldOneHasYielded) {
   std::thread waiting([&] { ended = takeover->ready(); });
   auto heard = door.heard();
   ASSERT_TRUE(heard && *heard);
-  door.yield();
+  EXPECT_TRUE(door.yield());
   waiting.join();
   EXPECT_TRUE(ended);
   EXPECT_EQ(door.knocking(), -1);
   // The name is the new server's now.
   auto next = TakeoverDoor::open(new_dir);
   EXPECT_TRUE(next);
+}
+
+TEST_F(TakeoverTest, ANewOneThatIsReadyWaitsForTheOldOneHoweverLongThatTakes) {
+  constexpr Duration kShort = 200ms;
+  std::optional<Takeover> takeover;
+  auto got = take({.doors = {}, .secrets = {}, .lock = old_dir.descriptor()}, takeover, kShort);
+  ASSERT_TRUE(got);
+  ::close(got->lock);
+  Result<> ended;
+  std::thread waiting([&] { ended = takeover->ready(); });
+  auto heard = door.heard();
+  ASSERT_TRUE(heard && *heard);
+  std::this_thread::sleep_for(4 * kShort);  // it ends what it began
+  EXPECT_TRUE(door.yield());
+  waiting.join();
+  EXPECT_TRUE(ended) << ended.error().message;
+}
+
+TEST_F(TakeoverTest, AnOldOneWhoseSuccessorHasGoneIsToldSo) {
+  {
+    std::optional<Takeover> takeover;
+    auto got = take({.doors = {}, .secrets = {}, .lock = old_dir.descriptor()}, takeover);
+    ASSERT_TRUE(got);
+    ::close(got->lock);
+  }
+  EXPECT_FALSE(door.yield());
 }
 
 TEST_F(TakeoverTest, LetsTheOldOneGoOnWhenTheNewOneGoes) {

@@ -106,6 +106,12 @@ Reply track_reply(const tasks::Track& track) {
   return json_reply(std::move(body), track.has_outcome() ? 200 : 202);
 }
 
+Reply no_longer_allowed() {
+  Reply reply = error_reply(401, "unauthorized", "the token or session is no longer good");
+  reply.fields = "WWW-Authenticate: Bearer realm=\"headroom\"\r\n";
+  return reply;
+}
+
 net::Task<Reply> outcome(tasks::Desk& desk, http::Exchange& exchange, const Call& call) {
   const auto wait = wait_of(call);
   if (!wait) co_return error_reply(wait.error());
@@ -115,6 +121,7 @@ net::Task<Reply> outcome(tasks::Desk& desk, http::Exchange& exchange, const Call
     std::string jid(call.parameter("jid"));
     auto track = co_await desk.engine().outcome(exchange.worker(), std::move(jid), until);
     if (!track) co_return error_reply(track.error());
+    if (!call.still_allowed()) co_return no_longer_allowed();
     if (track->has_outcome() || until == end || exchange.group().stopped() || desk.engine().ends())
       co_return track_reply(*track);
   }
