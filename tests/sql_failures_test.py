@@ -143,7 +143,7 @@ class Failures(SqlScenario):
             forged.sock.sendall(struct.pack("!IIII", 16, 80877102, wire.key[0], 12345))
             self.assertEqual(forged.read(), (None, b""))  # it has been looked at
             forged.close()
-            refused = metric(server, "headroom_sql_clients_refused_total", reason="cancel")
+            refused = eventually(lambda turn=turn: (counted := metric(server, "headroom_sql_clients_refused_total", reason="cancel")) > turn and counted)
             self.assertEqual(refused, turn + 1)
             self.assertTrue(any(row["state"] == "active" for row in self.show(server, "CLIENTS")))
             wire.cancel()

@@ -5,6 +5,7 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 
 #include "headroom/base/assert.h"
@@ -59,8 +60,10 @@ int window_bits_for(std::size_t body_size) {
   return std::clamp(static_cast<int>(std::bit_width(body_size)), 16, kMostWindowBits);
 }
 
+// In pieces, between which it can be given up: at high levels a body takes seconds.
 std::size_t brotli_whole(BlockCache& blocks, int level, std::string_view body, char* to,
-                         std::size_t room) {
+                         std::size_t room, const std::atomic<bool>* given_up) {
+  constexpr std::size_t kPiece = std::size_t{128} * 1024;
   const Brotli state(BrotliEncoderCreateInstance(&BlockCache::take, &BlockCache::give, &blocks),
                      &BrotliEncoderDestroyInstance);
   if (!state) return 0;
@@ -70,14 +73,21 @@ std::size_t brotli_whole(BlockCache& blocks, int level, std::string_view body, c
   BrotliEncoderSetParameter(
       state.get(), BROTLI_PARAM_SIZE_HINT,
       static_cast<std::uint32_t>(std::min<std::size_t>(body.size(), 1U << 30U)));
-  std::size_t left = body.size();
-  const auto* in = reinterpret_cast<const std::uint8_t*>(body.data());
   std::size_t out_left = room;
   auto* out = reinterpret_cast<std::uint8_t*>(to);
-  const auto done = BrotliEncoderCompressStream(state.get(), BROTLI_OPERATION_FINISH, &left, &in,
-                                                &out_left, &out, nullptr);
-  if (done == BROTLI_FALSE || BrotliEncoderIsFinished(state.get()) == BROTLI_FALSE) return 0;
-  return room - out_left;
+  for (bool more = true; more;) {
+    if (given_up != nullptr && given_up->load(std::memory_order_relaxed)) return 0;
+    const std::string_view piece = body.substr(0, kPiece);
+    body.remove_prefix(piece.size());
+    more = !body.empty();
+    std::size_t left = piece.size();
+    const auto* in = reinterpret_cast<const std::uint8_t*>(piece.data());
+    const auto operation = more ? BROTLI_OPERATION_PROCESS : BROTLI_OPERATION_FINISH;
+    const auto done =
+        BrotliEncoderCompressStream(state.get(), operation, &left, &in, &out_left, &out, nullptr);
+    if (done == BROTLI_FALSE || left > 0) return 0;
+  }
+  return BrotliEncoderIsFinished(state.get()) == BROTLI_FALSE ? 0 : room - out_left;
 }
 
 std::unexpected<Error> all_lent() {
@@ -132,7 +142,7 @@ bool Coders::encode(Coding coding, Effort effort, std::string_view body, std::st
   return append(out, body.size() - 1, [&](char* to, std::size_t room) -> std::size_t {
     switch (coding) {
       case Coding::gzip: return whole_->encode_gzip(effort, level, body, to, room);
-      case Coding::br: return brotli_whole(blocks_, level, body, to, room);
+      case Coding::br: return brotli_whole(blocks_, level, body, to, room, options_.given_up);
       case Coding::zstd: return whole_->encode_zstd(level, body, to, room);
       case Coding::identity: break;
     }

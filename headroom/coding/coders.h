@@ -11,6 +11,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -40,6 +41,7 @@ class Coders {
     std::size_t idle = 4;               // kept for each coding and direction
     Bytes idle_blocks = Bytes::mib(8);  // of brotli's, kept
     DecodeLimits decode{};
+    const std::atomic<bool>* given_up = nullptr;  // once true, a whole body is not gone on with
   };
 
   // Levels out of range are brought into it.
@@ -48,7 +50,7 @@ class Coders {
   Coders(const Coders&) = delete;
   Coders& operator=(const Coders&) = delete;
 
-  // Appends the encoded body to `out`. False: it does not get smaller (or there is no memory), `out` is as it was; send it plain.
+  // Appends the encoded body to `out`. False: it does not get smaller (or there is no memory, or it was given up), `out` is as it was; send it plain.
   // Takes about 2 us per KiB with live levels: give bodies over 64 KiB to a thread of their own. Not for Coding::identity.
   [[nodiscard]] bool encode(Coding coding, Effort effort, std::string_view body, std::string& out);
 

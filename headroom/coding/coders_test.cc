@@ -120,6 +120,20 @@ TEST_P(Codec, NoiseIsNotEncodedWhole) {
   EXPECT_EQ(out, "before");
 }
 
+TEST(Coders, WholeBrotliBodyIsGivenUpWhenNobodyWantsItAnyMore) {
+  std::atomic<bool> given_up = false;
+  Coders::Options options;
+  options.given_up = &given_up;
+  Coders coders(options);
+  const std::string body = sample_json(700'000);
+  std::string out = "before";
+  EXPECT_TRUE(coders.encode(Coding::br, Effort::stored, body, out));
+  given_up = true;
+  out = "before";
+  EXPECT_FALSE(coders.encode(Coding::br, Effort::stored, body, out));
+  EXPECT_EQ(out, "before");
+}
+
 TEST_P(Codec, AppendsBehindWhatIsThere) {
   const std::string body = sample_json(2000);
   std::string out = "HEAD";

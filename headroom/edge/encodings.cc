@@ -13,8 +13,10 @@ namespace {
 
 constexpr int kNice = 10;  // requests come first
 
-coding::Coders::Options stored_options(const CompressOptions& options) {
+coding::Coders::Options stored_options(const CompressOptions& options,
+                                       const std::atomic<bool>& ending) {
   coding::Coders::Options made;
+  made.given_up = &ending;
   made.stored = {static_cast<int>(options.stored_gzip_level),
                  static_cast<int>(options.stored_br_level),
                  static_cast<int>(options.stored_zstd_level)};
@@ -25,7 +27,9 @@ coding::Coders::Options stored_options(const CompressOptions& options) {
 
 Encodings::Encodings(cache::Cache& cache, metrics::Registry& registry,
                      const CompressOptions& options)
-    : cache_(cache), largest_(options.stored_limit.count), coders_(stored_options(options)) {
+    : cache_(cache),
+      largest_(options.stored_limit.count),
+      coders_(stored_options(options, ending_)) {
   for (const Coding coding : {Coding::gzip, Coding::br, Coding::zstd}) {
     std::size_t outcome = 0;
     for (const char* name : {"made", "useless", "dropped"}) {
@@ -62,6 +66,7 @@ Encodings::Outcome Encodings::make(const cache::ObjectRef& object, Coding coding
   const std::string_view body = in_one ? object.stored() : std::string_view(copied);
   std::string coded;
   if (!coders_.encode(coding, coding::Effort::stored, body, coded)) {
+    if (ending_.load(std::memory_order_relaxed)) return Outcome::dropped;
     forms.rule_out(form);
     return Outcome::useless;
   }

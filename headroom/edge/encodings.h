@@ -29,7 +29,7 @@ class Encodings {
   Encodings(cache::Cache& cache, metrics::Registry& registry, const CompressOptions& options);
   Encodings(const Encodings&) = delete;
   Encodings& operator=(const Encodings&) = delete;
-  // What was ordered and has not begun is not made.
+  // What was ordered is not made; what has begun is given up.
   ~Encodings() { ending_ = true; }
 
   // Has the form made, if the object is asked for often enough, its body is whole and there is room.
@@ -44,10 +44,10 @@ class Encodings {
 
   cache::Cache& cache_;
   const std::uint64_t largest_;
+  std::atomic<bool> ending_{false};
   coding::Coders coders_;  // the thread's
   std::array<std::array<metrics::Counter*, 3>, cache::Forms::kMost> outcomes_{};
   std::atomic<std::uint64_t> waiting_bytes_{0};
-  std::atomic<bool> ending_{false};
   net::Offload thread_{"encodings", 1, kMostOrders};  // ends first
 };
 
