@@ -10,16 +10,16 @@ namespace headroom::realtime {
 
 class Counted {
  public:
-  explicit Counted(std::shared_ptr<std::atomic<std::uint64_t>> count) : count_(std::move(count)) {
-    count_->fetch_add(1, std::memory_order_relaxed);
+  // `before`: those that were there already.
+  Counted(std::shared_ptr<std::atomic<std::uint64_t>> count, std::uint64_t& before)
+      : count_(std::move(count)) {
+    before = count_->fetch_add(1, std::memory_order_relaxed);
   }
   Counted(Counted&& other) noexcept : count_(std::move(other.count_)) {}
   Counted& operator=(Counted&&) = delete;
   ~Counted() {
     if (count_ != nullptr) count_->fetch_sub(1, std::memory_order_relaxed);
   }
-  // With this one.
-  [[nodiscard]] std::uint64_t all() const { return count_->load(std::memory_order_relaxed); }
 
  private:
   std::shared_ptr<std::atomic<std::uint64_t>> count_;
