@@ -4,8 +4,8 @@
 //   fanout    one channel: a message, and the next when all have it, for --duration
 //   personal  a channel for each, or --channels for all: --rate messages a second over all of them, in turn; --rates 250,5000 one after the
 //             other, a line each
-//   stalled   one channel at --rate: for a tenth of --duration all read, then of ten clients one takes nothing; a line after each, and one
-//             between them when those are full
+//   stalled   one channel at --rate: for a tenth of --duration all read, then of ten clients one takes nothing: a line after each, and one
+//             between them when more has been sent than a channel keeps for who is behind
 //
 // Exit codes: 0 done, 1 failed, 2 bad usage.
 #include <fmt/format.h>
@@ -197,25 +197,26 @@ void stalled(Plan plan) {
   clients.open();
   Pace pace(clients, plan, {channel});
   (void)pace.run(plan.rate, 1);
-  const auto phase = [&](std::string_view what, std::size_t readers, double time) {
+  const auto phase = [&](std::string_view what, std::size_t readers, double rate, double time) {
     const std::uint64_t before = clients.received;
     (void)pace.wait_for(before + 1, 1);  // what is still under way
     reset(clients);
     Measured m;
     const double cpu = cpu_seconds(plan.pid);
     const TimePoint start = Clock::now();
-    m.published = pace.run(plan.rate, time);
+    m.published = pace.run(rate, time);
     m.expected = m.published * readers;
     (void)pace.wait_for(m.expected, 5);
     m.seconds = headroom::seconds(Clock::now() - start);
     m.cpu = cpu_seconds(plan.pid) - cpu;
-    report(clients, m, what, plan.rate);
+    report(clients, m, what, rate);
   };
   const std::size_t all = plan.clients.connections;
-  phase("all read", all, plan.duration / 10);
+  constexpr double kFill = 1200;  // messages: more than a channel keeps for who is behind
+  phase("all read", all, plan.rate, plan.duration / 10);
   const std::size_t left = all - clients.stall_small();
-  phase("filling", left, plan.duration / 10);
-  phase("one in ten stalled", left, plan.duration);
+  phase("filling", left, 2 * plan.rate, kFill / (2 * plan.rate));
+  phase("one in ten stalled", left, plan.rate, plan.duration);
 }
 
 }  // namespace

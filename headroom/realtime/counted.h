@@ -10,19 +10,19 @@ namespace headroom::realtime {
 
 class Counted {
  public:
-  explicit Counted(std::shared_ptr<std::atomic<std::uint64_t>> count)
-      : count_(std::move(count)), before_(count_->fetch_add(1, std::memory_order_relaxed)) {}
-  Counted(Counted&& other) noexcept : count_(std::move(other.count_)), before_(other.before_) {}
+  // `before`: those that were there already.
+  Counted(std::shared_ptr<std::atomic<std::uint64_t>> count, std::uint64_t& before)
+      : count_(std::move(count)) {
+    before = count_->fetch_add(1, std::memory_order_relaxed);
+  }
+  Counted(Counted&& other) noexcept : count_(std::move(other.count_)) {}
   Counted& operator=(Counted&&) = delete;
   ~Counted() {
     if (count_ != nullptr) count_->fetch_sub(1, std::memory_order_relaxed);
   }
-  // Those that were there already.
-  [[nodiscard]] std::uint64_t before() const { return before_; }
 
  private:
   std::shared_ptr<std::atomic<std::uint64_t>> count_;
-  const std::uint64_t before_;
 };
 
 }  // namespace headroom::realtime

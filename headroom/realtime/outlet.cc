@@ -52,9 +52,10 @@ void Outlet::fetch_stream() const { fetch_lines(&stream_, sizeof stream_); }
 
 void Outlet::send(Bits bytes) {
   if (ended_) return;
-  answers_bytes_ += bytes->size();
-  if (answers_bytes_ > kAnswersLimit) return stream_.abort(Errc::overloaded);
-  answers_.push_back(std::move(bytes));
+  if (!answers_) answers_ = std::make_unique<Answers>();
+  answers_->bytes += bytes->size();
+  if (answers_->bytes > kAnswersLimit) return stream_.abort(Errc::overloaded);
+  answers_->waiting.push_back(std::move(bytes));
   hasten();
 }
 
@@ -171,17 +172,19 @@ void Outlet::collect(Chunk& chunk, Priority priority, TimePoint now) {
   }
 }
 
-void Outlet::collect(Chunk& chunk, TimePoint now) {
+void Outlet::collect_answers(Chunk& chunk) {
+  std::vector<Bits>& waiting = answers_->waiting;
   std::size_t taken = 0;
-  for (; taken < answers_.size() && !chunk.full(); ++taken) {
-    answers_bytes_ -= answers_[taken]->size();
-    chunk.add(std::move(answers_[taken]));
+  for (; taken < waiting.size() && !chunk.full(); ++taken) {
+    answers_->bytes -= waiting[taken]->size();
+    chunk.add(std::move(waiting[taken]));
   }
-  if (taken == answers_.size()) {
-    if (taken > 0) answers_ = {};
-  } else {
-    answers_.erase(answers_.begin(), answers_.begin() + static_cast<std::ptrdiff_t>(taken));
-  }
+  waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(taken));
+  if (waiting.empty()) answers_.reset();
+}
+
+void Outlet::collect(Chunk& chunk, TimePoint now) {
+  if (answers_) collect_answers(chunk);
   if (ended_ || held_ || pending_.empty()) return;
   const std::size_t before = chunk.pieces.size();
   collect(chunk, Priority::critical, now);

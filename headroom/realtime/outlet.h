@@ -77,6 +77,8 @@ class Outlet {
   [[nodiscard]] SocketId id() const { return id_; }
   [[nodiscard]] Wire wire() const { return wire_; }
   [[nodiscard]] Owner& owner() const { return owner_; }
+  [[nodiscard]] Part& part() const { return part_; }
+  [[nodiscard]] net::Stream& stream() const { return stream_; }
   // What it waits for: nothing, the end of its batch, its turn to be written to (Part's list), or the connection.
   enum class State : std::uint8_t { quiet, batching, ready, blocked };
   [[nodiscard]] State state() const { return state_; }
@@ -132,6 +134,10 @@ class Outlet {
     Outlet& outlet_;
   };
   enum class Written : std::uint8_t { all, cut, failed };
+  struct Answers {
+    std::vector<Bits> waiting;
+    std::uint64_t bytes = 0;
+  };
   // Publication::once of what was written in the last seconds, or since it began to lag.
   struct Had {
     struct Each {
@@ -142,6 +148,7 @@ class Outlet {
     std::unordered_set<std::uint64_t> all;
   };
 
+  void collect_answers(Chunk& chunk);
   void collect(Chunk& chunk, TimePoint now);
   void collect(Chunk& chunk, Priority priority, TimePoint now);
   void collect_newest(Chunk& chunk, Subscription& subscription, TimePoint now);
@@ -162,8 +169,7 @@ class Outlet {
   net::Stream& stream_;
   Owner& owner_;
   const SocketId id_;
-  std::vector<Bits> answers_;
-  std::uint64_t answers_bytes_ = 0;
+  std::unique_ptr<Answers> answers_;  // while some wait
   List<Subscription, &Subscription::in_outlet> pending_;
   std::unique_ptr<Had> had_;    // once there was a publication to several channels
   std::unique_ptr<Rest> rest_;  // of a write that was cut

@@ -80,10 +80,11 @@ net::Task<> PusherDoor::serve(http::Exchange& exchange) {
   }
   const auto app = app_of(exchange);
   Gate::Ticket in_hub = shards_.gate().enter(exchange.client().address);
-  Counted in_app(app->open);
+  std::uint64_t before = 0;
+  Counted in_app(app->open, before);
   Closing wrong = wrong_version(exchange.request());
   if (!app->options.enabled) wrong = {4003, "this app is disabled"};
-  if (app->options.max_connections > 0 && in_app.before() >= app->options.max_connections)
+  if (app->options.max_connections > 0 && before >= app->options.max_connections)
     wrong = {4004, "this app has all the connections it may"};
   if (!in_hub || part.draining()) wrong = {4100, "over capacity; come back later"};
   const bool deflate = options.deflate && handshake->deflate && wrong.code == 0;

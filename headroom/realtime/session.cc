@@ -22,9 +22,7 @@ std::string text_member(const json::Value& object, std::string_view name) {
 
 Session::Session(http::Exchange& exchange, Part& part, Wire wire, Gate::Ticket place,
                  std::string accepted)
-    : part_(part),
-      stream_(exchange.stream()),
-      in_(part.worker().buffers()),
+    : in_(part.worker().buffers()),
       outlet_(part, exchange.stream(), *this, wire),
       decoder_(
           websocket::Role::server, part.options().message_limit.count,
@@ -35,23 +33,23 @@ Session::Session(http::Exchange& exchange, Part& part, Wire wire, Gate::Ticket p
 }
 
 void Session::begin() {
-  stream_.tell(
+  stream().tell(
       [](void* whom) {
         auto& self = *static_cast<Session*>(whom);
-        self.part_.add_readable(self);
+        self.part().add_readable(self);
       },
       this);
   greet();
   decode();
   expire_reads();
-  part_.add_readable(*this);
+  part().add_readable(*this);
 }
 
 void Session::read() {
   for (unsigned reads = 0; reads < kReadsInTurn; ++reads) {
     if (stage_ == Stage::closed) linger();
     if (stage_ == Stage::lingering) in_.clear();
-    const auto bytes = stream_.try_read_into(in_);
+    const auto bytes = stream().try_read_into(in_);
     if (bytes && !*bytes) return;
     if (stage_ == Stage::lingering) {
       if (!bytes || **bytes == 0) return end_all();
@@ -59,24 +57,24 @@ void Session::read() {
       stage_ = Stage::closed;
     }
   }
-  part_.add_readable(*this);  // others have theirs first
+  part().add_readable(*this);  // others have theirs first
 }
 
 // Until the peer has closed too: closing with bytes unread would reset the connection, and it might not see why.
 void Session::linger() {
   stage_ = Stage::lingering;
   give_up_subscriptions();
-  stream_.finish_writing();
-  stream_.expire_reads_at(Clock::now() + kLinger);
+  stream().finish_writing();
+  stream().expire_reads_at(Clock::now() + kLinger);
 }
 
 void Session::end_all() {
-  stream_.tell(nullptr, nullptr);
-  stream_.abort(Errc::cancelled);
-  part_.forget(*this);
+  stream().tell(nullptr, nullptr);
+  stream().abort(Errc::cancelled);
+  part().forget(*this);
   if (!outlet_.is_writing()) return finish();
   // The hub's tasks end after all connections.
-  HR_ASSERT(part_.tasks().spawn([this]() -> net::Task<> {
+  HR_ASSERT(part().tasks().spawn([this]() -> net::Task<> {
     co_await outlet_.join();
     finish();
   }));
@@ -85,15 +83,15 @@ void Session::end_all() {
 void Session::give_up_subscriptions() {
   farewell();
   for (auto& [channel, subscription] : std::exchange(subscriptions_, {}))
-    part_.unsubscribe(std::move(subscription));
+    part().unsubscribe(std::move(subscription));
   if (outlet_.state() == Outlet::State::ready)
     outlet_.write();  // last words, if the connection takes them
 }
 
 void Session::expire_reads() {
-  const RealtimeOptions& options = part_.options();
+  const RealtimeOptions& options = part().options();
   if (stage_ == Stage::open)
-    stream_.expire_reads_at(Clock::now() + (asked_ ? options.pong_timeout : options.heartbeat));
+    stream().expire_reads_at(Clock::now() + (asked_ ? options.pong_timeout : options.heartbeat));
 }
 
 // What has come, an error or a silence; whether the connection goes on.
@@ -120,7 +118,7 @@ bool Session::wait_ended(const Error& why) {
     outlet_.send(std::move(ping));
     return false;
   }
-  part_.cells().refuse(Refusal::silent);
+  part().cells().refuse(Refusal::silent);
   const Closing how = silent();
   close(how.code, how.reason);
   return true;  // it has been silent for long enough
@@ -150,17 +148,17 @@ void Session::take(const websocket::Step& step) {
       break;
     }
     case What::text:
-      part_.cells().received.add();
+      part().cells().received.add();
       if (stage_ == Stage::open) take(step.payload);
       break;
     case What::binary:
-      part_.cells().refuse(Refusal::protocol);
+      part().cells().refuse(Refusal::protocol);
       close(static_cast<std::uint16_t>(websocket::CloseCode::unsupported_data),
             "text is spoken here");
       break;
     case What::close: answer_close(step.code); break;
     case What::refused:
-      part_.cells().refuse(Refusal::protocol);
+      part().cells().refuse(Refusal::protocol);
       close(static_cast<std::uint16_t>(step.code), step.payload);
       stage_ = Stage::closed;
       break;
@@ -168,14 +166,20 @@ void Session::take(const websocket::Step& step) {
 }
 
 bool Session::claim(const std::string& app, const std::string& user) {
-  user_ = {};  // it may have been another's
-  user_ = part_.shards().gate().enter_user(app, user);
-  if (!user_) part_.cells().refuse(Refusal::limit);
-  return static_cast<bool>(user_);
+  user_.reset();  // it may have been another's
+  Gate::Ticket ticket = part().shards().gate().enter_user(app, user);
+  if (ticket) {
+    user_ = std::make_unique<Gate::Ticket>(std::move(ticket));
+  } else {
+    part().cells().refuse(Refusal::limit);
+  }
+  return user_ != nullptr;
 }
 
-bool Session::may(Count& count, const config::Rate& rate) {
+bool Session::may(Count Counts::* which, const config::Rate& rate) {
   const limit::Budget budget = limit::Budget::gcra(rate, rate.count);
+  if (!counts_) counts_ = std::make_unique<Counts>();
+  Count& count = (*counts_).*which;
   if (!count) {
     count = std::make_unique<std::byte[]>(budget.state_bytes());
     budget.begin(count.get());
@@ -199,15 +203,15 @@ Session::Subscriptions::const_iterator Session::place_of(const Channel* channel)
 
 Subscription* Session::find(std::string_view channel) const {
   if (subscriptions_.empty()) return nullptr;
-  const Channel* const there = part_.find(subscriptions_.front().first->app(), channel);
+  const Channel* const there = part().find(subscriptions_.front().first->app(), channel);
   const auto at = place_of(there);
   return at == subscriptions_.end() || at->first != there ? nullptr : at->second.get();
 }
 
 void Session::add(const std::string& app, const std::string& channel, Access access,
                   std::unique_ptr<Position> since, std::unique_ptr<Member> member) {
-  part_.cells().subscriptions[static_cast<std::size_t>(access)]->add();
-  auto subscription = part_.subscribe(outlet_, app, channel, std::move(since), std::move(member));
+  part().cells().subscriptions[static_cast<std::size_t>(access)]->add();
+  auto subscription = part().subscribe(outlet_, app, channel, std::move(since), std::move(member));
   const Channel* const there = &subscription->channel;
   subscriptions_.emplace(place_of(there), there, std::move(subscription));
 }
@@ -217,7 +221,7 @@ void Session::remove(const Subscription& subscription) {
       subscriptions_.begin() + (place_of(&subscription.channel) - subscriptions_.cbegin());
   auto owned = std::move(at->second);
   subscriptions_.erase(at);
-  part_.unsubscribe(std::move(owned));
+  part().unsubscribe(std::move(owned));
 }
 
 void Session::answer_close(websocket::CloseCode code) {
@@ -241,16 +245,16 @@ void Session::close(std::uint16_t code, std::string_view reason) {
   std::string frame;
   websocket::append_close(frame, code, reason);
   outlet_.send_last(std::move(frame));
-  stream_.expire_reads_at(Clock::now() + kCloseAnswer);
+  stream().expire_reads_at(Clock::now() + kCloseAnswer);
 }
 
 void Session::end(End why) {
   if (why == End::slow) {
     // It takes nothing, so it cannot be told.
-    part_.cells().refuse(Refusal::slow);
-    return stream_.abort(Errc::overloaded);
+    part().cells().refuse(Refusal::slow);
+    return stream().abort(Errc::overloaded);
   }
-  if (why == End::drain) part_.cells().refuse(Refusal::drain);
+  if (why == End::drain) part().cells().refuse(Refusal::drain);
   const Closing how = closing(why);
   close(how.code, how.reason);
 }

@@ -55,20 +55,22 @@ class Session : public http::Onward, public Reader, public Outlet::Owner {
   // Counted as one of the user's connections from now on; false: it has as many as it may.
   [[nodiscard]] bool claim(const std::string& app, const std::string& user);
   // Whether it may send one more now.
-  [[nodiscard]] bool may_send(const config::Rate& rate) { return may(sent_, rate); }
+  [[nodiscard]] bool may_send(const config::Rate& rate) { return may(&Counts::sent, rate); }
   // Whether it may ask to be let into one more channel now.
-  [[nodiscard]] bool may_subscribe() { return may(asked_in_, part_.options().subscribe_rate); }
+  [[nodiscard]] bool may_subscribe() {
+    return may(&Counts::asked_in, part().options().subscribe_rate);
+  }
 
   [[nodiscard]] Subscription* find(std::string_view channel) const;
   [[nodiscard]] bool has_room() const {
-    return subscriptions_.size() < part_.options().max_channels_per_connection;
+    return subscriptions_.size() < part().options().max_channels_per_connection;
   }
   [[nodiscard]] std::vector<std::string> channels() const;
   void add(const std::string& app, const std::string& channel, Access access,
            std::unique_ptr<Position> since, std::unique_ptr<Member> member);
   void remove(const Subscription& subscription);
 
-  [[nodiscard]] Part& part() const { return part_; }
+  [[nodiscard]] Part& part() const { return outlet_.part(); }
   [[nodiscard]] Outlet& outlet() { return outlet_; }
 
  private:
@@ -79,9 +81,10 @@ class Session : public http::Onward, public Reader, public Outlet::Owner {
   // lingering: nothing more is taken or written, until the peer has closed too.
   enum class Stage : std::uint8_t { open, closing, closed, lingering };
 
+  [[nodiscard]] net::Stream& stream() const { return outlet_.stream(); }
   void begin() final;
   void read() final;
-  void give_up() final { stream_.abort(Errc::internal); }
+  void give_up() final { stream().abort(Errc::internal); }
   void linger();
   void end_all();
 
@@ -93,19 +96,20 @@ class Session : public http::Onward, public Reader, public Outlet::Owner {
   void answer_close(websocket::CloseCode code);
   [[nodiscard]] bool wait_ended(const Error& why);
 
-  Part& part_;
-  net::Stream& stream_;
   net::Buffer in_;
   Outlet outlet_;
   websocket::Decoder decoder_;
   Subscriptions subscriptions_;
   const Gate::Ticket place_;
-  Gate::Ticket user_;
-  // What may_send() and may_subscribe() count with, while they count.
+  std::unique_ptr<Gate::Ticket> user_;  // of one that is known
+  // What may_send() and may_subscribe() count with, once they do.
   using Count = std::unique_ptr<std::byte[]>;
-  [[nodiscard]] bool may(Count& count, const config::Rate& rate);
-  Count sent_;
-  Count asked_in_;
+  struct Counts {
+    Count sent;
+    Count asked_in;
+  };
+  [[nodiscard]] bool may(Count Counts::* which, const config::Rate& rate);
+  std::unique_ptr<Counts> counts_;
   Stage stage_ = Stage::open;
   bool asked_ = false;  // for a sign of life
 };
