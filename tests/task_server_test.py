@@ -76,9 +76,12 @@ class Crash(TaskScenario):
         jids = [worker.push(custom={"key": f"key-{n % 3}"}) for n in range(30)]
         for _ in jids:
             worker.fetch()
-        for begin in range(0, 18_000, 1000):
-            worker.ask("PUSHB", [{"jid": f"urgent-{begin + n:06}", "jobtype": "T", "args": [], "priority": 9, "custom": {"key": f"key-{n % 3}"}} for n in range(1000)])
-        server = self.kill_and_start(server)
+        for urgent in ("before", "after"):
+            if urgent == "after":
+                server = self.kill_and_start(server)
+            client = self.client(server)
+            for begin in range(0, 9_000, 1000):
+                client.ask("PUSHB", [{"jid": f"urgent-{urgent}-{begin + n:06}", "jobtype": "T", "args": [], "priority": 9, "custom": {"key": f"key-{n % 3}"}} for n in range(1000)])
         workers = [self.client(server, wid="worker-1") for _ in jids]
         for worker, jid in zip(workers, jids):
             worker.send("ACK", {"jid": jid})
@@ -86,7 +89,7 @@ class Crash(TaskScenario):
         self.assertEqual(workers[0].ack("nobody-has-it"), "OK")
         self.assertEqual(workers[0].waiting(), 18_000)
         self.assertEqual(server.api("GET", f"/api/v1/tasks/jobs/{jids[0]}").status, 404)
-        self.assertEqual(server.api("GET", "/api/v1/tasks/jobs/urgent-017999").json()["state"], "waiting")
+        self.assertEqual(server.api("GET", "/api/v1/tasks/jobs/urgent-after-008999").json()["state"], "waiting")
 
     def test_a_kill_loses_no_pushed_job_and_repeats_no_acknowledged_one(self):
         self._config = '[tasks]\nfetch_wait = "50ms"\n'

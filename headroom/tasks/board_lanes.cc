@@ -120,6 +120,7 @@ void Board::spill(Lane& lane) {
 
 // It leaves memory; a word of the worker that had it may still come.
 void Board::note_returned(const Entry& entry) {
+  if (entry.job.seq <= boot_seq_) older_on_disk_ = true;
   if (!entry.was_leased) return;
   const std::uint64_t name = hash64(entry.job.jid);
   if (!returned_.insert_or_assign(name, entry.place).second) return;

@@ -145,6 +145,22 @@ TEST_F(BoardLivesTest, AWordAfterACrashIsNotTakenForOneAboutANewJobOfThatName) {
   EXPECT_EQ(status().done, 2U);
 }
 
+TEST_F(BoardLivesTest, WhatLeavesMemoryAfterACrashIsLookedForOnTheDisk) {
+  options_.memory_limit = Bytes{30'000};
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(push(fmt::format("{:04}", i)).has_value());
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(take("w1"), fmt::format("{:04}", i));
+  crash();
+  EXPECT_FALSE(board().may_be_older("the-job-0003", "w1"));
+  for (int i = 0; i < 600; ++i)
+    ASSERT_TRUE(push(fmt::format("urgent-{:04}", i), R"("priority":9)").has_value());
+  ASSERT_TRUE(board().may_be_older("the-job-0003", "w1"));
+  const Place place{board().lanes_of("default").at(0), {-5, 4}};
+  ASSERT_TRUE(write([&](Board& b) {
+                return b.acknowledge_at("the-job-0003", place, "w1", now_);
+              }).has_value());
+  EXPECT_EQ(waiting(), 604U);
+}
+
 TEST_F(BoardLivesTest, AQueueIsKeptForItsScheduledAndRetryingJobsAndAnotherIsRefused) {
   options_.queues_limit = 3;
   ASSERT_TRUE(push("late", R"("queue":"mine","at":"2026-11-21T12:01:00Z")").has_value());
