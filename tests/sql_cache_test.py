@@ -620,6 +620,45 @@ class Traps(Cached):
         self.warm(server, wire, sql)
         self.assertEqual(wire.values("SELECT pg_backend_pid()"), backend)
 
+    def test_what_roles_say_of_themselves_that_nobody_is_here_by_drops_nothing(self):
+        self.two_schemas()
+        self.cluster.superuser("CREATE ROLE stranger LOGIN PASSWORD 'strange'; GRANT USAGE ON SCHEMA t, u TO stranger; GRANT SELECT ON ALL TABLES IN SCHEMA t, u TO stranger")
+        self.cluster.superuser("CREATE DATABASE elsewhere")
+        self.addCleanup(self.cluster.superuser, "DROP DATABASE elsewhere")
+        self.addCleanup(self.cluster.superuser, "DROP OWNED BY stranger; DROP ROLE stranger")
+        users = self.directory / "users"
+        users.write_text('"stranger" "strange"\n')
+        server = self.cached(users_file=users)
+        wire = self.wire(server)
+        sql = "SELECT name FROM t.rooms WHERE id = 1"
+
+        def flushes():
+            return int(self.stream(server)["what"].split(" flushes")[0].split()[-1])
+
+        def says_much():
+            """Longer than the catalogue is not looked at, while the cache is used."""
+            self.warm(server, wire, sql)
+            before = flushes()
+            for turn in range(12):
+                self.cluster.superuser(f"ALTER ROLE stranger SET search_path = {'ut'[turn % 2]}")
+                self.cluster.superuser(f"ALTER DATABASE elsewhere SET work_mem = '{turn + 1}MB'")
+                self.cluster.superuser(f"ALTER ROLE stranger IN DATABASE elsewhere SET work_mem = '{turn + 1}MB'")
+                for _ in range(10):
+                    wire.values(sql)
+                    time.sleep(0.02)
+            return flushes() == before
+
+        eventually(says_much, 60)
+        # It is known all the same: who comes by it begins as it says last, and hears of what it says from then on.
+        self.cluster.superuser("ALTER ROLE stranger SET search_path = t")
+        stranger = self.wire(server, user="stranger", password="strange")
+        of_path = "SELECT name FROM rooms WHERE id = 1"
+        self.assertEqual(self.warm(server, stranger, of_path, "FROM rooms WHERE id = ?"), ["room 1"])
+        before = flushes()
+        self.cluster.superuser("ALTER ROLE stranger SET search_path = u")
+        eventually(lambda: self.wire(server, user="stranger", password="strange").values(of_path) == ["other"])
+        self.assertGreater(flushes(), before)
+
     def test_inherited_rows_drop_their_parents_results(self):
         server = self.cached()
         wire = self.wire(server)
