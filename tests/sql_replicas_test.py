@@ -538,6 +538,46 @@ class Replicas(SqlScenario):
             self.cluster.superuser("SELECT pg_wal_replay_resume()", node=name)
         self.ready(server)
 
+    def test_one_that_lagged_before_the_proxy_was_there_gets_no_reads_until_it_has_caught_up(self):
+        """What was confirmed by a proxy that was killed is read from the one after it, though it has not seen how old that is."""
+        wire = self.wire(self.start())
+        wire.query("CREATE TABLE IF NOT EXISTS late (n int)")
+        wire.query("TRUNCATE late")
+        wire.query("INSERT INTO late VALUES (0)")
+        eventually(lambda: all(self.cluster.superuser("SELECT count(*) FROM late", database="booking", node=node) == "1" for node in ("replica1", "replica2")))
+        self.addCleanup(wire.query, "DROP TABLE late")
+        for name in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_pause()", node=name)
+            self.addCleanup(self.cluster.superuser, "SELECT CASE WHEN pg_is_wal_replay_paused() THEN pg_wal_replay_resume() END", node=name)
+        wire.query("UPDATE late SET n = 1")
+        server = self.proxy(replicas=",".join(self.cluster.urls[name] for name in ("replica1", "replica2")))
+        reader = self.wire(server)
+        turn = 1
+
+        def known():
+            """How far each server is has been seen, and once more after more was written."""
+            nonlocal turn
+            for _ in range(20):
+                self.assertGreaterEqual(int(reader.values("SELECT n FROM late")[0]), 1)
+            turn += 1
+            wire.query(f"UPDATE late SET n = {turn}")
+            return [row["role"] for row in self.show(server, "REPLICAS")].count("replica") == 2
+
+        def reads():
+            """An assertion that fails is no answer."""
+            try:
+                return known()
+            except AssertionError as error:
+                raise LookupError(str(error)) from error
+
+        eventually(reads)
+        for _ in range(10):
+            reads()
+        self.assertEqual([row["usable"] for row in self.show(server, "REPLICAS") if row["role"] == "replica"], ["no", "no"])
+        for name in ("replica1", "replica2"):
+            self.cluster.superuser("SELECT pg_wal_replay_resume()", node=name)
+        self.ready(server)
+
     def test_a_query_on_a_replica_can_be_cancelled(self):
         server = self.start()
         wire = self.wire(server)

@@ -290,10 +290,11 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
 
 // A page that read what is not known is not kept.
 std::optional<link::Position> CachedReads::page_needs(std::string_view text) {
+  if (!stream_.current(Clock::now()))
+    return std::nullopt;  // some drops, or the tables, may not be known yet
   const KnownPlanPointer known =
       results_.plan(s_.worker().index(), s_.part_.classifier, stream_, asker(), text);
   if (!known->plan.reads_known) return link::Position{};
-  if (!stream_.current(Clock::now())) return std::nullopt;  // some drops may not be known yet
   return stream_.page_needs(known->plan.reads);
 }
 

@@ -317,6 +317,49 @@ std::shared_ptr<Catalogue> CatalogueRows::make(std::uint64_t version, bool odd_o
   return std::move(made_);
 }
 
+CatalogueRows::CatalogueRows(const Catalogue& before) : made_(std::make_shared<Catalogue>(before)) {
+  made_->beginnings_.clear();
+  made_->of_all_logins_.clear();
+}
+
+namespace {
+
+using AddRow = void (CatalogueRows::*)(const CatalogueRows::Row&);
+
+net::Task<Result<>> read_pages(postgres::Server& server, std::string_view text, AddRow add,
+                               CatalogueRows& made, TimePoint deadline) {
+  for (std::size_t at = 0;; at += kPage) {
+    std::string query = fmt::format(fmt::runtime(text), at, kPage);
+    auto rows = co_await postgres::ask(server, std::move(query), deadline);
+    if (!rows) co_return pass(rows);
+    for (const auto& row : *rows) (made.*add)(row);
+    if (rows->size() < kPage) co_return Result<>{};
+  }
+}
+
+net::Task<Result<>> read_begins_with(postgres::Server& server, CatalogueRows& made,
+                                     TimePoint deadline) {
+  auto read =
+      co_await read_pages(server, kBeginnings, &CatalogueRows::add_beginning, made, deadline);
+  if (!read) co_return read;
+  auto settings = co_await postgres::ask(server, std::string(kSettings), deadline);
+  if (!settings) co_return pass(settings);
+  for (const auto& row : *settings) made.add_setting(row);
+  co_return Result<>{};
+}
+
+}  // namespace
+
+net::Task<Result<std::shared_ptr<Catalogue>>> read_beginnings(postgres::Server& server,
+                                                              const Catalogue& before,
+                                                              std::uint64_t version,
+                                                              TimePoint deadline) {
+  CatalogueRows made(before);
+  auto read = co_await read_begins_with(server, made, deadline);
+  if (!read) co_return pass(read);
+  co_return made.make(version, before.has_odd_operators());
+}
+
 // One transaction: all of it as of one moment.
 net::Task<Result<std::shared_ptr<Catalogue>>> read_catalogue(postgres::Server& server,
                                                              std::uint64_t version,
@@ -333,30 +376,24 @@ net::Task<Result<std::shared_ptr<Catalogue>>> read_catalogue(postgres::Server& s
     if (rows->size() < kPage) break;
     last = oid_of(rows->back()[0]);
   }
-  for (const auto& [text, add] : {std::pair{kEdges, &CatalogueRows::add_edge},
-                                  std::pair{kViewCalls, &CatalogueRows::add_call},
-                                  std::pair{kFunctions, &CatalogueRows::add_function},
-                                  std::pair{kColumnFunctions, &CatalogueRows::add_column_function},
-                                  std::pair{kBeginnings, &CatalogueRows::add_beginning}}) {
-    for (std::size_t at = 0;; at += kPage) {
-      std::string query = fmt::format(fmt::runtime(text), at, kPage);
-      auto rows = co_await postgres::ask(server, std::move(query), deadline);
-      if (!rows) co_return pass(rows);
-      for (const auto& row : *rows) (made.*add)(row);
-      if (rows->size() < kPage) break;
-    }
+  for (const auto& [text, add] :
+       {std::pair{kEdges, &CatalogueRows::add_edge},
+        std::pair{kViewCalls, &CatalogueRows::add_call},
+        std::pair{kFunctions, &CatalogueRows::add_function},
+        std::pair{kColumnFunctions, &CatalogueRows::add_column_function}}) {
+    auto read = co_await read_pages(server, text, add, made, deadline);
+    if (!read) co_return pass(read);
   }
+  auto begins = co_await read_begins_with(server, made, deadline);
+  if (!begins) co_return pass(begins);
   auto odd = co_await postgres::ask(server, std::string(kOddOperators), deadline);
   if (!odd) co_return pass(odd);
-  auto settings = co_await postgres::ask(server, std::string(kSettings), deadline);
-  if (!settings) co_return pass(settings);
-  for (const auto& row : *settings) made.add_setting(row);
   auto ended = co_await postgres::ask(server, "COMMIT", deadline);
   if (!ended) co_return pass(ended);
   co_return made.make(version, odd->empty() || is_true(odd->front()[0]));
 }
 
-net::Task<Result<std::string>> read_fingerprint(postgres::Server& server, TimePoint deadline) {
+net::Task<Result<Fingerprint>> read_fingerprint(postgres::Server& server, TimePoint deadline) {
   const auto part = [](std::string_view table, std::string_view condition) {
     return fmt::format(
         " || ' ' || (SELECT count(*) || '/' || coalesce(sum(hashtext(xmin::text || "
@@ -381,13 +418,18 @@ net::Task<Result<std::string>> read_fingerprint(postgres::Server& server, TimePo
         std::pair{"pg_cast", "oid >= 16384"}, std::pair{"pg_enum", "true"},
         std::pair{"pg_type", "oid >= 16384 AND typtype IN ('e', 'd', 'r')"},
         std::pair{"pg_namespace", "oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_'"},
-        std::pair{"pg_auth_members", "true"}, std::pair{"pg_db_role_setting", "true"}})
+        std::pair{"pg_auth_members", "true"}})
     query += part(table, condition);
+  query +=
+      ", (SELECT md5(coalesce(string_agg(s.setrole || ' ' || s.setdatabase || ' ' || "
+      "s.setconfig::text, E'\\n' ORDER BY s.setrole, s.setdatabase), '')) FROM "
+      "pg_catalog.pg_db_role_setting s WHERE s.setdatabase IN (0, (SELECT oid FROM "
+      "pg_catalog.pg_database WHERE datname = current_database())))";
   auto rows = co_await postgres::ask(server, std::move(query), deadline);
   if (!rows) co_return pass(rows);
-  if (rows->empty() || rows->front().empty() || !rows->front()[0])
+  if (rows->empty() || rows->front().size() != 2 || !rows->front()[0] || !rows->front()[1])
     co_return fail(Errc::protocol, "the server does not answer what it was asked");
-  co_return *rows->front()[0];
+  co_return Fingerprint{.all = *rows->front()[0], .beginnings = *rows->front()[1]};
 }
 
 std::vector<std::string> parse_search_path(std::string_view text, std::string_view user) {

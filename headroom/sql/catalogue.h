@@ -65,6 +65,8 @@ class Catalogue {
   [[nodiscard]] std::vector<std::string> begin_otherwise(const Catalogue& before, TimePoint now);
   [[nodiscard]] std::size_t size() const { return tables_.size(); }
   [[nodiscard]] std::uint64_t version() const { return version_; }
+  // Before anybody else has it.
+  void renumber(std::uint64_t version) { version_ = version; }
 
  private:
   friend class CatalogueRows;
@@ -86,8 +88,18 @@ using CataloguePointer = std::shared_ptr<const Catalogue>;
 [[nodiscard]] net::Task<Result<std::shared_ptr<Catalogue>>> read_catalogue(postgres::Server& server,
                                                                            std::uint64_t version,
                                                                            TimePoint deadline);
-// Changes when tables, views, functions, triggers, policies, privileges or settings of roles do: for what leaves no trace in the log.
-[[nodiscard]] net::Task<Result<std::string>> read_fingerprint(postgres::Server& server,
+// `before` with what sessions begin with now.
+[[nodiscard]] net::Task<Result<std::shared_ptr<Catalogue>>> read_beginnings(
+    postgres::Server& server, const Catalogue& before, std::uint64_t version, TimePoint deadline);
+
+// For what leaves no trace in the log.
+struct Fingerprint {
+  std::string
+      all{};  // changes when tables, views, functions, triggers, policies or privileges do, or the configuration is read again
+  std::string beginnings{};  // when ALTER ROLE or DATABASE ... SET has said something else
+  bool operator==(const Fingerprint&) const = default;
+};
+[[nodiscard]] net::Task<Result<Fingerprint>> read_fingerprint(postgres::Server& server,
                                                               TimePoint deadline);
 
 // The value of search_path as schemas; "$user" is `user`.

@@ -15,6 +15,10 @@ namespace headroom::sql {
 
 class CatalogueRows {
  public:
+  CatalogueRows() = default;
+  // All but what sessions begin with is as before.
+  explicit CatalogueRows(const Catalogue& before);
+
   using Row = std::vector<std::optional<std::string>>;
 
   // oid, schema, name, relkind, relpersistence, row security, triggers or rules, policies that call functions. All of them before the edges.

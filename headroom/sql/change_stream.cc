@@ -45,7 +45,7 @@ Error malformed() { return {Errc::protocol, "the server does not answer what it 
 ChangeStream::ChangeStream(net::Workers& workers, const postgres::Means& means,
                            const Database& database, postgres::Credentials who, cache::Cache& cache,
                            DatabaseCounts& counts, link::TagsOut* tags_out, Duration behind,
-                           bool may_be_blind, std::function<void(const std::string& role)> renew)
+                           bool may_be_blind, Sessions sessions)
     : worker_(workers[0]),
       means_(means),
       database_(database),
@@ -55,7 +55,7 @@ ChangeStream::ChangeStream(net::Workers& workers, const postgres::Means& means,
       tags_out_(tags_out),
       behind_(behind),
       may_be_blind_(may_be_blind),
-      renew_(std::move(renew)),
+      sessions_(std::move(sessions)),
       tag_("sql:" + database.name),
       instance_(text::random_hex(8)) {}
 
@@ -259,7 +259,7 @@ Task<Result<>> ChangeStream::follow() {
   settling_ = false;
   probe_.reset();
   probed_ = looked_ = {};
-  fingerprint_.clear();
+  fingerprint_ = {};
   stream_ended_ = false;
   look_anew();
   flush();
@@ -289,7 +289,7 @@ Task<Result<>> ChangeStream::go_blind(postgres::Server& server) {
       "the server's wal_level is not logical (it needs a restart with wal_level = logical)";
   if (!may_be_blind_) co_return fail(Errc::conflict, std::string(kWhy));
   say(fmt::format("{}; results are kept for blind_ttl", kWhy));
-  fingerprint_.clear();
+  fingerprint_ = {};
   while (!group_->stopped() && follows_primary()) {
     auto looked = co_await look_at_catalogue(server);
     if (!looked) break;
@@ -497,6 +497,23 @@ Task<Result<>> ChangeStream::probe(postgres::Server& server) {
   co_return Result<>{};
 }
 
+bool ChangeStream::is_own(const std::string& role) const {
+  return role.empty() || role == who_.user;
+}
+
+// Whether it says something else for anybody. What roles that nobody is here by say of themselves, of this database or in another, drops nothing; who
+// comes by one of them later waits for the lock, and begins by what is put here.
+bool ChangeStream::put(std::shared_ptr<Catalogue> read, const std::vector<std::string>& otherwise,
+                       bool alike) {
+  const std::scoped_lock lock(mutex_);
+  const bool says = !alike || std::ranges::any_of(otherwise, [this](const std::string& role) {
+    return is_own(role) || sessions_.any(role);
+  });
+  if (!says) read->renumber(catalogue_->version());
+  catalogue_ = std::move(read);
+  return says;
+}
+
 // A new snapshot when the catalogue's fingerprint has changed; everything read by the one before is then dropped.
 Task<Result<>> ChangeStream::look_at_catalogue(postgres::Server& server) {
   const std::uint64_t doubts = catalogue_doubts_.load(std::memory_order_acquire);
@@ -507,22 +524,28 @@ Task<Result<>> ChangeStream::look_at_catalogue(postgres::Server& server) {
   if (same && catalogue_doubts_.load(std::memory_order_acquire) == doubts) catalogue_stale_ = false;
   if (same) co_return Result<>{};
   catalogue_stale_ = true;
-  auto read = co_await read_catalogue(server, version_.load() + 1, Clock::now() + kAnswer);
+  const bool alike = catalogue_ && fingerprint->all == fingerprint_.all;
+  const std::uint64_t next = version_.load() + 1;
+  const TimePoint deadline = Clock::now() + kAnswer;
+  Result<std::shared_ptr<Catalogue>> read;
+  if (alike)
+    read = co_await read_beginnings(server, *catalogue_, next, deadline);
+  else
+    read = co_await read_catalogue(server, next, deadline);
   if (!read) co_return pass(read, "reading the catalogue");
   fingerprint_ = std::move(*fingerprint);
   std::vector<std::string> otherwise;
   if (catalogue_) otherwise = (*read)->begin_otherwise(*catalogue_, Clock::now());
-  {
-    const std::scoped_lock lock(mutex_);
-    catalogue_ = std::move(*read);
+  if (!put(std::move(*read), otherwise, alike)) {
+    if (catalogue_doubts_.load(std::memory_order_acquire) == doubts) catalogue_stale_ = false;
+    co_return Result<>{};
   }
   version_.fetch_add(1, std::memory_order_acq_rel);
   flush();
-  for (const std::string& role : otherwise) renew_(role);
-  const auto concerns = [this](const std::string& role) {
-    return role.empty() || role == who_.user;
-  };
-  if (std::ranges::any_of(otherwise, concerns)) {  // the connection that asks is renewed, too
+  for (const std::string& role : otherwise) sessions_.renew(role);
+  if (std::ranges::any_of(otherwise, [this](const auto& role) {
+        return is_own(role);
+      })) {  // the connection that asks is renewed, too
     co_return fail(Errc::conflict,
                    "what sessions begin with has changed (ALTER ROLE, ALTER DATABASE, the "
                    "configuration)");

@@ -39,6 +39,12 @@ struct StreamReport {
   std::uint64_t commits = 0, flushes = 0, catalogues = 0, tables = 0;
 };
 
+// Of a role ("": of all) in this database, on the stream's worker.
+struct Sessions {
+  std::function<bool(const std::string& role)> any;    // there may be results of theirs
+  std::function<void(const std::string& role)> renew;  // they begin otherwise than before
+};
+
 class ChangeStream {
  public:
   static constexpr Duration kShortest = 5ms;
@@ -46,8 +52,7 @@ class ChangeStream {
 
   ChangeStream(net::Workers& workers, const postgres::Means& means, const Database& database,
                postgres::Credentials who, cache::Cache& cache, DatabaseCounts& counts,
-               link::TagsOut* tags_out, Duration behind, bool may_be_blind,
-               std::function<void(const std::string& role)> renew);
+               link::TagsOut* tags_out, Duration behind, bool may_be_blind, Sessions sessions);
   ChangeStream(const ChangeStream&) = delete;
   ChangeStream& operator=(const ChangeStream&) = delete;
 
@@ -111,6 +116,9 @@ class ChangeStream {
   [[nodiscard]] net::Task<Result<>> go_blind(postgres::Server& server);
   [[nodiscard]] net::Task<Result<>> probe(postgres::Server& server);
   [[nodiscard]] net::Task<Result<>> look_at_catalogue(postgres::Server& server);
+  [[nodiscard]] bool is_own(const std::string& role) const;
+  [[nodiscard]] bool put(std::shared_ptr<Catalogue> read, const std::vector<std::string>& otherwise,
+                         bool alike);
   [[nodiscard]] net::Task<> watch_opening(postgres::Server& server, postgres::Decoding& decoding,
                                           bool& opened);
   void take(const postgres::Decoded& line);
@@ -136,7 +144,7 @@ class ChangeStream {
   link::TagsOut* const tags_out_;  // what a CDN is to be told of; null: nobody is
   const Duration behind_;
   const bool may_be_blind_;
-  const std::function<void(const std::string&)> renew_;  // see ResultCache::add
+  const Sessions sessions_;
   const std::string tag_;
   const std::string instance_;  // other nodes send heartbeats, too
   DropPositions positions_;     // used where there are replicas
@@ -153,7 +161,7 @@ class ChangeStream {
   std::optional<Probe> probe_;
   TimePoint probed_{};
   TimePoint looked_{};
-  std::string fingerprint_;
+  Fingerprint fingerprint_;
   bool stream_ended_ = false;
 
   // Any thread's.

@@ -185,10 +185,15 @@ net::Task<> Cluster::read_functions(postgres::Server& connection) {
     worker->post([this, index = worker->index(), made] { functions_[index] = made; });
 }
 
+// How old that is which the primary has when it is first seen is not known: a replica that lacks some of it may be behind by hours, and may lack what
+// another process has confirmed.
 void Cluster::note_primary(std::uint64_t lsn) {
   const TimePoint now = Clock::now();
-  if (samples_.empty() || samples_.back().lsn < lsn) samples_.push_back({now, lsn});
-  while (samples_.size() > 1 && now - samples_.front().when > kSamplesKept) samples_.pop_front();
+  if (samples_.empty())
+    samples_.push_back({now - kSamplesKept, lsn});
+  else if (samples_.back().lsn < lsn)
+    samples_.push_back({now, lsn});
+  while (samples_.size() > 1 && now - samples_[1].when > kSamplesKept) samples_.pop_front();
 }
 
 // Since when the primary has had what a replica at `lsn` lacks.

@@ -75,14 +75,13 @@ ResultCache::ResultCache(net::Workers& workers, cache::Cache& cache, metrics::Re
 }
 
 void ResultCache::add(const postgres::Means& means, const Database& database,
-                      postgres::Credentials who,
-                      std::function<void(const std::string& role)> renew) {
+                      postgres::Credentials who, Sessions sessions) {
   Followed& its = streams_[&database];
   its.counts = std::make_unique<DatabaseCounts>(registry_, database.name);
   its.stream =
       std::make_unique<ChangeStream>(workers_, means, database, std::move(who), cache_, *its.counts,
                                      link_ != nullptr ? &link_->tags_out : nullptr, options_.behind,
-                                     options_.blind_ttl > Duration::zero(), std::move(renew));
+                                     options_.blind_ttl > Duration::zero(), std::move(sessions));
   const auto gauge = [&](const Family& family, auto read) {
     its.gauges.push_back(registry_.gauge(
         family, {database.name}, [&stream = *its.stream, read] { return read(stream.report()); }));

@@ -64,9 +64,8 @@ class ResultCache final : public link::Currency {
               const CacheOptions& options, link::Link* link);
 
   // Before the workers' first session, from main's thread.
-  // `renew`: called where sessions of a role ("": of all) begin otherwise than before. On the stream's worker.
   void add(const postgres::Means& means, const Database& database, postgres::Credentials who,
-           std::function<void(const std::string& role)> renew);
+           Sessions sessions);
   void start();
   void stop();
 

@@ -157,12 +157,12 @@ void Room::watch_changes() {
     const postgres::Target& target = database.route.target;
     results->add(means_, database,
                  {.user = target.user, .password = target.password, .md5 = {}, .keys = {}},
-                 [this, &its = database](const std::string& role) {
-                   for (Account* account : accounts()) {
-                     if (&account->database() == &its && (role.empty() || role == account->user()))
-                       account->begin_anew();
-                   }
-                 });
+                 {.any = [this, &its = database](
+                             const std::string& role) { return !accounts_of(its, role).empty(); },
+                  .renew =
+                      [this, &its = database](const std::string& role) {
+                        for (Account* account : accounts_of(its, role)) account->begin_anew();
+                      }});
   }
 }
 
@@ -322,6 +322,14 @@ std::vector<Account*> Room::accounts() const {
   const std::scoped_lock lock(mutex_);
   std::vector<Account*> all;
   for (const auto& [name, account] : accounts_) all.push_back(account.get());
+  return all;
+}
+
+std::vector<Account*> Room::accounts_of(const Database& database, const std::string& role) const {
+  std::vector<Account*> all = accounts();
+  std::erase_if(all, [&](const Account* account) {
+    return &account->database() != &database || (!role.empty() && role != account->user());
+  });
   return all;
 }
 

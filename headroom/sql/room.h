@@ -66,6 +66,9 @@ class Room {
                                          const Secret& secret,
                                          const std::optional<postgres::ScramKeys>& shown);
   [[nodiscard]] std::vector<Account*> accounts() const;
+  // Of this role; "": of all.
+  [[nodiscard]] std::vector<Account*> accounts_of(const Database& database,
+                                                  const std::string& role) const;
   // Where processes that follow one another count their server connections together. Before the first account.
   void share(std::shared_ptr<const postgres::SharedPlaces> places) { places_ = std::move(places); }
   // One more client of that account; each that is let in must leave. Errc::overloaded.
