@@ -133,14 +133,42 @@ class Pooling(SqlScenario):
         one_by_one = self.wire(server)
         one_by_one.send_all((b"Q", b"SELECT pg_advisory_unlock_all(), pg_sleep(0.1)\0"), insert(3), insert(4), (b"Q", large), (b"X", b""))
         one_by_one.sock.shutdown(socket.SHUT_WR)
-        self.assertEqual([kinds(one_by_one.until_ready()) for _ in range(5)], ["TDCZ", "CZ", "CZ", "CZ", ""])
-        self.assertEqual(inserted(), {1, 2, 3, 4, 5})
+        while one_by_one.read() != (None, b""):
+            pass
+        eventually(lambda: inserted() == {1, 2, 3, 4, 5}, what="they are done in turn")
         # Nobody takes its answer, and that does not stop what comes behind.
         loud = self.wire(server)
         loud.send_all((b"Q", b"SELECT repeat('x', 1000) FROM generate_series(1, 50000)\0"), insert(6), (b"X", b""))
         loud.close()
         eventually(lambda: inserted() == {1, 2, 3, 4, 5, 6}, what="it is done behind an answer that nobody takes")
+        # Nor does what has no Sync, and is undone.
+        open_ended = self.wire(server)
+        open_ended.send_all(insert(7), parse("", "INSERT INTO goodbye VALUES (8)"), bind(), execute(), (b"X", b""))
+        open_ended.close()
+        eventually(lambda: inserted() == {1, 2, 3, 4, 5, 6, 7}, what="it is done, and nothing else")
         eventually(lambda: {row["state"] for row in self.show(server, "CLIENTS") if row["database"] == "booking"} == {"idle"}, what="none of them is left")
+
+    def test_a_goodbye_in_the_midst_of_a_copy_ends_it(self):
+        server = self.proxy(pool_size=1, pool_overflow=0)
+        self.wire(server).query("CREATE TABLE IF NOT EXISTS copied (n int); TRUNCATE copied")
+        copy, data, select, done, fail, bye = (b"Q", b"COPY copied FROM STDIN\0"), (b"d", b"1\n"), (b"Q", b"SELECT 1\0"), (b"c", b""), (b"f", b"no\0"), (b"X", b"")
+        unsent = [[copy], [copy, data], [copy, SYNC, SYNC], [select, done, copy], [select, fail, copy, data],
+                  [parse("", "COPY copied FROM STDIN"), bind(), execute(), SYNC], [(b"Q", b"SELECT pg_advisory_unlock_all(); COPY copied FROM STDIN\0"), data]]
+        for number, frames in enumerate(unsent):
+            for at_once in (True, False):
+                with self.subTest(number=number, at_once=at_once):
+                    gone = self.wire(server)
+                    gone.send_all(*frames, *([bye] if at_once else []))
+                    if not at_once:
+                        while gone.read()[0] != b"G":
+                            pass
+                        gone.send_all(bye)
+                    gone.close()
+                    self.assertEqual(self.wire(server).values("SELECT n FROM copied"), [])
+        whole = self.wire(server)
+        whole.send_all(copy, data, done, bye)
+        whole.close()
+        eventually(lambda: self.wire(server).values("SELECT n FROM copied") == ["1"], what="what was ended is done")
 
     def test_what_has_no_sync_is_undone_when_its_client_goes(self):
         server = self.proxy(pool_size=1, pool_overflow=0)

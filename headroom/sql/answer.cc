@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "headroom/base/log.h"
 #include "headroom/sql/cached_reads.h"
@@ -68,15 +69,26 @@ std::string& Session::to_client() {
 }
 
 // A server that takes in a COPY ignores every Sync until its end, which the client may have sent already.
-void Session::ignore_syncs() {
+void Session::ignore_syncs(Kind of) {
   const auto begin = expected_.begin() + static_cast<std::ptrdiff_t>(first_) + 1;
-  expected_.erase(begin, std::find_if(begin, expected_.end(),
-                                      [](const Expected& each) { return each.behind_copy; }));
+  const auto end = std::find_if(begin, expected_.end(), [of](const Expected& each) {
+    return each.behind_copy || (of == Kind::query && each.kind != Kind::sync);
+  });
+  preparing_ -= static_cast<unsigned>(std::count_if(begin, end, std::mem_fn(&Expected::prepares)));
+  expected_.erase(begin, end);
+  for (Expected& each : expected_) each.behind_copy = false;
+}
+
+// It was sent before what is answered next, so that no COPY of that is ended by it.
+void Session::forget_copy_end() {
+  copy_ended_ = false;
   for (Expected& each : expected_) each.behind_copy = false;
 }
 
 void Session::pop() {
+  if (front().prepares()) --preparing_;
   if (++first_ < expected_.size()) {
+    if (front().behind_copy) forget_copy_end();
     if (first_ < kMostPopped) return;
     expected_.erase(
         expected_.begin(),
@@ -104,6 +116,7 @@ void Session::answer_locals() {
       pgwire::append_ready(out, status_);
     }
     pop();
+    if (kind_ends(kind) && reads_on_replica() && !attempt_->ends.empty()) next_exchange();
   }
 }
 
@@ -126,6 +139,11 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
   if (outstanding() == 0 && !asynchronous && frame.type != from::kError) {
     server_lost(
         {Errc::protocol, fmt::format("the server sent '{}', which nobody asked for", frame.type)});
+    return false;
+  }
+  if (settling_ && frame.type == from::kError) {
+    const auto report = pgwire::parse_report(body);
+    unsettle({Errc::unavailable, report ? report->message : "an error"});
     return false;
   }
   if (attempt_ && frame.type == from::kError && retries_after(body)) return false;
@@ -175,7 +193,7 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
       break;
     case from::kCopyIn:
       copying_in_ = !std::exchange(copy_ended_, false);
-      if (kind == Kind::execute) ignore_syncs();
+      if (kind == Kind::execute || kind == Kind::query) ignore_syncs(kind);
       break;
     case from::kCopyBoth:
       fatal("0A000", "replication does not pass through the proxy");
@@ -240,14 +258,21 @@ void Session::take_error(std::string_view body) {
   undo_names(first_);
   while (outstanding() > 0 && front().kind != Kind::sync) {
     const Expected& skipped = front();
-    if (skipped.kind == Kind::parse && skipped.statement && skipped.action != Action::local)
+    if (skipped.kind == Kind::parse && skipped.statement && skipped.action != Action::local &&
+        !skipped.there)
       server_->prepared.remove(skipped.statement->id);
-    if (skipped.kind == Kind::close && skipped.action == Action::swallow) dirty_ = true;
-    if (skipped.kind == Kind::parse && !skipped.statement) unnamed_here_ = false;
+    if (skipped.kind == Kind::close && skipped.action == Action::swallow && !skipped.of_unnamed)
+      dirty_ = true;
+    if (attempt_ && skipped.ends_by_ready() && !attempt_->ends.empty())
+      attempt_->ends.erase(attempt_->ends.begin());  // its answer does not come
     pop();
   }
   discarding_ = outstanding() == 0;
-  if (discarding_) one_by_one_ = false;  // what was to be waited for does not come
+  if (!discarding_) return;
+  one_by_one_ = false;  // what was to be waited for does not come
+  if (!leaving_) return;
+  discarding_ = false;
+  end_exchange();
 }
 
 void Session::take_ready(pgwire::Status status) {
@@ -255,17 +280,17 @@ void Session::take_ready(pgwire::Status status) {
   const TimePoint now = moment();
   copying_in_ = false;
   const bool own = front().action == Action::swallow;
+  const bool its_sync = own && front().kind == Kind::sync;
   if (front().shape && !failed_) observe(*front().shape, {});
   statement_since_ = now;
   pop();
   if (own) {
-    if (leaving_) let_go();  // what the replica has answered of the exchange that goes on elsewhere
-    if (leaving_ && failed_)
-      refusing_ = true;  // to the end of the exchange that the client has not ended yet
-    if (leaving_) failed_ = false;
+    if (its_sync) exchange_ended(status);
     return;
   }
-  cancel_later_ = one_by_one_ = false;
+  cancel_later_ = false;
+  if (outstanding() == 0) one_by_one_ = false;  // no earlier answer is what it waits for
+  unsettled_ = 0;
   if (outstanding() == 0) copy_ended_ = false;
   if (cached_) cached_->ready(status);
   stays_with_primary_ = replanned_ = false;
@@ -311,6 +336,7 @@ void Session::end_pins(bool idle) {
 // The connection has ended while it was this client's. The client goes on where that is safe: outside of a transaction, with one answer owed
 // of which nothing has been sent in part.
 void Session::server_lost(const Error& why) {
+  if (settling_) return unsettle(why);
   if (reads_on_replica()) cluster().failed(server_at_);
   const bool again = attempt_ && !replanned_ && (reads_on_replica() || attempt_->reads);
   if (again && may_retry()) {
@@ -337,7 +363,7 @@ void Session::server_lost(const Error& why) {
   const bool in_frame = back_left_ > 0;
   undo_names(first_);
   expected_.clear();
-  first_ = 0;
+  first_ = preparing_ = 0;
   tell_server(nullptr);
   // A part of a frame that will never be whole goes nowhere.
   (void)to_client();
@@ -361,7 +387,7 @@ void Session::server_lost(const Error& why) {
   status_ = pgwire::Status::idle;
   failed_ = false;
   touched_ = {};
-  unnamed_here_ = false;
+  unnamed_.here = false;
   if (was_idle) return;
   pgwire::append_error(to_client(), {.sqlstate = "08006", .message = message});
   pgwire::append_ready(to_client(), pgwire::Status::idle);

@@ -109,9 +109,9 @@ std::optional<CachedReads::Request> CachedReads::find_request() const {
   const auto bind = bound ? pgwire::parse_bind(*bound) : std::nullopt;
   if (!bind || !bind->portal.empty()) return std::nullopt;
   if (bind->statement.empty() && !made.parses) {
-    if (!s_.has_unnamed_) return std::nullopt;
-    made.text = s_.unnamed_query_;
-    made.types = s_.unnamed_types_;
+    if (!s_.unnamed_.has) return std::nullopt;
+    made.text = s_.unnamed_.query;
+    made.types = s_.unnamed_.types;
   } else if (!bind->statement.empty()) {
     const StatementPointer* known = s_.statements_.find(bind->statement);
     if (known == nullptr || made.parses) return std::nullopt;
@@ -255,15 +255,15 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
   asked_ = planned_ = false;
   again_ = 0;
   if (request.parses) {
-    s_.unnamed_query_ = request.text;
-    s_.unnamed_types_ = request.types;
-    s_.unnamed_effects_ = plan_->effects;
-    s_.unnamed_fingerprint_ = plan_->fingerprint;
-    s_.unnamed_decision_.reset();
-    s_.has_unnamed_ = true;
-    s_.unnamed_here_ = false;
+    s_.unnamed_.query = request.text;
+    s_.unnamed_.types = request.types;
+    s_.unnamed_.effects = plan_->effects;
+    s_.unnamed_.fingerprint = plan_->fingerprint;
+    s_.unnamed_.decision.reset();
+    s_.unnamed_.has = true;
+    s_.unnamed_.here = false;
   } else if (request.simple) {
-    s_.has_unnamed_ = s_.unnamed_here_ = false;
+    s_.unnamed_.has = s_.unnamed_.here = false;
   }
   const TimePoint now = Clock::now();
   const auto context = link::parse_trace_context(request.traceparent);

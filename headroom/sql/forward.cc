@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "headroom/base/assert.h"
 #include "headroom/sql/cached_reads.h"
@@ -48,21 +49,33 @@ void Session::process_client() {
       in_left_ -= passed;
       continue;
     }
-    if (leaving_ || one_by_one_) return;
+    if (leaving_ && in_replica_transaction() && outstanding() == 0 && to_server_.empty()) {
+      (void)leave_transaction();
+      return;
+    }
+    if (leaving_ || (one_by_one_ && !copying_in_)) return;
+    if (settling_) {
+      if (outstanding() > 0) return;
+      settling_ = false;
+      resume();
+    }
     if (outstanding() == 0 && cancels_ > 0)
       return;  // a cancel request must not meet what comes next
     pgwire::Frame frame;
     const pgwire::Found found = pgwire::find_frame(left, frame);
     if (found == pgwire::Found::need_more) return;
     if (found == pgwire::Found::bad) return fatal("08P01", "invalid message length");
+    const bool refused = refusing_;
     if (!take_frame(frame, left)) return;
-    if (!attempt_) continue;
+    if (!attempt_ || refused) continue;
     // What lies behind an exchange at the primary may have been done when that is known to have failed.
     if (attempt_->on_primary && !attempt_->ends.empty()) attempt_->whole = false;
     // A view of what may have been consumed, but the buffer has not moved; what is left of the frame is recorded as it passes.
     record(left.substr(0, std::min<std::uint64_t>(frame.size - in_left_, left.size())));
     if (frame.type == from::kQuery || frame.type == from::kSync)
       attempt_->ends.push_back(attempt_->sent.size() + in_left_);
+    if (reads_on_replica() && outstanding() == 0 && !unsynced_ && !attempt_->ends.empty())
+      next_exchange();  // it was answered here
   }
 }
 
@@ -84,12 +97,15 @@ void Session::pass_frame(const pgwire::Frame& frame) {
 
 void Session::drop_frame(const pgwire::Frame& frame) { drop_left_ = frame.size; }
 
-void Session::expect(Kind kind, Action action, StatementPointer statement, Insight::Use shape) {
+void Session::expect(Kind kind, Action action, StatementPointer statement, Insight::Use shape,
+                     std::string name) {
   if (outstanding() == 0) query_since_ = statement_since_ = state_since_ = Clock::now();
   if (cached_) cached_->passed();
   unsynced_ =
       kind != Kind::query && kind != Kind::sync && kind != Kind::function && kind != Kind::set;
-  expected_.push_back({kind, action, std::move(statement), std::move(shape), copy_ended_});
+  expected_.push_back(
+      {kind, action, std::move(statement), std::move(shape), copy_ended_, std::move(name)});
+  if (expected_.back().prepares()) ++preparing_;
 }
 
 void Session::note(const Effects& effects) {
@@ -107,9 +123,9 @@ void Session::note(const Effects& effects) {
 bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
   if (refusing_) return take_refused(frame);
   if (frame.type == from::kTerminate) {
-    if (server_ && (ready_ > 0 || !to_server_.empty() || (outstanding() > 0 && !unsynced_)))
-      return false;  // what was sent before it is done first
-    return ended_ = true;
+    // What was sent before it is the server's to do, but for a COPY, which waits for its data.
+    if (server_ && !copying_in_ && (ready_ > 0 || !to_server_.empty())) return false;
+    return client_said_bye_ = ended_ = true;
   }
   if (cached_) {
     const CachedReads::Look look = cached_->look();
@@ -204,13 +220,14 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
 
 // After an error of ours: what belongs to the same exchange is ignored, as a server would.
 bool Session::take_refused(const pgwire::Frame& frame) {
-  if (frame.type == from::kTerminate) return ended_ = true;
+  if (frame.type == from::kTerminate) return client_said_bye_ = ended_ = true;
   decision_.reset();
-  const bool ends =
-      frame.type == from::kQuery || frame.type == from::kSync || frame.type == from::kFunctionCall;
-  if (ends) {
-    refusing_ = false;
-    pgwire::append_ready(to_client(), pgwire::Status::idle);
+  const bool alone = frame.type == from::kQuery || frame.type == from::kFunctionCall;
+  if (frame.type == from::kSync || (alone && !refusing_exchange_)) {
+    refusing_ = refusing_exchange_ = false;
+    pgwire::append_ready(to_client(), status_);
+  } else if (frame.type != from::kFlush) {
+    refusing_exchange_ = true;
   }
   drop_frame(frame);
   return true;
@@ -224,20 +241,25 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view());
   const bool known = decision->fingerprint != 0;
   const Effects effects = known && decision->leaves_nothing ? Effects() : effects_of(query);
-  if (whole && !effects.deallocates.empty() && statements_.find(effects.deallocates) != nullptr) {
+  if (waits_for_turn(effects)) return false;
+  const StatementPointer* deallocated =
+      whole && !effects.deallocates.empty() ? statements_.find(effects.deallocates) : nullptr;
+  if (deallocated != nullptr) {
     // Its name on servers is another one; in a transaction that has failed the server says so.
-    // What has no Sync yet may not be answered before it.
-    if (outstanding() > 0 && !unsynced_) return false;
+    // As any Query it ends what has no Sync yet.
+    if (unsynced_) end_exchange();
+    if (outstanding() > 0) return false;
     if (status_ == pgwire::Status::failed) {
       decision_.reset();
       expect(Kind::query);
       pass_frame(frame);
       return true;
     }
-    name_statement(effects.deallocates, nullptr);
     drop_frame(frame);
     decision_.reset();
-    expect(Kind::query, Action::local);
+    expect(Kind::query, Action::local, *deallocated, {}, effects.deallocates);
+    name_statement(effects.deallocates, nullptr);
+    unnamed_.has = unnamed_.here = false;
     answer_locals();
     return true;
   }
@@ -256,10 +278,12 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
   note(effects);
-  has_unnamed_ = unnamed_here_ = false;
+  std::unique_ptr<Unnamed> before = unnamed_before();
+  unnamed_.has = unnamed_.here = false;
   // What is sent behind it must not be taken for what it ends.
   if (std::exchange(ends_pins_, false)) one_by_one_ = true;
   expect(Kind::query, Action::pass, {}, std::move(shape));
+  expected_.back().unnamed = std::move(before);
   if (whole && query.size() + 1 != body.size()) {  // without the comment that tied it
     pgwire::append_query(to_server(), std::string(query));
     in_.consume(frame.size);
@@ -273,14 +297,13 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
 void Session::name_statement(const std::string& name, const StatementPointer& statement) {
   const StatementPointer before = statements_.put(name, statement);
   if (attempt_ && attempt_->whole)
-    attempt_->changes.push_back({attempt_->sent.size(), name, before});
+    attempt_->changes.push_back({attempt_->sent.size(), name, before, {}});
 }
 
 // Answered here: it stays on the server, for others and for later.
 bool Session::close_statement(std::string_view name) {
   const StatementPointer* known = statements_.find(name);
-  expect(Kind::close, Action::local, known == nullptr ? nullptr : *known);
-  expected_.back().name = name;
+  expect(Kind::close, Action::local, known == nullptr ? nullptr : *known, {}, std::string(name));
   if (known != nullptr) name_statement(std::string(name), nullptr);
   answer_locals();
   return true;
@@ -291,13 +314,62 @@ void Session::undo_names(std::size_t from) {
   std::size_t end = from;
   while (end < expected_.size() && expected_[end].kind != Kind::sync) ++end;
   while (end-- > from) {
-    const Expected& each = expected_[end];
+    Expected& each = expected_[end];
+    if (each.unnamed && end > from)
+      restore_unnamed(end, std::move(*each.unnamed));
+    else if (each.of_unnamed && each.action == Action::swallow)
+      unnamed_.here = false;
+    else if (each.of_unnamed)
+      restore_unnamed(end, {.here = true});
     if (each.name.empty() || !each.statement) continue;
     const StatementPointer* now = statements_.find(each.name);
-    if (each.kind == Kind::close && now == nullptr) statements_.put(each.name, each.statement);
+    if (each.kind != Kind::parse && now == nullptr) statements_.put(each.name, each.statement);
     if (each.kind == Kind::parse && now != nullptr && *now == each.statement)
       statements_.put(each.name, nullptr);
   }
+}
+
+// Whether an earlier exchange has made or ended it: what that comes to is not known before it is answered.
+bool Session::undecided(std::string_view name, const StatementPointer& statement) const {
+  if (preparing_ == 0 || copying_in_) return false;
+  bool earlier = false;
+  for (std::size_t at = expected_.size(); at-- > first_;) {
+    if (expected_[at].concerns(name, statement)) return earlier;
+    earlier = earlier || expected_[at].ends_by_ready();
+  }
+  return false;
+}
+
+// All that was sent before the exchange at hand is answered.
+bool Session::is_alone() const {
+  return std::none_of(expected_.begin() + static_cast<std::ptrdiff_t>(first_), expected_.end(),
+                      std::mem_fn(&Expected::ends_by_ready));
+}
+
+// To be kept with what changes it, as an error of what comes before that in the same exchange would.
+std::unique_ptr<Unnamed> Session::unnamed_before() {
+  if (!unsynced_) return nullptr;
+  if (attempt_ && attempt_->whole)
+    attempt_->changes.push_back(
+        {attempt_->sent.size(), {}, {}, std::make_unique<Unnamed>(unnamed_)});
+  return std::make_unique<Unnamed>(std::move(unnamed_));
+}
+
+// What expected_[behind] would have changed is as it was: that is what the client has now, or had when it sent what has changed it again.
+void Session::restore_unnamed(std::size_t behind, Unnamed before) {
+  const auto next = std::find_if(expected_.begin() + static_cast<std::ptrdiff_t>(behind) + 1,
+                                 expected_.end(), std::mem_fn(&Expected::changes_unnamed));
+  if (next == expected_.end())
+    unnamed_ = std::move(before);
+  else if (next->unnamed)
+    *next->unnamed = std::move(before);
+}
+
+// What ends statements and pins ends them with its own exchange, and no earlier one.
+bool Session::waits_for_turn(const Effects& effects) const {
+  if (!effects.deallocates.empty() && undecided(effects.deallocates)) return true;
+  if ((effects.unpins == 0 && !effects.drops_statements) || copying_in_) return false;
+  return !is_alone();
 }
 
 bool Session::fits_budget(const StatementPointer& statement) {
@@ -331,7 +403,7 @@ void Session::refuse_statement(std::string_view limit, std::string message) {
   pgwire::append_parse(out, "", text, std::string_view("\0\0", 2));
   pgwire::Message(out, from::kBind).text("").text("").u16(0).u16(0).u16(0);
   pgwire::Message(out, from::kExecute).text("").u32(0);
-  has_unnamed_ = unnamed_here_ = false;
+  unnamed_.here = false;
 }
 
 bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
@@ -339,7 +411,8 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     note({.sets = true, .pins = pin::kLarge});
     if (cached_) cached_->sent(std::nullopt);
     note_write({.its_class = Class::opaque});
-    has_unnamed_ = false;
+    unnamed_.has = false;
+    unnamed_.here = true;  // if it has no name, it is there from now on
     expect(Kind::parse);
     pass_frame(frame);
     return true;
@@ -352,33 +425,33 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
   const std::string_view query = without_comment(parse->query);
   if (parse->name.empty()) {
     if (cached_ && !decision_) decision_ = cached_->decision();
-    unnamed_decision_ = decision_of(frame, body);
-    unnamed_query_ = query;
-    unnamed_types_ = parse->types;
-    const bool known = unnamed_decision_->fingerprint != 0;
-    unnamed_fingerprint_ = known ? unnamed_decision_->fingerprint : fingerprint_of(query);
-    unnamed_effects_ = known && unnamed_decision_->leaves_nothing ? Effects() : effects_of(query);
-    has_unnamed_ = unnamed_here_ = true;
-    if (begins_an_exchange() && !cluster().alone() && runs_again(*unnamed_decision_)) watch(true);
+    std::unique_ptr<Unnamed> before = unnamed_before();
+    unnamed_.decision = decision_of(frame, body);
+    unnamed_.query = query;
+    unnamed_.types = parse->types;
+    const bool known = unnamed_.decision->fingerprint != 0;
+    unnamed_.fingerprint = known ? unnamed_.decision->fingerprint : fingerprint_of(query);
+    unnamed_.effects = known && unnamed_.decision->leaves_nothing ? Effects() : effects_of(query);
+    unnamed_.has = unnamed_.here = true;
+    if (begins_an_exchange() && !cluster().alone() && runs_again(*unnamed_.decision)) watch(true);
     decision_.reset();
     expect(Kind::parse);
+    expected_.back().of_unnamed = true;
+    expected_.back().unnamed = std::move(before);
     if (query.size() == parse->query.size()) {
       pass_frame(frame);
     } else {
-      pgwire::append_parse(to_server(), "", unnamed_query_, unnamed_types_);
+      pgwire::append_parse(to_server(), "", unnamed_.query, unnamed_.types);
       in_.consume(frame.size);
     }
     return true;
   }
-  // Whether an earlier exchange has made or closed it is not known before that is answered.
-  const auto pending = std::ranges::find(expected_.begin() + static_cast<std::ptrdiff_t>(first_),
-                                         expected_.end(), parse->name, &Expected::name);
-  if (std::any_of(pending, expected_.end(), [](const Expected& e) { return e.kind == Kind::sync; }))
-    return false;
+  if (undecided(parse->name)) return false;
   if (const StatementPointer* known = statements_.find(parse->name)) {
     decision_.reset();
     // The server says what it thinks of a name that is there already.
     const StatementPointer there = *known;
+    if (undecided(parse->name, there)) return false;
     ensure_prepared(there);
     expect(Kind::parse);
     pgwire::append_parse(to_server(), there->name, parse->query, parse->types);
@@ -386,6 +459,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     return true;
   }
   const StatementPointer statement = room_.statements.intern(query, parse->types);
+  if (statement && undecided(parse->name, statement)) return false;
   if (!fits_budget(statement)) {
     decision_.reset();
     in_.consume(frame.size);
@@ -396,14 +470,18 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
   decision_.reset();
   const std::string its_name(parse->name);
   name_statement(its_name, statement);
-  if (server_->prepared.use(statement->id)) {
-    expect(Kind::parse, Action::local, statement);
-  } else {
-    expect(Kind::parse, Action::pass, statement);
+  if (!server_->prepared.use(statement->id)) {
+    expect(Kind::parse, Action::pass, statement, {}, its_name);
     pgwire::append_parse(to_server(), statement->name, statement->query, statement->types);
     server_->prepared.add(statement->id);
+  } else if (status_ != pgwire::Status::failed && is_alone()) {
+    expect(Kind::parse, Action::local, statement, {}, its_name);
+  } else {  // the transaction may have failed: the server says
+    expect(Kind::parse, Action::pass, statement, {}, its_name);
+    expected_.back().there = true;
+    unnamed_.here = false;
+    pgwire::append_parse(to_server(), "", statement->query, statement->types);
   }
-  expected_.back().name = its_name;
   (void)to_server();
   in_.consume(frame.size);
   answer_locals();
@@ -425,18 +503,20 @@ void Session::ensure_prepared(const StatementPointer& statement) {
   server_->prepared.add(statement->id);
 }
 
-// The statement without a name lives as long as the session, and so on each connection that the client comes to.
+// The statement without a name lives as long as the session, and so on each connection that the client comes to; and nobody finds another's there.
 void Session::ensure_unnamed() {
-  if (!has_unnamed_ || unnamed_here_) return;
-  expect(Kind::parse, Action::swallow);
-  pgwire::append_parse(to_server(), "", unnamed_query_, unnamed_types_);
-  unnamed_here_ = true;
+  if (std::exchange(unnamed_.here, true)) return;
+  expect(unnamed_.has ? Kind::parse : Kind::close, Action::swallow);
+  expected_.back().of_unnamed = true;
+  if (unnamed_.has)
+    pgwire::append_parse(to_server(), "", unnamed_.query, unnamed_.types);
+  else
+    pgwire::append_target(to_server(), from::kClose, {'S', ""});
 }
 
 bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   const std::string_view head = bytes.substr(
       pgwire::kHeader, std::min<std::uint64_t>(frame.body(), bytes.size() - pgwire::kHeader));
-  if (attempt_) attempt_->bound = true;
   pgwire::Reader in(head.substr(0, 2 * kLongestName));
   const std::string_view portal = in.text();
   const std::string_view name = in.text();
@@ -445,21 +525,24 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
     return false;
   }
   const StatementPointer* known = name.empty() ? nullptr : statements_.find(name);
+  if (undecided(name, known == nullptr ? nullptr : *known)) return false;
+  if (waits_for_turn(known != nullptr ? (*known)->effects : unnamed_.effects)) return false;
+  if (attempt_) attempt_->bound = true;
   if (known == nullptr) {
     if (name.empty()) {
-      if (begins_an_exchange() && !cluster().alone() && has_unnamed_ && unnamed_decision_ &&
-          runs_again(*unnamed_decision_))
+      if (begins_an_exchange() && !cluster().alone() && unnamed_.has && unnamed_.decision &&
+          runs_again(*unnamed_.decision))
         watch(true);
       ensure_unnamed();
-      note(unnamed_effects_);
+      note(unnamed_.effects);
       if (cached_)
-        cached_->sent(has_unnamed_ ? std::optional<std::string_view>(unnamed_query_)
+        cached_->sent(unnamed_.has ? std::optional<std::string_view>(unnamed_.query)
                                    : std::nullopt);
-      if (has_unnamed_ && unnamed_decision_) note_write(*unnamed_decision_);
-      if (has_unnamed_ && unnamed_decision_) begin_by_bind(*unnamed_decision_, unnamed_query_);
-      if (attempt_) attempt_->text = unnamed_query_;
-      bound_ = has_unnamed_ ? shape_for(unnamed_fingerprint_, unnamed_query_) : Insight::Use();
-      take_sample(bound_, unnamed_decision_.get(), unnamed_query_, unnamed_types_,
+      if (unnamed_.has && unnamed_.decision) note_write(*unnamed_.decision);
+      if (unnamed_.has && unnamed_.decision) begin_by_bind(*unnamed_.decision, unnamed_.query);
+      if (attempt_) attempt_->text = unnamed_.query;
+      bound_ = unnamed_.has ? shape_for(unnamed_.fingerprint, unnamed_.query) : Insight::Use();
+      take_sample(bound_, unnamed_.decision.get(), unnamed_.query, unnamed_.types,
                   bind_values(frame, bytes));
     }
     expect(Kind::bind);
@@ -514,13 +597,21 @@ bool Session::take_target(const pgwire::Frame& frame, std::string_view body) {
   const bool closes = frame.type == from::kClose;
   const Kind kind = closes ? Kind::close : Kind::describe;
   if (target->kind == 'P' || target->name.empty()) {
-    if (target->kind == 'S' && closes) has_unnamed_ = false;
+    if (target->kind == 'S' && undecided("")) return false;
     if (target->kind == 'S' && !closes) ensure_unnamed();
+    std::unique_ptr<Unnamed> before;
+    const bool ends = target->kind == 'S' && closes;
+    if (ends) before = unnamed_before();
     expect(kind);
+    expected_.back().of_unnamed = ends;
+    expected_.back().unnamed = std::move(before);
+    if (ends) unnamed_.has = false;
+    if (ends) unnamed_.here = true;
     pass_frame(frame);
     return true;
   }
   const StatementPointer* known = statements_.find(target->name);
+  if (undecided(target->name, known == nullptr ? nullptr : *known)) return false;
   if (closes && known == nullptr && (pins_ & pin::kLarge) != 0) {  // the server has it by this name
     expect(kind);
     pass_frame(frame);

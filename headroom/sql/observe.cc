@@ -116,10 +116,10 @@ void Session::see_error(std::string_view sqlstate) {
   }
   // Of a Parse that was too large to be kept nothing is known.
   const Expected& failed = front();
-  if (failed.kind != Kind::parse || (!failed.statement && !has_unnamed_)) return;
+  if (failed.kind != Kind::parse || (!failed.statement && !unnamed_.has)) return;
   const Insight::Use shape = failed.statement
                                  ? shape_for(failed.statement->fingerprint, failed.statement->query)
-                                 : shape_for(unnamed_fingerprint_, unnamed_query_);
+                                 : shape_for(unnamed_.fingerprint, unnamed_.query);
   observe(*shape, sqlstate);
 }
 

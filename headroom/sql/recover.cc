@@ -29,6 +29,8 @@ net::Task<Result<pgwire::Status>> read_owed(postgres::Server& server, net::Worke
       status = *said;
       --owed;
     }
+    if (found == pgwire::Found::frame && frame.type == pgwire::from_server::kCopyIn)
+      co_return fail(Errc::protocol, "it waits for the data of a COPY");
     if (found == pgwire::Found::frame &&
         (frame.type != pgwire::from_server::kReady || in.size() >= frame.size)) {
       skip = frame.size;
@@ -86,8 +88,8 @@ void Session::abandon(Cancel cancel) {
   }
   auto work = [&pool, &its_worker = worker(), begun = std::string(back_.data().substr(back_ready_)),
                skip = back_left_ + back_drop_left_, owed,
-               cancels = cancel == Cancel::yes && outstanding() > 0, status = status_, untouched,
-               held = std::move(server_)]() mutable {
+               cancels = cancel == Cancel::yes && outstanding() > 0 && !client_said_bye_,
+               status = status_, untouched, held = std::move(server_)]() mutable {
     return recover(pool, its_worker, std::move(held),
                    {std::move(begun), skip, owed, cancels, status, untouched});
   };

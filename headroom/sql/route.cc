@@ -139,7 +139,7 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
       if (in.failed()) return false;
       if (in_replica_transaction() && !portal.empty()) return false;  // a cursor lives on
       if (name.empty())
-        return has_unnamed_ && unnamed_decision_ && fits(unnamed_query_, *unnamed_decision_);
+        return unnamed_.has && unnamed_.decision && fits(unnamed_.query, *unnamed_.decision);
       return server_reads_alike_ && reads_alike(wanted_) && reads(statements_.find(name));
     }
     case from_client::kDescribe: {
@@ -179,7 +179,7 @@ std::string_view Session::text_of(const pgwire::Frame& frame, std::string_view b
   pgwire::Reader in(body);
   (void)in.text();
   const std::string_view name = in.text();
-  if (in.failed() || name.empty()) return has_unnamed_ ? unnamed_query_ : std::string_view();
+  if (in.failed() || name.empty()) return unnamed_.has ? unnamed_.query : std::string_view();
   const StatementPointer* known = statements_.find(name);
   return known == nullptr ? std::string_view() : std::string_view((*known)->query);
 }
@@ -259,12 +259,7 @@ net::Task<bool> Session::take_replica() {
 
 // The READ ONLY transaction goes on at the primary, once the replica has answered what it was asked.
 bool Session::leave_transaction() {
-  if (unsynced_) {
-    fatal("25006",
-          "this READ ONLY transaction runs on a replica, which cannot run all of this pipeline; "
-          "/* headroom:primary */ in BEGIN keeps it at the primary");
-    return false;
-  }
+  if (unsynced_) leave_replica();
   if (outstanding() > 0 || !to_server_.empty()) return false;
   account_->reads_moved.at(worker().index()).add();
   resume_ = begin_;
@@ -280,9 +275,7 @@ bool Session::leave_beginning() {
     retry(true);
     event_.set();
   } else {
-    fatal("25006",
-          "a READ ONLY transaction was begun on a replica, which cannot run all of this pipeline; "
-          "/* headroom:primary */ in BEGIN keeps it at the primary");
+    leave_replica();  // a part of it has been answered, and has begun the transaction
   }
   return false;
 }
@@ -290,9 +283,26 @@ bool Session::leave_beginning() {
 // What comes next is for the primary: what the replica was asked is ended first, and the client's exchange goes on elsewhere.
 void Session::leave_replica() {
   leaving_ = true;
-  if (!unsynced_) return;
+  if (unsynced_) end_exchange();
+}
+
+// By a Sync of ours; the client's own is still to come, and all before it waits.
+void Session::end_exchange() {
+  one_by_one_ = true;
   expect(Expected::Kind::sync, Expected::Action::swallow);
   pgwire::append_empty(to_server(), from_client::kSync);
+}
+
+// The server has answered all of the exchange. If an error has ended it, the rest of it is refused to the client's own Sync.
+void Session::exchange_ended(pgwire::Status status) {
+  let_go();
+  one_by_one_ = false;
+  status_ = status;
+  if (!std::exchange(failed_, false)) return;
+  refusing_ = refusing_exchange_ = true;
+  if (!leaving_ || status_ == pgwire::Status::idle) return;
+  leaving_ = false;  // to its end, which is all that it can come to
+  *attempt_ = {};
 }
 
 void Session::record(std::string_view bytes) {
@@ -303,7 +313,7 @@ void Session::record(std::string_view bytes) {
   } else {
     attempt_->sent = {};
     attempt_->ends.clear();
-    attempt_->changes = {};
+    attempt_->changes.clear();
   }
 }
 
@@ -337,6 +347,10 @@ void Session::flushed() {
 void Session::answered_on_replica() {
   cluster().count_read(server_at_);
   account_->reads_on_replicas.at(worker().index()).add();
+  next_exchange();
+}
+
+void Session::next_exchange() {
   Attempt& old = *attempt_;
   const std::size_t end =
       old.ends.empty() ? old.sent.size() : std::min(old.ends.front(), old.sent.size());
@@ -448,7 +462,7 @@ void Session::retry(bool server_is_good) {
     pool_here().close(worker(), std::move(server_));
   }
   expected_.clear();
-  first_ = 0;
+  first_ = preparing_ = 0;
   to_server_.clear();
   back_.clear();
   in_.clear();
@@ -457,13 +471,17 @@ void Session::retry(bool server_is_good) {
   ready_ = 0;
   in_left_ = 0;
   while (!attempt.changes.empty()) {
-    statements_.put(attempt.changes.back().name, attempt.changes.back().before);
+    Attempt::Change& last = attempt.changes.back();
+    if (last.unnamed)
+      unnamed_ = std::move(*last.unnamed);
+    else
+      statements_.put(last.name, last.before);
     attempt.changes.pop_back();
   }
   touched_ = {};
   status_ = in_transaction ? pgwire::Status::transaction : pgwire::Status::idle;
   if (in_transaction) resume_ = begin_;
-  failed_ = discarding_ = copying_in_ = unnamed_here_ = unsynced_ = false;
+  failed_ = discarding_ = copying_in_ = unnamed_.here = unsynced_ = false;
   stays_with_primary_ = !lost;  // a replica may have it by now
   replanned_ = replanned_ || !server_is_good;
   if (cached_) cached_->begins_again();

@@ -25,6 +25,7 @@ constexpr std::size_t kBulkRead = 64U << 10U;
 constexpr unsigned kTurns = 16;  // then others have theirs
 constexpr std::size_t kRested = 512;
 constexpr Duration kGoodbye = 2s;   // for a last word
+constexpr unsigned kTries = 5;      // of our own work, where a client's time-out strikes
 constexpr Duration kOwnWork = 10s;  // for what Headroom asks a server for itself
 
 // Which settings of its own a session has now; those of `named` are asked for one by one, as pg_settings does not list them.
@@ -251,8 +252,8 @@ bool Session::push_client() {
 
 // Whether it may be another client's (invariant 1), or has something of its own to be asked for first.
 bool Session::release_due() const {
-  if (!server_ || outstanding() > 0 || status_ != pgwire::Status::idle || discarding_ ||
-      copying_in_ || cancels_ > 0)
+  if (!server_ || outstanding() > 0 || settling_ || status_ != pgwire::Status::idle ||
+      discarding_ || copying_in_ || cancels_ > 0)
     return false;
   if (back_left_ > 0 || back_drop_left_ > 0 || back_.size() != back_ready_) return false;
   if (in_left_ > 0 || ready_ > 0 || !to_server_.empty() || unsynced_) return false;
@@ -261,7 +262,6 @@ bool Session::release_due() const {
 
 // On this client's connection, between its transactions. The client's time-out may strike before it is set aside.
 net::Task<Result<postgres::Rows>> Session::ask_own(std::string query, Duration patience) {
-  constexpr unsigned kTries = 5;
   own_work_ = true;
   tell_server(nullptr);
   const TimePoint deadline = Clock::now() + patience;
@@ -333,7 +333,7 @@ net::Task<> Session::release() {
 }
 
 void Session::give_back() {
-  unnamed_here_ = false;
+  unnamed_.here = false;
   tell_server(nullptr);
   detach();
   if (std::exchange(dirty_, false))
@@ -345,7 +345,7 @@ void Session::give_back() {
 void Session::settle_in(std::unique_ptr<postgres::Server> server) {
   server_ = std::move(server);
   server_since_ = Clock::now();
-  unnamed_here_ = false;
+  unnamed_.here = false;
   tell_server(&event_);
   if (account_->database().mode == Mode::session && pins_ == 0) {
     pins_ |= pin::kSession;
@@ -353,15 +353,39 @@ void Session::settle_in(std::unique_ptr<postgres::Server> server) {
   }
   std::string query;
   if (server_->settings != wanted_) {
-    if (server_->settings.contains("statement_timeout")) query = kNoTimeout;
+    // Which strikes here already, if it is short; what comes behind must not be answered by that.
+    settling_ = server_->settings.contains("statement_timeout");
+    if (settling_) query = kNoTimeout;
     query += changes(server_->settings, wanted_);
     server_->settings = wanted_;
     expect(Expected::Kind::query, Expected::Action::swallow);
     pgwire::append_query(to_server(), query);
   }
+  if (!settling_) resume();
+}
+
+// The transaction that was begun on a replica.
+void Session::resume() {
   if (resume_.empty()) return;
   expect(Expected::Kind::query, Expected::Action::swallow);
   pgwire::append_query(to_server(), std::exchange(resume_, {}));
+}
+
+// The settings of whoever had the connection before cannot be changed. Nothing of this client's was sent, so that it may have another one.
+void Session::unsettle(const Error& why) {
+  settling_ = false;
+  wants_replica_ = reads_on_replica();
+  expected_.clear();
+  first_ = preparing_ = 0;
+  tell_server(nullptr);
+  (void)to_client();
+  back_.clear();
+  back_left_ = back_drop_left_ = 0;
+  to_server_.clear();
+  detach();
+  pool_here().close(worker(), std::move(server_));
+  wants_server_ = ++unsettled_ < kTries;
+  if (!wants_server_) fatal("08006", "the session's settings cannot be restored: " + why.message);
 }
 
 // An idle connection of this worker, if there is one.
@@ -464,7 +488,7 @@ void Session::lose_client() {
   client_ended_ = !bye_waits();
 }
 
-// Whether a Terminate lies in what has come and was not looked at yet.
+// Whether what has come and was not looked at yet ends in a Terminate.
 bool Session::bye_waits() const {
   std::string_view left = in_.data().substr(ready_);
   std::uint64_t skip = in_left_ + drop_left_;
@@ -472,7 +496,7 @@ bool Session::bye_waits() const {
     left.remove_prefix(skip);
     pgwire::Frame frame;
     if (pgwire::find_frame(left, frame) != pgwire::Found::frame) return false;
-    if (frame.type == pgwire::from_client::kTerminate) return true;
+    if (frame.type == pgwire::from_client::kTerminate) return left.size() == frame.size;
     skip = frame.size;
   }
   return false;

@@ -30,17 +30,40 @@ namespace headroom::sql {
 
 class CachedReads;
 
+// The statement without a name, as the client has it.
+struct Unnamed {
+  std::string query{}, types{};
+  Effects effects{};
+  DecisionPointer decision{};
+  std::uint64_t fingerprint = 0;
+  bool has = false;
+  bool here = false;  // so the server has it, or none, too
+};
+
 // An answer that the server owes, or that Headroom gives at this place in the order.
 struct Expected {
   enum class Kind : char { query, function, sync, parse, bind, describe, execute, close, set };
   enum class Action : char { pass, swallow, local };
   Kind kind;
   Action action = Action::pass;
-  StatementPointer statement{};  // of a Parse with a name, or of its Close
+  StatementPointer statement{};  // of a Parse with a name, or of its Close or DEALLOCATE
   Insight::Use shape{};          // of a Query, or of an Execute's statement
   bool behind_copy =
-      false;           // sent behind a CopyDone that came before the server had asked for data
-  std::string name{};  // the client's, of that statement
+      false;                // sent behind a CopyDone that came before the server had asked for data
+  std::string name{};       // the client's, of that statement
+  bool there = false;       // a Parse of what the server has prepared already
+  bool of_unnamed = false;  // it makes or ends the statement without a name,
+  std::unique_ptr<Unnamed> unnamed{};  // which was this before; null: no error keeps it so
+  // What a later exchange finds under a name depends on it.
+  [[nodiscard]] bool prepares() const {
+    return kind == Kind::parse || kind == Kind::close || !name.empty();
+  }
+  [[nodiscard]] bool changes_unnamed() const {
+    return of_unnamed || (kind == Kind::query && action == Action::pass);
+  }
+  [[nodiscard]] bool concerns(std::string_view its_name, const StatementPointer& its) const {
+    return its_name.empty() ? of_unnamed : name == its_name || (its && statement == its);
+  }
   [[nodiscard]] bool ends_by_ready() const {
     return kind == Kind::query || kind == Kind::function || kind == Kind::sync || kind == Kind::set;
   }
@@ -54,7 +77,8 @@ struct Attempt {
   struct Change {
     std::size_t at = 0;
     std::string name{};
-    StatementPointer before{};  // null: none
+    StatementPointer before{};           // null: none
+    std::unique_ptr<Unnamed> unnamed{};  // of the one without a name instead
   };
   std::vector<Change> changes{};  // of the client's statements, and where in what was sent
   std::string held{};             // answers that say nothing yet
@@ -135,6 +159,8 @@ class Session {
   [[nodiscard]] net::Task<> acquire();
   [[nodiscard]] net::Task<bool> know_primary();
   void settle_in(std::unique_ptr<postgres::Server> server);
+  void resume();
+  void unsettle(const Error& why);
   void note_wait();
   void forward_cancel();
   [[nodiscard]] TimePoint deadline() const;
@@ -164,7 +190,7 @@ class Session {
   void pass_frame(const pgwire::Frame& frame);
   void drop_frame(const pgwire::Frame& frame);
   void expect(Expected::Kind kind, Expected::Action action = Expected::Action::pass,
-              StatementPointer statement = {}, Insight::Use shape = {});
+              StatementPointer statement = {}, Insight::Use shape = {}, std::string name = {});
   std::string& to_server();  // for a message of ours, behind what was passed
   void ensure_prepared(const StatementPointer& statement);
   void ensure_unnamed();
@@ -172,6 +198,11 @@ class Session {
   void name_statement(const std::string& name, const StatementPointer& statement);
   bool close_statement(std::string_view name);
   void undo_names(std::size_t from);
+  [[nodiscard]] bool undecided(std::string_view name, const StatementPointer& statement = {}) const;
+  [[nodiscard]] bool is_alone() const;
+  [[nodiscard]] std::unique_ptr<Unnamed> unnamed_before();
+  void restore_unnamed(std::size_t behind, Unnamed before);
+  [[nodiscard]] bool waits_for_turn(const Effects& effects) const;
   [[nodiscard]] bool fits_budget(const StatementPointer& statement);
   void refuse_statement(std::string_view limit, std::string message);
 
@@ -179,7 +210,8 @@ class Session {
   void process_server();
   [[nodiscard]] bool take_answer(const pgwire::Frame& frame, std::string_view bytes);
   void pop();
-  void ignore_syncs();
+  void ignore_syncs(Expected::Kind of);
+  void forget_copy_end();
   void take_error(std::string_view body);
   void take_ready(pgwire::Status status);
   void answer_locals();
@@ -224,6 +256,8 @@ class Session {
   [[nodiscard]] net::Task<bool> take_replica();
   void settle_on_replica(std::size_t at, std::unique_ptr<postgres::Server> server);
   void leave_replica();
+  void end_exchange();
+  void exchange_ended(pgwire::Status status);
   void record(std::string_view bytes);
   [[nodiscard]] bool holds(const pgwire::Frame& frame, bool whole) const;
   [[nodiscard]] bool reads_on_replica() const { return attempt_ && !attempt_->on_primary; }
@@ -233,6 +267,7 @@ class Session {
   void let_go();
   void flushed();
   void answered_on_replica();
+  void next_exchange();
   [[nodiscard]] bool may_retry() const;
   [[nodiscard]] bool retries_after(std::string_view error);
   void retry(bool server_is_good);
@@ -289,11 +324,7 @@ class Session {
   postgres::Settings baseline_;  // of the start-up packet
   postgres::Settings wanted_;
   ClientStatements statements_;
-  std::string unnamed_query_, unnamed_types_;
-  bool has_unnamed_ = false;
-  Effects unnamed_effects_;
-  DecisionPointer unnamed_decision_;
-  std::uint64_t unnamed_fingerprint_ = 0;
+  Unnamed unnamed_;
   std::uint16_t pins_ = 0;
   TimePoint pinned_since_{};
   pgwire::Status status_ = pgwire::Status::idle;
@@ -332,6 +363,9 @@ class Session {
   std::string begin_;             // of the READ ONLY transaction that a replica runs
   std::string resume_;            // to be sent first: its transaction goes on there
   bool unsynced_ = false;         // an exchange is open that only a Sync ends
+  bool settling_ = false;         // nothing of the client's is sent before its settings are there
+  unsigned unsettled_ = 0;        // connections on which they could not be made, one after another
+  unsigned preparing_ = 0;        // of what is outstanding
 
   // Ties to requests and to what was written (tie.cc).
   std::string session_name_;  // SET headroom.session
@@ -352,15 +386,15 @@ class Session {
   bool wants_server_ = false;
   bool discarding_ = false;  // the server ignores all until a Sync
   bool copying_in_ = false;
-  bool refusing_ = false;  // the client's messages are ours to ignore until the next Sync
-  bool refused_is_query_ = false;
+  bool refusing_ = false;           // the client's messages are ours to ignore until the next Sync
+  bool refusing_exchange_ = false;  // a Query or a function call does not end it
   bool ended_ = false;
-  bool client_closed_ = false;  // its stream: nothing more comes from it
-  bool client_ended_ = false;   // and nothing of what came is to be done any more
+  bool client_closed_ = false;    // its stream: nothing more comes from it
+  bool client_ended_ = false;     // and nothing of what came is to be done any more
+  bool client_said_bye_ = false;  // what it sent before is to be done
   bool fatal_seen_ = false;
   bool failed_ = false;  // an error since the last ReadyForQuery
   bool own_work_ = false;
-  bool unnamed_here_ = false;
   bool waiting_ = false;
   bool cancelled_ = false;
   bool cancel_later_ = false;
