@@ -215,6 +215,7 @@ class Dashboard(Browsing):
               : real(path, init)""")
         self.show(page, "overview")
         self.until(page, "[...document.querySelectorAll('[role=img]')].some(each => each.getAttribute('aria-label').includes('requests: 7 now; errors: 0 now'))")
+        self.until(page, "[...document.querySelectorAll('.u-legend')].some(each => each.textContent.replace(/\\s+/g, ' ').match(/requests:? ?7 ?errors:? ?0/))")
 
     def jobs(self, *names):
         """Dead ones."""

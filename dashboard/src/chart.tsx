@@ -111,7 +111,8 @@ function options(width: number, labels: string[], show: (value: number | null) =
   }
 }
 function showNewest(plot: uPlot) {
-  const last = plot.data[0].length - 1
+  let last = plot.data[0].length - 1
+  while (last > 0 && plot.data.slice(1).every((column) => column[last] == null)) last--
   if (last >= 0 && plot.legend.idxs?.[0] !== last) plot.setLegend({ idx: last }, false)
 }
 

@@ -248,6 +248,7 @@ Result<TrendAnswer> Trends::query(const TrendQuery& query) {
   answer.from = query.from - (query.from % step);
   if ((query.to - answer.from) / step > kMostPoints)
     return fail(Errc::invalid, "that is more points than an answer may have");
+  answer.known_to = sampled_ > 0 ? std::min(query.to, sampled_ + 1) : query.to;
   answer.points = static_cast<std::size_t>((query.to - answer.from + step - 1) / step);
 
   std::unordered_map<SeriesId, std::size_t> curve_of;

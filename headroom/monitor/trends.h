@@ -49,6 +49,7 @@ struct TrendAnswer {
   std::int64_t step = 0;
   std::int64_t tier_step = 0;  // how fine what was read is
   std::size_t points = 0;
+  std::int64_t known_to = 0;  // what is behind the last sample nobody knows yet
   std::vector<TrendCurve> curves;
 };
 

@@ -94,6 +94,15 @@ TEST_F(TrendsTest, TheLastSecondsAreThereAtOnce) {
   EXPECT_THAT(answer.curves[0].labels, Contains(std::pair<std::string, std::string>("route", "a")));
 }
 
+TEST_F(TrendsTest, WhatIsBehindTheLastSampleIsNotYetKnown) {
+  pass_seconds(4, [&] { count(4); });
+  const auto answer =
+      ask({.metric = "test_things_total", .from = kBegin, .to = now + 7, .step = 3});
+  EXPECT_EQ(answer.known_to, now);  // a second of the second step: no rate is made of three
+  EXPECT_EQ(answer.curves.at(0).points.at(1)->added, 4);
+  EXPECT_EQ(ask({.metric = "test_things_total", .from = kBegin, .to = now - 2}).known_to, now - 2);
+}
+
 TEST_F(TrendsTest, NothingIsLostOrCountedTwiceByTiersAndRestarts) {
   double all = 0;
   for (int part = 0; part < 5; ++part) {

@@ -21,15 +21,14 @@ namespace headroom::server {
 
 namespace {
 
-// For threads whose work can wait: where processors are short, who serves comes first.
-constexpr int kBehind = 10;
+// For the thread that makes scrapes: where processors are short, who serves comes first.
+constexpr int kBehind = 5;
 void stand_back() { (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kBehind); }
 
 }  // namespace
 
 Result<> Process::start() {
   reading_.submit_always(stand_back);
-  trending_.submit_always(stand_back);
   tokens_.configure(std::move(keys_));
   std::latch tokens_loaded(1);
   control_.submit_always([&] {

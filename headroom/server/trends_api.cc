@@ -88,21 +88,20 @@ void write_column(json::Writer& out, std::string_view name, const TrendCurve& cu
   out.end_array();
 }
 
-// How many seconds of a step have passed: the last one may be under way.
-double covered(const TrendAnswer& answer, std::size_t point, std::int64_t to) {
+// How many seconds of a step have been sampled: the last one may be under way.
+double covered(const TrendAnswer& answer, std::size_t point) {
   const std::int64_t at = answer.from + (static_cast<std::int64_t>(point) * answer.step);
-  return static_cast<double>(std::clamp<std::int64_t>(to - at, 1, answer.step));
+  return static_cast<double>(std::clamp<std::int64_t>(answer.known_to - at, 1, answer.step));
 }
 
-void write_curve(json::Writer& out, const TrendAnswer& answer, const TrendCurve& curve,
-                 std::int64_t to) {
+void write_curve(json::Writer& out, const TrendAnswer& answer, const TrendCurve& curve) {
   out.begin_object().key("labels").begin_object();
   for (const auto& [name, value] : curve.labels) out.field(name, value);
   out.end_object();
   switch (answer.kind) {
     case metrics::Kind::counter:
       write_column(out, "rate", curve, [&](const Value& value, std::size_t at) {
-        return value.added / covered(answer, at, to);
+        return value.added / covered(answer, at);
       });
       break;
     case metrics::Kind::gauge:
@@ -113,7 +112,7 @@ void write_curve(json::Writer& out, const TrendAnswer& answer, const TrendCurve&
       break;
     case metrics::Kind::histogram:
       write_column(out, "rate", curve, [&](const Value& value, std::size_t at) {
-        return static_cast<double>(value.count()) / covered(answer, at, to);
+        return static_cast<double>(value.count()) / covered(answer, at);
       });
       write_column(out, "mean", curve,
                    [](const Value& value, std::size_t) { return value.mean_seconds(); });
@@ -138,7 +137,6 @@ Reply answer_query(Trends& trends, const Call& call) {
   if (!query) return error_reply(query.error());
   const auto answer = trends.query(*query);
   if (!answer) return error_reply(answer.error());
-  const std::int64_t to = std::min(query->to, now + 1);
   std::string body;
   json::Writer out(body);
   out.begin_object()
@@ -150,7 +148,7 @@ Reply answer_query(Trends& trends, const Call& call) {
       .field("points", answer->points)
       .key("series")
       .begin_array();
-  for (const TrendCurve& curve : answer->curves) write_curve(out, *answer, curve, to);
+  for (const TrendCurve& curve : answer->curves) write_curve(out, *answer, curve);
   out.end_array().end_object();
   return json_reply(std::move(body));
 }
