@@ -14,7 +14,7 @@
 // Worker: one; each worker has an Asker, and a question belongs to the one that its session and channel hash to. ask() is for any worker.
 // Invariants: (1) only a yes is remembered, for `remember` at most, under a hash of all that the client showed and the channel; (2) an answer
 //   that holds more than `auth` and `channel_data` (a shared secret) is the asker's alone; (3) no answer is a no; (4) a
-//   question has its turn when the first of the addresses that ask it has, and those of an address that has waited too long are told so.
+//   question has its turn when the first of the addresses that ask it has, and those of an address that has waited too long are told so, with who of it came later.
 // Limits: kMostRemembered answers; kMostAsked questions under way on all workers, questions_per_address of them of one address: the others wait
 //   their turn (turns.h), `timeout` at most; kMostWaiting who wait, beyond which the answer is Errc::overloaded; `timeout` for the app.
 #pragma once
