@@ -313,14 +313,15 @@ bool Session::close_statement(std::string_view name) {
 void Session::undo_names(std::size_t from) {
   std::size_t end = from;
   while (end < expected_.size() && expected_[end].kind != Kind::sync) ++end;
+  const std::size_t sync = end;
   while (end-- > from) {
     Expected& each = expected_[end];
     if (each.unnamed && end > from)
-      restore_unnamed(end, std::move(*each.unnamed));
+      restore_unnamed(sync, std::move(*each.unnamed));
     else if (each.of_unnamed && each.action == Action::swallow)
       unnamed_.here = false;
     else if (each.of_unnamed)
-      restore_unnamed(end, {.here = true});
+      restore_unnamed(sync, {.here = true});
     if (each.name.empty() || !each.statement) continue;
     const StatementPointer* now = statements_.find(each.name);
     if (each.kind != Kind::parse && now == nullptr) statements_.put(each.name, each.statement);
@@ -355,9 +356,9 @@ std::unique_ptr<Unnamed> Session::unnamed_before() {
   return std::make_unique<Unnamed>(std::move(unnamed_));
 }
 
-// What expected_[behind] would have changed is as it was: that is what the client has now, or had when it sent what has changed it again.
-void Session::restore_unnamed(std::size_t behind, Unnamed before) {
-  const auto next = std::find_if(expected_.begin() + static_cast<std::ptrdiff_t>(behind) + 1,
+// What the exchange that ends at `sync` would have changed is as it was: that is what the client has now, or had when it sent what has changed it again.
+void Session::restore_unnamed(std::size_t sync, Unnamed before) {
+  const auto next = std::find_if(expected_.begin() + static_cast<std::ptrdiff_t>(sync),
                                  expected_.end(), std::mem_fn(&Expected::changes_unnamed));
   if (next == expected_.end())
     unnamed_ = std::move(before);

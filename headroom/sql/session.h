@@ -201,7 +201,7 @@ class Session {
   [[nodiscard]] bool undecided(std::string_view name, const StatementPointer& statement = {}) const;
   [[nodiscard]] bool is_alone() const;
   [[nodiscard]] std::unique_ptr<Unnamed> unnamed_before();
-  void restore_unnamed(std::size_t behind, Unnamed before);
+  void restore_unnamed(std::size_t sync, Unnamed before);
   [[nodiscard]] bool waits_for_turn(const Effects& effects) const;
   [[nodiscard]] bool fits_budget(const StatementPointer& statement);
   void refuse_statement(std::string_view limit, std::string message);

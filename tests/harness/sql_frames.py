@@ -43,10 +43,10 @@ def exchange(choose, mixed):
     return [*frames, SYNC, (b"Q", b"ROLLBACK\0")]
 
 
-def state_of(error):
-    """Which of two errors is told, where both are true: a name that is there already, in a transaction that has failed."""
-    state = error_of(error)[:5]
-    return "25P02" if state == "42P05" else state
+def state_of(error, seen):
+    """In a transaction that has failed all is refused; for which of several reasons depends on what is looked at first."""
+    ends = [each for each in seen if each.startswith("Z")]
+    return "refused" if ends[-1:] == ["ZE"] else error_of(error)[:5]
 
 
 def answers(wire, frames, seen):
@@ -62,7 +62,7 @@ def answers(wire, frames, seen):
             return None
         if kind in (b"N", b"S"):
             continue
-        seen.append(kind.decode() + (state_of(body) if kind == b"E" else body.rstrip(b"\0").decode() if kind in b"ZC" else ""))
+        seen.append(kind.decode() + (state_of(body, seen) if kind == b"E" else body.rstrip(b"\0").decode() if kind in b"ZC" else ""))
 
 
 def difference(direct, proxied, exchanges):
