@@ -52,6 +52,7 @@ class TaskApi(TaskScenario):
         none = self.api("POST", "", {"jobs": [{"jobtype": "A"}, {"args": []}]}, 400)
         self.assertEqual((none["jids"], len(none["errors"]), none["error"]["code"]), (["", ""], 2, "invalid"))
         self.api("POST", "", [1], 400)
+        self.assertIn("one job or more", self.api("POST", "", {"jobs": []}, 400)["error"]["message"])
         seen, cursor = [], ""
         while cursor is not None:
             page = self.api("GET", f"?limit=7&cursor={cursor}")

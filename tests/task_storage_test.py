@@ -9,6 +9,7 @@ from harness.faktory import Faktory, Refused
 
 
 class FullDisk(SmallDisk, EdgeScenario):
+    DISK = "8m"  # the store's log grows by a MiB at once
     SETTINGS = '[edge]\nenabled = false\n[tasks]\nfetch_wait = "50ms"\n'
 
     def client(self, server):

@@ -72,6 +72,7 @@ Result<Texts> texts_in(const std::string& body) {
   if (!document->root().find("jobs")) return Texts{.jobs = {body}};
   const auto jobs = fwp::elements_of(json::raw_member(body, "jobs"));
   if (!jobs) return fail(Errc::invalid, "field 'jobs': " + jobs.error().message);
+  if (jobs->empty()) return fail(Errc::invalid, "field 'jobs': expected one job or more");
   return Texts{.jobs = {jobs->begin(), jobs->end()}, .many = true};
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -57,6 +58,36 @@ class CheckpointerTest : public ::testing::Test {
   int written_ = 0;
   std::uint32_t longest_ = 0;
 };
+
+// The lengths that the log's file had while there were so many small commits.
+std::set<std::uintmax_t> lengths_of_log(Database& writer, int commits) {
+  std::set<std::uintmax_t> lengths;
+  for (int i = 0; i < commits; ++i) {
+    auto transaction = Transaction::begin(writer);
+    EXPECT_TRUE(writer.run("INSERT INTO t(body) VALUES ('x')").has_value());
+    EXPECT_TRUE(transaction->commit().has_value());
+    lengths.insert(std::filesystem::file_size(writer.path() + "-wal"));
+  }
+  return lengths;
+}
+
+TEST_F(CheckpointerTest, ALogThatGrowsInStepsIsAsLongAfterMostCommitsAsBefore) {
+  EXPECT_GE(lengths_of_log(*writer_, 300).size(), 300U);
+  writer_ = *Database::open(path_, {.wal_autocheckpoint_pages = 0, .wal_step_pages = 256});
+  EXPECT_LE(lengths_of_log(*writer_, 300).size(), 3U);
+}
+
+TEST_F(CheckpointerTest, WhatLiesInALogThatGrewInStepsIsThereAfterACrash) {
+  writer_ = *Database::open(path_, {.wal_autocheckpoint_pages = 0, .wal_step_pages = 256});
+  (void)lengths_of_log(*writer_, 500);
+  const std::filesystem::path crashed = directory_ / "crashed.db";  // as a kill leaves it
+  std::filesystem::copy_file(path_, crashed);
+  std::filesystem::copy_file(path_.string() + "-wal", crashed.string() + "-wal");
+  auto again = *Database::open(crashed);
+  auto count = again->prepare("SELECT count(*) FROM t");
+  ASSERT_TRUE(*count->step());
+  EXPECT_EQ(count->column<int>(0), 500);
+}
 
 TEST_F(CheckpointerTest, ALogThatIsLongBeginsAnewWhileTheWriterGoesOn) {
   write(30);

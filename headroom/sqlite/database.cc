@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <iterator>
 #include <thread>
@@ -19,6 +20,10 @@ namespace {
 
 constexpr std::size_t kCachedStatements = 64;
 constexpr std::size_t kShownSql = 80;
+constexpr std::int64_t kWalHeader = 32;
+constexpr std::int64_t kWalPage = 4096 + 24;  // with its header
+constexpr std::int64_t kWalAhead = 64;        // pages: most commits write less
+constexpr std::array<char, 64 * 1024> kZeros{};
 
 Errc code_of(int status, int system_errno) {
   switch (status & 0xff) {
@@ -138,14 +143,12 @@ Database::~Database() {
 Result<> Database::set_up(const Options& options) {
   sqlite3_busy_timeout(handle_, static_cast<int>(options.busy_timeout.count()));
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-  if (auto set = execute(fmt::format("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; "
-                                     "PRAGMA wal_autocheckpoint = {}",
-                                     options.wal_autocheckpoint_pages));
-      !set)
-    return set;
+  if (auto set = execute("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF"); !set) return set;
   if (auto entered = enter_wal(options); !entered) return entered;
   if (auto set = execute("PRAGMA synchronous = FULL"); !set) return set;
-  if (options.wal_autocheckpoint_pages == 0) watch_wal();
+  wal_autocheckpoint_pages_ = options.wal_autocheckpoint_pages;
+  wal_step_pages_ = options.wal_step_pages;
+  watch_wal();
   // Reads the schema now: a damaged file is refused here, not at some later statement.
   if (auto tables = text_of_first("SELECT count(*) FROM sqlite_schema"); !tables)
     return pass(tables);
@@ -170,13 +173,34 @@ Result<> Database::enter_wal(const Options& options) {
   }
 }
 
-// SQLite has one such hook, and keeps its own checkpoints by it.
+// SQLite has one such hook, and keeps its own checkpoints by it: they are done here.
 void Database::watch_wal() {
-  const auto note = [](void* database, sqlite3*, const char*, int pages) {
-    static_cast<Database*>(database)->wal_pages_ = static_cast<std::uint32_t>(pages);
+  const auto note = [](void* database, sqlite3* handle, const char* name, int pages) {
+    Database& self = *static_cast<Database*>(database);
+    self.wal_pages_ = static_cast<std::uint32_t>(pages);
+    const int limit = self.wal_autocheckpoint_pages_;
+    if (limit > 0 && pages >= limit) (void)sqlite3_wal_checkpoint(handle, name);
     return SQLITE_OK;
   };
   sqlite3_wal_hook(handle_, note, this);
+}
+
+// SQLite reads a log to the first page that does not belong to it: zeros end it.
+void Database::make_room_in_wal() {
+  const std::int64_t wanted = kWalHeader + (wal_pages_ + kWalAhead) * kWalPage;
+  if (wal_step_pages_ == 0 || wanted <= wal_room_) return;
+  sqlite3_file* log = nullptr;
+  if (sqlite3_file_control(handle_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK ||
+      log == nullptr || log->pMethods == nullptr)
+    return;
+  if (log->pMethods->xFileSize(log, &wal_room_) != SQLITE_OK || wanted <= wal_room_) return;
+  const std::int64_t end = wanted + wal_step_pages_ * kWalPage;
+  while (wal_room_ < end) {
+    const auto size = std::min<sqlite3_int64>(end - wal_room_, kZeros.size());
+    if (log->pMethods->xWrite(log, kZeros.data(), static_cast<int>(size), wal_room_) != SQLITE_OK)
+      return;
+    wal_room_ += size;
+  }
 }
 
 Result<std::uint32_t> Database::checkpoint() {

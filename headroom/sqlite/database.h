@@ -41,6 +41,9 @@ struct Options {
   std::chrono::milliseconds busy_timeout{5000};
   // Pages in the log before a commit also copies them into the file; 0: never (a Checkpointer does).
   int wal_autocheckpoint_pages = 1000;
+  // Of so many pages the log's file grows at once, by zeros: a commit then syncs what it wrote alone, not the file's new length and blocks too, which
+  // takes twice as long (ext4). 0: by what each commit writes.
+  std::uint32_t wal_step_pages = 0;
   // Refuse a missing file (Errc::not_found) instead of creating it.
   bool must_exist = false;
 };
@@ -98,6 +101,7 @@ class Database {
 
  private:
   friend class Statement;
+  friend class Transaction;
   struct Cached {
     std::string sql;
     sqlite3_stmt* handle = nullptr;
@@ -108,6 +112,8 @@ class Database {
   [[nodiscard]] Result<> set_up(const Options& options);
   [[nodiscard]] Result<> enter_wal(const Options& options);
   void watch_wal();
+  // In a transaction, so that nobody else writes to the log. What fails is left to the commit.
+  void make_room_in_wal();
   [[nodiscard]] Result<bool> migrate_once(std::span<const std::string_view> steps);
   [[nodiscard]] Result<std::int64_t> number_of(std::string_view pragma);
   [[nodiscard]] Result<std::string> text_of_first(std::string_view sql);
@@ -120,6 +126,9 @@ class Database {
   std::string path_;
   std::list<Cached> cache_;  // most recently used first
   std::uint32_t wal_pages_ = 0;
+  int wal_autocheckpoint_pages_ = 0;
+  std::uint32_t wal_step_pages_ = 0;
+  sqlite3_int64 wal_room_ = 0;  // the least length of its file, in bytes
 };
 
 }  // namespace headroom::sqlite

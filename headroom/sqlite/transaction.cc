@@ -11,7 +11,8 @@ namespace headroom::sqlite {
 
 Result<Transaction> Transaction::begin(Database& database) {
   HR_ASSERT(!database.in_transaction());
-  if (auto begun = database.execute("BEGIN IMMEDIATE"); !begun) return pass(begun);
+  if (auto begun = database.run("BEGIN IMMEDIATE"); !begun) return pass(begun);
+  database.make_room_in_wal();
   return Transaction(database);
 }
 
@@ -20,7 +21,7 @@ Transaction::Transaction(Transaction&& other) noexcept
 
 Result<> Transaction::commit() {
   HR_ASSERT(database_ != nullptr);
-  auto done = database_->execute("COMMIT");
+  auto done = database_->run("COMMIT");
   if (!done) {
     roll_back();
     return done;

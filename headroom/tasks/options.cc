@@ -79,6 +79,8 @@ Section<PushOptions> push_section() {
   s.setting("ca", &PushOptions::ca, "", Reload::restart,
             "PEM file of certificate authorities; empty: the system's.");
   s.check([](const PushOptions& o) -> Result<void> {
+    if (o.url.empty())
+      return fail(Errc::invalid, "'url' is required: a text such as https://app.example/jobs");
     if (auto url = parse_push_url(o.url); !url) return pass(url);
     for (const std::string& network : o.allow) {
       if (auto read = Cidr::parse(network); !read) return pass(read, "allow");

@@ -29,6 +29,7 @@ ALTER TABLE places ADD COLUMN tag INTEGER NOT NULL DEFAULT 0;
 )"};
 
 constexpr int kCopyWithin = 1000;  // pages
+constexpr std::uint32_t kLogStep = 256;
 
 // What a job is besides, in one column.
 enum Flag : std::uint32_t {
@@ -105,7 +106,8 @@ Result<> each(sqlite::Database& database, std::string_view sql, const Take& take
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesystem::path& path,
                                                        Copies copies) {
   const int within = copies == Copies::within ? kCopyWithin : 0;
-  auto database = sqlite::Database::open(path, {.wal_autocheckpoint_pages = within});
+  auto database = sqlite::Database::open(
+      path, {.wal_autocheckpoint_pages = within, .wal_step_pages = kLogStep});
   if (!database) return pass(database);
   if (auto ready = (*database)->migrate(kSchema); !ready) return pass(ready);
   std::unique_ptr<sqlite::Checkpointer> checkpointer;
