@@ -135,6 +135,25 @@ class Traps(Cached):
         eventually(lambda: self.wire(server, user="stranger", password="strange").values(of_path) == ["other"])
         self.assertGreater(flushes(), before)
 
+    def test_a_text_that_another_session_reads_otherwise_is_not_planned_as_that_was(self):
+        server = self.cached(**{"cache.behind": "10s"})
+        wire, escaping = self.wire(server), self.wire(server)
+        sql = "SELECT name FROM t.rooms WHERE id = 1"
+        escaping.query("SET standard_conforming_strings = off")
+        self.warm(server, wire, sql)
+        walsender = self.cluster.superuser("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender'")
+        subprocess.run(["kill", "-STOP", walsender], check=True)  # nothing but the proxy's own drop
+        try:
+            text = r"SELECT '\' , '; UPDATE t.rooms SET name = $$mine$$ WHERE id = 1; --'"
+            for _ in range(8):  # on each worker
+                self.assertEqual(kinds(self.wire(server).query(text)), "TDCZ")
+            self.assertEqual(wire.values(sql), ["room 1"])
+            self.assertEqual(kinds(escaping.query(text)), "TDCCZ")
+            self.assertEqual(wire.values(sql), ["mine"])
+        finally:
+            subprocess.run(["kill", "-CONT", walsender], check=True)
+        self.assertEqual(self.warm(server, wire, sql), ["mine"])  # and it recovers
+
     def test_inherited_rows_drop_their_parents_results(self):
         server = self.cached()
         wire = self.wire(server)

@@ -56,7 +56,7 @@ std::string changes(const postgres::Settings& has, const postgres::Settings& wan
 // For a query of our own: a client's statement_timeout is not meant for it.
 constexpr std::string_view kNoTimeout = "SET LOCAL statement_timeout = 0; ";
 // What has been large once is not kept by who idles.
-void rest(std::string& text) {
+void lighten(std::string& text) {
   if (text.empty() && text.capacity() > kRested) text = std::string();
 }
 
@@ -125,7 +125,7 @@ net::Task<> Session::say_goodbye() {
 }
 
 net::Task<> Session::serve() {
-  client_.tell(&event_);
+  client_.tell([](void* session) { static_cast<Session*>(session)->stirred(); }, this);
   for (unsigned turns = 0; !ended_;) {
     bool moved = pull_client();
     if (cached_ && cached_->waits() && !ended_) {
@@ -159,19 +159,41 @@ net::Task<> Session::serve() {
       continue;
     }
     turns = 0;
-    if (in_.empty()) in_.release();
-    if (back_.empty()) back_.release();
-    rest(to_client_);
-    rest(to_server_);
+    rest();
     if (part_.draining && idle()) {
       fatal("57P01", "the proxy is shutting down");
       break;
     }
+    rests_ = cached_ && waits_for_client();
     auto woken = co_await event_.wait(deadline());
+    rests_ = false;
     if (woken) continue;
     if (woken.error().code == Errc::cancelled) break;
     deadline_passed();
   }
+}
+
+// Something has happened to the client's stream. To resume the task costs as much as a hit: who rests is given that here, in the poller's round.
+void Session::stirred() {
+  if (client_.may_read() && std::exchange(rests_, false)) {
+    const bool moved = pull_client() && push_client();
+    rests_ = moved && waits_for_client();
+    if (rests_) return rest();
+  }
+  event_.set();
+}
+
+bool Session::waits_for_client() const {
+  const bool over = ended_ || client_ended_ || client_closed_ || part_.draining;
+  const bool all_done = in_.empty() && to_client_.empty() && back_ready_ == 0;
+  return !over && all_done && !server_ && !wants_server_ && !client_.may_read();
+}
+
+void Session::rest() {
+  if (in_.empty()) in_.release();
+  if (back_.empty()) back_.release();
+  lighten(to_client_);
+  lighten(to_server_);
 }
 
 bool Session::idle() const {
