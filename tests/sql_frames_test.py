@@ -1,5 +1,6 @@
 """Random frames of the protocol are answered through the proxy as PostgreSQL answers them directly: alone, and with a replica beside it."""
 
+import contextlib
 import os
 import unittest
 
@@ -20,6 +21,12 @@ class Frames(SqlScenario):
 
     def direct(self):
         return Wire(("127.0.0.1", self.cluster.port), password=self.cluster.password)
+
+    def compare_one(self, server, *writes):
+        """Chosen frames, as the random ones: behind each write a Sync and a ROLLBACK."""
+        exchanges = [[*frames, SYNC, (b"Q", b"ROLLBACK\0")] for frames in writes]
+        told = difference(self.direct, lambda: Wire(server.doors["sql"], password=self.cluster.password), exchanges)
+        self.assertIsNone(told, told and told_of(exchanges, told))
 
     def compare(self, server, seed, mixed):
         proxied = lambda: Wire(server.doors["sql"], password=self.cluster.password)
@@ -48,6 +55,28 @@ class Frames(SqlScenario):
             self.assertEqual(kinds(first.until_ready()), "12DCZ")
             second.send_all(bind(), execute(), SYNC)
             self.assertEqual([error_of(body)[:5] for kind, body in second.until_ready() if kind == b"E"], ["26000"])
+
+    def test_the_end_of_a_failed_transaction_is_bound_twice_before_it_is_executed(self):
+        server = self.with_replica()
+        fails = [(b"Q", b"BEGIN READ ONLY\0"), (b"Q", b"SELECT 1/0\0")]
+        for last in ([], [execute()], [execute(), bind("end"), execute()]):
+            with self.subTest(last=last):
+                self.compare_one(server, [*fails, parse("end", "COMMIT"), SYNC, bind("end"), bind("end"), *last])
+
+    def test_a_portal_is_executed_behind_what_is_not_for_the_replica_that_has_it(self):
+        server = self.with_replica(pool_size=1, pool_overflow=0)
+        replica = Wire(("127.0.0.1", self.cluster.port_of("replica1")), password=self.cluster.password)
+        self.addCleanup(replica.close)
+        connections = lambda: replica.values("SELECT pid FROM pg_stat_activity WHERE usename = 'booking' AND pid <> pg_backend_pid() ORDER BY 1")
+        with contextlib.closing(self.wire(server)) as wire:
+            self.assertEqual(wire.values("SELECT 1"), ["1"])
+        before = connections()
+        for begin in ([], [(b"Q", b"BEGIN READ ONLY\0")], [parse("", "BEGIN READ ONLY"), bind(), execute()], [parse("", "BEGIN READ ONLY"), bind(), execute(), SYNC]):
+            for opened in ([parse("read", "SELECT 7"), bind("read")], [parse("", "SELECT 7"), bind()], [parse("", "SELECT 7"), bind(), execute("", 1)]):
+                with self.subTest(begin=begin, opened=opened):
+                    self.compare_one(server, [*begin, *opened, parse("write", "INSERT INTO frames VALUES (1)"), execute()])
+                    self.compare_one(server, [*begin, *opened, SYNC], [*begin, bind("read"), parse("write", "ROLLBACK"), execute()])
+        self.assertEqual(connections(), before, "a connection to the replica was closed")
 
     def test_a_replica_beside_it(self):
         server = self.with_replica()

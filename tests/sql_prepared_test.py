@@ -68,6 +68,16 @@ class Prepared(SqlScenario):
         self.assertEqual(kinds(wire.query("DEALLOCATE k")), "CZ")
         self.assertIn("26000", error_in(self.run_(wire, bind("k"), execute(), SYNC)))
 
+    def test_what_nobody_has_prepared_costs_an_error_and_no_connection(self):
+        server = self.proxy(pool_size=1, pool_overflow=0)
+        wire = self.wire(server)
+        pid = wire.values("SELECT pg_backend_pid()")
+        for ask in ([bind("nobodys"), execute()], [(b"D", b"Snobodys\0")], [(b"Q", b"EXECUTE nobodys\0")], [(b"Q", b"DEALLOCATE nobodys\0")], [bind(""), execute()]):
+            with self.subTest(ask=ask):
+                answer = self.run_(wire, *ask, *[] if ask[0][0] == b"Q" else [SYNC])
+                self.assertEqual((kinds(answer), error_in(answer)[:5]), ("EZ", "26000"))
+                self.assertEqual(wire.values("SELECT pg_backend_pid()"), pid)
+
     def test_their_number_and_memory_are_bounded_and_the_client_goes_on(self):
         server = self.proxy(max_prepared=3, max_prepared_bytes="300KiB", max_prepared_memory="1MiB")
         refused = lambda limit: metric(server, "headroom_sql_prepared_refused_total", limit=limit)

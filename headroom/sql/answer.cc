@@ -250,8 +250,9 @@ void Session::take_error(std::string_view body) {
     return server_lost({Errc::internal, fmt::format("the session's settings cannot be restored: {}",
                                                     report ? report->message : "")});
   }
-  if (report &&
-      (report->sqlstate == "26000" || report->message.starts_with("cached plan must not change")))
+  // What the server has prepared is not what it is taken to have.
+  if (report && ((report->sqlstate == "26000" && front().by_our_name) ||
+                 report->message.starts_with("cached plan must not change")))
     dirty_ = true;
   if (front().ends_by_ready()) return;
   // The server ignores all until the Sync: what was expected before it does not come.

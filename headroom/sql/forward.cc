@@ -171,7 +171,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
   if (reads_on_replica() && !discarding_ &&
       (!fits_replica(frame, body) || !has_what_it_needs(frame, body))) {
     if (status_ != pgwire::Status::idle) return leave_transaction();
-    if (attempt_->begins) return leave_beginning();
+    if (attempt_->begins || (unsynced_ && attempt_->to_execute > 0)) return leave_exchange();
     leave_replica();
     return false;
   }
@@ -186,6 +186,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kDescribe:
     case from::kClose: return take_target(frame, whole ? body : std::string_view());
     case from::kExecute:
+      if (attempt_) executed(body);
       expect(Kind::execute, Action::pass, {}, bound_ ? Insight::Use(*bound_) : Insight::Use());
       break;
     case from::kFunctionCall:
@@ -195,6 +196,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
       break;
     case from::kSync:
       discarding_ = false;
+      if (attempt_) attempt_->to_execute = 0;
       if (!copying_in_) expect(Kind::sync);  // a server that takes in a COPY ignores it
       if (std::exchange(ends_pins_, false) ||
           (attempt_ && (attempt_->begins || attempt_->ends_failed)))
@@ -206,7 +208,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
       copying_in_ = false;
       break;
     case from::kFlush:
-      if (attempt_ && attempt_->begins) return leave_beginning();
+      if (attempt_ && attempt_->begins) return leave_exchange();
       if (attempt_) attempt_->flush = true;
       break;
     case from::kCopyData: break;
@@ -528,7 +530,6 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   const StatementPointer* known = name.empty() ? nullptr : statements_.find(name);
   if (undecided(name, known == nullptr ? nullptr : *known)) return false;
   if (waits_for_turn(known != nullptr ? (*known)->effects : unnamed_.effects)) return false;
-  if (attempt_) attempt_->bound = true;
   if (known == nullptr) {
     if (name.empty()) {
       if (begins_an_exchange() && !cluster().alone() && unnamed_.has && unnamed_.decision &&
@@ -546,6 +547,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
       take_sample(bound_, unnamed_.decision.get(), unnamed_.query, unnamed_.types,
                   bind_values(frame, bytes));
     }
+    opened();
     expect(Kind::bind);
     pass_frame(frame);
     return true;
@@ -556,6 +558,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   if (pins_ == 0 && begins_an_exchange())
     watch(!cluster().alone() && !statement->refused.load() && runs_again(*statement->decision));
   if (attempt_) attempt_->statement = statement;
+  opened();
   begin_by_bind(*statement->decision, statement->query);
   decision_.reset();
   const std::string its_portal(portal);
@@ -567,6 +570,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
               bind_values(frame, bytes));
   ensure_prepared(statement);
   expect(Kind::bind);
+  expected_.back().by_our_name = true;
   std::string& out = to_server();
   out.push_back(from::kBind);
   const std::uint64_t length =
@@ -577,6 +581,20 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   in_.consume(pgwire::kHeader + names);
   in_left_ = frame.size - pgwire::kHeader - names;
   return true;
+}
+
+// A portal.
+void Session::opened() {
+  if (!attempt_) return;
+  attempt_->bound = true;
+  ++attempt_->to_execute;
+}
+
+// An Execute, of all its rows or of some.
+void Session::executed(std::string_view body) {
+  pgwire::Reader in(body);
+  (void)in.text();
+  if (in.u32() == 0 && attempt_->to_execute > 0) --attempt_->to_execute;
 }
 
 // Once it is executed, what comes next is of a transaction.
@@ -632,6 +650,7 @@ bool Session::take_target(const pgwire::Frame& frame, std::string_view body) {
   const StatementPointer statement = *known;
   ensure_prepared(statement);
   expect(kind);
+  expected_.back().by_our_name = true;
   pgwire::append_target(to_server(), from::kDescribe, {'S', statement->name});
   in_.consume(frame.size);
   return true;

@@ -138,14 +138,17 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
       const std::string_view name = in.text();
       if (in.failed()) return false;
       if (in_replica_transaction() && !portal.empty()) return false;  // a cursor lives on
-      if (name.empty())
-        return unnamed_.has && unnamed_.decision && fits(unnamed_.query, *unnamed_.decision);
-      return server_reads_alike_ && reads_alike(wanted_) && reads(statements_.find(name));
+      if (name.empty() && unnamed_.has)
+        return unnamed_.decision && fits(unnamed_.query, *unnamed_.decision);
+      const StatementPointer* known = name.empty() ? nullptr : statements_.find(name);
+      if (known == nullptr) return attempt_ != nullptr;  // every server says that there is none
+      return server_reads_alike_ && reads_alike(wanted_) && reads(known);
     }
     case from_client::kDescribe: {
       const auto target = whole ? pgwire::parse_target(body) : std::nullopt;
       if (!target || target->kind == 'P' || target->name.empty()) return attempt_ != nullptr;
-      return reads(statements_.find(target->name));
+      const StatementPointer* known = statements_.find(target->name);
+      return known == nullptr ? attempt_ != nullptr : reads(known);
     }
     case from_client::kFunctionCall: return false;
     default: return attempt_ != nullptr;
@@ -259,6 +262,8 @@ net::Task<bool> Session::take_replica() {
 
 // The READ ONLY transaction goes on at the primary, once the replica has answered what it was asked.
 bool Session::leave_transaction() {
+  if (unsynced_ && attempt_->to_execute > 0 && in_replica_transaction() && may_retry())
+    return leave_exchange();
   if (unsynced_) leave_replica();
   if (outstanding() > 0 || !to_server_.empty()) return false;
   account_->reads_moved.at(worker().index()).add();
@@ -269,13 +274,13 @@ bool Session::leave_transaction() {
   return false;
 }
 
-// An exchange begins a transaction, and goes on with what is not for a replica: all of it is for the primary.
-bool Session::leave_beginning() {
+// An exchange that begins a transaction, or has a portal that is yet to be executed, goes on with what is not for a replica: all of it is for the primary.
+bool Session::leave_exchange() {
   if (may_retry()) {
     retry(true);
     event_.set();
   } else {
-    leave_replica();  // a part of it has been answered, and has begun the transaction
+    leave_replica();  // a part of it has been answered
   }
   return false;
 }
@@ -298,10 +303,11 @@ void Session::exchange_ended(pgwire::Status status) {
   let_go();
   one_by_one_ = false;
   status_ = status;
-  if (!std::exchange(failed_, false)) return;
-  refusing_ = refusing_exchange_ = true;
-  if (!leaving_ || status_ == pgwire::Status::idle) return;
-  leaving_ = false;  // to its end, which is all that it can come to
+  if (std::exchange(failed_, false)) refusing_ = refusing_exchange_ = true;
+  const bool goes =
+      status_ == pgwire::Status::idle || (status_ == pgwire::Status::transaction && !refusing_);
+  if (!leaving_ || goes) return;
+  leaving_ = false;  // a transaction that has failed comes to its end where it is
   *attempt_ = {};
 }
 
@@ -367,6 +373,7 @@ void Session::next_exchange() {
     next.text = std::move(old.text);
     next.statement = std::move(old.statement);
     next.bound = old.bound;
+    next.to_execute = old.to_execute;
     next.flush = old.flush;
   }
   *attempt_ = std::move(next);
@@ -418,6 +425,8 @@ bool Session::retries_after(std::string_view error) {
   if (status_ == pgwire::Status::failed) return false;
   if (in_replica_transaction() && report->sqlstate == "25006")
     return false;  // as the primary would
+  if (report->sqlstate == "26000" && !(outstanding() > 0 && front().by_our_name))
+    return false;  // of a name that nobody has prepared
   const bool ends = report->severity == "FATAL" || report->severity == "PANIC";
   if (ends && (replanned_ || (attempt_->on_primary && !attempt_->reads))) return false;
   if (ends) {
@@ -446,6 +455,17 @@ bool Session::retries_after(std::string_view error) {
   return true;
 }
 
+// A connection that has got all that was meant for it can be kept.
+void Session::finish_sending() {
+  net::Gather data;
+  data.add(to_server_);
+  data.add(in_.data().substr(0, ready_));
+  const auto sent = server_->stream->try_write(data);
+  if (!sent || !*sent) return;
+  to_server_.clear();
+  in_.consume(std::exchange(ready_, 0));
+}
+
 // What the client has sent lies in front again, and the primary is taken for it.
 void Session::retry(bool server_is_good) {
   const bool lost = attempt_->on_primary && !server_is_good;
@@ -456,6 +476,7 @@ void Session::retry(bool server_is_good) {
   (void)to_client();
   tell_server(nullptr);
   if (server_is_good) {
+    finish_sending();
     abandon(Cancel::no);
   } else {
     detach();

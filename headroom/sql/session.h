@@ -50,10 +50,11 @@ struct Expected {
   StatementPointer statement{};  // of a Parse with a name, or of its Close or DEALLOCATE
   Insight::Use shape{};          // of a Query, or of an Execute's statement
   bool behind_copy =
-      false;                // sent behind a CopyDone that came before the server had asked for data
-  std::string name{};       // the client's, of that statement
-  bool there = false;       // a Parse of what the server has prepared already
-  bool of_unnamed = false;  // it makes or ends the statement without a name,
+      false;           // sent behind a CopyDone that came before the server had asked for data
+  std::string name{};  // the client's, of that statement
+  bool there = false;  // a Parse of what the server has prepared already
+  bool by_our_name = false;            // asks for what is prepared under it
+  bool of_unnamed = false;             // it makes or ends the statement without a name,
   std::unique_ptr<Unnamed> unnamed{};  // which was this before; null: no error keeps it so
   // What a later exchange finds under a name depends on it.
   [[nodiscard]] bool prepares() const {
@@ -92,9 +93,10 @@ struct Attempt {
   bool ends_failed = false;  // a transaction that has failed, in such an exchange
   bool whole = true;         // sent is all there was
   bool answered = false;
-  bool rows = false;   // among what is held, of one read
-  bool bound = false;  // a portal is open
-  bool flush = false;  // the client waits for answers
+  bool rows = false;        // among what is held, of one read
+  bool bound = false;       // a portal is open
+  unsigned to_execute = 0;  // portals of this exchange
+  bool flush = false;       // the client waits for answers
 };
 
 // What SHOW CLIENTS says of one.
@@ -189,6 +191,8 @@ class Session {
   [[nodiscard]] bool take_query(const pgwire::Frame& frame, std::string_view body, bool whole);
   [[nodiscard]] bool take_parse(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] bool take_bind(const pgwire::Frame& frame, std::string_view bytes);
+  void opened();
+  void executed(std::string_view body);
   void begin_by_bind(const Decision& decision, std::string_view text);
   [[nodiscard]] bool take_target(const pgwire::Frame& frame, std::string_view body);
   void pass_frame(const pgwire::Frame& frame);
@@ -252,7 +256,7 @@ class Session {
     return reads_on_replica() && status_ == pgwire::Status::transaction;
   }
   [[nodiscard]] bool leave_transaction();
-  [[nodiscard]] bool leave_beginning();
+  [[nodiscard]] bool leave_exchange();
   [[nodiscard]] bool has_what_it_needs(const pgwire::Frame& frame, std::string_view body);
   [[nodiscard]] std::string_view text_of(const pgwire::Frame& frame, std::string_view body) const;
   [[nodiscard]] bool look_at_page(const pgwire::Frame& frame, std::string_view body);
@@ -274,6 +278,7 @@ class Session {
   void next_exchange();
   [[nodiscard]] bool may_retry() const;
   [[nodiscard]] bool retries_after(std::string_view error);
+  void finish_sending();
   void retry(bool server_is_good);
   void detach();
 
