@@ -46,9 +46,13 @@ def pinned(core):
 def go_first(nice=-20):
     """This terminal session before all others, where we may (root): on a shared machine the others then run when we wait.
 
-    A process's own nice value counts only within its session while the kernel groups by session (sched(7), autogroup).
+    A process's own nice value counts only within its session while the kernel groups by session (sched(7), autogroup), and nothing else does
+    where it does not.
     """
     try:
+        grouped = pathlib.Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() != "0"
+        if not grouped:
+            raise OSError
         pathlib.Path("/proc/self/autogroup").write_text(str(nice))
     except OSError:
         try:

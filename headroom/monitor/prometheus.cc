@@ -40,6 +40,10 @@ bool valid_name(std::string_view name) {
 }
 
 void append_escaped(std::string& out, std::string_view text, bool quotes) {
+  if (text.find_first_of("\\\n\"") == std::string_view::npos) {
+    out += text;
+    return;
+  }
   for (const char c : text) {
     if (c == '\\') {
       out += "\\\\";
@@ -56,7 +60,8 @@ void append_escaped(std::string& out, std::string_view text, bool quotes) {
 std::string number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
-  if (value == std::floor(value) && std::abs(value) < 1e15) return fmt::format("{:.0f}", value);
+  if (value == std::floor(value) && std::abs(value) < 1e15)
+    return fmt::to_string(static_cast<std::int64_t>(value));
   return fmt::format("{}", value);
 }
 
@@ -86,24 +91,26 @@ class Text final : public metrics::Registry::Visitor {
   }
 
   void counter(const Labels& labels, std::uint64_t value) override {
-    line("", labels, "", fmt::to_string(value));
+    line(labels, fmt::to_string(value));
   }
-  void gauge(const Labels& labels, double value) override { line("", labels, "", number(value)); }
+  void gauge(const Labels& labels, double value) override { line(labels, number(value)); }
 
+  // Its labels are written once, and copied to each of its lines.
   void histogram(const Labels& labels, const metrics::HistogramValues& values) override {
     if (full()) {
       ++left_out_;
       return;
     }
+    labels_.clear();
+    append_labels(labels_, labels);
     const BucketCounts below = counts_below_borders(values);
-    for (std::size_t i = 0; i < kBorders; ++i)
-      line("_bucket", labels, border_texts()[i], fmt::to_string(below[i]));
-    line("_bucket", labels, "+Inf", fmt::to_string(below.back()));
-    line("_sum", labels, "", number(seconds(values.sum)));
-    line("_count", labels, "", fmt::to_string(below.back()));
+    for (std::size_t i = 0; i < kBorders; ++i) bucket(border_texts()[i], below[i]);
+    bucket("+Inf", below.back());
+    part("_sum", number(seconds(values.sum)));
+    part("_count", fmt::to_string(below.back()));
   }
 
-  void sample(const Sample& sample) { line("", sample.labels, "", number(sample.value)); }
+  void sample(const Sample& sample) { line(sample.labels, number(sample.value)); }
 
   [[nodiscard]] std::string end() && {
     if (left_out_ > 0) {
@@ -119,36 +126,57 @@ class Text final : public metrics::Registry::Visitor {
  private:
   [[nodiscard]] bool full() const { return out_.size() >= most_; }
 
-  void line(std::string_view suffix, const Labels& labels, std::string_view border,
-            std::string_view value) {
-    if (full() && suffix.empty()) {
+  void line(const Labels& labels, std::string_view value) {
+    if (full()) {
       ++left_out_;
       return;
     }
+    labels_.clear();
+    append_labels(labels_, labels);
+    part("", value);
+  }
+
+  // a="b",c="d"
+  void append_labels(std::string& out, const Labels& labels) const {
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      if (i > 0) out += ',';
+      out += family_->labels[i];
+      out += "=\"";
+      append_escaped(out, labels[i], true);
+      out += '"';
+    }
+  }
+
+  void bucket(std::string_view border, std::uint64_t count) {
     out_ += family_->name;
-    out_ += suffix;
-    char open = '{';
-    for (std::size_t i = 0; i < labels.size(); ++i) label(open, family_->labels[i], labels[i]);
-    if (!border.empty()) label(open, "le", border);
-    if (open == ',') out_ += '}';
-    out_ += ' ';
-    out_ += value;
+    out_ += "_bucket{";
+    out_ += labels_;
+    out_ += labels_.empty() ? "le=\"" : ",le=\"";
+    out_ += border;
+    out_ += "\"} ";
+    const fmt::format_int digits(count);
+    out_.append(digits.data(), digits.size());
     out_ += '\n';
   }
 
-  void label(char& open, std::string_view name, std::string_view value) {
-    out_ += open;
-    open = ',';
-    out_ += name;
-    out_ += "=\"";
-    append_escaped(out_, value, true);
-    out_ += '"';
+  void part(std::string_view suffix, std::string_view value) {
+    out_ += family_->name;
+    out_ += suffix;
+    if (!labels_.empty()) {
+      out_ += '{';
+      out_ += labels_;
+      out_ += '}';
+    }
+    out_ += ' ';
+    out_ += value;
+    out_ += '\n';
   }
 
   const TextFormat format_;
   std::size_t most_;
   const Family* family_ = nullptr;
   std::string out_;
+  std::string labels_;  // of the series at hand
   std::uint64_t left_out_ = 0;
 };
 
