@@ -1,6 +1,7 @@
 """What the hub asks and tells an app: webhooks, questions who may listen, and the memory that keeps a reconnect storm from the app."""
 
 import asyncio
+import concurrent.futures
 import hashlib
 import hmac
 import json
@@ -276,7 +277,32 @@ class Questions(AppScenario):
         for kind, text in (("Application/X-WWW-Form-Urlencoded", body), ("application/json", b'{"user_id":"ann"}'), ("application/json", b'{"user\\u005fid":"ann"}'), (None, body)):
             fields = {"Content-Type": kind} if kind else {}
             self.assertEqual(request(server.edge, "POST", "/broadcasting/auth", fields, text).status, 400, kind)
+        # What some framework reads as that name, and what cannot be read.
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for more in ("user_id=ann&z=%zz", "user.id=ann", "user%20id=ann", "user[id=ann", "user_id[]=ann", "user_id[a]=ann", "+user_id=ann", "[user_id]=ann", "USER_ID=ann",
+                     "user_id%00x=ann", "z=1;user_id=ann", "&".join(f"a{i}=1" for i in range(1500)) + "&user_id=ann"):
+            body = f"socket_id=1.1&channel_name=private-ann&{more}".encode()
+            self.assertEqual(request(server.edge, "POST", "/broadcasting/auth", form, body).status, 400, more[-40:])
+        part = b'--b\r\nContent-Disposition: form-data; name="user\\_id"\r\n\r\nann\r\n--b--\r\n'
+        self.assertEqual(request(server.edge, "POST", "/broadcasting/auth", {"Content-Type": "multipart/form-data; boundary=b"}, part).status, 400)
         self.assertEqual(len(self.app_server.heard("/ask")), 1)
+
+    def test_who_needs_an_answer_alone_asks_beside_the_others_not_behind_them(self):
+        server = self.begin(ASK)
+        at_once, most = [], []
+
+        def say(fields):
+            at_once.append(1)
+            most.append(len(at_once))
+            time.sleep(0.3)
+            at_once.pop()
+            return 200, {"auth": f"{KEY}:x", "shared_secret": "abc"}
+        self.app_server.say = say
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(lambda i: self.auth(server, f"1.{i}", "private-encrypted-orders"), range(1, 13)))
+        self.assertEqual([answer.status for answer in answers], [200] * 12)
+        self.assertEqual(len(self.app_server.heard("/ask")), 12)
+        self.assertGreater(max(most), 3)
 
     def test_a_no_is_not_remembered_and_who_asks_at_once_asks_once(self):
         server = self.begin(ASK)

@@ -32,8 +32,8 @@ class Trimmer final : net::WheelEntry {
  private:
   static constexpr Duration kEvery = 1s;
   void expired() override {
+    set(Clock::now() + kEvery);  // first: trimming may throw
     proxy_.trim();
-    set(Clock::now() + kEvery);
   }
   Proxy& proxy_;
 };

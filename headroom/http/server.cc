@@ -273,12 +273,12 @@ void ServerConnection::drain() {
 
 void Onward::go_on(std::unique_ptr<Onward> self, Rest rest) {
   Onward& next = *self.release();
-  next.rest_.emplace(std::move(rest));
+  next.rest_ = std::move(rest);
   next.begin();
 }
 
 void Onward::finish() {
-  Rest rest = std::move(*rest_);
+  Rest rest = std::move(rest_);
   delete this;
   rest.stream.reset();
   if (rest.ended) rest.ended();
@@ -305,21 +305,16 @@ void Server::spawn(int fd, int family, Peer peer, std::move_only_function<void()
   auto task = [this, connection = std::move(connection),
                ended = std::move(ended)]() mutable -> net::Task<> {
     // Values of the callable live as long as the task (TaskGroup::spawn).
-    ++open_;
+    Onward::Open open(open_);
     co_await connection->run();
     if (connection->has_left()) {
       ServerConnection::Left left = connection->left();
       connection.reset();
-      auto all_ended = [this, ended = std::move(ended)]() mutable {
-        --open_;
-        if (ended) ended();
-      };
-      Onward::go_on(std::move(left.next),
-                    {net::TaskGroup::Hold(group_), std::move(all_ended), std::move(left.stream)});
+      Onward::go_on(std::move(left.next), {net::TaskGroup::Hold(group_), std::move(open),
+                                           std::move(ended), std::move(left.stream)});
       co_return;
     }
     connection.reset();
-    --open_;
     if (ended) ended();
   };
   (void)group_.spawn(std::move(task));

@@ -1,10 +1,11 @@
 // headroom/http/service.h - what answers requests: the proxy, the admin API, the hub.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "headroom/net/stream.h"
 #include "headroom/net/task.h"
@@ -23,9 +24,28 @@ class Onward {
   Onward& operator=(const Onward&) = delete;
   virtual ~Onward() = default;
 
+  // One of its server's open connections while it lives.
+  class Open {
+   public:
+    Open() = default;
+    explicit Open(std::size_t& all) : all_(&all) { ++all; }
+    Open(Open&& other) noexcept : all_(std::exchange(other.all_, nullptr)) {}
+    Open& operator=(Open&& other) noexcept {
+      std::swap(all_, other.all_);
+      return *this;
+    }
+    ~Open() {
+      if (all_ != nullptr) --*all_;
+    }
+
+   private:
+    std::size_t* all_ = nullptr;
+  };
+
   // What lives and ends with it. The hold is the last to go: a group that has been joined has none of it.
   struct Rest {
     net::TaskGroup::Hold hold;
+    Open open;
     std::move_only_function<void()> ended;
     std::unique_ptr<net::Stream> stream;
   };
@@ -38,7 +58,7 @@ class Onward {
   void finish();
 
  private:
-  std::optional<Rest> rest_;
+  Rest rest_;
 };
 
 class Service {

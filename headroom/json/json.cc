@@ -6,10 +6,12 @@
 #include <array>
 #include <boost/container/small_vector.hpp>
 #include <boost/json/basic_parser_impl.hpp>
+#include <boost/json/monotonic_resource.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <boost/json/value_stack.hpp>
 #include <cmath>
+#include <optional>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -33,7 +35,9 @@ class Builder {
   static constexpr std::size_t max_key_size = static_cast<std::size_t>(-1);
   static constexpr std::size_t max_string_size = static_cast<std::size_t>(-1);
 
-  Builder() : stack_({}, memory_.data(), memory_.size()) { stack_.reset(); }
+  explicit Builder(bj::storage_ptr memory) : stack_({}, memory_.data(), memory_.size()) {
+    stack_.reset(std::move(memory));
+  }
   bj::value release() { return stack_.release(); }
   [[nodiscard]] const std::optional<std::string>& repeated_key() const { return repeated_key_; }
 
@@ -149,6 +153,15 @@ const bj::value* member_of(const bj::value& tree, std::string_view name) {
 
 }  // namespace
 
+// The values and their memory, which goes at once: most texts are small, so that theirs is a single piece of the heap.
+struct Document::Tree {
+  Tree() : memory(first.data(), first.size()) {}
+
+  std::array<unsigned char, 880> first;  // NOLINT(*-member-init): memory
+  bj::monotonic_resource memory;
+  std::optional<bj::value> root;
+};
+
 Result<Document> parse(std::string_view text, const Limits& limits) {
   if (text.size() > limits.bytes.count) {
     return fail(Errc::overloaded, fmt::format("JSON of {} bytes; at most {} are read", text.size(),
@@ -156,7 +169,8 @@ Result<Document> parse(std::string_view text, const Limits& limits) {
   }
   bj::parse_options options;
   options.max_depth = limits.depth;
-  bj::basic_parser<Builder> parser(options);
+  auto tree = std::make_unique<Document::Tree>();
+  bj::basic_parser<Builder> parser(options, bj::storage_ptr(&tree->memory));
   bj::error_code error;
   std::size_t read = parser.write_some(false, text.data(), text.size(), error);
   if (!error && read < text.size()) error = bj::error::extra_data;
@@ -164,10 +178,13 @@ Result<Document> parse(std::string_view text, const Limits& limits) {
     return fail(Errc::invalid, place_of(text, std::min(read, text.size())) + ": " +
                                    reason_of(error, parser.handler(), limits));
   }
-  return Document(std::make_unique<const bj::value>(parser.handler().release()));
+  tree->root.emplace(parser.handler().release());
+  return Document(std::move(tree));
 }
 
-Document::Document(std::unique_ptr<const bj::value> tree) : tree_(std::move(tree)) {}
+Value Document::root() const { return Value(*tree_->root); }
+
+Document::Document(std::unique_ptr<const Tree> tree) : tree_(std::move(tree)) {}
 Document::Document(Document&&) noexcept = default;
 Document& Document::operator=(Document&&) noexcept = default;
 Document::~Document() = default;

@@ -64,15 +64,16 @@ class Value {
 
 class Document {
  public:
-  explicit Document(std::unique_ptr<const boost::json::value> tree);
+  struct Tree;
+  explicit Document(std::unique_ptr<const Tree> tree);
   Document(Document&&) noexcept;
   Document& operator=(Document&&) noexcept;
   ~Document();
 
-  [[nodiscard]] Value root() const { return Value(*tree_); }
+  [[nodiscard]] Value root() const;
 
  private:
-  std::unique_ptr<const boost::json::value> tree_;
+  std::unique_ptr<const Tree> tree_;
 };
 
 struct Limits {

@@ -9,6 +9,14 @@ namespace {
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
+// Behind the string that begins there.
+std::size_t string_end(std::string_view text, std::size_t at) {
+  for (++at; at < text.size() && text[at] != '"'; ++at) {
+    if (text[at] == '\\') ++at;
+  }
+  return std::min(at + 1, text.size());
+}
+
 // Walks over a text; never beyond its end.
 class Walk {
  public:
@@ -29,7 +37,7 @@ class Walk {
       const bool closes = c == '}' || c == ']';
       if (depth == 0 && (c == ',' || closes || is_space(c))) break;
       if (c == '"') {
-        skip_string();
+        at_ = string_end(text_, at_);
       } else {
         ++at_;
         if (c == '{' || c == '[') ++depth;
@@ -44,12 +52,6 @@ class Walk {
  private:
   void skip_space() {
     while (at_ < text_.size() && is_space(text_[at_])) ++at_;
-  }
-  void skip_string() {
-    for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_) {
-      if (text_[at_] == '\\') ++at_;
-    }
-    at_ = std::min(at_ + 1, text_.size());
   }
 
   std::string_view text_;
@@ -82,13 +84,12 @@ std::string_view raw_member(std::string_view text, std::string_view name) {
 std::string compacted(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (!in_string && is_space(c)) continue;
-    out += c;
-    if (c == '"') in_string = !in_string;
-    if (in_string && c == '\\' && i + 1 < text.size()) out += text[++i];
+  for (std::size_t begin = 0; begin < text.size();) {
+    std::size_t end = begin;
+    while (end < text.size() && !is_space(text[end]))
+      end = text[end] == '"' ? string_end(text, end) : end + 1;
+    out += text.substr(begin, end - begin);
+    for (begin = end; begin < text.size() && is_space(text[begin]);) ++begin;
   }
   return out;
 }

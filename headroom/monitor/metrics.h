@@ -15,6 +15,11 @@ inline constexpr Family kHeartbeatAge{"headroom_monitor_worker_heartbeat_age_sec
                                       Kind::gauge,
                                       "Since the worker last went round.",
                                       {"worker"}};
+inline constexpr Family kExceptions{"headroom_monitor_worker_exceptions_total",
+                                    Kind::counter,
+                                    "What a worker ran and what ended by an exception, which is "
+                                    "for want of memory; the rest goes on.",
+                                    {"worker"}};
 inline constexpr Family kComponentState{"headroom_monitor_component_state",
                                         Kind::gauge,
                                         "0 = ok, 1 = degraded, 2 = failed.",
@@ -119,6 +124,7 @@ inline constexpr Family kOtlpCalls{"headroom_monitor_otlp_calls_total",
                                    {"signal", "result"}};
 
 inline constexpr std::array kFamilies{&kHeartbeatAge,
+                                      &kExceptions,
                                       &kComponentState,
                                       &kReady,
                                       &kLeftOut,

@@ -76,9 +76,11 @@ State Vitals::state() const {
 
 std::vector<SampleFamily> Vitals::samples(TimePoint now) const {
   SampleFamily heartbeats{&kHeartbeatAge, {}};
+  SampleFamily exceptions{&kExceptions, {}};
   for (const auto& worker : workers_) {
-    heartbeats.samples.push_back(
-        {{fmt::to_string(worker->index())}, seconds(elapsed(worker->heartbeat(), now))});
+    const std::string name = fmt::to_string(worker->index());
+    heartbeats.samples.push_back({{name}, seconds(elapsed(worker->heartbeat(), now))});
+    exceptions.samples.push_back({{name}, static_cast<double>(worker->exceptions())});
   }
   // Reports of one component become one series: its worst.
   std::map<std::string, double> worst;
@@ -89,7 +91,7 @@ std::vector<SampleFamily> Vitals::samples(TimePoint now) const {
   SampleFamily components{&kComponentState, {}};
   for (const auto& [component, state] : worst) components.samples.push_back({{component}, state});
   const SampleFamily ready_family{&kReady, {{{}, ready().yes ? 1.0 : 0.0}}};
-  return {heartbeats, components, ready_family};
+  return {heartbeats, exceptions, components, ready_family};
 }
 
 }  // namespace headroom::monitor

@@ -49,20 +49,19 @@ void BufferPool::give(Block block) {
 }
 
 std::span<char> Buffer::space(std::size_t least) {
-  if (capacity_ - end_ < least) grow(least);
-  return {block_.get() + end_, capacity_ - end_};
+  if (capacity() - end_ < least) grow(least);
+  return {block_.get() + end_, capacity() - end_};
 }
 
 void Buffer::grow(std::size_t least) {
   const std::size_t held = size();
-  if (begin_ > 0 && capacity_ - held >= least) {  // enough room once the data moves to the front
+  if (begin_ > 0 && capacity() - held >= least) {  // enough room once the data moves to the front
     std::memmove(block_.get(), block_.get() + begin_, held);
   } else {
-    auto larger = pool_->take(std::max(held + least, capacity_ == 0 ? 0 : capacity_ * 2));
+    auto larger = pool_->take(std::max(held + least, capacity() * 2));
     if (held > 0) std::memcpy(larger.get(), block_.get() + begin_, held);
     release();
     block_ = std::move(larger);
-    capacity_ = block_.get_deleter().bytes;
   }
   begin_ = 0;
   end_ = held;
@@ -70,8 +69,8 @@ void Buffer::grow(std::size_t least) {
 
 void Buffer::release() {
   if (block_) pool_->give(std::move(block_));
-  block_.reset();
-  capacity_ = begin_ = end_ = 0;
+  block_ = BufferPool::Block();  // its size too
+  begin_ = end_ = 0;
 }
 
 }  // namespace headroom::net

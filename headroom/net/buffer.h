@@ -55,7 +55,7 @@ class Buffer {
   [[nodiscard]] char* begin() { return block_.get() + begin_; }  // of data()
   [[nodiscard]] std::size_t size() const { return end_ - begin_; }
   [[nodiscard]] bool empty() const { return begin_ == end_; }
-  [[nodiscard]] std::size_t capacity() const { return capacity_; }
+  [[nodiscard]] std::size_t capacity() const { return block_.get_deleter().bytes; }
 
   // Room for at least `least` more bytes behind data(); may move the data. Follow with commit().
   [[nodiscard]] std::span<char> space(std::size_t least = 1);
@@ -79,7 +79,6 @@ class Buffer {
 
   BufferPool* pool_;
   BufferPool::Block block_;
-  std::size_t capacity_ = 0;  // of block_
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
 };

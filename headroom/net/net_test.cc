@@ -99,6 +99,49 @@ TEST(Wheel, AnEntryMayEndAnotherOneOfItsSlotWhileItExpires) {
   EXPECT_FALSE(victim_expired);
 }
 
+TEST(Wheel, GoesOnBehindAnEntryThatThrows) {
+  Wheel wheel(TimePoint{});
+  int expired = 0;
+  Alarm before(wheel, [&](Alarm&) { ++expired; });
+  Alarm bad(wheel, [&](Alarm&) { throw std::bad_alloc(); });
+  Alarm after(wheel, [&](Alarm&) { ++expired; });
+  Alarm later(wheel, [&](Alarm&) { ++expired; });
+  for (Alarm* alarm : {&before, &bad, &after}) alarm->set(TimePoint{} + 10ms);
+  later.set(TimePoint{} + 1s);
+  EXPECT_THROW(wheel.advance(TimePoint{} + 1s), std::bad_alloc);
+  EXPECT_EQ(expired, 1);
+  wheel.advance(TimePoint{} + 2s);
+  EXPECT_EQ(expired, 3);
+  EXPECT_TRUE(wheel.empty());
+}
+
+// --- workers ---
+
+TEST(Worker, GoesOnWhenWhatItRunsThrowsAndCountsIt) {
+  Workers workers(1);
+  workers.start();
+  Worker& worker = workers[0];
+  int done = 0;
+  worker.post([] { throw std::bad_alloc(); });
+  worker.post([&] { ++done; });
+  std::optional<Alarm> alarm;
+  std::latch rung(1);
+  worker.run_and_wait([&] {
+    alarm.emplace(worker.wheel(), [&](Alarm& self) {
+      if (worker.exceptions() == 1) {
+        self.set(Clock::now());
+        throw std::bad_alloc();
+      }
+      rung.count_down();
+    });
+    alarm->set(Clock::now());
+  });
+  rung.wait();
+  EXPECT_EQ(done, 1);
+  EXPECT_EQ(worker.exceptions(), 2U);
+  worker.run_and_wait([&] { alarm.reset(); });
+}
+
 // --- task groups and events ---
 
 class TaskGroupTest : public NetTest {};

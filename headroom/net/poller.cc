@@ -33,26 +33,26 @@ void Watch::detach() {
 }
 
 void Watch::drained(Direction direction) {
-  side(direction).ready = false;
+  (direction == Direction::read ? readable_ : writable_) = false;
   if (direction == Direction::read || writes_watched_ || fd_ < 0) return;
   writes_watched_ = true;
-  if (!worker_.poller().watch_writes(*this)) write_.ready = true;
+  if (!worker_.poller().watch_writes(*this)) writable_ = true;
 }
 
-void Watch::keep(Direction direction, std::move_only_function<void()> waiter) {
-  Side& waiting = side(direction);
-  HR_ASSERT(!waiting.waiter);
-  waiting.waiter = std::move(waiter);
-  if (waiting.ready || fd_ < 0) resume_later(waiting);
+void Watch::keep(Direction direction, Waiter waiter) {
+  Waiter& waiting = this->waiter(direction);
+  HR_ASSERT(!waiting);
+  waiting = std::move(waiter);
+  if (ready(direction) || fd_ < 0) resume_later(waiting);
 }
 
-void Watch::resume_later(Side& side) {
-  if (side.waiter) worker_.post(std::exchange(side.waiter, nullptr));
+void Watch::resume_later(Waiter& waiter) {
+  if (waiter) worker_.post(std::exchange(waiter, nullptr));
 }
 
 void Watch::cancel() {
-  resume_later(read_);
-  resume_later(write_);
+  resume_later(reader_);
+  resume_later(writer_);
   if (told_ != nullptr) told_(whom_);
 }
 
@@ -60,15 +60,15 @@ void Watch::happened(std::uint32_t events) {
   if ((events & (kEnds | EPOLLPRI)) != 0) reads_may_stop_short_ = true;
   const bool reads = (events & (EPOLLIN | EPOLLPRI | kEnds)) != 0;
   const bool writes = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
-  if (reads) read_.ready = true;
-  if (writes) write_.ready = true;
+  if (reads) readable_ = true;
+  if (writes) writable_ = true;
   if (told_ != nullptr) told_(whom_);
-  const bool wakes_reader = reads && read_.waiter;
-  const bool wakes_writer = writes && write_.waiter;
+  const bool wakes_reader = reads && reader_;
+  const bool wakes_writer = writes && writer_;
   if (wakes_reader && wakes_writer)
-    resume_later(write_);  // who is resumed here and now may end this watch
+    resume_later(writer_);  // who is resumed here and now may end this watch
   if (!wakes_reader && !wakes_writer) return;
-  auto waiter = std::exchange(wakes_reader ? read_.waiter : write_.waiter, nullptr);
+  auto waiter = std::exchange(wakes_reader ? reader_ : writer_, nullptr);
   waiter();
 }
 

@@ -45,7 +45,9 @@ class Watch {
   void forget();
   void detach();
 
-  [[nodiscard]] bool ready(Direction direction) const { return side(direction).ready; }
+  [[nodiscard]] bool ready(Direction direction) const {
+    return direction == Direction::read ? readable_ : writable_;
+  }
   // A call said that it would have to wait, or took all there was.
   void drained(Direction direction);
   // Taking less than asked for does not mean that all is taken: the peer has said that it sends no more, the connection has failed, or
@@ -69,28 +71,24 @@ class Watch {
 
  private:
   friend class Poller;
-  struct Side {
-    bool ready = true;
-    std::move_only_function<void()> waiter;
-  };
-  [[nodiscard]] Side& side(Direction direction) {
-    return direction == Direction::read ? read_ : write_;
+  using Waiter = std::move_only_function<void()>;
+  [[nodiscard]] Waiter& waiter(Direction direction) {
+    return direction == Direction::read ? reader_ : writer_;
   }
-  [[nodiscard]] const Side& side(Direction direction) const {
-    return direction == Direction::read ? read_ : write_;
-  }
-  void keep(Direction direction, std::move_only_function<void()> waiter);
-  void resume_later(Side& side);
+  void keep(Direction direction, Waiter waiter);
+  void resume_later(Waiter& waiter);
   void happened(std::uint32_t events);
 
   Worker& worker_;
   int fd_;
   bool reads_may_stop_short_ = false;
   bool writes_watched_ = false;
+  bool readable_ = true;
+  bool writable_ = true;
   void (*told_)(void*) = nullptr;
   void* whom_ = nullptr;
-  Side read_;
-  Side write_;
+  Waiter reader_;
+  Waiter writer_;
 };
 
 class Poller {

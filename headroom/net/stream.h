@@ -184,14 +184,14 @@ class Stream final : private Stoppable {
 
   int fd_;
   const bool local_;  // a Unix socket
+  bool aborted_ = false;
+  bool tls_broken_ = false;         // OpenSSL must not be called again but to free
+  std::uint8_t reads_in_turn_ = 0;  // without a wait between them
   Watch watch_;
   std::unique_ptr<SSL, FreeTls> tls_;
   Deadline reading_;  // and handshakes
   Deadline writing_;
   Errc why_ = Errc::cancelled;
-  bool aborted_ = false;
-  unsigned reads_in_turn_ = 0;     // without a wait between them
-  bool tls_broken_ = false;        // OpenSSL must not be called again but to free
   std::optional<Errc> write_cut_;  // why a write() ended in the middle of its data
 };
 

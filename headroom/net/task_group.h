@@ -69,15 +69,19 @@ class TaskGroup {
   // Counts as a task while it lives: for what goes on without a coroutine. Made by a task of the group.
   class Hold {
    public:
+    Hold() = default;  // of none
     explicit Hold(TaskGroup& group) : group_(&group) { ++group.running_; }
     Hold(Hold&& other) noexcept : group_(std::exchange(other.group_, nullptr)) {}
-    Hold& operator=(Hold&&) = delete;
+    Hold& operator=(Hold&& other) noexcept {
+      std::swap(group_, other.group_);
+      return *this;
+    }
     ~Hold() {
       if (group_ != nullptr) group_->ended(nullptr);
     }
 
    private:
-    TaskGroup* group_;
+    TaskGroup* group_ = nullptr;
   };
 
   // Sticky. Wakes every wait of the group.

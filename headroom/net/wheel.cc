@@ -1,6 +1,7 @@
 #include "headroom/net/wheel.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace headroom::net {
 
@@ -43,13 +44,15 @@ void Wheel::link(WheelEntry& entry, std::int64_t tick) {
   ++linked_;
 }
 
-void Wheel::run_slot(std::size_t slot) {
+void Wheel::begin_slot(std::size_t slot) {
+  begun_ = std::exchange(slots_[slot], nullptr);
+  if (begun_ != nullptr) begun_->link_ = &begun_;
+}
+
+void Wheel::run_begun() {
   // Entries may end, or set themselves again, while one of them expires: the list is taken apart from its head.
-  WheelEntry* pending = slots_[slot];
-  slots_[slot] = nullptr;
-  if (pending != nullptr) pending->link_ = &pending;
-  while (pending != nullptr) {
-    WheelEntry& entry = *pending;
+  while (begun_ != nullptr) {
+    WheelEntry& entry = *begun_;
     entry.unlink();
     if (entry.due_ == kNever) continue;
     const std::int64_t tick = tick_of(entry.due_);
@@ -65,9 +68,11 @@ void Wheel::run_slot(std::size_t slot) {
 void Wheel::advance(TimePoint now) {
   const std::int64_t target = elapsed(start_, now) / kTick;
   if (linked_ == 0) tick_ = std::max(tick_, target);
+  run_begun();
   while (tick_ < target) {
     ++tick_;
-    run_slot(static_cast<std::size_t>(tick_) % kSlots);
+    begin_slot(static_cast<std::size_t>(tick_) % kSlots);
+    run_begun();
   }
 }
 

@@ -51,7 +51,7 @@ class Wheel {
   Wheel(const Wheel&) = delete;
   Wheel& operator=(const Wheel&) = delete;
 
-  // Expires everything due by `now`.
+  // Expires everything due by `now`. What an entry throws is thrown here: called again, it goes on with the next one.
   void advance(TimePoint now);
   [[nodiscard]] bool empty() const { return linked_ == 0; }
 
@@ -59,11 +59,13 @@ class Wheel {
   friend class WheelEntry;
   [[nodiscard]] std::int64_t tick_of(TimePoint due) const;
   void link(WheelEntry& entry, std::int64_t tick);
-  void run_slot(std::size_t slot);
+  void begin_slot(std::size_t slot);
+  void run_begun();
 
   TimePoint start_;
   std::int64_t tick_ = 0;  // every slot up to this tick has been run
   std::size_t linked_ = 0;
+  WheelEntry* begun_ = nullptr;              // of the slot that is being run, those still to come
   std::array<WheelEntry*, kSlots> slots_{};  // singly entered, doubly linked lists
 };
 

@@ -9,6 +9,7 @@
 #include <latch>
 
 #include "headroom/base/assert.h"
+#include "headroom/base/log.h"
 #include "headroom/base/metrics.h"
 
 namespace headroom::net {
@@ -40,17 +41,35 @@ void Worker::run() {
   current_ = this;
   bool more = false;  // in the queue, though nothing happens to any descriptor
   while (!ended_) {
-    const TimePoint now = Clock::now();
-    if (now >= next_tick_) {
-      tick(now);
+    try {
+      more = go_round(more);
+    } catch (const std::exception& error) {
+      note(error);
       more = true;
     }
-    poller_.wait(more ? Duration::zero() : next_tick_ - now);
-    asio::post(context_,
-               [this] { round(); });  // within the queue, whose thread keeps memory for coroutines
-    int handled = 0;
-    while (handled < kHandlersPerRound && context_.poll_one() > 0) ++handled;
-    more = handled == kHandlersPerRound || !yielded_.empty();
+  }
+}
+
+// Whether there is more in the queue.
+bool Worker::go_round(bool at_once) {
+  const TimePoint now = Clock::now();
+  if (now >= next_tick_) {
+    tick(now);
+    at_once = true;
+  }
+  poller_.wait(at_once ? Duration::zero() : next_tick_ - now);
+  asio::post(context_,
+             [this] { round(); });  // within the queue, whose thread keeps memory for coroutines
+  int handled = 0;
+  while (handled < kHandlersPerRound && context_.poll_one() > 0) ++handled;
+  return handled == kHandlersPerRound || !yielded_.empty();
+}
+
+void Worker::note(const std::exception& error) noexcept {
+  exceptions_.fetch_add(1, std::memory_order_relaxed);
+  try {
+    log::error("net", "ended by an exception: {}", error.what());
+  } catch (const std::exception&) {  // nor is there memory to say so
   }
 }
 

@@ -4,7 +4,7 @@
 //   ends them last.
 // Worker: everything but post(), heartbeat() and index() is for the worker's own thread.
 // Invariants: (1) what is made on a worker runs, is used and ends on it; other threads reach it by post() only; (2) nothing on a worker
-//   blocks: the heartbeat tells when something did.
+//   blocks: the heartbeat tells when something did; (3) what throws (memory) ends nothing but itself: it is logged and counted.
 // Limits: 64 workers; free buffers kept per worker: 4 MiB of each size.
 #pragma once
 
@@ -12,6 +12,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <cstddef>
+#include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -59,6 +61,11 @@ class Worker {
   // When the worker last went round; older than a second means that something blocks it.
   [[nodiscard]] TimePoint heartbeat() const { return heartbeat_.load(std::memory_order_relaxed); }
 
+  // How often something that ran here ended by an exception.
+  [[nodiscard]] std::uint64_t exceptions() const {
+    return exceptions_.load(std::memory_order_relaxed);
+  }
+
   void start();
   // Lets the loop end once nothing is left to do, or at once with `now`; join() waits for it.
   void stop();
@@ -66,6 +73,8 @@ class Worker {
 
  private:
   void run();
+  [[nodiscard]] bool go_round(bool at_once);
+  void note(const std::exception& error) noexcept;
   void round();
   void tick(TimePoint now);
 
@@ -82,6 +91,7 @@ class Worker {
   std::vector<std::move_only_function<void()>> yielded_;
   bool ended_ = false;
   std::atomic<TimePoint> heartbeat_;
+  std::atomic<std::uint64_t> exceptions_{0};
   std::thread thread_;
 };
 

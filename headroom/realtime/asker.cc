@@ -14,6 +14,8 @@
 namespace headroom::realtime {
 namespace {
 
+constexpr Duration kGrace = 5s;  // for an answer of another worker, beyond what it waits itself
+
 constexpr std::array<std::string_view, 5> kShown{"Cookie", "Authorization", "X-CSRF-Token",
                                                  "X-XSRF-TOKEN", "Accept-Language"};
 
@@ -139,7 +141,9 @@ net::Task<Result<std::vector<Result<Answer>>>> Asker::ask_all(
       shard.asker.take(key, std::move(who));
     });
   }
-  auto waited = co_await done.wait();
+  // A turn and a call; and again, where the answer is each one's alone.
+  const TimePoint deadline = Clock::now() + 4 * settings->options.authorization.timeout + kGrace;
+  auto waited = co_await done.wait(deadline);
   told->done = nullptr;
   if (!waited) co_return pass(waited);
   std::vector<Result<Answer>> answers;
@@ -258,7 +262,7 @@ void Asker::settle(const std::string& key, const Result<Answer>& answer, Duratio
     known_[key] = {*others, Clock::now() + remember};
   for (std::size_t i = 1; i < waiting.size(); ++i) {
     if (alone) {
-      take(key, std::move(waiting[i]));  // each must ask for itself
+      take(key + std::to_string(++numbers_), std::move(waiting[i]));  // each asks for itself
     } else {
       waiting[i].tell(others);
     }
@@ -285,7 +289,8 @@ net::Task<Result<>> Asker::own_turn(net::TaskGroup& group, std::uint64_t address
                                           patience = options.timeout](Shard& shard) {
     shard.turns.take(address, most, Clock::now(), patience, tell);
   });
-  auto waited = co_await done.wait();
+  const TimePoint deadline = Clock::now() + options.timeout + kGrace;
+  auto waited = co_await done.wait(deadline);
   told->done = nullptr;
   if (!waited && told->granted) end_turn(address);
   if (!waited) co_return pass(waited);

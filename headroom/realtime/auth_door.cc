@@ -1,5 +1,8 @@
 #include "headroom/realtime/auth_door.h"
 
+#include <algorithm>
+#include <cctype>
+
 #include "headroom/base/text.h"
 #include "headroom/http/exchange.h"
 #include "headroom/http/query.h"
@@ -19,6 +22,42 @@ struct Asked {
   bool plain = false;  // `question` says all of it
 };
 
+// Whether some framework reads the field of that name as "user_id": PHP takes blanks, dots and brackets in a name for "_", and what is before a
+// bracket for the name; Rack skips brackets before it; some end it at a NUL, or do not care for case.
+bool is_user_id(std::string_view name) {
+  constexpr std::string_view kName = "user_id";
+  name.remove_prefix(std::min(name.find_first_not_of(" []"), name.size()));
+  std::string read(name.substr(0, kName.size()));
+  for (char& c : read) {
+    if (c == ' ' || c == '.' || c == '[') c = '_';
+  }
+  const std::string_view behind = name.substr(read.size());
+  return text::equal_ignoring_case(read, kName) &&
+         (behind.empty() || behind[0] == '[' || behind[0] == ']' || behind[0] == '\0');
+}
+
+bool names_user(const http::QueryFields& fields) {
+  return std::ranges::any_of(fields, [](const auto& each) { return is_user_id(each.first); });
+}
+
+// `user_id` is the hub's to say. A form as it is, and as those read it to whom ";" stands between fields; of anything else whatever holds the
+// name, as it is or by an escape. Nothing: that cannot be told.
+Result<http::QueryFields> looked_at(const std::string& body) {
+  auto fields = http::query_fields(body);
+  std::string parted = body;
+  std::ranges::replace(parted, ';', '&');
+  const auto more = http::query_fields(parted);
+  if (!fields || !more || names_user(*fields) || names_user(*more))
+    return fail(Errc::invalid, "user_id is the hub's to say");
+  return fields;
+}
+
+bool may_name_user(std::string_view type, std::string body) {
+  if (text::equal_ignoring_case(type.substr(0, 10), "multipart/")) return true;
+  for (char& c : body) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return body.contains("user_id") || body.contains("user%5fid") || body.contains("\\u");
+}
+
 net::Task<Result<Asked>> read(http::Exchange& exchange) {
   Asked asked;
   asked.question.credentials = credentials_in(exchange.request());
@@ -34,15 +73,13 @@ net::Task<Result<Asked>> read(http::Exchange& exchange) {
   constexpr std::string_view kForm = "application/x-www-form-urlencoded";
   const std::string_view type = std::string_view(asked.content_type).substr(0, kForm.size());
   if (!text::equal_ignoring_case(type, kForm)) {
-    // Whatever the app reads it by: the name, as it is or by an escape of JSON.
-    if (asked.body.contains("user_id") || asked.body.contains("\\u"))
+    if (may_name_user(asked.content_type, asked.body))
       co_return fail(Errc::invalid, "user_id is the hub's to say");
     co_return asked;
   }
-  const auto fields = http::query_fields(asked.body);
-  if (fields && http::find_field(*fields, "user_id"))
-    co_return fail(Errc::invalid, "user_id is the hub's to say");
-  if (!fields || fields->size() != 2) co_return asked;
+  auto fields = looked_at(asked.body);
+  if (!fields) co_return pass(fields);
+  if (fields->size() != 2) co_return asked;
   asked.question.socket_id = http::find_field(*fields, "socket_id").value_or("");
   asked.question.channel = http::find_field(*fields, "channel_name").value_or("");
   asked.plain = parse_socket(asked.question.socket_id) &&

@@ -124,6 +124,8 @@ class Channel {
 
   // The home's answer: what the channel holds, from now on followed by append().
   void go_live(Position head, const Logs& logs, MessagePtr last);
+  // What came before is not what it was: nobody goes on from there.
+  void begin_epoch(std::uint64_t epoch) { head_.epoch = epoch; }
   // The subscription begins here, or where it asked to; whether it could.
   enum class Begun : std::uint8_t { here, recovered, lost };
   [[nodiscard]] Begun begin(Subscription& subscription);

@@ -18,6 +18,20 @@ std::vector<std::string> numbers(int from, int to) {
 
 class ChannelTest : public HubTest {
  protected:
+  // On the home of that channel, in the order of the calls, none of which has been done when the last is made.
+  template <class F>
+  void in_one_turn(const std::string& channel, F calls) {
+    const std::size_t home = shards().home_of(channel_key("app", channel));
+    on_worker(home, [&] {
+      calls([&](const std::string& name, const std::string& data) {
+        shards().post(home, [name, data](Shard& shard) {
+          shard.homes.publish(channel_key("app", name),
+                              {.app = "app", .channel = name, .event = "e", .data = data});
+        });
+      });
+    });
+    settle();
+  }
   void publish_numbers(const std::string& channel, int from, int to, std::size_t padding = 0) {
     for (int i = from; i < to; ++i)
       publish(channel, padding == 0
@@ -53,6 +67,68 @@ TEST_F(ChannelTest, AnExceptionInAWriteEndsThatConnectionAlone) {
   EXPECT_EQ(eve.data(3), numbers(0, 3));
   EXPECT_TRUE(bob.was_cut());
   EXPECT_FALSE(ann.was_cut());
+}
+
+TEST_F(ChannelTest,
+       WhereWorkBetweenWorkersEndsByAnExceptionAllComeBackAndNobodyGoesOnAsIfNothingWasLost) {
+  rule("kept").history = 5;
+  Ear& ann = ear(0);
+  Ear& bob = ear(1);
+  ann.subscribe("kept");
+  bob.subscribe("kept");
+  bob.subscribe("presence-room", {}, "bob");
+  publish("kept", "1");
+  EXPECT_EQ(ann.data(1), numbers(1, 2));
+  const Position before{ann.how("kept").position.epoch, 1};
+  EXPECT_EQ(ear(2).how_since("kept", before).begun, Channel::Begun::recovered);
+
+  shards().post(2, [](Shard&) { throw std::bad_alloc(); });
+  EXPECT_TRUE(ann.ends());
+  EXPECT_TRUE(bob.ends());
+  settle();
+  EXPECT_EQ(home_of("presence-room")->roster.size(), 0U);
+  // And it recovers.
+  for (int worker = 0; worker < static_cast<int>(kWorkers); ++worker) {
+    Ear& again = ear(static_cast<std::size_t>(worker));
+    EXPECT_EQ(again.how_since("kept", before).begun, Channel::Begun::lost);
+    publish("kept", std::to_string(worker + 2));
+    EXPECT_EQ(again.data(1), numbers(worker + 2, worker + 3));
+    EXPECT_FALSE(again.ended());
+  }
+}
+
+TEST_F(ChannelTest, WhatIsPublishedBeforeAndAfterAnEntryArrivesInItsOrder) {
+  Ear& ann = ear(shards().home_of(channel_key("app", "presence-room")));
+  ann.subscribe("presence-room", {}, "ann");
+  Ear& bob = ear(shards().home_of(channel_key("app", "presence-room")));
+  in_one_turn("presence-room", [&](auto publish) {
+    publish("presence-room", "1");
+    bob.begin_subscribing("presence-room", "bob");
+    publish("presence-room", "2");
+  });
+  const auto got = ann.data(3);
+  ASSERT_EQ(got.size(), 3U);
+  EXPECT_EQ(got[0], "1");
+  EXPECT_THAT(got[1], HasSubstr("bob"));
+  EXPECT_EQ(got[2], "2");
+  EXPECT_EQ(bob.data(1), numbers(2, 3));
+}
+
+TEST_F(ChannelTest, WhoJoinsGetsWhatIsPublishedBehindThePositionThatItIsTold) {
+  const std::size_t home = shards().home_of(channel_key("app", "news"));
+  std::string other = "other";
+  while (shards().home_of(channel_key("app", other)) != home) other += "-";
+  Ear& ann = ear(home);
+  ann.subscribe(other);
+  Ear& bob = ear(home);
+  in_one_turn("news", [&](auto publish) {
+    publish(other, "0");
+    bob.begin_subscribing("news");
+    publish("news", "1");
+  });
+  EXPECT_EQ(bob.data(1), numbers(1, 2));
+  EXPECT_EQ(bob.how("news").position.offset, 0U);
+  EXPECT_EQ(ann.data(1), numbers(0, 1));
 }
 
 TEST_F(ChannelTest, WhoLeavesGetsNothingMoreAndTheHomeEnds) {

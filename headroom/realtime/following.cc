@@ -91,6 +91,14 @@ void Homes::begin_epochs() {
   for (const auto& [key, h] : homes_) h->head.epoch = worker_.random().next() | 1U;
 }
 
+void Homes::begin_anew() {
+  begin_epochs();
+  for (const auto& [key, h] : homes_) {
+    h->roster = {};
+    h->changes.clear();
+  }
+}
+
 void Homes::adopt(const std::string& key, RelayLine line) {
   Home& h = home(key, line.what.app, line.what.channel);
   if (leader_ != nullptr && !h.awaiting) return;  // it goes on with what it knows

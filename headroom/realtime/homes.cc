@@ -62,9 +62,9 @@ void Homes::join(const std::string& key, const std::string& app, const std::stri
     shards_.hooks().note(app, occupied_event(name));
   std::erase_if(h.listeners, [&](const Listener& each) { return each.worker == from.worker; });
   h.listeners.push_back(from);
-  flush(from.worker);
-  shards_.post(from.worker, [life = from.life, head = h.head, logs = h.logs, last = h.last](
-                                Shard& shard) { shard.part.joined(life, head, logs, last); });
+  tell(from.worker, [life = from.life, head = h.head, logs = h.logs, last = h.last](Part& part) {
+    part.joined(life, head, logs, last);
+  });
 }
 
 void Homes::leave(const std::string& key, Listener from) {
@@ -135,7 +135,7 @@ void Homes::end_if_empty(const std::string& key) {
     homes_.erase(at);
 }
 
-void Homes::publish(const std::string& key, Publication what) {
+void Homes::publish(const std::string& key, Publication&& what) {
   Home* h = find(key);
   if (!what.relayed && what.event.starts_with("client-") && what.except != 0 &&
       tells(what.app, HookKind::client_events))
@@ -150,7 +150,7 @@ void Homes::publish(const std::string& key, Publication what) {
   append(*h, std::move(what));
 }
 
-void Homes::unheard(Publication what) {
+void Homes::unheard(Publication&& what) {
   cells_.unheard.add();
   if (!taps_.empty())
     show(std::make_shared<const Message>(std::move(what), Position{}, false, Clock::now()));
@@ -163,11 +163,11 @@ void Homes::show(const MessagePtr& message) {
   }
 }
 
-void Homes::append(Home& h, Publication what) {
+void Homes::append(Home& h, Publication&& what) {
   put(h, std::move(what), {h.head.epoch, h.head.offset + 1});
 }
 
-void Homes::put(Home& h, Publication what, Position position) {
+void Homes::put(Home& h, Publication&& what, Position position) {
   h.head = position;
   h.used = Clock::now();
   const Priority priority = what.priority;
@@ -193,7 +193,7 @@ void Homes::queue(const Listener& whom, const MessagePtr& message) {
   queued_.resize(shards_.size());
   queued_[whom.worker].emplace_back(whom.life, message);
   if (std::exchange(flushing_, true)) return;
-  worker_.post([this] { flush_all(); });
+  shards_.post(worker_.index(), [](Shard& shard) { shard.homes.flush_all(); });
 }
 
 void Homes::flush_all() {
@@ -202,14 +202,24 @@ void Homes::flush_all() {
   for (std::size_t worker = 0; worker < queued_.size(); ++worker) flush(worker);
 }
 
-// Behind what was posted to this worker before, as this itself was posted.
 void Homes::deliver_here() {
   constexpr std::size_t kKept = 4096;
-  std::swap(delivering_, queued_[worker_.index()]);
+  if (queued_.empty()) return;
+  Told told = std::exchange(queued_[worker_.index()], std::exchange(spare_, {}));
   Part& part = shards_.part(worker_);
-  for (const auto& [life, message] : delivering_) part.appended(life, message);
-  delivering_.clear();
-  if (delivering_.capacity() > kKept) delivering_ = {};
+  for (const auto& [life, message] : told) part.appended(life, message);
+  told.clear();
+  if (told.capacity() <= kKept) spare_ = std::move(told);
+}
+
+template <class F>
+void Homes::tell(std::size_t worker, F told) {
+  if (worker == worker_.index()) {
+    deliver_here();
+    return told(shards_.part(worker_));
+  }
+  flush(worker);
+  shards_.post(worker, [told = std::move(told)](Shard& shard) { told(shard.part); });
 }
 
 void Homes::flush(std::size_t worker) {
@@ -253,9 +263,8 @@ void Homes::enter(const std::string& key, Listener from, SocketId socket, std::u
   if (entered == Roster::Entered::first) note_change(h, member, socket, true);
   Bits members = entered == Roster::Entered::full ? nullptr : h.roster.snapshot();
   for (auto& [user, change] : h.changes) change.seen = true;
-  flush(from.worker);
-  shards_.post(from.worker, [life = from.life, turn, members = std::move(members)](Shard& shard) {
-    shard.part.entered(life, turn, members);
+  tell(from.worker, [life = from.life, turn, members = std::move(members)](Part& part) {
+    part.entered(life, turn, members);
   });
 }
 

@@ -2,7 +2,8 @@
 //
 // Owns: of each channel the offset, the history, the roster of its members, and which workers listen.
 // Worker: one; others reach it by Shards::post(), and it answers their Parts the same way.
-// Invariants: (1) a message gets its offset here, and every listening worker is told in that order, after the answer to its join(); (2) a
+// Invariants: (1) a message gets its offset here, and every listening worker is told in that order, after the answer to its join(): this
+//   worker's own Part by calls, others by posts, never both; (2) a
 //   worker is told of a channel from its join() to its leave(), each of which names a life of the worker's own channel, so that what
 //   belongs to a life before is not taken for this one's; (3) a home ends when nobody listens and nothing is kept (with a history: history_ttl after that, so that an empty one can be
 //   gone on with); the next one is another epoch; (4) presence messages stand in the log at the moment when the roster changed; beyond presence_batch members within a
@@ -85,7 +86,7 @@ class Homes {
   void enter(const std::string& key, Listener from, SocketId socket, std::uint64_t turn,
              const Member& member);
   void exit(const std::string& key, SocketId socket, const std::string& user_id);
-  void publish(const std::string& key, Publication what);
+  void publish(const std::string& key, Publication&& what);
   void count(const std::string& key, Listener from);
 
   // --- a take-over (relay.h) ---
@@ -94,6 +95,8 @@ class Homes {
   // It is gone: this one orders again, in epochs of its own.
   void order_alone();
   void begin_epochs();
+  // The same, and no connection is a member any more (Shards::failed).
+  void begin_anew();
   // The other is gone: of its listeners and members who has not come over has left.
   void tell_who_stayed_away();
   // A channel of the other's, before anything was published to it here; and what it keeps.
@@ -124,9 +127,9 @@ class Homes {
     if (home.awaiting) home.awaiting->push_back(std::move(work));
     return home.awaiting != nullptr;
   }
-  void append(Home& home, Publication what);
-  void put(Home& home, Publication what, Position position);
-  void unheard(Publication what);
+  void append(Home& home, Publication&& what);
+  void put(Home& home, Publication&& what, Position position);
+  void unheard(Publication&& what);
   void show(const MessagePtr& message);
   void tell_member(Home& home, std::string event, const Member& member, SocketId except);
   // Whether the app has a webhook for it.
@@ -136,6 +139,9 @@ class Homes {
   void flush(std::size_t worker);
   void flush_all();
   void deliver_here();
+  // To a worker's Part, behind the messages for it.
+  template <class F>
+  void tell(std::size_t worker, F told);
   void end_if_empty(const std::string& key);
   void tell_count(Home& home);
   // At once, or in a large channel with the next second.
@@ -147,7 +153,7 @@ class Homes {
   Cells& cells_;
   ByChannel<std::unique_ptr<Home>> homes_;
   std::vector<Told> queued_;
-  Told delivering_;  // to this worker itself; kept for its memory
+  Told spare_;  // for its memory
   bool flushing_ = false;
   Relay* leader_ = nullptr;  // while this process follows
   std::vector<std::shared_ptr<Tap>> taps_;

@@ -54,6 +54,12 @@ class Ear final : public Outlet::Owner {
     for (bool open = false; !open && Clock::now() < deadline;)
       on_worker([&] { open = opened_.contains(channel) || refused_.contains(channel); });
   }
+  // On its worker: asked for, no more.
+  void begin_subscribing(const std::string& channel, const std::string& user = {}) {
+    subscriptions_[channel] = shards_.part(worker_).subscribe(
+        *outlet_, "app", channel, nullptr,
+        user.empty() ? nullptr : std::make_unique<Member>(Member{user, {}}));
+  }
   void unsubscribe(const std::string& channel) {
     on_worker([&] { shards_.part(worker_).unsubscribe(std::move(subscriptions_[channel])); });
     subscriptions_.erase(channel);
@@ -63,6 +69,11 @@ class Ear final : public Outlet::Owner {
     on_worker([&] { copy = opened_[channel]; });
     return copy;
   }
+  // Subscribes from there.
+  [[nodiscard]] Opened how_since(const std::string& channel, Position since) {
+    subscribe(channel, since);
+    return how(channel);
+  }
   [[nodiscard]] bool was_refused(const std::string& channel) { return refused_.contains(channel); }
   // Whether its connection takes no more.
   [[nodiscard]] bool blocked() {
@@ -71,6 +82,12 @@ class Ear final : public Outlet::Owner {
     return is;
   }
   [[nodiscard]] bool ended() const { return ended_; }
+  // Waits until the hub has ended it.
+  [[nodiscard]] bool ends() const {
+    const TimePoint deadline = Clock::now() + 10s;
+    while (!ended_ && Clock::now() < deadline) std::this_thread::sleep_for(5ms);
+    return ended_;
+  }
   // From now on its writes meet an exception.
   void throws() { throws_ = true; }
   // Whether the hub has cut its connection.
@@ -205,6 +222,10 @@ class HubTest : public ::testing::Test {
       shards().part(workers_[0]).publish(std::move(what));
     });
     settle();
+  }
+  template <class F>
+  void on_worker(std::size_t worker, F work) {
+    workers_[worker].run_and_wait([&] { work(); });
   }
   // What was posted between workers has arrived.
   void settle() {

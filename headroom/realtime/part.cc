@@ -13,7 +13,7 @@ namespace headroom::realtime {
 namespace {
 
 constexpr unsigned kInTurn = 64;
-constexpr Duration kWriting = 2ms;  // of a turn
+constexpr Duration kTurn = 2ms;  // of reads, and of writes
 constexpr std::size_t kOfChannelInTurn = 16;
 constexpr std::uint64_t kSlot = 0xFFFFFFFFU;  // the half of a life that is a slot
 constexpr Duration kSweep = 1s;
@@ -48,6 +48,17 @@ SocketId Part::next_socket() {
          (static_cast<std::uint32_t>(++sockets_ * metrics::kMaxWorkers + worker_.index()));
 }
 
+template <class F>
+void Part::post_home(std::string_view key, F work) {
+  const std::size_t home = shards_.home_of(key);
+  if (home != worker_.index()) return shards_.post(home, std::move(work));
+  ++posted_here_;
+  shards_.post(home, [work = std::move(work)](Shard& shard) mutable {
+    --shard.part.posted_here_;
+    work(shard);
+  });
+}
+
 std::unique_ptr<Subscription> Part::subscribe(Outlet& outlet, const std::string& app,
                                               const std::string& name,
                                               std::unique_ptr<Position> since,
@@ -68,17 +79,18 @@ std::unique_ptr<Subscription> Part::subscribe(Outlet& outlet, const std::string&
   note_count(channel);
   const Listener me{worker_.index(), channel.life(), 0};
   if (fresh)
-    shards_.post_home(key,
-                      [key, app, name, me](Shard& shard) { shard.homes.join(key, app, name, me); });
+    post_home(key, [key, app, name, me](Shard& shard) { shard.homes.join(key, app, name, me); });
   if (subscription->member) {
-    shards_.post_home(key, [key, me, socket = outlet.id(), turn = subscription->turn,
-                            who = *subscription->member](Shard& shard) {
+    post_home(key, [key, me, socket = outlet.id(), turn = subscription->turn,
+                    who = *subscription->member](Shard& shard) {
       shard.homes.enter(key, me, socket, turn, who);
     });
   } else if (channel.is_live()) {
-    worker_.post([this, life = channel.life()] {  // opened() comes after this call
-      if (Channel* const there = find(life)) joined(life, there->head(), {}, nullptr);
-    });
+    shards_.post(worker_.index(),
+                 [life = channel.life()](Shard& shard) {  // opened() comes after this call
+                   if (Channel* const there = shard.part.find(life))
+                     shard.part.joined(life, there->head(), {}, nullptr);
+                 });
   }
   return subscription;
 }
@@ -89,13 +101,12 @@ void Part::unsubscribe(std::unique_ptr<Subscription> subscription) {
   channel.remove(*subscription);
   const std::string key = channel.key();
   if (subscription->member) {
-    shards_.post_home(
-        key, [key, socket = subscription->outlet.id(), user = subscription->member->user_id](
-                 Shard& shard) { shard.homes.exit(key, socket, user); });
+    post_home(key, [key, socket = subscription->outlet.id(), user = subscription->member->user_id](
+                       Shard& shard) { shard.homes.exit(key, socket, user); });
   }
   if (channel.subscribers() > 0) return note_count(channel);
   const Listener me{worker_.index(), channel.life(), 0};
-  shards_.post_home(key, [key, me](Shard& shard) { shard.homes.leave(key, me); });
+  post_home(key, [key, me](Shard& shard) { shard.homes.leave(key, me); });
   const auto slot = static_cast<std::uint32_t>(channel.life() & kSlot);
   by_slot_[slot] = nullptr;
   free_slots_.push_back(slot);
@@ -103,15 +114,23 @@ void Part::unsubscribe(std::unique_ptr<Subscription> subscription) {
 }
 
 void Part::publish(Publication what) {
-  std::string key = channel_key(what.app, what.channel);
-  const std::size_t home = shards_.home_of(key);
-  shards_.post(home, [key = std::move(key), what = std::move(what)](Shard& shard) mutable {
+  const std::string& key = key_of(what.app, what.channel);
+  if (posted_here_ == 0 && shards_.home_of(key) == worker_.index())
+    return shards_.run(worker_, [&](Shard& shard) { shard.homes.publish(key, std::move(what)); });
+  post_home(key, [key, what = std::move(what)](Shard& shard) mutable {
     shard.homes.publish(key, std::move(what));
   });
 }
 
+const std::string& Part::key_of(std::string_view app, std::string_view channel) const {
+  key_.assign(app);
+  key_ += '\n';
+  key_ += channel;
+  return key_;
+}
+
 const Channel* Part::find(std::string_view app, std::string_view channel) const {
-  const auto at = channels_.find(channel_key(app, channel));
+  const auto at = channels_.find(key_of(app, channel));
   return at == channels_.end() ? nullptr : at->second.get();
 }
 
@@ -199,7 +218,7 @@ void Part::write_ready() {
 // What was read has made more to write: who is lined up is written to at once, while its memory is in the processor's cache, and as much as
 // the time allows, so that what comes for one connection meanwhile leaves in one write.
 void Part::write_some() {
-  const TimePoint until = Clock::now() + kWriting;
+  const TimePoint until = Clock::now() + kTurn;
   do {
     line_up(kInTurn);
     for (unsigned i = 0; i < 2 * kInTurn && !ready_.empty(); ++i) {
@@ -219,24 +238,34 @@ void Part::write(Outlet& outlet) {
   }
 }
 
+void Part::read_some() {
+  if (readable_.empty()) return;
+  const TimePoint until = Clock::now() + kTurn;
+  do {
+    Reader& reader = *readable_.front();
+    readable_.remove(reader);
+    try {
+      reader.read();
+    } catch (const std::exception& error) {  // memory; the others go on
+      log::error("realtime", "a connection ended by an exception: {}", error.what());
+      reader.give_up();
+    }
+  } while (!readable_.empty() && Clock::now() < until);
+}
+
 net::Task<> Part::work() {
   while (!tasks_.stopped()) {
-    if (ready_.empty() && readable_.empty() && fresh_.empty()) {
-      auto woken = co_await wake_.wait();
-      if (!woken) co_return;
-    }
-    for (unsigned i = 0; i < kInTurn && !readable_.empty(); ++i) {
-      Reader& reader = *readable_.front();
-      readable_.remove(reader);
-      try {
-        reader.read();
-      } catch (const std::exception& error) {  // memory; the others go on
-        log::error("realtime", "a connection ended by an exception: {}", error.what());
-        reader.give_up();
+    try {
+      if (ready_.empty() && readable_.empty() && fresh_.empty()) {
+        auto woken = co_await wake_.wait();
+        if (!woken) co_return;
       }
+      read_some();
+      write_some();
+      if (!ready_.empty() || !readable_.empty() || !fresh_.empty()) co_await worker_.yield();
+    } catch (const std::exception& error) {  // memory; without this task nothing is delivered here
+      shards_.failed(error);
     }
-    write_some();
-    if (!ready_.empty() || !readable_.empty() || !fresh_.empty()) co_await worker_.yield();
   }
 }
 
@@ -258,7 +287,7 @@ void Part::tell_counts() {
     Channel& channel = *at->second;
     channel.count_told();
     const Listener me{worker_.index(), channel.life(), channel.subscribers()};
-    shards_.post_home(key, [key, me](Shard& shard) { shard.homes.count(key, me); });
+    post_home(key, [key, me](Shard& shard) { shard.homes.count(key, me); });
   }
 }
 
@@ -275,6 +304,8 @@ void Part::tell_count(std::uint64_t life, std::uint64_t subscriptions) {
 }
 
 void Part::sweep() {
+  sweeper_.set(Clock::now() + kSweep);  // first: what follows may throw
+  if (worker_.index() == 0) shards_.upkeep();
   tell_counts();
   const TimePoint now = Clock::now();
   for (const auto& [key, channel] : channels_) channel->expire(now);
@@ -283,7 +314,6 @@ void Part::sweep() {
   shards_.homes(worker_).upkeep(now);
   shards_.asker(worker_).upkeep(now);
   shards_.turns(worker_).upkeep(now);
-  sweeper_.set(Clock::now() + kSweep);
 }
 
 std::size_t Part::end_user(std::string_view app, std::string_view user) {
@@ -303,8 +333,18 @@ void Part::drain(Duration time) {
 
 void Part::end_all_now() {
   for (Outlet* outlet = outlets_.front(); outlet != nullptr; outlet = Outlets::after(*outlet)) {
-    if (!outlet->begin_draining()) outlet->owner().end(Outlet::Owner::End::drain);
+    if (outlet->begin_draining()) continue;
+    try {
+      outlet->owner().end(Outlet::Owner::End::drain);
+    } catch (const std::exception&) {  // no memory to say so
+      outlet->give_up();
+    }
   }
+}
+
+void Part::begin_anew() {
+  for (const auto& [key, channel] : channels_) channel->begin_epoch(worker_.random().next() | 1U);
+  end_all_now();
 }
 
 // Few at a time, with pauses of uneven length that come to less than `time` in all: so few connections are spread as well as many.

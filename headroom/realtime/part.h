@@ -2,8 +2,8 @@
 //
 // Owns: the channels, the lists of outlets that are ready or blocked, scratch memory for writes. Borrows: the outlets (their sessions').
 // Worker: one. It asks the homes of its channels (homes.h) by Shards::post(), and hears from them by joined(), appended(), entered().
-// Invariants: (1) a channel is here while somebody listens to it here; (2) reads happen in turns of 64 connections, writes in turns of two
-//   milliseconds, then descriptors have theirs; (3) a blocked connection is looked at once a second, and costs nothing else.
+// Invariants: (1) a channel is here while somebody listens to it here; (2) reads and writes happen in turns of two milliseconds each, then
+//   descriptors have theirs; (3) a blocked connection is looked at once a second, and costs nothing else.
 // Limits: RealtimeOptions.
 #pragma once
 
@@ -105,6 +105,8 @@ class Part {
   void drain(Duration time);
   // The same at once, before anything more is delivered to them.
   void end_all_now();
+  // And positions of before hold no longer (Shards::failed).
+  void begin_anew();
   [[nodiscard]] net::TaskGroup& tasks() { return tasks_; }
   [[nodiscard]] const ByChannel<std::unique_ptr<Channel>>& channels() const { return channels_; }
 
@@ -120,8 +122,14 @@ class Part {
   };
 
   [[nodiscard]] Channel* find(std::uint64_t life) const;
+  // channel_key(), until the next call.
+  [[nodiscard]] const std::string& key_of(std::string_view app, std::string_view channel) const;
+  // To that channel's home, behind what was posted to it here before.
+  template <class F>
+  void post_home(std::string_view key, F work);
   [[nodiscard]] std::uint64_t next_life();
   void line_up(std::size_t most);
+  void read_some();
   void write_some();
   void write(Outlet& outlet);
   void note_count(Channel& channel);
@@ -148,8 +156,10 @@ class Part {
   Line blocked_;
   List<Reader, &Reader::in_reading> readable_;
   std::string scratch_;
+  mutable std::string key_;  // key_of()'s
   Chunk chunk_;
   Revocations revocations_;
+  std::uint64_t posted_here_ = 0;  // by post_home() to this worker itself, and not run yet
   std::uint64_t lives_ = 0;
   std::uint64_t turns_ = 0;
   std::uint32_t sockets_ = 0;

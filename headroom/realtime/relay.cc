@@ -32,16 +32,16 @@ void Relay::lead() { send(relay_line({.is = Is::lead, .places = true})); }
 
 void Relay::ordered(const Message& message) {
   if (ended_.load(std::memory_order_relaxed)) return;
-  worker_.post([this, line = relay_line(RelayLine::of(Is::ordered, message))]() mutable {
+  post([this, line = relay_line(RelayLine::of(Is::ordered, message))]() mutable {
     send(std::move(line));
   });
 }
 
 void Relay::forward(Publication what) {
-  worker_.post([this, what = std::move(what)]() mutable {
+  post([this, what = std::move(what)]() mutable {
     what.number = 0;
     what.relayed = true;  // the app has been told of it already
-    if (ended_) return shards_.part(worker_).publish(std::move(what));
+    if (ended_) return publish(std::move(what));
     const std::uint64_t number = ++numbers_;
     forwarded_bytes_ += what.data.size() + what.channel.size();
     RelayLine line{.is = Is::publish, .what = what};
@@ -53,7 +53,7 @@ void Relay::forward(Publication what) {
 }
 
 void Relay::tell(std::string lines) {
-  worker_.post([this, lines = std::move(lines)]() mutable {
+  post([this, lines = std::move(lines)]() mutable {
     if (--still_telling_ == 0) lines += relay_line({.is = Is::told});
     most_waiting_ += lines.size();
     send(std::move(lines));
@@ -64,15 +64,14 @@ void Relay::ask_place(const std::string& app, const std::string& channel) {
   RelayLine line{.is = Is::where};
   line.what.app = app;
   line.what.channel = channel;
-  worker_.post([this, text = relay_line(line)]() mutable { send(std::move(text)); });
+  post([this, text = relay_line(line)]() mutable { send(std::move(text)); });
 }
 
 void Relay::tell_place(std::string whole, std::string without_messages, std::string end) {
-  worker_.post(
-      [this, whole = std::move(whole), bare = std::move(without_messages), end = std::move(end)] {
-        const bool fits = waiting_.size() + whole.size() <= kMostWaiting / 2;
-        send((fits ? whole : bare) + end);
-      });
+  post([this, whole = std::move(whole), bare = std::move(without_messages), end = std::move(end)] {
+    const bool fits = waiting_.size() + whole.size() <= kMostWaiting / 2;
+    send((fits ? whole : bare) + end);
+  });
 }
 
 void Relay::send(std::string line) {
@@ -107,6 +106,14 @@ void Relay::adopt(RelayLine line) {
   });
 }
 
+// Behind what was posted to the channel's home before.
+void Relay::publish(Publication what) {
+  std::string key = channel_key(what.app, what.channel);
+  shards_.post_home(key, [key, what = std::move(what)](Shard& shard) mutable {
+    shard.homes.publish(key, std::move(what));
+  });
+}
+
 bool Relay::take_as_leader(RelayLine line) {
   std::string key = channel_key(line.what.app, line.what.channel);
   switch (line.is) {
@@ -124,7 +131,7 @@ bool Relay::take_as_leader(RelayLine line) {
     case Is::bye: return bye_ = true;
     case Is::publish:
       cells_.relayed.add();
-      shards_.part(worker_).publish(std::move(line.what));
+      publish(std::move(line.what));
       return true;
     default: return false;
   }
@@ -182,8 +189,13 @@ net::Task<> Relay::read() {
   for (;;) {
     auto bytes = co_await stream_.read_some(piece);
     if (!bytes || *bytes == 0) break;
-    waiting.append(piece.data(), *bytes);
-    if (!take_lines(waiting)) break;
+    try {
+      waiting.append(piece.data(), *bytes);
+      if (!take_lines(waiting)) break;
+    } catch (const std::exception& error) {
+      log::error("realtime", "relay: {}", error.what());
+      break;
+    }
   }
   over();
 }
@@ -199,8 +211,7 @@ void Relay::over() {
     log::warn("realtime",
               "no longer connected to the process that took over: clients are told to come back");
     shards_.order_alone();
-    for (auto& [number, what] : std::exchange(forwarded_, {}))
-      shards_.part(worker_).publish(std::move(what));
+    for (auto& [number, what] : std::exchange(forwarded_, {})) publish(std::move(what));
   }
   shards_.forget(*this);
 }

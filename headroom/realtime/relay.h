@@ -67,12 +67,25 @@ class Relay final : public Nodes {
   [[nodiscard]] net::TaskGroup& tasks() { return tasks_; }
 
  private:
+  // On its worker. Where that throws this ends: what is left out would be missing in the other's order.
+  template <class F>
+  void post(F work) {
+    worker_.post([this, work = std::move(work)]() mutable {
+      try {
+        work();
+      } catch (const std::exception&) {
+        end();
+        throw;
+      }
+    });
+  }
   void send(std::string line);
   [[nodiscard]] bool take_lines(std::string& waiting);
   [[nodiscard]] bool take(RelayLine line);
   [[nodiscard]] bool take_as_leader(RelayLine line);
   [[nodiscard]] bool take_as_follower(RelayLine line);
   void adopt(RelayLine line);
+  void publish(Publication what);
   void got_back(std::uint64_t number);
   void over();
   [[nodiscard]] net::Task<> read();

@@ -56,6 +56,36 @@ void Shards::each(const std::function<void(Shard&)>& work) {
   workers_.each([&](net::Worker& worker) { work(*shards_[worker.index()]); });
 }
 
+void Shards::failed(const std::exception& error) noexcept {
+  failures_.fetch_add(1, std::memory_order_relaxed);
+  try {
+    log::error("realtime", "all connections end, for this ended by an exception: {}", error.what());
+  } catch (const std::exception&) {  // nor is there memory to say so
+  }
+}
+
+void Shards::upkeep() {
+  const std::uint64_t failures = failures_.load(std::memory_order_relaxed);
+  if (failures == failures_seen_ || shards_[0]->part.tasks().stopped()) return;
+  begin_anew();  // throws: again in a second
+  failures_seen_ = failures;
+}
+
+// Connections end when every home has its new epochs: who comes back finds no old one.
+void Shards::begin_anew() {
+  for (const auto& each : relays_) each->end();
+  auto left = std::make_shared<std::size_t>(size());  // of the first worker
+  for (const std::size_t worker : all()) {
+    post(worker, [this, left](Shard& shard) {
+      shard.homes.begin_anew();
+      post(0, [this, left](Shard&) {
+        if (--*left > 0) return;
+        for (const std::size_t each : all()) post(each, [](Shard& one) { one.part.begin_anew(); });
+      });
+    });
+  }
+}
+
 void Shards::relay(int fd) {
   workers_[0].run_and_wait([&] {
     relays_.push_back(

@@ -2,12 +2,13 @@
 //
 // A connection belongs to the worker that accepted it, a channel's order to the worker that its name hashes to. A message goes
 //
-//   publisher's worker --post--> home: offset, history --post--> each worker that listens: its copy of the channel's log (references)
+//   publisher's worker --post, unless it is its own--> home: offset, history --post--> each worker that listens: its copy of the channel's log (references)
 //                                                                 --> its subscribers' places, its connections' writes
 //
 // Owns: one Shard for each worker. Worker: post(), ask() and the counts from any; the shards each on its own.
 // Invariants: (1) what one worker posts to another arrives in the order of posting; (2) the bytes of a message exist once for each wire,
-//   however many workers and subscribers it has.
+//   however many workers and subscribers it has; (3) where work between them ends by an exception, nobody goes on as if it had been done:
+//   all begins anew (failed()).
 // Limits: those of its parts; max_connections over all of them.
 #pragma once
 
@@ -92,17 +93,28 @@ class Shards {
 
   template <class F>
   void post(std::size_t worker, F work) {
-    workers_[worker].post(
-        [shard = shards_[worker].get(), work = std::move(work)]() mutable { work(*shard); });
+    workers_[worker].post([this, shard = shards_[worker].get(), work = std::move(work)]() mutable {
+      guarded(*shard, work);
+    });
+  }
+  // The same on this worker and now: not behind what was posted to it.
+  template <class F>
+  void run(const net::Worker& worker, F work) {
+    guarded(*shards_[worker.index()], work);
   }
   template <class F>
   void post_home(std::string_view key, F work) {
     post(home_of(key), std::move(work));
   }
+  // Some work could not be done (memory), so a place in an order or an answer is lost: within a second channels begin new epochs, and every
+  // connection is told to come back, whose position holds no longer. Any worker.
+  void failed(const std::exception& error) noexcept;
+  // On the first worker, every second.
+  void upkeep();
   // From main's thread: on every worker, and waits.
   void each(const std::function<void(Shard&)>& work);
 
-  // Asks some shards; suspends until all have answered. Errc::cancelled when the group stops.
+  // Asks some shards; suspends until all have answered. Errc::cancelled when the group stops, timeout where one could not answer.
   template <class T>
   [[nodiscard]] net::Task<Result<std::vector<T>>> ask(net::TaskGroup& group,
                                                       std::vector<std::size_t> whom,
@@ -122,10 +134,23 @@ class Shards {
     net::Event* done = nullptr;  // null: nobody waits any more
   };
 
+  static constexpr Duration kPatience = 10s;
+  template <class F>
+  void guarded(Shard& shard, F& work) noexcept {
+    try {
+      work(shard);
+    } catch (const std::exception& error) {
+      failed(error);
+    }
+  }
+  void begin_anew();
+
   net::Workers& workers_;
   std::vector<std::unique_ptr<Shard>> shards_;
   Gate gate_;
   std::atomic<std::uint64_t> taps_{0};
+  std::atomic<std::uint64_t> failures_{0};
+  std::uint64_t failures_seen_ = 0;             // by upkeep()
   std::unique_ptr<Hooks> hooks_;                // of the first worker
   std::vector<std::unique_ptr<Relay>> relays_;  // the same; one for each take-over begun
 };
@@ -147,7 +172,8 @@ net::Task<Result<std::vector<T>>> Shards::ask(net::TaskGroup& group, std::vector
       });
     });
   }
-  auto waited = co_await done.wait();
+  const TimePoint deadline = Clock::now() + kPatience;
+  auto waited = co_await done.wait(deadline);
   state->done = nullptr;
   if (!waited) co_return pass(waited);
   std::vector<T> answers;

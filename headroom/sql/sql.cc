@@ -39,10 +39,10 @@ class Upkeep final : net::WheelEntry {
  private:
   static constexpr Duration kEvery = 1s;
   void expired() override {
+    set(Clock::now() + kEvery);  // first: what follows may throw
     for (Account* account : room_.accounts()) {
       for (std::size_t i = 0; i < account->pools(); ++i) account->pool(i).upkeep(worker_);
     }
-    set(Clock::now() + kEvery);
   }
   net::Worker& worker_;
   Room& room_;

@@ -81,14 +81,14 @@ const char* Decoder::order_fault(const Header& header) const {
 
 Step Decoder::refuse(CloseCode code, std::string_view why) {
   ended_ = true;
-  message_ = {};
+  message_.reset();
   return {.what = Step::What::refused, .payload = why, .code = code};
 }
 
 Step Decoder::next(std::span<char> in) {
   if (hold_) {
     hold_ = false;
-    message_ = {};
+    message_.reset();
   }
   if (ended_) return {.consumed = in.size()};
   for (std::size_t before = 0;;) {
@@ -128,7 +128,7 @@ Step Decoder::control(const Header& header, std::span<char> in) {
 Step Decoder::closing(std::string_view payload, std::size_t consumed) {
   if (payload.size() == 1) return refuse(CloseCode::protocol_error, "half a close code");
   ended_ = true;
-  message_ = {};
+  message_.reset();
   if (payload.empty()) return {.what = Step::What::close, .consumed = consumed};
   const auto code = static_cast<std::uint16_t>(static_cast<std::uint8_t>(payload[0]) << 8U |
                                                static_cast<std::uint8_t>(payload[1]));
@@ -143,7 +143,8 @@ Step Decoder::closing(std::string_view payload, std::size_t consumed) {
 }
 
 Step Decoder::begin_data(const Header& header, std::span<char> in) {
-  if (header.payload > message_limit_ || message_.size() + header.payload > message_limit_)
+  if (header.payload > message_limit_ ||
+      (message_ && message_->size() + header.payload > message_limit_))
     return refuse(CloseCode::message_too_big, "a message over the limit");
   if (header.opcode != Opcode::continuation) {
     text_ = header.opcode == Opcode::text;
@@ -179,14 +180,14 @@ Step Decoder::go_on(std::span<char> in) {
   const std::string_view piece(bytes.data(), bytes.size());
   if (text_ && !compressed_ && !utf8_.take(piece))
     return refuse(CloseCode::invalid_payload, "text that is not UTF-8");
-  message_ += piece;
+  pieces() += piece;
   frame_left_ -= take;
   if (frame_left_ > 0) return {.consumed = take};
   in_frame_ = false;
   in_message_ = !fin_;
   if (in_message_) return {.consumed = take};
   hold_ = true;
-  return finished(message_, take);
+  return finished(*message_, take);
 }
 
 Step Decoder::inflated(std::string_view payload, std::size_t consumed) {
@@ -196,12 +197,12 @@ Step Decoder::inflated(std::string_view payload, std::size_t consumed) {
     return refuse(large ? CloseCode::message_too_big : CloseCode::invalid_payload,
                   large ? "a message over the limit" : "a message that cannot be inflated");
   }
-  message_ = std::move(*whole);
+  pieces() = std::move(*whole);
   hold_ = true;
   compressed_ = false;
-  if (text_ && !utf8_.take(message_))
+  if (text_ && !utf8_.take(*message_))
     return refuse(CloseCode::invalid_payload, "text that is not UTF-8");
-  return finished(message_, consumed);
+  return finished(*message_, consumed);
 }
 
 Step Decoder::finished(std::string_view payload, std::size_t consumed) {

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -76,9 +77,13 @@ class Decoder {
   [[nodiscard]] Step finished(std::string_view payload, std::size_t consumed);
   [[nodiscard]] Step inflated(std::string_view payload, std::size_t consumed);
   [[nodiscard]] Step refuse(CloseCode code, std::string_view why);
+  [[nodiscard]] std::string& pieces() {
+    if (!message_) message_ = std::make_unique<std::string>();
+    return *message_;
+  }
 
-  std::string message_;           // the pieces so far
-  std::uint64_t frame_left_ = 0;  // payload of the current frame still to come
+  std::unique_ptr<std::string> message_;  // the pieces so far, once one has come
+  std::uint64_t frame_left_ = 0;          // payload of the current frame still to come
   const std::size_t message_limit_;
   Utf8 utf8_;
   Mask mask_{};
