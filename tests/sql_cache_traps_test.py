@@ -148,7 +148,7 @@ class Traps(Cached):
             for _ in range(8):  # on each worker
                 self.assertEqual(kinds(self.wire(server).query(text)), "TDCZ")
             self.assertEqual(wire.values(sql), ["room 1"])
-            self.assertEqual(kinds(escaping.query(text)), "TDCCZ")
+            self.assertEqual(kinds(escaping.query(text)).lstrip("N"), "TDCCZ")  # with a warning of its escapes
             self.assertEqual(wire.values(sql), ["mine"])
         finally:
             subprocess.run(["kill", "-CONT", walsender], check=True)
