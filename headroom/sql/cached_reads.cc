@@ -334,7 +334,8 @@ void CachedReads::sent(std::optional<std::string_view> text) {
   if (unknown && !(known->plan.reads.empty() && known->plan.reads_known))
     results_.tell_unknown(s_.request_.get());
   results_.tell(s_.request_.get(), *known);
-  calm_ = in_transaction() ? calm_ && known->plan.calm : first && is_plain_begin(*text);
+  const bool begins = first && (!known->decision || known->decision->begins);
+  calm_ = in_transaction() ? calm_ && known->plan.calm : begins && is_plain_begin(*text);
   if (known->plan.changes.empty() || changes_ == known->plan.changes) return;
   changes_.insert(changes_.end(), known->plan.changes.begin(), known->plan.changes.end());
   std::ranges::sort(changes_);

@@ -25,7 +25,8 @@ struct Reading {
 Reading reading_of(const Asker& asker) {
   Reading its{&asker.account_path, &asker.user, asker.reads_alike};
   bool others = false;
-  for (const auto& [name, value] : asker.settings) {
+  for (const auto& [text, value] : asker.settings) {
+    const std::string_view name = text;
     if (name == "search_path")
       its.path = &value;
     else if (name == "role")
