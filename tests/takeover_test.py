@@ -7,10 +7,12 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import unittest
 
-from harness import Connection, Load, Reply, Scenario, get, run
+from harness import Connection, Load, Reply, Scenario, eventually, get, run
+from harness.faktory import Faktory
 
 
 class TakeOver(Scenario):
@@ -146,6 +148,40 @@ class TakeOver(Scenario):
         self.assertEqual(get(old.edge, "/").status, 200)
         self.assertEqual(get(old.admin, "/readyz").status, 200)
         after = self.successor(old, [app]).wait_ready()
+        self.assertEqual(old.wait(), 0)
+        self.assertEqual(get(after.edge, "/").status, 200)
+
+    def test_if_the_new_one_dies_while_deliveries_end_the_old_one_goes_on(self):
+        held = threading.Event()
+        self.addCleanup(held.set)
+        delivered = []
+
+        def answer(request):
+            if request.path == "/jobs":
+                delivered.append(request.headers["Headroom-Job"])
+                held.wait(30)
+            return Reply()
+
+        app = self.upstream(answer=answer)
+        config = self.directory / "push.toml"
+        config.write_text(f'[tasks]\nlisten = "127.0.0.1:0"\n[[tasks.push]]\nqueue = "web"\nurl = "{app.url}/jobs"\nsecret = "x"\nallow = ["127.0.0.1"]\nat_once = 1\n')
+        old = self.headroom([app], config=config)
+        jobs = Faktory(old.doors["tasks"])
+        self.addCleanup(jobs.close)
+        jobs.push("push-first", queue="web")
+        eventually(lambda: delivered == ["push-first"])
+        new = self.headroom([app], config=config, arguments=["--take-over"], wait=False, set=self.doors(old))
+        old.wait_for_line("1 push deliveries are let end")
+        new.process.kill()
+        new.process.wait()
+        old.wait_for_line("the new server has gone while deliveries ended; going on")
+        jobs.push("push-second", queue="web")
+        held.set()
+        eventually(lambda: delivered == ["push-first", "push-second"])
+        for _ in range(20):  # each a connection of its own
+            self.assertEqual(get(old.edge, "/").status, 200)
+        self.assertEqual(get(old.admin, "/readyz").status, 200)
+        after = self.headroom([app], config=config, arguments=["--take-over"], wait=False, set=self.doors(old)).wait_ready()
         self.assertEqual(old.wait(), 0)
         self.assertEqual(get(after.edge, "/").status, 200)
 

@@ -180,7 +180,7 @@ int Process::run() {
     return started.error().code == Errc::invalid ? 2 : 1;
   }
   finish(wait());
-  return 0;
+  return abandoned_ ? 1 : 0;
 }
 
 // The state directory is ours: by its lock, or from the server that holds it.
@@ -217,7 +217,9 @@ Process::End Process::wait() {
     }
     if (watched[2].revents != 0) {
       auto heard = control_door_->heard();
-      if (heard && *heard) return End::handed_over;
+      if (heard && *heard) {
+        if (const auto end = let_deliveries_end()) return *end;
+      }
       if (!heard)
         log::warn("server", "take-over: the new server has gone ({}); going on",
                   heard.error().message);

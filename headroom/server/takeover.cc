@@ -280,6 +280,12 @@ Result<bool> TakeoverDoor::heard() {
   return said->ready;
 }
 
+bool TakeoverDoor::has_gone() {
+  pollfd watched{.fd = peer_, .events = POLLIN, .revents = 0};
+  if (::poll(&watched, 1, 0) > 0) hang_up();  // it has nothing more to say
+  return peer_ < 0;
+}
+
 Result<> TakeoverDoor::yield() {
   ::close(std::exchange(listening_, -1));  // the name is the new server's
   auto sent = send_packet(peer_, member("yielded", true));

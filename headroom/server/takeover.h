@@ -11,8 +11,8 @@
 //
 // Owns: TakeoverDoor the socket's file, its listening socket and the one conversation; Takeover its connection.
 // Worker and threads: main's; receiving and sending may block up to kPatience.
-// Invariants: (1) only a process of the same user is answered (SO_PEERCRED); (2) until "ready" the old one has changed nothing: if the new
-//   one fails, it goes on; (3) the sockets' queues live as long as either process holds them, so no connection in them is lost; (4) a
+// Invariants: (1) only a process of the same user is answered (SO_PEERCRED); (2) until "yielded" the old one goes on if the new
+//   one fails, but for the moment in which it closes what the new one opens next (its job store, its trends); (3) the sockets' queues live as long as either process holds them, so no connection in them is lost; (4) a
 //   leftover of a crash is replaced: who holds the directory's lock owns the name.
 // Limits: one conversation at a time, 64 KiB a packet, kPatience for each step but the last: once it is ready, the new one waits for the old one's
 //   word as long as that lives.
@@ -58,6 +58,8 @@ class TakeoverDoor {
   [[nodiscard]] Result<> hand_over(const Handover& what);
   // When talking() is readable: true when the new server is ready, an error when it has gone (this one goes on).
   [[nodiscard]] Result<bool> heard();
+  // After "ready": whether the new server has gone (and is talked to no more). Asks, does not wait.
+  [[nodiscard]] bool has_gone();
   // The new server accepts alone from now on. Gives the socket's name to it too. An error: it has gone.
   [[nodiscard]] Result<> yield();
 
