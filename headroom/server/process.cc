@@ -174,6 +174,12 @@ int Process::run() {
   }
   workers_.start();
   auto started = start();
+  if (!started && started.error().code == Errc::cancelled) {  // it has served
+    log::info("server", "{}", started.error().message);
+    drain(End::shutdown);
+    finish(End::shutdown);
+    return 0;
+  }
   if (!started) {
     log::error("server", "{}", started.error().message);
     finish(End::handed_over);
@@ -238,6 +244,14 @@ std::optional<int> Process::next_signal() {
   signalfd_siginfo info{};
   if (::read(signals_, &info, sizeof info) != sizeof info) return std::nullopt;
   return static_cast<int>(info.ssi_signo);
+}
+
+bool Process::told_to_end() {
+  while (const auto number = next_signal()) {
+    if (*number != SIGHUP) return true;
+    log::warn("server", "reload: not while it starts; ask again once it is ready");
+  }
+  return false;
 }
 
 void Process::ask_control(std::atomic<bool>& asked, void (Process::*act)()) {

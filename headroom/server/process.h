@@ -118,6 +118,7 @@ class Process {
   // True when a second signal asks for haste.
   [[nodiscard]] bool hasty_wait(Duration time);
   [[nodiscard]] std::optional<int> next_signal();
+  [[nodiscard]] bool told_to_end();  // while it starts: a reload comes too early
   [[nodiscard]] Result<std::vector<config::Change>> reload();
   [[nodiscard]] std::vector<edge::Door> inherited(std::string_view room);
   [[nodiscard]] const ServerOptions& server_options() const {

@@ -18,6 +18,7 @@
 //   word as long as that lives.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -83,12 +84,13 @@ class Takeover {
   ~Takeover();
 
   [[nodiscard]] Result<Handover> receive();
-  // Tells the old server; comes back when it has stopped accepting, or has died: all that is its is here by now.
-  [[nodiscard]] Result<> ready();
+  // Tells the old server; comes back when it has stopped accepting, or has died: all that is its is here by now. When `wake` is readable
+  // meanwhile it asks `gives_up`, and where that says so ends with Errc::cancelled.
+  [[nodiscard]] Result<> ready(int wake, const std::function<bool()>& gives_up);
 
  private:
   explicit Takeover(int fd) : fd_(fd) {}
-  [[nodiscard]] Result<> wait_until_yielded();
+  [[nodiscard]] Result<> wait_until_yielded(int wake, const std::function<bool()>& gives_up);
   [[nodiscard]] bool other_has_ended() const;
 
   int fd_;
