@@ -168,6 +168,13 @@ class Kubernetes(Files):
             self.assertIn(f"holds secrets ({what}), so it is not in here", done.stdout)
             self.assertNotIn("hunter", done.stdout)
 
+    def test_what_must_be_there_before_it_is_said_whole(self):
+        path = self.settings('[monitor.alerting]\nwebhook = "https://hooks.example/hunter5"\n')
+        done = run("export", "kubernetes", "--set", IMAGE, "--set", "server.kubernetes.namespace=shop", "--config", path, env={"HEADROOM_TASKS_PASSWORD": "hunter3"})
+        self.assertIn('# Before:\n#   kubectl create namespace "shop"\n#   kubectl create secret generic headroom -n "shop" '
+                      "--from-file=headroom.toml=FILE --from-literal=HEADROOM_TASKS_PASSWORD=...\n", done.stdout)
+        self.assertNotIn("# Before:", run("export", "kubernetes", "--set", IMAGE).stdout)
+
     def test_what_cannot_be_written_is_refused(self):
         done = run("export", "kubernetes")
         self.assertEqual((done.returncode, done.stdout), (2, ""))

@@ -7,10 +7,12 @@ import signal
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import unittest
 
-from harness import Connection, Load, Reply, Scenario, get, run
+from harness import Connection, Load, Reply, Scenario, eventually, get, run
+from harness.faktory import Faktory
 
 
 class TakeOver(Scenario):
@@ -148,6 +150,59 @@ class TakeOver(Scenario):
         after = self.successor(old, [app]).wait_ready()
         self.assertEqual(old.wait(), 0)
         self.assertEqual(get(after.edge, "/").status, 200)
+
+    def delivering(self):
+        """A server that delivers a job, which lasts until `held` is set, and its successor, which waits for that."""
+        self.held = threading.Event()
+        self.addCleanup(self.held.set)
+        self.delivered = []
+
+        def answer(request):
+            if request.path == "/jobs":
+                self.delivered.append(request.headers["Headroom-Job"])
+                self.held.wait(30)
+            return Reply()
+
+        self.app = self.upstream(answer=answer)
+        self.config = self.directory / "push.toml"
+        self.config.write_text(f'[[tasks.push]]\nqueue = "web"\nurl = "{self.app.url}/jobs"\nsecret = "x"\nallow = ["127.0.0.1"]\nat_once = 1\n')
+        old = self.headroom([self.app], config=self.config)
+        self.jobs = Faktory(old.doors["tasks"])
+        self.addCleanup(self.jobs.close)
+        self.jobs.push("push-first", queue="web")
+        eventually(lambda: self.delivered == ["push-first"])
+        new = self.delivering_successor(old)
+        old.wait_for_line("1 push deliveries are let end")
+        return old, new
+
+    def delivering_successor(self, old):
+        return self.headroom([self.app], config=self.config, arguments=["--take-over"], set=self.doors(old), wait=False)
+
+    def assert_goes_on(self, old):
+        old.wait_for_line("the new server has gone while deliveries ended; going on")
+        self.jobs.push("push-second", queue="web")
+        self.held.set()
+        eventually(lambda: self.delivered == ["push-first", "push-second"])
+        for _ in range(20):  # each a connection of its own
+            self.assertEqual(get(old.edge, "/").status, 200)
+        self.assertEqual(get(old.admin, "/readyz").status, 200)
+        after = self.delivering_successor(old).wait_ready()
+        self.assertEqual(old.wait(), 0)
+        self.assertEqual(get(after.edge, "/").status, 200)
+
+    def test_if_the_new_one_dies_while_deliveries_end_the_old_one_goes_on(self):
+        old, new = self.delivering()
+        new.process.kill()
+        new.process.wait()
+        self.assert_goes_on(old)
+
+    def test_a_new_one_ends_when_told_to_though_the_old_one_hangs(self):
+        old, new = self.delivering()
+        old.process.send_signal(signal.SIGSTOP)
+        new.process.send_signal(signal.SIGTERM)
+        self.assertEqual(new.wait(), 0)
+        old.process.send_signal(signal.SIGCONT)
+        self.assert_goes_on(old)
 
     def test_an_old_one_that_dies_when_it_has_handed_all_over_stops_nobody(self):
         self.state_dir.mkdir(mode=0o700, exist_ok=True)

@@ -149,6 +149,7 @@ class Manifests {
     }
     const std::string variable = variable_of(entry.path);
     if (hides_something(entry)) {
+      secret_keys_.push_back(variable);
       environment_ += fmt::format(
           "            - name: {0}\n              valueFrom: {{ secretKeyRef: {{ name: headroom, "
           "key: {0} }} }}\n",
@@ -177,13 +178,24 @@ class Manifests {
         "# Written by `headroom export kubernetes`; kubectl apply -f FILE. docs/operations.md "
         "tells more.\n{}"
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {}\n",
-        secrets_of_file_.empty()
-            ? ""
-            : fmt::format("# The settings file holds secrets ({}), so it is not in here. Before:\n"
-                          "#   kubectl create secret generic headroom -n NAMESPACE "
-                          "--from-file=headroom.toml=FILE\n",
-                          fmt::join(secrets_of_file_, ", ")),
-        quoted(options().name_space));
+        before_it(), quoted(options().name_space));
+  }
+
+  // What must be there first: the Secret that the pod takes its secrets from, whole.
+  [[nodiscard]] std::string before_it() const {
+    if (secrets_of_file_.empty() && secret_keys_.empty()) return {};
+    const std::string space = quoted(options().name_space);
+    std::string text;
+    if (!secrets_of_file_.empty())
+      text += fmt::format("# The settings file holds secrets ({}), so it is not in here.\n",
+                          fmt::join(secrets_of_file_, ", "));
+    text += fmt::format(
+        "# Before:\n#   kubectl create namespace {0}\n"
+        "#   kubectl create secret generic headroom -n {0}",
+        space);
+    if (!secrets_of_file_.empty()) text += " --from-file=headroom.toml=FILE";
+    for (const std::string& key : secret_keys_) text += fmt::format(" --from-literal={}=...", key);
+    return text + "\n";
   }
 
   // A file with a secret in it is written nowhere: the pod takes it from the Secret that the operator makes.
@@ -378,6 +390,7 @@ kind: PodDisruptionBudget
   std::vector<std::string> fixed_;
   std::vector<std::string> refusals_;
   std::vector<std::string> secrets_of_file_;  // settings
+  std::vector<std::string> secret_keys_;      // variables
   std::vector<Port> ports_;
   std::string environment_;
   Duration drain_{};

@@ -174,13 +174,19 @@ int Process::run() {
   }
   workers_.start();
   auto started = start();
+  if (!started && started.error().code == Errc::cancelled) {  // it has served
+    log::info("server", "{}", started.error().message);
+    drain(End::shutdown);
+    finish(End::shutdown);
+    return 0;
+  }
   if (!started) {
     log::error("server", "{}", started.error().message);
     finish(End::handed_over);
     return started.error().code == Errc::invalid ? 2 : 1;
   }
   finish(wait());
-  return 0;
+  return abandoned_ ? 1 : 0;
 }
 
 // The state directory is ours: by its lock, or from the server that holds it.
@@ -217,7 +223,9 @@ Process::End Process::wait() {
     }
     if (watched[2].revents != 0) {
       auto heard = control_door_->heard();
-      if (heard && *heard) return End::handed_over;
+      if (heard && *heard) {
+        if (const auto end = let_deliveries_end()) return *end;
+      }
       if (!heard)
         log::warn("server", "take-over: the new server has gone ({}); going on",
                   heard.error().message);
@@ -236,6 +244,14 @@ std::optional<int> Process::next_signal() {
   signalfd_siginfo info{};
   if (::read(signals_, &info, sizeof info) != sizeof info) return std::nullopt;
   return static_cast<int>(info.ssi_signo);
+}
+
+bool Process::told_to_end() {
+  while (const auto number = next_signal()) {
+    if (*number != SIGHUP) return true;
+    log::warn("server", "reload: not while it starts; ask again once it is ready");
+  }
+  return false;
 }
 
 void Process::ask_control(std::atomic<bool>& asked, void (Process::*act)()) {

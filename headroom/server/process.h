@@ -108,11 +108,17 @@ class Process {
   void refresh_tokens() { tokens_.refresh(); }
   void write_audit() { audit_.write_waiting(); }
   void hand_over();
+  void deliver_no_more();
+  // While both accept: the job store stays here until what was begun can be written down. Nothing: the new one has gone, this one goes on.
+  [[nodiscard]] std::optional<End> let_deliveries_end();
   void finish(End end);
   void drain(End end);
+  // What is the next server's from here on is closed. False: it has gone.
+  [[nodiscard]] bool yield();
   // True when a second signal asks for haste.
   [[nodiscard]] bool hasty_wait(Duration time);
   [[nodiscard]] std::optional<int> next_signal();
+  [[nodiscard]] bool told_to_end();  // while it starts: a reload comes too early
   [[nodiscard]] Result<std::vector<config::Change>> reload();
   [[nodiscard]] std::vector<edge::Door> inherited(std::string_view room);
   [[nodiscard]] const ServerOptions& server_options() const {
@@ -163,6 +169,7 @@ class Process {
   std::atomic<bool> reload_asked_{false};
   std::atomic<bool> refresh_asked_{false};
   std::atomic<bool> audit_asked_{false};
+  bool abandoned_ = false;      // nobody has taken what was handed over
   bool trends_closed_ = false;  // the control thread's
   bool edge_runs_ = false;
   bool sql_runs_ = false;

@@ -107,6 +107,42 @@ bool Process::hasty_wait(Duration time) {
   return false;
 }
 
+void Process::deliver_no_more() {
+  if (!tasks_) return;
+  tasks_->deliver_no_more();
+  if (const std::size_t left = tasks_->delivering(); left > 0)
+    log::info("server", "{} push deliveries are let end", left);
+}
+
+std::optional<Process::End> Process::let_deliveries_end() {
+  if (!tasks_) return End::handed_over;
+  const auto patience =
+      run_on(control_, [this] { return settings_->get<ServerOptions>().shutdown_timeout; });
+  deliver_no_more();
+  bool haste = false;
+  for (const TimePoint due = Clock::now() + std::min(kDeliver, patience);
+       !haste && tasks_->delivering() > 0 && Clock::now() < due && !control_door_->has_gone();) {
+    haste = hasty_wait(kLook);
+  }
+  if (!control_door_->has_gone()) return End::handed_over;
+  if (haste) return End::shutdown;
+  log::warn("server", "take-over: the new server has gone while deliveries ended; going on");
+  tasks_->deliver_again();
+  return std::nullopt;
+}
+
+bool Process::yield() {
+  if (tasks_) tasks_->stop(tasks::Tasks::Sockets::handed_over);  // the new one opens the job store
+  close_trends();                                                // the new one goes on with them
+  if (auto yielded = control_door_->yield(); !yielded) {
+    log::error("server", "take-over: the new server has gone, and nobody accepts any more: {}",
+               yielded.error().message);
+    return false;
+  }
+  log::info("server", "take-over: the new server accepts; ending what is open");
+  return true;
+}
+
 void Process::drain(End end) {
   const auto settings = run_on(control_, [this] { return settings_; });
   const auto& options = settings->get<ServerOptions>();
@@ -123,24 +159,11 @@ void Process::drain(End end) {
   if (sql_runs_)
     sql_.stop_accepting(end == End::handed_over ? sql::Sql::Sockets::handed_over
                                                 : sql::Sql::Sockets::closed);
-  if (tasks_) tasks_->deliver_no_more();
-  if (const std::size_t left = tasks_ ? tasks_->delivering() : 0; left > 0)
-    log::info("server", "{} push deliveries are let end", left);
+  if (end == End::shutdown) deliver_no_more();
   if (end == End::handed_over) {
-    // The job store stays here, and serves, until what was begun can be written down.
-    for (const TimePoint due = Clock::now() + std::min(kDeliver, options.shutdown_timeout);
-         tasks_ && !haste && tasks_->delivering() > 0 && Clock::now() < due;) {
-      haste = hasty_wait(kLook);
-    }
     if (admin_) admin_->stop_accepting(doors);
-    if (tasks_)
-      tasks_->stop(tasks::Tasks::Sockets::handed_over);  // the new one opens the job store
-    close_trends();                                      // the new one goes on with them
-    if (auto yielded = control_door_->yield(); !yielded)
-      log::error("server", "take-over: the new server has gone, and nobody accepts any more: {}",
-                 yielded.error().message);
-    else
-      log::info("server", "take-over: the new server accepts; ending what is open");
+    abandoned_ = !yield();
+    haste = abandoned_;  // for whoever starts the next one
   }
   if (hub_ && edge_runs_) hub_->drain();
   if (edge_runs_) edge_.drain();

@@ -71,7 +71,7 @@ Result<> Process::start() {
   close_unused_doors();
   const bool taken = takeover_.has_value();
   if (taken) {
-    auto yielded = takeover_->ready();
+    auto yielded = takeover_->ready(signals_, [this] { return told_to_end(); });
     if (!yielded) return yielded;
     takeover_.reset();
     log::info("server", "take-over: done");

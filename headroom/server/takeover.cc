@@ -280,6 +280,12 @@ Result<bool> TakeoverDoor::heard() {
   return said->ready;
 }
 
+bool TakeoverDoor::has_gone() {
+  pollfd watched{.fd = peer_, .events = POLLIN, .revents = 0};
+  if (::poll(&watched, 1, 0) > 0) hang_up();  // it has nothing more to say
+  return peer_ < 0;
+}
+
 Result<> TakeoverDoor::yield() {
   ::close(std::exchange(listening_, -1));  // the name is the new server's
   auto sent = send_packet(peer_, member("yielded", true));
@@ -324,9 +330,9 @@ Result<Handover> Takeover::receive() {
   return handover;
 }
 
-Result<> Takeover::ready() {
-  auto yielded = wait_until_yielded();
-  if (yielded || !other_has_ended()) return yielded;
+Result<> Takeover::ready(int wake, const std::function<bool()>& gives_up) {
+  auto yielded = wait_until_yielded(wake, gives_up);
+  if (yielded || yielded.error().code == Errc::cancelled || !other_has_ended()) return yielded;
   log::warn("server", "take-over: the server that ran has died; this one goes on alone");
   return {};
 }
@@ -337,17 +343,20 @@ bool Takeover::other_has_ended() const {
   return process_ >= 0 && ::poll(&watched, 1, 1000) == 1;
 }
 
-Result<> Takeover::wait_until_yielded() {
+Result<> Takeover::wait_until_yielded(int wake, const std::function<bool()>& gives_up) {
   if (auto sent = send_packet(fd_, member("ready", true)); !sent) return pass(sent, "take-over");
   // From here on it accepts no more: whatever it has to end and to write down, who gave up now would leave nobody serving.
-  std::array<pollfd, 2> watched{{{.fd = fd_, .events = POLLIN, .revents = 0},
-                                 {.fd = process_, .events = POLLIN, .revents = 0}}};
+  std::array<pollfd, 3> watched{{{.fd = fd_, .events = POLLIN, .revents = 0},
+                                 {.fd = process_, .events = POLLIN, .revents = 0},
+                                 {.fd = wake, .events = POLLIN, .revents = 0}}};
   constexpr auto kTellEvery = std::chrono::duration_cast<std::chrono::milliseconds>(kPatience);
-  int ready = 0;
-  while ((ready = ::poll(watched.data(), watched.size(), static_cast<int>(kTellEvery.count()))) <=
-         0) {
+  while (watched[0].revents == 0 && watched[1].revents == 0) {
+    const int ready = ::poll(watched.data(), watched.size(), static_cast<int>(kTellEvery.count()));
     if (ready < 0 && errno != EINTR) return std::unexpected(system_error("take-over", errno));
     if (ready == 0) log::warn("server", "take-over: the server that ran still ends what it began");
+    if (ready > 0 && watched[2].revents != 0 && gives_up())
+      return fail(Errc::cancelled,
+                  "take-over: told to end before the server that ran had let go of its stores");
   }
   auto said = hear(fd_);
   if (!said) return pass(said, "take-over");

@@ -11,13 +11,14 @@
 //
 // Owns: TakeoverDoor the socket's file, its listening socket and the one conversation; Takeover its connection.
 // Worker and threads: main's; receiving and sending may block up to kPatience.
-// Invariants: (1) only a process of the same user is answered (SO_PEERCRED); (2) until "ready" the old one has changed nothing: if the new
-//   one fails, it goes on; (3) the sockets' queues live as long as either process holds them, so no connection in them is lost; (4) a
+// Invariants: (1) only a process of the same user is answered (SO_PEERCRED); (2) until "yielded" the old one goes on if the new
+//   one fails, but for the moment in which it closes what the new one opens next (its job store, its trends); (3) the sockets' queues live as long as either process holds them, so no connection in them is lost; (4) a
 //   leftover of a crash is replaced: who holds the directory's lock owns the name.
 // Limits: one conversation at a time, 64 KiB a packet, kPatience for each step but the last: once it is ready, the new one waits for the old one's
 //   word as long as that lives.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,6 +59,8 @@ class TakeoverDoor {
   [[nodiscard]] Result<> hand_over(const Handover& what);
   // When talking() is readable: true when the new server is ready, an error when it has gone (this one goes on).
   [[nodiscard]] Result<bool> heard();
+  // After "ready": whether the new server has gone (and is talked to no more). Asks, does not wait.
+  [[nodiscard]] bool has_gone();
   // The new server accepts alone from now on. Gives the socket's name to it too. An error: it has gone.
   [[nodiscard]] Result<> yield();
 
@@ -81,12 +84,13 @@ class Takeover {
   ~Takeover();
 
   [[nodiscard]] Result<Handover> receive();
-  // Tells the old server; comes back when it has stopped accepting, or has died: all that is its is here by now.
-  [[nodiscard]] Result<> ready();
+  // Tells the old server; comes back when it has stopped accepting, or has died: all that is its is here by now. When `wake` is readable
+  // meanwhile it asks `gives_up`, and where that says so ends with Errc::cancelled.
+  [[nodiscard]] Result<> ready(int wake, const std::function<bool()>& gives_up);
 
  private:
   explicit Takeover(int fd) : fd_(fd) {}
-  [[nodiscard]] Result<> wait_until_yielded();
+  [[nodiscard]] Result<> wait_until_yielded(int wake, const std::function<bool()>& gives_up);
   [[nodiscard]] bool other_has_ended() const;
 
   int fd_;

@@ -73,7 +73,7 @@ TEST_F(TakeoverTest, EndsWhenTheOldOneHasYielded) {
   ASSERT_TRUE(got);
   ::close(got->lock);
   Result<> ended;
-  std::thread waiting([&] { ended = takeover->ready(); });
+  std::thread waiting([&] { ended = takeover->ready(-1, nullptr); });
   auto heard = door.heard();
   ASSERT_TRUE(heard && *heard);
   EXPECT_TRUE(door.yield());
@@ -92,13 +92,36 @@ TEST_F(TakeoverTest, ANewOneThatIsReadyWaitsForTheOldOneHoweverLongThatTakes) {
   ASSERT_TRUE(got);
   ::close(got->lock);
   Result<> ended;
-  std::thread waiting([&] { ended = takeover->ready(); });
+  std::thread waiting([&] { ended = takeover->ready(-1, nullptr); });
   auto heard = door.heard();
   ASSERT_TRUE(heard && *heard);
   std::this_thread::sleep_for(4 * kShort);  // it ends what it began
   EXPECT_TRUE(door.yield());
   waiting.join();
   EXPECT_TRUE(ended) << ended.error().message;
+}
+
+TEST_F(TakeoverTest, ANewOneThatWaitsEndsWhenItIsToldTo) {
+  std::optional<Takeover> takeover;
+  auto got = take({.doors = {}, .secrets = {}, .lock = old_dir.descriptor()}, takeover);
+  ASSERT_TRUE(got);
+  ::close(got->lock);
+  std::array<int, 2> signals{};
+  ASSERT_EQ(::pipe(signals.data()), 0);
+  ASSERT_EQ(::write(signals[1], "..", 2), 2);  // the first asks for something else
+  int asked = 0;
+  const auto ended = takeover->ready(signals[0], [&] {
+    char one = 0;
+    EXPECT_EQ(::read(signals[0], &one, 1), 1);
+    return ++asked == 2;
+  });
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error().code, Errc::cancelled);
+  takeover.reset();
+  auto heard = door.heard();
+  ASSERT_TRUE(heard && *heard);
+  EXPECT_TRUE(door.has_gone());
+  for (const int fd : signals) ::close(fd);
 }
 
 TEST_F(TakeoverTest, AnOldOneWhoseSuccessorHasGoneIsToldSo) {

@@ -236,6 +236,10 @@ void Push::fetch_no_more() {
   for (const auto& target : targets_) target->runner->fetch_no_more();
 }
 
+void Push::fetch_again() {
+  for (const auto& target : targets_) target->runner->fetch_again();
+}
+
 std::size_t Push::running() const {
   std::size_t running = 0;
   for (const auto& target : targets_) running += target->runner->running();

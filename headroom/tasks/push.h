@@ -59,8 +59,9 @@ class Push {
   ~Push();
 
   void start();
-  // Runner::fetch_no_more(), running() of all targets.
+  // Runner::fetch_no_more(), fetch_again(), running() of all targets.
   void fetch_no_more();
+  void fetch_again();
   [[nodiscard]] std::size_t running() const;
   void stop();
 

@@ -122,7 +122,11 @@ void Runner::stop() {
 
 net::Task<> Runner::fetch_and_run(Part& part) {
   net::Worker& worker = part.group.worker();
-  while (fetches_ && !part.group.stopped()) {
+  while (!part.group.stopped()) {
+    if (!fetches_) {  // it may again
+      (void)co_await net::sleep(part.group, kPause);
+      continue;
+    }
     const TimePoint until = Clock::now() + kFetchWait;
     auto taken = co_await engine_.fetch(worker, options_.queues, wid_, until);
     if (taken && *taken && !fetches_) {

@@ -103,6 +103,7 @@ class Runner {
   void start();
   // From now on it takes no further job; what runs goes on.
   void fetch_no_more() { fetches_ = false; }
+  void fetch_again() { fetches_ = true; }
   // Jobs in handlers' hands, or on their way from there to the disk.
   [[nodiscard]] std::size_t running() const { return running_; }
   // Cuts off what still runs. After Engine::stop_waiting(), or it takes up to a second.

@@ -160,6 +160,10 @@ void Tasks::deliver_no_more() {
   if (push_) push_->fetch_no_more();
 }
 
+void Tasks::deliver_again() {
+  if (push_) push_->fetch_again();
+}
+
 std::size_t Tasks::delivering() const { return push_ ? push_->running() : 0; }
 
 void Tasks::stop(Sockets sockets) {

@@ -54,8 +54,9 @@ class Tasks final : public net::Health {
   [[nodiscard]] std::string address() const;
   [[nodiscard]] std::span<const int> sockets() const;
 
-  // No further job is delivered by push from now on; how many still are. Before stop(), which cuts them off.
+  // No further job is delivered by push from now on, until deliver_again(); how many still are. Before stop(), which cuts them off.
   void deliver_no_more();
+  void deliver_again();
   [[nodiscard]] std::size_t delivering() const;
   // Ends the connections, writes leases down and closes the store. With `handed_over` the sockets stay another process's.
   enum class Sockets : std::uint8_t { closed, handed_over };
