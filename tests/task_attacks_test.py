@@ -148,6 +148,37 @@ class Attacks(TaskScenario):
         self.other.ack(jid)
         eventually(lambda: self.other.push(queue="goes-on"))  # there is room again
 
+    def test_dead_jobs_make_no_more_queues_than_there_may_be(self):
+        for turn in range(3):
+            refused = self.other.ask("PUSHB", [{"jid": f"dead-{turn}-{n:04}", "jobtype": "T", "args": [], "queue": f"of-{turn}-{n}", "at": "2099-01-01T00:00:00Z"} for n in range(15)])
+            self.assertEqual(refused, "{}")
+            self.other.ask("MUTATE", {"cmd": "kill", "target": "scheduled", "filter": {}})
+        with self.assertRaises(Refused) as left:
+            self.other.ask("MUTATE", {"cmd": "requeue", "target": "dead", "filter": {}})
+        self.assertIn("25 jobs were left where they are", str(left.exception))
+        info = self.other.info()["faktory"]
+        self.assertEqual((info["total_queues"], info["sets"]["dead"]), (20, 25))
+        answer = self.server.api("POST", "/api/v1/tasks/sweep", {"act": "requeue", "set": "dead"}).json()
+        self.assertEqual((answer["matched"], answer["left"]), (0, 25))
+        dead = self.server.api("GET", "/api/v1/tasks?set=dead").json()["jobs"][0]
+        answer = self.server.api("POST", f"/api/v1/tasks/jobs/{dead['jid']}/retry", {})
+        self.assertIn("tasks.queues_limit", answer.json()["error"]["message"])
+        self.other.ask("QUEUE", "REMOVE *")
+        self.assertEqual(self.server.api("POST", f"/api/v1/tasks/jobs/{dead['jid']}/retry", {}).status, 200)
+        self.goes_on()
+
+    def test_a_queue_is_removed_after_a_restart_whatever_is_scheduled(self):
+        self._config = SETTINGS
+        for start in range(0, 21_000, 7000):
+            self.other.ask("PUSHB", [{"jid": f"late-{n:06}", "jobtype": "T", "args": [], "queue": "later", "at": "2099-01-01T00:00:00Z"} for n in range(start, start + 7000)])
+        self.goes_on()
+        self.server = self.kill_and_start(self.server)
+        self.other = self.client(self.server, wid="other-2")
+        self.assertEqual(set(self.other.info()["faktory"]["queues"]), {"later", "goes-on"})
+        self.other.ask("QUEUE", "REMOVE later goes-on")
+        self.assertEqual(set(self.other.info()["faktory"]["queues"]), {"later"})  # it is kept for what is scheduled
+        self.goes_on()
+
     def test_a_sweep_whose_list_came_out_empty_takes_nothing(self):
         for _ in range(3):
             self.other.push()

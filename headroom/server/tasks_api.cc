@@ -136,7 +136,8 @@ net::Task<Reply> sweep(Desk& desk, const Call& call) {
   if (!fits) co_return error_reply(fits.error());
   const auto matched = co_await desk.sweep(set, queue, wanted, *fits);
   if (!matched) co_return error_reply(matched.error());
-  co_return json_reply(fmt::format(R"({{"status":"ok","matched":{}}})", *matched));
+  co_return json_reply(
+      fmt::format(R"({{"status":"ok","matched":{},"left":{}}})", matched->matched, matched->left));
 }
 
 void write_times(json::Writer& out, std::string_view name, const metrics::HistogramValues& times) {

@@ -40,7 +40,8 @@ Result<> Board::make_room_for_queue(const std::string& name) {
   }
   if (queues_.size() < options_.queues_limit) return {};
   return fail(Errc::overloaded,
-              fmt::format("there are {} queues already (tasks.queues_limit)", queues_.size()));
+              fmt::format("there are {} queues already (tasks.queues_limit){}", queues_.size(),
+                          expected_known_ ? "" : "; whether one can go is being counted"));
 }
 
 Result<Board::Queue*> Board::queue_for_push(const std::string& name) {
@@ -248,26 +249,26 @@ void Board::apply(Change& change, const Now& now) {
   }
   switch (change.kind) {
     case Change::Kind::add:
-      expect(change.added->place.lane, name, 1);
+      expect(change.added->place, name, 1);
       forget_cancelled(change.added->job.jid);
       return settle_in(std::move(change.added), now.wall);
     case Change::Kind::add_spilled:
       expect(change.from, name, -1);
-      expect(change.added->place.lane, name, 1);
-      lane(change.from).uncount_spilled();
+      expect(change.added->place, name, 1);
+      lane(change.from.lane).uncount_spilled();
       return settle_in(std::move(change.added), now.wall);
     case Change::Kind::remove_spilled:
       expect(change.from, name, -1);
-      return lane(change.from).uncount_spilled();
+      return lane(change.from.lane).uncount_spilled();
     case Change::Kind::remove:
-      expect(change.entry->place.lane, name, -1);
+      expect(change.entry->place, name, -1);
       if (change.cancelled) note_cancelled(change.entry->job.jid, change.entry->wid);
       leave(change.entry);
       return forget(change.entry);
     case Change::Kind::move: {
       Entry* entry = change.entry;
-      expect(entry->place.lane, name, -1);
-      expect(change.to.lane, name, 1);
+      expect(entry->place, name, -1);
+      expect(change.to, name, 1);
       leave(entry);
       auto moved = std::move(entries_.at(entry->job.seq));
       forget(entry);

@@ -133,7 +133,8 @@ class Board {
   [[nodiscard]] Result<> fail_job(std::string_view jid, std::string_view wid,
                                   const Failure& failure, const Now& now);
   [[nodiscard]] Result<> set_paused(const std::vector<std::string>& queues, bool paused);
-  // One in which nothing waits, nothing runs and to which no scheduled or retrying job may come back; paused or not. Others stay.
+  // One in which nothing waits, nothing runs and to which no scheduled or retrying job may come back, as count_step() has found; paused or not.
+  // Others stay.
   [[nodiscard]] Result<> remove_queue(const std::string& name);
   [[nodiscard]] Result<> clear();
   // New, with a bid of its own. Errc::not_found: the batch around it; invalid: that one is over, or too deep.
@@ -165,6 +166,8 @@ class Board {
     Key last{};  // where the next step begins
     bool end = false;
     std::uint64_t matched = 0;
+    std::uint64_t left =
+        0;  // that fit but stay where they are: their queue is gone, and there is no room for it
     std::vector<StoredJob> jobs{};  // with Act::none, those that matched
   };
   using Filter = std::function<bool(const Job&)>;
@@ -175,6 +178,8 @@ class Board {
                                     Running running = Running::passed_over);
 
   // Of one job in memory, to be removed or requeued. Errc::conflict: it is not there any more, or has been leased and shall not be removed.
+  static constexpr std::string_view kNoQueue =
+      "their queues are gone, and tasks.queues_limit lets no more be made";
   static constexpr std::string_view kHasMoved = "the job has moved meanwhile; ask again";
   [[nodiscard]] bool holds(const Place& place) const { return entries_.contains(place.key.seq); }
   [[nodiscard]] Result<> act_on(std::string_view jid, const Place& place, Act act, const Now& now);
@@ -196,6 +201,8 @@ class Board {
   // Between transactions.
   // Reads what upkeep() must see. Before needs_upkeep().
   [[nodiscard]] Result<> prepare(const Now& now);
+  // Goes on counting, for some milliseconds, which queues scheduled and retrying jobs name; true once it knows.
+  [[nodiscard]] Result<bool> count_step();
   // Leases the first job of the first queue that has one. A worker that is quiet gets none.
   [[nodiscard]] Result<std::optional<Leased>> take(const std::vector<std::string>& queues,
                                                    std::string_view wid, const Now& now);
@@ -365,8 +372,11 @@ class Board {
   [[nodiscard]] bool unused(const Queue& queue) const;
   [[nodiscard]] Result<> drop_queue(const std::string& name);
   [[nodiscard]] Result<> recycle_queues();
-  void expect(LaneId lane, const std::string& queue, int change);
-  [[nodiscard]] Result<> count_expected();
+  void expect(const Place& place, const std::string& queue, int change);
+  // Whether somebody wants to know what is not counted yet.
+  [[nodiscard]] bool counting() const {
+    return !expected_known_ && queues_.size() >= options_.queues_limit;
+  }
   // Whose turn it is.
   struct Choice {
     Entry* entry = nullptr;
@@ -400,6 +410,7 @@ class Board {
   // By queue: its scheduled and retrying jobs, for which it is kept.
   std::unordered_map<std::string, std::uint64_t> expected_;
   bool expected_known_ = false;
+  Place counted_to_ = kBeforeAll;  // until it is known: of the jobs up to there
   std::unordered_map<std::string, std::unique_ptr<Worker>> workers_;
   std::uint64_t former_ = 0;  // workers whose name another process took
   std::unordered_map<std::string, Lock> locks_;

@@ -69,8 +69,9 @@ class FailingStore final : public Store {
   }
   [[nodiscard]] Result<> clear() override { return fails ? broken() : behind_.clear(); }
   [[nodiscard]] Result<std::vector<LaneCount>> counts() override { return behind_.counts(); }
-  [[nodiscard]] Result<std::vector<QueueCount>> counts_by_queue(LaneId lane) override {
-    return behind_.counts_by_queue(lane);
+  [[nodiscard]] Result<QueueCounts> counts_by_queue(LaneId lane, const Key& after,
+                                                    std::size_t rows) override {
+    return behind_.counts_by_queue(lane, after, rows);
   }
   [[nodiscard]] Result<std::uint64_t> last_seq() override { return behind_.last_seq(); }
   [[nodiscard]] Result<std::vector<StoredQueue>> queues() override { return behind_.queues(); }

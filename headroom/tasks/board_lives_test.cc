@@ -202,5 +202,70 @@ TEST_F(BoardLivesTest, WhatNoQueueIsKeptForIsCountedAsJobsComeAndGo) {
   EXPECT_FALSE(refused());
 }
 
+TEST_F(BoardLivesTest, AfterARestartManyScheduledJobsAreCountedStepByStepWhileTheyComeAndGo) {
+  constexpr std::string_view kLater = R"("queue":"mine","at":"2026-11-21T12:01:00Z")";
+  options_.queues_limit = 2;
+  ASSERT_TRUE(write([&](Board& b) -> Result<> {
+                for (int i = 0; i < 21'000; ++i) {
+                  auto job = read_job(text(fmt::format("{:05}", i), kLater), now_.wall);
+                  if (auto pushed = b.push(*job, now_); !pushed) return pushed;
+                }
+                return {};
+              }).has_value());
+  ASSERT_TRUE(push("full", R"("queue":"other")").has_value());
+  crash();
+  const auto refused = [&] { return push("more", R"("queue":"more")"); };
+  EXPECT_NE(refused().error().message.find("being counted"), std::string::npos);
+  EXPECT_FALSE(*board().count_step());
+  const auto remove = [&](std::uint64_t after, std::size_t limit, std::string_view but = "") {
+    Board::Swept swept;
+    const auto fits = [&](const Job& job) { return job.jid != but; };
+    EXPECT_TRUE(write([&](Board& b) -> Result<> {
+                  const Key key{*parse_time("2026-11-21T12:01:00Z"), after};
+                  swept = *b.sweep(kScheduled, key, limit, Board::Act::remove, fits, now_);
+                  return {};
+                }).has_value());
+    return swept;
+  };
+  EXPECT_GT(remove(0, 50).matched, 0U);       // counted already
+  EXPECT_GT(remove(15'000, 50).matched, 0U);  // not yet
+  ASSERT_TRUE(push("last", kLater).has_value());
+  int steps = 0;
+  while (!*board().count_step()) ASSERT_LT(++steps, 100);
+  EXPECT_GT(steps, 5);
+  for (Board::Swept swept; !swept.end;) swept = remove(swept.last.seq, 5000, "the-job-last");
+  EXPECT_EQ(status().scheduled, 1U);
+  EXPECT_FALSE(refused().has_value());
+  EXPECT_EQ(remove(0, 10).matched, 1U);
+  EXPECT_TRUE(refused().has_value());
+}
+
+TEST_F(BoardLivesTest, ADeadJobWhoseQueueHasGoneIsRequeuedOnceThereIsRoomForItsQueue) {
+  options_.queues_limit = 2;
+  ASSERT_TRUE(push("dead", R"("queue":"mine","retry":-1)").has_value());
+  EXPECT_EQ(take("", {"mine"}), "dead");
+  ASSERT_TRUE(fail_it("dead").has_value());
+  for (const char* jid : {"aaaa", "bbbb"})
+    ASSERT_TRUE(push(jid, fmt::format(R"("queue":"{}")", jid)).has_value());
+  const auto requeue = [&] {
+    Board::Swept swept;
+    EXPECT_TRUE(write([&](Board& b) -> Result<> {
+                  swept = *b.sweep(kDead, {0, 0}, 10, Board::Act::requeue, {}, now_);
+                  return {};
+                }).has_value());
+    return std::pair(swept.matched, swept.left);
+  };
+  EXPECT_EQ(requeue(), std::pair(0UL, 1UL));
+  const Place place{kDead, {now_.wall, 1}};
+  const auto alone =
+      write([&](Board& b) { return b.act_on("the-job-dead", place, Board::Act::requeue, now_); });
+  EXPECT_EQ(alone.error().code, Errc::overloaded);
+  EXPECT_EQ(status().dead, 1U);
+  EXPECT_EQ(take("", {"aaaa"}), "aaaa");
+  ASSERT_TRUE(ack("aaaa").has_value());
+  EXPECT_EQ(requeue(), std::pair(1UL, 0UL));
+  EXPECT_EQ(take("", {"mine"}), "dead");
+}
+
 }  // namespace
 }  // namespace headroom::tasks

@@ -89,7 +89,7 @@ struct Board::Change {
   EntryPointer added{};               // add, add_spilled
   Job* lender = nullptr;              // add: whose job it was
   Place to{};                         // move
-  LaneId from = 0;                    // remove_spilled
+  Place from{};                       // remove_spilled, add_spilled
   std::optional<std::string> body{};  // a new one
   Counts counts = Counts::nothing;
   std::optional<bool>

@@ -5,6 +5,11 @@
 #include "headroom/tasks/board_parts.h"
 
 namespace headroom::tasks {
+namespace {
+
+constexpr std::size_t kCountStep = 2000;  // jobs, some 3 ms when they lie in memory
+
+}  // namespace
 
 Result<Place> Board::ready_place(const Job& job) {
   auto queue = queue_for_push(job.queue);
@@ -85,8 +90,9 @@ Result<> Board::drop_queue(const std::string& name) {
   return {};
 }
 
-void Board::expect(LaneId lane, const std::string& queue, int change) {
-  if (lane != kScheduled && lane != kRetries) return;
+void Board::expect(const Place& place, const std::string& queue, int change) {
+  if (place.lane != kScheduled && place.lane != kRetries) return;
+  if (!expected_known_ && place > counted_to_) return;  // it will be
   if (change > 0) {
     ++expected_[queue];
   } else if (const auto found = expected_.find(queue);
@@ -95,16 +101,18 @@ void Board::expect(LaneId lane, const std::string& queue, int change) {
   }
 }
 
-// Between transactions. Reads each of these jobs: of many it is put off until a queue is to be given up for want of room.
-Result<> Board::count_expected() {
-  expected_.clear();
-  for (const LaneId id : {kScheduled, kRetries}) {
-    auto counts = store_.counts_by_queue(id);
-    if (!counts) return pass(counts);
-    for (const auto& [queue, jobs] : *counts) expected_[queue] += jobs;
-  }
-  expected_known_ = true;
-  return {};
+// Between transactions. Each of these jobs is read.
+Result<bool> Board::count_step() {
+  if (expected_known_) return true;
+  const LaneId id = std::max(counted_to_.lane, kScheduled);
+  const Key after = counted_to_.lane == id ? counted_to_.key : kBeforeAll.key;
+  auto counts = store_.counts_by_queue(id, after, kCountStep);
+  if (!counts) return pass(counts);
+  for (const auto& [queue, jobs] : counts->jobs) expected_[queue] += jobs;
+  counted_to_ = {id, counts->last};
+  if (counts->end) counted_to_ = {id + 1, kBeforeAll.key};
+  expected_known_ = counted_to_.lane > kRetries;
+  return expected_known_;
 }
 
 Result<> Board::remove_queue(const std::string& name) {
@@ -114,9 +122,11 @@ Result<> Board::remove_queue(const std::string& name) {
 
 // All that are unused make room at once: else each new queue would look at all of them.
 Result<> Board::recycle_queues() {
-  for (const std::string& name : queue_names()) {
-    const Queue& queue = *queues_.at(name);
-    if (queue.paused || !unused(queue)) continue;
+  std::vector<std::string> idle;
+  for (const auto& [name, queue] : queues_) {
+    if (!queue->paused && unused(*queue)) idle.push_back(name);
+  }
+  for (const std::string& name : idle) {
     if (auto done = drop_queue(name); !done) return done;
   }
   return {};

@@ -50,7 +50,11 @@ Result<> Board::load(const Now& now) {
     lane(count.lane).begin_spilled(count.jobs);
   }
   if (lane(kScheduled).size() + lane(kRetries).size() <= kCountedAtOnce) {
-    if (auto counted = count_expected(); !counted) return counted;
+    for (bool known = false; !known;) {
+      auto counted = count_step();
+      if (!counted) return pass(counted);
+      known = *counted;
+    }
   }
   auto last = store_.last_seq();
   if (!last) return pass(last);

@@ -21,6 +21,14 @@ Result<Board::Swept> Board::sweep(LaneId from, const Key& after, std::size_t lim
     const bool leased = held != entries_.end() && held->second->leased;
     if (leased && running == Running::passed_over) continue;
     if (filter && !filter(stored.job)) continue;
+    if (act == Act::requeue) {
+      auto room = make_room_for_queue(stored.job.queue);
+      if (!room && store_error_) return pass(room);
+      if (!room) {
+        ++swept.left;
+        continue;
+      }
+    }
     ++swept.matched;
     if (act == Act::none) {
       swept.jobs.push_back(std::move(stored));
@@ -40,7 +48,9 @@ Result<> Board::act_on(std::string_view jid, const Place& place, Act act, const 
     return fail(Errc::conflict, std::string(kHasMoved));
   HR_ASSERT(act != Act::kill);  // that writes its text
   StoredJob stored{entry.job, entry.place};
-  if (act == Act::requeue) {  // its text may be written again
+  if (act == Act::requeue) {
+    if (auto room = make_room_for_queue(entry.job.queue); !room) return room;
+    // Its text may be written again.
     auto body = store_.body(place.key.seq);
     if (!body) return noted(pass(body));
     stored.job.body = std::move(*body);
@@ -94,9 +104,8 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
     if (auto ended = stage_end(stored.job, Ending::dropped, now); !ended) return ended;
     auto removed = std::make_unique<Entry>();
     removed->job = std::move(stored.job);
-    staged_.push_back({.kind = Change::Kind::remove_spilled,
-                       .added = std::move(removed),
-                       .from = stored.place.lane});
+    staged_.push_back(
+        {.kind = Change::Kind::remove_spilled, .added = std::move(removed), .from = stored.place});
     return {};
   }
   if (stored.place == *to) return {};
@@ -106,7 +115,7 @@ Result<> Board::sweep_one(StoredJob& stored, Act act, const Now& now) {
   added->place = *to;
   added->was_leased = has_returned(added->job.jid, stored.place);
   staged_.push_back(
-      {.kind = Change::Kind::add_spilled, .added = std::move(added), .from = stored.place.lane});
+      {.kind = Change::Kind::add_spilled, .added = std::move(added), .from = stored.place});
   return {};
 }
 

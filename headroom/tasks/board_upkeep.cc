@@ -42,8 +42,9 @@ Result<> Board::prepare(const Now& now) {
   for (const LaneId id : {kScheduled, kRetries, kDead}) {
     if (auto filled = refill(lane(id), 1); !filled) return filled;
   }
-  if (!expected_known_ && queues_.size() >= options_.queues_limit) return count_expected();
-  return {};
+  if (!counting()) return {};
+  auto counted = count_step();
+  return counted ? Result<>{} : pass(counted);
 }
 
 Board::News Board::take_news(const Now& now) {
@@ -76,6 +77,7 @@ bool Board::needs_upkeep(const Now& now) const {
 }
 
 TimePoint Board::next_due(const Now& now) const {
+  if (counting()) return now.steady;
   Duration wait = kLongest;
   for (const LaneId id : {kScheduled, kRetries}) {
     const Lane& lane = *lanes_.at(id);

@@ -81,7 +81,7 @@ Result<> Board::acknowledge_spilled(std::string_view jid, const Place& place, co
   if (auto done = noted(stage_end(ended->job, Ending::done, now, result)); !done) return done;
   staged_.push_back({.kind = Change::Kind::remove_spilled,
                      .added = std::move(ended),
-                     .from = place.lane,
+                     .from = place,
                      .counts = Change::Counts::done});
   return {};
 }

@@ -294,6 +294,7 @@ net::Task<> Session::flush() {
 
 // Step by step, so that others are served between.
 net::Task<Result<>> Session::sweep(LaneId lane, Board::Act act, Board::Filter filter) {
+  std::uint64_t left = 0;
   Key after{std::numeric_limits<std::int64_t>::min(), 0};
   for (bool end = false; !end;) {
     Result<Board::Swept> swept;
@@ -306,7 +307,11 @@ net::Task<Result<>> Session::sweep(LaneId lane, Board::Act act, Board::Filter fi
     if (!done) co_return done;
     after = swept->last;
     end = swept->end;
+    left += swept->left;
   }
+  if (left > 0)
+    co_return fail(Errc::overloaded,
+                   fmt::format("{} jobs were left where they are: {}", left, Board::kNoQueue));
   co_return Result<>{};
 }
 
@@ -362,6 +367,11 @@ net::Task<> Session::act_on_queues(std::string_view text) {
   for (const LaneId lane : lanes) {
     if (!done || wanted->act != Act::remove) break;
     done = co_await sweep(lane, Board::Act::remove, {});
+  }
+  for (Result<bool> known = false; done && wanted->act == Act::remove && known && !*known;) {
+    auto count = [&](Board& board, const Now&) { known = board.count_step(); };
+    done = co_await shared_.engine.read(worker_, std::move(count));
+    if (done && !known) done = pass(known);
   }
   if (done && wanted->act == Act::remove) {
     auto change = [&](Board& board, const Now&) -> Result<> {

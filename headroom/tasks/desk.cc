@@ -135,15 +135,18 @@ net::Task<Result<>> Desk::act_on(std::string_view jid, Board::Act act) {
 
 net::Task<Result<>> Desk::act_on_disk(std::string_view jid, const Place& place, Board::Act act) {
   std::uint64_t matched = 0;
+  std::uint64_t left = 0;
   auto change = [&](Board& board, const Now& now) -> Result<> {
     const Key before{place.key.rank, place.key.seq - 1};
     const auto named = [jid](const Job& job) { return job.jid == jid; };
     auto swept = board.sweep(place.lane, before, 1, act, named, now, Board::Running::taken);
     if (!swept) return pass(swept);
     matched = swept->matched;
+    left = swept->left;
     return {};
   };
   Result<> done = co_await engine_.write_alone(worker_, std::move(change));
+  if (done && left > 0) co_return fail(Errc::overloaded, std::string(Board::kNoQueue));
   if (done && matched == 0) done = fail(Errc::conflict, std::string(Board::kHasMoved));
   co_return done;
 }
@@ -232,27 +235,28 @@ net::Task<Result<StoredPage>> Desk::page_of(LaneId lane, Key& after, std::size_t
   co_return page;
 }
 
-net::Task<Result<std::uint64_t>> Desk::sweep(std::string_view set, std::string_view queue,
-                                             Board::Act act, const Board::Filter& filter) {
+net::Task<Result<Desk::Sums>> Desk::sweep(std::string_view set, std::string_view queue,
+                                          Board::Act act, const Board::Filter& filter) {
   auto lanes = co_await lanes_of(set, queue);
   if (!lanes) co_return pass(lanes);
-  std::uint64_t matched = 0;
+  Sums sums;
   for (const LaneId lane : *lanes) {
     if (lane == kDead && act == Board::Act::kill) continue;
     auto swept = co_await sweep_lane(lane, act, filter);
     if (!swept) co_return pass(swept);
-    matched += *swept;
+    sums.matched += swept->matched;
+    sums.left += swept->left;
   }
-  co_return matched;
+  co_return sums;
 }
 
-net::Task<Result<std::uint64_t>> Desk::sweep_lane(LaneId lane, Board::Act act,
-                                                  const Board::Filter& filter) {
-  std::uint64_t matched = 0;
+net::Task<Result<Desk::Sums>> Desk::sweep_lane(LaneId lane, Board::Act act,
+                                               const Board::Filter& filter) {
+  Sums sums;
   Key after = kBegin;
   for (bool end = false; !end;) {
     if (group_.stopped())
-      co_return fail(Errc::cancelled, fmt::format("ended after {} jobs", matched));
+      co_return fail(Errc::cancelled, fmt::format("ended after {} jobs", sums.matched));
     std::optional<Board::Swept> step;
     auto change = [&](Board& board, const Now& now) -> Result<> {
       auto swept = board.sweep(lane, after, kStep, act, filter, now);
@@ -262,11 +266,12 @@ net::Task<Result<std::uint64_t>> Desk::sweep_lane(LaneId lane, Board::Act act,
     };
     Result<> done = co_await engine_.write_alone(worker_, std::move(change));
     if (!done) co_return pass(done);
-    matched += step->matched;
+    sums.matched += step->matched;
+    sums.left += step->left;
     after = step->last;
     end = step->end;
   }
-  co_return matched;
+  co_return sums;
 }
 
 net::Task<Result<Batch>> Desk::batch(std::string_view bid) {

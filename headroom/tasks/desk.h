@@ -76,9 +76,12 @@ class Desk {
   // `set`: "scheduled", "retrying", "dead", "running", or "waiting" with its queue.
   [[nodiscard]] net::Task<Result<Listing>> list(std::string_view set, std::string_view queue,
                                                 const Key& after, std::size_t limit);
-  // How many were meant.
-  [[nodiscard]] net::Task<Result<std::uint64_t>> sweep(std::string_view set, std::string_view queue,
-                                                       Board::Act act, const Board::Filter& filter);
+  struct Sums {
+    std::uint64_t matched = 0;  // and so it was done
+    std::uint64_t left = 0;     // matched too, but their queue is gone, and there is no room for it
+  };
+  [[nodiscard]] net::Task<Result<Sums>> sweep(std::string_view set, std::string_view queue,
+                                              Board::Act act, const Board::Filter& filter);
 
   [[nodiscard]] net::Task<Result<>> add_batch(const Batch& batch);
   [[nodiscard]] net::Task<Result<>> commit_batch(std::string_view bid);
@@ -111,8 +114,8 @@ class Desk {
   [[nodiscard]] net::Task<Result<std::vector<LaneId>>> lanes_of(std::string_view set,
                                                                 std::string_view queue);
   [[nodiscard]] net::Task<Result<StoredPage>> page_of(LaneId lane, Key& after, std::size_t limit);
-  [[nodiscard]] net::Task<Result<std::uint64_t>> sweep_lane(LaneId lane, Board::Act act,
-                                                            const Board::Filter& filter);
+  [[nodiscard]] net::Task<Result<Sums>> sweep_lane(LaneId lane, Board::Act act,
+                                                   const Board::Filter& filter);
   [[nodiscard]] net::Task<Result<JobView>> trace_of(std::string_view jid);
   [[nodiscard]] net::Task<Result<>> act_on(std::string_view jid, Board::Act act);
   [[nodiscard]] net::Task<Result<>> act_on_disk(std::string_view jid, const Place& place,

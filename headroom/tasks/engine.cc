@@ -280,6 +280,7 @@ void Engine::round(std::span<Request* const> batch, std::vector<Look>& told) {
   bool upkeep = now.steady >= upkeep_from_;
   if (auto prepared = board_->prepare(now); !prepared) {
     note_trouble(prepared.error());
+    upkeep_from_ = now.steady + kAfterFailure;
     upkeep = false;
   }
   upkeep = upkeep && board_->needs_upkeep(now);

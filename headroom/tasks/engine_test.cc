@@ -177,7 +177,7 @@ TEST_F(EngineTest, TheDeskFindsCancelsAndRetries) {
     return ask([set](Desk& desk) { return desk.list(set, "default", Desk::kBegin, 10); })->jobs;
   };
   const auto sweep = [&](std::string_view set, Board::Act act) {
-    return *ask([=](Desk& desk) { return desk.sweep(set, "default", act, kAll); });
+    return ask([=](Desk& desk) { return desk.sweep(set, "default", act, kAll); })->matched;
   };
   const std::vector<std::string> texts{R"({"jobtype":"A","args":[]})",
                                        R"({"jid":"named-job","jobtype":"B","args":[],"retry":-1})",

@@ -23,11 +23,12 @@ net::Task<Result<std::string>> LogIns::run(net::Worker& worker, const IpAddress&
   net::TaskGroup own(worker);  // never stopped: the work uses this frame
   net::Event done(own);
   const bool accepted = line_up(line_of(address), [&] {
-    answer = work();
+    if (!ended_) answer = work();
     worker.post([&] { done.set(); });
   });
   if (!accepted) co_return fail(Errc::overloaded, "too many log in at once");
   (void)co_await done.wait();
+  if (!answer) co_return fail(Errc::cancelled, "the server ends");
   co_return std::move(*answer);
 }
 

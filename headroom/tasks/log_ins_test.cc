@@ -39,7 +39,7 @@ class LogInsTest : public ::testing::Test {
             return name;
           };
           const auto answer = co_await log_ins_.run(workers_[0], from, work);
-          if (!answer) EXPECT_EQ(answer.error().code, Errc::overloaded);
+          if (!answer) EXPECT_EQ(answer.error().code, ended_ ? Errc::cancelled : Errc::overloaded);
           (answer && *answer == name) ? ++done_ : ++refused_;
         };
         HR_ASSERT(group_->spawn(std::move(task)));
@@ -56,6 +56,7 @@ class LogInsTest : public ::testing::Test {
   std::unique_ptr<net::TaskGroup> group_;
   LogIns log_ins_;
   std::latch held_{1};
+  bool ended_ = false;  // nobody is refused then for want of room
   bool began_ = false;  // on the thread that looks at passwords
   std::mutex mutex_;
   std::vector<std::string> order_;
@@ -86,6 +87,15 @@ TEST_F(LogInsTest, ALineHasItsLimitAndOthersAreStillLetIn) {
   (void)release();
   EXPECT_GE(refused_, 99);  // one may have left the line to be looked at
   EXPECT_EQ(done_ + refused_, kTooMany + 1);
+}
+
+TEST_F(LogInsTest, AtTheEndWhoWaitsIsToldSoAndNotLookedAt) {
+  come("192.0.2.1", 1000);
+  ended_ = true;
+  log_ins_.end();
+  EXPECT_LE(release().size(), 1U);  // who was being looked at
+  EXPECT_EQ(done_ + refused_, 1000);
+  EXPECT_GE(refused_, 999);
 }
 
 }  // namespace

@@ -223,17 +223,22 @@ Result<std::vector<LaneCount>> SqliteStore::counts() {
   return counts;
 }
 
-Result<std::vector<Store::QueueCount>> SqliteStore::counts_by_queue(LaneId lane) {
-  std::vector<QueueCount> counts;
+Result<Store::QueueCounts> SqliteStore::counts_by_queue(LaneId lane, const Key& after,
+                                                        std::size_t rows) {
+  QueueCounts counts{.jobs = {}, .last = after};
+  std::size_t read = 0;
   auto done = each(
       *database_,
-      "SELECT j.queue, count(*) FROM places p CROSS JOIN jobs j ON j.seq = p.seq WHERE p.lane = ? "
-      "GROUP BY j.queue",
+      "SELECT p.rank, p.seq, j.queue FROM places p CROSS JOIN jobs j ON j.seq = p.seq "
+      "WHERE p.lane = ? AND (p.rank, p.seq) > (?, ?) ORDER BY p.rank, p.seq LIMIT ?",
       [&](const sqlite::Statement& row) {
-        counts.push_back({row.column<std::string>(0), row.column<std::uint64_t>(1)});
+        ++read;
+        counts.last = {row.column<std::int64_t>(0), row.column<std::uint64_t>(1)};
+        ++counts.jobs[row.column<std::string>(2)];
       },
-      lane);
+      lane, after.rank, number(after.seq), static_cast<std::int64_t>(rows));
   if (!done) return pass(done);
+  counts.end = read < rows;
   return counts;
 }
 

@@ -43,7 +43,8 @@ class SqliteStore final : public Store {
   [[nodiscard]] Result<> remove_note(std::string_view name) override;
   [[nodiscard]] Result<> clear() override;
   [[nodiscard]] Result<std::vector<LaneCount>> counts() override;
-  [[nodiscard]] Result<std::vector<QueueCount>> counts_by_queue(LaneId lane) override;
+  [[nodiscard]] Result<QueueCounts> counts_by_queue(LaneId lane, const Key& after,
+                                                    std::size_t rows) override;
   [[nodiscard]] Result<std::uint64_t> last_seq() override;
   [[nodiscard]] Result<std::vector<StoredQueue>> queues() override;
   [[nodiscard]] Result<std::vector<StoredShare>> shares() override;

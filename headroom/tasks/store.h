@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -111,12 +112,14 @@ class Store {
   [[nodiscard]] virtual Result<> clear() = 0;
 
   [[nodiscard]] virtual Result<std::vector<LaneCount>> counts() = 0;
-  // The jobs of a lane, by the queue they name.
-  struct QueueCount {
-    std::string queue;
-    std::uint64_t jobs = 0;
+  // The queues that the next `rows` jobs of a lane behind `after` name, and the last of these jobs.
+  struct QueueCounts {
+    std::unordered_map<std::string, std::uint64_t> jobs;
+    Key last;
+    bool end = true;  // none lies behind it
   };
-  [[nodiscard]] virtual Result<std::vector<QueueCount>> counts_by_queue(LaneId lane) = 0;
+  [[nodiscard]] virtual Result<QueueCounts> counts_by_queue(LaneId lane, const Key& after,
+                                                            std::size_t rows) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> last_seq() = 0;
   [[nodiscard]] virtual Result<std::vector<StoredQueue>> queues() = 0;
   [[nodiscard]] virtual Result<std::vector<StoredShare>> shares() = 0;

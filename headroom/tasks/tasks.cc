@@ -175,6 +175,7 @@ void Tasks::stop(Sockets sockets) {
   if (engine_) engine_->stop_waiting();
   if (push_) push_->stop();
   if (chores_) chores_->stop();
+  shared_->log_ins.end();
   for (auto& part : parts_) part->connections.stop_and_join();
   for (auto& part : parts_) {
     workers_[part->worker().index()].run_and_wait([&part] { part.reset(); });
