@@ -327,7 +327,8 @@ void CachedReads::sent(std::optional<std::string_view> text) {
   effect_ = std::max(effect_, known->plan.effect);
   const bool otherwise = began_otherwise();
   if (otherwise && fill_) fill_->failed = true;
-  const bool unknown = otherwise || names_unknown_ || (known->renames && !known->single);
+  const bool pinned = (s_.pins_ & pin::kSetting) != 0;  // by what may have set the search_path
+  const bool unknown = otherwise || pinned || names_unknown_ || (known->renames && !known->single);
   names_unknown_ = names_unknown_ || known->renames;
   if (unknown && known->plan.effect != Plan::Effect::none)
     effect_ = std::max(effect_, Plan::Effect::doubt);

@@ -5,6 +5,7 @@
 #include "headroom/auth/crypto.h"
 #include "headroom/base/hash.h"
 #include "headroom/base/text.h"
+#include "headroom/sql/lexer.h"
 #include "headroom/sql/metrics.h"
 
 namespace headroom::sql {
@@ -193,10 +194,12 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
                   .effects = effects_of(text)};
   static const Catalogue kNothing;
   const Reading its = reading_of(asker);
-  if (!its.alike) {
+  if (!its.alike || hides_names(text)) {
     known.plan = {
         .refusal = Refusal::settings,
-        .why_not = "its encoding or standard_conforming_strings leave open what the text says",
+        .why_not =
+            "its encoding, standard_conforming_strings or names in escapes leave open what "
+            "the text says",
         .effect = Plan::Effect::schema};
     known.fingerprint = fingerprint_of(text);
     return known;

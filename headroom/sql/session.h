@@ -203,6 +203,8 @@ class Session {
   void ensure_prepared(const StatementPointer& statement);
   void ensure_unnamed();
   void note(const Effects& effects);
+  void leave(const Effects& effects);
+  [[nodiscard]] bool reads_texts_alike() const;
   void name_statement(const std::string& name, const StatementPointer& statement);
   bool close_statement(std::string_view name);
   void undo_names(std::size_t from);
