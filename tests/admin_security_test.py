@@ -4,11 +4,14 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import subprocess
 import time
 import unittest
 
 from harness import Connection, Scenario, eventually, get, request
+from harness.edge import metric
+from harness.faktory import Faktory
 
 SECRET = "a secret of the app, of 32 bytes or more"
 
@@ -165,6 +168,37 @@ class AdminSecurity(Scenario):
         for body in ["", "{", "[]", '{"name": "a"}', '{"name": "a", "role": "king"}', '{"name": "a", "role": "viewer", "more": 1}']:
             answer = self.ask("POST", "/api/v1/tokens", admin, body, Content_Type="application/json")
             self.assertEqual((answer.status, answer.json()["error"]["code"]), (400, "invalid"), body)
+
+    def test_answers_that_nobody_reads_are_bounded_and_small_ones_still_come(self):
+        self.start()
+        viewer = self.server.token("viewer")
+        jobs = Faktory(self.server.doors["tasks"])
+        self.addCleanup(jobs.close)
+        for _ in range(20):
+            jobs.push(queue="big", args=["x" * 200_000])
+        path = "/api/v1/tasks?set=waiting&queue=big&limit=1000"
+        long = self.ask("GET", path, viewer)
+        self.assertEqual(long.status, 200)
+        fit = (64 << 20) // len(long.body)
+        waiting = []
+        try:
+            for _ in range(fit + 10):
+                each = socket.socket()
+                waiting.append(each)
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                each.settimeout(60)
+                each.connect(self.server.admin)
+                each.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {viewer}\r\n\r\n".encode())
+            heads = [each.recv(300) for each in waiting]
+            refused = [head for head in heads if head.startswith(b"HTTP/1.1 503")]
+            self.assertEqual(len(refused), 10)
+            self.assertTrue(all(b"Retry-After: 1\r\n" in head for head in refused))
+            self.assertEqual(metric(self.server, "headroom_server_refused_total", reason="answers"), 10)
+            self.assertEqual(self.ask("GET", "/readyz").status, 200)
+        finally:
+            for each in waiting:
+                each.close()
+        eventually(lambda: self.ask("GET", path, viewer).status == 200)
 
     def test_the_apps_own_jwts_are_honoured(self):
         path = self.settings(f'[admin.jwt]\nsecret = "{SECRET}"\nroles = {{ super_admin = "admin", staff = "viewer" }}\n')

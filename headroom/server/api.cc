@@ -18,8 +18,8 @@ using http::Method;
 using http::Name;
 using http::Reply;
 
-constexpr std::array<std::string_view, 6> kReasons{"source",     "not_found", "method",
-                                                   "credential", "role",      "rate"};
+constexpr std::array<std::string_view, 7> kReasons{"source", "not_found", "method", "credential",
+                                                   "role",   "rate",      "answers"};
 
 constexpr std::chrono::seconds kSessionLife = std::chrono::hours(12);
 
@@ -266,6 +266,12 @@ void Api::set_hosts(std::vector<std::string> hosts) {
 net::Task<> Api::serve(http::Exchange& exchange, Place place) {
   Reply reply = co_await answer(exchange, place);
   if (exchange.started()) co_return;  // a task that has answered by itself
+  std::uint64_t& answering = mine(exchange).answering;
+  if (reply.body.size() > kSmallAnswer && answering + reply.body.size() > kAnswersInFlight) {
+    refused(exchange, "answers");
+    reply = error_reply({Errc::overloaded, "too many long answers wait to be read"});
+  }
+  const Held held(answering, reply.body.size());
   if (!reply.fields.contains("Cache-Control: ")) reply.fields += "Cache-Control: no-store\r\n";
   reply.fields += "X-Content-Type-Options: nosniff\r\n";
   answered_[std::clamp(reply.status / 100, 1U, 5U)]->at(exchange.worker().index()).add();

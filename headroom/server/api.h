@@ -8,6 +8,7 @@
 //   at level debug); (4) errors are {"error": {"code", "message"}} and hold no secret; (5) a form of another site's page can send no body that is
 //   taken: bodies are JSON, but for methods that no form has.
 // Limits: bodies of kBodyLimit, or kBytesLimit where an endpoint takes any bytes, or what the endpoint says, of those kBytesInFlight at once on each worker;
+//   answers beyond kSmallAnswer that wait for who asked to read them: kAnswersInFlight on each worker;
 //   auth::LoginLimits bad credentials of an address on each worker are told what is wrong; a good one is never held up.
 #pragma once
 
@@ -106,6 +107,8 @@ class Api {
   static constexpr std::uint64_t kBodyLimit = 64U << 10U;
   static constexpr std::uint64_t kBytesLimit = 8U << 20U;
   static constexpr std::uint64_t kBytesInFlight = 64U << 20U;
+  static constexpr std::uint64_t kAnswersInFlight = 64U << 20U;
+  static constexpr std::uint64_t kSmallAnswer = 256U << 10U;
 
   Api(net::Workers& workers, net::Offload& reading, net::Offload& control,
       metrics::Registry& registry);
@@ -170,16 +173,19 @@ class Api {
     auth::LoginLimit logins;
     TimePoint looked{};           // when the file of tokens was looked at for an unknown one
     std::uint64_t in_flight = 0;  // bytes of bodies
+    std::uint64_t answering = 0;  // bytes of answers
   };
   struct Match;
-  // The bytes of one body, until it has been answered.
+  // The bytes of one body, until it has been answered; of one answer, until it has been sent.
   struct Held {
-    explicit Held(std::uint64_t& all) : in_flight(all) {}
+    explicit Held(std::uint64_t& all, std::uint64_t now = 0) : in_flight(all), bytes(now) {
+      all += now;
+    }
     Held(const Held&) = delete;
     Held& operator=(const Held&) = delete;
     ~Held() { in_flight -= bytes; }
     std::uint64_t& in_flight;
-    std::uint64_t bytes = 0;
+    std::uint64_t bytes;
   };
 
   [[nodiscard]] net::Task<> serve(http::Exchange& exchange, Place place);

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <limits>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "headroom/base/clock.h"
@@ -16,7 +17,7 @@
 namespace headroom::server {
 namespace {
 
-constexpr std::array<std::string_view, 2> kSchema{
+constexpr std::array<std::string_view, 3> kSchema{
     R"(
 CREATE TABLE entries(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, who TEXT NOT NULL, role TEXT NOT NULL, source TEXT NOT NULL,
   method TEXT NOT NULL, path TEXT NOT NULL, status INTEGER NOT NULL);
@@ -30,6 +31,10 @@ CREATE INDEX sign_ins ON entries(id) WHERE status < 400 AND path = '/api/v1/sess
 DROP INDEX refused;
 CREATE INDEX refused ON entries(id) WHERE status >= 400 AND path <> '/api/v1/session';
 CREATE INDEX failed_sign_ins ON entries(id) WHERE status >= 400 AND path = '/api/v1/session';
+)",
+    R"(
+ALTER TABLE entries ADD COLUMN times INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX refused_of ON entries(who, at) WHERE status >= 400 AND path <> '/api/v1/session';
 )"};
 
 // A kind of entries, kept by itself: as the indexes have them, so that the oldest is found at once.
@@ -63,9 +68,44 @@ Result<> trim(sqlite::Database& database) {
 
 Result<> insert(sqlite::Database& database, const AuditEntry& entry) {
   return database.run(
-      "INSERT INTO entries(at, who, role, source, method, path, status) VALUES (?,?,?,?,?,?,?)",
+      "INSERT INTO entries(at, who, role, source, method, path, status, times) VALUES "
+      "(?,?,?,?,?,?,?,?)",
       entry.at, entry.who, entry.role, entry.from, entry.method, entry.path,
-      static_cast<std::int64_t>(entry.status));
+      static_cast<std::int64_t>(entry.status), entry.times);
+}
+
+bool is_refusal(const AuditEntry& entry) {
+  return entry.status >= 400 && entry.path != "/api/v1/session";
+}
+
+bool same(const AuditEntry& a, const AuditEntry& b) {
+  const auto key = [](const AuditEntry& of) {
+    return std::tie(of.status, of.method, of.path, of.who, of.from);
+  };
+  return key(a) == key(b);
+}
+
+// True when the same was refused to them lately, and is a count on that.
+Result<bool> count_again(sqlite::Database& database, const AuditEntry& entry) {
+  auto done = database.run(
+      "UPDATE entries SET times = times + ? WHERE id = (SELECT id FROM entries WHERE "
+      "status >= 400 AND path <> '/api/v1/session' AND who = ? AND at > ? AND method = ? AND "
+      "path = ? AND status = ? AND source = ? LIMIT 1)",
+      entry.times, entry.who, entry.at - Audit::kRepeated, entry.method, entry.path,
+      static_cast<std::int64_t>(entry.status), entry.from);
+  if (!done) return pass(done);
+  return database.changes() > 0;
+}
+
+Result<bool> has_enough(sqlite::Database& database, const AuditEntry& entry) {
+  auto rows = database.prepare(
+      "SELECT count(*) FROM entries WHERE status >= 400 AND path <> '/api/v1/session' AND who = ? "
+      "AND at > ?");
+  if (!rows) return pass(rows);
+  rows->bind(entry.who, entry.at - Audit::kRepeated);
+  auto row = rows->step();
+  if (!row) return pass(row);
+  return rows->column<std::int64_t>(0) >= Audit::kRefusedOfOne;
 }
 
 }  // namespace
@@ -99,6 +139,10 @@ Audit::Write Audit::note_later(AuditEntry entry) {
     *text = bounded(std::move(*text));
   const std::size_t kind = kind_of(entry);
   const std::scoped_lock lock(waiting_mutex_);
+  if (!waiting_.empty() && is_refusal(entry) && same(waiting_.back(), entry)) {
+    waiting_.back().times += entry.times;
+    return std::exchange(write_asked_, true) ? Write::is_asked_for : Write::ask_for_it;
+  }
   if (waiting_of_[kind] >= kWaiting) drop_oldest(kind);
   waiting_.push_back(std::move(entry));
   ++waiting_of_[kind];
@@ -148,12 +192,28 @@ void Audit::put_back(std::deque<AuditEntry> entries, std::uint64_t lost) {
   }
 }
 
+Result<> Audit::store(const AuditEntry& entry) {
+  if (!is_refusal(entry)) return insert(*database_, entry);
+  auto counted = count_again(*database_, entry);
+  if (!counted) return pass(counted);
+  if (*counted) return {};
+  auto enough = has_enough(*database_, entry);
+  if (!enough) return pass(enough);
+  if (!*enough) return insert(*database_, entry);
+  AuditEntry further = entry;
+  further.method = "";
+  further.path = "further refusals";
+  counted = count_again(*database_, further);
+  if (!counted) return pass(counted);
+  return *counted ? Result<>{} : insert(*database_, further);
+}
+
 Result<> Audit::write(const std::deque<AuditEntry>& entries, std::uint64_t lost) {
   if (auto opened = open(); !opened) return opened;
   auto transaction = sqlite::Transaction::begin(*database_);
   if (!transaction) return pass(transaction);
   for (const AuditEntry& each : entries) {
-    if (auto stored = insert(*database_, each); !stored) return stored;
+    if (auto stored = store(each); !stored) return stored;
   }
   if (lost > 0) {
     const AuditEntry said{
@@ -172,8 +232,8 @@ Result<std::vector<AuditEntry>> Audit::newest(std::size_t most, std::int64_t bef
   const std::scoped_lock lock(file_mutex_);
   if (auto opened = open(); !opened) return fail(Errc::unavailable, opened.error().message);
   auto rows = database_->prepare(
-      "SELECT id, at, who, role, source, method, path, status FROM entries WHERE id < ? ORDER BY "
-      "id DESC LIMIT ?");
+      "SELECT id, at, who, role, source, method, path, status, times FROM entries WHERE id < ? "
+      "ORDER BY id DESC LIMIT ?");
   if (!rows) return pass(rows);
   rows->bind(before > 0 ? before : std::numeric_limits<std::int64_t>::max(),
              static_cast<std::int64_t>(most));
@@ -189,7 +249,8 @@ Result<std::vector<AuditEntry>> Audit::newest(std::size_t most, std::int64_t bef
                    .from = rows->column<std::string>(4),
                    .method = rows->column<std::string>(5),
                    .path = rows->column<std::string>(6),
-                   .status = static_cast<unsigned>(rows->column<std::int64_t>(7))});
+                   .status = static_cast<unsigned>(rows->column<std::int64_t>(7)),
+                   .times = rows->column<std::int64_t>(8)});
   }
 }
 

@@ -6,7 +6,8 @@
 //   one and each second; all that waits is written in one transaction; (2) no body, query, token or password is ever part of an entry; (3) neither
 //   what was refused or failed nor who signs in and out, however often, pushes out what was done, nor who fails to sign in what others were refused; (4) what is lost is counted and said, in the log and here.
 // Limits: of each kind, what was done (kDone), sign-ins and sign-outs, sign-ins that failed (kSignIns each) and what else was not done (kRefused), the
-//   oldest go first; kWaiting of
+//   oldest go first; the same refusal again within kRepeated is a count on its entry, and of one who is refused more than kRefusedOfOne kinds of things
+//   in that time the rest are a count of their own, so that nobody hides what they tried behind what they try next; kWaiting of
 //   each kind wait; texts of kLongest bytes.
 #pragma once
 
@@ -33,7 +34,8 @@ struct AuditEntry {
   std::string from{};  // an address; "" from this machine's own command line or signals
   std::string method{};
   std::string path{};
-  unsigned status = 0;  // as HTTP has them; 400 and above: refused or failed
+  unsigned status = 0;     // as HTTP has them; 400 and above: refused or failed
+  std::int64_t times = 1;  // so often within kRepeated of `at`: of refusals
 };
 
 class Audit final : public net::Health {
@@ -41,6 +43,8 @@ class Audit final : public net::Health {
   static constexpr std::int64_t kDone = 10'000;
   static constexpr std::int64_t kSignIns = 1'000;
   static constexpr std::int64_t kRefused = 1'000;
+  static constexpr std::int64_t kRefusedOfOne = 100;
+  static constexpr std::int64_t kRepeated = 3'600;  // seconds
   static constexpr std::size_t kWaiting = 1'000;
   static constexpr std::size_t kLongest = 300;
 
@@ -63,6 +67,7 @@ class Audit final : public net::Health {
   static constexpr std::size_t kKinds = 4;
   [[nodiscard]] static std::size_t kind_of(const AuditEntry& entry);
   [[nodiscard]] Result<> open();
+  [[nodiscard]] Result<> store(const AuditEntry& entry);
   [[nodiscard]] Result<> write(const std::deque<AuditEntry>& entries, std::uint64_t lost);
   void put_back(std::deque<AuditEntry> entries, std::uint64_t lost);
   void drop_oldest(std::size_t kind);

@@ -30,7 +30,8 @@ http::Reply show(Audit& audit, const Call& call) {
   for (const AuditEntry& each : *entries) {
     out.begin_object().field("id", each.id).field("at", each.at).field("who", each.who);
     out.field("role", each.role).field("from", each.from).field("method", each.method);
-    out.field("path", each.path).field("status", each.status).end_object();
+    out.field("path", each.path).field("status", each.status).field("times", each.times);
+    out.end_object();
   }
   out.end_array().key("next");
   entries->size() < *limit ? out.null() : out.value(entries->back().id);

@@ -46,10 +46,46 @@ TEST_F(AuditFile, WhatWasRefusedIsBoundedByItselfAndPushesNothingOut) {
   Audit audit(audit_path(directory));
   audit.note(entry("/done"));
   // As one would be that waited for the disk: many at once.
-  for (std::int64_t i = 0; i < Audit::kRefused + 50; ++i) audit.note(entry("/refused", 403));
+  for (std::int64_t i = 0; i < Audit::kRefused + 50; ++i) {
+    AuditEntry refused = entry("/refused", 403);
+    refused.who = std::to_string(i);
+    audit.note(std::move(refused));
+  }
   const auto all = *audit.newest(100'000);
   EXPECT_EQ(all.size(), static_cast<std::size_t>(Audit::kRefused + 1));
   EXPECT_EQ(all.back().path, "/done");
+}
+
+TEST_F(AuditFile, TheSameRefusalAgainIsACountOnItsEntry) {
+  Audit audit(audit_path(directory));
+  for (int i = 0; i < 3; ++i) audit.note(entry("/a", 403));
+  for (int i = 0; i < 4; ++i) (void)audit.note_later(entry("/a", 403));
+  audit.note(entry("/a", 409));
+  AuditEntry later = entry("/a", 403);
+  later.at = audit.newest(1)->front().at + Audit::kRepeated + 10;
+  audit.note(later);
+  const auto all = *audit.newest(10);
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[0].times, 1);
+  EXPECT_EQ(all[1].status, 409U);
+  EXPECT_EQ(all[2].times, 7);
+}
+
+TEST_F(AuditFile, WhoIsRefusedForeverHidesNeitherWhatTheyTriedNorWhatOthersDid) {
+  Audit audit(audit_path(directory));
+  AuditEntry others = entry("/others", 403);
+  others.who = "bob";
+  audit.note(others);
+  audit.note(entry("/api/v1/tokens/admin", 403));
+  for (int i = 0; i < 3000; ++i) audit.note(entry("/dull/" + std::to_string(i), 403));
+  const auto all = *audit.newest(100'000);
+  ASSERT_EQ(all.size(), static_cast<std::size_t>(Audit::kRefusedOfOne) + 2);
+  EXPECT_EQ(all.back().path, "/others");
+  EXPECT_EQ(all[all.size() - 2].path, "/api/v1/tokens/admin");
+  EXPECT_EQ(all.front().path, "further refusals");
+  std::int64_t times = 0;
+  for (const AuditEntry& each : all) times += each.times;
+  EXPECT_EQ(times, 3002);
 }
 
 TEST_F(AuditFile, WhoSignsInAndOutForeverPushesOutNothingElse) {
@@ -97,7 +133,7 @@ TEST_F(AuditFile, WhatIsLostIsCountedAndSaidInTheLogItselfAndRefusalsDisplaceNoC
   Audit audit(audit_path(directory));
   (void)audit.note_later(entry("/done"));
   for (std::size_t i = 0; i < Audit::kWaiting + 7; ++i)
-    (void)audit.note_later(entry("/refused", 401));
+    (void)audit.note_later(entry("/refused/" + std::to_string(i), 401));
   EXPECT_EQ(audit.lost(), 7U);
   audit.write_waiting();
   const auto all = *audit.newest(100'000);

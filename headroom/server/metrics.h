@@ -12,11 +12,10 @@ inline constexpr metrics::Family kRequests{"headroom_server_requests_total",
                                            metrics::Kind::counter,
                                            "Admin requests answered, by the class of their status.",
                                            {"status"}};
-inline constexpr metrics::Family kRefused{
-    "headroom_server_refused_total",
-    metrics::Kind::counter,
-    "Admin requests refused before they were handled, by reason.",
-    {"reason"}};
+inline constexpr metrics::Family kRefused{"headroom_server_refused_total",
+                                          metrics::Kind::counter,
+                                          "Admin requests refused, by reason.",
+                                          {"reason"}};
 
 inline constexpr metrics::Family kAuditLost{
     "headroom_server_audit_lost_total",

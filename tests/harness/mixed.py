@@ -7,9 +7,11 @@
 """
 
 import asyncio
+import collections
 import itertools
 import json
 import threading
+import time
 
 from .client import Connection
 from .faktory import Faktory
@@ -24,6 +26,7 @@ memory_limit = "32MiB"
 name = "everybody"
 rate = "100000/s"
 """
+BACK_BY = 60  # seconds after a first failure a job is handed out again at the latest
 
 
 def app_answer(handler):
@@ -41,6 +44,7 @@ class Mixed:
         self.pause = pause
         self.done = {"pages": 0, "jobs": 0, "published": 0, "heard": 0, **({"queries": 0} if dsn else {})}
         self.failures = []
+        self._failed = collections.deque()  # when
         self._stop = threading.Event()
         parts = [self.pages, self.jobs, self.publishing, self.listening, *([self.queries] if dsn else [])]
         self._threads = [threading.Thread(target=self._run, args=(part,), daemon=True) for part in parts]
@@ -89,11 +93,20 @@ class Mixed:
                     raise AssertionError("a job was pushed and none is handed out")
                 if i % 50 == 0:
                     client.fail(job["jid"])
+                    self._failed.append(time.monotonic())
                 else:
                     client.ack(job["jid"])
                 self.done["jobs"] += 1
+                self._take_a_second_trial(client)
                 if i % 1000 == 999:
                     return  # a new worker, as its deployment would be
+
+    def _take_a_second_trial(self, client):
+        """What failed is in the queue again by now: one more is taken, or the queue would grow for ever."""
+        if self._failed and time.monotonic() - self._failed[0] > BACK_BY:
+            self._failed.popleft()
+            if job := client.fetch("mixed"):
+                client.ack(job["jid"])
 
     def publishing(self):
         for i in self._rounds():

@@ -5,7 +5,7 @@ import { when } from '../format'
 import { usePoll } from '../live'
 import { Badge, Card, needs, Problem, Table } from '../parts'
 
-interface Entry { id: number; at: number; who: string; role: string; method: string; path: string; from: string; status: number }
+interface Entry { id: number; at: number; who: string; role: string; method: string; path: string; from: string; status: number; times: number }
 interface Log { entries: Entry[]; next: number | null }
 
 const page = 100
@@ -24,7 +24,7 @@ export function Audit(props: PageProps) {
       <Problem text={error} />
       <Table label="Audit log" rows={value?.entries ?? []} id={(row) => String(row.id)} none="Nobody has changed anything yet." columns={[
         { head: 'When', cell: (row) => <span class="nowrap">{when(row.at)}</span> }, { head: 'Who', cell: (row) => row.who || 'nobody' }, { head: 'Role', cell: (row) => row.role }, { head: 'Did', words: true, cell: (row) => <code class="query">{row.method} {row.path}</code> },
-        { head: 'From', cell: (row) => row.from }, { head: 'Result', cell: (row) => <Badge state={row.status < 400 ? 'ok' : 'failed'}>{row.status < 400 ? 'done' : row.status === 403 || row.status === 401 ? 'refused' : 'failed'} ({row.status})</Badge> }]} />
+        { head: 'From', cell: (row) => row.from }, { head: 'Result', cell: (row) => <><Badge state={row.status < 400 ? 'ok' : 'failed'}>{row.status < 400 ? 'done' : row.status === 403 || row.status === 401 ? 'refused' : 'failed'} ({row.status})</Badge>{row.times > 1 && ` ${row.times} times`}</> }]} />
     </Card>
   )
 }
