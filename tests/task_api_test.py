@@ -135,6 +135,8 @@ class TaskApi(TaskScenario):
         self.assertLess(shown["last"], shown["next"])
         self.api("DELETE", "/schedules/tick")
         self.assertNotIn("tick", self.schedules())
+        for name in ("x%0aerror", "%ff", "%1b[2J", "%00"):
+            self.assertIn("control characters", self.api("PUT", f"/schedules/{name}", {"cron": "* * * * *", "job": {"jobtype": "T", "args": []}}, status=400)["error"]["message"])
         self.api("PUT", "/schedules/bad", {"cron": "61 * * * *", "job": {"jobtype": "T", "args": []}}, status=400)
 
     def schedules(self):

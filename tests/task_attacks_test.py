@@ -4,6 +4,7 @@ import datetime
 import pathlib
 import re
 import signal
+import socket
 import threading
 import time
 import unittest
@@ -13,6 +14,11 @@ from harness.faktory import Refused
 from harness.tasks import TaskScenario
 
 SETTINGS = '[tasks]\nfetch_wait = "2s"\nworker_grace = "50ms"\nworker_timeout = "1s"\nqueues_limit = 20\n'
+
+
+def resident(server):
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) * 1024
 
 
 class Attacks(TaskScenario):
@@ -27,8 +33,7 @@ class Attacks(TaskScenario):
         self.other.ack(jid)
 
     def memory(self):
-        status = pathlib.Path(f"/proc/{self.server.process.pid}/status").read_text()
-        return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) * 1024
+        return resident(self.server)
 
     def test_a_pattern_cannot_stop_the_server(self):
         client = self.client(self.server)
@@ -240,6 +245,49 @@ class Attacks(TaskScenario):
         self.assertEqual(set(states.values()), {"working"})
         own = next(iter(states))
         self.assertEqual(self.server.api("POST", f"/api/v1/tasks/workers/{own}/quiet", {}).status, 409)
+
+
+class Lookers(TaskScenario):
+    def test_many_who_look_at_once_cost_little(self):
+        server = self.tasks('[tasks]\nfetch_wait = "50ms"\n')
+        client = self.client(server)
+        for n in range(300):
+            jid = client.push(queue=f"of-{n}")
+            client.fetch(f"of-{n}")
+            client.ack(jid)
+        stats = server.api("GET", "/api/v1/tasks/stats").json()
+        self.assertEqual({(queue["wait_time"]["count"], queue["run_time"]["count"]) for queue in stats["queues"]}, {(1, 1)})
+        before = resident(server)
+        asked = f"GET /api/v1/tasks/stats HTTP/1.1\r\nHost: 127.0.0.1:{server.admin[1]}\r\nAuthorization: Bearer {server.token('viewer')}\r\nConnection: close\r\n\r\n".encode()
+        lookers = [socket.create_connection(server.admin) for _ in range(60)]
+        for looker in lookers:
+            self.addCleanup(looker.close)
+            looker.sendall(asked)
+        for looker in lookers:
+            with looker, looker.makefile("rb") as answer:
+                self.assertIn(b"200", answer.readline())
+                self.assertGreater(len(answer.read()), 30_000)
+        self.assertLess(resident(server) - before, 64 << 20)  # their histograms are 500 MB
+        self.assertEqual(client.info()["faktory"]["total_processed"], 300)
+
+    def test_schedules_come_in_pages(self):
+        server = self.tasks()
+        for n in range(30):
+            made = server.api("PUT", f"/api/v1/tasks/schedules/of-{n:03}", {"cron": "0 0 1 1 *", "job": {"jobtype": "T", "args": ["x" * 60_000]}})
+            self.assertEqual(made.status, 200, made.text())
+        names, after, pages = [], "", 0
+        while after is not None:
+            page = server.api("GET", f"/api/v1/tasks/schedules?after={after}").json()
+            names += [each["name"] for each in page["schedules"]]
+            after, pages = page["next"], pages + 1
+        self.assertEqual([name for name in names if name.startswith("of-")], [f"of-{n:03}" for n in range(30)])
+        self.assertEqual(pages, 2)
+
+    def test_a_sweep_may_name_ten_thousand_jobs(self):
+        server = self.tasks()
+        jids = [f"a-jid-of-twenty-four-{n:05}" for n in range(10_000)]
+        answer = server.api("POST", "/api/v1/tasks/sweep", {"act": "remove", "set": "dead", "jids": jids})
+        self.assertEqual((answer.status, answer.json()["matched"]), (200, 0), answer.text())
 
 
 class Results(TaskScenario):

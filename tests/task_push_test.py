@@ -324,7 +324,7 @@ class Push(TaskScenario):
         self.assertIn("over and over", self.job(jid).json()["job"]["failure"]["message"])
 
     def test_wrong_settings_are_refused_without_showing_the_secret(self):
-        for wrong, word in (('url = "ftp://x/"', "http"), ('url = "https://user:pw@x/"', "user data"), ('url = "https://x/"\nallow = ["300.1.1.1"]', "allow"), ("", "'url' is required")):
+        for wrong, word in (('url = "ftp://x/"', "http"), ('url = "https://user:pw@x/"', "user data"), ('url = "https://x/"\nallow = ["300.1.1.1"]', "allow"), ("", "'url' is required"), ('url = "https://x/"\n[[tasks.push]]\nqueue = "q"\nurl = "https://y/"', "has a url already")):
             done = run("check", self.settings(f'[edge]\nenabled = false\n[[tasks.push]]\nqueue = "q"\nsecret = "{SECRET}"\n{wrong}\n'))
             self.assertEqual(done.returncode, 2, wrong)
             self.assertIn(word, done.stderr)

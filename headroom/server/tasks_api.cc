@@ -105,8 +105,10 @@ net::Task<Reply> list(Desk& desk, const Call& call) {
   co_return json_reply(std::move(body));
 }
 
+constexpr std::uint64_t kSweepBytes = 3U << 20U;  // ten thousand jids of 200 characters
+
 net::Task<Reply> sweep(Desk& desk, const Call& call) {
-  auto document = json::parse(call.body);
+  auto document = json::parse(call.body, {.bytes = Bytes{kSweepBytes}});
   if (!document) co_return error_reply(document.error());
   std::string act;
   std::string set;
@@ -140,18 +142,17 @@ net::Task<Reply> sweep(Desk& desk, const Call& call) {
       fmt::format(R"({{"status":"ok","matched":{},"left":{}}})", matched->matched, matched->left));
 }
 
-void write_times(json::Writer& out, std::string_view name, const metrics::HistogramValues& times) {
+void write_times(json::Writer& out, std::string_view name, const tasks::TimesShown& times) {
   out.key(name)
       .begin_object()
-      .field("count", times.count())
-      .field("mean_s", seconds(times.mean()))
-      .field("p50_s", seconds(times.quantile(0.5)));
-  out.field("p95_s", seconds(times.quantile(0.95)))
-      .field("p99_s", seconds(times.quantile(0.99)))
-      .end_object();
+      .field("count", times.count)
+      .field("mean_s", seconds(times.mean))
+      .field("p50_s", seconds(times.p50));
+  out.field("p95_s", seconds(times.p95)).field("p99_s", seconds(times.p99)).end_object();
 }
 
-void write_queue(json::Writer& out, const tasks::QueueStatus& queue, const Desk::QueueView& more) {
+void write_queue(json::Writer& out, const tasks::QueueStatus& queue,
+                 const tasks::Board::QueueView& more, const Desk::Overview::Pace& paces) {
   out.begin_object()
       .field("name", queue.name)
       .field("paused", queue.paused)
@@ -164,11 +165,11 @@ void write_queue(json::Writer& out, const tasks::QueueStatus& queue, const Desk:
       .key("oldest_waiting_s")
       .fixed(more.latency_s, 3);
   out.key("pushed_per_s")
-      .fixed(queue.pushed_per_s, 3)
+      .fixed(paces.pushed_per_s, 3)
       .key("done_per_s")
-      .fixed(queue.done_per_s, 3)
+      .fixed(paces.done_per_s, 3)
       .key("drained_in_s");
-  const double pace = queue.done_per_s - queue.pushed_per_s;
+  const double pace = paces.done_per_s - paces.pushed_per_s;
   if (queue.waiting == 0) {
     out.value(0);
   } else if (pace > 0.001) {
@@ -176,20 +177,20 @@ void write_queue(json::Writer& out, const tasks::QueueStatus& queue, const Desk:
   } else {
     out.null();  // not at this pace
   }
-  write_times(out, "wait_time", more.times.wait);
-  write_times(out, "run_time", more.times.run);
+  write_times(out, "wait_time", more.wait);
+  write_times(out, "run_time", more.run);
   out.end_object();
 }
 
 net::Task<Reply> stats(Desk& desk, const Call&) {
   const auto found = co_await desk.overview();
   if (!found) co_return error_reply(found.error());
-  const tasks::BoardStatus& now = found->board;
+  const tasks::BoardStatus& now = found->shown->board;
   std::string body;
   json::Writer out(body);
   out.begin_object().field("status", "ok").key("queues").begin_array();
   for (std::size_t i = 0; i < now.queues.size(); ++i)
-    write_queue(out, now.queues[i], found->queues[i]);
+    write_queue(out, now.queues[i], found->shown->queues[i], found->paces[i]);
   out.end_array()
       .field("running", now.running)
       .field("scheduled", now.scheduled)
@@ -199,8 +200,8 @@ net::Task<Reply> stats(Desk& desk, const Call&) {
       .field("done", now.done)
       .field("failed", now.failed)
       .field("held_bytes", now.bytes_held);
-  write_times(out, "wait_time", found->wait_times);
-  write_times(out, "run_time", found->run_times);
+  write_times(out, "wait_time", found->wait);
+  write_times(out, "run_time", found->run);
   out.key("workers").begin_array();
   for (const auto& worker : now.workers) {
     out.begin_object()
@@ -218,20 +219,23 @@ net::Task<Reply> stats(Desk& desk, const Call&) {
   co_return json_reply(std::move(body));
 }
 
-net::Task<Reply> schedules(Desk& desk, const Call&) {
-  const auto all = co_await desk.schedules();
+net::Task<Reply> schedules(Desk& desk, const Call& call) {
+  const std::string after = call.query_value("after");
+  const auto all = co_await desk.schedules(after);
   if (!all) co_return error_reply(all.error());
   std::string body;
   json::Writer out(body);
   out.begin_object().key("schedules").begin_array();
-  for (const auto& each : *all) {
+  for (const auto& each : all->rows) {
     out.begin_object().field("name", each.schedule.name).field("runs", each.runs).key("next");
     each.next ? out.value(tasks::format_time(*each.next)) : out.null();
     out.key("last");
     each.schedule.ran != 0 ? out.value(tasks::format_time(each.schedule.ran)) : out.null();
     out.key("schedule").raw(each.schedule.text()).end_object();
   }
-  out.end_array().end_object();
+  out.end_array().key("next");
+  all->more ? out.value(all->rows.back().schedule.name) : out.null();
+  out.end_object();
   co_return json_reply(std::move(body));
 }
 
@@ -247,7 +251,7 @@ net::Task<Reply> batches(Desk& desk, const Call&) {
   std::string body;
   json::Writer out(body);
   out.begin_object().key("batches").begin_array();
-  for (const auto& batch : *all) out.raw(batch.status());
+  for (const std::string& status : *all) out.raw(status);
   out.end_array().end_object();
   co_return json_reply(std::move(body));
 }
@@ -272,6 +276,7 @@ struct Row {
   std::string_view summary;
   net::Task<Reply> (*answer)(Desk&, const Call&);
   std::string_view schema = {};
+  std::uint64_t body_limit = 0;  // 0: the usual one
 };
 
 net::Task<Reply> order(Desk& desk, const Call& call, std::string_view state) {
@@ -297,7 +302,7 @@ constexpr std::array kRows{
           co_return reply_to(co_await desk.retry(call.parameter("jid")));
         }},
     Row{Method::post, "/api/v1/tasks/sweep",
-        "Requeues, kills or removes all jobs of a set that fit.", sweep, kSweepSchema},
+        "Requeues, kills or removes all jobs of a set that fit.", sweep, kSweepSchema, kSweepBytes},
     Row{Method::post, "/api/v1/tasks/queues/{name}/pause",
         "Hands out no more of a queue; * is all.",
         [](Desk& desk, const Call& call) { return pause(desk, call, true); }},
@@ -343,6 +348,7 @@ void add_tasks_endpoints(Api& api, const Sources& sources) {
              .tag = "tasks",
              .summary = row.summary,
              .request_schema = row.schema,
+             .body_limit = row.body_limit,
              .task = with_desk(sources, [answer](Desk& desk, http::Exchange&, const Call& call) {
                return answer(desk, call);
              })});

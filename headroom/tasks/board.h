@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -70,6 +71,17 @@ struct Leased {
 struct QueueTimes {
   metrics::HistogramValues wait;
   metrics::HistogramValues run;
+};
+
+// What is shown of them: a histogram is thirty times as large.
+struct TimesShown {
+  std::uint64_t count = 0;
+  Duration mean{}, p50{}, p95{}, p99{};
+
+  [[nodiscard]] static TimesShown of(const metrics::HistogramValues& values) {
+    return {values.count(), values.mean(), values.quantile(0.5), values.quantile(0.95),
+            values.quantile(0.99)};
+  }
 };
 
 struct QueueStatus {
@@ -232,9 +244,17 @@ class Board {
     std::optional<WallTime> next;
     std::uint64_t runs = 0;  // since the start
   };
-  [[nodiscard]] std::vector<ScheduleStatus> schedules() const;
+  // Behind `after`, by name: as many as have `bytes` of jobs, and one at least.
+  struct Schedules {
+    std::vector<ScheduleStatus> rows{};
+    bool more = false;
+  };
+  [[nodiscard]] Schedules schedules(
+      std::string_view after = "",
+      std::size_t bytes = std::numeric_limits<std::size_t>::max()) const;
   [[nodiscard]] std::optional<Batch> batch(std::string_view bid) const;
-  [[nodiscard]] std::vector<Batch> batches(std::size_t limit) const;
+  // What Batch::status() says of the first.
+  [[nodiscard]] std::vector<std::string> batches(std::size_t limit) const;
   // State unknown: not tracked, or not any more.
   [[nodiscard]] Track track_of(std::string_view jid);
   // The tracked jobs that have come to an end, or to the dead, since the last call.
@@ -254,8 +274,16 @@ class Board {
   // In the order of their numbers, behind `after`.
   [[nodiscard]] std::vector<Whereabouts> running(std::uint64_t after, std::size_t limit,
                                                  const Now& now) const;
-  // Empty: none has been handed out.
-  [[nodiscard]] QueueTimes times_of(std::string_view queue) const;
+  struct QueueView {
+    double latency_s = 0;
+    TimesShown wait{}, run{};
+  };
+  struct Overview {
+    BoardStatus board{};
+    std::vector<QueueView> queues{};  // as those of `board`
+  };
+  // Made once a round of the engine, for all who ask in it.
+  [[nodiscard]] std::shared_ptr<const Overview> overview(const Now& now);
   // How long its first waiting job has waited; 0: none does.
   [[nodiscard]] double latency_s(std::string_view queue, const Now& now) const;
   // The queues in which jobs have become ready since the last call.
@@ -442,6 +470,8 @@ class Board {
   bool staged_clear_ = false;
   bool recycled_ = false;  // queues that nobody uses were looked for
   bool staged_rates_ = false;
+  std::shared_ptr<const Overview> overview_;
+  TimePoint overview_at_{};
   std::optional<Error> store_error_;
 };
 

@@ -197,11 +197,11 @@ std::optional<Batch> Board::batch(std::string_view bid) const {
   return found->second;
 }
 
-std::vector<Batch> Board::batches(std::size_t limit) const {
-  std::vector<Batch> shown;
+std::vector<std::string> Board::batches(std::size_t limit) const {
+  std::vector<std::string> shown;
   for (const auto& [bid, batch] : batches_) {
     if (shown.size() == limit) break;
-    shown.push_back(batch);
+    shown.push_back(batch.status());
   }
   return shown;
 }

@@ -455,8 +455,8 @@ TEST_F(BoardBoundsTest, AScheduleOfAnyNameLivesThroughARestart) {
   ASSERT_TRUE(schedule.has_value());
   ASSERT_TRUE(write([&](Board& b) { return b.put_schedule(*schedule, now_); }).has_value());
   crash();
-  ASSERT_EQ(board().schedules().size(), 1U);
-  EXPECT_EQ(board().schedules()[0].schedule.name,
+  ASSERT_EQ(board().schedules().rows.size(), 1U);
+  EXPECT_EQ(board().schedules().rows[0].schedule.name,
             "\xc3\xbc"
             "ber");
 }

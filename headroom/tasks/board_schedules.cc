@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "headroom/base/log.h"
+#include "headroom/json/json.h"
+#include "headroom/json/writer.h"
 #include "headroom/tasks/board_parts.h"
 
 namespace headroom::tasks {
@@ -12,6 +14,19 @@ namespace {
 constexpr std::string_view kNote = "schedule/";
 constexpr std::size_t kMostSchedules = 1000;
 constexpr WallTime kAhead = 86400 * kSecond;  // a clock's smaller steps back are waited for
+
+// Names stand in the log, and in JSON, where what is not UTF-8 would look like another name.
+bool can_be_shown(std::string_view name) {
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    const auto c = static_cast<unsigned char>(name[i]);
+    const auto after = i + 1 < name.size() ? static_cast<unsigned char>(name[i + 1]) : 0U;
+    if (c < 0x20 || c == 0x7f || (c == 0xc2 && after < 0xa0)) return false;  // C0, DEL, C1
+  }
+  std::string quoted;
+  json::append_string(quoted, name);
+  const auto document = json::parse(quoted);
+  return document && document->root().string() == name;
+}
 
 }  // namespace
 
@@ -34,6 +49,8 @@ Result<> Board::restore_schedules(const Now&) {
 }
 
 Result<> Board::put_schedule(Schedule schedule, const Now& now) {
+  if (!can_be_shown(schedule.name))
+    return fail(Errc::invalid, "a schedule's name: expected UTF-8 without control characters");
   auto cron = schedule.parsed();
   if (!cron) return pass(cron);
   const auto known = schedules_.find(schedule.name);
@@ -137,10 +154,15 @@ Result<> Board::fire(Planned& planned, const Now& now) {
   return {};
 }
 
-std::vector<Board::ScheduleStatus> Board::schedules() const {
-  std::vector<ScheduleStatus> shown;
-  for (const auto& [name, planned] : schedules_) {
-    shown.push_back(
+Board::Schedules Board::schedules(std::string_view after, std::size_t bytes) const {
+  Schedules shown;
+  std::size_t taken = 0;
+  for (auto at = schedules_.upper_bound(after); at != schedules_.end(); ++at) {
+    const Planned& planned = at->second;
+    taken += planned.schedule.job.size();
+    shown.more = taken > bytes && !shown.rows.empty();
+    if (shown.more) break;
+    shown.rows.push_back(
         {planned.schedule, planned.schedule.paused ? std::nullopt : planned.next, planned.runs});
   }
   return shown;

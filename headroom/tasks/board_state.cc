@@ -397,9 +397,22 @@ Duration Board::waited(Entry& entry, const Now& now) {
   return std::chrono::microseconds(std::max<WallTime>(now.wall - entry.ready, 0));
 }
 
-QueueTimes Board::times_of(std::string_view queue) const {
-  const auto found = queues_.find(std::string(queue));
-  return found == queues_.end() || !found->second->times ? QueueTimes{} : *found->second->times;
+std::shared_ptr<const Board::Overview> Board::overview(const Now& now) {
+  if (overview_ && overview_at_ == now.steady) return overview_;
+  auto made = std::make_shared<Overview>();
+  made->board = status(now);
+  made->queues.reserve(made->board.queues.size());
+  for (const QueueStatus& queue : made->board.queues) {
+    QueueView view{.latency_s = latency_s(queue.name, now)};
+    if (const auto& times = queues_.at(queue.name)->times) {
+      view.wait = TimesShown::of(times->wait);
+      view.run = TimesShown::of(times->run);
+    }
+    made->queues.push_back(view);
+  }
+  overview_at_ = now.steady;
+  overview_ = std::move(made);
+  return overview_;
 }
 
 }  // namespace headroom::tasks

@@ -283,8 +283,8 @@ net::Task<Result<Batch>> Desk::batch(std::string_view bid) {
   co_return std::move(*found);
 }
 
-net::Task<Result<std::vector<Batch>>> Desk::batches() {
-  std::vector<Batch> found;
+net::Task<Result<std::vector<std::string>>> Desk::batches() {
+  std::vector<std::string> found;
   auto ask = [&](Board& board, const Now&) { found = board.batches(kPage); };
   Result<> looked = co_await look(ask);
   if (!looked) co_return pass(looked);
@@ -319,27 +319,24 @@ net::Task<Result<>> Desk::order(std::string_view wid, std::string_view state) {
 
 net::Task<Result<Desk::Overview>> Desk::overview() {
   Overview found;
-  auto ask = [&](Board& board, const Now& now) {
-    found.board = board.status(now);
-    for (const QueueStatus& queue : found.board.queues)
-      found.queues.push_back({board.latency_s(queue.name, now), board.times_of(queue.name)});
-  };
+  auto ask = [&](Board& board, const Now& now) { found.shown = board.overview(now); };
   Result<> looked = co_await look(ask);
   if (!looked) co_return pass(looked);
-  for (const QueueStatus& before : engine_.last_status().queues) {
-    const auto same = std::ranges::find(found.board.queues, before.name, &QueueStatus::name);
-    if (same == found.board.queues.end()) continue;
-    same->pushed_per_s = before.pushed_per_s;
-    same->done_per_s = before.done_per_s;
+  const std::vector<QueueStatus> before = engine_.last_status().queues;  // by name
+  for (const QueueStatus& queue : found.shown->board.queues) {
+    const auto same = std::ranges::lower_bound(before, queue.name, {}, &QueueStatus::name);
+    const bool known = same != before.end() && same->name == queue.name;
+    found.paces.push_back(known ? Overview::Pace{same->pushed_per_s, same->done_per_s}
+                                : Overview::Pace{});
   }
-  found.wait_times = engine_.wait_times();
-  found.run_times = engine_.run_times();
+  found.wait = TimesShown::of(engine_.wait_times());
+  found.run = TimesShown::of(engine_.run_times());
   co_return found;
 }
 
-net::Task<Result<std::vector<Board::ScheduleStatus>>> Desk::schedules() {
-  std::vector<Board::ScheduleStatus> found;
-  auto ask = [&](Board& board, const Now&) { found = board.schedules(); };
+net::Task<Result<Board::Schedules>> Desk::schedules(std::string_view after) {
+  Board::Schedules found;
+  auto ask = [&](Board& board, const Now&) { found = board.schedules(after, kSchedulesBytes); };
   Result<> looked = co_await look(ask);
   if (!looked) co_return pass(looked);
   co_return found;

@@ -7,6 +7,7 @@
 // Limits: kPage jobs a listing; kStep jobs a step.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -88,21 +89,22 @@ class Desk {
   // Errc::not_found.
   [[nodiscard]] net::Task<Result<Batch>> batch(std::string_view bid);
   // The first kPage.
-  [[nodiscard]] net::Task<Result<std::vector<Batch>>> batches();
+  [[nodiscard]] net::Task<Result<std::vector<std::string>>> batches();
   [[nodiscard]] net::Task<Result<>> set_paused(std::string_view queue, bool paused);
   [[nodiscard]] net::Task<Result<>> order(std::string_view wid, std::string_view state);
-  struct QueueView {
-    double latency_s = 0;  // Board::latency_s
-    QueueTimes times;
-  };
   struct Overview {
-    BoardStatus board;
-    std::vector<QueueView> queues;  // as those of `board`
-    metrics::HistogramValues wait_times, run_times;
+    std::shared_ptr<const Board::Overview> shown;
+    struct Pace {
+      double pushed_per_s = 0, done_per_s = 0;
+    };
+    std::vector<Pace> paces{};  // of its queues
+    TimesShown wait{}, run{};
   };
   [[nodiscard]] net::Task<Result<Overview>> overview();
 
-  [[nodiscard]] net::Task<Result<std::vector<Board::ScheduleStatus>>> schedules();
+  // Behind `after`, by name, up to kSchedulesBytes of them.
+  static constexpr std::size_t kSchedulesBytes = std::size_t{1} << 20U;
+  [[nodiscard]] net::Task<Result<Board::Schedules>> schedules(std::string_view after);
   [[nodiscard]] net::Task<Result<>> put_schedule(const Schedule& schedule);
   [[nodiscard]] net::Task<Result<>> remove_schedule(std::string_view name);
 

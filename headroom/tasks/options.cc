@@ -1,5 +1,7 @@
 #include "headroom/tasks/options.h"
 
+#include <set>
+
 #include "headroom/tasks/push.h"
 
 namespace headroom::tasks {
@@ -151,6 +153,11 @@ const Section<TasksOptions>& tasks_section() {
     s.check([](const O& o) -> Result<void> {
       if (o.tls.cert.empty() != o.tls.key.empty())
         return fail(Errc::invalid, "tls needs both 'cert' and 'key'");
+      std::set<std::string> pushed;
+      for (const PushOptions& push : o.push) {
+        if (!pushed.insert(push.queue).second)
+          return fail(Errc::invalid, "push: queue '" + push.queue + "' has a url already");
+      }
       return {};
     });
     return s;

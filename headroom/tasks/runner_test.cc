@@ -59,7 +59,7 @@ class RunnerTest : public ::testing::Test {
     return at_desk(*engine_, workers_[1], [jid](Desk& desk) { return desk.find(jid); });
   }
   BoardStatus status() {
-    return at_desk(*engine_, workers_[1], [](Desk& desk) { return desk.overview(); })->board;
+    return at_desk(*engine_, workers_[1], [](Desk& desk) { return desk.overview(); })->shown->board;
   }
 
   net::Workers workers_{2};

@@ -74,7 +74,7 @@ TEST_F(SchedulesTest, EachSlotRunsOnce) {
   EXPECT_EQ(slots(), Slots{});
   pass_time(3600s);
   EXPECT_EQ(slots(), Slots{"14:00:00"});
-  EXPECT_EQ(board().schedules().front().runs, 1U);  // since the start
+  EXPECT_EQ(board().schedules().rows.front().runs, 1U);  // since the start
 }
 
 TEST_F(SchedulesTest, ASlotWhoseJobCouldNotBeStoredRunsLater) {
