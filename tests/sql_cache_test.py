@@ -1,5 +1,6 @@
 """The cache of results: answered from memory, and never older than what was committed through the proxy, nor than 50 ms of what was committed around it."""
 
+import struct
 import subprocess
 import threading
 import time
@@ -104,6 +105,44 @@ class Hits(Cached):
             return self.hits(server, "SELECT name FROM t.rooms") > before
 
         eventually(named)
+
+    def test_a_hit_is_the_same_however_its_bytes_come(self):
+        server = self.cached()
+        wire = self.wire(server)
+        hot = "SELECT name FROM t.rooms WHERE id = 1"
+        self.warm(server, wire, hot)
+        whole = wire.query(hot)
+
+        def frame(sql):
+            return b"Q" + struct.pack("!I", len(sql) + 5) + sql.encode() + b"\0"
+
+        for cut in range(1, len(frame(hot))):
+            wire.sock.sendall(frame(hot)[:cut])
+            time.sleep(0.001)
+            wire.sock.sendall(frame(hot)[cut:])
+            self.assertEqual(wire.until_ready(), whole)
+        # Several at once among misses, in their order, with the next one begun.
+        for turn in range(20):
+            cold = [f"SELECT {turn} + id FROM t.rooms WHERE id = {n}" for n in (2, 3)]
+            wire.sock.sendall(3 * frame(hot) + frame(cold[0]) + frame(hot) + frame(cold[1])[:turn])
+            wire.sock.sendall(frame(cold[1])[turn:])
+            answers = [wire.until_ready() for _ in range(6)]
+            self.assertEqual([answers[i] for i in (0, 1, 2, 4)], 4 * [whole])
+            self.assertEqual([answers[i][1][1][6:] for i in (3, 5)], [str(turn + n).encode() for n in (2, 3)])
+        before = self.hits(server, "SELECT name FROM t.rooms")
+        wire.sock.sendall(frame(hot) + b"X\0\0\0\4")  # a goodbye behind it
+        self.assertEqual(wire.until_ready(), whole)
+        self.assertEqual(wire.sock.recv(1), b"")
+        self.assertEqual(self.hits(server, "SELECT name FROM t.rooms"), before + 1)
+
+    def test_who_is_answered_from_memory_is_not_idle_and_is_ended_as_soon_as_it_is(self):
+        server = self.cached(client_idle_timeout="1s")
+        wire = self.wire(server)
+        self.warm(server, wire, "SELECT name FROM t.rooms WHERE id = 1")
+        for _ in range(8):
+            time.sleep(0.25)
+            self.assertEqual(wire.values("SELECT name FROM t.rooms WHERE id = 1"), ["room 1"])
+        self.assertIn("57P05", error_of(wire.read()[1]))
 
     def test_a_prepared_statement_s_answer_is_kept_with_its_rows(self):
         server = self.cached()

@@ -119,6 +119,8 @@ class Traps(Cached):
                 self.cluster.superuser(f"ALTER ROLE stranger SET search_path = {'ut'[turn % 2]}")
                 self.cluster.superuser(f"ALTER DATABASE elsewhere SET work_mem = '{turn + 1}MB'")
                 self.cluster.superuser(f"ALTER ROLE stranger IN DATABASE elsewhere SET work_mem = '{turn + 1}MB'")
+                self.cluster.superuser(f"CREATE ROLE passer{turn}; GRANT passer{turn} TO stranger")
+                self.cluster.superuser(f"ALTER ROLE passer{turn} NOINHERIT BYPASSRLS; DROP ROLE passer{turn}")
                 for _ in range(10):
                     wire.values(sql)
                     time.sleep(0.02)
@@ -134,6 +136,47 @@ class Traps(Cached):
         self.cluster.superuser("ALTER ROLE stranger SET search_path = u")
         eventually(lambda: self.wire(server, user="stranger", password="strange").values(of_path) == ["other"])
         self.assertGreater(flushes(), before)
+
+    def test_who_may_see_more_or_less_by_another_role_sees_it(self):
+        for role in ("reader LOGIN PASSWORD 'reads'", "team", "middle", "keeper"):
+            self.cluster.superuser(f"CREATE ROLE {role}")
+            self.addCleanup(self.cluster.superuser, f"DROP OWNED BY {role.split()[0]}; DROP ROLE {role.split()[0]}")
+        self.cluster.superuser("GRANT USAGE ON SCHEMA t TO reader, keeper; GRANT CREATE ON SCHEMA t TO keeper; GRANT SELECT ON t.rooms TO reader, keeper; "
+                               "ALTER TABLE t.rooms ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t.rooms TO team USING (id = 1); "
+                               "CREATE VIEW t.seen AS SELECT name FROM t.rooms; ALTER VIEW t.seen OWNER TO keeper; GRANT SELECT ON t.seen TO reader")
+        users = self.directory / "users"
+        users.write_text('"reader" "reads"\n')
+        server = self.cached(users_file=users)
+        reader = self.wire(server, user="reader", password="reads")
+        table, view = "SELECT name FROM t.rooms", "SELECT name FROM t.seen"
+        steps = [("GRANT team TO middle", [], []), ("GRANT middle TO reader", ["room 1"], []), ("GRANT team TO keeper", ["room 1"], ["room 1"]),
+                 ("ALTER ROLE reader NOINHERIT", [], ["room 1"]), ("ALTER ROLE keeper NOINHERIT", [], []), ("ALTER ROLE reader INHERIT", ["room 1"], []),
+                 ("REVOKE team FROM middle", [], []), ("ALTER ROLE reader BYPASSRLS", [f"room {n}" for n in range(1, 11)], []), ("ALTER ROLE reader NOBYPASSRLS", [], [])]
+        for step, of_table, of_view in steps:
+            self.warm(server, reader, table)
+            self.warm(server, reader, view)
+            self.cluster.superuser(step)
+            with self.subTest(step):
+                eventually(lambda: (sorted(reader.values(table)), reader.values(view)) == (sorted(of_table), of_view), 10)
+
+    def test_a_text_that_another_session_reads_otherwise_is_not_planned_as_that_was(self):
+        server = self.cached(**{"cache.behind": "10s"})
+        wire, escaping = self.wire(server), self.wire(server)
+        sql = "SELECT name FROM t.rooms WHERE id = 1"
+        escaping.query("SET standard_conforming_strings = off")
+        self.warm(server, wire, sql)
+        walsender = self.cluster.superuser("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender'")
+        subprocess.run(["kill", "-STOP", walsender], check=True)  # nothing but the proxy's own drop
+        try:
+            text = r"SELECT '\' , '; UPDATE t.rooms SET name = $$mine$$ WHERE id = 1; --'"
+            for _ in range(8):  # on each worker
+                self.assertEqual(kinds(self.wire(server).query(text)), "TDCZ")
+            self.assertEqual(wire.values(sql), ["room 1"])
+            self.assertEqual(kinds(escaping.query(text)).lstrip("N"), "TDCCZ")  # with a warning of its escapes
+            self.assertEqual(wire.values(sql), ["mine"])
+        finally:
+            subprocess.run(["kill", "-CONT", walsender], check=True)
+        self.assertEqual(self.warm(server, wire, sql), ["mine"])  # and it recovers
 
     def test_inherited_rows_drop_their_parents_results(self):
         server = self.cached()

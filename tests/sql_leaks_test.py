@@ -1,5 +1,6 @@
 """What one client sets, locks, listens to or prepares is never another's: each found by somebody who looked for it, on a pool of one connection."""
 
+import struct
 import unittest
 
 from harness import eventually
@@ -54,6 +55,88 @@ class Leaks(SqlScenario):
             ours.query(sql)
             self.assertEqual(theirs.values(show), [kept], sql)
             self.assertNotEqual(ours.values(show), [kept], sql)
+
+    def locks(self):
+        return self.cluster.superuser("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+
+    def left_by(self, *messages, **settings):
+        """What the next client finds: path, locks, another's temporary table."""
+        server = self.proxy(pool_size=1, pool_overflow=1, pool_wait="5s", **settings)
+        first = self.wire(server)
+        for message in messages:
+            first.send_all(*message) if isinstance(message, list) else first.send_all(message)
+            for _ in range(len(message) if isinstance(message, list) else 1):
+                first.until_ready()
+
+        def found(wire):
+            return wire.values("SHOW search_path") + [bool([kind for kind, _ in wire.query("SELECT x FROM leak") if kind == b"D"])]
+        beside = found(self.wire(server))
+        first.close()
+        eventually(lambda: self.locks() == "0", what="the lock is gone")
+        after = [found(self.wire(server)) for _ in range(4)]
+        self.assertEqual([beside, *after], 5 * [['"$user", public', False]], messages)
+        server.stop()
+
+    def test_function_calls_leave_nothing_to_others(self):
+        def call(function, *values):
+            oid = int(self.cluster.superuser(f"SELECT '{function}'::regprocedure::oid"))
+            body = struct.pack("!IHH", oid, 0, len(values)) + b"".join(struct.pack("!i", len(value)) + value for value in values) + struct.pack("!H", 0)
+            return b"F", body
+        self.left_by(call("set_config(text,text,boolean)", b"search_path", b"evil", b"f"))
+        self.left_by(call("pg_advisory_lock(bigint)", b"77"))
+
+    def test_names_in_escapes_leave_nothing_to_others(self):
+        self.left_by(simple(r'''SELECT U&"set\005fconfig"('search_path', 'evil', false)'''))
+        self.left_by(simple('SELECT u & "n" FROM (SELECT 1 AS u, 1 AS n) q'), simple(r'''SELECT u&"pg\005fadvisory_lock"(5)'''))
+        self.left_by(simple(r'''UPDATE U&"pg\005fsettings" SET setting = 'evil' WHERE name = 'search_path' '''))
+
+    def test_what_is_read_by_other_rules_leaves_nothing_to_others(self):
+        off = simple("SET standard_conforming_strings = off")
+        evil = r"SELECT 'a\'', set_config('search_path', 'evil', false) --'"
+        for first in ([off], [simple("BEGIN"), simple("SET LOCAL standard_conforming_strings = off")], [simple("SELECT set_config('standard_conforming_strings', 'off', false)")]):
+            self.left_by(*first, simple(evil), *([simple("COMMIT")] if len(first) > 1 else []))
+        self.left_by([off, simple(evil)])  # in one piece
+        self.left_by(simple("SET standard_conforming_strings = off; " + evil))
+        self.left_by(off, simple(r"SELECT 'a\'', pg_advisory_lock(7) --'"))
+        self.left_by(off, simple(r"SELECT 'a\'; CREATE TEMP TABLE leak AS SELECT 'secret' AS x --'"))
+        self.left_by(off, simple(r"SELECT 'a\'', set_config('search_path', 'evil', false), 'DISCARD' --'"), simple(r"SELECT 'a\'; DISCARD ALL; --'"))
+        self.left_by(simple("SET NAMES 'SJIS'"), (b"Q", b"SELECT E'\x83\x5c', set_config('search_path', 'evil', false) --'\0"))
+
+    def test_a_date_style_keeps_nothing_of_another_client_s(self):
+        server = self.proxy(pool_size=1, pool_overflow=0, pool_wait="2s")
+        styles = ["ISO", "SQL, DMY", "German", "MDY", "Postgres, DMY", "YMD"]
+        text = "SELECT to_char(date '01/02/03', 'YYYY-MM-DD') || ' ' || date '2020-01-02'"
+        alone = {}
+        for style in styles:
+            wire = Wire(("127.0.0.1", self.cluster.port), password=self.cluster.password, parameters=[("DateStyle", style)])
+            self.addCleanup(wire.close)
+            alone[style] = wire.values("SHOW DateStyle") + wire.values(text)
+        wires = {style: self.wire(server, parameters=[("DateStyle", style)]) for style in styles}
+        for before in styles:
+            for style in styles:
+                wires[before].query("SELECT 1")
+                self.assertEqual(wires[style].values("SHOW DateStyle") + wires[style].values(text), alone[style], f"{style} behind {before}")
+
+    def test_values_beyond_ascii_are_set_by_their_client_s_encoding(self):
+        _server, ours, theirs = self.two()
+        ours.query("SET client_encoding = 'LATIN1'")
+        ours.send(b"Q", "SET my.label = 'café'".encode("latin1") + b"\0")
+        ours.until_ready()
+        for _ in range(3):
+            self.assertEqual(theirs.values("SELECT coalesce(current_setting('my.label', true), 'none')")[0] or "none", "none")
+            self.assertEqual(theirs.values("SHOW client_encoding"), ["UTF8"])
+            answer = ours.query("SHOW my.label")
+            self.assertIn("café".encode("latin1"), b"".join(body for kind, body in answer if kind == b"D"), answer)
+
+    def test_a_role_is_left_before_and_taken_after_all_else(self):
+        self.cluster.superuser("GRANT SET ON PARAMETER log_min_duration_statement, session_replication_role TO booking")
+        _server, ours, theirs = self.two()
+        for sql in ("SET log_min_duration_statement = 77777", "SET session_replication_role = replica", "SET ROLE alice"):
+            self.assertEqual(kinds(ours.query(sql))[-1], "Z")
+        mine = "SELECT current_user || current_setting('session_replication_role')"
+        for _ in range(3):
+            self.assertEqual(theirs.values(mine), ["bookingorigin"])
+            self.assertEqual(ours.values(mine), ["alicereplica"])
 
     def test_what_is_sent_behind_a_discard_is_not_discarded(self):
         server, ours, theirs = self.two()

@@ -55,7 +55,7 @@ std::optional<Status> parse_ready(std::string_view body) {
 }
 
 void append_ready(std::string& out, Status status) {
-  Message(out, from_server::kReady).u8(static_cast<std::uint8_t>(status));
+  out.append("Z\0\0\0\5", 5).push_back(static_cast<char>(status));  // behind every answer
 }
 
 std::optional<Named> parse_parameter_status(std::string_view body) {

@@ -153,11 +153,12 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
   std::optional<Waited> waited = std::exchange(waited_, {});
   const std::size_t worker = s_.worker().index();
   const TimePoint now = Clock::now();
-  plan_ = plan_of(request.text);
+  const Asker asks = asker();
+  plan_ = results_.plan(worker, s_.part_.classifier, stream_, asks, request.text);
   planned_ = true;
   planned_by_ = begins().version;
   shape_ = s_.shape_for(plan_->fingerprint, request.text);
-  counts_ = &results_.counts(worker, asker(), *plan_, request.text);
+  counts_ = &results_.counts(worker, asks, *plan_, request.text);
   const Plan& plan = plan_->plan;
   if (!plan.cacheable) return pass_by(plan.refusal, plan.why_not);
   if (!request.simple && any_means_now(request.values))
@@ -166,19 +167,19 @@ CachedReads::Look CachedReads::look_up(const Request& request) {
     return pass_by(Refusal::too_often, "its tables are written too often for it to pay");
   if (!results_.usable(stream_, now))
     return pass_by(Refusal::stream, "the stream of changes is not current");
-  std::string wanted(1, request.simple ? 'Q' : request.describes ? 'D' : 'E');
-  wanted.append(request.text);
-  if (!request.simple) wanted.append(1, '\0').append(request.types).append(request.values);
-  std::string key = ResultCache::key(asker(), wanted);
-  if (waited && waited->key == key) return take_found(request, std::move(waited->found));
-  waited.reset();
+  constexpr std::string_view kEnd("\0", 1);
+  const std::string& key = request.simple
+                               ? results_.key(worker, asks, {"Q", request.text})
+                               : results_.key(worker, asks,
+                                              {request.describes ? "D" : "E", request.text, kEnd,
+                                               request.types, request.values});
+  if (waited && waited->key == key) return take_found(request, std::move(waited->found), now);
   counts_->worth.looked_up();
-  key_ = std::move(key);
-  return take_found(request,
-                    results_.cache().lookup(worker, {.space = cache::Space::sql,
-                                                     .key = key_,
-                                                     .now = now,
-                                                     .refresh = cache::Refresh::when_stale}));
+  cache::Found found = results_.cache().lookup(
+      worker,
+      {.space = cache::Space::sql, .key = key, .now = now, .refresh = cache::Refresh::when_stale});
+  if (found.answer == cache::Answer::join) key_ = key;
+  return take_found(request, std::move(found), now);
 }
 
 // To the database, with the reason for people.
@@ -190,7 +191,8 @@ CachedReads::Look CachedReads::pass_by(Refusal reason, std::string_view why) {
   return Look::pass;
 }
 
-CachedReads::Look CachedReads::take_found(const Request& request, cache::Found found) {
+CachedReads::Look CachedReads::take_found(const Request& request, cache::Found found,
+                                          TimePoint now) {
   const std::size_t worker = s_.worker().index();
   switch (found.answer) {
     case cache::Answer::fresh:
@@ -198,7 +200,7 @@ CachedReads::Look CachedReads::take_found(const Request& request, cache::Found f
       counts_->note(CacheEvent::hit, {});
       counts_->worth.hit();
       stream_.counts().note(worker, CacheEvent::hit);
-      answer(request, found.object);
+      answer(request, found.object, now);
       return Look::taken;
     case cache::Answer::fill:
       counts_->note(CacheEvent::miss, {});
@@ -206,7 +208,7 @@ CachedReads::Look CachedReads::take_found(const Request& request, cache::Found f
       fill_.emplace(Fill{.lease = std::move(found.lease),
                          .plan = planned_by_ == plan_->catalogue ? plan_ : nullptr,
                          .counts = counts_,
-                         .began = Clock::now()});
+                         .began = now});
       return Look::pass;
     case cache::Answer::join:
       ticket_ = std::move(found.ticket);
@@ -251,7 +253,7 @@ net::Task<> CachedReads::wait() {
 }
 
 // As the server would: with the answers to Parse and Bind before it and ReadyForQuery behind.
-void CachedReads::answer(const Request& request, const cache::ObjectRef& object) {
+void CachedReads::answer(const Request& request, const cache::ObjectRef& object, TimePoint now) {
   asked_ = planned_ = false;
   again_ = 0;
   if (request.parses) {
@@ -265,15 +267,7 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
   } else if (request.simple) {
     s_.unnamed_.has = s_.unnamed_.here = false;
   }
-  const TimePoint now = Clock::now();
-  const auto context = link::parse_trace_context(request.traceparent);
-  const link::RequestPointer its =
-      context ? s_.room_.link.requests.find(context->trace, now) : s_.request_;
-  results_.tell(its.get(), *plan_);
-  const auto before = s_.traced_;
-  if (context) s_.follow_trace(*context);
-  if (s_.traced_) s_.record_span(shape_->query, now, Clock::now(), "cache", {});
-  s_.traced_ = before;
+  note_hit(request, now);
   std::string& out = s_.to_client();
   if (request.parses) pgwire::append_empty(out, from_server::kParseComplete);
   if (!request.simple) pgwire::append_empty(out, from_server::kBindComplete);
@@ -286,6 +280,23 @@ void CachedReads::answer(const Request& request, const cache::ObjectRef& object)
   s_.account_->queries.at(index).add();
   if (!in_transaction()) s_.account_->transactions.at(index).add();
   Insight::record_hit(*shape_, now, object.stored().size());
+}
+
+// For whose request it is, and its trace.
+void CachedReads::note_hit(const Request& request, TimePoint now) {
+  const auto context =
+      request.traceparent.empty() ? std::nullopt : link::parse_trace_context(request.traceparent);
+  if (!context) {
+    results_.tell(s_.request_.get(), *plan_);
+    if (s_.traced_) s_.record_span(shape_->query, now, Clock::now(), "cache", {});
+    return;
+  }
+  const link::RequestPointer its = s_.room_.link.requests.find(context->trace, now);
+  results_.tell(its.get(), *plan_);
+  const auto before = s_.traced_;
+  s_.follow_trace(*context);
+  if (s_.traced_) s_.record_span(shape_->query, now, Clock::now(), "cache", {});
+  s_.traced_ = before;
 }
 
 // A page that read what is not known is not kept.
@@ -316,14 +327,16 @@ void CachedReads::sent(std::optional<std::string_view> text) {
   effect_ = std::max(effect_, known->plan.effect);
   const bool otherwise = began_otherwise();
   if (otherwise && fill_) fill_->failed = true;
-  const bool unknown = otherwise || names_unknown_ || (known->renames && !known->single);
+  const bool pinned = (s_.pins_ & pin::kSetting) != 0;  // by what may have set the search_path
+  const bool unknown = otherwise || pinned || names_unknown_ || (known->renames && !known->single);
   names_unknown_ = names_unknown_ || known->renames;
   if (unknown && known->plan.effect != Plan::Effect::none)
     effect_ = std::max(effect_, Plan::Effect::doubt);
   if (unknown && !(known->plan.reads.empty() && known->plan.reads_known))
     results_.tell_unknown(s_.request_.get());
   results_.tell(s_.request_.get(), *known);
-  calm_ = in_transaction() ? calm_ && known->plan.calm : first && is_plain_begin(*text);
+  const bool begins = first && (!known->decision || known->decision->begins);
+  calm_ = in_transaction() ? calm_ && known->plan.calm : begins && is_plain_begin(*text);
   if (known->plan.changes.empty() || changes_ == known->plan.changes) return;
   changes_.insert(changes_.end(), known->plan.changes.begin(), known->plan.changes.end());
   std::ranges::sort(changes_);

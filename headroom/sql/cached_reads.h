@@ -87,7 +87,7 @@ class CachedReads {
   };
   [[nodiscard]] std::optional<Request> find_request() const;
   [[nodiscard]] Look look_up(const Request& request);
-  [[nodiscard]] Look take_found(const Request& request, cache::Found found);
+  [[nodiscard]] Look take_found(const Request& request, cache::Found found, TimePoint now);
   [[nodiscard]] Asker asker() const;
   // What the session begins with, as the newest catalogue knows.
   struct Begins {
@@ -102,7 +102,8 @@ class CachedReads {
   [[nodiscard]] bool began_otherwise() const;
   [[nodiscard]] KnownPlanPointer plan_of(std::string_view text);
   [[nodiscard]] Look pass_by(Refusal reason, std::string_view why);
-  void answer(const Request& request, const cache::ObjectRef& object);
+  void answer(const Request& request, const cache::ObjectRef& object, TimePoint now);
+  void note_hit(const Request& request, TimePoint now);
   void finish_fill(pgwire::Status status);
   void fail_fill();
   void drop();
@@ -123,7 +124,7 @@ class CachedReads {
   ShapeCounts* counts_ = nullptr;
   cache::Ticket ticket_;
   std::optional<Fill> fill_;
-  std::string key_;               // of the last look-up
+  std::string key_;               // of what the ticket is for
   std::optional<Waited> waited_;  // what the ticket brought
 
   // Of the open transaction.

@@ -109,6 +109,18 @@ constexpr std::string_view kBeginnings = R"(
 SELECT coalesce(r.rolname, ''), c FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole, LATERAL unnest(s.setconfig) c
 WHERE (s.setrole = 0 OR r.oid IS NOT NULL) AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))
 ORDER BY s.setdatabase <> 0, 1, 2 OFFSET {} LIMIT {})";
+// Of a role: as whom it may act, and what those may. One with a superuser among them may act as anybody. Last, of who owns what is read by his rights.
+constexpr std::string_view kRights = R"(
+WITH RECURSIVE r AS (
+ SELECT oid, rolname, rolsuper, concat_ws('/', oid, rolsuper, rolbypassrls, rolinherit,
+  (SELECT string_agg(m::text, ',' ORDER BY m::text) FROM pg_catalog.pg_auth_members m WHERE m.member = oid)) AS own FROM pg_catalog.pg_roles
+), acts(role, other) AS (SELECT oid, oid FROM r UNION SELECT a.role, m.roleid FROM acts a JOIN pg_catalog.pg_auth_members m ON m.member = a.other),
+everybody AS (SELECT md5(string_agg(own, ' ' ORDER BY oid)) AS own FROM r),
+may AS (SELECT a.role, md5(string_agg(o.own, ' ' ORDER BY o.oid)) AS what, bool_or(o.rolsuper) AS super FROM acts a JOIN r o ON o.oid = a.other GROUP BY a.role)
+SELECT r.rolname, what || CASE WHEN super THEN (SELECT own FROM everybody) ELSE '' END FROM may JOIN r ON r.oid = may.role
+UNION ALL SELECT '', md5(coalesce(string_agg(role || what, ' ' ORDER BY role), '')) FROM may
+ WHERE EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relowner = may.role AND c.oid >= 16384 AND c.relkind = 'v')
+ORDER BY 1, 2 OFFSET {} LIMIT {})";
 constexpr std::string_view kSettings = R"(
 SELECT name, reset_val, CASE WHEN source = 'client' THEN 'l' WHEN source IN ('default', 'configuration file', 'command line', 'environment variable') THEN 'c' ELSE 'r' END
 FROM pg_catalog.pg_settings WHERE name IN ('search_path', 'default_transaction_isolation'))";
@@ -180,6 +192,23 @@ std::vector<std::string> Catalogue::begin_otherwise(const Catalogue& before, Tim
     roles.push_back(role);
   }
   return roles;
+}
+
+std::vector<std::string> Catalogue::may_otherwise(const Catalogue& before) const {
+  std::vector<std::string> roles;
+  const auto add = [&roles](const Rights& these, const Rights& others) {
+    for (const auto& [role, what] : these) {
+      const auto found = others.find(role);
+      if (found == others.end() || found->second != what) roles.push_back(role);
+    }
+  };
+  add(rights_, before.rights_);
+  add(before.rights_, rights_);
+  return roles;
+}
+
+void CatalogueRows::add_rights(const Row& row) {
+  if (row.size() == 2 && row[0] && row[1]) made_->rights_[*row[0]] = *row[1];
 }
 
 void CatalogueRows::add_setting(const Row& row) {
@@ -320,6 +349,7 @@ std::shared_ptr<Catalogue> CatalogueRows::make(std::uint64_t version, bool odd_o
 CatalogueRows::CatalogueRows(const Catalogue& before) : made_(std::make_shared<Catalogue>(before)) {
   made_->beginnings_.clear();
   made_->of_all_logins_.clear();
+  made_->rights_.clear();
 }
 
 namespace {
@@ -337,8 +367,9 @@ net::Task<Result<>> read_pages(postgres::Server& server, std::string_view text, 
   }
 }
 
-net::Task<Result<>> read_begins_with(postgres::Server& server, CatalogueRows& made,
-                                     TimePoint deadline) {
+net::Task<Result<>> add_roles(postgres::Server& server, CatalogueRows& made, TimePoint deadline) {
+  auto may = co_await read_pages(server, kRights, &CatalogueRows::add_rights, made, deadline);
+  if (!may) co_return may;
   auto read =
       co_await read_pages(server, kBeginnings, &CatalogueRows::add_beginning, made, deadline);
   if (!read) co_return read;
@@ -350,12 +381,12 @@ net::Task<Result<>> read_begins_with(postgres::Server& server, CatalogueRows& ma
 
 }  // namespace
 
-net::Task<Result<std::shared_ptr<Catalogue>>> read_beginnings(postgres::Server& server,
-                                                              const Catalogue& before,
-                                                              std::uint64_t version,
-                                                              TimePoint deadline) {
+net::Task<Result<std::shared_ptr<Catalogue>>> read_roles(postgres::Server& server,
+                                                         const Catalogue& before,
+                                                         std::uint64_t version,
+                                                         TimePoint deadline) {
   CatalogueRows made(before);
-  auto read = co_await read_begins_with(server, made, deadline);
+  auto read = co_await add_roles(server, made, deadline);
   if (!read) co_return pass(read);
   co_return made.make(version, before.has_odd_operators());
 }
@@ -384,8 +415,8 @@ net::Task<Result<std::shared_ptr<Catalogue>>> read_catalogue(postgres::Server& s
     auto read = co_await read_pages(server, text, add, made, deadline);
     if (!read) co_return pass(read);
   }
-  auto begins = co_await read_begins_with(server, made, deadline);
-  if (!begins) co_return pass(begins);
+  auto roles = co_await add_roles(server, made, deadline);
+  if (!roles) co_return pass(roles);
   auto odd = co_await postgres::ask(server, std::string(kOddOperators), deadline);
   if (!odd) co_return pass(odd);
   auto ended = co_await postgres::ask(server, "COMMIT", deadline);
@@ -404,8 +435,7 @@ net::Task<Result<Fingerprint>> read_fingerprint(postgres::Server& server, TimePo
   std::string query =
       "WITH t AS (SELECT oid FROM pg_catalog.pg_class WHERE oid >= 16384 AND relpersistence <> 't' "
       "AND relkind IN ('r', 'p', 'v', 'm', 'f')) SELECT pg_catalog.pg_conf_load_time()::text || "
-      "(SELECT coalesce(sum(hashtext(r.rolname || r.oid::text || r.rolsuper::text || "
-      "r.rolbypassrls::text)::bigint), 0) FROM pg_catalog.pg_roles r)";
+      "(SELECT ' ' || datdba FROM pg_catalog.pg_database WHERE datname = current_database())";
   for (const auto& [table, relation] :
        {std::pair{"pg_class", "oid"}, std::pair{"pg_rewrite", "ev_class"},
         std::pair{"pg_policy", "polrelid"}, std::pair{"pg_inherits", "inhrelid"},
@@ -417,19 +447,25 @@ net::Task<Result<Fingerprint>> read_fingerprint(postgres::Server& server, TimePo
        {std::pair{"pg_proc", "oid >= 16384"}, std::pair{"pg_operator", "oid >= 16384"},
         std::pair{"pg_cast", "oid >= 16384"}, std::pair{"pg_enum", "true"},
         std::pair{"pg_type", "oid >= 16384 AND typtype IN ('e', 'd', 'r')"},
-        std::pair{"pg_namespace", "oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_'"},
-        std::pair{"pg_auth_members", "true"}})
+        std::pair{"pg_namespace", "oid >= 16384 AND nspname !~ '^pg_(toast_)?temp_'"}})
     query += part(table, condition);
   query +=
       ", (SELECT md5(coalesce(string_agg(s.setrole || ' ' || s.setdatabase || ' ' || "
       "s.setconfig::text, E'\\n' ORDER BY s.setrole, s.setdatabase), '')) FROM "
       "pg_catalog.pg_db_role_setting s WHERE s.setdatabase IN (0, (SELECT oid FROM "
       "pg_catalog.pg_database WHERE datname = current_database())))";
+  query +=
+      ", (SELECT coalesce(sum(hashtext(concat_ws('/', r.oid, r.rolname, r.rolsuper, "
+      "r.rolbypassrls, r.rolinherit))::bigint), 0) FROM pg_catalog.pg_roles r) || ' ' || (SELECT "
+      "count(*) || '/' || coalesce(sum(hashtext(m::text)::bigint), 0) FROM "
+      "pg_catalog.pg_auth_members m)";
   auto rows = co_await postgres::ask(server, std::move(query), deadline);
   if (!rows) co_return pass(rows);
-  if (rows->empty() || rows->front().size() != 2 || !rows->front()[0] || !rows->front()[1])
+  if (rows->empty() || rows->front().size() != 3 || !rows->front()[0] || !rows->front()[1] ||
+      !rows->front()[2])
     co_return fail(Errc::protocol, "the server does not answer what it was asked");
-  co_return Fingerprint{.all = *rows->front()[0], .beginnings = *rows->front()[1]};
+  auto& row = rows->front();
+  co_return Fingerprint{.all = *row[0], .beginnings = *row[1], .rights = *row[2]};
 }
 
 std::vector<std::string> parse_search_path(std::string_view text, std::string_view user) {

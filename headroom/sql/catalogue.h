@@ -63,6 +63,8 @@ class Catalogue {
   [[nodiscard]] TimePoint begin_alike_since(const std::string& user) const;
   // Of whom `before` says something else, by role ("": everybody); what it says the same of stays as old as it was there.
   [[nodiscard]] std::vector<std::string> begin_otherwise(const Catalogue& before, TimePoint now);
+  // Roles that may do something else than by `before`, also by acting as others ("": who owns a view, which reads by his rights).
+  [[nodiscard]] std::vector<std::string> may_otherwise(const Catalogue& before) const;
   [[nodiscard]] std::size_t size() const { return tables_.size(); }
   [[nodiscard]] std::uint64_t version() const { return version_; }
   // Before anybody else has it.
@@ -78,6 +80,8 @@ class Catalogue {
     TimePoint since{};
   };
   std::map<std::string, Beginning> beginnings_;       // by role; "": everybody's
+  using Rights = std::map<std::string, std::string>;  // by role; "": of all who own views
+  Rights rights_;
   std::map<std::string, std::string> of_all_logins_;  // by the URL itself, whatever roles say
   bool odd_operators_ = false;
   std::uint64_t version_ = 0;
@@ -88,15 +92,18 @@ using CataloguePointer = std::shared_ptr<const Catalogue>;
 [[nodiscard]] net::Task<Result<std::shared_ptr<Catalogue>>> read_catalogue(postgres::Server& server,
                                                                            std::uint64_t version,
                                                                            TimePoint deadline);
-// `before` with what sessions begin with now.
-[[nodiscard]] net::Task<Result<std::shared_ptr<Catalogue>>> read_beginnings(
-    postgres::Server& server, const Catalogue& before, std::uint64_t version, TimePoint deadline);
+// `before` with what sessions begin with and what roles may now.
+[[nodiscard]] net::Task<Result<std::shared_ptr<Catalogue>>> read_roles(postgres::Server& server,
+                                                                       const Catalogue& before,
+                                                                       std::uint64_t version,
+                                                                       TimePoint deadline);
 
 // For what leaves no trace in the log.
 struct Fingerprint {
   std::string
       all{};  // changes when tables, views, functions, triggers, policies or privileges do, or the configuration is read again
   std::string beginnings{};  // when ALTER ROLE or DATABASE ... SET has said something else
+  std::string rights{};      // when roles, their attributes or who is a member of which do
   bool operator==(const Fingerprint&) const = default;
 };
 [[nodiscard]] net::Task<Result<Fingerprint>> read_fingerprint(postgres::Server& server,

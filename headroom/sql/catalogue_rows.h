@@ -16,7 +16,7 @@ namespace headroom::sql {
 class CatalogueRows {
  public:
   CatalogueRows() = default;
-  // All but what sessions begin with is as before.
+  // All but what sessions begin with and what roles may is as before.
   explicit CatalogueRows(const Catalogue& before);
 
   using Row = std::vector<std::optional<std::string>>;
@@ -33,6 +33,8 @@ class CatalogueRows {
   void add_column_function(const Row& row);
   // role ("": all), name=value; what counts more comes later.
   void add_beginning(const Row& row);
+  // role ("": all who own views), what it may.
+  void add_rights(const Row& row);
   // name, value, how the asking connection comes by it: 'l' by its login packet, 'c' by the configuration, else by a role or a database.
   void add_setting(const Row& row);
   // Once.

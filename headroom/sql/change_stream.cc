@@ -501,12 +501,12 @@ bool ChangeStream::is_own(const std::string& role) const {
   return role.empty() || role == who_.user;
 }
 
-// Whether it says something else for anybody. What roles that nobody is here by say of themselves, of this database or in another, drops nothing; who
-// comes by one of them later waits for the lock, and begins by what is put here.
-bool ChangeStream::put(std::shared_ptr<Catalogue> read, const std::vector<std::string>& otherwise,
+// Whether it says something else for anybody. What roles that nobody is here by say of themselves, of this database or in another, and what they may,
+// drops nothing; who comes by one of them later waits for the lock, and begins by what is put here.
+bool ChangeStream::put(std::shared_ptr<Catalogue> read, const std::vector<std::string>& concerned,
                        bool alike) {
   const std::scoped_lock lock(mutex_);
-  const bool says = !alike || std::ranges::any_of(otherwise, [this](const std::string& role) {
+  const bool says = !alike || std::ranges::any_of(concerned, [this](const std::string& role) {
     return is_own(role) || sessions_.any(role);
   });
   if (!says) read->renumber(catalogue_->version());
@@ -529,14 +529,19 @@ Task<Result<>> ChangeStream::look_at_catalogue(postgres::Server& server) {
   const TimePoint deadline = Clock::now() + kAnswer;
   Result<std::shared_ptr<Catalogue>> read;
   if (alike)
-    read = co_await read_beginnings(server, *catalogue_, next, deadline);
+    read = co_await read_roles(server, *catalogue_, next, deadline);
   else
     read = co_await read_catalogue(server, next, deadline);
   if (!read) co_return pass(read, "reading the catalogue");
   fingerprint_ = std::move(*fingerprint);
   std::vector<std::string> otherwise;
-  if (catalogue_) otherwise = (*read)->begin_otherwise(*catalogue_, Clock::now());
-  if (!put(std::move(*read), otherwise, alike)) {
+  std::vector<std::string> concerned;
+  if (catalogue_) {
+    otherwise = (*read)->begin_otherwise(*catalogue_, Clock::now());
+    concerned = (*read)->may_otherwise(*catalogue_);
+    concerned.insert(concerned.end(), otherwise.begin(), otherwise.end());
+  }
+  if (!put(std::move(*read), concerned, alike)) {
     if (catalogue_doubts_.load(std::memory_order_acquire) == doubts) catalogue_stale_ = false;
     co_return Result<>{};
   }

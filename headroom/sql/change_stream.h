@@ -117,7 +117,7 @@ class ChangeStream {
   [[nodiscard]] net::Task<Result<>> probe(postgres::Server& server);
   [[nodiscard]] net::Task<Result<>> look_at_catalogue(postgres::Server& server);
   [[nodiscard]] bool is_own(const std::string& role) const;
-  [[nodiscard]] bool put(std::shared_ptr<Catalogue> read, const std::vector<std::string>& otherwise,
+  [[nodiscard]] bool put(std::shared_ptr<Catalogue> read, const std::vector<std::string>& concerned,
                          bool alike);
   [[nodiscard]] net::Task<> watch_opening(postgres::Server& server, postgres::Decoding& decoding,
                                           bool& opened);

@@ -154,8 +154,13 @@ bool reads_alike(const postgres::Settings& settings) {
   const auto encoding = settings.find("client_encoding");
   if (encoding == settings.end()) return true;
   std::string name;
-  for (const char c : encoding->second) {
-    if (c != '-' && c != '_' && c != ' ') name += text::lower(c);
+  for (const char c : encoding->second) {  // as PostgreSQL does: asyncpg sends it in quotes
+    const char small = text::lower(c);
+    if ((small >= 'a' && small <= 'z') || (small >= '0' && small <= '9')) name += small;
+  }
+  // Of Windows' some are SJIS, GBK, UHC and BIG5 by another name.
+  for (const std::string_view page : {"932", "936", "949", "950"}) {
+    if (name.ends_with(page)) return false;
   }
   return name.starts_with("utf8") || name == "unicode" || name == "sqlascii" ||
          name.starts_with("latin") || name.starts_with("iso8859") || name.starts_with("win") ||

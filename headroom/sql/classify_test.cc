@@ -348,8 +348,12 @@ TEST(Classifier, RemembersABoundedAmount) {
 TEST(Classifier, ServersThatReadTextsOtherwiseAreKnown) {
   EXPECT_TRUE(reads_alike({}));
   EXPECT_TRUE(reads_alike({{"client_encoding", "UTF8"}, {"standard_conforming_strings", "on"}}));
+  EXPECT_TRUE(reads_alike({{"client_encoding", "'utf-8'"}}));
   EXPECT_FALSE(reads_alike({{"standard_conforming_strings", "off"}}));
   EXPECT_FALSE(reads_alike({{"client_encoding", "SJIS"}}));
+  EXPECT_FALSE(reads_alike({{"client_encoding", "win932"}}));
+  EXPECT_FALSE(reads_alike({{"client_encoding", "Windows-936"}}));
+  EXPECT_TRUE(reads_alike({{"client_encoding", "Windows-1252"}}));
   EXPECT_FALSE(reads_alike({{"client_encoding", "GBK"}}));
 }
 

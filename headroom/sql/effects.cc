@@ -3,6 +3,7 @@
 #include <array>
 
 #include "headroom/base/text.h"
+#include "headroom/sql/classify.h"
 #include "headroom/sql/lexer.h"
 
 namespace headroom::sql {
@@ -26,6 +27,7 @@ class Scan {
       statement();
     }
     if (statements_ != 1) effects_.deallocates.clear();
+    if (statements_ > 1 && effects_.reads_otherwise) effects_.pins |= pin::kSetting;
     return std::move(effects_);
   }
 
@@ -76,6 +78,7 @@ class Scan {
     if (token_.is("transaction") || token_.is("constraints")) return;
     if (take("local")) {
       effects_.sets_local = true;
+      effects_.sets = effects_.reads_otherwise = effects_.reads_otherwise || changes_reading();
       return;
     }
     if (take("session") && token_.is("authorization")) {
@@ -83,6 +86,7 @@ class Scan {
       return;
     }
     effects_.sets = true;
+    effects_.reads_otherwise = effects_.reads_otherwise || changes_reading();
     custom_name();
   }
   void reset() {
@@ -91,7 +95,25 @@ class Scan {
       return;
     }
     effects_.sets = true;
+    effects_.reads_otherwise = effects_.reads_otherwise || decides_reading(token_.text);
     custom_name();
+  }
+  [[nodiscard]] static bool decides_reading(std::string_view name) {
+    return text::equal_ignoring_case(name, "client_encoding") ||
+           text::equal_ignoring_case(name, "standard_conforming_strings") ||
+           text::equal_ignoring_case(name, "names");
+  }
+  // At the name of what is set: whether it is one of those, and its value may be another than the one by which this is read.
+  [[nodiscard]] bool changes_reading() const {
+    if (!decides_reading(token_.text)) return false;
+    const bool encoding = !text::equal_ignoring_case(token_.text, "standard_conforming_strings");
+    Lexer ahead = lexer_;
+    Token value = ahead.next();
+    if (value.is('=') || value.is("to")) value = ahead.next();
+    const bool known = value.kind == Token::Kind::word || value.is_literal();
+    if (!known || value.text.find('\\') != std::string_view::npos) return true;
+    return !reads_alike(
+        {{encoding ? "client_encoding" : "standard_conforming_strings", std::string(value.text)}});
   }
   // What pg_settings does not list: role, and names with a point in them, which are an extension's; in quotes as well.
   [[nodiscard]] static bool is_unlisted(std::string_view name) {
@@ -158,7 +180,7 @@ class Scan {
              names("pg_try_advisory_lock") || names("pg_try_advisory_lock_shared"))
       effects_.pins |= pin::kAdvisory;
     else if (updates_ && names("pg_settings"))
-      effects_.sets = true;  // a rule makes set_config() of it
+      effects_.sets = effects_.reads_otherwise = true;  // a rule makes set_config() of it
     const bool into = token_.is("into");
     advance();
     if (into && (token_.is("temp") || token_.is("temporary"))) effects_.pins |= pin::kTemporary;
@@ -172,7 +194,8 @@ class Scan {
     const Token name = token_;
     Token before;
     Token last;
-    bool is_literal = name.kind == Token::Kind::string;
+    bool is_literal =
+        name.kind == Token::Kind::string && name.text.find('\\') == std::string_view::npos;
     unsigned read = 0;
     for (int depth = 1; !ended() && depth > 0; advance()) {
       if (token_.is('('))
@@ -186,8 +209,11 @@ class Scan {
     }
     advance();
     const bool alone = before.is(',');
-    if (alone && last.is("true")) return;
+    const bool decides = name.kind == Token::Kind::string && decides_reading(name.text);
+    if (alone && last.is("true") && !decides) return;
     effects_.sets = true;
+    effects_.reads_otherwise = effects_.reads_otherwise || decides || !is_literal;
+    if (decides && alone && last.is("true")) return;
     // Else its value would stay behind unseen.
     if (!is_literal || !alone || !last.is("false"))
       effects_.pins |= pin::kSetting;
@@ -217,6 +243,7 @@ std::string describe_pins(std::uint16_t pins) {
 void Effects::merge(const Effects& other) {
   sets = sets || other.sets;
   sets_local = sets_local || other.sets_local;
+  reads_otherwise = reads_otherwise || other.reads_otherwise;
   named.insert(named.end(), other.named.begin(), other.named.end());
   resets_all = resets_all || other.resets_all;
   drops_statements = drops_statements || other.drops_statements;
@@ -224,7 +251,13 @@ void Effects::merge(const Effects& other) {
   unpins |= other.unpins;
 }
 
-Effects effects_of(std::string_view text) { return Scan(text).run(); }
+// A name that is not read may be set_config's or pg_advisory_lock's.
+Effects effects_of(std::string_view text) {
+  Effects found = Scan(text).run();
+  if (hides_names(text))
+    found.merge({.sets = true, .reads_otherwise = true, .pins = pin::kSetting});
+  return found;
+}
 
 std::string normalised(std::string_view text) {
   std::string made;

@@ -2,7 +2,8 @@
 //
 // Owns: nothing. Threads: none; a pure function of the text, bounded by its length.
 // Invariants: (1) the text is read by PostgreSQL's lexical rules (strings, dollar quotes, nested comments), so that a word inside of a string is
-//   no word; (2) what is not understood leaves nothing: what functions and DO blocks do inside is not seen (docs/sql.md, limits).
+//   no word; (2) what is not understood leaves nothing: what functions and DO blocks do inside is not seen (docs/sql.md, limits); but names
+//   in escapes, and what comes behind a change of the rules in one text, may leave anything.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,8 @@ inline constexpr std::uint16_t kListen = 1, kTemporary = 2, kHold = 4, kAdvisory
 struct Effects {
   bool sets = false;        // a setting of the session may have changed
   bool sets_local = false;  // one of the transaction: it leaves nothing behind
+  bool reads_otherwise =
+      false;  // texts behind it may be read by other rules than here: reads_alike()
   std::vector<std::string>
       named{};  // settings that pg_settings does not list: of extensions, and role
   bool resets_all = false;

@@ -37,6 +37,35 @@ TEST(Effects, OrdinaryStatementsLeaveNothing) {
     EXPECT_FALSE(effects_of(text).any()) << text;
 }
 
+TEST(Effects, WhatDecidesHowTextsAreReadIsToldFromOtherSettings) {
+  for (const std::string_view text :
+       {"SET standard_conforming_strings = off", "SET LOCAL standard_conforming_strings TO off",
+        "SET NAMES 'SJIS'", "SET SESSION \"client_encoding\" = BIG5",
+        "SET client_encoding = E'\\x55TF8'", "SET client_encoding TO DEFAULT",
+        "RESET client_encoding", "SELECT set_config('client_encoding', 'GBK', false)",
+        "SELECT set_config('client_encoding', 'GBK', true)",
+        "SELECT set_config(a, b, false) FROM t", "UPDATE pg_settings SET setting = 'off'"}) {
+    EXPECT_TRUE(effects_of(text).reads_otherwise) << text;
+    EXPECT_TRUE(effects_of(text).sets) << text;
+  }
+  for (const std::string_view text :
+       {"SET standard_conforming_strings = on", "SET NAMES 'utf8'", "SET client_encoding TO 'UTF8'",
+        "SET LOCAL client_encoding = latin1", "SET search_path = names",
+        "SELECT set_config('search_path', 'a', false)", "SELECT set_config($1, $2, true)"})
+    EXPECT_FALSE(effects_of(text).reads_otherwise) << text;
+  // What comes behind it in one text is not read as the server reads it.
+  EXPECT_EQ(effects_of("SET standard_conforming_strings = off").pins, 0);
+  EXPECT_EQ(effects_of("SET standard_conforming_strings = off; SELECT 1").pins, pin::kSetting);
+}
+
+TEST(Effects, NamesInEscapesMayLeaveAnything) {
+  for (const std::string_view text : {R"(SELECT U&"set\005fconfig"('search_path', 'a', false))",
+                                      R"(SELECT u&"pg!005fadvisory_lock"(1) UESCAPE '!')",
+                                      R"(UPDATE U&"pg\005fsettings" SET a = 1)"})
+    EXPECT_EQ(effects_of(text).pins, pin::kSetting) << text;
+  EXPECT_FALSE(effects_of("SELECT u & \"a\" FROM t").any());
+}
+
 TEST(Effects, SettingsAreSeenAndThoseOfExtensionsNamed) {
   for (const std::string_view text :
        {"SET work_mem = '1MB'", "set session work_mem to '1MB'", "RESET work_mem",

@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 
 #include "headroom/base/assert.h"
 #include "headroom/sql/cached_reads.h"
 #include "headroom/sql/comment.h"
+#include "headroom/sql/lexer.h"
 
 namespace headroom::sql {
 namespace {
@@ -20,6 +22,13 @@ constexpr std::size_t kLongestName = 4096;       // of portals and statements
 
 bool is_copy(char type) {
   return type == from::kCopyData || type == from::kCopyDone || type == from::kCopyFail;
+}
+
+// Of a function call: what drivers use it for. Any other may be set_config() or pg_advisory_lock().
+bool calls_large_object(std::string_view body) {
+  constexpr auto kTheirs = std::to_array<std::uint32_t>(
+      {715, 764, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172});
+  return std::ranges::find(kTheirs, pgwire::Reader(body).u32()) != kTheirs.end();
 }
 
 // A Bind's body; empty while it is not whole.
@@ -108,7 +117,21 @@ void Session::expect(Kind kind, Action action, StatementPointer statement, Insig
   if (expected_.back().prepares()) ++preparing_;
 }
 
+// A text that the server reads by other rules than effects_of() may leave anything, and what it seems to end it may not.
 void Session::note(const Effects& effects) {
+  if (reads_texts_alike()) return leave(effects);
+  Effects any = effects;
+  any.pins |= pin::kSetting;
+  any.unpins = 0;
+  leave(any);
+}
+
+bool Session::reads_texts_alike() const {
+  return server_reads_alike_ && !touched_.reads_otherwise &&
+         (wanted_.empty() || reads_alike(wanted_));
+}
+
+void Session::leave(const Effects& effects) {
   if (!effects.any()) return;
   touched_.merge(effects);
   if (status_ != pgwire::Status::idle || outstanding() > 0)
@@ -192,6 +215,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kFunctionCall:
       if (cached_) cached_->sent(std::nullopt);
       note_write({.its_class = Class::opaque});
+      if (!calls_large_object(body)) note({.sets = true, .pins = pin::kSetting});
       expect(Kind::function);
       break;
     case from::kSync:
@@ -242,7 +266,8 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   if (whole && cached_ && !decision_) decision_ = cached_->decision();
   const DecisionPointer decision = decision_of(frame, whole ? body : std::string_view());
   const bool known = decision->fingerprint != 0;
-  const Effects effects = known && decision->leaves_nothing ? Effects() : effects_of(query);
+  const bool nothing = known && decision->leaves_nothing && !hides_names(query);
+  const Effects effects = nothing ? Effects() : effects_of(query);
   if (waits_for_turn(effects)) return false;
   const StatementPointer* deallocated =
       whole && !effects.deallocates.empty() ? statements_.find(effects.deallocates) : nullptr;
@@ -434,8 +459,10 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     unnamed_.types = parse->types;
     const bool known = unnamed_.decision->fingerprint != 0;
     unnamed_.fingerprint = known ? unnamed_.decision->fingerprint : fingerprint_of(query);
-    unnamed_.effects = known && unnamed_.decision->leaves_nothing ? Effects() : effects_of(query);
+    const bool nothing = known && unnamed_.decision->leaves_nothing && !hides_names(query);
+    unnamed_.effects = nothing ? Effects() : effects_of(query);
     unnamed_.has = unnamed_.here = true;
+    if (!reads_texts_alike()) note({});
     if (begins_an_exchange() && !cluster().alone() && runs_again(*unnamed_.decision)) watch(true);
     decision_.reset();
     expect(Kind::parse);
@@ -461,6 +488,7 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
     in_.consume(frame.size);
     return true;
   }
+  if (!reads_texts_alike()) note({});  // what it leaves is read now, and noted when it runs
   const StatementPointer statement = room_.statements.intern(query, parse->types);
   if (statement && undecided(parse->name, statement)) return false;
   if (!fits_budget(statement)) {

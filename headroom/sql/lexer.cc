@@ -178,6 +178,14 @@ bool names_server_state(std::string_view literal) {
       kNames, [&](std::string_view name) { return text::equal_ignoring_case(literal, name); });
 }
 
+bool hides_names(std::string_view text) {
+  for (std::size_t at = text.find("&\""); at != std::string_view::npos;
+       at = text.find("&\"", at + 1)) {
+    if (at > 0 && text::lower(text[at - 1]) == 'u') return true;
+  }
+  return false;
+}
+
 void append_blanked(std::string& text, const Token& token) {
   switch (token.kind) {
     case Kind::word: {

@@ -53,6 +53,8 @@ class Lexer {
   std::size_t at_ = 0;
 };
 
+// Whether it may have an identifier in escapes (U&"d\0061t"), whose name is not read here.
+[[nodiscard]] bool hides_names(std::string_view text);
 // Whether a string means the time at which it is read: 'now', 'tomorrow 12:00'.
 [[nodiscard]] bool means_now(std::string_view literal);
 // Whether it names a setting by which a primary is told from a standby.

@@ -5,6 +5,7 @@
 #include "headroom/auth/crypto.h"
 #include "headroom/base/hash.h"
 #include "headroom/base/text.h"
+#include "headroom/sql/lexer.h"
 #include "headroom/sql/metrics.h"
 
 namespace headroom::sql {
@@ -15,15 +16,27 @@ constexpr std::size_t kLongestShown = 2000;
 // Of what a session says about itself alone.
 bool is_neutral(std::string_view setting) { return setting == "application_name"; }
 
-const std::string& path_of(const Asker& asker) {
-  const auto own = asker.settings.find("search_path");
-  return own == asker.settings.end() ? asker.account_path : own->second;
-}
+// What decides how its texts are read. Most sessions have one or two settings of their own: quicker walked than searched.
+struct Reading {
+  const std::string* path;
+  const std::string* role;  // who the session acts as: "$user"
+  bool alike;               // by the server as here
+};
 
-// "$user" is who the session acts as.
-const std::string& acts_as(const Asker& asker) {
-  const auto role = asker.settings.find("role");
-  return role == asker.settings.end() ? asker.user : role->second;
+Reading reading_of(const Asker& asker) {
+  Reading its{&asker.account_path, &asker.user, asker.reads_alike};
+  bool others = false;
+  for (const auto& [text, value] : asker.settings) {
+    const std::string_view name = text;
+    if (name == "search_path")
+      its.path = &value;
+    else if (name == "role")
+      its.role = &value;
+    else if (name == "client_encoding" || name == "standard_conforming_strings")
+      others = true;
+  }
+  its.alike = its.alike && !(others && !reads_alike(asker.settings));
+  return its;
 }
 
 }  // namespace
@@ -148,9 +161,10 @@ KnownPlanPointer ResultCache::plan(std::size_t worker, Classifier& classifier, C
   if (text.size() > kLongestPlan)
     return std::make_shared<const KnownPlan>(make_plan(classifier, stream, asker, text));
   Part& part = *parts_[worker];
+  const Reading its = reading_of(asker);
   std::string& name = part.name;
-  name.assign(stream.tag()).append(1, '\0').append(path_of(asker)).append(1, '\0');
-  name.append(acts_as(asker)).append(1, '\0').append(text);
+  name.assign(stream.tag()).append(1, '\0').append(*its.path).append(1, '\0');
+  name.append(*its.role).append(1, its.alike ? '\0' : '\1').append(text);
   const auto found = part.plans.find(std::string_view(name));
   if (found != part.plans.end() && found->second->is_of(stream.version())) return found->second;
   auto made = std::make_shared<const KnownPlan>(make_plan(classifier, stream, asker, text));
@@ -179,10 +193,13 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
                   .catalogue = catalogue ? catalogue->version() : 0,
                   .effects = effects_of(text)};
   static const Catalogue kNothing;
-  if (!asker.reads_alike || !reads_alike(asker.settings)) {
+  const Reading its = reading_of(asker);
+  if (!its.alike || hides_names(text)) {
     known.plan = {
         .refusal = Refusal::settings,
-        .why_not = "its encoding or standard_conforming_strings leave open what the text says",
+        .why_not =
+            "its encoding, standard_conforming_strings or names in escapes leave open what "
+            "the text says",
         .effect = Plan::Effect::schema};
     known.fingerprint = fingerprint_of(text);
     return known;
@@ -191,7 +208,7 @@ KnownPlan ResultCache::make_plan(Classifier& classifier, ChangeStream& stream, c
   known.fingerprint = decision->fingerprint;
   known.decision = decision;
   known.plan = plan_for(*decision, catalogue ? *catalogue : kNothing,
-                        parse_search_path(path_of(asker), acts_as(asker)));
+                        parse_search_path(*its.path, *its.role));
   const std::string small = text::lowered(text);
   known.single = decision->statements <= 1;
   const bool hidden = hides_literals(text);
@@ -246,14 +263,17 @@ void ResultCache::apply_rules(KnownPlan& known, std::string_view text) const {
   known.plan.refuse(Refusal::rule, "no rule names it");
 }
 
-std::string ResultCache::key(const Asker& asker, std::string_view request) {
-  std::string key = asker.database.name;
+const std::string& ResultCache::key(std::size_t worker, const Asker& asker,
+                                    std::initializer_list<std::string_view> request) {
+  std::string& key = parts_[worker]->key;
+  key.assign(asker.database.name);
   const std::size_t prefix = key.size();
   key.append(1, '\0').append(asker.user).append(1, '\0').append(asker.account_path).append(1, '\0');
   for (const auto& [name, value] : asker.settings) {
     if (!is_neutral(name)) key.append(name).append(1, '=').append(value).append(1, '\0');
   }
-  key.append(1, '\0').append(request);
+  key.append(1, '\0');
+  for (const std::string_view piece : request) key.append(piece);
   if (key.size() <= cache::kKeyLimit) return key;
   const auth::Digest digest = auth::sha256(key);
   key.resize(prefix);
@@ -263,12 +283,13 @@ std::string ResultCache::key(const Asker& asker, std::string_view request) {
 
 ShapeCounts& ResultCache::counts(std::size_t worker, const Asker& asker, const KnownPlan& plan,
                                  std::string_view text) {
+  if (plan.counts != nullptr) return *plan.counts;
   Part& part = *parts_[worker];
   const std::uint64_t key = hash64(asker.database.name, plan.fingerprint);
   const auto found = part.counts.find(key);
-  if (found != part.counts.end()) return found->second;
-  if (part.counts.size() >= kMostShapes) return part.others;
-  ShapeCounts& made = part.counts[key];
+  if (found != part.counts.end()) return *(plan.counts = &found->second);
+  if (part.counts.size() >= kMostShapes) return *(plan.counts = &part.others);
+  ShapeCounts& made = *(plan.counts = &part.counts[key]);
   made.database = asker.database.name;
   made.query = normalised(text).substr(0, kLongestShown);
   return made;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
@@ -45,7 +46,8 @@ struct KnownPlan {
   Effects effects{};
   bool renames =
       false;  // later names may be read by another search_path or role: SET LOCAL and its kind
-  bool single = true;  // one statement, so that its own names are not
+  bool single = true;                     // one statement, so that its own names are not
+  mutable ShapeCounts* counts = nullptr;  // its shape's on the worker that has made it, once asked
 
   [[nodiscard]] bool is_of(std::uint64_t version) const {
     return catalogue != 0 && catalogue == version;
@@ -92,8 +94,9 @@ class ResultCache final : public link::Currency {
   // Of the shape of a query, which stay where they are; those beyond kMostShapes are counted as one.
   [[nodiscard]] ShapeCounts& counts(std::size_t worker, const Asker& asker, const KnownPlan& plan,
                                     std::string_view text);
-  // `request`: protocol, text, types, values and formats.
-  [[nodiscard]] static std::string key(const Asker& asker, std::string_view request);
+  // `request`: protocol, text, types, values and formats. It stays until the worker's next one.
+  [[nodiscard]] const std::string& key(std::size_t worker, const Asker& asker,
+                                       std::initializer_list<std::string_view> request);
 
   // For SHOW CACHE; the lines of one worker, on it.
   [[nodiscard]] std::vector<CacheLine> lines(std::size_t worker) const;
@@ -107,7 +110,7 @@ class ResultCache final : public link::Currency {
     };
     std::unordered_map<std::string, KnownPlanPointer, Hash, std::equal_to<>> plans;
     std::size_t plan_bytes = 0;
-    std::string name;                                       // of the plan that is looked for
+    std::string name, key;                                  // of what is looked for
     std::unordered_map<std::uint64_t, ShapeCounts> counts;  // by database and fingerprint
     ShapeCounts others;
   };

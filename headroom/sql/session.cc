@@ -37,26 +37,49 @@ std::string question(const std::vector<std::string>& named) {
   return query;
 }
 
-// Away from `has`, to `wants`.
+bool differs(const postgres::Settings& has, const postgres::Settings& wants,
+             const std::string& name) {
+  const auto before = has.find(name);
+  const auto now = wants.find(name);
+  if (before == has.end() || now == wants.end())
+    return (before == has.end()) != (now == wants.end());
+  return before->second != now->second;
+}
+
+// By which the server reads the texts behind it: values beyond ASCII are the client's, in its encoding.
+std::string change_of_encoding(const postgres::Settings& has, const postgres::Settings& wants) {
+  if (!differs(has, wants, "client_encoding")) return {};
+  const auto now = wants.find("client_encoding");
+  if (now == wants.end()) return "RESET client_encoding;";
+  return fmt::format("SELECT pg_catalog.set_config('client_encoding', {}, false);",
+                     literal(now->second));
+}
+
+// The rest of the way from `has` to `wants`. Under a role much may not be set: it is left first and taken last. A date style may name a part of what
+// it is, and keeps the rest of the one before.
 std::string changes(const postgres::Settings& has, const postgres::Settings& wants) {
-  std::string query;
+  std::string query = has.contains("role") ? "RESET role;" : "";
   for (const auto& [name, value] : has) {
-    if (!wants.contains(name)) query += fmt::format("RESET {};", identifier(name));
+    if (name == "role" || name == "client_encoding") continue;
+    if (!wants.contains(name) || (name == "datestyle" && differs(has, wants, name)))
+      query += fmt::format("RESET {};", identifier(name));
   }
   std::string sets;
-  for (const auto& [name, value] : wants) {
-    const auto found = has.find(name);
-    if (found != has.end() && found->second == value) continue;
+  const auto set = [&sets](const std::string& name, const std::string& value) {
     sets += fmt::format("{}pg_catalog.set_config({}, {}, false)", sets.empty() ? "SELECT " : ", ",
                         literal(name), literal(value));
+  };
+  for (const auto& [name, value] : wants) {
+    if (name != "role" && name != "client_encoding" && differs(has, wants, name)) set(name, value);
   }
+  if (const auto role = wants.find("role"); role != wants.end()) set("role", role->second);
   return query + sets;
 }
 
 // For a query of our own: a client's statement_timeout is not meant for it.
 constexpr std::string_view kNoTimeout = "SET LOCAL statement_timeout = 0; ";
 // What has been large once is not kept by who idles.
-void rest(std::string& text) {
+void lighten(std::string& text) {
   if (text.empty() && text.capacity() > kRested) text = std::string();
 }
 
@@ -125,7 +148,7 @@ net::Task<> Session::say_goodbye() {
 }
 
 net::Task<> Session::serve() {
-  client_.tell(&event_);
+  client_.tell([](void* session) { static_cast<Session*>(session)->stirred(); }, this);
   for (unsigned turns = 0; !ended_;) {
     bool moved = pull_client();
     if (cached_ && cached_->waits() && !ended_) {
@@ -159,19 +182,41 @@ net::Task<> Session::serve() {
       continue;
     }
     turns = 0;
-    if (in_.empty()) in_.release();
-    if (back_.empty()) back_.release();
-    rest(to_client_);
-    rest(to_server_);
+    rest();
     if (part_.draining && idle()) {
       fatal("57P01", "the proxy is shutting down");
       break;
     }
+    rests_ = cached_ && waits_for_client();
     auto woken = co_await event_.wait(deadline());
+    rests_ = false;
     if (woken) continue;
     if (woken.error().code == Errc::cancelled) break;
     deadline_passed();
   }
+}
+
+// Something has happened to the client's stream. To resume the task costs as much as a hit: who rests is given that here, in the poller's round.
+void Session::stirred() {
+  if (client_.may_read() && std::exchange(rests_, false)) {
+    const bool moved = pull_client() && push_client();
+    rests_ = moved && waits_for_client();
+    if (rests_) return rest();
+  }
+  event_.set();
+}
+
+bool Session::waits_for_client() const {
+  const bool over = ended_ || client_ended_ || client_closed_ || part_.draining;
+  const bool all_done = in_.empty() && to_client_.empty() && back_ready_ == 0;
+  return !over && all_done && !server_ && !wants_server_ && !client_.may_read();
+}
+
+void Session::rest() {
+  if (in_.empty()) in_.release();
+  if (back_.empty()) back_.release();
+  lighten(to_client_);
+  lighten(to_server_);
 }
 
 bool Session::idle() const {
@@ -292,7 +337,8 @@ std::vector<std::string> Session::unlisted(const Effects& touched) const {
 
 net::Task<Result<>> clear_settings(postgres::Server& server, TimePoint deadline) {
   if (server.settings.empty()) co_return Result<>{};
-  std::string query = std::string(kNoTimeout) + changes(server.settings, {});
+  std::string query = std::string(kNoTimeout) + change_of_encoding(server.settings, {}) +
+                      changes(server.settings, {});
   auto done = co_await postgres::ask(server, std::move(query), deadline);
   if (!done) co_return pass(done);
   server.settings.clear();
@@ -351,15 +397,16 @@ void Session::settle_in(std::unique_ptr<postgres::Server> server) {
     pins_ |= pin::kSession;
     pinned_since_ = server_since_;
   }
-  std::string query;
   if (server_->settings != wanted_) {
     // Which strikes here already, if it is short; what comes behind must not be answered by that.
     settling_ = server_->settings.contains("statement_timeout");
-    if (settling_) query = kNoTimeout;
-    query += changes(server_->settings, wanted_);
+    for (const std::string& query :
+         {change_of_encoding(server_->settings, wanted_), changes(server_->settings, wanted_)}) {
+      if (query.empty()) continue;
+      expect(Expected::Kind::query, Expected::Action::swallow);
+      pgwire::append_query(to_server(), settling_ ? std::string(kNoTimeout) + query : query);
+    }
     server_->settings = wanted_;
-    expect(Expected::Kind::query, Expected::Action::swallow);
-    pgwire::append_query(to_server(), query);
   }
   if (!settling_) resume();
 }

@@ -1,7 +1,8 @@
 // headroom/sql/session.h - one client, from its first byte to its last: logged in, then carried to a server connection for each transaction.
 //
 // Owns: the client's stream, what its session has (settings, statements, pins), and the server connection while it has one.
-// Worker: one coroutine on the worker that accepted it. It waits for both streams at once by one Event; nothing else of it runs.
+// Worker: one coroutine on the worker that accepted it. It waits for both streams at once by one Event; nothing else of it runs, but that
+//   while it waits for its client alone stirred() may answer from the cache in its place.
 // Invariants: (1) a server connection goes back only when it is idle (ReadyForQuery 'I'), nothing that was sent to it is unanswered, no frame is
 //   half sent, and no cancel request is on its way to it; (2) bytes pass as they came, frames are never cut or joined anew; what is read is
 //   never more than what one side can take (back-pressure); (3) what Headroom sends for itself (settings, Parse, Close) is answered to
@@ -147,6 +148,9 @@ class Session {
 
   // --- session.cc: the loop ---
   [[nodiscard]] net::Task<> serve();
+  void stirred();
+  [[nodiscard]] bool waits_for_client() const;
+  void rest();
   [[nodiscard]] bool pull_client();
   [[nodiscard]] bool pull_server();
   [[nodiscard]] bool push_server();
@@ -199,6 +203,8 @@ class Session {
   void ensure_prepared(const StatementPointer& statement);
   void ensure_unnamed();
   void note(const Effects& effects);
+  void leave(const Effects& effects);
+  [[nodiscard]] bool reads_texts_alike() const;
   void name_statement(const std::string& name, const StatementPointer& statement);
   bool close_statement(std::string_view name);
   void undo_names(std::size_t from);
@@ -389,6 +395,7 @@ class Session {
   std::vector<Expected> expected_;
   std::size_t first_ = 0;
   bool wants_server_ = false;
+  bool rests_ = false;       // serve() waits for the client alone
   bool discarding_ = false;  // the server ignores all until a Sync
   bool copying_in_ = false;
   bool refusing_ = false;           // the client's messages are ours to ignore until the next Sync
