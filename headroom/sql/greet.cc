@@ -363,6 +363,7 @@ net::Task<bool> Session::welcome() {
     reported = account_->welcome();
   }
   server_reads_alike_ = reads_alike(*reported);
+  reading_ = reading_settings(wanted_);
   for (const auto& [name, value] : *reported) {
     const auto mine = own.find(name);
     pgwire::append_parameter_status(to_client_, name, mine == own.end() ? value : mine->second);
