@@ -6,8 +6,9 @@
 // A client that sends anything never gets in: nobody here knows the password.
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace headroom;
-  static const sql::Secret kSecrets[] = {sql::parse_secret("a password"),
-                                         sql::parse_secret("md5" + std::string(32, 'a'))};
+  static const sql::Secret kSecrets[] = {
+      sql::parse_secret("a password", "user", "key"),
+      sql::parse_secret("md5" + std::string(32, 'a'), "user", "key")};
   std::string_view left = input_text(data, size);
   if (left.empty()) return 0;
   const auto choice = static_cast<unsigned char>(left[0]);

@@ -63,6 +63,24 @@ class Frames(SqlScenario):
             with self.subTest(last=last):
                 self.compare_one(server, [*fails, parse("end", "COMMIT"), SYNC, bind("end"), bind("end"), *last])
 
+    def test_what_ends_a_copy_and_its_connection_is_told(self):
+        server = self.proxy()
+        for connect in (self.direct, lambda: self.wire(server)):
+            for behind in ([], [SYNC]):
+                with self.subTest(connect=connect, behind=behind), contextlib.closing(connect()) as wire:
+                    wire.send_all(parse("", "COPY frames FROM STDIN"), bind(), execute(), *behind)
+                    self.assertEqual(b"".join(wire.read()[0] for _ in range(3)), b"12G")
+                    wire.send_all((b"Q", b"SELECT 1\0"))
+                    told = [wire.read(), wire.read()]
+                    self.assertEqual([(kind, error_of(body)[:5]) for kind, body in told], [(b"E", "08P01"), (b"E", "08P01")])
+                    self.assertIn(b"FATAL", told[1][1])
+                    self.assertIsNone(wire.read()[0])
+        self.assertEqual(self.wire(server).values("SELECT 1"), ["1"])
+
+    def test_a_sync_alone_in_a_transaction_that_moves_to_the_primary_says_that_it_goes_on(self):
+        server = self.with_replica()
+        self.compare_one(server, [(b"Q", b"BEGIN READ ONLY\0"), SYNC, parse("", "SELECT 7"), bind(), parse("", "SET TRANSACTION READ ONLY")])
+
     def test_a_portal_is_executed_behind_what_is_not_for_the_replica_that_has_it(self):
         server = self.with_replica(pool_size=1, pool_overflow=0)
         replica = Wire(("127.0.0.1", self.cluster.port_of("replica1")), password=self.cluster.password)

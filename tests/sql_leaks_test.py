@@ -196,6 +196,63 @@ class Leaks(SqlScenario):
         with self.assertRaisesRegex(LookupError, "57014"):
             ours.values("SELECT pg_sleep(1)")
 
+    def test_what_is_reset_is_as_the_client_has_begun(self):
+        server = self.proxy(pool_size=1, pool_overflow=0)
+        sessions = self.proxy(pool_size=4, mode="session")
+        begins = [("search_path", "pg_temp"), ("DateStyle", "German"), ("options", "-c work_mem=7MB")]
+
+        def shown(door, writes):
+            wire = Wire(door, password=self.cluster.password, parameters=begins)
+            self.addCleanup(wire.close)
+            rows = []
+            for write in writes:
+                wire.send_all(*write)
+                for _ in range(sum(kind in (b"Q", b"S") for kind, _body in write)):
+                    rows += [body[6:] if kind == b"D" else error_of(body)[:5] for kind, body in wire.until_ready() if kind in b"DE"]
+            wire.close()
+            return rows
+
+        for name in ("search_path", "DateStyle", "work_mem"):
+            value = {"search_path": "public", "DateStyle": "SQL", "work_mem": "9MB"}[name]
+            sets, show = simple(f"SET {name} = '{value}'"), simple(f"SHOW {name}")
+            for reset in ("RESET ALL", f"RESET {name}", f"SET {name} TO DEFAULT", f"SET SESSION {name} = DEFAULT", "DISCARD ALL"):
+                extended = [parse("", reset), bind(), execute(), SYNC]
+                ways = [[[sets], [simple(reset)], [show]], [[sets, simple(reset), show]], [[sets, *extended, show]], [[simple("LISTEN a")], [sets], [simple(reset)], [show]],
+                        [[simple(reset + "; SELECT 1/0")], [show]], [[sets], [simple("SELECT 1/0; " + reset)], [show]]]
+                if reset != "DISCARD ALL":
+                    ways += [[[simple("BEGIN")], [sets], [simple(reset)], [show], [simple("ROLLBACK")], [show]], [[simple("BEGIN"), sets, simple("SELECT 1/0"), simple(reset), simple("COMMIT"), show]]]
+                for way in ways:
+                    with self.subTest(name=name, reset=reset, way=way):
+                        direct = shown(("127.0.0.1", self.cluster.port), way)
+                        self.assertEqual(shown(server.doors["sql"], way), direct)
+                        self.assertEqual(shown(sessions.doors["sql"], way), direct)
+
+    def test_a_prepared_text_means_what_its_own_clients_settings_make_of_it(self):
+        server = self.proxy(pool_size=1, pool_overflow=0)
+        texts = ["SELECT extract(epoch FROM timestamptz '2020-01-01 00:00:00')::int", "SELECT date '01/02/2020' - date '2020-01-01'", "SELECT interval '-1 2:03'::text", "SELECT NULL = NULL"]
+        kinds_of = [[("TimeZone", "UTC"), ("DateStyle", "ISO, MDY")], [("TimeZone", "Asia/Tokyo"), ("DateStyle", "ISO, DMY"), ("IntervalStyle", "sql_standard")], [("options", "-c transform_null_equals=on")]]
+
+        def answers(wire, text, *, sets=None):
+            if sets:
+                wire.query(sets)
+            wire.send_all(parse("s", text), SYNC, bind("s"), execute(), SYNC)
+            got = wire.until_ready() + wire.until_ready()
+            self.assertEqual(kinds(got), "1Z2DCZ")
+            wire.send_all((b"C", b"Ss\0"), SYNC)
+            wire.until_ready()
+            return got[3][1]
+
+        through, direct = [[Wire(door, password=self.cluster.password, parameters=begins) for begins in kinds_of] for door in (server.doors["sql"], ("127.0.0.1", self.cluster.port))]
+        for wire in (*through, *direct):
+            self.addCleanup(wire.close)
+        for text in texts:
+            for turn in (0, 1, 2, 1, 0, 2):
+                self.assertEqual(answers(through[turn], text), answers(direct[turn], text), (text, turn))
+        for sets in ("BEGIN; SET LOCAL TimeZone = 'Asia/Tokyo'", "ROLLBACK", "SET TimeZone = 'Asia/Tokyo'", "RESET TimeZone"):
+            self.assertEqual(answers(through[0], texts[0], sets=sets), answers(direct[0], texts[0], sets=sets), sets)
+            if "BEGIN" not in sets:
+                self.assertEqual(answers(through[2], texts[0]), answers(direct[2], texts[0]), sets)
+
     def test_who_asks_the_server_for_users_does_not_ask_as_the_last_client(self):
         self.cluster.superuser("CREATE ROLE asked LOGIN PASSWORD 'asked'; CREATE FUNCTION look(name text) RETURNS TABLE (usename name, passwd text) LANGUAGE sql SECURITY DEFINER AS "
                                "'SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = $1'; REVOKE ALL ON FUNCTION look FROM public; GRANT EXECUTE ON FUNCTION look TO booking", database="booking")

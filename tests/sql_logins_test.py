@@ -1,6 +1,7 @@
 """Who gets in to the SQL proxy, how, and what the proxy says about itself."""
 
 import os
+import re
 import socket
 import ssl
 import struct
@@ -141,6 +142,30 @@ class Logins(SqlScenario):
         for name in ("nobody0", "nobody1", "nobody2", "hashed"):
             with self.assertRaisesRegex(PermissionError, "28P01"):
                 self.wire(server, user=name, password="wrong")
+
+    def test_neither_a_restart_nor_a_password_that_is_set_tells_a_name_that_nobody_has(self):
+        def salts(server):
+            shown = {}
+            for user in ("booking", "clear", "nobody"):
+                wire = Wire(server.doors["sql"], startup=False)
+                body = struct.pack("!I", 196608) + f"user\0{user}\0database\0booking\0\0".encode()
+                wire.sock.sendall(struct.pack("!I", len(body) + 4) + body)
+                self.assertEqual(wire.read()[1][:4], struct.pack("!I", 10))
+                first = b"n,,n=,r=abcdefghijklmnopqrstuvwx"
+                wire.send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!I", len(first)) + first)
+                shown[user] = re.search(rb",s=([^,]+),i=4096", wire.read()[1])[1]
+                wire.close()
+            return shown
+
+        state = self.directory / "kept"
+        arguments = ["--postgres", self.cluster.urls["primary"], "--set", "sql.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"]
+        server = self.headroom(state_dir=state, arguments=arguments)
+        before = salts(server)
+        self.assertEqual(len(set(before.values())), 3)
+        self.assertEqual(server.stop(), 0)
+        again = self.headroom(config=self.settings('[[sql.users]]\nname = "clear"\npassword = "set meanwhile"\n'), state_dir=state, arguments=arguments)
+        self.assertEqual(salts(again), before)
+        self.assertRegex(self.wire(again).values("SELECT current_user")[0], "booking")
 
     def test_newer_protocols_are_negotiated(self):
         server = self.proxy()

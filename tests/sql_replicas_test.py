@@ -336,6 +336,12 @@ class Replicas(SqlScenario):
             CREATE VIEW monitored AS SELECT count(*) AS n FROM pg_stat_activity;
             CREATE SEQUENCE viewed_n; CREATE VIEW numbers AS SELECT last_value AS n FROM viewed_n;
             CREATE VIEW domained AS SELECT t::looked AS t FROM plain;
+            CREATE VIEW "in two
+                         lines" AS SELECT quiet(n, n) AS n FROM plain;
+            CREATE DOMAIN looked_again AS looked; CREATE TABLE holds (t looked_again);
+            CREATE FUNCTION asks(t looked_again) RETURNS text LANGUAGE plpgsql STABLE AS 'BEGIN RETURN t; END';
+            CREATE FUNCTION gives() RETURNS looked LANGUAGE plpgsql STABLE AS 'BEGIN RETURN chr(97); END';
+            CREATE VIEW domained_again AS SELECT t::looked_again AS t FROM plain;
             CREATE TYPE pair AS (a int, b int); CREATE FUNCTION pair_of(t text) RETURNS pair LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN (1, 2)::pair; END';
             CREATE CAST (text AS pair) WITH FUNCTION pair_of(text);
             GRANT SELECT ON ALL TABLES IN SCHEMA public TO booking""")
@@ -345,7 +351,9 @@ class Replicas(SqlScenario):
         for sql in (f"SELECT {port} FROM plain", f"SELECT {port} FROM plain WHERE n + 1 = 2 AND t::text = 'a'", f"SELECT {port} FROM harmless"):
             eventually(lambda sql=sql: wire.values(sql)[0] in self.replica_ports, what=sql)
         for sql in (f"SELECT {port} WHERE 1 <+> 2 = 1", f"SELECT {port} FROM plain WHERE t::looked = 'a'", f"SELECT {port} FROM plain ORDER BY n OPERATOR(public.<+>) 1", f"SELECT {port} FROM guarded",
-                    f"SELECT {port} FROM quietly", f"SELECT {port} FROM above", f"SELECT {port} FROM domained", f"SELECT {port} FROM monitored", f"SELECT {port} FROM numbers", f"SELECT {port} FROM plain WHERE ('x'::text)::pair IS NOT NULL"):
+                    f"SELECT {port} FROM quietly", f"SELECT {port} FROM above", f"SELECT {port} FROM domained", f"SELECT {port} FROM domained_again",
+                    f'SELECT {port} FROM "in two\n                         lines"', f"SELECT {port} FROM plain WHERE t::looked_again = 'a'", f"SELECT {port} FROM plain WHERE (array[t]::looked[])[1] = 'a'",
+                    f"SELECT {port} FROM plain WHERE row(t)::holds IS NOT NULL", f"SELECT {port} FROM plain WHERE asks(t) = 'a'", f"SELECT {port} FROM plain WHERE gives() = 'a'", f"SELECT {port} FROM monitored", f"SELECT {port} FROM numbers", f"SELECT {port} FROM plain WHERE ('x'::text)::pair IS NOT NULL"):
             self.assertEqual({wire.values(sql)[0] for _ in range(4)}, {self.ports["primary"]}, sql)
         for name, wanted in (("in_hot_standby", "off"), ("transaction_read_only", "off")):
             self.assertEqual({wire.values(f"SELECT current_setting('{name}')")[0] for _ in range(6)}, {wanted})

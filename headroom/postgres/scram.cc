@@ -66,8 +66,9 @@ ScramKeys derive_keys(std::string_view password, std::string_view salt, unsigned
   return {hmac(salted, "Client Key"), hmac(salted, "Server Key")};
 }
 
-Verifier make_verifier(std::string_view password) {
-  Verifier made{.salt = auth::random_bytes(kSaltSize), .stored_key = {}, .server_key = {}};
+Verifier make_verifier(std::string_view password, std::string salt) {
+  if (salt.empty()) salt = auth::random_bytes(kSaltSize);
+  Verifier made{.salt = std::move(salt), .stored_key = {}, .server_key = {}};
   ScramKeys keys = derive_keys(password, made.salt, made.iterations);
   made.stored_key = text_of(auth::sha256(keys.client_key));
   made.server_key = std::move(keys.server_key);
@@ -97,10 +98,12 @@ std::optional<Verifier> parse_verifier(std::string_view text) {
                   std::move(*server)};
 }
 
+std::string salt_of(std::string_view user, std::string_view secret) {
+  return hmac(secret, fmt::format("salt of {}", user)).substr(0, kSaltSize);
+}
+
 Verifier mock_verifier(std::string_view user, std::string_view secret) {
-  Verifier made{.salt = hmac(secret, fmt::format("salt of {}", user)).substr(0, kSaltSize),
-                .stored_key = {},
-                .server_key = {}};
+  Verifier made{.salt = salt_of(user, secret), .stored_key = {}, .server_key = {}};
   made.stored_key = hmac(secret, fmt::format("stored key of {}", user));
   made.server_key = hmac(secret, fmt::format("server key of {}", user));
   return made;

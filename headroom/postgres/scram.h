@@ -39,9 +39,12 @@ struct Verifier {
 
 [[nodiscard]] ScramKeys derive_keys(std::string_view password, std::string_view salt,
                                     unsigned iterations);
-[[nodiscard]] Verifier make_verifier(std::string_view password);
+// An empty salt: a random one.
+[[nodiscard]] Verifier make_verifier(std::string_view password, std::string salt = {});
 // Nothing when it is not one.
 [[nodiscard]] std::optional<Verifier> parse_verifier(std::string_view text);
+// The same for the same name and secret.
+[[nodiscard]] std::string salt_of(std::string_view user, std::string_view secret);
 // For a user that is not there: the same for the same name and secret, and nobody has its password.
 [[nodiscard]] Verifier mock_verifier(std::string_view user, std::string_view secret);
 

@@ -46,9 +46,7 @@ std::string keep_key(const std::filesystem::path& path, const std::string& key) 
 
 }  // namespace
 
-Result<auth::Signer> session_signer(const std::vector<std::string>& keys,
-                                    const std::filesystem::path& directory) {
-  if (!keys.empty()) return auth::Signer::make(keys);
+std::string own_key(const std::filesystem::path& directory) {
   const std::filesystem::path path = directory / "session.key";
   std::string key = read_key(path);
   if (key.empty()) {
@@ -59,7 +57,12 @@ Result<auth::Signer> session_signer(const std::vector<std::string>& keys,
       log::warn("server", "{} cannot be kept; browsers' sessions end with this process",
                 path.string());
   }
-  return auth::Signer::make({std::move(key)});
+  return key;
+}
+
+Result<auth::Signer> session_signer(const std::vector<std::string>& keys,
+                                    const std::filesystem::path& directory) {
+  return auth::Signer::make(keys.empty() ? std::vector{own_key(directory)} : keys);
 }
 
 }  // namespace headroom::server

@@ -69,12 +69,11 @@ std::string& Session::to_client() {
 }
 
 // A server that takes in a COPY ignores every Sync until its end, which the client may have sent already.
-void Session::ignore_syncs(Kind of) {
+void Session::ignore_syncs() {
   const auto begin = expected_.begin() + static_cast<std::ptrdiff_t>(first_) + 1;
-  const auto end = std::find_if(begin, expected_.end(), [of](const Expected& each) {
-    return each.behind_copy || (of == Kind::query && each.kind != Kind::sync);
+  const auto end = std::find_if(begin, expected_.end(), [](const Expected& each) {
+    return each.behind_copy || each.kind != Kind::sync;
   });
-  preparing_ -= static_cast<unsigned>(std::count_if(begin, end, std::mem_fn(&Expected::prepares)));
   expected_.erase(begin, end);
   for (Expected& each : expected_) each.behind_copy = false;
 }
@@ -146,7 +145,8 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
     unsettle({Errc::unavailable, report ? report->message : "an error"});
     return false;
   }
-  if (attempt_ && frame.type == from::kError && retries_after(body)) return false;
+  const bool ignored = swallow && front().may_fail;
+  if (attempt_ && frame.type == from::kError && !ignored && retries_after(body)) return false;
   if (frame.type == from::kError && ends_only_the_server(body)) return false;
   // First where the frame's bytes go, then what it means: an answer of ours comes behind it.
   if (!swallow && holds(frame, whole)) {
@@ -155,7 +155,7 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
     attempt_->held.append(bytes.substr(0, frame.size));
     if (cached_) cached_->record(frame.type, bytes.substr(0, frame.size));
     back_.consume(frame.size);
-  } else if (swallow && frame.type != from::kError) {
+  } else if (swallow && (frame.type != from::kError || ignored)) {
     back_drop_left_ = frame.size;
     (void)to_client();
     const std::size_t here = std::min<std::uint64_t>(frame.size, back_.size());
@@ -193,12 +193,14 @@ bool Session::take_answer(const pgwire::Frame& frame, std::string_view bytes) {
       break;
     case from::kCopyIn:
       copying_in_ = !std::exchange(copy_ended_, false);
-      if (kind == Kind::execute || kind == Kind::query) ignore_syncs(kind);
+      if (kind == Kind::execute || kind == Kind::query) ignore_syncs();
       break;
     case from::kCopyBoth:
       fatal("0A000", "replication does not pass through the proxy");
       return false;
-    case from::kError: take_error(body); break;
+    case from::kError:
+      if (!ignored) take_error(body);
+      break;
     case from::kReady: {
       const auto status = pgwire::parse_ready(body);
       if (!status || outstanding() == 0 || !front().ends_by_ready()) {
@@ -226,7 +228,7 @@ bool Session::ends_only_the_server(std::string_view error) {
   const auto report = pgwire::parse_report(error);
   const bool goes_down =
       report && report->severity == "FATAL" && report->sqlstate.starts_with("57P0");
-  if (outstanding() > 0 && !goes_down) return false;
+  if ((outstanding() > 0 || discarding_) && !goes_down) return false;
   server_lost(
       {Errc::unavailable, report ? report->message : "it sent an error that nobody asked for"});
   return true;
@@ -286,11 +288,12 @@ void Session::take_ready(pgwire::Status status) {
   statement_since_ = now;
   pop();
   if (own) {
-    if (its_sync) exchange_ended(status);
+    if (its_sync) return exchange_ended(status);
+    if (outstanding() == 0) all_answered(status);
     return;
   }
   cancel_later_ = false;
-  if (outstanding() == 0) one_by_one_ = false;  // no earlier answer is what it waits for
+  if (outstanding() == 0) all_answered(status);
   unsettled_ = 0;
   if (outstanding() == 0) copy_ended_ = false;
   if (cached_) cached_->ready(status);
@@ -323,6 +326,11 @@ void Session::take_ready(pgwire::Status status) {
   touched_.drops_statements = false;
   failed_ = false;
   query_since_ = now;
+}
+
+void Session::all_answered(pgwire::Status status) {
+  one_by_one_ = false;  // no earlier answer is what it waits for
+  if (status == pgwire::Status::idle) reading_unsure_ = false;
 }
 
 // Once it is committed; and never one that was made in the same transaction, as nobody here knows which of the two came first.

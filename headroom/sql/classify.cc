@@ -145,6 +145,16 @@ void Classifier::learn(std::string_view text) {
     found->second = std::make_shared<const Decision>(std::move(known));
 }
 
+bool is_read_by(std::string_view setting) {
+  // search_path is not among them: a server looks at what a text was parsed by.
+  constexpr auto kRead = std::to_array<std::string_view>(
+      {"array_nulls", "backslash_quote", "client_encoding", "datestyle", "intervalstyle",
+       "lc_monetary", "standard_conforming_strings", "timezone", "timezone_abbreviations",
+       "transform_null_equals", "xmloption"});
+  return std::ranges::any_of(
+      kRead, [&](std::string_view each) { return text::equal_ignoring_case(each, setting); });
+}
+
 bool reads_alike(const postgres::Settings& settings) {
   if (const auto strings = settings.find("standard_conforming_strings");
       strings != settings.end()) {
@@ -164,7 +174,7 @@ bool reads_alike(const postgres::Settings& settings) {
   }
   return name.starts_with("utf8") || name == "unicode" || name == "sqlascii" ||
          name.starts_with("latin") || name.starts_with("iso8859") || name.starts_with("win") ||
-         name.starts_with("koi8");
+         name.starts_with("koi8") || name.starts_with("euc");
 }
 
 }  // namespace headroom::sql

@@ -136,5 +136,7 @@ class Classifier {
 // Whether a server with these settings of a session reads a text as classify() does: standard_conforming_strings, and an encoding in which
 // quotes and backslashes are always themselves.
 [[nodiscard]] bool reads_alike(const postgres::Settings& settings);
+// Whether a server reads literals by it when it parses a text.
+[[nodiscard]] bool is_read_by(std::string_view setting);
 
 }  // namespace headroom::sql

@@ -19,13 +19,14 @@ std::unexpected<Error> refused(const std::string& user) {
 
 }  // namespace
 
-Secret parse_secret(std::string_view text) {
+Secret parse_secret(std::string_view text, std::string_view user, std::string_view mock_key) {
   if (text.empty()) return {.none = true};
   if (auto verifier = postgres::parse_verifier(text)) return {.verifier = std::move(verifier)};
   if (text.size() == kMd5Text && text.starts_with("md5") &&
       text.find_first_not_of("0123456789abcdef", 3) == std::string_view::npos)
     return {.md5 = std::string(text)};
-  return {.password = std::string(text), .verifier = postgres::make_verifier(text)};
+  return {.password = std::string(text),
+          .verifier = postgres::make_verifier(text, postgres::salt_of(user, mock_key))};
 }
 
 bool asks_by_md5(std::string_view user, std::string_view mock_key) {

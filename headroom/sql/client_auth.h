@@ -28,8 +28,10 @@ struct Secret {
   std::optional<postgres::Verifier> verifier{};  // also made of a password
   bool none = false;                             // no password at all: from the loopback only
 };
-// Reads "SCRAM-SHA-256$...", "md5...", or a password in clear (whose verifier is made: milliseconds).
-[[nodiscard]] Secret parse_secret(std::string_view text);
+// Reads "SCRAM-SHA-256$...", "md5...", or a password in clear: its verifier is made (milliseconds), with the salt that a mock exchange would show for that
+// user, so that neither a restart nor the user's first login tells one from the other.
+[[nodiscard]] Secret parse_secret(std::string_view text, std::string_view user,
+                                  std::string_view mock_key);
 
 // Of a name that nobody has: where some of those who are known are asked by md5, half of the others are, the same ones each time, so that the method
 // tells nothing of a name.

@@ -35,7 +35,7 @@ Result<bool> log_in(ClientAuth& auth, std::string_view password) {
 }
 
 TEST(ClientAuth, ScramLetsInWhoKnowsThePassword) {
-  const Secret secret = parse_secret("secret");
+  const Secret secret = parse_secret("secret", "me", "key");
   ClientAuth right("me", &secret, Auth::scram, "", kMockKey);
   EXPECT_TRUE(*log_in(right, "secret"));
   EXPECT_TRUE(right.keys().has_value());
@@ -51,7 +51,7 @@ TEST(ClientAuth, AnUnknownUserSeesTheSameExchangeAndTheSameWords) {
 }
 
 TEST(ClientAuth, Md5IsAskedOfWhomOnlyAHashIsKnown) {
-  const Secret secret = parse_secret(postgres::md5_password("me", "secret"));
+  const Secret secret = parse_secret(postgres::md5_password("me", "secret"), "me", "key");
   for (const bool right : {true, false}) {
     ClientAuth auth("me", &secret, Auth::scram, "", kMockKey);
     std::string out;
@@ -64,7 +64,7 @@ TEST(ClientAuth, Md5IsAskedOfWhomOnlyAHashIsKnown) {
 }
 
 TEST(ClientAuth, NothingButAPasswordMessageIsTakenAndNothingTwice) {
-  const Secret secret = parse_secret("secret");
+  const Secret secret = parse_secret("secret", "me", "key");
   for (const char type : {'Q', '\0', 'R', 'X'}) {
     ClientAuth auth("me", &secret, Auth::scram, "", kMockKey);
     std::string out;

@@ -76,18 +76,19 @@ class Scan {
   // SET [SESSION | LOCAL] name = ..., SET TIME ZONE ..., SET ROLE ..., SET SESSION AUTHORIZATION ...
   void set() {
     if (token_.is("transaction") || token_.is("constraints")) return;
-    if (take("local")) {
-      effects_.sets_local = true;
-      effects_.sets = effects_.reads_otherwise = effects_.reads_otherwise || changes_reading();
-      return;
-    }
-    if (take("session") && token_.is("authorization")) {
+    const bool local = take("local");
+    if (!local && take("session") && token_.is("authorization")) {
       effects_.pins |= pin::kSetting;
       return;
     }
-    effects_.sets = true;
+    (local ? effects_.sets_local : effects_.sets) = true;
     effects_.reads_otherwise = effects_.reads_otherwise || changes_reading();
-    custom_name();
+    effects_.sets = effects_.sets || effects_.reads_otherwise;
+    const std::string name = setting_name(local);
+    effects_.reading = effects_.reading || is_read_by(name);
+    if (!take("to") && token_.is('=')) advance();
+    if (ended() || token_.is("default") || (name == "timezone" && token_.is("local")))
+      effects_.defaults.push_back({name, local});
   }
   void reset() {
     if (take("all")) {
@@ -96,7 +97,9 @@ class Scan {
     }
     effects_.sets = true;
     effects_.reads_otherwise = effects_.reads_otherwise || decides_reading(token_.text);
-    custom_name();
+    const std::string name = setting_name(false);
+    effects_.reading = effects_.reading || is_read_by(name);
+    effects_.defaults.push_back({name, false});
   }
   [[nodiscard]] static bool decides_reading(std::string_view name) {
     return text::equal_ignoring_case(name, "client_encoding") ||
@@ -119,18 +122,24 @@ class Scan {
   [[nodiscard]] static bool is_unlisted(std::string_view name) {
     return name.find('.') != std::string_view::npos || text::equal_ignoring_case(name, "role");
   }
-  void custom_name() {
+  // In lower case, behind it.
+  std::string setting_name(bool local) {
+    if (take("time")) {
+      (void)take("zone");
+      return "timezone";
+    }
+    if (take("names")) return "client_encoding";
     std::string name =
         text::equal_ignoring_case(token_.text, "role") ? "role" : std::string(token_.text);
     advance();
-    if (!token_.is('.') && !is_unlisted(name)) return;
     while (token_.is('.')) {
       advance();
       name += '.';
       name += token_.text;
       advance();
     }
-    effects_.named.push_back(std::move(name));
+    if (!local && is_unlisted(name)) effects_.named.push_back(name);
+    return text::lowered(name);
   }
   void discard() {
     if (token_.is("all")) {
@@ -208,6 +217,7 @@ class Scan {
       last = token_;
     }
     advance();
+    effects_.reading = effects_.reading || (is_literal && is_read_by(name.text));
     const bool alone = before.is(',');
     const bool decides = name.kind == Token::Kind::string && decides_reading(name.text);
     if (alone && last.is("true") && !decides) return;

@@ -22,12 +22,20 @@ inline constexpr std::uint16_t kListen = 1, kTemporary = 2, kHold = 4, kAdvisory
 [[nodiscard]] std::string describe_pins(std::uint16_t pins);
 
 struct Effects {
+  // SET x TO DEFAULT, RESET x: in lower case.
+  struct Default {
+    std::string name;
+    bool local = false;
+    bool operator==(const Default&) const = default;
+  };
   bool sets = false;        // a setting of the session may have changed
   bool sets_local = false;  // one of the transaction: it leaves nothing behind
   bool reads_otherwise =
       false;  // texts behind it may be read by other rules than here: reads_alike()
   std::vector<std::string>
       named{};  // settings that pg_settings does not list: of extensions, and role
+  std::vector<Default> defaults{};  // of this text alone: merge() leaves them out
+  bool reading = false;  // something is set by which texts are read (is_read_by()); likewise
   bool resets_all = false;
   bool drops_statements = false;  // DEALLOCATE ALL, DISCARD ALL
   std::string deallocates{};      // the one statement that all of the text is about
@@ -36,7 +44,7 @@ struct Effects {
 
   [[nodiscard]] bool any() const {
     return sets || resets_all || drops_statements || pins != 0 || unpins != 0 ||
-           !deallocates.empty();
+           !deallocates.empty() || !defaults.empty() || reading;
   }
   void merge(const Effects& other);
 };

@@ -84,6 +84,26 @@ TEST(Effects, SettingsAreSeenAndThoseOfExtensionsNamed) {
   EXPECT_TRUE(effects_of("RESET ALL").resets_all);
 }
 
+TEST(Effects, WhatIsSetToItsDefaultIsNamed) {
+  using Default = Effects::Default;
+  EXPECT_THAT(effects_of("RESET Search_Path").defaults, ElementsAre(Default{"search_path"}));
+  EXPECT_THAT(effects_of("SET search_path TO DEFAULT; SET LOCAL work_mem = DEFAULT").defaults,
+              ElementsAre(Default{"search_path"}, Default{"work_mem", true}));
+  EXPECT_THAT(effects_of("SET TIME ZONE LOCAL; RESET TIME ZONE").defaults,
+              ElementsAre(Default{"timezone"}, Default{"timezone"}));
+  EXPECT_THAT(effects_of("SET search_path TO 'default'").defaults, IsEmpty());
+}
+
+TEST(Effects, WhatSetsHowLiteralsAreReadIsSeen) {
+  for (const std::string_view text :
+       {"SET TimeZone = 'UTC'", "SET LOCAL datestyle TO DEFAULT", "RESET TIME ZONE",
+        "SET NAMES 'x'", "SELECT set_config('IntervalStyle', 'x', true)"})
+    EXPECT_TRUE(effects_of(text).reading) << text;
+  for (const std::string_view text :
+       {"SET LOCAL work_mem = '1MB'", "SELECT set_config('a.b', 'x', true)"})
+    EXPECT_FALSE(effects_of(text).reading) << text;
+}
+
 TEST(Effects, WhatCannotBeCarriedOverPins) {
   EXPECT_EQ(effects_of("LISTEN a").pins, pin::kListen);
   EXPECT_EQ(effects_of("CREATE TEMP TABLE t (n int)").pins, pin::kTemporary);

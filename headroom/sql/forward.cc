@@ -1,14 +1,17 @@
 // What the client sends: looked at as far as need be, passed on as it came.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <utility>
 
 #include "headroom/base/assert.h"
 #include "headroom/sql/cached_reads.h"
 #include "headroom/sql/comment.h"
 #include "headroom/sql/lexer.h"
+#include "headroom/sql/values.h"
 
 namespace headroom::sql {
 namespace {
@@ -119,6 +122,8 @@ void Session::expect(Kind kind, Action action, StatementPointer statement, Insig
 
 // A text that the server reads by other rules than effects_of() may leave anything, and what it seems to end it may not.
 void Session::note(const Effects& effects) {
+  reading_unsure_ = reading_unsure_ || effects.reading || effects.resets_all ||
+                    (effects.pins & pin::kSetting) != 0;
   if (reads_texts_alike()) return leave(effects);
   Effects any = effects;
   any.pins |= pin::kSetting;
@@ -140,6 +145,29 @@ void Session::leave(const Effects& effects) {
   pins_ |= effects.pins;
   fresh_pins_ |= effects.pins;
   ends_pins_ = ends_pins_ || effects.unpins != 0 || effects.drops_statements;
+  const auto restores = [this](const std::string& name, const std::string& value, bool local) {
+    restores_.push_back(fmt::format("({}, {}, {})", literal(name), literal(value), local));
+  };
+  for (const Effects::Default& each : effects.defaults) {
+    const auto begun = baseline_.find(each.name);
+    if (begun != baseline_.end()) restores(each.name, begun->second, each.local);
+  }
+  if (!effects.resets_all) return;
+  for (const auto& [name, value] : baseline_) restores(name, value, false);
+}
+
+// What has been set back to its default is set to what the client has begun with; not where that has failed, or something has been set since.
+void Session::restore() {
+  if (restores_.empty() || in_left_ > 0 || copying_in_) return;
+  const std::string query = fmt::format(
+      "SELECT pg_catalog.set_config(s.name, v.value, v.local) FROM (VALUES {}) v (name, value, "
+      "local) JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = v.name WHERE s.source <> "
+      "'session'",
+      fmt::join(std::exchange(restores_, {}), ", "));
+  expect(Kind::query, Action::swallow);
+  expected_.back().may_fail = true;
+  pgwire::append_query(to_server(), query);
+  unnamed_.here = false;
 }
 
 // A message of the client. False: it stays where it is until more has come, or a server.
@@ -165,7 +193,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
   }
   if (!server_ && frame.type == from::kSync) {
     drop_frame(frame);
-    pgwire::append_ready(to_client(), pgwire::Status::idle);
+    pgwire::append_ready(to_client(), status_);
     return true;
   }
   if (!server_ && frame.type == from::kFlush) {
@@ -241,6 +269,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
       return false;
   }
   pass_frame(frame);
+  if (frame.type == from::kSync) restore();
   return true;
 }
 
@@ -314,9 +343,11 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   if (whole && query.size() + 1 != body.size()) {  // without the comment that tied it
     pgwire::append_query(to_server(), std::string(query));
     in_.consume(frame.size);
+    restore();
     return true;
   }
   pass_frame(frame);
+  restore();
   return true;
 }
 
@@ -480,16 +511,16 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
   if (const StatementPointer* known = statements_.find(parse->name)) {
     decision_.reset();
     // The server says what it thinks of a name that is there already.
-    const StatementPointer there = *known;
+    StatementPointer there = *known;
     if (undecided(parse->name, there)) return false;
-    ensure_prepared(there);
+    there = ensure_prepared(std::move(there));
     expect(Kind::parse);
     pgwire::append_parse(to_server(), there->name, parse->query, parse->types);
     in_.consume(frame.size);
     return true;
   }
   if (!reads_texts_alike()) note({});  // what it leaves is read now, and noted when it runs
-  const StatementPointer statement = room_.statements.intern(query, parse->types);
+  const StatementPointer statement = room_.statements.intern(query, parse->types, reading());
   if (statement && undecided(parse->name, statement)) return false;
   if (!fits_budget(statement)) {
     decision_.reset();
@@ -519,9 +550,23 @@ bool Session::take_parse(const pgwire::Frame& frame, std::string_view body) {
   return true;
 }
 
-// On this server connection, under our name, before what needs it.
-void Session::ensure_prepared(const StatementPointer& statement) {
-  if (server_->prepared.use(statement->id)) return;
+// By which settings a text that is parsed now is read.
+std::string Session::reading() {
+  if (!reading_unsure_ && (pins_ & pin::kSetting) == 0) return reading_;
+  return fmt::format("{} {}", pid_, ++readings_);
+}
+
+// On this server connection, under our name, before what needs it. Where other settings are in force than those that it was first read by it is another one:
+// nobody else's statement is to be read by them.
+StatementPointer Session::ensure_prepared(StatementPointer statement) {
+  if (server_->prepared.use(statement->id)) return statement;
+  if (std::string now = reading(); now != statement->read_by) {
+    auto fresh = room_.statements.intern(statement->query, statement->types, now);
+    if (!fresh) fresh = room_.statements.renew(statement);
+    statements_.replace(statement, fresh);
+    statement = std::move(fresh);
+    if (server_->prepared.use(statement->id)) return statement;
+  }
   if (server_->prepared.size() >= postgres::kMostPrepared) {
     const std::uint64_t oldest = server_->prepared.oldest();
     server_->prepared.remove(oldest);
@@ -532,6 +577,7 @@ void Session::ensure_prepared(const StatementPointer& statement) {
   expect(Kind::parse, Action::swallow, statement);
   pgwire::append_parse(to_server(), statement->name, statement->query, statement->types);
   server_->prepared.add(statement->id);
+  return statement;
 }
 
 // The statement without a name lives as long as the session, and so on each connection that the client comes to; and nobody finds another's there.
@@ -580,7 +626,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
     pass_frame(frame);
     return true;
   }
-  const StatementPointer statement = *known;
+  StatementPointer statement = *known;
   if (!cluster().alone())
     note_write(*statement->decision, statement->refused.load() ? Refused::yes : Refused::no);
   if (pins_ == 0 && begins_an_exchange())
@@ -596,7 +642,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   bound_ = shape_for(statement->fingerprint, statement->query);
   take_sample(bound_, statement->decision.get(), statement->query, statement->types,
               bind_values(frame, bytes));
-  ensure_prepared(statement);
+  statement = ensure_prepared(std::move(statement));
   expect(Kind::bind);
   expected_.back().by_our_name = true;
   std::string& out = to_server();
@@ -675,8 +721,8 @@ bool Session::take_target(const pgwire::Frame& frame, std::string_view body) {
     pass_frame(frame);
     return true;
   }
-  const StatementPointer statement = *known;
-  ensure_prepared(statement);
+  StatementPointer statement = *known;
+  statement = ensure_prepared(std::move(statement));
   expect(kind);
   expected_.back().by_our_name = true;
   pgwire::append_target(to_server(), from::kDescribe, {'S', statement->name});

@@ -9,10 +9,10 @@ namespace headroom::sql {
 
 // Of each function 's' or 'v' for those of invariant (3), else its own; of each name the worst. Then the names of invariant (4), each kind in one row.
 // PostgreSQL keeps rules, policies and checks as trees, in which a call is ":funcid 16384"; its own views are known by name, as reading
-// their trees takes it 50 ms.
+// their trees takes it 50 ms. How many rows come of a recursion is overestimated so far that it would be compiled first (seconds).
 const std::string Functions::kQuery =
     R"(
-WITH RECURSIVE f AS MATERIALIZED (SELECT p.oid, p.proname, (CASE
+SET LOCAL jit = off; WITH RECURSIVE f AS MATERIALIZED (SELECT p.oid, p.proname, (CASE
   WHEN n.nspname <> 'pg_catalog' THEN p.provolatile
   WHEN p.proname IN ('random', 'clock_timestamp', 'timeofday', 'gen_random_uuid', 'pg_sleep', 'pg_sleep_for', 'pg_sleep_until', 'current_query', 'lo_get',
     'pg_database_size', 'pg_indexes_size', 'pg_relation_size', 'pg_table_size', 'pg_tablespace_size', 'pg_total_relation_size') THEN 's'
@@ -28,23 +28,36 @@ calls AS (SELECT ev_class AS what, tree, 'r' AS kind FROM rules
 risks AS MATERIALIZED (SELECT oid, proname, CASE volatility WHEN 'v' THEN 'v' ELSE 'u' END COLLATE pg_catalog."C" AS risk FROM f WHERE volatility = 'v' OR unsure),
 bad AS MATERIALIZED (SELECT c.what, c.kind, pg_catalog.max(f.risk) AS risk FROM calls c,
   LATERAL pg_catalog.regexp_matches(c.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\d+)', 'g') m JOIN risks f ON f.oid = m[1]::pg_catalog.oid GROUP BY 1, 2),
+domains AS (SELECT what, risk FROM bad WHERE kind = 'd' UNION SELECT t.oid, d.risk FROM domains d, LATERAL (
+    SELECT oid FROM pg_catalog.pg_type WHERE typbasetype = d.what UNION ALL SELECT typarray FROM pg_catalog.pg_type WHERE oid = d.what AND typarray <> 0
+    UNION ALL SELECT c.reltype FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid WHERE a.atttypid = d.what AND a.attnum > 0 AND c.reltype <> 0) t),
 relations AS (SELECT c.oid, 'v' COLLATE pg_catalog."C" AS risk FROM pg_catalog.pg_class c WHERE c.relkind = 'S' OR (c.relkind = 'v' AND c.oid < 16384
     AND c.relname ~ '^pg_(stat|locks|sequences|cursors|prepared_|replication_|settings|file_settings|hba_file|ident_file|shmem_|backend_memory)')
   UNION SELECT what, risk FROM bad WHERE kind = 'r'
-  UNION SELECT c.what, d.risk FROM bad d JOIN calls c ON d.kind = 'd' AND c.kind = 'r' AND c.tree ~ pg_catalog.concat(':resulttype ', d.what, ' ')
+  UNION SELECT c.what, d.risk FROM domains d JOIN calls c ON c.kind = 'r' AND c.tree ~ pg_catalog.concat(':resulttype ', d.what, ' ')
   UNION SELECT u.ev_class, relations.risk FROM relations, (SELECT rules.ev_class, d.refobjid FROM rules JOIN pg_catalog.pg_depend d ON d.objid = rules.oid
     AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> rules.ev_class) u
     WHERE u.refobjid = relations.oid),
 casts AS (SELECT c.casttarget, c.castcontext, f.risk FROM pg_catalog.pg_cast c JOIN risks f ON f.oid = c.castfunc)
 (SELECT proname, pg_catalog.max(volatility) FROM f GROUP BY 1 LIMIT 9001)
-UNION ALL SELECT E'\nr' || risk, pg_catalog.string_agg(DISTINCT c.relname::pg_catalog.text, E'\n') FROM pg_catalog.pg_class c JOIN relations ON relations.oid = c.oid GROUP BY risk
-UNION ALL SELECT E'\na' || risk, pg_catalog.string_agg(DISTINCT name::pg_catalog.text, E'\n') FROM (SELECT o.oprname AS name, f.risk FROM pg_catalog.pg_operator o JOIN risks f ON f.oid = o.oprcode
-    UNION SELECT t.typname, k.risk FROM pg_catalog.pg_type t JOIN (SELECT what, risk FROM bad WHERE kind = 'd' UNION SELECT casttarget, risk FROM casts) k ON k.what = t.oid) applied GROUP BY risk
-UNION ALL SELECT E'\nc' || risk, pg_catalog.string_agg(DISTINCT proname::pg_catalog.text, E'\n') FROM risks
-  WHERE EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0] WHERE p.oid = risks.oid AND p.pronargs > 0
-    AND p.pronargs - p.pronargdefaults <= 1 AND t.typtype IN ('c', 'd', 'p')) GROUP BY risk
-UNION ALL SELECT E'\nfu', pg_catalog.string_agg(DISTINCT proname::pg_catalog.text, E'\n') FROM f WHERE unsure
-UNION ALL SELECT E'\ni' || risk, 't' FROM casts WHERE castcontext <> 'e' GROUP BY risk)";
+UNION ALL SELECT pg_catalog.concat(E'\n', kind, risk), pg_catalog.string_agg(DISTINCT pg_catalog.translate(name::pg_catalog.text, E'\n', ' ') COLLATE pg_catalog."C", E'\n') FROM (
+  SELECT 'r' AS kind, risk, c.relname AS name FROM pg_catalog.pg_class c JOIN relations ON relations.oid = c.oid
+  UNION ALL SELECT 'a', f.risk, o.oprname FROM pg_catalog.pg_operator o JOIN risks f ON f.oid = o.oprcode
+  UNION ALL SELECT 'a', k.risk, t.typname FROM pg_catalog.pg_type t JOIN (SELECT what, risk FROM domains UNION SELECT casttarget, risk FROM casts) k ON k.what = t.oid
+  UNION ALL SELECT 'c', risk, proname FROM risks WHERE EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_type t ON t.oid = p.proargtypes[0]
+    WHERE p.oid = risks.oid AND p.pronargs > 0 AND p.pronargs - p.pronargdefaults <= 1 AND t.typtype IN ('c', 'd', 'p'))
+  UNION ALL SELECT 'f', 'u', proname FROM f WHERE unsure
+  UNION ALL SELECT 'f', 'v', proname FROM pg_catalog.pg_proc WHERE prorettype || proargtypes::pg_catalog.oid[] && ARRAY(SELECT what FROM domains WHERE risk = 'v')
+  UNION ALL SELECT 'f', 'u', proname FROM pg_catalog.pg_proc WHERE prorettype || proargtypes::pg_catalog.oid[] && ARRAY(SELECT what FROM domains WHERE risk = 'u')
+  UNION ALL SELECT 'i', risk, 't' FROM casts WHERE castcontext <> 'e') named GROUP BY kind, risk)";
+
+// As names are sent in one row, each in a line of its own.
+bool is_among(const auto& names, const std::string& name) {
+  if (!name.contains('\n')) return names.contains(name);
+  std::string line = name;
+  std::ranges::replace(line, '\n', ' ');
+  return names.contains(line);
+}
 
 // A row of names is "\n", what they are, and 'v' or 'u': of what is volatile, or not known to do nothing.
 Functions::Functions(const postgres::Rows& rows) {
@@ -80,7 +93,7 @@ Functions::Volatility Functions::of(std::string_view name) const {
 
 bool Functions::Callers::any_of(const Decision& decision) const {
   const auto among = [](const Names& names) {
-    return [&names](const ObjectName& each) { return names.contains(each.name); };
+    return [&names](const ObjectName& each) { return is_among(names, each.name); };
   };
   return unwritten_casts || std::ranges::any_of(decision.functions, among(functions)) ||
          std::ranges::any_of(decision.reads, among(relations)) ||

@@ -336,7 +336,7 @@ net::Task<Result<>> Session::look_up(const std::string& user, const Database* da
   pool.give(worker(), std::move(server));
   for (const auto& row : *rows) {
     if (row.size() < 2 || !row[0] || *row[0] != user || !row[1]) continue;
-    secret = parse_secret(*row[1]);
+    secret = parse_secret(*row[1], user, room_.mock_key);
     found = !secret.none;  // no password there is none to log in by
   }
   co_return Result<>{};
@@ -363,6 +363,7 @@ net::Task<bool> Session::welcome() {
     reported = account_->welcome();
   }
   server_reads_alike_ = reads_alike(*reported);
+  reading_ = reading_settings(wanted_);
   for (const auto& [name, value] : *reported) {
     const auto mine = own.find(name);
     pgwire::append_parameter_status(to_client_, name, mine == own.end() ? value : mine->second);

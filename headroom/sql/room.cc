@@ -34,8 +34,8 @@ std::optional<std::string> quoted(std::string_view& line) {
 }
 
 // An empty password is nobody's: only a URL without one trusts the loopback.
-Secret secret_of_user(std::string_view password) {
-  return password.empty() ? Secret{} : parse_secret(password);
+Secret secret_of_user(std::string_view password, std::string_view user, std::string_view mock_key) {
+  return password.empty() ? Secret{} : parse_secret(password, user, mock_key);
 }
 
 }  // namespace
@@ -75,7 +75,7 @@ Result<> Room::add_database(const std::string& name, const std::string& url,
   Database made{.name = its_name,
                 .route = std::move(*route),
                 .mode = mode,
-                .owner = parse_secret(target->password)};
+                .owner = parse_secret(target->password, target->user, mock_key)};
   std::vector<postgres::Route> routes{made.route};
   for (const std::string& replica : replicas) {
     auto its_target = replica_target(replica, made.route.target);
@@ -103,7 +103,7 @@ Result<> Room::read_users_file(const std::string& path) {
     if (!name || name->empty() || !password || line.size() > kLongestLine)
       return fail(Errc::invalid,
                   fmt::format("{}:{}: expected \"name\" \"password\"", path, number));
-    users_.insert_or_assign(*name, secret_of_user(*password));
+    users_.insert_or_assign(*name, secret_of_user(*password, *name, mock_key));
   }
   return {};
 }
@@ -112,7 +112,7 @@ Result<> Room::configure(std::shared_ptr<const SqlOptions> options) {
   options_ = std::move(options);
   statements.limit(options_->max_prepared_memory.count);
   for (const UserOptions& user : options_->users)
-    users_.insert_or_assign(user.name, secret_of_user(user.password));
+    users_.insert_or_assign(user.name, secret_of_user(user.password, user.name, mock_key));
   if (!options_->users_file.empty()) {
     if (auto read = read_users_file(options_->users_file); !read) return read;
   }

@@ -89,7 +89,7 @@ class Room {
   net::Offload offload{"sql", 1};
   Statements statements;
   std::shared_ptr<const net::TlsServer> tls;  // null: none
-  const std::string mock_key;
+  std::string mock_key;                       // of users that are not there; from before start() on
   std::atomic<std::size_t> clients{0};
   std::atomic<bool> saw_md5{false};  // the secret of somebody is known as an md5 hash alone
   std::vector<std::unique_ptr<Part>> parts_;

@@ -139,7 +139,8 @@ bool Session::fits_replica(const pgwire::Frame& frame, std::string_view body) {
       if (in.failed()) return false;
       if (in_replica_transaction() && !portal.empty()) return false;  // a cursor lives on
       if (name.empty() && unnamed_.has)
-        return unnamed_.decision && fits(unnamed_.query, *unnamed_.decision);
+        return unnamed_.decision && server_reads_alike_ && reads_alike(wanted_) &&
+               fits(unnamed_.query, *unnamed_.decision);
       const StatementPointer* known = name.empty() ? nullptr : statements_.find(name);
       if (known == nullptr) return attempt_ != nullptr;  // every server says that there is none
       return server_reads_alike_ && reads_alike(wanted_) && reads(known);

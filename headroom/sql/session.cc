@@ -375,6 +375,7 @@ net::Task<> Session::release() {
     wanted_ = std::move(now);
     wanted_.insert(baseline_.begin(), baseline_.end());  // what was reset is as at the start
   }
+  reading_ = reading_settings(wanted_);
   if (pins_ == 0) give_back();
 }
 

@@ -50,9 +50,10 @@ struct Expected {
   StatementPointer statement{};  // of a Parse with a name, or of its Close or DEALLOCATE
   Insight::Use shape{};          // of a Query, or of an Execute's statement
   bool behind_copy =
-      false;           // sent behind a CopyDone that came before the server had asked for data
-  std::string name{};  // the client's, of that statement
-  bool there = false;  // a Parse of what the server has prepared already
+      false;              // sent behind a CopyDone that came before the server had asked for data
+  std::string name{};     // the client's, of that statement
+  bool there = false;     // a Parse of what the server has prepared already
+  bool may_fail = false;  // of ours: nobody is told
   bool by_our_name = false;            // asks for what is prepared under it
   bool of_unnamed = false;             // it makes or ends the statement without a name,
   std::unique_ptr<Unnamed> unnamed{};  // which was this before; null: no error keeps it so
@@ -200,9 +201,11 @@ class Session {
   void expect(Expected::Kind kind, Expected::Action action = Expected::Action::pass,
               StatementPointer statement = {}, Insight::Use shape = {}, std::string name = {});
   std::string& to_server();  // for a message of ours, behind what was passed
-  void ensure_prepared(const StatementPointer& statement);
+  [[nodiscard]] StatementPointer ensure_prepared(StatementPointer statement);
+  [[nodiscard]] std::string reading();
   void ensure_unnamed();
   void note(const Effects& effects);
+  void restore();
   void leave(const Effects& effects);
   [[nodiscard]] bool reads_texts_alike() const;
   void name_statement(const std::string& name, const StatementPointer& statement);
@@ -220,10 +223,11 @@ class Session {
   void process_server();
   [[nodiscard]] bool take_answer(const pgwire::Frame& frame, std::string_view bytes);
   void pop();
-  void ignore_syncs(Expected::Kind of);
+  void ignore_syncs();
   void forget_copy_end();
   void take_error(std::string_view body);
   void take_ready(pgwire::Status status);
+  void all_answered(pgwire::Status status);
   void answer_locals();
   std::string& to_client();
   void server_lost(const Error& why);
@@ -334,6 +338,11 @@ class Session {
   // The session.
   postgres::Settings baseline_;  // of the start-up packet
   postgres::Settings wanted_;
+  std::string reading_;          // reading_settings() of wanted_
+  bool reading_unsure_ = false;  // in this transaction, they may have been set
+  std::uint64_t readings_ = 0;   // of those that are nobody else's
+  std::vector<std::string>
+      restores_;  // of what it has begun with, in terms of SQL; behind this exchange
   ClientStatements statements_;
   Unnamed unnamed_;
   std::uint16_t pins_ = 0;

@@ -129,6 +129,8 @@ Sql::~Sql() { stop(); }
 
 void Sql::tag_pages() { body_->room_.tags_pages = true; }
 
+void Sql::mock_with(std::string key) { body_->room_.mock_key = std::move(key); }
+
 void Sql::share_limits(const std::string& path) {
   auto places = postgres::SharedPlaces::open(path);
   if (places)

@@ -96,6 +96,8 @@ class Sql final : public net::Health {
   void tag_pages();
   // A file by which processes that follow one another count their server connections together. Before start().
   void share_limits(const std::string& path);
+  // By which a login for a user that is not there looks like one for one that is; else one of this process alone, and a restart tells them apart. Before start().
+  void mock_with(std::string key);
   // Opens the door (`inherited`: its sockets from a running process) and serves. From main's thread. Errc::invalid, unavailable.
   [[nodiscard]] Result<> start(std::shared_ptr<const SqlOptions> options,
                                std::vector<int> inherited = {});

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "headroom/base/hash.h"
 #include "headroom/base/text.h"
 
@@ -50,8 +52,29 @@ void Statements::limit(std::size_t most) {
   index_->most = most;
 }
 
-StatementPointer Statements::intern(std::string_view query, std::string_view types) {
-  const std::uint64_t hash = hash64(query, hash64(types));
+std::string reading_settings(const postgres::Settings& settings) {
+  std::vector<std::string> read;
+  for (const auto& [name, value] : settings) {
+    if (!is_read_by(name)) continue;
+    read.push_back(fmt::format("{} {} {}", name, value.size(), value));
+  }
+  std::ranges::sort(read);
+  std::string all;
+  for (const std::string& each : read) all += each;
+  return all;
+}
+
+namespace {
+
+std::uint64_t hash_of(std::string_view query, std::string_view types, std::string_view read_by) {
+  return hash64(query, hash64(types, hash64(read_by)));
+}
+
+}  // namespace
+
+StatementPointer Statements::intern(std::string_view query, std::string_view types,
+                                    std::string_view read_by) {
+  const std::uint64_t hash = hash_of(query, types, read_by);
   std::vector<StatementPointer> held;  // ends after the lock, which the end of a statement takes
   const std::scoped_lock lock(index_->mutex);
   const auto [begin, end] = index_->by_hash.equal_range(hash);
@@ -59,19 +82,20 @@ StatementPointer Statements::intern(std::string_view query, std::string_view typ
     auto one = at->second.lock();
     if (!one) continue;
     held.push_back(one);
-    if (one->query == query && one->types == types) return one;
+    if (one->query == query && one->types == types && one->read_by == read_by) return one;
   }
   if (index_->bytes + query.size() + types.size() > index_->most) return nullptr;
-  return make(hash, query, types);
+  return make(hash, query, types, read_by);
 }
 
 StatementPointer Statements::make(std::uint64_t hash, std::string_view query,
-                                  std::string_view types) {
+                                  std::string_view types, std::string_view read_by) {
   const std::uint64_t id = index_->next++;
   auto* made = new Statement{id,
                              name_of(id),
                              std::string(query),
                              std::string(types),
+                             std::string(read_by),
                              effects_of(query),
                              std::make_shared<const Decision>(classify(query)),
                              fingerprint_of(query)};
@@ -87,17 +111,17 @@ StatementPointer Statements::make(std::uint64_t hash, std::string_view query,
 
 // Who comes later with the old one gets what the first has made.
 StatementPointer Statements::renew(const StatementPointer& old) {
-  const std::uint64_t hash = hash64(old->query, hash64(old->types));
+  const std::uint64_t hash = hash_of(old->query, old->types, old->read_by);
   {
     const std::scoped_lock lock(index_->mutex);
     const auto [begin, end] = index_->by_hash.equal_range(hash);
     for (auto at = begin; at != end; ++at) {
       if (at->second.owner_before(old) || old.owner_before(at->second)) continue;
       index_->by_hash.erase(at);
-      return make(hash, old->query, old->types);
+      return make(hash, old->query, old->types, old->read_by);
     }
   }
-  auto made = intern(old->query, old->types);
+  auto made = intern(old->query, old->types, old->read_by);
   return made ? made : old;
 }
 
