@@ -151,6 +151,19 @@ class TakeOver(Scenario):
         self.assertEqual(old.wait(), 0)
         self.assertEqual(get(after.edge, "/").status, 200)
 
+    def test_a_new_one_that_fails_leaves_the_old_one_its_unix_socket(self):
+        app = self.upstream()
+        path = str(self.directory / "edge.sock")
+        old = self.headroom([app], set={"edge.listen": f"unix:{path}"})
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            new = self.headroom([app], arguments=["--take-over"], wait=False, set={"edge.listen": f"unix:{path}", "admin.listen": "127.0.0.1:%d" % taken.getsockname()[1]})
+            self.assertEqual(new.wait(), 1)
+        old.wait_for_line("take-over: the new server has gone")
+        for _ in range(5):
+            self.assertEqual(get(path, "/").status, 200)
+
     def delivering(self):
         """A server that delivers a job, which lasts until `held` is set, and its successor, which waits for that."""
         self.held = threading.Event()

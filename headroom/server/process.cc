@@ -174,6 +174,7 @@ int Process::run() {
   }
   workers_.start();
   auto started = start();
+  if (!started && takeover_) leave_doors();
   if (!started && started.error().code == Errc::cancelled) {  // it has served
     log::info("server", "{}", started.error().message);
     drain(End::shutdown);

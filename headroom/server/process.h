@@ -111,6 +111,8 @@ class Process {
   void deliver_no_more();
   // While both accept: the job store stays here until what was begun can be written down. Nothing: the new one has gone, this one goes on.
   [[nodiscard]] std::optional<End> let_deliveries_end();
+  // Of a server that has not taken over: they are still the old one's, the paths of Unix sockets too.
+  void leave_doors();
   void finish(End end);
   void drain(End end);
   // What is the next server's from here on is closed. False: it has gone.

@@ -143,6 +143,13 @@ bool Process::yield() {
   return true;
 }
 
+void Process::leave_doors() {
+  if (edge_runs_) edge_.stop_accepting(edge::Doors::handed_over);
+  if (sql_runs_) sql_.stop_accepting(sql::Sql::Sockets::handed_over);
+  if (tasks_) tasks_->stop(tasks::Tasks::Sockets::handed_over);
+  if (admin_) admin_->stop_accepting(edge::Doors::handed_over);
+}
+
 void Process::drain(End end) {
   const auto settings = run_on(control_, [this] { return settings_; });
   const auto& options = settings->get<ServerOptions>();
