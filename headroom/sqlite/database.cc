@@ -145,7 +145,8 @@ Result<> Database::set_up(const Options& options) {
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   if (auto set = execute("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF"); !set) return set;
   if (auto entered = enter_wal(options); !entered) return entered;
-  if (auto set = execute("PRAGMA synchronous = FULL"); !set) return set;
+  const std::string cache = fmt::format("PRAGMA cache_size = -{}", options.cache_kib);
+  if (auto set = execute("PRAGMA synchronous = FULL;" + cache); !set) return set;
   wal_autocheckpoint_pages_ = options.wal_autocheckpoint_pages;
   wal_step_pages_ = options.wal_step_pages;
   watch_wal();

@@ -11,7 +11,7 @@
 //   belongs to the owner of its directory; (4) a file of a newer
 //   schema is never written to; (5) no descriptor of an existing database file is opened and closed
 //   beside SQLite's own: that would drop SQLite's locks (POSIX).
-// Limits: 64 cached statements; local file systems only (WAL needs shared memory); lock waits end
+// Limits: 64 cached statements; cache_kib of pages (more while one transaction has changed more, until it spills); local file systems only (WAL needs shared memory); lock waits end
 //   after busy_timeout.
 //
 // Codes: full disk or no memory -> overloaded; busy, I/O -> unavailable; damaged or not a database ->
@@ -44,6 +44,9 @@ struct Options {
   // Of so many pages the log's file grows at once, by zeros: a commit then syncs what it wrote alone, not the file's new length and blocks too, which
   // takes twice as long (ext4). 0: by what each commit writes.
   std::uint32_t wal_step_pages = 0;
+  // Pages of the file that this connection keeps in memory, at most. Left alone it takes 2 MB for each connection, bit by bit as files grow, which
+  // looks like a leak for a day.
+  int cache_kib = 256;
   // Refuse a missing file (Errc::not_found) instead of creating it.
   bool must_exist = false;
 };

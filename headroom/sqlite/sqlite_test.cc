@@ -78,6 +78,20 @@ class Sqlite : public testing::Test {
 
 using Milliseconds = std::chrono::milliseconds;
 
+TEST_F(Sqlite, AConnectionKeepsNoMoreOfItsFileInMemoryThanItMay) {
+  const auto kept_of_eight_megabytes = [this](int cache_kib) {
+    const sqlite3_int64 before = sqlite3_memory_used();
+    auto database = opened(file(fmt::format("{}.db", cache_kib)), {.cache_kib = cache_kib});
+    must(database->migrate(kSteps));
+    for (int i = 0; i < 2000; ++i)
+      must(database->run("INSERT INTO notes(body) VALUES (?)", std::string(4000, 'x')));
+    must(database->run("UPDATE notes SET author = 'somebody'"));
+    return sqlite3_memory_used() - before;
+  };
+  EXPECT_LT(kept_of_eight_megabytes(256), 768 << 10);
+  EXPECT_GT(kept_of_eight_megabytes(4096), 3 << 20);
+}
+
 TEST_F(Sqlite, FileAndItsParentsAreMadeForTheOwnerAlone) {
   const auto database = opened(file("a/b/state.db"));
   must(database->execute("CREATE TABLE t(x)"));

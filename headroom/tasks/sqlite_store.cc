@@ -30,6 +30,7 @@ ALTER TABLE places ADD COLUMN tag INTEGER NOT NULL DEFAULT 0;
 
 constexpr int kCopyWithin = 1000;  // pages
 constexpr std::uint32_t kLogStep = 256;
+constexpr int kCache = 2048;  // KiB: jobs come and go all over the file
 
 // What a job is besides, in one column.
 enum Flag : std::uint32_t {
@@ -107,7 +108,7 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesystem::pa
                                                        Copies copies) {
   const int within = copies == Copies::within ? kCopyWithin : 0;
   auto database = sqlite::Database::open(
-      path, {.wal_autocheckpoint_pages = within, .wal_step_pages = kLogStep});
+      path, {.wal_autocheckpoint_pages = within, .wal_step_pages = kLogStep, .cache_kib = kCache});
   if (!database) return pass(database);
   if (auto ready = (*database)->migrate(kSchema); !ready) return pass(ready);
   std::unique_ptr<sqlite::Checkpointer> checkpointer;
