@@ -69,7 +69,7 @@ def tree_seconds(pid):
     def fields(pid, count):
         try:
             return sum(map(int, pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11 : 11 + count]))
-        except FileNotFoundError:  # it has just ended
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
             return 0
 
     return (fields(pid, 4) + sum(fields(child, 2) for child in children(pid))) / harness.TICK
