@@ -424,6 +424,14 @@ class Replicas(SqlScenario):
         self.assertEqual([body[6:].decode() for kind, body in answer if kind == b"D"], [self.ports["primary"]], answer)
         self.assertEqual([self.cluster.superuser(locks, node=node) for node in ("primary", "replica1", "replica2")], ["1", "0", "0"])
 
+    def test_what_is_said_of_one_transaction_is_not_carried_to_a_replica(self):
+        server = self.start(pool_size=1, pool_overflow=0)
+        wire = self.wire(server)
+        wire.query("SET TRANSACTION READ ONLY")  # of which PostgreSQL keeps transaction_read_only = off as the session's own
+        wire.query("SET work_mem = '7MB'")
+        eventually(lambda: wire.values(WHERE)[0] in self.replica_ports)
+        self.assertEqual(wire.values("SHOW work_mem"), ["7MB"])
+
     def test_a_pipeline_that_prepares_a_read_and_then_a_write_is_answered_in_full(self):
         server = self.start()
         wire = self.wire(server)

@@ -28,9 +28,11 @@ constexpr Duration kGoodbye = 2s;   // for a last word
 constexpr unsigned kTries = 5;      // of our own work, where a client's time-out strikes
 constexpr Duration kOwnWork = 10s;  // for what Headroom asks a server for itself
 
-// Which settings of its own a session has now; those of `named` are asked for one by one, as pg_settings does not list them.
+// Which settings of its own a session has now (transaction_read_only and its kind are a transaction's, though listed where one has set them); those of `named` are asked for one by one, as pg_settings does not list them.
 std::string question(const std::vector<std::string>& named) {
-  std::string query = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
+  std::string query =
+      "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session' AND name NOT IN "
+      "('transaction_read_only', 'transaction_isolation', 'transaction_deferrable')";
   for (const std::string& name : named)
     query +=
         fmt::format(" UNION ALL SELECT {0}, pg_catalog.current_setting({0}, true)", literal(name));
