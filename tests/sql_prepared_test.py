@@ -78,6 +78,24 @@ class Prepared(SqlScenario):
                 self.assertEqual((kinds(answer), error_in(answer)[:5]), ("EZ", "26000"))
                 self.assertEqual(wire.values("SELECT pg_backend_pid()"), pid)
 
+    def test_an_end_of_all_that_is_bound_and_not_executed_ends_nothing(self):
+        server = self.proxy(pool_size=1, pool_overflow=0, pool_wait="1s")
+        wire = self.wire(server)
+        for end in ("DISCARD ALL", "DEALLOCATE ALL"):
+            with self.subTest(end=end):
+                self.assertEqual(kinds(self.run_(wire, parse("k", "SELECT 7"), parse("end", end), SYNC)), "11Z")
+                self.assertEqual(kinds(self.run_(wire, bind("end"), SYNC)), "2Z")
+                self.assertEqual(kinds(self.run_(wire, bind("k"), execute(), SYNC)), "2DCZ")
+                self.assertIn("42P05", error_in(self.run_(wire, parse("k", "SELECT 8"), SYNC)))
+                self.assertEqual(kinds(self.run_(wire, bind("end"), execute(), SYNC)), "2CZ")
+                self.assertIn("26000", error_in(self.run_(wire, bind("k"), execute(), SYNC)))
+        # Nor a pin.
+        wire.query("CREATE TEMP TABLE mine (n int)")
+        self.run_(wire, parse("", "DISCARD ALL"), bind(), SYNC)
+        with self.assertRaisesRegex(LookupError, "53300"):
+            self.wire(server).values("SELECT 1")
+        self.assertEqual(wire.values("SELECT count(*) FROM mine"), ["0"])
+
     def test_their_number_and_memory_are_bounded_and_the_client_goes_on(self):
         server = self.proxy(max_prepared=3, max_prepared_bytes="300KiB", max_prepared_memory="1MiB")
         refused = lambda limit: metric(server, "headroom_sql_prepared_refused_total", limit=limit)

@@ -156,6 +156,15 @@ void Session::leave(const Effects& effects) {
   for (const auto& [name, value] : baseline_) restores(name, value, false);
 }
 
+// Statements and pins are ended by an Execute, which may not come.
+void Session::note_bound(const Effects& effects) {
+  const bool drops = std::exchange(touched_.drops_statements, false);
+  const std::uint16_t unpins = std::exchange(touched_.unpins, std::uint16_t{0});
+  note(effects);
+  bound_drops_ = std::exchange(touched_.drops_statements, drops);
+  bound_unpins_ = std::exchange(touched_.unpins, unpins);
+}
+
 // What has been set back to its default is set to what the client has begun with; not where that has failed, or something has been set since.
 void Session::restore() {
   if (restores_.empty() || in_left_ > 0 || copying_in_) return;
@@ -238,6 +247,8 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kClose: return take_target(frame, whole ? body : std::string_view());
     case from::kExecute:
       if (attempt_) executed(body);
+      touched_.drops_statements = touched_.drops_statements || bound_drops_;
+      touched_.unpins |= bound_unpins_;
       expect(Kind::execute, Action::pass, {}, bound_ ? Insight::Use(*bound_) : Insight::Use());
       break;
     case from::kFunctionCall:
@@ -610,7 +621,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
           runs_again(*unnamed_.decision))
         watch(true);
       ensure_unnamed();
-      note(unnamed_.effects);
+      note_bound(unnamed_.effects);
       if (cached_)
         cached_->sent(unnamed_.has ? std::optional<std::string_view>(unnamed_.query)
                                    : std::nullopt);
@@ -637,7 +648,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   decision_.reset();
   const std::string its_portal(portal);
   const std::size_t names = portal.size() + name.size() + 2;
-  note(statement->effects);
+  note_bound(statement->effects);
   if (cached_) cached_->sent(statement->query);
   bound_ = shape_for(statement->fingerprint, statement->query);
   take_sample(bound_, statement->decision.get(), statement->query, statement->types,

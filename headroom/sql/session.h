@@ -205,6 +205,7 @@ class Session {
   [[nodiscard]] std::string reading();
   void ensure_unnamed();
   void note(const Effects& effects);
+  void note_bound(const Effects& effects);
   void restore();
   void leave(const Effects& effects);
   [[nodiscard]] bool reads_texts_alike() const;
@@ -378,6 +379,8 @@ class Session {
   bool one_by_one_ = false;          // what comes next waits until this exchange is answered
   bool ends_pins_ = false;           // something of it ends pins or statements
   bool rolled_back_ = false;
+  bool bound_drops_ = false;  // what the portal that was bound last ends, once it is executed
+  std::uint16_t bound_unpins_ = 0;
   bool copy_ended_ = false;       // by the client, and the server has not asked for data yet
   std::uint16_t fresh_pins_ = 0;  // of this transaction
   std::string begin_;             // of the READ ONLY transaction that a replica runs
