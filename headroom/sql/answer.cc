@@ -326,6 +326,7 @@ void Session::take_ready(pgwire::Status status) {
   touched_.drops_statements = false;
   failed_ = false;
   query_since_ = now;
+  restore();
 }
 
 void Session::all_answered(pgwire::Status status) {

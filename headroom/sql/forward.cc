@@ -166,8 +166,10 @@ void Session::note_bound(const Effects& effects) {
 }
 
 // What has been set back to its default is set to what the client has begun with; not where that has failed, or something has been set since.
+// Nor in a transaction that has failed, which takes it all back (and where PostgreSQL 15 crashes by a query that fails behind a portal that was bound).
 void Session::restore() {
-  if (restores_.empty() || in_left_ > 0 || copying_in_) return;
+  if (restores_.empty() || outstanding() > 0) return;
+  if (status_ == pgwire::Status::failed) return restores_.clear();
   const std::string query = fmt::format(
       "SELECT pg_catalog.set_config(s.name, v.value, v.local) FROM (VALUES {}) v (name, value, "
       "local) JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = v.name WHERE s.source <> "
@@ -261,7 +263,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
       discarding_ = false;
       if (attempt_) attempt_->to_execute = 0;
       if (!copying_in_) expect(Kind::sync);  // a server that takes in a COPY ignores it
-      if (std::exchange(ends_pins_, false) ||
+      if (std::exchange(ends_pins_, false) || !restores_.empty() ||
           (attempt_ && (attempt_->begins || attempt_->ends_failed)))
         one_by_one_ = true;
       break;
@@ -280,7 +282,6 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
       return false;
   }
   pass_frame(frame);
-  if (frame.type == from::kSync) restore();
   return true;
 }
 
@@ -348,17 +349,15 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   std::unique_ptr<Unnamed> before = unnamed_before();
   unnamed_.has = unnamed_.here = false;
   // What is sent behind it must not be taken for what it ends.
-  if (std::exchange(ends_pins_, false)) one_by_one_ = true;
+  if (std::exchange(ends_pins_, false) || !restores_.empty()) one_by_one_ = true;
   expect(Kind::query, Action::pass, {}, std::move(shape));
   expected_.back().unnamed = std::move(before);
   if (whole && query.size() + 1 != body.size()) {  // without the comment that tied it
     pgwire::append_query(to_server(), std::string(query));
     in_.consume(frame.size);
-    restore();
     return true;
   }
   pass_frame(frame);
-  restore();
   return true;
 }
 
