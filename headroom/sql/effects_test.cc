@@ -63,7 +63,13 @@ TEST(Effects, NamesInEscapesMayLeaveAnything) {
                                       R"(SELECT u&"pg!005fadvisory_lock"(1) UESCAPE '!')",
                                       R"(UPDATE U&"pg\005fsettings" SET a = 1)"})
     EXPECT_EQ(effects_of(text).pins, pin::kSetting) << text;
-  EXPECT_FALSE(effects_of("SELECT u & \"a\" FROM t").any());
+  EXPECT_EQ(effects_of(R"(SELECT 1U&"set\005fconfig"('a', 'b', false))").pins, pin::kSetting);
+  EXPECT_EQ(effects_of(R"(SELECT 'it''s', E'\'', $$'$$, U&"x"('a'))").pins, pin::kSetting);
+  for (const std::string_view text :
+       {R"(SELECT u & "a" FROM t)", R"(SELECT u &"a" FROM t)", R"(SELECT '{"url": "/x?menu&"}')",
+        R"(SELECT 'u&"b"')", R"(SELECT 1 /* u&" */ -- u&"x")", R"(SELECT "u&""x""")",
+        R"(SELECT menu&"a" FROM t)", R"(SELECT $$u&"x"$$)"})
+    EXPECT_FALSE(effects_of(text).any()) << text;
 }
 
 TEST(Effects, SettingsAreSeenAndThoseOfExtensionsNamed) {

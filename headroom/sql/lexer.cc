@@ -178,10 +178,18 @@ bool names_server_state(std::string_view literal) {
       kNames, [&](std::string_view name) { return text::equal_ignoring_case(literal, name); });
 }
 
+// In most texts these two bytes do not stand together; in what people write (a JSON string, an address) they may.
 bool hides_names(std::string_view text) {
-  for (std::size_t at = text.find("&\""); at != std::string_view::npos;
-       at = text.find("&\"", at + 1)) {
-    if (at > 0 && text::lower(text[at - 1]) == 'u') return true;
+  if (text.find("&\"") == std::string_view::npos) return false;
+  Lexer lexer(text);
+  Token before, sign;
+  for (Token token = lexer.next(); token.kind != Kind::end; token = lexer.next()) {
+    const char* const at = token.text.data();
+    const bool escaped = before.kind == Kind::word && text::equal_ignoring_case(before.text, "u") &&
+                         before.text.data() + 1 == sign.text.data() && sign.is('&');
+    if (escaped && token.kind == Kind::quoted && sign.text.data() + 2 == at) return true;
+    if (token.is_unfinished()) return true;
+    before = std::exchange(sign, token);
   }
   return false;
 }

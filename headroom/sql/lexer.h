@@ -53,7 +53,7 @@ class Lexer {
   std::size_t at_ = 0;
 };
 
-// Whether it may have an identifier in escapes (U&"d\0061t"), whose name is not read here.
+// Whether it has an identifier in escapes (U&"d\0061t"), whose name is not read here, or an end that is not found.
 [[nodiscard]] bool hides_names(std::string_view text);
 // Whether a string means the time at which it is read: 'now', 'tomorrow 12:00'.
 [[nodiscard]] bool means_now(std::string_view literal);
