@@ -1,6 +1,5 @@
 // What the client sends: looked at as far as need be, passed on as it came.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -8,6 +7,7 @@
 #include <utility>
 
 #include "headroom/base/assert.h"
+#include "headroom/base/text.h"
 #include "headroom/sql/cached_reads.h"
 #include "headroom/sql/comment.h"
 #include "headroom/sql/lexer.h"
@@ -32,6 +32,46 @@ bool calls_large_object(std::string_view body) {
   constexpr auto kTheirs = std::to_array<std::uint32_t>(
       {715, 764, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172});
   return std::ranges::find(kTheirs, pgwire::Reader(body).u32()) != kTheirs.end();
+}
+
+// A list of names as SET takes it: each folded as a server folds it.
+std::string listed(std::string_view value) {
+  std::string list;
+  Lexer lexer(value);
+  for (Token token = lexer.next(); token.kind != Token::Kind::end; token = lexer.next()) {
+    if (token.is(',')) continue;
+    std::string name =
+        token.kind == Token::Kind::quoted ? std::string(token.text) : text::lowered(token.text);
+    for (std::size_t at = name.find("\"\""); at != std::string::npos;
+         at = name.find("\"\"", at + 1))
+      name.erase(at, 1);
+    list += (list.empty() ? "" : ", ") + literal(name);
+  }
+  return list.empty() ? "''" : list;
+}
+
+// Without a snapshot, which the transaction may not have yet.
+std::string restored(const std::vector<Restore>& restores) {
+  std::string query;
+  for (const Restore& each : restores) {
+    const bool list = each.name == "search_path" || each.name == "temp_tablespaces";
+    query += fmt::format("SET {}{} TO {};", each.local ? "LOCAL " : "", identifier(each.name),
+                         list ? listed(each.value) : literal(each.value));
+  }
+  return query;
+}
+
+// Behind a text that may have set something else since.
+std::string restored_where_unset(const std::vector<Restore>& restores) {
+  std::string values;
+  for (const Restore& each : restores)
+    values += fmt::format("{}({}, {}, {})", values.empty() ? "" : ", ", literal(each.name),
+                          literal(each.value), each.local);
+  return fmt::format(
+      "SELECT pg_catalog.set_config(s.name, v.value, v.local) FROM (VALUES {}) v (name, value, "
+      "local) JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = v.name WHERE s.source <> "
+      "'session'",
+      values);
 }
 
 // A Bind's body; empty while it is not whole.
@@ -145,39 +185,37 @@ void Session::leave(const Effects& effects) {
   pins_ |= effects.pins;
   fresh_pins_ |= effects.pins;
   ends_pins_ = ends_pins_ || effects.unpins != 0 || effects.drops_statements;
-  const auto restores = [this](const std::string& name, const std::string& value, bool local) {
-    restores_.push_back(fmt::format("({}, {}, {})", literal(name), literal(value), local));
-  };
   for (const Effects::Default& each : effects.defaults) {
     const auto begun = baseline_.find(each.name);
-    if (begun != baseline_.end()) restores(each.name, begun->second, each.local);
+    if (begun != baseline_.end()) restores_.push_back({each.name, begun->second, each.local});
   }
   if (!effects.resets_all) return;
-  for (const auto& [name, value] : baseline_) restores(name, value, false);
+  for (const auto& [name, value] : baseline_) restores_.push_back({name, value, false});
 }
 
 // Statements and pins are ended by an Execute, which may not come.
 void Session::note_bound(const Effects& effects) {
   const bool drops = std::exchange(touched_.drops_statements, false);
   const std::uint16_t unpins = std::exchange(touched_.unpins, std::uint16_t{0});
+  std::vector<Restore> restores = std::exchange(restores_, {});
   note(effects);
+  bound_restores_ = std::exchange(restores_, std::move(restores));
   bound_drops_ = std::exchange(touched_.drops_statements, drops);
   bound_unpins_ = std::exchange(touched_.unpins, unpins);
 }
 
-// What has been set back to its default is set to what the client has begun with; not where that has failed, or something has been set since.
-// Nor in a transaction that has failed, which takes it all back (and where PostgreSQL 15 crashes by a query that fails behind a portal that was bound).
+// What has been set back to its default is set to what the client has begun with. A transaction that has failed takes it all back (and PostgreSQL 15 crashes there
+// by a query that fails behind a portal that was bound); outside of one release() does it, but for who keeps the connection.
 void Session::restore() {
   if (restores_.empty() || outstanding() > 0) return;
-  if (status_ == pgwire::Status::failed) return restores_.clear();
-  const std::string query = fmt::format(
-      "SELECT pg_catalog.set_config(s.name, v.value, v.local) FROM (VALUES {}) v (name, value, "
-      "local) JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = v.name WHERE s.source <> "
-      "'session'",
-      fmt::join(std::exchange(restores_, {}), ", "));
+  const std::vector<Restore> restores = std::exchange(restores_, {});
+  const bool several = std::exchange(restores_of_several_, false);
+  const bool inside = status_ == pgwire::Status::transaction;
+  if (!inside && (pins_ == 0 || status_ == pgwire::Status::failed)) return;
   expect(Kind::query, Action::swallow);
   expected_.back().may_fail = true;
-  pgwire::append_query(to_server(), query);
+  pgwire::append_query(to_server(),
+                       inside && !several ? restored(restores) : restored_where_unset(restores));
   unnamed_.here = false;
 }
 
@@ -251,6 +289,7 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
       if (attempt_) executed(body);
       touched_.drops_statements = touched_.drops_statements || bound_drops_;
       touched_.unpins |= bound_unpins_;
+      restores_.insert(restores_.end(), bound_restores_.begin(), bound_restores_.end());
       expect(Kind::execute, Action::pass, {}, bound_ ? Insight::Use(*bound_) : Insight::Use());
       break;
     case from::kFunctionCall:
@@ -346,6 +385,7 @@ bool Session::take_query(const pgwire::Frame& frame, std::string_view body, bool
   decision_.reset();
   if (!whole) note({.sets = true});  // what lies further back
   note(effects);
+  restores_of_several_ = !restores_.empty() && (!whole || decision->statements != 1);
   std::unique_ptr<Unnamed> before = unnamed_before();
   unnamed_.has = unnamed_.here = false;
   // What is sent behind it must not be taken for what it ends.

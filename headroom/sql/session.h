@@ -100,6 +100,12 @@ struct Attempt {
   bool flush = false;       // the client waits for answers
 };
 
+// A setting that a client has begun with and set back to its default.
+struct Restore {
+  std::string name, value;
+  bool local = false;
+};
+
 // What SHOW CLIENTS says of one.
 struct ClientStatus {
   std::uint32_t pid = 0;
@@ -342,8 +348,9 @@ class Session {
   std::string reading_;          // reading_settings() of wanted_
   bool reading_unsure_ = false;  // in this transaction, they may have been set
   std::uint64_t readings_ = 0;   // of those that are nobody else's
-  std::vector<std::string>
-      restores_;  // of what it has begun with, in terms of SQL; behind this exchange
+  std::vector<Restore> restores_,
+      bound_restores_;                // behind this exchange; by the portal that was bound last
+  bool restores_of_several_ = false;  // by a text of several statements
   ClientStatements statements_;
   Unnamed unnamed_;
   std::uint16_t pins_ = 0;
