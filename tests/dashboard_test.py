@@ -247,6 +247,18 @@ class Dashboard(Browsing):
         self.press(page, "digest", "Pause")
         eventually(lambda: next(each for each in self.server.api("GET", "/api/v1/tasks/schedules").json()["schedules"] if each["name"] == "digest")["schedule"]["paused"])
 
+    def test_schedules_beyond_the_first_page_are_reached(self):
+        page = self.page(self.server.token("operator"))
+        for i in range(30):  # 60 KB each: an answer has a MiB of them
+            self.server.api("PUT", f"/api/v1/tasks/schedules/later-{i:02}", {"cron": "0 0 1 1 *", "job": {"jobtype": "Later", "args": ["x" * 60_000]}})
+        self.show(page, "tasks")
+        rows = "[...document.querySelectorAll('[aria-label=\"Schedules\"] tr')].map(tr => tr.textContent).join()"
+        self.until(page, f"{rows}.includes('later-00') && !{rows}.includes('later-29')")
+        self.button(page, "More")
+        self.until(page, f"{rows}.includes('later-29') && !{rows}.includes('later-00')")
+        self.button(page, "Previous")
+        self.until(page, f"{rows}.includes('later-00')")
+
     def test_an_alert_is_silenced_and_heard_again(self):
         page = self.page(self.server.token("operator"))
         with Faktory(self.server.doors["tasks"]) as client:

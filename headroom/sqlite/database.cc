@@ -195,11 +195,16 @@ void Database::make_room_in_wal() {
       log == nullptr || log->pMethods == nullptr)
     return;
   if (log->pMethods->xFileSize(log, &wal_room_) != SQLITE_OK || wanted <= wal_room_) return;
+  const std::int64_t begin = wal_room_;
   const std::int64_t end = wanted + wal_step_pages_ * kWalPage;
   while (wal_room_ < end) {
     const auto size = std::min<sqlite3_int64>(end - wal_room_, kZeros.size());
-    if (log->pMethods->xWrite(log, kZeros.data(), static_cast<int>(size), wal_room_) != SQLITE_OK)
+    if (log->pMethods->xWrite(log, kZeros.data(), static_cast<int>(size), wal_room_) != SQLITE_OK) {
+      // A full disk's last room is for what is written, not for zeros.
+      (void)log->pMethods->xTruncate(log, begin);
+      wal_step_pages_ = 0;
       return;
+    }
     wal_room_ += size;
   }
 }
@@ -268,6 +273,12 @@ Result<std::int64_t> Database::number_of(std::string_view pragma) {
   auto row = statement->step();
   if (!row) return pass(row);
   return *row ? statement->column<std::int64_t>(0) : 0;
+}
+
+std::int64_t Database::cached_bytes() const {
+  int now = 0, highest = 0;
+  sqlite3_db_status(handle_, SQLITE_DBSTATUS_CACHE_USED, &now, &highest, 0);
+  return now;
 }
 
 Result<std::int64_t> Database::data_version() { return number_of("PRAGMA data_version"); }

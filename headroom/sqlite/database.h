@@ -42,7 +42,7 @@ struct Options {
   // Pages in the log before a commit also copies them into the file; 0: never (a Checkpointer does).
   int wal_autocheckpoint_pages = 1000;
   // Of so many pages the log's file grows at once, by zeros: a commit then syncs what it wrote alone, not the file's new length and blocks too, which
-  // takes twice as long (ext4). 0: by what each commit writes.
+  // takes twice as long (ext4). 0: by what each commit writes; so it is on a disk that has no room for it.
   std::uint32_t wal_step_pages = 0;
   // Pages of the file that this connection keeps in memory, at most. Left alone it takes 2 MB for each connection, bit by bit as files grow, which
   // looks like a leak for a day.
@@ -79,6 +79,8 @@ class Database {
   // (microseconds).
   [[nodiscard]] Result<std::int64_t> data_version();
 
+  // Of its file, in memory.
+  [[nodiscard]] std::int64_t cached_bytes() const;
   // Pages in the write-ahead log after this connection's last commit.
   [[nodiscard]] std::uint32_t wal_pages() const { return wal_pages_; }
   // Copies what it can of the log into the file, without waiting for anybody; how many of its pages

@@ -80,7 +80,10 @@ function Jobs(props: { operator: boolean; queues: Queue[]; changed: () => void }
 
 export function Tasks(props: PageProps) {
   const stats = usePoll(() => get<Stats>('/api/v1/tasks/stats'), [])
-  const schedules = usePoll(() => get<{ schedules: Schedule[] }>('/api/v1/tasks/schedules'), [], 5)
+  const [pages, turn] = useState<string[]>([])
+  const after = pages[pages.length - 1]
+  const schedules = usePoll(() => get<{ schedules: Schedule[]; next: string | null }>(`/api/v1/tasks/schedules${after ? `?after=${encodeURIComponent(after)}` : ''}`), [after], 5)
+  const further = schedules.value?.next
   if (stats.value?.status === 'not_configured' || /tasks\.enabled/.test(stats.error)) return <NotConfigured what="Tasks" how="Turn it on: tasks.enabled." />
   const operator = may(props.who, 'operator')
   const all = stats.value
@@ -110,7 +113,9 @@ export function Tasks(props: PageProps) {
         { head: 'Outlook', words: true, cell: (row) => outlook(row) },
         { head: 'Act', cell: (row) => <Act label={row.paused ? 'Resume' : 'Pause'} disabled={!operator} why={why} ask={row.paused ? undefined : `Hand out no more of ${row.name}?`} act={() => post(`/api/v1/tasks/queues/${encodeURIComponent(row.name)}/${row.paused ? 'resume' : 'pause'}`)} done={stats.again} /> }]} /></Card>
       <Jobs operator={operator} queues={all?.queues ?? []} changed={stats.again} />
-      <Card title="Schedules" wide><Table label="Schedules" rows={schedules.value?.schedules ?? []} id={(row) => row.name} none="None." columns={[
+      <Card title="Schedules" wide actions={(after || further) && <span class="row">
+        <button disabled={!after} onClick={() => turn(pages.slice(0, -1))}>Previous</button>
+        <button disabled={!further} onClick={() => further && turn([...pages, further])}>More</button></span>}><Table label="Schedules" rows={schedules.value?.schedules ?? []} id={(row) => row.name} none="None." columns={[
         { head: 'Name', cell: (row) => <>{row.name} {row.schedule.paused && <Badge state="paused" />}</> }, { head: 'When', cell: (row) => <><code>{row.schedule.cron}</code> <span class="note">{row.schedule.zone}</span></> }, { head: 'Job', cell: (row) => row.schedule.job?.jobtype ?? '' },
         { head: 'Runs', number: true, cell: (row) => number(row.runs) }, { head: 'Last', cell: (row) => (row.last ? when(row.last) : 'never') }, { head: 'Next', cell: (row) => when(row.next) },
         { head: 'Act', cell: (row) => <span class="row">
