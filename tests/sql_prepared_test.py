@@ -89,6 +89,15 @@ class Prepared(SqlScenario):
                 self.assertIn("42P05", error_in(self.run_(wire, parse("k", "SELECT 8"), SYNC)))
                 self.assertEqual(kinds(self.run_(wire, bind("end"), execute(), SYNC)), "2CZ")
                 self.assertIn("26000", error_in(self.run_(wire, bind("k"), execute(), SYNC)))
+        # Of several portals the one that is executed ends it.
+        self.run_(wire, parse("k", "SELECT 7"), parse("end", "DEALLOCATE ALL"), SYNC)
+        self.assertEqual(kinds(self.run_(wire, bind("end", "one"), bind("k", "two"), execute("one"), execute("two"), SYNC)), "22CDCZ")
+        other = self.wire(server)
+        self.assertEqual(kinds(self.run_(other, parse("k", "SELECT 7"), SYNC)), "1Z")
+        other.query("BEGIN")
+        self.assertEqual(kinds(self.run_(other, bind("k"), execute(), SYNC)), "2DCZ")
+        other.query("COMMIT")
+        self.assertIn("26000", error_in(self.run_(wire, bind("k"), execute(), SYNC)))
         # Nor a pin.
         wire.query("CREATE TEMP TABLE mine (n int)")
         self.run_(wire, parse("", "DISCARD ALL"), bind(), SYNC)

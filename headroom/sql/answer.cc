@@ -331,7 +331,9 @@ void Session::take_ready(pgwire::Status status) {
 
 void Session::all_answered(pgwire::Status status) {
   one_by_one_ = false;  // no earlier answer is what it waits for
-  if (status == pgwire::Status::idle) reading_unsure_ = false;
+  if (status != pgwire::Status::idle) return;
+  reading_unsure_ = false;
+  bound_portals_.clear();
 }
 
 // Once it is committed; and never one that was made in the same transaction, as nobody here knows which of the two came first.

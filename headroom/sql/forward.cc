@@ -21,6 +21,7 @@ using Kind = Expected::Kind;
 using Action = Expected::Action;
 
 constexpr std::size_t kInspected = 256U << 10U;  // a longer statement is not looked at as a whole
+constexpr std::size_t kMostBound = 16;           // portals whose Execute ends something
 constexpr std::size_t kLongestName = 4096;       // of portals and statements
 
 bool is_copy(char type) {
@@ -193,15 +194,37 @@ void Session::leave(const Effects& effects) {
   for (const auto& [name, value] : baseline_) restores_.push_back({name, value, false});
 }
 
-// Statements and pins are ended by an Execute, which may not come.
-void Session::note_bound(const Effects& effects) {
+// Statements and pins are ended, and settings reset, by an Execute, which may not come.
+void Session::note_bound(std::string_view portal, const Effects& effects) {
+  std::erase_if(bound_portals_, [portal](const Bound& each) { return each.portal == portal; });
   const bool drops = std::exchange(touched_.drops_statements, false);
   const std::uint16_t unpins = std::exchange(touched_.unpins, std::uint16_t{0});
   std::vector<Restore> restores = std::exchange(restores_, {});
   note(effects);
-  bound_restores_ = std::exchange(restores_, std::move(restores));
-  bound_drops_ = std::exchange(touched_.drops_statements, drops);
-  bound_unpins_ = std::exchange(touched_.unpins, unpins);
+  Bound its{std::string(portal), std::exchange(touched_.drops_statements, drops),
+            std::exchange(touched_.unpins, unpins), std::exchange(restores_, std::move(restores))};
+  if (!its.drops && its.unpins == 0 && its.restores.empty()) return;
+  if (bound_portals_.size() == kMostBound)
+    end_by(std::exchange(bound_portals_.front(), std::move(its)));
+  else
+    bound_portals_.push_back(std::move(its));
+}
+
+void Session::end_by(const Bound& portal) {
+  touched_.drops_statements = touched_.drops_statements || portal.drops;
+  touched_.unpins |= portal.unpins;
+  restores_.insert(restores_.end(), portal.restores.begin(), portal.restores.end());
+}
+
+// At an Execute. False: what it ends it ends with its own exchange and no earlier one, which is unanswered.
+bool Session::end_by_execute(std::string_view body) {
+  const std::string_view portal = pgwire::Reader(body).text();
+  const auto its = std::ranges::find(bound_portals_, portal, &Bound::portal);
+  if (its == bound_portals_.end()) return true;
+  if (!copying_in_ && !is_alone()) return false;
+  end_by(*its);
+  bound_portals_.erase(its);
+  return true;
 }
 
 // What has been set back to its default is set to what the client has begun with. A transaction that has failed takes it all back (and PostgreSQL 15 crashes there
@@ -286,10 +309,8 @@ bool Session::take_frame(const pgwire::Frame& frame, std::string_view bytes) {
     case from::kDescribe:
     case from::kClose: return take_target(frame, whole ? body : std::string_view());
     case from::kExecute:
+      if (!bound_portals_.empty() && !end_by_execute(body)) return false;
       if (attempt_) executed(body);
-      touched_.drops_statements = touched_.drops_statements || bound_drops_;
-      touched_.unpins |= bound_unpins_;
-      restores_.insert(restores_.end(), bound_restores_.begin(), bound_restores_.end());
       expect(Kind::execute, Action::pass, {}, bound_ ? Insight::Use(*bound_) : Insight::Use());
       break;
     case from::kFunctionCall:
@@ -660,7 +681,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
           runs_again(*unnamed_.decision))
         watch(true);
       ensure_unnamed();
-      note_bound(unnamed_.effects);
+      note_bound(portal, unnamed_.effects);
       if (cached_)
         cached_->sent(unnamed_.has ? std::optional<std::string_view>(unnamed_.query)
                                    : std::nullopt);
@@ -687,7 +708,7 @@ bool Session::take_bind(const pgwire::Frame& frame, std::string_view bytes) {
   decision_.reset();
   const std::string its_portal(portal);
   const std::size_t names = portal.size() + name.size() + 2;
-  note_bound(statement->effects);
+  note_bound(its_portal, statement->effects);
   if (cached_) cached_->sent(statement->query);
   bound_ = shape_for(statement->fingerprint, statement->query);
   take_sample(bound_, statement->decision.get(), statement->query, statement->types,

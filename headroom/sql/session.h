@@ -106,6 +106,14 @@ struct Restore {
   bool local = false;
 };
 
+// What the portal of a client ends once it is executed.
+struct Bound {
+  std::string portal;
+  bool drops = false;  // all statements
+  std::uint16_t unpins = 0;
+  std::vector<Restore> restores;
+};
+
 // What SHOW CLIENTS says of one.
 struct ClientStatus {
   std::uint32_t pid = 0;
@@ -211,7 +219,9 @@ class Session {
   [[nodiscard]] std::string reading();
   void ensure_unnamed();
   void note(const Effects& effects);
-  void note_bound(const Effects& effects);
+  void note_bound(std::string_view portal, const Effects& effects);
+  void end_by(const Bound& portal);
+  [[nodiscard]] bool end_by_execute(std::string_view body);
   void restore();
   void leave(const Effects& effects);
   [[nodiscard]] bool reads_texts_alike() const;
@@ -345,11 +355,11 @@ class Session {
   // The session.
   postgres::Settings baseline_;  // of the start-up packet
   postgres::Settings wanted_;
-  std::string reading_;          // reading_settings() of wanted_
-  bool reading_unsure_ = false;  // in this transaction, they may have been set
-  std::uint64_t readings_ = 0;   // of those that are nobody else's
-  std::vector<Restore> restores_,
-      bound_restores_;                // behind this exchange; by the portal that was bound last
+  std::string reading_;               // reading_settings() of wanted_
+  bool reading_unsure_ = false;       // in this transaction, they may have been set
+  std::uint64_t readings_ = 0;        // of those that are nobody else's
+  std::vector<Restore> restores_;     // behind this exchange
+  std::vector<Bound> bound_portals_;  // of this transaction
   bool restores_of_several_ = false;  // by a text of several statements
   ClientStatements statements_;
   Unnamed unnamed_;
@@ -386,8 +396,6 @@ class Session {
   bool one_by_one_ = false;          // what comes next waits until this exchange is answered
   bool ends_pins_ = false;           // something of it ends pins or statements
   bool rolled_back_ = false;
-  bool bound_drops_ = false;  // what the portal that was bound last ends, once it is executed
-  std::uint16_t bound_unpins_ = 0;
   bool copy_ended_ = false;       // by the client, and the server has not asked for data yet
   std::uint16_t fresh_pins_ = 0;  // of this transaction
   std::string begin_;             // of the READ ONLY transaction that a replica runs
